@@ -1,0 +1,27 @@
+# The front of the build; Meson and Ninja do the work.
+BUILD ?= build
+
+.PHONY: all test asan clean format install
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD)
+
+test: all
+	tools/run_tests.sh $(BUILD)
+
+# The whole test suite under AddressSanitizer and UBSan.
+asan:
+	test -d build-asan || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	ninja -C build-asan
+	ASAN_OPTIONS=detect_leaks=0 tools/run_tests.sh build-asan
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-asan

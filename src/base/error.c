@@ -1,0 +1,43 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static _Thread_local char message[1024];
+
+const char *spi_err_text(spi_err err)
+{
+    static const char *const text[] = {
+#define X(name, txt) [name] = txt,
+        SPI_ERR_LIST(X)
+#undef X
+    };
+
+    if ((unsigned)err >= sizeof text / sizeof *text)
+        return "unknown error";
+    return text[err];
+}
+
+spi_err spi_fail(spi_err err, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+void spi_note(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+}
+
+const char *spi_err_message(void)
+{
+    return message;
+}

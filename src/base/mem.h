@@ -1,0 +1,27 @@
+/** \file
+ * Checked, aligned, zeroed memory.  Layer: base. */
+#ifndef SPI_BASE_MEM_H
+#define SPI_BASE_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/** 64-byte aligned, zeroed array of n elements of `size` bytes; NULL with a
+ *  message when there is no memory or n * size overflows.  Release: free(). */
+SPI_MUSTUSE void *spi_alloc(size_t n, size_t size, const char *what);
+
+/** p = n elements of its own type; the value is a spi_err. */
+#define SPI_NEW(p, n, what) \
+    (((p) = spi_alloc((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
+
+/** Grow an array that holds `have` elements (capacity *cap) so that it takes
+ *  `need`; new elements are zero.  The value is a spi_err. */
+SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need, int64_t *cap,
+                             const char *what);
+
+/** Peak resident memory of this process so far, bytes. */
+int64_t spi_peak_rss_bytes(void);
+
+#endif

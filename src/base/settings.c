@@ -1,0 +1,156 @@
+#include "base/settings.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+const struct spi_setting spi_setting_table[] = {
+#define X(section, key, type, dflt, lo, hi, unit, help) \
+    {#section, #key, SPI_SET_##type, lo, hi, unit, help, offsetof(struct spi_settings, key)},
+    SPI_SETTINGS(X)
+#undef X
+        {0},
+};
+
+void spi_settings_default(struct spi_settings *s)
+{
+    *s = (struct spi_settings){
+#define X(section, key, type, dflt, lo, hi, unit, help) .key = dflt,
+        SPI_SETTINGS(X)
+#undef X
+    };
+}
+
+static const struct spi_setting *find(const char *section, const char *key)
+{
+    for (const struct spi_setting *row = spi_setting_table; row->key; row++)
+        if (strcmp(row->key, key) == 0 && (!section || strcmp(row->section, section) == 0))
+            return row;
+    return NULL;
+}
+
+static spi_err unknown(const char *where, const char *section, const char *key)
+{
+    const struct spi_setting *near = NULL;
+    int best = 1 << 30;
+
+    for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
+        int d = spi_edit_distance(row->key, key);
+
+        if (d < best)
+            best = d, near = row;
+    }
+    return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'", where,
+                    section ? section : "", section ? "." : "", key, near->section, near->key);
+}
+
+static spi_err set_text(char *to, const char *where, const struct spi_setting *row,
+                        const char *value)
+{
+    size_t len = strlen(value);
+
+    if (len >= SPI_TEXT_MAX)
+        return spi_fail(SPI_EINVAL, "%s: %s.%s has %zu characters; at most %d", where,
+                        row->section, row->key, len, SPI_TEXT_MAX - 1);
+    if (*row->unit && !spi_word_in_list(value, row->unit))
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need one of %s", where, row->section,
+                        row->key, value, row->unit);
+    memcpy(to, value, len + 1);
+    return SPI_OK;
+}
+
+static spi_err set_bool(bool *to, const char *where, const struct spi_setting *row,
+                        const char *value)
+{
+    bool yes = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+
+    if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need true or false", where, row->section,
+                        row->key, value);
+    *to = yes;
+    return SPI_OK;
+}
+
+spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *section,
+                         const char *key, const char *value)
+{
+    const struct spi_setting *row = find(section, key);
+
+    if (!row)
+        return unknown(where, section, key);
+
+    void *to = (char *)s + row->offset;
+
+    if (row->type == SPI_SET_text)
+        return set_text(to, where, row, value);
+    if (row->type == SPI_SET_bool)
+        return set_bool(to, where, row, value);
+
+    char *end;
+    double v = strtod(value, &end);
+
+    if (end == value || *end || !isfinite(v))
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need a number", where, row->section,
+                        row->key, value);
+    if (v < row->lo || v > row->hi)
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need %g..%g%s%s", where, row->section,
+                        row->key, value, row->lo, row->hi, *row->unit ? " " : "", row->unit);
+    if (row->type == SPI_SET_double)
+        *(double *)to = v;
+    else if (v != floor(v))
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need a whole number", where, row->section,
+                        row->key, value);
+    else
+        *(int *)to = (int)v;
+    return SPI_OK;
+}
+
+/* Shortest text that gives the same double back. */
+static void number_text(double v, char *out, size_t size)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, size, "%.*g", digits, v);
+        if (strtod(out, NULL) == v)
+            return;
+    }
+}
+
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
+                        size_t size)
+{
+    const void *at = (const char *)s + row->offset;
+
+    switch (row->type) {
+    case SPI_SET_int:
+        snprintf(out, size, "%d", *(const int *)at);
+        break;
+    case SPI_SET_double:
+        number_text(*(const double *)at, out, size);
+        break;
+    case SPI_SET_bool:
+        snprintf(out, size, "%s", *(const bool *)at ? "true" : "false");
+        break;
+    case SPI_SET_text:
+        snprintf(out, size, "\"%s\"", (const char *)at);
+    }
+}
+
+void spi_settings_dump(const struct spi_settings *s, FILE *to)
+{
+    const char *section = "";
+
+    for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
+        char value[SPI_TEXT_MAX + 2];
+
+        if (strcmp(section, row->section) != 0)
+            fprintf(to, "%s[%s]\n", *section ? "\n" : "", row->section);
+        section = row->section;
+        spi_settings_value(s, row, value, sizeof value);
+        fprintf(to, "%s = %s  # %s%s%s%s\n", row->key, value, row->help, *row->unit ? " [" : "",
+                row->unit, *row->unit ? "]" : "");
+    }
+}

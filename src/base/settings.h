@@ -1,0 +1,108 @@
+/** \file
+ * Every setting, once.  Layer: base.  This table makes the struct, the defaults, the
+ * checks, `--set`, the dump in the run directory, `--help` and spinifel.toml(5).
+ *
+ * X(section, key, type, default, lowest, highest, unit, help)
+ *   type: int, double, bool or text (then lowest/highest are unused and `unit` may hold the
+ *   allowed words separated by '|').
+ * Keys keep SpiniFEL's names where the meaning is the same. */
+#ifndef SPI_BASE_SETTINGS_H
+#define SPI_BASE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum { SPI_TEXT_MAX = 256 };
+
+/* clang-format off */
+#define SPI_SETTINGS(X)                                                                          \
+    X(particle, diameter_A, double, 0, 0, 1e5, "A", "largest diameter of the particle; 0: estimated from the images") \
+    X(particle, q_max_invA, double, 0, 0, 10, "1/A", "highest |q| used; 0: the middle of the detector's edge") \
+    X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
+    X(algorithm, N_generations, int, 80, 1, 10000, "", "generations at most, starts and march together") \
+    X(algorithm, N_starts, int, 2, 1, 64, "", "independent random starts of each half set") \
+    X(algorithm, N_starts_max, int, 6, 1, 64, "", "starts of each half set when the first ones do not agree") \
+    X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \
+    X(algorithm, N_images_start, int, 400, 16, 1000000, "", "images of a random mini-batch in the starts") \
+    X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to judge the starts") \
+    X(algorithm, start_qD, double, 5, 2, 100, "", "resolution of the starts: highest q times diameter") \
+    X(algorithm, march_ratio, double, 1.35, 1.05, 3, "", "step of q_max from one level of the march to the next") \
+    X(algorithm, perplexity_start, double, 0.03, 1e-6, 1, "", "first perplexity, as a fraction of all orientations") \
+    X(algorithm, perplexity_end, double, 4, 1, 1e6, "", "last perplexity of the starts, in orientations") \
+    X(algorithm, ring_oversampling, double, 1.3, 1, 4, "", "rings per Shannon cell 1/(2D) of |q|") \
+    X(algorithm, N_orientations, int, 0, 0, 100000000, "", "view directions x in-plane angles at most in the starts; 0: one Shannon cell apart") \
+    X(algorithm, N_candidates, int, 5, 1, 32, "", "distinct view directions kept for each image between levels") \
+    X(algorithm, score, text, "auto", 0, 0, "auto|poisson|gaussian", "likelihood that compares an image with a model slice") \
+    X(algorithm, match, text, "rings", 0, 0, "rings|brute", "matching on rings, or the published comparison pixel by pixel") \
+    X(algorithm, match_phased, bool, false, 0, 1, "", "match against the phased model, as published, instead of the merged one") \
+    X(algorithm, rlambda_start, double, 1e-3, 0, 1e3, "", "Tikhonov weight in the starts, relative to the trace") \
+    X(algorithm, rlambda, double, 1e-2, 0, 1e3, "", "Tikhonov weight in the march, relative to the trace") \
+    X(algorithm, N_cg_start, int, 8, 1, 1000, "", "conjugate-gradient steps of a merge in the starts") \
+    X(algorithm, N_cg, int, 40, 1, 1000, "", "conjugate-gradient steps of a merge afterwards") \
+    X(algorithm, N_lambda, int, 13, 3, 64, "", "points of the L-curve in the last merge") \
+    X(algorithm, lambda_min, double, 1e-5, 0, 1e3, "", "smallest Tikhonov weight of the L-curve, relative to the trace") \
+    X(algorithm, lambda_max, double, 1, 0, 1e3, "", "largest Tikhonov weight of the L-curve, relative to the trace") \
+    X(algorithm, nufft_tol, double, 1e-3, 1e-6, 0.1, "", "relative error asked of a nonuniform transform") \
+    X(phasing, recipe, text, "6*(40 RAAR, 10 ER, 1 SW), 40 ER", 0, 0, "", "steps: ER, HIO, RAAR, SW (shrink-wrap); empty: made from nER, nHIO, N_phase_loops") \
+    X(phasing, N_phase_starts, int, 8, 1, 1000, "", "independent random starts of the last phasing") \
+    X(phasing, beta, double, 0.9, 0, 1, "", "feedback of HIO and RAAR") \
+    X(phasing, positivity, bool, true, 0, 1, "", "negative density is not allowed") \
+    X(phasing, nER, int, 50, 0, 100000, "", "ER steps before and after HIO, when recipe is empty") \
+    X(phasing, nHIO, int, 25, 0, 100000, "", "HIO steps, when recipe is empty") \
+    X(phasing, N_phase_loops, int, 10, 1, 10000, "", "repeats of (nER, nHIO, nER, shrink-wrap), when recipe is empty") \
+    X(phasing, sw_sigma_first, double, 2, 0.1, 20, "voxel", "first blur of shrink-wrap") \
+    X(phasing, sw_sigma_last, double, 0.8, 0.1, 20, "voxel", "last blur of shrink-wrap") \
+    X(phasing, cutoff, double, 0.12, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
+    X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
+    X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
+    X(converge, patience, int, 2, 1, 100, "", "generations without better half-map resolution before the loop stops") \
+    X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \
+    X(runtime, backend, text, "starpu", 0, 0, "starpu|serial", "task engine") \
+    X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \
+    X(runtime, seed, int, 1, 0, 2147483647, "", "random numbers of the reconstruction (--seed)")
+/* clang-format on */
+
+typedef char spi_text[SPI_TEXT_MAX];
+
+/* `text` is the table's word for a string; spi_text is its C type. */
+#define SPI_TYPE_int    int
+#define SPI_TYPE_double double
+#define SPI_TYPE_bool   bool
+#define SPI_TYPE_text   spi_text
+
+/* One flat struct; a key stands once in the table, whatever its section. */
+struct spi_settings {
+#define X(section, key, type, dflt, lo, hi, unit, help) SPI_TYPE_##type key;
+    SPI_SETTINGS(X)
+#undef X
+};
+
+enum spi_setting_type { SPI_SET_int, SPI_SET_double, SPI_SET_bool, SPI_SET_text };
+
+/** One row of the table, as data. */
+struct spi_setting {
+    const char *section, *key;
+    enum spi_setting_type type;
+    double lo, hi;
+    const char *unit, *help;
+    size_t offset; /* in struct spi_settings */
+};
+extern const struct spi_setting spi_setting_table[]; /* ends with a NULL key */
+
+void spi_settings_default(struct spi_settings *s);
+
+/** Set one value from text: "section", "key" (section NULL: key alone is enough).
+ *  `where` begins every message ("run.toml:12" or "--set").  Unknown key: the message names
+ *  the nearest.  SPI_EINVAL. */
+SPI_MUSTUSE spi_err spi_settings_set(struct spi_settings *s, const char *where,
+                                     const char *section, const char *key, const char *value);
+
+/** All settings as TOML with units and help as comments. */
+void spi_settings_dump(const struct spi_settings *s, FILE *to);
+/** Text of one value ("1e-2", "true", "\"auto\""). */
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
+                        size_t size);
+
+#endif

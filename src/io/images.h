@@ -1,0 +1,89 @@
+/** \file
+ * Sets of images, read and written by blocks.  Layer: io.  doc/formats.md section 1.
+ *
+ * All layouts that the program knows are reached through one reader table
+ * (images.c: spi_image_formats[]); the rest of the program sees only this header.
+ *
+ * A pixel array is (panels, ny, nx) in the file and a flat list of n_pixels here, in
+ * the file's order.  q is in 1/A (files hold 1/m), laboratory frame, z along the beam. */
+#ifndef SPI_IO_IMAGES_H
+#define SPI_IO_IMAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/** What all images of a set share. */
+struct spi_detector {
+    int panels, ny, nx;
+    int64_t n_pixels;    /* panels * ny * nx */
+    double *q;           /* [n_pixels][3], 1/A, owned */
+    float *geometry;     /* [n_pixels], owned: solid angle x polarisation relative to the
+                          * middle of the detector; 1 where the file does not say */
+    uint8_t *bad;        /* [n_pixels], owned: 0 = use it */
+    int32_t *index_map;  /* [n_pixels][2], owned: (row, column) in the assembled picture */
+    int rows, columns;   /* of the assembled picture */
+    double wavelength_A; /* from the file, or from the Ewald sphere on which q lies;
+                          * its sign convention: q_z = -wavelength |q|^2 / 2 exactly */
+    double distance_m;   /* 0: not in the file */
+};
+
+/** Truth that a simulation knows; any pointer may be NULL. */
+struct spi_image_truth {
+    double *quat;     /* [n][4] w x y z, molecule -> laboratory */
+    int32_t *label;   /* [n] which structure */
+    double *fluence;  /* [n] relative to the mean */
+};
+
+struct spi_images; /* an open file */
+
+enum spi_image_kind { SPI_PHOTONS, SPI_INTENSITIES };
+
+/** Open for reading.  Checks shapes, q (finite, on an Ewald sphere within 1 % of |q|max),
+ *  mask, and that at least one pixel can be used.
+ *  SPI_EIO: missing or truncated; SPI_EFORMAT: wrong shape, no known layout. */
+SPI_MUSTUSE spi_err spi_images_open(const char *path, struct spi_images **out);
+void spi_images_close(struct spi_images *im);
+
+int64_t spi_images_count(const struct spi_images *im);
+enum spi_image_kind spi_images_kind(const struct spi_images *im);
+const struct spi_detector *spi_images_detector(const struct spi_images *im);
+const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip" */
+/** A text attribute of the root ("" if absent), valid until the file is closed. */
+const char *spi_images_attribute(const struct spi_images *im, const char *name);
+
+/** Images first .. first+n-1 as floats, out[n][n_pixels].  Values of bad pixels are
+ *  set to 0.  SPI_EFORMAT if a usable pixel is negative, NaN or infinite: the message names
+ *  image and pixel.  Calls on one file from several threads are serialised inside. */
+SPI_MUSTUSE spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *out);
+
+/** Truth of all images.  Missing parts stay NULL.  Release with spi_truth_clear. */
+SPI_MUSTUSE spi_err spi_images_truth(struct spi_images *im, struct spi_image_truth *out);
+void spi_truth_clear(struct spi_image_truth *t);
+void spi_detector_clear(struct spi_detector *d);
+
+/** Writing: a new file is made as PATH.tmp and renamed by _finish. */
+struct spi_images_writer;
+
+struct spi_images_spec {
+    int64_t n_images;
+    enum spi_image_kind kind;
+    int64_t max_photons;              /* SPI_PHOTONS: no pixel will ever hold more; decides
+                                       * between uint8, uint16 and uint32 */
+    const struct spi_detector *detector; /* borrowed */
+    const char *provenance_json;      /* one JSON object: version, settings, seed, hashes */
+};
+
+SPI_MUSTUSE spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
+                                      struct spi_images_writer **out);
+/** Append n images with their truth (quat needed, label and fluence may be NULL: 0 and 1).
+ *  SPI_EINVAL if a count exceeds spec.max_photons; SPI_EIO (disk full ...). */
+SPI_MUSTUSE spi_err spi_images_append(struct spi_images_writer *w, int64_t n,
+                                      const float *pixels, const struct spi_image_truth *truth);
+/** Close and rename.  On failure the temporary file is removed. `w` is released. */
+SPI_MUSTUSE spi_err spi_images_finish_take(struct spi_images_writer *w);
+/** Give up: remove the temporary file, release `w` (NULL allowed). */
+void spi_images_abandon(struct spi_images_writer *w);
+
+#endif

@@ -1,0 +1,160 @@
+#include "math/fft.h"
+
+#include <fftw3.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum kind { R2C3, C2R3, C2C3_FWD, C2C3_BWD, R2C1, C2R1, C2C2_FWD, C2C2_BWD };
+
+struct entry {
+    enum kind kind;
+    int n, rows;
+    fftwf_plan plan;
+    struct entry *next;
+};
+
+static struct entry *cache;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static fftwf_plan make(enum kind kind, int n, int rows, void *a, void *b)
+{
+    unsigned keep = FFTW_ESTIMATE | FFTW_PRESERVE_INPUT, eat = FFTW_ESTIMATE;
+    int h = n / 2 + 1;
+
+    switch (kind) {
+    case R2C3:
+        return fftwf_plan_dft_r2c_3d(n, n, n, a, b, keep);
+    case C2R3:
+        return fftwf_plan_dft_c2r_3d(n, n, n, a, b, eat);
+    case C2C3_FWD:
+        return fftwf_plan_dft_3d(n, n, n, a, a, FFTW_FORWARD, eat);
+    case C2C3_BWD:
+        return fftwf_plan_dft_3d(n, n, n, a, a, FFTW_BACKWARD, eat);
+    case R2C1:
+        return fftwf_plan_many_dft_r2c(1, &n, rows, a, NULL, 1, n, b, NULL, 1, h, keep);
+    case C2R1:
+        return fftwf_plan_many_dft_c2r(1, &n, rows, a, NULL, 1, h, b, NULL, 1, n, eat);
+    case C2C2_FWD:
+        return fftwf_plan_dft_2d(n, n, a, a, FFTW_FORWARD, eat);
+    case C2C2_BWD:
+        return fftwf_plan_dft_2d(n, n, a, a, FFTW_BACKWARD, eat);
+    }
+    return NULL;
+}
+
+/* ESTIMATE does not touch the arrays, so planning may use the caller's. */
+static spi_err plan_for(enum kind kind, int n, int rows, void *a, void *b, fftwf_plan *out)
+{
+    spi_err err = SPI_OK;
+    struct entry *e;
+
+    pthread_mutex_lock(&lock);
+    for (e = cache; e; e = e->next)
+        if (e->kind == kind && e->n == n && e->rows == rows)
+            break;
+    if (!e) {
+        e = spi_alloc(1, sizeof *e, "fft plan");
+        if (e)
+            e->plan = make(kind, n, rows, a, b);
+        if (!e || !e->plan) {
+            free(e);
+            e = NULL;
+            err = spi_fail(SPI_ENOMEM, "fft: no plan for size %d", n);
+        } else {
+            e->kind = kind, e->n = n, e->rows = rows, e->next = cache;
+            cache = e;
+        }
+    }
+    *out = e ? e->plan : NULL;
+    pthread_mutex_unlock(&lock);
+    return err;
+}
+
+spi_err spi_fft3_r2c(int n, float *real, float complex *half)
+{
+    fftwf_plan p;
+    spi_err err = plan_for(R2C3, n, 1, real, half, &p);
+
+    if (!err)
+        fftwf_execute_dft_r2c(p, real, (fftwf_complex *)half);
+    return err;
+}
+
+spi_err spi_fft3_c2r(int n, float complex *half, float *real)
+{
+    fftwf_plan p;
+    spi_err err = plan_for(C2R3, n, 1, half, real, &p);
+
+    if (!err)
+        fftwf_execute_dft_c2r(p, (fftwf_complex *)half, real);
+    return err;
+}
+
+static spi_err c2c(enum kind kind, int n, float complex *x)
+{
+    fftwf_plan p;
+    spi_err err = plan_for(kind, n, 1, x, x, &p);
+
+    if (!err)
+        fftwf_execute_dft(p, (fftwf_complex *)x, (fftwf_complex *)x);
+    return err;
+}
+
+spi_err spi_fft3_c2c(int n, int sign, float complex *x)
+{
+    return c2c(sign < 0 ? C2C3_FWD : C2C3_BWD, n, x);
+}
+
+spi_err spi_fft2_c2c(int n, int sign, float complex *x)
+{
+    return c2c(sign < 0 ? C2C2_FWD : C2C2_BWD, n, x);
+}
+
+spi_err spi_fft1_r2c(int n, int rows, float *real, float complex *half)
+{
+    fftwf_plan p;
+    spi_err err = plan_for(R2C1, n, rows, real, half, &p);
+
+    if (!err)
+        fftwf_execute_dft_r2c(p, real, (fftwf_complex *)half);
+    return err;
+}
+
+spi_err spi_fft1_c2r(int n, int rows, float complex *half, float *real)
+{
+    fftwf_plan p;
+    spi_err err = plan_for(C2R1, n, rows, half, real, &p);
+
+    if (!err)
+        fftwf_execute_dft_c2r(p, (fftwf_complex *)half, real);
+    return err;
+}
+
+int spi_fft_good_size(int least)
+{
+    for (int n = least < 2 ? 2 : least + least % 2;; n += 2) {
+        int rest = n;
+
+        for (int p = 2; p <= 7; p++)
+            while (rest % p == 0)
+                rest /= p;
+        if (rest == 1)
+            return n;
+    }
+}
+
+void spi_fft_cleanup(void)
+{
+    pthread_mutex_lock(&lock);
+    while (cache) {
+        struct entry *e = cache;
+
+        cache = e->next;
+        fftwf_destroy_plan(e->plan);
+        free(e);
+    }
+    fftwf_cleanup();
+    pthread_mutex_unlock(&lock);
+}

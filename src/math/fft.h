@@ -1,0 +1,35 @@
+/** \file
+ * The only user of FFTW.  Layer: math.
+ *
+ * Single precision, 3-D cubes and batches of 1-D rows.  Plans are made with
+ * FFTW_ESTIMATE (so that two runs use the same algorithm and give the same bits),
+ * kept in a cache for the life of the process, and shared by all threads: creating
+ * is locked, executing is not.  Arrays must be 64-byte aligned (spi_alloc).
+ * No transform is scaled. */
+#ifndef SPI_MATH_FFT_H
+#define SPI_MATH_FFT_H
+
+#include <complex.h>
+
+#include "base/error.h"
+
+/** half[n][n][n/2+1] = sum_x real[n][n][n] exp(-2 pi i k.x / n).  `real` is kept. */
+SPI_MUSTUSE spi_err spi_fft3_r2c(int n, float *real, float complex *half);
+/** real[n][n][n] = sum_k half exp(+2 pi i k.x / n).  `half` is destroyed. */
+SPI_MUSTUSE spi_err spi_fft3_c2r(int n, float complex *half, float *real);
+/** In place, sign -1 (forward) or +1. */
+SPI_MUSTUSE spi_err spi_fft3_c2c(int n, int sign, float complex *x);
+/** `rows` rows of n reals -> rows of n/2+1 complex (contiguous).  `real` is kept. */
+SPI_MUSTUSE spi_err spi_fft1_r2c(int n, int rows, float *real, float complex *half);
+/** The reverse; `half` is destroyed. */
+SPI_MUSTUSE spi_err spi_fft1_c2r(int n, int rows, float complex *half, float *real);
+/** In place 2-D complex transform of n x n, sign -1 or +1. */
+SPI_MUSTUSE spi_err spi_fft2_c2c(int n, int sign, float complex *x);
+
+/** Smallest even n >= least with no prime factor above 7. */
+int spi_fft_good_size(int least);
+
+/** Release all plans (the end of the program; no transform may be running). */
+void spi_fft_cleanup(void);
+
+#endif

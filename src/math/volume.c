@@ -1,0 +1,89 @@
+#include "math/volume.h"
+
+#include <complex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "math/fft.h"
+
+spi_err spi_volume_init(struct spi_volume *v, int n, double step)
+{
+    *v = (struct spi_volume){0};
+    if (n < 2 || n > 2048)
+        return spi_fail(SPI_EINVAL, "volume: side is %d voxels; need 2..2048", n);
+    v->n = n;
+    v->step = step;
+    return SPI_NEW(v->data, spi_volume_count(v), "volume");
+}
+
+spi_err spi_volume_copy(const struct spi_volume *from, struct spi_volume *to)
+{
+    spi_err err = spi_volume_init(to, from->n, from->step);
+
+    if (!err)
+        memcpy(to->data, from->data, spi_volume_count(from) * sizeof *to->data);
+    return err;
+}
+
+void spi_volume_clear(struct spi_volume *v)
+{
+    free(v->data);
+    *v = (struct spi_volume){0};
+}
+
+void spi_volume_roll(int n, const float *from, float *to)
+{
+    size_t h = (size_t)n / 2, m = (size_t)n, bytes = h * sizeof *to;
+
+    for (size_t z = 0; z < m; z++)
+        for (size_t y = 0; y < m; y++) {
+            const float *row = from + (z * m + y) * m;
+            float *out = to + ((z + h) % m * m + (y + h) % m) * m;
+
+            memcpy(out + h, row, bytes);
+            memcpy(out, row + h, bytes);
+        }
+}
+
+/* to = scale * sum_x from(x) cos(2 pi k.x / n), both centred. */
+static spi_err even_transform(const struct spi_volume *from, double scale, double step,
+                              struct spi_volume *to)
+{
+    spi_err err;
+    int n = from->n;
+    size_t h = (size_t)n / 2 + 1, m = (size_t)n;
+    float *rolled = NULL;
+    float complex *half = NULL;
+
+    SPI_TRY(err = spi_volume_init(to, n, step), out);
+    SPI_TRY(err = SPI_NEW(rolled, m * m * m, "transform"), out);
+    SPI_TRY(err = SPI_NEW(half, m * m * h, "transform"), out);
+    spi_volume_roll(n, from->data, rolled);
+    SPI_TRY(err = spi_fft3_r2c(n, rolled, half), out);
+    for (size_t z = 0; z < m; z++)
+        for (size_t y = 0; y < m; y++)
+            for (size_t x = 0; x < m; x++) {
+                float v = x < h ? crealf(half[(z * m + y) * h + x])
+                                : crealf(half[((m - z) % m * m + (m - y) % m) * h + m - x]);
+
+                rolled[(z * m + y) * m + x] = (float)scale * v;
+            }
+    spi_volume_roll(n, rolled, to->data);
+out:
+    free(half);
+    free(rolled);
+    if (err)
+        spi_volume_clear(to);
+    return err;
+}
+
+spi_err spi_volume_fourier_even(const struct spi_volume *A, struct spi_volume *W)
+{
+    return even_transform(A, 1, 1 / (A->n * A->step), W);
+}
+
+spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W, struct spi_volume *A)
+{
+    return even_transform(W, 1 / ((double)W->n * W->n * W->n), 1 / (W->n * W->step), A);
+}

@@ -1,0 +1,47 @@
+/** \file
+ * A cubic grid of reals that knows its own geometry.  Layer: math.
+ *
+ * C order [z][y][x], x fastest (as NX in an MRC file).  n is even unless said
+ * otherwise; index i on an axis is the coordinate (i - n/2) * step: the centre is the
+ * voxel n/2 ("centred order").  FFT-ordered data never live in this type. */
+#ifndef SPI_MATH_VOLUME_H
+#define SPI_MATH_VOLUME_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct spi_volume {
+    int n;       /* voxels per axis */
+    double step; /* distance of voxels: A for maps, 1/A for intensities */
+    float *data; /* [n][n][n], owned */
+};
+
+/** Zeroed cube.  SPI_EINVAL unless 2 <= n <= 2048; SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_volume_init(struct spi_volume *v, int n, double step);
+SPI_MUSTUSE spi_err spi_volume_copy(const struct spi_volume *from, struct spi_volume *to);
+/** Release the data; `v` becomes all zero.  A zeroed struct is allowed. */
+void spi_volume_clear(struct spi_volume *v);
+
+/** Voxels in the cube. */
+static inline size_t spi_volume_count(const struct spi_volume *v)
+{
+    return (size_t)v->n * (size_t)v->n * (size_t)v->n;
+}
+
+static inline size_t spi_volume_index(const struct spi_volume *v, int z, int y, int x)
+{
+    return ((size_t)z * (size_t)v->n + (size_t)y) * (size_t)v->n + (size_t)x;
+}
+
+/** to = from with every axis rolled by n/2: centred <-> FFT order (n even). */
+void spi_volume_roll(int n, const float *from, float *to);
+
+/** Intensity W(k step') on the same n grid of an even real autocorrelation A:
+ *  W = sum_x A(x) cos(2 pi q.x), step' = 1 / (n step); and its inverse,
+ *  A = n^-3 sum_q W cos(2 pi q.x).  doc/math.md (C5). */
+SPI_MUSTUSE spi_err spi_volume_fourier_even(const struct spi_volume *A, struct spi_volume *W);
+SPI_MUSTUSE spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W,
+                                                    struct spi_volume *A);
+
+#endif

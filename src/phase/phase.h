@@ -1,0 +1,71 @@
+/** \file
+ * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md section 5.
+ *
+ * A(x) even real, centred, n^3, voxel dx (A).  W = FT A; amplitude = sqrt(max(W, 0)) inside
+ * the measured shell q_min <= |q| <= q_max, free (kept from the iterate) below q_min, zero
+ * beyond q_max.  The density is real (and positive where the recipe says so) on the same
+ * grid, centred on its centre of mass to the voxel n/2. */
+#ifndef SPI_PHASE_PHASE_H
+#define SPI_PHASE_PHASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "math/volume.h"
+
+/** One step of a recipe. */
+enum spi_phase_method { SPI_PHASE_ER, SPI_PHASE_HIO, SPI_PHASE_RAAR, SPI_PHASE_SHRINKWRAP };
+
+/** Row of the method table; `spinifel phase --list-methods` prints it. */
+struct spi_phase_method_info {
+    const char *name;      /* "ER" */
+    const char *reference; /* "Fienup 1982" */
+    const char *formula;   /* one line */
+};
+extern const struct spi_phase_method_info spi_phase_methods[]; /* by enum; ends with {0} */
+
+struct spi_phase_options {
+    double diameter_A;   /* first support: ball of radius 0.55 D */
+    double q_min, q_max; /* 1/A, measured shell */
+    const char *recipe;  /* e.g. "6*(40 RAAR, 10 ER, 1 SW), 40 ER" */
+    double beta;         /* HIO and RAAR feedback */
+    bool positive;
+    double sw_sigma_first, sw_sigma_last; /* voxels, falls geometrically over the SW steps */
+    double sw_threshold;  /* of the 98th percentile of the smoothed density in the support */
+    int n_starts;         /* independent random starts */
+    double keep_within;   /* average starts with R-factor <= best * (1 + keep_within) */
+    uint64_t seed;
+    const struct spi_volume *initial; /* NULL: random; else start 0 begins from this density */
+};
+
+struct spi_phase_result {
+    struct spi_volume density;  /* mean of the kept starts after alignment, owned */
+    double *r_factor;           /* [n_starts], owned; sum ||F| - amp| / sum amp */
+    int n_starts, n_kept;
+    int n_shells;
+    double *prtf;               /* [n_shells], owned: phase retrieval transfer function */
+    double *shell_q;            /* [n_shells], owned: mid-shell |q|, 1/A */
+};
+
+/** Parse a recipe: comma-separated "N METHOD" and "N*( ... )", nested at most 4 deep, at most
+ *  100,000 steps.  out[*n] steps, owned by the caller (free).  SPI_EINVAL names the place. */
+SPI_MUSTUSE spi_err spi_phase_recipe_parse(const char *text, enum spi_phase_method **out, int *n);
+
+/** Run it.  `stop` may be NULL; when *stop becomes nonzero the call returns SPI_ECANCEL. */
+SPI_MUSTUSE spi_err spi_phase(const struct spi_volume *A, const struct spi_phase_options *opt,
+                              const volatile int *stop, struct spi_phase_result *out);
+void spi_phase_result_clear(struct spi_phase_result *r);
+
+/** One start only, the unit that runs as a task: density and R-factor of start `index`.
+ *  spi_phase = all starts + spi_phase_combine. */
+SPI_MUSTUSE spi_err spi_phase_start(const struct spi_volume *A,
+                                    const struct spi_phase_options *opt, int index,
+                                    const volatile int *stop, struct spi_volume *density,
+                                    double *r_factor);
+/** Align (translation, inversion) the starts to the best, average the good ones, PRTF. */
+SPI_MUSTUSE spi_err spi_phase_combine(const struct spi_volume *A,
+                                      const struct spi_phase_options *opt, int n_starts,
+                                      struct spi_volume *density, const double *r_factor,
+                                      struct spi_phase_result *out);
+
+#endif
