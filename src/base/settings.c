@@ -10,7 +10,8 @@
 
 const struct spi_setting spi_setting_table[] = {
 #define X(section, key, type, dflt, lo, hi, unit, help) \
-    {#section, #key, SPI_SET_##type, lo, hi, unit, help, offsetof(struct spi_settings, key)},
+    {#section, #key, SPI_SET_##type, lo,                \
+     hi,       unit, help,           offsetof(struct spi_settings, key)},
     SPI_SETTINGS(X)
 #undef X
         {0},
@@ -44,8 +45,9 @@ static spi_err unknown(const char *where, const char *section, const char *key)
         if (d < best)
             best = d, near = row;
     }
-    return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'", where,
-                    section ? section : "", section ? "." : "", key, near->section, near->key);
+    return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'",
+                    where, section ? section : "", section ? "." : "", key, near->section,
+                    near->key);
 }
 
 static spi_err set_text(char *to, const char *where, const struct spi_setting *row,
@@ -57,8 +59,8 @@ static spi_err set_text(char *to, const char *where, const struct spi_setting *r
         return spi_fail(SPI_EINVAL, "%s: %s.%s has %zu characters; at most %d", where,
                         row->section, row->key, len, SPI_TEXT_MAX - 1);
     if (*row->unit && !spi_word_in_list(value, row->unit))
-        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need one of %s", where, row->section,
-                        row->key, value, row->unit);
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need one of %s", where,
+                        row->section, row->key, value, row->unit);
     memcpy(to, value, len + 1);
     return SPI_OK;
 }
@@ -69,8 +71,8 @@ static spi_err set_bool(bool *to, const char *where, const struct spi_setting *r
     bool yes = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
 
     if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
-        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need true or false", where, row->section,
-                        row->key, value);
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need true or false", where,
+                        row->section, row->key, value);
     *to = yes;
     return SPI_OK;
 }
@@ -98,12 +100,13 @@ spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *
                         row->key, value);
     if (v < row->lo || v > row->hi)
         return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need %g..%g%s%s", where, row->section,
-                        row->key, value, row->lo, row->hi, *row->unit ? " " : "", row->unit);
+                        row->key, value, row->lo, row->hi, *row->unit ? " " : "",
+                        row->unit);
     if (row->type == SPI_SET_double)
         *(double *)to = v;
     else if (v != floor(v))
-        return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need a whole number", where, row->section,
-                        row->key, value);
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need a whole number", where,
+                        row->section, row->key, value);
     else
         *(int *)to = (int)v;
     return SPI_OK;
@@ -119,8 +122,8 @@ static void number_text(double v, char *out, size_t size)
     }
 }
 
-void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
-                        size_t size)
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
+                        char *out, size_t size)
 {
     const void *at = (const char *)s + row->offset;
 
@@ -150,7 +153,7 @@ void spi_settings_dump(const struct spi_settings *s, FILE *to)
             fprintf(to, "%s[%s]\n", *section ? "\n" : "", row->section);
         section = row->section;
         spi_settings_value(s, row, value, sizeof value);
-        fprintf(to, "%s = %s  # %s%s%s%s\n", row->key, value, row->help, *row->unit ? " [" : "",
-                row->unit, *row->unit ? "]" : "");
+        fprintf(to, "%s = %s  # %s%s%s%s\n", row->key, value, row->help,
+                *row->unit ? " [" : "", row->unit, *row->unit ? "]" : "");
     }
 }

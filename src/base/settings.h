@@ -97,12 +97,13 @@ void spi_settings_default(struct spi_settings *s);
  *  `where` begins every message ("run.toml:12" or "--set").  Unknown key: the message names
  *  the nearest.  SPI_EINVAL. */
 SPI_MUSTUSE spi_err spi_settings_set(struct spi_settings *s, const char *where,
-                                     const char *section, const char *key, const char *value);
+                                     const char *section, const char *key,
+                                     const char *value);
 
 /** All settings as TOML with units and help as comments. */
 void spi_settings_dump(const struct spi_settings *s, FILE *to);
 /** Text of one value ("1e-2", "true", "\"auto\""). */
-void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
-                        size_t size);
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
+                        char *out, size_t size);
 
 #endif

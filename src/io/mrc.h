@@ -11,10 +11,10 @@
 
 /** What a header says, for `spinifel info`. */
 struct spi_mrc_info {
-    int n[3];            /* NX NY NZ after the axes are put in x, y, z order */
+    int n[3]; /* NX NY NZ after the axes are put in x, y, z order */
     int mode;
     double voxel_A[3];
-    double origin_A[3];  /* words 50-52 */
+    double origin_A[3];                 /* words 50-52 */
     double minimum, maximum, mean, rms; /* of the data as read */
     char labels[10][81];
     int n_labels;
