@@ -26,7 +26,7 @@ void spi_settings_default(struct spi_settings *s)
     };
 }
 
-static const struct spi_setting *find(const char *section, const char *key)
+const struct spi_setting *spi_setting_find(const char *section, const char *key)
 {
     for (const struct spi_setting *row = spi_setting_table; row->key; row++)
         if (strcmp(row->key, key) == 0 && (!section || strcmp(row->section, section) == 0))
@@ -34,13 +34,34 @@ static const struct spi_setting *find(const char *section, const char *key)
     return NULL;
 }
 
+spi_err spi_settings_check_section(const char *where, const char *section)
+{
+    const char *near = "";
+    int best = 1 << 30;
+
+    for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
+        int d = strcmp(row->section, section) == 0
+                    ? -1
+                    : spi_edit_distance(row->section, section);
+
+        if (d < best)
+            best = d, near = row->section;
+    }
+    if (best < 0)
+        return SPI_OK;
+    return spi_fail(SPI_EINVAL, "%s: unknown section [%s]; the nearest is [%s]", where,
+                    section, near);
+}
+
+/* The nearest key; of equally near ones that of the same section. */
 static spi_err unknown(const char *where, const char *section, const char *key)
 {
     const struct spi_setting *near = NULL;
     int best = 1 << 30;
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        int d = spi_edit_distance(row->key, key);
+        int d = 2 * spi_edit_distance(row->key, key) +
+                (section && strcmp(row->section, section) != 0);
 
         if (d < best)
             best = d, near = row;
@@ -80,7 +101,7 @@ static spi_err set_bool(bool *to, const char *where, const struct spi_setting *r
 spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *section,
                          const char *key, const char *value)
 {
-    const struct spi_setting *row = find(section, key);
+    const struct spi_setting *row = spi_setting_find(section, key);
 
     if (!row)
         return unknown(where, section, key);
@@ -122,6 +143,32 @@ static void number_text(double v, char *out, size_t size)
     }
 }
 
+<<<<<<< HEAD
+=======
+/* A TOML basic string; control characters, quotes and backslashes are escaped. */
+static void quoted_text(const char *text, char *out, size_t size)
+{
+    size_t n = 0;
+
+    if (size < 3)
+        return;
+    out[n++] = '"';
+    for (const char *p = text; *p && n + 8 < size; p++) {
+        unsigned char c = (unsigned char)*p;
+
+        if (c == '"' || c == '\\') {
+            out[n++] = '\\';
+            out[n++] = *p;
+        } else if (c < ' ' || c == 127)
+            n += (size_t)snprintf(out + n, size - n, "\\u%04X", (unsigned)c);
+        else
+            out[n++] = *p;
+    }
+    out[n++] = '"';
+    out[n] = 0;
+}
+
+>>>>>>> app
 void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
                         char *out, size_t size)
 {
@@ -138,7 +185,7 @@ void spi_settings_value(const struct spi_settings *s, const struct spi_setting *
         snprintf(out, size, "%s", *(const bool *)at ? "true" : "false");
         break;
     case SPI_SET_text:
-        snprintf(out, size, "\"%s\"", (const char *)at);
+        quoted_text(at, out, size);
     }
 }
 
@@ -147,7 +194,7 @@ void spi_settings_dump(const struct spi_settings *s, FILE *to)
     const char *section = "";
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        char value[SPI_TEXT_MAX + 2];
+        char value[SPI_VALUE_MAX];
 
         if (strcmp(section, row->section) != 0)
             fprintf(to, "%s[%s]\n", *section ? "\n" : "", row->section);
