@@ -143,8 +143,6 @@ static void number_text(double v, char *out, size_t size)
     }
 }
 
-<<<<<<< HEAD
-=======
 /* A TOML basic string; control characters, quotes and backslashes are escaped. */
 static void quoted_text(const char *text, char *out, size_t size)
 {
@@ -168,7 +166,6 @@ static void quoted_text(const char *text, char *out, size_t size)
     out[n] = 0;
 }
 
->>>>>>> app
 void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
                         char *out, size_t size)
 {
