@@ -2,7 +2,7 @@
  * Subcommands and their options, as tables.  Layer: app.
  *
  * One table of a command makes its parsing, range checks, `--help`, man page and shell
- * completion.  How to add a command: three edits.
+ * completion.  How to add a command: two edits.
  *
  *  1. src/app/cmd_blur.c:
  *
@@ -40,8 +40,7 @@
  *             .run = run,
  *         };
  *
- *  2. one line in src/app/commands.c (declaration and table in one list);
- *  3. one line in src/app/meson.build.
+ *  2. its name in the list `commands` of src/app/meson.build.
  *
  * run() prints results on stdout (main checks that they arrived) and words for people with
  * base/log.h; it returns SPI_OK (exit code 0), SPI_ENOCONV (3), SPI_EUSAGE (2; the message
@@ -149,7 +148,7 @@ struct spi_program {
     const char *name, *brief, *about;
     const struct spi_cmd *const *cmds; /* ends with NULL */
 };
-extern const struct spi_program spi_program; /* commands.c */
+extern const struct spi_program spi_program; /* commands.c; not in the library */
 
 /** Options of every command. */
 struct spi_common_args {
