@@ -114,6 +114,7 @@ struct spi_opt {
     const char *help;   /* one clause, no full stop */
     const char *absent; /* printed as the default when none is set ("from the file") */
     bool required;
+    bool alone; /* a flag as --help: nothing else is asked for, no operand, no option */
 };
 
 /** A line "-- Title:" between options in help. */
@@ -168,7 +169,7 @@ struct spi_call {
 
 /** Parse argv[0 .. argc-1], the words after the subcommand.  Options may stand before,
  *  between and after operands; "--" ends them; a later value replaces an earlier one.
- *  With --help what is missing is not asked for.
+ *  With --help, or a flag that is `alone`, what is missing is not asked for.
  *  SPI_EUSAGE: the message is "SUB: --option: what, found, needed".  Call spi_call_clear in
  *  every case. */
 SPI_MUSTUSE spi_err spi_call_parse(const struct spi_cmd *cmd, int argc, char *const argv[],
