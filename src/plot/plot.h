@@ -19,10 +19,10 @@ struct spi_plot {
     bool log_x, log_y;
     const struct spi_curve *curves;
     int n_curves;
-    const double *h_lines;  /* dashed horizontal lines, with their value as label */
+    const double *h_lines; /* dashed horizontal lines, with their value as label */
     int n_h_lines;
-    bool x_is_q;            /* second axis on top: resolution 1/x in A */
-    double y_min, y_max;    /* equal: automatic */
+    bool x_is_q;         /* second axis on top: resolution 1/x in A */
+    double y_min, y_max; /* equal: automatic */
 };
 SPI_MUSTUSE spi_err spi_plot_curves(const char *path, const struct spi_plot *p);
 
