@@ -36,24 +36,26 @@ SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         double q_max, const struct spi_pose *initial,
                                         struct spi_pose *pose, double *cc);
 
-/** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality interpolation
- *  (stated error below 1e-3 of the map's rms for maps that are zero near the faces). */
-SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map, const struct spi_pose *pose,
-                                   int n, double step, struct spi_volume *moved);
+/** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
+ * interpolation (stated error below 1e-3 of the map's rms for maps that are zero near the
+ * faces). */
+SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map,
+                                   const struct spi_pose *pose, int n, double step,
+                                   struct spi_volume *moved);
 
 /** Fourier shell correlation of two maps on one grid, doc/math.md (F1). */
 struct spi_fsc {
     int n_shells;
-    double *q;      /* [n_shells] mid-shell |q|, 1/A, shell width 1/(n step), owned */
-    double *fsc;    /* [n_shells], owned */
-    double *count;  /* [n_shells] Fourier voxels in the shell, owned */
+    double *q;     /* [n_shells] mid-shell |q|, 1/A, shell width 1/(n step), owned */
+    double *fsc;   /* [n_shells], owned */
+    double *count; /* [n_shells] Fourier voxels in the shell, owned */
 };
 SPI_MUSTUSE spi_err spi_fsc_compute(const struct spi_volume *a, const struct spi_volume *b,
                                     struct spi_fsc *out);
 void spi_fsc_clear(struct spi_fsc *f);
 /** Resolution d = 1/q (A) where the curve first falls below `level` for good at least two
- *  shells in a row, linear interpolation between shells; 1/q of the last shell when it never
- *  does (*reached_end = true); infinity when the first shell is already below. */
+ *  shells in a row, linear interpolation between shells; 1/q of the last shell when it
+ * never does (*reached_end = true); infinity when the first shell is already below. */
 double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
                             bool *reached_end);
 /** Pearson correlation of two maps on one grid. */

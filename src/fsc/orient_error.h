@@ -11,10 +11,10 @@
 
 struct spi_orient_error {
     double median_deg, p90_deg;
-    double median_flip_deg;  /* when R and R Rz(pi) are taken as the same image */
-    double *error_deg;       /* [n], owned, of each image (strict, modulo the group) */
-    double G[9];             /* the global rotation: R_est ~ R_true G^T (molecule frames) */
-    double inliers;          /* fraction within 12 degrees */
+    double median_flip_deg; /* when R and R Rz(pi) are taken as the same image */
+    double *error_deg;      /* [n], owned, of each image (strict, modulo the group) */
+    double G[9];            /* the global rotation: R_est ~ R_true G^T (molecule frames) */
+    double inliers;         /* fraction within 12 degrees */
 };
 
 /** est, truth: [n][4] quaternions (molecule -> laboratory).  group: [n_group][9] rotations
@@ -22,9 +22,9 @@ struct spi_orient_error {
  *  RANSAC over the candidates G, then Procrustes on the inliers (5 rounds).
  *  A symmetry axis of unknown direction: `group` is given in a standard frame and
  *  spi_symmetry_fit (math/symmetry.h) has turned it. */
-SPI_MUSTUSE spi_err spi_orient_error_compute(int64_t n, const double *est, const double *truth,
-                                             const double *group, int n_group,
-                                             struct spi_orient_error *out);
+SPI_MUSTUSE spi_err spi_orient_error_compute(int64_t n, const double *est,
+                                             const double *truth, const double *group,
+                                             int n_group, struct spi_orient_error *out);
 void spi_orient_error_clear(struct spi_orient_error *e);
 
 #endif
