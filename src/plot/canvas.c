@@ -1,12 +1,10 @@
 #include "plot/canvas.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "io/file.h"
 
 enum { TEXT_MAX = 256 };
 
@@ -73,25 +71,6 @@ static cairo_status_t append(void *to, const unsigned char *data, unsigned lengt
     memcpy(b->data + b->n, data, length);
     b->n += length;
     return CAIRO_STATUS_SUCCESS;
-}
-
-static spi_err spi_file_write_text(const char *path, const char *text, size_t len)
-{
-    char tmp[4096];
-    FILE *f;
-    bool bad;
-
-    if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
-        return spi_fail(SPI_EINVAL, "%s: name too long", path);
-    if ((f = fopen(tmp, "wb")) == NULL)
-        return spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
-    bad = fwrite(text, 1, len, f) != len;
-    bad |= fclose(f) != 0;
-    if (bad || rename(tmp, path) != 0) {
-        unlink(tmp);
-        return spi_fail(SPI_EIO, "%s: cannot write it: %s", path, strerror(errno));
-    }
-    return SPI_OK;
 }
 
 spi_err spi_canvas_write(struct spi_canvas *c, const char *path)

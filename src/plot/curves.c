@@ -200,6 +200,8 @@ static void resolution_axis(struct frame *f)
     struct spi_canvas *c = &f->c;
     struct spi_text label = {SPI_TEXT_TICK, SPI_CENTRE, false, false, 0};
 
+    if (f->td.n) /* again: the legend may have taken some of the width */
+        spi_ticks_resolution(&f->x, 44 / (f->right - f->left), &f->td);
     for (int i = 0; i < f->td.n; i++) {
         double x = place_x(f, f->td.at[i]);
 
