@@ -30,30 +30,35 @@ struct spi_phase_options {
     const char *recipe;  /* e.g. "6*(40 RAAR, 10 ER, 1 SW), 40 ER" */
     double beta;         /* HIO and RAAR feedback */
     bool positive;
-    double sw_sigma_first, sw_sigma_last; /* voxels, falls geometrically over the SW steps */
-    double sw_threshold;  /* of the 98th percentile of the smoothed density in the support */
-    int n_starts;         /* independent random starts */
-    double keep_within;   /* average starts with R-factor <= best * (1 + keep_within) */
+    double sw_sigma_first,
+        sw_sigma_last;   /* voxels, falls geometrically over the SW steps */
+    double sw_threshold; /* of the 98th percentile of the smoothed density in the support */
+    int n_starts;        /* independent random starts */
+    double keep_within;  /* average starts with R-factor <= best * (1 + keep_within) */
     uint64_t seed;
-    const struct spi_volume *initial; /* NULL: random; else start 0 begins from this density */
+    const struct spi_volume
+        *initial; /* NULL: random; else start 0 begins from this density */
 };
 
 struct spi_phase_result {
-    struct spi_volume density;  /* mean of the kept starts after alignment, owned */
-    double *r_factor;           /* [n_starts], owned; sum ||F| - amp| / sum amp */
+    struct spi_volume density; /* mean of the kept starts after alignment, owned */
+    double *r_factor;          /* [n_starts], owned; sum ||F| - amp| / sum amp */
     int n_starts, n_kept;
     int n_shells;
-    double *prtf;               /* [n_shells], owned: phase retrieval transfer function */
-    double *shell_q;            /* [n_shells], owned: mid-shell |q|, 1/A */
+    double *prtf;    /* [n_shells], owned: phase retrieval transfer function */
+    double *shell_q; /* [n_shells], owned: mid-shell |q|, 1/A */
 };
 
-/** Parse a recipe: comma-separated "N METHOD" and "N*( ... )", nested at most 4 deep, at most
- *  100,000 steps.  out[*n] steps, owned by the caller (free).  SPI_EINVAL names the place. */
-SPI_MUSTUSE spi_err spi_phase_recipe_parse(const char *text, enum spi_phase_method **out, int *n);
+/** Parse a recipe: comma-separated "N METHOD" and "N*( ... )", nested at most 4 deep, at
+ * most 100,000 steps.  out[*n] steps, owned by the caller (free).  SPI_EINVAL names the
+ * place. */
+SPI_MUSTUSE spi_err spi_phase_recipe_parse(const char *text, enum spi_phase_method **out,
+                                           int *n);
 
 /** Run it.  `stop` may be NULL; when *stop becomes nonzero the call returns SPI_ECANCEL. */
-SPI_MUSTUSE spi_err spi_phase(const struct spi_volume *A, const struct spi_phase_options *opt,
-                              const volatile int *stop, struct spi_phase_result *out);
+SPI_MUSTUSE spi_err spi_phase(const struct spi_volume *A,
+                              const struct spi_phase_options *opt, const volatile int *stop,
+                              struct spi_phase_result *out);
 void spi_phase_result_clear(struct spi_phase_result *r);
 
 /** One start only, the unit that runs as a task: density and R-factor of start `index`.
