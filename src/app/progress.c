@@ -84,7 +84,7 @@ static void numbers(const struct spi_progress_view *v, char *out, size_t size)
         append(out, size, part);
     }
     if (rate > 0) {
-        snprintf(part, sizeof part, rate < 10 ? "  %.1f %s/s" : "  %.0f %s/s", rate,
+        snprintf(part, sizeof part, rate < 10 ? "  %.2g %s/s" : "  %.0f %s/s", rate,
                  v->unit);
         append(out, size, part);
     }
