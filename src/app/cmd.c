@@ -344,6 +344,9 @@ static spi_err check_complete(const struct spi_call *call)
     int n = call->n_operands;
 
     for (const struct spi_opt *o = cmd->opts; o && o->kind != SPI_OPT_END; o++)
+        if (o->alone && *(const bool *)((const char *)call->args + o->at))
+            return SPI_OK;
+    for (const struct spi_opt *o = cmd->opts; o && o->kind != SPI_OPT_END; o++)
         if (o->required && !call->given[o - cmd->opts])
             return bad(call, o, "is needed (%s)", o->help);
     if (n < cmd->min_operands)

@@ -2,7 +2,7 @@
  * Subcommands and their options, as tables.  Layer: app.
  *
  * One table of a command makes its parsing, range checks, `--help`, man page and shell
- * completion.  How to add a command: three edits.
+ * completion.  How to add a command: two edits.
  *
  *  1. src/app/cmd_blur.c:
  *
@@ -40,8 +40,7 @@
  *             .run = run,
  *         };
  *
- *  2. one line in src/app/commands.c (declaration and table in one list);
- *  3. one line in src/app/meson.build.
+ *  2. its name in the list `commands` of src/app/meson.build.
  *
  * run() prints results on stdout (main checks that they arrived) and words for people with
  * base/log.h; it returns SPI_OK (exit code 0), SPI_ENOCONV (3), SPI_EUSAGE (2; the message
@@ -115,6 +114,7 @@ struct spi_opt {
     const char *help;   /* one clause, no full stop */
     const char *absent; /* printed as the default when none is set ("from the file") */
     bool required;
+    bool alone; /* a flag as --help: nothing else is asked for, no operand, no option */
 };
 
 /** A line "-- Title:" between options in help. */
@@ -149,7 +149,7 @@ struct spi_program {
     const char *name, *brief, *about;
     const struct spi_cmd *const *cmds; /* ends with NULL */
 };
-extern const struct spi_program spi_program; /* commands.c */
+extern const struct spi_program spi_program; /* commands.c; not in the library */
 
 /** Options of every command. */
 struct spi_common_args {
@@ -169,7 +169,7 @@ struct spi_call {
 
 /** Parse argv[0 .. argc-1], the words after the subcommand.  Options may stand before,
  *  between and after operands; "--" ends them; a later value replaces an earlier one.
- *  With --help what is missing is not asked for.
+ *  With --help, or a flag that is `alone`, what is missing is not asked for.
  *  SPI_EUSAGE: the message is "SUB: --option: what, found, needed".  Call spi_call_clear in
  *  every case. */
 SPI_MUSTUSE spi_err spi_call_parse(const struct spi_cmd *cmd, int argc, char *const argv[],

@@ -37,8 +37,7 @@ static spi_err run(const struct spi_call *call)
     const struct args *a = call->args;
 
     if (!a->json) {
-        printf("spinifel %s (%s), compiled by gcc-compatible %s\n", SPI_VERSION,
-               SPI_REVISION, __VERSION__);
+        printf("spinifel %s (%s), compiled by %s\n", SPI_VERSION, SPI_REVISION, COMPILER);
         for (int i = 0; i < N_LIBRARIES; i++)
             printf("  %-12s %s\n", libraries[i].name, libraries[i].version);
         return SPI_OK;

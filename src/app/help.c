@@ -1,5 +1,6 @@
 #include "app/help.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/settings.h"
@@ -325,8 +326,10 @@ static void mdoc_head(FILE *to, const char *page, int section, const char *brief
 
 static void mdoc_option(const struct spi_cmd *cmd, const struct spi_opt *o, FILE *to)
 {
-    char range[96], standard[160];
+    char range[96], standard[160], sentence[1024];
 
+    snprintf(sentence, sizeof sentence, "%s", o->help);
+    sentence[0] = (char)toupper((unsigned char)sentence[0]);
     if (o->kind == SPI_OPT_HEADING) {
         fputs(".El\n.Ss ", to);
         mdoc_text(to, o->help);
@@ -342,7 +345,7 @@ static void mdoc_option(const struct spi_cmd *cmd, const struct spi_opt *o, FILE
         mdoc_argument(to, value_name(o));
     }
     fputc('\n', to);
-    mdoc_text(to, o->help);
+    mdoc_text(to, sentence);
     range_text(o, range, sizeof range);
     if (*range) {
         fputs(", ", to);

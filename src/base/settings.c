@@ -201,3 +201,12 @@ void spi_settings_dump(const struct spi_settings *s, FILE *to)
                 *row->unit ? " [" : "", row->unit, *row->unit ? "]" : "");
     }
 }
+
+void spi_settings_recipe(const struct spi_settings *s, char out[SPI_TEXT_MAX])
+{
+    if (*s->recipe)
+        snprintf(out, SPI_TEXT_MAX, "%s", s->recipe);
+    else
+        snprintf(out, SPI_TEXT_MAX, "%d*(%d ER, %d HIO, %d ER, 1 SW)", s->N_phase_loops,
+                 s->nER, s->nHIO, s->nER);
+}

@@ -102,7 +102,12 @@ SPI_MUSTUSE spi_err spi_settings_check_section(const char *where, const char *se
  *  `where` begins every message ("run.toml:12" or "--set").  Unknown key: the message names
  *  the nearest.  SPI_EINVAL. */
 SPI_MUSTUSE spi_err spi_settings_set(struct spi_settings *s, const char *where,
-                                     const char *section, const char *key, const char *value);
+                                     const char *section, const char *key,
+                                     const char *value);
+
+/** The recipe in force: `recipe`, or if it is empty SpiniFEL's
+ *  "N_phase_loops*(nER ER, nHIO HIO, nER ER, 1 SW)". */
+void spi_settings_recipe(const struct spi_settings *s, char out[SPI_TEXT_MAX]);
 
 /** Long enough for the text of any value: each byte of a text may need an escape \uXXXX. */
 enum { SPI_VALUE_MAX = 6 * SPI_TEXT_MAX + 3 };
@@ -110,7 +115,7 @@ enum { SPI_VALUE_MAX = 6 * SPI_TEXT_MAX + 3 };
 /** All settings as TOML with units and help as comments. */
 void spi_settings_dump(const struct spi_settings *s, FILE *to);
 /** Value of one setting as TOML: 0.01, true, "auto".  size >= SPI_VALUE_MAX never cuts. */
-void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
-                        size_t size);
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
+                        char *out, size_t size);
 
 #endif

@@ -115,7 +115,7 @@ static spi_err check_section(struct source *f)
                                      "%s: section [%s] stands twice; first in line %d",
                                      where, name, f->section[i].line);
     if (f->n_sections < SECTIONS_MAX) {
-        snprintf(f->section[f->n_sections].name, sizeof f->section->name, "%s", name);
+        snprintf(f->section[f->n_sections].name, sizeof f->section->name, "%.63s", name);
         f->section[f->n_sections++].line = f->line;
     }
     return SPI_OK;
@@ -394,20 +394,22 @@ spi_err spi_settings_apply(const char *where, const char *assignment,
                            struct spi_settings *s)
 {
     const char *equals = strchr(assignment, '='), *dot = strchr(assignment, '.');
-    char section[64] = "", key[64];
+    const char *section = NULL, *name = assignment;
+    char section_text[64], key[64];
 
     if (!equals || equals == assignment)
         return spi_fail(SPI_EINVAL, "%s: '%s' is not section.key=value", where, assignment);
-    if (dot && dot < equals)
-        snprintf(section, sizeof section, "%.*s", (int)(dot - assignment), assignment);
-
-    const char *name = dot && dot < equals ? dot + 1 : assignment;
-
+    if (dot && dot < equals) {
+        snprintf(section_text, sizeof section_text, "%.*s", (int)(dot - assignment),
+                 assignment);
+        section = section_text;
+        name = dot + 1;
+    }
     snprintf(key, sizeof key, "%.*s", (int)(equals - name), name);
 
-    const struct spi_setting *row = spi_setting_find(*section ? section : NULL, key);
+    const struct spi_setting *row = spi_setting_find(section, key);
 
     if (!row)
-        return spi_settings_set(s, where, *section ? section : NULL, key, equals + 1);
+        return spi_settings_set(s, where, section, key, equals + 1);
     return set_value(where, row, equals + 1, false, s);
 }

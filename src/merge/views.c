@@ -7,11 +7,13 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
-#include "kernel/interp.h"
 #include "math/rot.h"
 #include "math/sphere.h"
 
-enum { PAIRS_AT_ONCE = 64 };
+enum {
+    PAIRS_AT_ONCE = 64,
+    GROUP = 32 /* directions spread at once: their points share bricks of the grid */
+};
 
 struct scratch {
     float *turn;               /* [Na][2 M] cos, -sin of 2 pi m a / Na */
@@ -19,8 +21,8 @@ struct scratch {
     float *H, *Hhat;           /* [Na], [2 M] */
     float complex *num, *den;  /* [harmonics] */
     float *num_s, *den_s;      /* [samples] */
-    float (*pos)[3], (*val)[2];
-    int M;
+    float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
+    int M, waiting;             /* directions in pos and val */
 };
 
 static void scratch_free(struct scratch *s)
@@ -58,8 +60,8 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
     SPI_TRY(err = SPI_NEW(s->den, harmonics, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->pos, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->val, samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->pos, GROUP * samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
     for (int a = 0; a < Na; a++)
         for (int m = 0; m < s->M; m++) {
             double x = 2 * SPI_PI * ((long)m * a % Na) / Na;
@@ -118,10 +120,11 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n, const struct sp
 
 static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
                              const struct spi_view_pair *pair, const spi_nufft *plan,
-                             struct scratch *s, float *grid2, double *weight_sum)
+                             struct scratch *s, double *weight_sum)
 {
     const struct spi_rings *g = sp->rings;
     int R = sp->R, Na = sp->views.Na, two_M = 2 * s->M;
+    float (*val)[2] = s->val + (int64_t)s->waiting * g->at[R];
     double dir[3], Rn[9];
     spi_err err;
 
@@ -141,16 +144,15 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
         for (int j = g->at[r]; j < g->at[r + 1]; j++) {
             bool measured = s->den_s[j] > 0; /* the edge of a mask rings below zero */
 
-            s->val[j][0] = measured ? kappa * s->num_s[j] : 0;
-            s->val[j][1] = measured ? kappa * s->den_s[j] : 0;
-            *weight_sum += (double)s->val[j][1];
+            val[j][0] = measured ? kappa * s->num_s[j] : 0;
+            val[j][1] = measured ? kappa * s->den_s[j] : 0;
+            *weight_sum += (double)val[j][1];
         }
     }
     spi_sphere_point(sp->views.nd, pair->dir, dir);
     spi_rot_to_direction(dir, Rn);
-    spi_ring_positions(g, R, Rn, spi_nufft_scale(plan), s->pos);
-    spi_spread2(spi_nufft_window(plan), spi_nufft_side(plan), grid2, g->at[R],
-                (const float(*)[3])s->pos, (const float(*)[2])s->val);
+    spi_ring_positions(g, R, Rn, spi_nufft_scale(plan),
+                       s->pos + (int64_t)s->waiting++ * g->at[R]);
 out:
     return err;
 }
@@ -168,7 +170,12 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
     for (int64_t from = 0, to; from < n && !err; from = to) {
         for (to = from + 1; to < n && pair[to].dir == pair[from].dir; to++)
             ;
-        err = one_direction(sp, to - from, pair + from, plan, &s, grid2, &sum);
+        err = one_direction(sp, to - from, pair + from, plan, &s, &sum);
+        if (!err && (s.waiting == GROUP || to == n)) {
+            err = spi_nufft_spread(plan, grid2, (int64_t)s.waiting * sp->rings->at[sp->R],
+                                   (const float(*)[3])s.pos, (const float(*)[2])s.val);
+            s.waiting = 0;
+        }
     }
     if (weight_sum)
         *weight_sum += sum;

@@ -66,11 +66,6 @@ int spi_nufft_modes(const spi_nufft *p)
     return p->n;
 }
 
-const struct spi_window *spi_nufft_window(const spi_nufft *p)
-{
-    return &p->win;
-}
-
 spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 {
     size_t s = (size_t)p->side;
@@ -177,8 +172,90 @@ out:
     return err;
 }
 
-void spi_nufft_slice(const spi_nufft *p, const float *grid, int64_t n, const float (*u)[3],
-                     float *out)
+/* ---- points, brick by brick ---------------------------------------------------------- */
+
+enum { BRICK_SHIFT = 4, CHUNK = 256 }; /* 16^3 grid points; points handed to a kernel at once */
+
+static int brick_axis(const spi_nufft *p, float u)
 {
-    spi_interp1(&p->win, p->side, grid, n, u, out);
+    return ((int)floorf(u) + p->side / 2) >> BRICK_SHIFT;
+}
+
+/* order[i]: points sorted by brick; points in the lower half are taken at -u. */
+static spi_err sort_points(const spi_nufft *p, int64_t n, const float (*u)[3], int32_t **order)
+{
+    int per_axis = (p->side >> BRICK_SHIFT) + 1;
+    size_t bricks = (size_t)per_axis * (size_t)per_axis * (size_t)per_axis;
+    int32_t *key = NULL, *at = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(*order, n, "nufft order"), out);
+    SPI_TRY(err = SPI_NEW(key, n, "nufft order"), out);
+    SPI_TRY(err = SPI_NEW(at, bricks + 1, "nufft order"), out);
+    for (int64_t j = 0; j < n; j++) {
+        float s = u[j][2] < 0 ? -1.0F : 1.0F;
+
+        key[j] = (brick_axis(p, s * u[j][2]) * per_axis + brick_axis(p, s * u[j][1])) * per_axis +
+                 brick_axis(p, s * u[j][0]);
+        at[key[j] + 1]++;
+    }
+    for (size_t b = 0; b < bricks; b++)
+        at[b + 1] += at[b];
+    for (int64_t j = 0; j < n; j++)
+        (*order)[at[key[j]]++] = (int32_t)j;
+out:
+    free(at);
+    free(key);
+    return err;
+}
+
+static void gather(const float (*u)[3], int n, const int32_t *order, float (*to)[3])
+{
+    for (int i = 0; i < n; i++) {
+        const float *from = u[order[i]];
+        float s = from[2] < 0 ? -1.0F : 1.0F;
+
+        for (int c = 0; c < 3; c++)
+            to[i][c] = s * from[c];
+    }
+}
+
+spi_err spi_nufft_slice(const spi_nufft *p, const float *grid, int64_t n, const float (*u)[3],
+                        float *out)
+{
+    int32_t *order = NULL;
+    spi_err err = sort_points(p, n, u, &order);
+
+    for (int64_t i = 0; i < n && !err; i += CHUNK) {
+        float pos[CHUNK][3], value[CHUNK];
+        int m = n - i < CHUNK ? (int)(n - i) : CHUNK;
+
+        gather(u, m, order + i, pos);
+        spi_interp1(&p->win, p->side, grid, m, (const float(*)[3])pos, value);
+        for (int k = 0; k < m; k++)
+            out[order[i + k]] = value[k];
+    }
+    free(order);
+    return err;
+}
+
+spi_err spi_nufft_spread(const spi_nufft *p, float *grid2, int64_t n, const float (*u)[3],
+                         const float (*val)[2])
+{
+    int32_t *order = NULL;
+    spi_err err = sort_points(p, n, u, &order);
+
+    for (int64_t i = 0; i < n && !err; i += CHUNK) {
+        float pos[CHUNK][3], value[CHUNK][2];
+        int m = n - i < CHUNK ? (int)(n - i) : CHUNK;
+
+        gather(u, m, order + i, pos);
+        for (int k = 0; k < m; k++) {
+            value[k][0] = val[order[i + k]][0];
+            value[k][1] = val[order[i + k]][1];
+        }
+        spi_spread2(&p->win, p->side, grid2, m, (const float(*)[3])pos, (const float(*)[2])value);
+    }
+    free(order);
+    return err;
 }

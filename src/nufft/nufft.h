@@ -31,7 +31,6 @@ double spi_nufft_scale(const spi_nufft *plan);
 /** Side of a fine grid with its margins. */
 int spi_nufft_side(const spi_nufft *plan);
 int spi_nufft_modes(const spi_nufft *plan);
-const struct spi_window *spi_nufft_window(const spi_nufft *plan);
 
 /** A zeroed fine grid with `comp` (1 or 2) interleaved reals per point; release: free(). */
 SPI_MUSTUSE spi_err spi_nufft_grid_new(const spi_nufft *plan, int comp, float **grid);
@@ -45,9 +44,13 @@ SPI_MUSTUSE spi_err spi_nufft_prepare(const spi_nufft *plan, const float *A, flo
 SPI_MUSTUSE spi_err spi_nufft_collect(const spi_nufft *plan, const float *grid, int c,
                                       int m, float *modes);
 
-/** W at n points, q[j] = (x, y, z) in 1/A: prepared grid -> out. */
-void spi_nufft_slice(const spi_nufft *plan, const float *grid, int64_t n,
-                     const float (*u)[3], float *out);
+/** out[j] = W at n points: prepared grid of one component.  Points are visited brick by
+ *  brick (and at -u where that is nearer: W is even), so that the grid is read from cache. */
+SPI_MUSTUSE spi_err spi_nufft_slice(const spi_nufft *plan, const float *grid, int64_t n,
+                                    const float (*u)[3], float *out);
+/** Add two values at each of n points to a two-component grid, brick by brick likewise. */
+SPI_MUSTUSE spi_err spi_nufft_spread(const spi_nufft *plan, float *grid2, int64_t n,
+                                     const float (*u)[3], const float (*val)[2]);
 
 /** The sums themselves, in double: out[j]; modes[m^3]. */
 void spi_nufft_slice_ref(int n, double dx, const float *A, int64_t points,

@@ -11,8 +11,10 @@
 
 static const float floor_of_mean = 0.02F;
 
+enum { GROUP = 32 }; /* directions sliced at once: their points share bricks of the grid */
+
 struct scratch {
-    float (*base)[3], (*pos)[3], *T, *f, *acc;
+    float (*base)[3], (*pos)[3], *T, *f, *acc; /* pos, T: of GROUP directions */
     float complex *h;
 };
 
@@ -23,8 +25,8 @@ static spi_err scratch_new(const struct spi_rings *g, int R, int Na, struct scra
 
     *s = (struct scratch){0};
     SPI_TRY(err = SPI_NEW(s->base, n, "templates"), out);
-    SPI_TRY(err = SPI_NEW(s->pos, n, "templates"), out);
-    SPI_TRY(err = SPI_NEW(s->T, n, "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->pos, GROUP * n, "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->T, GROUP * n, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->f, n, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->acc, 2 * (size_t)Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->h, g->h_at[R], "templates"), out);
@@ -106,29 +108,29 @@ static spi_err live_sum(const struct spi_template_spec *sp, struct scratch *s, f
     return SPI_OK;
 }
 
-static spi_err one(const struct spi_template_spec *sp, const float *inv_n, double sbar,
-                   struct scratch *s, float *record, float *table, float *S)
+static spi_err one(const struct spi_template_spec *sp, const float *inv_n, const float *T,
+                   double sbar, struct scratch *s, float *record, float *table, float *S)
 {
     const struct spi_rings *g = sp->rings;
     int R = sp->band->R, n = g->at[R];
     float inv = (float)(1 / sbar);
     spi_err err;
 
-    memcpy(s->f, s->T, (size_t)n * sizeof *s->f);
+    memcpy(s->f, T, (size_t)n * sizeof *s->f);
     SPI_TRY(err = live_sum(sp, s, S), out);
     if (sp->kind == SPI_SCORE_POISSON) {
         for (int a = 0; a < sp->views.Na; a++)
             table[a] = logf(fmaxf(S[a] * inv, 1e-6F));
         for (int i = 0; i < n; i++)
-            s->f[i] = logf(s->T[i] * inv);
+            s->f[i] = logf(T[i] * inv);
     } else {
         for (int r = 0; r < R; r++)
             for (int i = g->at[r]; i < g->at[r + 1]; i++)
-                s->f[i] = s->T[i] * s->T[i] * sp->inv_var[r];
+                s->f[i] = T[i] * T[i] * sp->inv_var[r];
         SPI_TRY(err = live_sum(sp, s, table), out);
         for (int r = 0; r < R; r++)
             for (int i = g->at[r]; i < g->at[r + 1]; i++)
-                s->f[i] = s->T[i] * sp->inv_var[r];
+                s->f[i] = T[i] * sp->inv_var[r];
     }
     SPI_TRY(err = spi_ring_analyse(g, R, s->f, s->h), out);
     spi_band_pack(sp->band, g, s->h, inv_n, record);
@@ -152,18 +154,28 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
     for (int r = 0; r < R; r++)
         inv_n[r] = 1.0F / (float)g->n[r];
     spi_ring_positions(g, R, identity, spi_nufft_scale(plan), s.base);
-    for (int64_t i = 0; i < n; i++) {
-        double dir[3], Rn[9];
+    for (int64_t i0 = 0; i0 < n; i0 += GROUP) {
+        int m = n - i0 < GROUP ? (int)(n - i0) : GROUP;
+        int64_t points = g->at[R];
 
-        spi_sphere_point(sp->views.nd, dir_list ? dir_list[first + i] : first + i, dir);
-        spi_rot_to_direction(dir, Rn);
-        turn(Rn, g->at[R], (const float(*)[3])s.base, s.pos);
-        spi_nufft_slice(plan, grid, g->at[R], (const float(*)[3])s.pos, s.T);
+        for (int i = 0; i < m; i++) {
+            double dir[3], Rn[9];
+            int64_t d = first + i0 + i;
 
-        double sbar = condition(sp, s.T);
+            spi_sphere_point(sp->views.nd, dir_list ? dir_list[d] : d, dir);
+            spi_rot_to_direction(dir, Rn);
+            turn(Rn, points, (const float(*)[3])s.base, s.pos + i * points);
+        }
+        SPI_TRY(err = spi_nufft_slice(plan, grid, m * points, (const float(*)[3])s.pos, s.T),
+                out);
+        for (int i = 0; i < m; i++) {
+            float *T = s.T + i * points;
+            double sbar = condition(sp, T);
+            int64_t at = i0 + i;
 
-        SPI_TRY(err = one(sp, inv_n, sbar, &s, record + i * sp->band->floats,
-                          table + i * sp->views.Na, S + i * sp->views.Na), out);
+            SPI_TRY(err = one(sp, inv_n, T, sbar, &s, record + at * sp->band->floats,
+                              table + at * sp->views.Na, S + at * sp->views.Na), out);
+        }
     }
 out:
     free(inv_n);
@@ -184,7 +196,8 @@ spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nuff
         spi_sphere_point(n_dir, i, dir);
         spi_rot_to_direction(dir, Rn);
         spi_ring_positions(g, R, Rn, spi_nufft_scale(plan), s.pos);
-        spi_nufft_slice(plan, grid, g->at[R], (const float(*)[3])s.pos, s.T);
+        if ((err = spi_nufft_slice(plan, grid, g->at[R], (const float(*)[3])s.pos, s.T)))
+            break;
         for (int r = 0; r < R; r++)
             for (int j = g->at[r]; j < g->at[r + 1]; j++)
                 mean[r] += (double)s.T[j] / g->n[r] / n_dir;

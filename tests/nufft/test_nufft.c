@@ -58,7 +58,7 @@ static void one_tolerance(double tol)
             u[j][c] = (float)(q[j][c] * spi_nufft_scale(plan));
         }
     OK(spi_nufft_prepare(plan, A, grid) == SPI_OK, "prepared");
-    spi_nufft_slice(plan, grid, POINTS, (const float(*)[3])u, got);
+    OK(spi_nufft_slice(plan, grid, POINTS, (const float(*)[3])u, got) == SPI_OK, "sliced");
     spi_nufft_slice_ref(N, dx, A, POINTS, (const double(*)[3])q, want);
 
     double e = relative_l2(POINTS, got, want);
@@ -70,8 +70,9 @@ static void one_tolerance(double tol)
     for (int j = 0; j < POINTS; j++)
         for (int c = 0; c < 2; c++)
             s[c][j] = (double)(val[j][c] = (float)spi_rng_normal(&rng));
-    spi_spread2(spi_nufft_window(plan), spi_nufft_side(plan), spread, POINTS,
-                (const float(*)[3])u, (const float(*)[2])val);
+    OK(spi_nufft_spread(plan, spread, POINTS, (const float(*)[3])u, (const float(*)[2])val) ==
+           SPI_OK,
+       "spread");
     for (int c = 0; c < 2; c++)
         for (int m = N; m >= N / 2; m -= N / 2) {
             float *modes = calloc((size_t)(m * m * m), sizeof *modes);
