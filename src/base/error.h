@@ -7,14 +7,14 @@
 #ifndef SPI_BASE_ERROR_H
 #define SPI_BASE_ERROR_H
 
-#define SPI_ERR_LIST(X)                                  \
-    X(SPI_OK, "success")                                 \
-    X(SPI_ENOMEM, "out of memory")                       \
-    X(SPI_EINVAL, "invalid argument")                    \
-    X(SPI_EUSAGE, "wrong use of the command line")       \
-    X(SPI_EFORMAT, "file is not in the expected form")   \
-    X(SPI_EIO, "input/output failed")                    \
-    X(SPI_ENOCONV, "the iteration did not converge")     \
+#define SPI_ERR_LIST(X)                                \
+    X(SPI_OK, "success")                               \
+    X(SPI_ENOMEM, "out of memory")                     \
+    X(SPI_EINVAL, "invalid argument")                  \
+    X(SPI_EUSAGE, "wrong use of the command line")     \
+    X(SPI_EFORMAT, "file is not in the expected form") \
+    X(SPI_EIO, "input/output failed")                  \
+    X(SPI_ENOCONV, "the iteration did not converge")   \
     X(SPI_ECANCEL, "stopped on request")
 
 typedef enum {

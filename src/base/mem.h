@@ -18,8 +18,8 @@ SPI_MUSTUSE void *spi_alloc(size_t n, size_t size, const char *what);
 
 /** Grow an array that holds `have` elements (capacity *cap) so that it takes
  *  `need`; new elements are zero.  The value is a spi_err. */
-SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need, int64_t *cap,
-                             const char *what);
+SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need,
+                             int64_t *cap, const char *what);
 
 /** Peak resident memory of this process so far, bytes. */
 int64_t spi_peak_rss_bytes(void);

@@ -23,8 +23,8 @@ enum spi_rng_purpose {
 
 struct spi_rng {
     uint32_t key[2], counter[4], out[4];
-    int used;         /* numbers of `out` already given */
-    int have_normal;  /* a second normal deviate waits */
+    int used;        /* numbers of `out` already given */
+    int have_normal; /* a second normal deviate waits */
     double normal;
 };
 

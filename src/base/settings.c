@@ -10,7 +10,8 @@
 
 const struct spi_setting spi_setting_table[] = {
 #define X(section, key, type, dflt, lo, hi, unit, help) \
-    {#section, #key, SPI_SET_##type, lo, hi, unit, help, offsetof(struct spi_settings, key)},
+    {#section, #key, SPI_SET_##type, lo,                \
+     hi,       unit, help,           offsetof(struct spi_settings, key)},
     SPI_SETTINGS(X)
 #undef X
         {0},
@@ -25,7 +26,7 @@ void spi_settings_default(struct spi_settings *s)
     };
 }
 
-static const struct spi_setting *find(const char *section, const char *key)
+const struct spi_setting *spi_setting_find(const char *section, const char *key)
 {
     for (const struct spi_setting *row = spi_setting_table; row->key; row++)
         if (strcmp(row->key, key) == 0 && (!section || strcmp(row->section, section) == 0))
@@ -33,19 +34,41 @@ static const struct spi_setting *find(const char *section, const char *key)
     return NULL;
 }
 
+spi_err spi_settings_check_section(const char *where, const char *section)
+{
+    const char *near = "";
+    int best = 1 << 30;
+
+    for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
+        int d = strcmp(row->section, section) == 0
+                    ? -1
+                    : spi_edit_distance(row->section, section);
+
+        if (d < best)
+            best = d, near = row->section;
+    }
+    if (best < 0)
+        return SPI_OK;
+    return spi_fail(SPI_EINVAL, "%s: unknown section [%s]; the nearest is [%s]", where,
+                    section, near);
+}
+
+/* The nearest key; of equally near ones that of the same section. */
 static spi_err unknown(const char *where, const char *section, const char *key)
 {
     const struct spi_setting *near = NULL;
     int best = 1 << 30;
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        int d = spi_edit_distance(row->key, key);
+        int d = 2 * spi_edit_distance(row->key, key) +
+                (section && strcmp(row->section, section) != 0);
 
         if (d < best)
             best = d, near = row;
     }
-    return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'", where,
-                    section ? section : "", section ? "." : "", key, near->section, near->key);
+    return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'",
+                    where, section ? section : "", section ? "." : "", key, near->section,
+                    near->key);
 }
 
 static spi_err set_text(char *to, const char *where, const struct spi_setting *row,
@@ -57,8 +80,8 @@ static spi_err set_text(char *to, const char *where, const struct spi_setting *r
         return spi_fail(SPI_EINVAL, "%s: %s.%s has %zu characters; at most %d", where,
                         row->section, row->key, len, SPI_TEXT_MAX - 1);
     if (*row->unit && !spi_word_in_list(value, row->unit))
-        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need one of %s", where, row->section,
-                        row->key, value, row->unit);
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need one of %s", where,
+                        row->section, row->key, value, row->unit);
     memcpy(to, value, len + 1);
     return SPI_OK;
 }
@@ -69,8 +92,8 @@ static spi_err set_bool(bool *to, const char *where, const struct spi_setting *r
     bool yes = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
 
     if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
-        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need true or false", where, row->section,
-                        row->key, value);
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is '%s'; need true or false", where,
+                        row->section, row->key, value);
     *to = yes;
     return SPI_OK;
 }
@@ -78,7 +101,7 @@ static spi_err set_bool(bool *to, const char *where, const struct spi_setting *r
 spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *section,
                          const char *key, const char *value)
 {
-    const struct spi_setting *row = find(section, key);
+    const struct spi_setting *row = spi_setting_find(section, key);
 
     if (!row)
         return unknown(where, section, key);
@@ -98,12 +121,13 @@ spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *
                         row->key, value);
     if (v < row->lo || v > row->hi)
         return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need %g..%g%s%s", where, row->section,
-                        row->key, value, row->lo, row->hi, *row->unit ? " " : "", row->unit);
+                        row->key, value, row->lo, row->hi, *row->unit ? " " : "",
+                        row->unit);
     if (row->type == SPI_SET_double)
         *(double *)to = v;
     else if (v != floor(v))
-        return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need a whole number", where, row->section,
-                        row->key, value);
+        return spi_fail(SPI_EINVAL, "%s: %s.%s is %s; need a whole number", where,
+                        row->section, row->key, value);
     else
         *(int *)to = (int)v;
     return SPI_OK;
@@ -119,8 +143,31 @@ static void number_text(double v, char *out, size_t size)
     }
 }
 
-void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
-                        size_t size)
+/* A TOML basic string; control characters, quotes and backslashes are escaped. */
+static void quoted_text(const char *text, char *out, size_t size)
+{
+    size_t n = 0;
+
+    if (size < 3)
+        return;
+    out[n++] = '"';
+    for (const char *p = text; *p && n + 8 < size; p++) {
+        unsigned char c = (unsigned char)*p;
+
+        if (c == '"' || c == '\\') {
+            out[n++] = '\\';
+            out[n++] = *p;
+        } else if (c < ' ' || c == 127)
+            n += (size_t)snprintf(out + n, size - n, "\\u%04X", (unsigned)c);
+        else
+            out[n++] = *p;
+    }
+    out[n++] = '"';
+    out[n] = 0;
+}
+
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
+                        char *out, size_t size)
 {
     const void *at = (const char *)s + row->offset;
 
@@ -135,7 +182,7 @@ void spi_settings_value(const struct spi_settings *s, const struct spi_setting *
         snprintf(out, size, "%s", *(const bool *)at ? "true" : "false");
         break;
     case SPI_SET_text:
-        snprintf(out, size, "\"%s\"", (const char *)at);
+        quoted_text(at, out, size);
     }
 }
 
@@ -144,13 +191,22 @@ void spi_settings_dump(const struct spi_settings *s, FILE *to)
     const char *section = "";
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        char value[SPI_TEXT_MAX + 2];
+        char value[SPI_VALUE_MAX];
 
         if (strcmp(section, row->section) != 0)
             fprintf(to, "%s[%s]\n", *section ? "\n" : "", row->section);
         section = row->section;
         spi_settings_value(s, row, value, sizeof value);
-        fprintf(to, "%s = %s  # %s%s%s%s\n", row->key, value, row->help, *row->unit ? " [" : "",
-                row->unit, *row->unit ? "]" : "");
+        fprintf(to, "%s = %s  # %s%s%s%s\n", row->key, value, row->help,
+                *row->unit ? " [" : "", row->unit, *row->unit ? "]" : "");
     }
+}
+
+void spi_settings_recipe(const struct spi_settings *s, char out[SPI_TEXT_MAX])
+{
+    if (*s->recipe)
+        snprintf(out, SPI_TEXT_MAX, "%s", s->recipe);
+    else
+        snprintf(out, SPI_TEXT_MAX, "%d*(%d ER, %d HIO, %d ER, 1 SW)", s->N_phase_loops,
+                 s->nER, s->nHIO, s->nER);
 }

@@ -93,16 +93,29 @@ extern const struct spi_setting spi_setting_table[]; /* ends with a NULL key */
 
 void spi_settings_default(struct spi_settings *s);
 
+/** Row of a setting; section NULL: the key alone is enough.  NULL: there is none. */
+const struct spi_setting *spi_setting_find(const char *section, const char *key);
+/** SPI_EINVAL, naming the nearest, if no setting is in this section. */
+SPI_MUSTUSE spi_err spi_settings_check_section(const char *where, const char *section);
+
 /** Set one value from text: "section", "key" (section NULL: key alone is enough).
  *  `where` begins every message ("run.toml:12" or "--set").  Unknown key: the message names
  *  the nearest.  SPI_EINVAL. */
 SPI_MUSTUSE spi_err spi_settings_set(struct spi_settings *s, const char *where,
-                                     const char *section, const char *key, const char *value);
+                                     const char *section, const char *key,
+                                     const char *value);
+
+/** The recipe in force: `recipe`, or if it is empty SpiniFEL's
+ *  "N_phase_loops*(nER ER, nHIO HIO, nER ER, 1 SW)". */
+void spi_settings_recipe(const struct spi_settings *s, char out[SPI_TEXT_MAX]);
+
+/** Long enough for the text of any value: each byte of a text may need an escape \uXXXX. */
+enum { SPI_VALUE_MAX = 6 * SPI_TEXT_MAX + 3 };
 
 /** All settings as TOML with units and help as comments. */
 void spi_settings_dump(const struct spi_settings *s, FILE *to);
-/** Text of one value ("1e-2", "true", "\"auto\""). */
-void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row, char *out,
-                        size_t size);
+/** Value of one setting as TOML: 0.01, true, "auto".  size >= SPI_VALUE_MAX never cuts. */
+void spi_settings_value(const struct spi_settings *s, const struct spi_setting *row,
+                        char *out, size_t size);
 
 #endif

@@ -20,7 +20,8 @@ int spi_edit_distance(const char *a, const char *b)
 
         row[0] = i;
         for (int j = 1; j <= nb; j++) {
-            int differ = tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]);
+            int differ =
+                tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]);
             int d = least(least(row[j], row[j - 1]) + 1, diagonal + differ);
 
             diagonal = row[j];

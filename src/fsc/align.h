@@ -1,6 +1,6 @@
 /** \file
  * Best rotation, translation and hand between two maps, and what remains to compare.
- * Layer: fsc.  doc/math.md section 6. */
+ * Layer: fsc.  doc/math.md (F1)-(F9). */
 #ifndef SPI_FSC_ALIGN_H
 #define SPI_FSC_ALIGN_H
 
@@ -18,45 +18,82 @@ struct spi_pose {
     bool inverted;
 };
 
-/** Intensity maps (centred, even, spacing dq): only a rotation.  Correlation of W with the
- *  mean of each shell removed (both maps), shells weighted equally, over q_min..q_max;
- *  `initial` non-NULL: local refinement from there only (no global search).
- *  band_A: the particle's diameter D (W is band-limited by it: angular cell 1/(2 D q)).
- *  cc: the correlation at the best rotation. */
+/** Intensity maps (centred, even, spacing dq): only a rotation, W_ref(q) ~ W(R^T q).
+ *  Correlation of W with the mean of each shell removed (both maps), each shell to unit
+ *  variance, weighted by its number of Shannon cells, over q_min..q_max, doc/math.md
+ *  (F6)-(F9).  Global search: the rotation function to q D = 6, exhaustive; its best peaks
+ *  refined at growing q.  `initial` non-NULL: local refinement from there only.
+ *  diameter_A: the particle's diameter D (W is band-limited by it: angular cell 1/(2 D q)).
+ *  cc: that correlation at the best rotation, over all shells.
+ *  W may sit on the critical grid (n dx = 2 D): it is sampled through its autocorrelation,
+ *  padded by two, to 5e-4 of its maximum.
+ *  SPI_EINVAL: odd side, not finite, no shell in q_min..q_max, a map without structure. */
 SPI_MUSTUSE spi_err spi_align_intensities(const struct spi_volume *W_ref,
                                           const struct spi_volume *W, double diameter_A,
                                           double q_min, double q_max, const double *initial,
                                           double R[9], double *cc);
 
+/** The correlation of each shell (multiples of 1/(2D) in q_min..q_max) at a given rotation.
+ *  q, cc: [*n], owned by the caller: free(). */
+SPI_MUSTUSE spi_err spi_intensity_correlation(const struct spi_volume *W_ref,
+                                              const struct spi_volume *W, double diameter_A,
+                                              double q_min, double q_max, const double R[9],
+                                              int *n, double **q, double **cc);
+
 /** Density maps (centred): rotation, translation and hand.  Global when `initial` is NULL,
- *  coarse to fine, ending below 0.2 degrees and 0.05 voxel.  Steps may differ: `map` is
- *  resampled.  q_max: highest spatial frequency used (1/A). */
+ *  coarse to fine, ending below 0.2 degrees and 0.05 voxel.  Steps and sides may differ:
+ * both are sampled in Fourier space.  q_max: highest spatial frequency used (1/A). cc:
+ * correlation of the two maps low-passed to q_max, q = 0 left out. */
 SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         const struct spi_volume *map, double diameter_A,
                                         double q_max, const struct spi_pose *initial,
                                         struct spi_pose *pose, double *cc);
 
-/** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality interpolation
- *  (stated error below 1e-3 of the map's rms for maps that are zero near the faces). */
-SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map, const struct spi_pose *pose,
-                                   int n, double step, struct spi_volume *moved);
+/** The same when the rotation is known within a Shannon angle or two at q D = 4 (that of
+ * the intensities), but neither hand nor shift. */
+SPI_MUSTUSE spi_err spi_align_densities_from_rotation(const struct spi_volume *ref,
+                                                      const struct spi_volume *map,
+                                                      double diameter_A, double q_max,
+                                                      const double R[9],
+                                                      struct spi_pose *pose, double *cc);
+
+/** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
+ * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4
+ * of the map's rms; zero outside the map's box.  When the grid is really turned, shifted or
+ * coarser, frequencies beyond 1/(2 step) in length (the corners of Fourier space, which a
+ * turned grid cannot hold) are removed.  The identity on the same grid copies. */
+SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map,
+                                   const struct spi_pose *pose, int n, double step,
+                                   struct spi_volume *moved);
 
 /** Fourier shell correlation of two maps on one grid, doc/math.md (F1). */
 struct spi_fsc {
-    int n_shells;
-    double *q;      /* [n_shells] mid-shell |q|, 1/A, shell width 1/(n step), owned */
-    double *fsc;    /* [n_shells], owned */
-    double *count;  /* [n_shells] Fourier voxels in the shell, owned */
+    int n_shells;  /* n/2: q = 0 is left out */
+    double *q;     /* [n_shells] mid-shell |q|, 1/A, shell width 1/(n step), owned */
+    double *fsc;   /* [n_shells], owned */
+    double *count; /* [n_shells] Fourier voxels in the shell, owned */
 };
 SPI_MUSTUSE spi_err spi_fsc_compute(const struct spi_volume *a, const struct spi_volume *b,
                                     struct spi_fsc *out);
 void spi_fsc_clear(struct spi_fsc *f);
 /** Resolution d = 1/q (A) where the curve first falls below `level` for good at least two
- *  shells in a row, linear interpolation between shells; 1/q of the last shell when it never
- *  does (*reached_end = true); infinity when the first shell is already below. */
+ *  shells in a row, linear interpolation between shells; 1/q of the last shell when it
+ * never does (*reached_end = true); infinity when the first shell is already below. */
 double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
                             bool *reached_end);
 /** Pearson correlation of two maps on one grid. */
 double spi_map_correlation(const struct spi_volume *a, const struct spi_volume *b);
+
+/** Two half maps: half2 is laid upon half1, then mean = (half1 + moved half2) / 2 on the
+ * grid of half1, and their FSC. initial non-NULL: local refinement of that pose (the last
+ * generation's); otherwise rotation non-NULL: that of the intensities, hand and shift are
+ * searched; both NULL: global.  `mean` and `fsc` are made here (clear them); `moved2`,
+ * unless NULL, is half2 as laid upon half1.  cc: as spi_align_densities. */
+SPI_MUSTUSE spi_err spi_half_maps(const struct spi_volume *half1,
+                                  const struct spi_volume *half2, double diameter_A,
+                                  double q_max, const struct spi_pose *initial,
+                                  const double *rotation, struct spi_pose *pose, double *cc,
+                                  struct spi_volume *mean, struct spi_fsc *fsc,
+                                  struct spi_volume *moved2);
 
 #endif

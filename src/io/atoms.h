@@ -9,10 +9,10 @@
 #include "base/error.h"
 
 struct spi_atom {
-    double x, y, z;      /* A */
+    double x, y, z; /* A */
     float occupancy;
-    float b_A2;          /* isotropic displacement parameter B, A^2 */
-    uint8_t element;     /* atomic number, 1..98 */
+    float b_A2;      /* isotropic displacement parameter B, A^2 */
+    uint8_t element; /* atomic number, 1..98 */
 };
 
 struct spi_structure {
@@ -23,16 +23,18 @@ struct spi_structure {
 };
 
 struct spi_structure_options {
-    int assembly;        /* 0: atoms as in the file; N: biological assembly N */
-    bool waters;         /* keep HOH/WAT/DOD */
-    bool hydrogens;      /* keep hydrogens (true by default at the callers) */
+    int assembly;   /* 0: atoms as in the file; N: biological assembly N */
+    bool waters;    /* keep HOH/WAT/DOD */
+    bool hydrogens; /* keep hydrogens (true by default at the callers) */
 };
 
-/** Read a structure.  Alternate locations: of each residue's alternatives the one of highest
- *  occupancy (ties: first letter).  Only the first MODEL.  A missing element column is derived
- *  from the atom name (spi_warn says how many).  Messages name path and line.
- *  SPI_EIO: cannot be opened or read; SPI_EFORMAT: no atoms, a broken line, no such assembly. */
-SPI_MUSTUSE spi_err spi_structure_read(const char *path, const struct spi_structure_options *opt,
+/** Read a structure.  Alternate locations: of each residue's alternatives the one of
+ * highest occupancy (ties: first letter).  Only the first MODEL.  A missing element column
+ * is derived from the atom name (spi_warn says how many).  Messages name path and line.
+ *  SPI_EIO: cannot be opened or read; SPI_EFORMAT: no atoms, a broken line, no such
+ * assembly. */
+SPI_MUSTUSE spi_err spi_structure_read(const char *path,
+                                       const struct spi_structure_options *opt,
                                        struct spi_structure *out);
 void spi_structure_clear(struct spi_structure *s);
 

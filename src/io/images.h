@@ -31,9 +31,9 @@ struct spi_detector {
 
 /** Truth that a simulation knows; any pointer may be NULL. */
 struct spi_image_truth {
-    double *quat;     /* [n][4] w x y z, molecule -> laboratory */
-    int32_t *label;   /* [n] which structure */
-    double *fluence;  /* [n] relative to the mean */
+    double *quat;    /* [n][4] w x y z, molecule -> laboratory */
+    int32_t *label;  /* [n] which structure */
+    double *fluence; /* [n] relative to the mean */
 };
 
 struct spi_images; /* an open file */
@@ -56,7 +56,8 @@ const char *spi_images_attribute(const struct spi_images *im, const char *name);
 /** Images first .. first+n-1 as floats, out[n][n_pixels].  Values of bad pixels are
  *  set to 0.  SPI_EFORMAT if a usable pixel is negative, NaN or infinite: the message names
  *  image and pixel.  Calls on one file from several threads are serialised inside. */
-SPI_MUSTUSE spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *out);
+SPI_MUSTUSE spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n,
+                                    float *out);
 
 /** Truth of all images.  Missing parts stay NULL.  Release with spi_truth_clear. */
 SPI_MUSTUSE spi_err spi_images_truth(struct spi_images *im, struct spi_image_truth *out);
@@ -69,10 +70,10 @@ struct spi_images_writer;
 struct spi_images_spec {
     int64_t n_images;
     enum spi_image_kind kind;
-    int64_t max_photons;              /* SPI_PHOTONS: no pixel will ever hold more; decides
-                                       * between uint8, uint16 and uint32 */
+    int64_t max_photons; /* SPI_PHOTONS: no pixel will ever hold more; decides
+                          * between uint8, uint16 and uint32 */
     const struct spi_detector *detector; /* borrowed */
-    const char *provenance_json;      /* one JSON object: version, settings, seed, hashes */
+    const char *provenance_json; /* one JSON object: version, settings, seed, hashes */
 };
 
 SPI_MUSTUSE spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
@@ -80,7 +81,8 @@ SPI_MUSTUSE spi_err spi_images_create(const char *path, const struct spi_images_
 /** Append n images with their truth (quat needed, label and fluence may be NULL: 0 and 1).
  *  SPI_EINVAL if a count exceeds spec.max_photons; SPI_EIO (disk full ...). */
 SPI_MUSTUSE spi_err spi_images_append(struct spi_images_writer *w, int64_t n,
-                                      const float *pixels, const struct spi_image_truth *truth);
+                                      const float *pixels,
+                                      const struct spi_image_truth *truth);
 /** Close and rename.  On failure the temporary file is removed. `w` is released. */
 SPI_MUSTUSE spi_err spi_images_finish_take(struct spi_images_writer *w);
 /** Give up: remove the temporary file, release `w` (NULL allowed). */

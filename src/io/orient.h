@@ -10,16 +10,17 @@
 /** All arrays owned; optional ones may be NULL. */
 struct spi_orientations {
     int64_t n;
-    double *quat;     /* [n][4] w x y z, molecule -> laboratory, frame of the density map */
-    float *score;     /* [n] log-likelihood of the best orientation (optional) */
-    float *margin;    /* [n] score minus that of the next distinct direction (optional) */
-    float *fluence;   /* [n] relative to the mean (optional) */
-    uint8_t *half;    /* [n] 1 or 2 (optional) */
+    double *quat;   /* [n][4] w x y z, molecule -> laboratory, frame of the density map */
+    float *score;   /* [n] log-likelihood of the best orientation (optional) */
+    float *margin;  /* [n] score minus that of the next distinct direction (optional) */
+    float *fluence; /* [n] relative to the mean (optional) */
+    uint8_t *half;  /* [n] 1 or 2 (optional) */
 };
 
 /** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /half; root attributes
  *  `convention` (text) and `provenance` (JSON).  Atomic. */
-SPI_MUSTUSE spi_err spi_orientations_write(const char *path, const struct spi_orientations *o,
+SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
+                                           const struct spi_orientations *o,
                                            const char *provenance_json);
 /** Also reads `orientations` of shape (n,1,4) and quaternion lists of an image file. */
 SPI_MUSTUSE spi_err spi_orientations_read(const char *path, struct spi_orientations *o);

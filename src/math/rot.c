@@ -61,7 +61,8 @@ void spi_rot_mul(const double A[9], const double B[9], double C[9])
 {
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++)
-            C[3 * i + j] = A[3 * i] * B[j] + A[3 * i + 1] * B[3 + j] + A[3 * i + 2] * B[6 + j];
+            C[3 * i + j] =
+                A[3 * i] * B[j] + A[3 * i + 1] * B[3 + j] + A[3 * i + 2] * B[6 + j];
 }
 
 void spi_rot_mul_tn(const double A[9], const double B[9], double C[9])

@@ -40,7 +40,8 @@ void spi_volume_roll(int n, const float *from, float *to);
 /** Intensity W(k step') on the same n grid of an even real autocorrelation A:
  *  W = sum_x A(x) cos(2 pi q.x), step' = 1 / (n step); and its inverse,
  *  A = n^-3 sum_q W cos(2 pi q.x).  doc/math.md (C5). */
-SPI_MUSTUSE spi_err spi_volume_fourier_even(const struct spi_volume *A, struct spi_volume *W);
+SPI_MUSTUSE spi_err spi_volume_fourier_even(const struct spi_volume *A,
+                                            struct spi_volume *W);
 SPI_MUSTUSE spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W,
                                                     struct spi_volume *A);
 

@@ -56,7 +56,8 @@ int main(void)
     poisson_moments(10.1);
     poisson_moments(300);
 
-    struct spi_rng a = spi_rng_stream(7, SPI_RNG_TEST, 5), b = spi_rng_stream(7, SPI_RNG_TEST, 6);
+    struct spi_rng a = spi_rng_stream(7, SPI_RNG_TEST, 5),
+                   b = spi_rng_stream(7, SPI_RNG_TEST, 6);
     struct spi_rng c = spi_rng_stream(7, SPI_RNG_BATCH, 5);
     uint32_t x = spi_rng_u32(&a);
 

@@ -41,7 +41,8 @@ int main(void)
 
         spi_rot_view(n, 0.3, R);
         spi_rot_apply(R, z, y);
-        worst_view = fmax(worst_view, fabs(y[0] - n[0]) + fabs(y[1] - n[1]) + fabs(y[2] - n[2]));
+        worst_view =
+            fmax(worst_view, fabs(y[0] - n[0]) + fabs(y[1] - n[1]) + fabs(y[2] - n[2]));
         spi_rot_nearest(P, N);
         worst_fit = fmax(worst_fit, largest_difference(P, N));
     }
@@ -54,7 +55,8 @@ int main(void)
     double v[3] = {1e-7, 0, 0}, I[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, R[9];
 
     spi_rot_from_vector(v, R);
-    OK(fabs(spi_rot_angle_between(I, R) / 1e-7 - 1) < 1e-8, "an angle of 1e-7 rad is measured");
+    OK(fabs(spi_rot_angle_between(I, R) / 1e-7 - 1) < 1e-8,
+       "an angle of 1e-7 rad is measured");
     v[0] = 1e-4;
     spi_rot_from_vector(v, R);
     OK(largest_difference(I, R) > tol, "a turn of 1e-4 rad is noticed");

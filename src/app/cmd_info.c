@@ -1,0 +1,135 @@
+/* spinifel info: what is in a file. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cmd.h"
+#include "app/print.h"
+#include "io/info.h"
+
+struct args {
+    bool json;
+};
+
+static const struct spi_opt opts[] = {
+    {0, "json", SPI_FLAG(args, json), 0, 0, "",
+     "print JSON: one object, or for several files a list of them"},
+    {0},
+};
+
+static bool is_leaf(const json_t *v)
+{
+    return !json_is_object(v) && !json_is_array(v);
+}
+
+static void print_leaf(const json_t *v)
+{
+    if (json_is_string(v))
+        fputs(json_string_value(v), stdout);
+    else if (json_is_integer(v))
+        printf("%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        printf("%.6g", json_real_value(v));
+    else
+        fputs(json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "unknown", stdout);
+}
+
+static void print_value(const char *key, const json_t *v, int depth);
+
+/* Short lists of numbers and words on one line, others one element a line. */
+static void print_list(const char *key, const json_t *list, int depth)
+{
+    size_t i, n = json_array_size(list);
+    json_t *v;
+    bool flat = true;
+
+    json_array_foreach(list, i, v) flat = flat && is_leaf(v);
+    printf("%*s%-*s", 2 * depth, "", 24 - 2 * depth, key);
+    if (!flat || n > 16) {
+        putchar('\n');
+        json_array_foreach(list, i, v) print_value("-", v, depth + 1);
+        return;
+    }
+    json_array_foreach(list, i, v)
+    {
+        fputs(i ? ", " : " ", stdout);
+        print_leaf(v);
+    }
+    putchar('\n');
+}
+
+static void print_value(const char *key, const json_t *v, int depth)
+{
+    const char *name;
+    json_t *child;
+
+    if (json_is_array(v))
+        print_list(key, v, depth);
+    else if (json_is_object(v)) {
+        printf("%*s%s\n", 2 * depth, "", key);
+        json_object_foreach((json_t *)(uintptr_t)v, name, child)
+            print_value(name, child, depth + 1);
+    } else {
+        printf("%*s%-*s ", 2 * depth, "", 24 - 2 * depth, key);
+        print_leaf(v);
+        putchar('\n');
+    }
+}
+
+static spi_err run(const struct spi_call *call)
+{
+    const struct args *a = call->args;
+    json_t *list = json_array();
+    spi_err first = SPI_OK;
+    int failed = 0;
+
+    for (int i = 0; i < call->n_operands; i++) {
+        json_t *one = NULL;
+        spi_err err = spi_file_info(call->operand[i], &one);
+
+        if (err) {
+            /* The last message is main's; those of the other files go out at once. */
+            if (call->n_operands > 1)
+                fprintf(stderr, "spinifel: %s\n", spi_err_message());
+            first = first ? first : err;
+            failed++;
+        } else if (a->json)
+            json_array_append_new(list, one);
+        else {
+            print_value(call->operand[i], one, 0);
+            json_decref(one);
+        }
+    }
+    if (a->json && json_array_size(list) > 0) {
+        json_t *all = call->n_operands == 1 ? json_incref(json_array_get(list, 0))
+                                            : json_incref(list);
+        spi_err err = spi_print_json_take(all);
+
+        first = first ? first : err;
+    }
+    json_decref(list);
+    if (failed && call->n_operands > 1)
+        return spi_fail(first, "info: %d of %d files could not be read", failed,
+                        call->n_operands);
+    return first;
+}
+
+const struct spi_cmd spi_cmd_info = {
+    .name = "info",
+    .operands = "FILE...",
+    .min_operands = 1,
+    .max_operands = -1,
+    .brief = "what is in a file: kind, shape, units, statistics, provenance",
+    .about =
+        "Says of any file that the program knows - images, maps, orientations, "
+        "structures, metrics - what kind it is, its shape and units, its statistics, "
+        "and where it comes from: the version, settings and inputs that made it.\n\n"
+        "Nothing is written. A file that cannot be read is reported and the others are "
+        "still shown; the exit status is then 1.",
+    .examples = {{"spinifel info images.h5",
+                  "images: detector, wavelength, photons per image"},
+                 {"spinifel info --json run1/density.mrc", "a map, for a program"}},
+    .opts = opts,
+    .size = sizeof(struct args),
+    .run = run,
+};

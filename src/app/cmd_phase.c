@@ -1,0 +1,272 @@
+/* spinifel phase: density from an autocorrelation. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cmd.h"
+#include "app/interrupt.h"
+#include "app/print.h"
+#include "app/progress.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "io/file.h"
+#include "io/mrc.h"
+#include "phase/phase.h"
+
+struct args {
+    const char *out, *prtf, *initial, *recipe;
+    double diameter_A, q_min, q_max, beta;
+    int starts;
+    int64_t seed;
+    bool json, list_methods;
+    struct spi_settings_args settings;
+};
+
+/* Numbers whose absence means "as in the settings" are looked up with spi_call_given. */
+static const struct spi_opt opts[] = {
+    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the density, an MRC map",
+     .required = true},
+    {0, "prtf", SPI_PATH(args, prtf), 0, 0, "FILE",
+     "also write the phase retrieval transfer function, a CSV table"},
+    {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    {0, "list-methods", SPI_FLAG(args, list_methods), 0, 0, "",
+     "print the steps that a recipe may use, and nothing else", .alone = true},
+    SPI_HEADING("What is known"),
+    {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
+     "largest diameter of the particle", .absent = "half of the map's side"},
+    {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| that was measured",
+     .absent = "1/diameter"},
+    {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| that was measured",
+     .absent = "1/(2 voxels)"},
+    SPI_HEADING("How"),
+    {0, "recipe", SPI_TEXT(args, recipe), 0, 0, "TEXT",
+     "steps, such as \"6*(40 RAAR, 10 ER, 1 SW), 40 ER\"", .absent = "phasing.recipe"},
+    {'n', "starts", SPI_INT(args, starts), 1, 1000, "", "independent random starts",
+     .absent = "phasing.N_phase_starts"},
+    {0, "beta", SPI_REAL(args, beta), 0, 1, "", "feedback of HIO and RAAR",
+     .absent = "phasing.beta"},
+    {'s', "seed", SPI_COUNT(args, seed), 0, 1e15, "", "of the random starts",
+     .absent = "runtime.seed"},
+    {0, "initial", SPI_PATH(args, initial), 0, 0, "MAP.mrc",
+     "density that the first start begins from; voxels as in the autocorrelation"},
+    SPI_SETTINGS_OPTS(args, settings),
+    {0},
+};
+
+static spi_err list_methods(void)
+{
+    for (const struct spi_phase_method_info *m = spi_phase_methods; m->name; m++)
+        printf("%-6s %s\n       %s\n", m->name, m->formula, m->reference);
+    return SPI_OK;
+}
+
+/* Settings, changed by the options that were given.  `recipe` outlives the options. */
+static spi_err make_options(const struct spi_call *call, const struct spi_volume *A,
+                            char recipe[SPI_TEXT_MAX], struct spi_phase_options *o)
+{
+    const struct args *a = call->args;
+    struct spi_settings s;
+    spi_err err = spi_settings_from_args(&a->settings, &s);
+
+    if (err)
+        return err;
+    spi_settings_recipe(&s, recipe);
+    *o = (struct spi_phase_options){
+        .diameter_A = s.diameter_A > 0 ? s.diameter_A : A->n * A->step / 2,
+        .q_min = s.q_min_invA,
+        .q_max = s.q_max_invA > 0 ? s.q_max_invA : 0.5 / A->step,
+        .recipe = a->recipe ? a->recipe : recipe,
+        .beta = spi_call_given(call, "beta") ? a->beta : s.beta,
+        .positive = s.positivity,
+        .sw_sigma_first = s.sw_sigma_first,
+        .sw_sigma_last = s.sw_sigma_last,
+        .sw_threshold = s.cutoff,
+        .n_starts = spi_call_given(call, "starts") ? a->starts : s.N_phase_starts,
+        .keep_within = s.keep_within,
+        .seed = (uint64_t)(spi_call_given(call, "seed") ? a->seed : s.seed),
+    };
+    if (spi_call_given(call, "diameter"))
+        o->diameter_A = a->diameter_A;
+    if (spi_call_given(call, "q-max"))
+        o->q_max = a->q_max;
+    if (spi_call_given(call, "q-min"))
+        o->q_min = a->q_min;
+    else if (o->q_min <= 0)
+        o->q_min = 1 / o->diameter_A;
+    return SPI_OK;
+}
+
+/* spi_phase() start by start, so that one sees how far it is. */
+static spi_err all_starts(const struct spi_volume *A, const struct spi_phase_options *o,
+                          struct spi_phase_result *result)
+{
+    const volatile int *stop = spi_interrupt_catch();
+    struct spi_volume *density = NULL;
+    double *r = NULL;
+    char best[64] = "";
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(density, o->n_starts, "densities of the starts"), out);
+    SPI_TRY(err = SPI_NEW(r, o->n_starts, "R-factors of the starts"), out);
+    spi_progress_begin("phasing", o->n_starts, "starts");
+    for (int i = 0; i < o->n_starts; i++) {
+        double least = INFINITY;
+
+        SPI_TRY(err = spi_phase_start(A, o, i, stop, &density[i], &r[i]), out);
+        for (int k = 0; k <= i; k++)
+            least = fmin(least, r[k]);
+        snprintf(best, sizeof best, "best R %.4f", least);
+        spi_progress_update(i + 1, best);
+        spi_verbose("phase: start %d: R-factor %.5f", i + 1, r[i]);
+    }
+    spi_progress_end();
+    err = spi_phase_combine(A, o, o->n_starts, density, r, result);
+out:
+    spi_progress_end();
+    for (int i = 0; density && i < o->n_starts; i++)
+        spi_volume_clear(&density[i]);
+    free(density);
+    free(r);
+    return err;
+}
+
+static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    spi_err err;
+
+    if (!f)
+        return spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+    fputs("q_invA,resolution_A,prtf\n", f);
+    for (int i = 0; i < r->n_shells; i++)
+        fprintf(f, "%.9g,%.6g,%.6g\n", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
+    if (fclose(f) != 0)
+        err = spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+    else
+        err = spi_file_write_text(path, text, size);
+    free(text);
+    return err;
+}
+
+/* Resolution where the PRTF first falls below 1/e, the usual mark; 0 if it starts below. */
+static double prtf_resolution_A(const struct spi_phase_result *r)
+{
+    double d = 0;
+
+    for (int i = 0; i < r->n_shells && r->prtf[i] >= exp(-1); i++)
+        d = r->shell_q[i] > 0 ? 1 / r->shell_q[i] : 0;
+    return d;
+}
+
+static spi_err report(const struct args *a, const struct spi_phase_result *r)
+{
+    double best = INFINITY, worst = 0, prtf_A = prtf_resolution_A(r);
+
+    for (int i = 0; i < r->n_starts; i++) {
+        best = fmin(best, r->r_factor[i]);
+        worst = fmax(worst, r->r_factor[i]);
+    }
+    if (!a->json) {
+        printf("starts      %d, of which %d are averaged\n", r->n_starts, r->n_kept);
+        printf("R-factor    %.4f best, %.4f worst\n", best, worst);
+        if (prtf_A > 0)
+            printf("PRTF 1/e    %.2f A\n", prtf_A);
+        printf("density     %s\n", a->out);
+        return SPI_OK;
+    }
+
+    json_t *r_factors = json_array();
+
+    for (int i = 0; i < r->n_starts; i++)
+        json_array_append_new(r_factors, spi_json_number(r->r_factor[i]));
+    return spi_print_json_take(json_pack(
+        "{s:s, s:i, s:i, s:o, s:o, s:o}", "density", a->out, "n_starts", r->n_starts,
+        "n_kept", r->n_kept, "r_factor_best", spi_json_number(best), "r_factor", r_factors,
+        "prtf_resolution_A", prtf_A > 0 ? json_real(prtf_A) : json_null()));
+}
+
+static spi_err read_initial(const char *path, const struct spi_volume *A,
+                            struct spi_volume *initial)
+{
+    spi_err err = spi_mrc_read(path, initial, NULL);
+
+    if (err)
+        return err;
+    if (initial->n != A->n || fabs(initial->step / A->step - 1) > 1e-3)
+        return spi_fail(
+            SPI_EINVAL,
+            "%s: %d^3 voxels of %g A; need those of the autocorrelation, %d^3 of "
+            "%g A",
+            path, initial->n, initial->step, A->n, A->step);
+    return SPI_OK;
+}
+
+static spi_err run(const struct spi_call *call)
+{
+    const struct args *a = call->args;
+    struct spi_volume A = {0}, initial = {0};
+    struct spi_phase_result result = {0};
+    struct spi_phase_options o;
+    char recipe[SPI_TEXT_MAX], label[81], recipe_label[81];
+    spi_err err;
+
+    if (a->list_methods)
+        return list_methods();
+    SPI_TRY(err = spi_mrc_read(call->operand[0], &A, NULL), out);
+    SPI_TRY(err = make_options(call, &A, recipe, &o), out);
+    if (a->initial) {
+        SPI_TRY(err = read_initial(a->initial, &A, &initial), out);
+        o.initial = &initial;
+    }
+    spi_verbose("phase: %s: diameter %.1f A, |q| %.5f..%.5f 1/A, %s", call->operand[0],
+                o.diameter_A, o.q_min, o.q_max, o.recipe);
+    SPI_TRY(err = all_starts(&A, &o, &result), out);
+    snprintf(label, sizeof label, "spinifel %s phase, seed %llu, D %.1f A, q %.4f..%.4f",
+             SPI_VERSION, (unsigned long long)o.seed, o.diameter_A, o.q_min, o.q_max);
+    snprintf(recipe_label, sizeof recipe_label, "%s", o.recipe);
+    SPI_TRY(err = spi_mrc_write(a->out, &result.density,
+                                (const char *const[]){label, recipe_label, NULL}),
+            out);
+    if (a->prtf)
+        SPI_TRY(err = write_prtf(a->prtf, &result), out);
+    err = report(a, &result);
+out:
+    spi_volume_clear(&A);
+    spi_volume_clear(&initial);
+    spi_phase_result_clear(&result);
+    return err;
+}
+
+const struct spi_cmd spi_cmd_phase = {
+    .name = "phase",
+    .operands = "AUTOCORRELATION.mrc",
+    .min_operands = 1,
+    .max_operands = 1,
+    .brief = "density from an autocorrelation",
+    .about =
+        "Retrieves the phases of the intensities that belong to an autocorrelation and "
+        "writes "
+        "the density. Several independent starts from random densities follow one recipe "
+        "of "
+        "steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by their "
+        "R-factor, are "
+        "aligned and averaged.\n\n"
+        "Writes one MRC map on the grid of the autocorrelation, centred, and with --prtf a "
+        "table of how well the starts agree at each resolution. The hand of the map cannot "
+        "be "
+        "known from intensities. What no option says comes from the settings.",
+    .examples =
+        {{"spinifel phase run1/autocorrelation.mrc -o density.mrc --diameter 140",
+          "the particle is at most 140 A long"},
+         {"spinifel phase ac.mrc -o d.mrc --recipe \"10*(50 ER, 25 HIO, 50 ER, 1 SW)\"",
+          "another recipe"},
+         {"spinifel phase --list-methods", "what a recipe may say"}},
+    .opts = opts,
+    .size = sizeof(struct args),
+    .run = run,
+};

@@ -1,0 +1,25 @@
+#include "app/interrupt.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+/* A signal handler has no other way to say that it was called. */
+static volatile sig_atomic_t caught;
+
+_Static_assert(_Generic(caught, int : 1, default : 0), "sig_atomic_t is int here");
+
+static void take(int signal_number)
+{
+    (void)signal_number;
+    caught = 1;
+}
+
+const volatile int *spi_interrupt_catch(void)
+{
+    /* SA_RESETHAND: the next one ends the process, in case it does not listen. */
+    struct sigaction on = {.sa_handler = take, .sa_flags = SA_RESETHAND};
+
+    sigaction(SIGINT, &on, NULL);
+    sigaction(SIGTERM, &on, NULL);
+    return &caught;
+}

@@ -1,0 +1,10 @@
+/** \file
+ * Ctrl-C.  Layer: app. */
+#ifndef SPI_APP_INTERRUPT_H
+#define SPI_APP_INTERRUPT_H
+
+/** From now on SIGINT and SIGTERM only set a flag, whose place is returned: hand it to what
+ *  takes a `stop`, which then ends with SPI_ECANCEL.  A second signal ends the process. */
+const volatile int *spi_interrupt_catch(void);
+
+#endif

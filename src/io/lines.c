@@ -1,0 +1,164 @@
+#include "io/lines.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/mem.h"
+
+enum { CHUNK = 1 << 16, LINE_MAX_BYTES = 1 << 24 };
+
+struct spi_lines {
+    char *path;
+    gzFile gz;
+    char *chunk; /* [CHUNK], bytes used .. filled wait */
+    size_t used, filled;
+    char *line;
+    int64_t length, capacity, number;
+    bool again, end;
+};
+
+spi_err spi_lines_open(const char *path, struct spi_lines **out)
+{
+    struct spi_lines *l = NULL;
+    spi_err err;
+
+    *out = NULL;
+    SPI_TRY(err = SPI_NEW(l, 1, "lines"), fail);
+    SPI_TRY(err = SPI_NEW(l->path, strlen(path) + 1, "lines"), fail);
+    memcpy(l->path, path, strlen(path));
+    SPI_TRY(err = SPI_NEW(l->chunk, CHUNK, "lines"), fail);
+    errno = 0;
+    l->gz = gzopen(path, "rb");
+    if (!l->gz) {
+        err = spi_fail(SPI_EIO, "%s: cannot be opened: %s", path,
+                       errno ? strerror(errno) : "out of memory");
+        goto fail;
+    }
+    *out = l;
+    return SPI_OK;
+fail:
+    spi_lines_close(l);
+    return err;
+}
+
+void spi_lines_close(struct spi_lines *l)
+{
+    if (!l)
+        return;
+    if (l->gz)
+        gzclose(l->gz);
+    free(l->path);
+    free(l->chunk);
+    free(l->line);
+    free(l);
+}
+
+/* zlib reports a truncated gzip stream only after its good bytes were handed out. */
+static spi_err refill(struct spi_lines *l)
+{
+    int got = gzread(l->gz, l->chunk, CHUNK), code = Z_OK;
+    const char *text = gzerror(l->gz, &code);
+
+    l->used = 0;
+    l->filled = got > 0 ? (size_t)got : 0;
+    if (got > 0)
+        return SPI_OK;
+    l->end = true;
+    if (got == 0 && (code == Z_OK || code == Z_STREAM_END))
+        return SPI_OK;
+    if (code == Z_BUF_ERROR)
+        return spi_fail(SPI_EIO, "%s:%lld: the gzip file is truncated here", l->path,
+                        (long long)l->number + 1);
+    return spi_fail(SPI_EIO, "%s:%lld: cannot be read: %s", l->path,
+                    (long long)l->number + 1, code == Z_ERRNO ? strerror(errno) : text);
+}
+
+static spi_err append(struct spi_lines *l, const char *from, size_t n)
+{
+    int64_t need = l->length + (int64_t)n;
+    void *p = l->line;
+
+    if (need > LINE_MAX_BYTES)
+        return spi_fail(SPI_EFORMAT, "%s:%lld: line longer than %d bytes; not a text file",
+                        l->path, (long long)l->number + 1, LINE_MAX_BYTES);
+
+    spi_err err = spi_grow(&p, 1, l->length, need + 1, &l->capacity, "line");
+
+    l->line = p;
+    if (err)
+        return err;
+    memcpy(l->line + l->length, from, n);
+    l->length = need;
+    l->line[need] = 0;
+    return SPI_OK;
+}
+
+/* Gather bytes up to the next LF; *any is false at the end of the file. */
+static spi_err gather(struct spi_lines *l, bool *any)
+{
+    spi_err err = append(l, "", 0);
+
+    for (*any = false; !err; *any = true) {
+        if (l->used == l->filled) {
+            err = l->end ? SPI_OK : refill(l);
+            if (err || l->filled == 0)
+                return err;
+        }
+
+        const char *from = l->chunk + l->used,
+                   *lf = memchr(from, '\n', l->filled - l->used);
+        size_t n = lf ? (size_t)(lf - from) : l->filled - l->used;
+
+        err = append(l, from, n);
+        l->used += n + (lf != NULL);
+        if (lf) {
+            *any = true;
+            return err;
+        }
+    }
+    return err;
+}
+
+spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length)
+{
+    bool any = true;
+
+    *line = NULL;
+    *length = 0;
+    if (!l->again) {
+        l->length = 0;
+
+        spi_err err = gather(l, &any);
+
+        if (err || !any)
+            return err;
+        l->number++;
+        if (memchr(l->line, 0, (size_t)l->length))
+            return spi_fail(SPI_EFORMAT, "%s:%lld: NUL byte; not a text file", l->path,
+                            (long long)l->number);
+        while (l->length > 0 && l->line[l->length - 1] == '\r')
+            l->line[--l->length] = 0;
+    }
+    l->again = false;
+    *line = l->line;
+    *length = (size_t)l->length;
+    return SPI_OK;
+}
+
+void spi_lines_again(struct spi_lines *l)
+{
+    l->again = true;
+}
+
+int64_t spi_lines_number(const struct spi_lines *l)
+{
+    return l->number;
+}
+
+const char *spi_lines_path(const struct spi_lines *l)
+{
+    return l->path;
+}

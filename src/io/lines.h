@@ -1,0 +1,30 @@
+/** \file
+ * Lines of a text file, plain or gzip (told by content).  Layer: io.
+ *
+ * Ends of line LF, CRLF; the last line needs none.  Every message begins "path:line:". */
+#ifndef SPI_IO_LINES_H
+#define SPI_IO_LINES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct spi_lines; /* an open file */
+
+/** SPI_EIO if the file cannot be opened. */
+SPI_MUSTUSE spi_err spi_lines_open(const char *path, struct spi_lines **out);
+void spi_lines_close(struct spi_lines *l);
+
+/** The next line without its end, NUL-terminated, valid until the next call; NULL at the
+ * end of the file.  SPI_EIO: unreadable or truncated; SPI_EFORMAT: a NUL byte (binary) or a
+ * line above 16 MiB. */
+SPI_MUSTUSE spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length);
+/** Give the line that _next returned last once more. */
+void spi_lines_again(struct spi_lines *l);
+
+/** Number of the current line, from 1. */
+int64_t spi_lines_number(const struct spi_lines *l);
+const char *spi_lines_path(const struct spi_lines *l);
+
+#endif

@@ -1,0 +1,18 @@
+/** \file
+ * One source, several instruction sets, chosen when the program starts.  Layer: kernel.
+ *
+ * A hot function marked SPI_CLONES is compiled for plain x86-64, AVX2 + FMA and AVX-512;
+ * elsewhere (other processors, other compilers, sanitizers) it is an ordinary function. */
+#ifndef SPI_KERNEL_CLONES_H
+#define SPI_KERNEL_CLONES_H
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define SPI_CLONES \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define SPI_CLONES
+#endif
+#define SPI_INLINE static inline __attribute__((always_inline))
+
+#endif

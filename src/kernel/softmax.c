@@ -1,0 +1,70 @@
+#include "kernel/softmax.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernel/clones.h"
+
+/* exp(x), x <= 0: 2^(i + f), |f| <= 1/2, 2^f by its Taylor polynomial of degree 6 in f ln 2
+ * (remainder (0.3466)^7 / 7! = 1.2e-7). */
+SPI_INLINE float exp_neg(float x)
+{
+    float y = x * 1.44269504F;
+
+    y = y < -126 ? -126 : y;
+
+    float r = y + 12582912.0F; /* 1.5 * 2^23: rounds to the nearest integer */
+    int32_t bits;
+
+    memcpy(&bits, &r, sizeof bits);
+
+    float f = (y - (r - 12582912.0F)) * 0.693147181F;
+    float p = 1 + f * (1 + f * (0.5F + f * (1.0F / 6 + f * (1.0F / 24 + f * (1.0F / 120 +
+                                                                            f * (1.0F / 720))))));
+    int32_t power = (bits - 0x4B400000 + 127) << 23;
+    float two_i;
+
+    memcpy(&two_i, &power, sizeof two_i);
+    return x < -87 ? 0 : p * two_i;
+}
+
+SPI_CLONES float spi_max(int64_t n, const float *x)
+{
+    float m = x[0];
+
+#pragma omp simd reduction(max : m)
+    for (int64_t i = 0; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
+                             double *sum_x)
+{
+    double s = 0, sx = 0;
+
+    for (int64_t from = 0; from < n; from += 1024) { /* float partial sums of 1024 terms */
+        int64_t to = from + 1024 < n ? from + 1024 : n;
+        float ps = 0, psx = 0;
+
+#pragma omp simd reduction(+ : ps, psx)
+        for (int64_t i = from; i < to; i++) {
+            float d = x[i] - max, e = exp_neg(beta * d);
+
+            ps += e;
+            psx += e * d;
+        }
+        s += (double)ps;
+        sx += (double)psx;
+    }
+    *sum = s;
+    *sum_x = sx;
+}
+
+SPI_CLONES void spi_exp_weights(int64_t n, const float *x, float max, float beta, float scale,
+                                float *out)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        out[i] = scale * exp_neg(beta * (x[i] - max));
+}

@@ -1,0 +1,56 @@
+/** \file
+ * From log-likelihoods to weights: annealed soft assignment.  Layer: match.
+ * doc/math.md section 4.
+ *
+ *     P_k(n, a) = exp(beta LL_k(n, a)) / sum,  0 < beta <= 1                         (M4)
+ *
+ * beta is common to all images: the geometric mean of exp(entropy) over some of them equals a
+ * target perplexity (M5); beta = 1 is expectation maximisation. */
+#ifndef SPI_MATCH_POSTERIOR_H
+#define SPI_MATCH_POSTERIOR_H
+
+#include "match/score.h"
+
+/** beta in (1e-9, 1] for a target perplexity, by bisection on log beta from `guess`
+ *  (<= 0: none); 1 if even beta = 1 is softer than asked. */
+float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess);
+
+/** One image, one direction: entries first ... first+count-1 of angle and weight. */
+struct spi_posterior_pair {
+    int32_t image, dir;
+    int64_t first;
+    int32_t count;
+};
+
+/** What matching says of a block of images. */
+struct spi_best {
+    int32_t dir;
+    float angle;    /* rad, refined by a parabola through the best and its neighbours */
+    float score;    /* LL there */
+    float margin;   /* LL minus the best LL of a direction farther than two cells */
+};
+
+struct spi_posterior {
+    int64_t n_pairs, cap_pairs, n_entries, cap_entries;
+    struct spi_posterior_pair *pair; /* [n_pairs], in the order image, direction; owned */
+    uint16_t *angle;                 /* [n_entries], owned */
+    float *weight;                   /* [n_entries], sums to 1 for each image; owned */
+    int n_images;
+    struct spi_best *best;           /* [n_images], owned */
+    float *model_sum;                /* [n_images] sum_na P S_{n,a}: for the fluence; owned */
+};
+
+/** Sparse posterior: weights below 1e-3 / perplexity are dropped, the rest is renormalised.
+ *  S[direction row][a]: expected counts at fluence 1 (NULL: model_sum is 1).  Pair images are
+ *  0 ... n_images-1 of the block. */
+SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *views,
+                                       float beta, double perplexity, const float *S,
+                                       const int32_t *row, struct spi_posterior *out);
+void spi_posterior_clear(struct spi_posterior *p);
+
+/** The `keep` best directions of each image, at least 1.5 cells apart, best first;
+ *  dirs[n_images][keep], -1 where there are fewer. */
+SPI_MUSTUSE spi_err spi_best_directions(const struct spi_scores *s,
+                                        const struct spi_views *views, int keep, int32_t *dirs);
+
+#endif

@@ -1,0 +1,19 @@
+/** \file
+ * View directions: a spherical Fibonacci grid.  Layer: math.
+ *
+ * Point i of n: z = 1 - (2 i + 1) / n, azimuth = i * golden angle; the mean area is 4 pi / n.
+ * n = 4 pi (2 D q)^2 makes the points about one Shannon cell 1/(2 D q) apart. */
+#ifndef SPI_MATH_SPHERE_H
+#define SPI_MATH_SPHERE_H
+
+#include <stdint.h>
+
+/** Direction i of n, unit vector. */
+void spi_sphere_point(int64_t n, int64_t i, double dir[3]);
+/** Points of a grid `cell` radians apart: ceil(4 pi / cell^2), at least 12. */
+int64_t spi_sphere_count(double cell);
+/** Indices of all points within `radius` (rad) of `dir`, ascending; at most `max` are
+ *  written, the count found is returned.  Cost O(n sin(radius)). */
+int spi_sphere_near(int64_t n, const double dir[3], double radius, int max, int32_t *index);
+
+#endif

@@ -1,0 +1,673 @@
+#include "mtip/chain.h"
+
+#include <complex.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "kernel/interp.h"
+#include "math/fft.h"
+#include "math/rot.h"
+#include "math/sphere.h"
+
+/* ---- half sets --------------------------------------------------------------------- */
+
+spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, int keep)
+{
+    spi_err err;
+
+    *h = (struct spi_half){.n_images = (d->n_images + (which == 0)) / 2, .keep = keep};
+    SPI_TRY(err = SPI_NEW(h->image, h->n_images, "half set"), fail);
+    SPI_TRY(err = SPI_NEW(h->candidate, h->n_images * keep, "half set"), fail);
+    SPI_TRY(err = SPI_NEW(h->fluence, h->n_images, "half set"), fail);
+    SPI_TRY(err = SPI_NEW(h->best, h->n_images, "half set"), fail);
+    for (int64_t i = 0; i < h->n_images; i++)
+        h->image[i] = 2 * i + which;
+    return SPI_OK;
+fail:
+    spi_half_clear(h);
+    return err;
+}
+
+void spi_half_clear(struct spi_half *h)
+{
+    free(h->image);
+    free(h->candidate);
+    free(h->fluence);
+    free(h->best);
+    *h = (struct spi_half){0};
+}
+
+/* ---- the random start ---------------------------------------------------------------- */
+
+/* A dozen Gaussian blobs, sigma 0.1 D, centres within 0.35 D. */
+static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)
+{
+    enum { BLOBS = 12 };
+    int n = rho->n;
+    double sigma = 0.1 * D / rho->step;
+
+    for (int b = 0; b < BLOBS; b++) {
+        double c[3], r2;
+
+        do {
+            r2 = 0;
+            for (int i = 0; i < 3; i++) {
+                c[i] = 2 * spi_rng_uniform(rng) - 1;
+                r2 += c[i] * c[i];
+            }
+        } while (r2 > 1);
+        for (int i = 0; i < 3; i++)
+            c[i] = c[i] * 0.35 * D / rho->step + n / 2;
+        for (int z = 0; z < n; z++)
+            for (int y = 0; y < n; y++)
+                for (int x = 0; x < n; x++) {
+                    double d2 = (x - c[0]) * (x - c[0]) + (y - c[1]) * (y - c[1]) +
+                                (z - c[2]) * (z - c[2]);
+
+                    rho->data[spi_volume_index(rho, z, y, x)] +=
+                        (float)exp(-d2 / (2 * sigma * sigma));
+                }
+    }
+}
+
+/* A = autocorrelation of rho, periodic on its grid (rho fills less than half of it). */
+static spi_err autocorrelate(const struct spi_volume *rho, struct spi_volume *A)
+{
+    int n = rho->n;
+    size_t count = spi_volume_count(rho), half = (size_t)n * (size_t)n * (size_t)(n / 2 + 1);
+    float *x = NULL;
+    float complex *F = NULL;
+    spi_err err;
+
+    SPI_TRY(err = spi_volume_init(A, n, rho->step), out);
+    SPI_TRY(err = SPI_NEW(x, count, "start model"), out);
+    SPI_TRY(err = SPI_NEW(F, half, "start model"), out);
+    memcpy(x, rho->data, count * sizeof *x);
+    SPI_TRY(err = spi_fft3_r2c(n, x, F), out);
+    for (size_t i = 0; i < half; i++)
+        F[i] = (crealf(F[i]) * crealf(F[i]) + cimagf(F[i]) * cimagf(F[i])) / (float)count;
+    SPI_TRY(err = spi_fft3_c2r(n, F, x), out);
+    spi_volume_roll(n, x, A->data);
+out:
+    free(x);
+    free(F);
+    return err;
+}
+
+/* Factor of each ring that gives the model the data's ring means. */
+static spi_err scale_rings(struct spi_chain *c, const struct spi_level *l)
+{
+    enum { DIRECTIONS = 100 };
+    double *mean = NULL;
+    float *fine = NULL;
+    spi_nufft *plan = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(c->ring_scale, l->R_merge, "start model"), out);
+    SPI_TRY(err = SPI_NEW(mean, l->R_merge, "start model"), out);
+    SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &plan), out);
+    SPI_TRY(err = spi_nufft_grid_new(plan, 1, &fine), out);
+    SPI_TRY(err = spi_nufft_prepare(plan, c->A.data, fine), out);
+    SPI_TRY(err = spi_ring_means_of_model(&c->data->rings, l->R_merge, plan, fine, DIRECTIONS,
+                                          mean), out);
+    for (int r = 0; r < l->R_merge; r++)
+        c->ring_scale[r] = mean[r] > 0 ? (float)(c->data->ring_mean[r] / mean[r]) : 0;
+out:
+    spi_nufft_free(plan);
+    free(mean);
+    free(fine);
+    return err;
+}
+
+spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d, struct spi_half *half,
+                       const struct spi_level *level, uint64_t seed, int index)
+{
+    struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_START_MODEL, (uint64_t)index);
+    struct spi_volume rho = {0};
+    spi_err err;
+
+    *c = (struct spi_chain){.data = d, .half = half, .seed = seed, .index = index};
+    SPI_TRY(err = spi_volume_init(&rho, level->n, level->dx), fail);
+    random_blobs(&rho, d->rings.diameter_A, &rng);
+    SPI_TRY(err = autocorrelate(&rho, &c->A), fail);
+    SPI_TRY(err = scale_rings(c, level), fail);
+    spi_volume_clear(&rho);
+    return SPI_OK;
+fail:
+    spi_volume_clear(&rho);
+    spi_chain_clear(c);
+    return err;
+}
+
+void spi_chain_clear(struct spi_chain *c)
+{
+    spi_chain_settle(c);
+    spi_volume_clear(&c->A);
+    free(c->ring_scale);
+    *c = (struct spi_chain){0};
+}
+
+/* ---- tasks: slice -------------------------------------------------------------------- */
+
+static spi_err task_prepare(void *const *data, const void *arg, const volatile int *stop)
+{
+    struct spi_chain *c = *(struct spi_chain *const *)arg;
+
+    (void)data;
+    (void)stop;
+    return spi_nufft_prepare(c->plan, c->A.data, c->fine);
+}
+
+struct range {
+    struct spi_chain *c;
+    int block;
+    int64_t first, n;
+};
+
+static spi_err task_slice(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct range *a = arg;
+    struct spi_chain *c = a->c;
+    const struct spi_level *l = c->level;
+    float inv_var[4096];
+    struct spi_template_spec spec = {.rings = &c->data->rings, .band = &l->band,
+                                     .map = &c->data->map, .views = l->views, .kind = l->kind,
+                                     .ring_scale = c->ring_scale, .inv_var = inv_var};
+
+    (void)data;
+    (void)stop;
+    for (int r = 0; r < l->band.R; r++)
+        inv_var[r] = c->data->ring_var[r] > 0 ? (float)(1 / c->data->ring_var[r]) : 0;
+    return spi_templates_make(&spec, c->plan, c->fine, c->used, a->first, a->n,
+                              c->templates + a->first * l->band.floats,
+                              c->table + a->first * l->views.Na, c->S + a->first * l->views.Na);
+}
+
+/* ---- tasks: match -------------------------------------------------------------------- */
+
+static spi_err pack_block(const struct spi_chain *c, const struct range *a, float *records,
+                          float *counts)
+{
+    const struct spi_band *b = &c->level->band;
+
+    for (int64_t i = 0; i < a->n; i++) {
+        int64_t image = c->half->image[c->batch[a->first + i]];
+
+        spi_band_pack(b, &c->data->rings, spi_data_record(c->data, image), NULL,
+                      records + i * b->floats);
+        counts[i] = spi_data_counts(c->data, image, b->R);
+    }
+    return SPI_OK;
+}
+
+static spi_err score_block(struct spi_chain *c, const struct range *a, struct spi_scores *scores,
+                           float *counts)
+{
+    const struct spi_level *l = c->level;
+    float *records = NULL;
+    int64_t *first = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(records, a->n * l->band.floats, "match"), out);
+    SPI_TRY(err = pack_block(c, a, records, counts), out);
+
+    struct spi_score_input in = {.band = &l->band, .views = l->views, .kind = l->kind,
+                                 .templates = c->templates, .table = c->table,
+                                 .n_images = (int)a->n, .records = records, .counts = counts};
+
+    if (!c->first) {
+        err = spi_score_all(&in, scores);
+    } else {
+        SPI_TRY(err = SPI_NEW(first, a->n + 1, "match"), out);
+        for (int64_t i = 0; i <= a->n; i++)
+            first[i] = c->first[a->first + i] - c->first[a->first];
+        err = spi_score_some(&in, first, c->dir + c->first[a->first], c->row, scores);
+    }
+out:
+    free(first);
+    free(records);
+    return err;
+}
+
+static spi_err task_match(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct range *a = arg;
+    struct spi_chain *c = a->c;
+    const struct spi_level *l = c->level;
+    struct spi_scores scores = {0};
+    float *counts = NULL;
+    spi_err err;
+
+    (void)data;
+    (void)stop;
+    SPI_TRY(err = SPI_NEW(counts, a->n, "match"), out);
+    SPI_TRY(err = score_block(c, a, &scores, counts), out);
+    if (a->block == 0)
+        c->beta = spi_posterior_beta(&scores, c->perplexity, c->beta);
+    SPI_TRY(err = spi_posterior_make(&scores, &l->views, c->beta, c->perplexity, c->S, c->row,
+                                     c->post + a->block), out);
+    for (int64_t i = 0; i < a->n; i++) {
+        float model = c->post[a->block].model_sum[i];
+
+        c->fluence[a->first + i] = model > 0 ? counts[i] / model : 0;
+    }
+    if (c->keep_candidates) {
+        int32_t *kept = NULL;
+        int keep = c->half->keep;
+
+        SPI_TRY(err = SPI_NEW(kept, a->n * keep, "match"), out);
+        err = spi_best_directions(&scores, &l->views, keep, kept);
+        for (int64_t i = 0; i < a->n && !err; i++)
+            memcpy(c->half->candidate + c->batch[a->first + i] * keep, kept + i * keep,
+                   (size_t)keep * sizeof *kept);
+        free(kept);
+    }
+out:
+    free(counts);
+    spi_scores_clear(&scores);
+    return err;
+}
+
+/* ---- tasks: merge -------------------------------------------------------------------- */
+
+/* Mean fluence becomes 1: the scale lives in A alone. */
+static void normalise_fluence(struct spi_chain *c)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < c->n_batch; i++)
+        sum += (double)c->fluence[i];
+
+    double mean = sum > 0 ? sum / (double)c->n_batch : 1;
+
+    for (int64_t i = 0; i < c->n_batch; i++)
+        c->fluence[i] = (float)((double)c->fluence[i] / mean);
+}
+
+static void copy_best(struct spi_chain *c)
+{
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int i = 0; i < c->post[b].n_images; i++) {
+            int64_t at = (int64_t)b * c->block_images + i, k = c->batch[at];
+
+            c->half->best[k] = c->post[b].best[i];
+            c->half->fluence[k] = c->fluence[at];
+        }
+    c->half->best_nd = c->level->views.nd;
+}
+
+/* All pairs sorted by direction (counting sort), cut into blocks of about equal work. */
+static spi_err task_index(void *const *data, const void *arg, const volatile int *stop)
+{
+    struct spi_chain *c = *(struct spi_chain *const *)arg;
+    int64_t nd = c->level->views.nd, *at = NULL, done = 0;
+    spi_err err;
+
+    (void)data;
+    (void)stop;
+    normalise_fluence(c);
+    if (c->store_best)
+        copy_best(c);
+    for (int b = 0; b < c->n_blocks; b++)
+        c->n_pairs += c->post[b].n_pairs;
+    SPI_TRY(err = SPI_NEW(at, nd + 1, "merge"), out);
+    SPI_TRY(err = SPI_NEW(c->pair, c->n_pairs, "merge"), out);
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int64_t i = 0; i < c->post[b].n_pairs; i++)
+            at[c->post[b].pair[i].dir + 1]++;
+    for (int64_t d = 0; d < nd; d++)
+        at[d + 1] += at[d];
+    for (int k = 0, b = 0; b < SPI_BLOCKS_MAX; b++) { /* cut between directions */
+        int64_t upto = c->n_pairs * (b + 1) / SPI_BLOCKS_MAX;
+
+        while (k < nd && at[k + 1] <= upto)
+            k++;
+        done = b == SPI_BLOCKS_MAX - 1 ? c->n_pairs : at[k];
+        c->pair_at[b + 1] = done;
+    }
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int64_t i = 0; i < c->post[b].n_pairs; i++) {
+            const struct spi_posterior_pair *p = c->post[b].pair + i;
+
+            c->pair[at[p->dir]++] = (struct spi_view_pair){
+                .image = (int64_t)b * c->block_images + p->image, .dir = p->dir,
+                .count = p->count, .angle = c->post[b].angle + p->first,
+                .weight = c->post[b].weight + p->first};
+        }
+out:
+    free(at);
+    return err;
+}
+
+static const float complex *batch_record(const void *chain, int64_t i)
+{
+    const struct spi_chain *c = chain;
+
+    return spi_data_record(c->data, c->half->image[c->batch[i]]);
+}
+
+static spi_err task_merge(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct range *a = arg;
+    struct spi_chain *c = a->c;
+    const struct spi_level *l = c->level;
+    struct spi_view_spec spec = {.rings = &c->data->rings, .R = l->R_merge,
+                                 .map = &c->data->map, .views = l->views,
+                                 .harmonics = batch_record, .images = c,
+                                 .fluence = c->fluence};
+    int s = a->block % c->n_slots;
+    int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
+
+    (void)data;
+    (void)stop;
+    return spi_views_merge(&spec, n, c->pair + from, l->plan2, c->slot[s], &c->slot_weight[s]);
+}
+
+static spi_err task_solve(void *const *data, const void *arg, const volatile int *stop)
+{
+    struct spi_chain *c = *(struct spi_chain *const *)arg;
+    const struct spi_level *l = c->level;
+    struct spi_normal N;
+    struct spi_cg_report report;
+    size_t side = (size_t)spi_nufft_side(l->plan2), count = 2 * side * side * side;
+    spi_err err;
+
+    (void)data;
+    for (int s = 1; s < c->n_slots; s++) {
+        for (size_t i = 0; i < count; i++)
+            c->slot[0][i] += c->slot[s][i];
+        c->slot_weight[0] += c->slot_weight[s];
+    }
+    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, c->slot[0], c->slot_weight[0]);
+    if (err)
+        return err;
+    if (c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale) {
+        /* another grid, or a random start whose scale is not the data's: CG from zero */
+        spi_volume_clear(&c->A);
+        SPI_TRY(err = spi_volume_init(&c->A, l->n, l->dx), out);
+        free(c->ring_scale);
+        c->ring_scale = NULL;
+    }
+    err = spi_normal_solve(&N, l->lambda, l->n_cg, stop, c->A.data, &report);
+    c->residual = err ? 0 : report.residual;
+out:
+    spi_normal_clear(&N);
+    return err;
+}
+
+/* ---- one generation ------------------------------------------------------------------ */
+
+/* Candidate pairs of every image of the batch and the directions they need. */
+static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
+{
+    enum { NEAR_MAX = 512 };
+    const struct spi_level *l = c->level;
+    const struct spi_half *h = c->half;
+    int64_t n = 0, cap = 0, nd = l->views.nd;
+    int32_t *mark = NULL, near[NEAR_MAX];
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(c->first, c->n_batch + 1, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(c->row, nd, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(mark, nd, "candidates"), out);
+    for (int64_t i = 0; i < c->n_batch; i++) {
+        const int32_t *kept = h->candidate + c->batch[i] * h->keep;
+
+        for (int k = 0; k < gen->best_of && k < h->keep && kept[k] >= 0; k++) {
+            double dir[3];
+
+            spi_sphere_point(h->candidate_nd, kept[k], dir);
+
+            int found = spi_sphere_near(nd, dir, gen->radius, NEAR_MAX, near);
+
+            found = found < NEAR_MAX ? found : NEAR_MAX;
+            SPI_TRY(err = spi_grow((void **)&c->dir, sizeof *c->dir, n, n + found, &cap,
+                                   "candidates"), out);
+            for (int j = 0; j < found; j++)
+                if (mark[near[j]] != (int32_t)(i + 1)) { /* each direction once an image */
+                    mark[near[j]] = (int32_t)(i + 1);
+                    c->row[near[j]] = 1;
+                    c->dir[n++] = near[j];
+                }
+        }
+        c->first[i + 1] = n;
+    }
+    SPI_TRY(err = SPI_NEW(c->used, nd, "candidates"), out);
+    for (int32_t d = 0; d < nd; d++)
+        if (c->row[d]) {
+            c->used[c->n_rows] = d;
+            c->row[d] = (int32_t)c->n_rows++;
+        }
+out:
+    free(mark);
+    return err;
+}
+
+static spi_err allocate(struct spi_chain *c, bool merge)
+{
+    const struct spi_level *l = c->level;
+    spi_err err;
+
+    SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &c->plan), out);
+    SPI_TRY(err = spi_nufft_grid_new(c->plan, 1, &c->fine), out);
+    SPI_TRY(err = SPI_NEW(c->templates, c->n_rows * l->band.floats, "templates"), out);
+    SPI_TRY(err = SPI_NEW(c->table, c->n_rows * l->views.Na, "templates"), out);
+    SPI_TRY(err = SPI_NEW(c->S, c->n_rows * l->views.Na, "templates"), out);
+    SPI_TRY(err = SPI_NEW(c->post, c->n_blocks, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(c->fluence, c->n_batch, "fluence"), out);
+    SPI_TRY(err = SPI_NEW(c->pair_at, SPI_BLOCKS_MAX + 1, "merge"), out);
+    SPI_TRY(err = SPI_NEW(c->r_post, c->n_blocks, "posterior"), out);
+    /* partial sums: as many as memory likes, never a function of the number of workers */
+    c->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
+    for (int s = 0; s < c->n_slots && merge; s++)
+        SPI_TRY(err = spi_nufft_grid_new(l->plan2, 2, &c->slot[s]), out);
+out:
+    return err;
+}
+
+static spi_err make_regions(struct spi_chain *c)
+{
+    struct spi_graph *g = c->g;
+    spi_err err;
+
+    SPI_TRY(err = spi_region_new(g, &c->A, sizeof c->A, &c->r_model), out);
+    SPI_TRY(err = spi_region_new(g, &c->fine, sizeof c->fine, &c->r_fine), out);
+    SPI_TRY(err = spi_region_new(g, &c->beta, sizeof c->beta, &c->r_beta), out);
+    SPI_TRY(err = spi_region_new(g, &c->pair, sizeof c->pair, &c->r_pairs), out);
+    for (int b = 0; b < SPI_BLOCKS_MAX; b++)
+        SPI_TRY(err = spi_region_new(g, &c->templates, sizeof c->templates, &c->r_templates[b]),
+                out);
+    for (int s = 0; s < c->n_slots; s++)
+        SPI_TRY(err = spi_region_new(g, &c->slot[s], sizeof c->slot[s], &c->r_slot[s]), out);
+    for (int b = 0; b < c->n_blocks; b++)
+        SPI_TRY(err = spi_region_new(g, c->post + b, sizeof *c->post, &c->r_post[b]), out);
+out:
+    return err;
+}
+
+/* slice: fine grid <- A; templates of each block of directions <- fine grid */
+static spi_err submit_slice(struct spi_chain *c)
+{
+    struct spi_access prepare[2] = {{c->r_model, SPI_READ}, {c->r_fine, SPI_WRITE}};
+    spi_err err = spi_graph_submit(c->g, "slice", task_prepare, &c, sizeof c, 2, prepare);
+
+    for (int b = 0; b < SPI_BLOCKS_MAX && !err; b++) {
+        int64_t from = c->n_rows * b / SPI_BLOCKS_MAX, to = c->n_rows * (b + 1) / SPI_BLOCKS_MAX;
+        struct range a = {.c = c, .block = b, .first = from, .n = to - from};
+        struct spi_access access[2] = {{c->r_fine, SPI_READ}, {c->r_templates[b], SPI_WRITE}};
+
+        err = spi_graph_submit(c->g, "slice", task_slice, &a, sizeof a, 2, access);
+    }
+    return err;
+}
+
+/* match: posterior of each block of images <- all templates; beta from the first block */
+static spi_err submit_match(struct spi_chain *c)
+{
+    struct spi_access access[SPI_BLOCKS_MAX + 2];
+    spi_err err = SPI_OK;
+
+    for (int t = 0; t < SPI_BLOCKS_MAX; t++)
+        access[t] = (struct spi_access){c->r_templates[t], SPI_READ};
+    for (int b = 0; b < c->n_blocks && !err; b++) {
+        int64_t from = (int64_t)b * c->block_images, left = c->n_batch - from;
+        struct range a = {.c = c, .block = b, .first = from,
+                          .n = left < c->block_images ? left : c->block_images};
+
+        access[SPI_BLOCKS_MAX] =
+            (struct spi_access){c->r_beta, b == 0 ? SPI_READ_WRITE : SPI_READ};
+        access[SPI_BLOCKS_MAX + 1] = (struct spi_access){c->r_post[b], SPI_WRITE};
+        err = spi_graph_submit(c->g, "match", task_match, &a, sizeof a, SPI_BLOCKS_MAX + 2,
+                               access);
+    }
+    return err;
+}
+
+/* merge: sorted pairs <- posteriors; partial sums <- pairs; A <- sums.  The index task reads every
+ * posterior; more blocks than a task may name are covered by r_pairs through a chain of
+ * empty tasks. */
+static spi_err gather_posteriors(struct spi_chain *c, bool merge);
+
+static spi_err submit_merge(struct spi_chain *c)
+{
+    spi_err err = gather_posteriors(c, true);
+
+    for (int b = 0; b < SPI_BLOCKS_MAX && !err; b++) {
+        struct range a = {.c = c, .block = b};
+        struct spi_access access[2] = {{c->r_pairs, SPI_READ},
+                                       {c->r_slot[b % c->n_slots], SPI_READ_WRITE}};
+
+        err = spi_graph_submit(c->g, "merge", task_merge, &a, sizeof a, 2, access);
+    }
+    if (err)
+        return err;
+
+    struct spi_access solve[SPI_SLOTS_MAX + 1] = {{c->r_model, SPI_READ_WRITE}};
+
+    for (int s = 0; s < c->n_slots; s++)
+        solve[s + 1] = (struct spi_access){c->r_slot[s], SPI_READ_WRITE};
+    return spi_graph_submit(c->g, "solve", task_solve, &c, sizeof c, c->n_slots + 1, solve);
+}
+
+static spi_err task_nothing(void *const *data, const void *arg, const volatile int *stop)
+{
+    (void)data;
+    (void)arg;
+    (void)stop;
+    return SPI_OK;
+}
+
+static spi_err gather_posteriors(struct spi_chain *c, bool merge)
+{
+    enum { AT_ONCE = 60 };
+    spi_err err = SPI_OK;
+
+    for (int b = 0; b < c->n_blocks && !err; b += AT_ONCE) {
+        struct spi_access access[AT_ONCE + 1] = {{c->r_pairs, SPI_READ_WRITE}};
+        int n = 1;
+
+        for (; n <= AT_ONCE && b + n - 1 < c->n_blocks; n++)
+            access[n] = (struct spi_access){c->r_post[b + n - 1], SPI_READ};
+
+        bool last = b + AT_ONCE >= c->n_blocks;
+
+        err = spi_graph_submit(c->g, "merge", last && merge ? task_index : task_nothing, &c,
+                               sizeof c, n, access);
+    }
+    return err;
+}
+
+spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
+                         const struct spi_generation *gen, int block_images)
+{
+    spi_err err;
+
+    c->g = g;
+    c->level = gen->level;
+    c->perplexity = gen->perplexity;
+    c->keep_candidates = gen->keep_candidates;
+    c->store_best = gen->store_best;
+    c->n_batch = gen->n_batch;
+    c->block_images = block_images;
+    c->n_blocks = (int)((gen->n_batch + block_images - 1) / block_images);
+    c->n_rows = 0;
+    SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
+    memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
+    if (gen->local)
+        SPI_TRY(err = find_pairs(c, gen), out);
+    else
+        c->n_rows = gen->level->views.nd;
+    SPI_TRY(err = allocate(c, gen->merge), out);
+    SPI_TRY(err = make_regions(c), out);
+    SPI_TRY(err = submit_slice(c), out);
+    SPI_TRY(err = submit_match(c), out);
+    err = gen->merge ? submit_merge(c) : gather_posteriors(c, false);
+out:
+    return err;
+}
+
+static void collect_score(struct spi_chain *c)
+{
+    double sum = 0, counts = 0;
+
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int i = 0; c->post && c->post[b].best && i < c->post[b].n_images; i++) {
+            int64_t k = c->batch[(int64_t)b * c->block_images + i];
+
+            sum += (double)c->post[b].best[i].score;
+            counts += (double)spi_data_counts(c->data, c->half->image[k], c->level->band.R);
+        }
+    c->score = counts > 0 ? sum / counts : 0;
+}
+
+void spi_chain_settle(struct spi_chain *c)
+{
+    if (!c->g)
+        return;
+    if (c->post)
+        collect_score(c);
+    if (c->keep_candidates) {
+        c->half->candidate_nd = c->level->views.nd;
+        c->half->candidate_cell = c->level->views.cell;
+    }
+    spi_region_free(c->g, c->r_model);
+    spi_region_free(c->g, c->r_fine);
+    spi_region_free(c->g, c->r_beta);
+    spi_region_free(c->g, c->r_pairs);
+    for (int b = 0; b < SPI_BLOCKS_MAX; b++)
+        spi_region_free(c->g, c->r_templates[b]);
+    for (int b = 0; b < c->n_blocks && c->r_post; b++)
+        spi_region_free(c->g, c->r_post[b]);
+    for (int b = 0; b < c->n_blocks && c->post; b++)
+        spi_posterior_clear(c->post + b);
+    for (int s = 0; s < SPI_SLOTS_MAX; s++) {
+        spi_region_free(c->g, c->r_slot[s]);
+        free(c->slot[s]);
+        c->slot[s] = NULL;
+        c->slot_weight[s] = 0;
+        c->r_slot[s] = NULL;
+    }
+    spi_nufft_free(c->plan);
+    free(c->batch);
+    free(c->first);
+    free(c->dir);
+    free(c->row);
+    free(c->used);
+    free(c->fine);
+    free(c->templates);
+    free(c->table);
+    free(c->S);
+    free(c->post);
+    free(c->r_post);
+    free(c->fluence);
+    free(c->pair);
+    free(c->pair_at);
+
+    struct spi_chain keep = {.data = c->data, .half = c->half, .seed = c->seed,
+                             .index = c->index, .A = c->A, .ring_scale = c->ring_scale,
+                             .beta = c->beta, .score = c->score, .residual = c->residual};
+
+    *c = keep;
+}

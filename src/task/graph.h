@@ -1,0 +1,57 @@
+/** \file
+ * Tasks that name their data: the only user of StarPU.  Layer: task.
+ *
+ * A region is a piece of memory that tasks read or write.  Tasks run as if one after another
+ * in the order of submission; those that do not touch the same region (or only read it) may
+ * run at once.  So results do not depend on the number of workers.
+ *
+ * A task is an ordinary function on the regions' memory and a small struct of arguments
+ * (copied).  The first failure of any task is kept; later tasks return at once; _wait
+ * reports it.  When the caller's stop flag becomes nonzero all pending tasks return SPI_ECANCEL. */
+#ifndef SPI_TASK_GRAPH_H
+#define SPI_TASK_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct spi_graph;
+struct spi_region;
+
+enum spi_privilege { SPI_READ = 1, SPI_WRITE = 2, SPI_READ_WRITE = 3 };
+
+struct spi_access {
+    struct spi_region *region;
+    enum spi_privilege privilege;
+};
+
+/** data[i]: memory of the i-th region of the task.  *stop becomes nonzero when the task should
+ *  end early (SPI_ECANCEL). */
+typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile int *stop);
+
+/** workers: 0 = one per core (StarPU's limit applies).  serial: run each task inside
+ *  _submit, no StarPU at all.  `scratch`: folder for StarPU's own files.  `stop`: NULL, or a flag
+ *  that a signal handler may set. */
+SPI_MUSTUSE spi_err spi_graph_new(bool serial, int workers, const char *scratch,
+                                  const volatile int *stop, struct spi_graph **out);
+/** Waits for everything, releases all regions. */
+void spi_graph_free(struct spi_graph *g);
+int spi_graph_workers(const struct spi_graph *g);
+
+/** The region of `bytes` at `data` (the caller keeps owning the memory). */
+SPI_MUSTUSE spi_err spi_region_new(struct spi_graph *g, void *data, size_t bytes,
+                                   struct spi_region **out);
+/** Waits for the tasks on it.  NULL is allowed. */
+void spi_region_free(struct spi_graph *g, struct spi_region *r);
+
+/** Submit one task.  `name` is static text.  arg is copied (arg_size bytes). */
+SPI_MUSTUSE spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
+                                     const void *arg, size_t arg_size, int n,
+                                     const struct spi_access *access);
+/** Wait for all tasks; the first failure, or SPI_OK.  Clears the failure. */
+SPI_MUSTUSE spi_err spi_graph_wait(struct spi_graph *g);
+/** Wall seconds spent inside tasks of this name since the last call (summed over workers). */
+double spi_graph_seconds(struct spi_graph *g, const char *name);
+
+#endif

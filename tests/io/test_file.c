@@ -1,0 +1,155 @@
+/* Atomic files, locks and fingerprints. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "io/hash.h"
+#include "io_test.h"
+#include "tap.h"
+
+static void write_and_replace(void)
+{
+    const char *path = in_tmp("text.txt"), *tmp = in_tmp("text.txt.tmp");
+    char back[64];
+
+    OK(spi_file_write_text(path, "first", 5) == SPI_OK, "written");
+    OK(spi_file_write_text(path, "second\n", 7) == SPI_OK, "replaced");
+    OK(slurp(path, back, sizeof back) == 7 && memcmp(back, "second\n", 7) == 0,
+       "read back");
+    OK(access(tmp, F_OK) != 0, "no temporary file stays");
+
+    OK(spi_file_write_text("", "x", 1) == SPI_EINVAL, "empty name: %s", spi_err_message());
+    OK(spi_file_write_text(in_tmp("no/such/dir"), "x", 1) == SPI_EIO &&
+           says("No such file or directory"),
+       "no directory: %s", spi_err_message());
+}
+
+static void directory_in_the_way(void)
+{
+    const char *dir = in_tmp("taken"), *tmp = in_tmp("taken.tmp");
+
+    mkdir(dir, 0777);
+    OK(spi_file_write_text(dir, "x", 1) == SPI_EIO && says("cannot give it its name"),
+       "a directory has the name: %s", spi_err_message());
+    OK(access(tmp, F_OK) != 0, "the temporary file is removed");
+    rmdir(dir);
+}
+
+/* A limit on the file size stands for a full disk: write() fails in the same place. */
+static void disk_full(void)
+{
+    const char *path = in_tmp("full.txt"), *tmp = in_tmp("full.txt.tmp");
+    static char big[100000];
+    struct rlimit old, small;
+
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){4096, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    spi_err err = spi_file_write_text(path, big, sizeof big);
+    setrlimit(RLIMIT_FSIZE, &old);
+
+    OK(err == SPI_EIO && says("File too large"), "disk full: %s", spi_err_message());
+    OK(access(tmp, F_OK) != 0 && access(path, F_OK) != 0, "nothing is left");
+}
+
+static void checks(void)
+{
+    const char *empty = in_tmp("empty");
+
+    OK(spi_file_check(in_tmp("absent")) == SPI_EIO && says("No such file"), "absent");
+    OK(spi_file_check(in_tmp("")) == SPI_EIO && says("is a directory"), "directory");
+    close(open(empty, O_CREAT | O_WRONLY, 0666));
+    OK(spi_file_check(empty) == SPI_EIO && says("is empty"), "empty");
+    OK(spi_file_check("/dev/null") == SPI_EIO && says("not a regular file"), "device");
+    unlink(empty);
+}
+
+static void directories(void)
+{
+    const char *dir = in_tmp("run"), *file = in_tmp("file");
+
+    rmdir(dir);
+    OK(spi_dir_make(dir) == SPI_OK, "made");
+    OK(spi_dir_make(dir) == SPI_OK, "made again");
+    spi_err err = spi_file_write_text(file, "x", 1);
+    OK(err == SPI_OK && spi_dir_make(file) == SPI_EIO &&
+           says("is a file; need a directory"),
+       "a file in the way: %s", spi_err_message());
+    OK(spi_dir_make(in_tmp("a/b/c")) == SPI_EIO && says("cannot make"), "no parent: %s",
+       spi_err_message());
+    OK(spi_dir_make("") == SPI_EINVAL, "no name");
+    if (geteuid() != 0) {
+        chmod(dir, 0555);
+        OK(spi_dir_make(dir) == SPI_EIO && says("cannot write"), "%s", spi_err_message());
+        chmod(dir, 0777);
+    }
+}
+
+static void lock(void)
+{
+    const char *dir = in_tmp("locked");
+    char want[64];
+    int fd, fd2, status;
+
+    OK(spi_dir_make(dir) == SPI_OK && spi_dir_lock(dir, &fd) == SPI_OK, "locked");
+    snprintf(want, sizeof want, "another spinifel (process %ld)", (long)getpid());
+    OK(spi_dir_lock(dir, &fd2) == SPI_EIO && fd2 == -1 && says(want), "taken: %s",
+       spi_err_message());
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(spi_dir_lock(dir, &fd2) == SPI_EIO && says(want) ? 0 : 1);
+    OK(waitpid(child, &status, 0) == child && status == 0, "another process is refused");
+
+    spi_dir_unlock(fd);
+    OK(spi_dir_lock(dir, &fd) == SPI_OK, "free again");
+    spi_dir_unlock(fd);
+    spi_dir_unlock(-1);
+    OK(spi_dir_lock(in_tmp("absent"), &fd) == SPI_EIO, "no directory: %s",
+       spi_err_message());
+}
+
+/* FIPS 180-4 examples: "abc", and one million letters a. */
+static void sha256(void)
+{
+    static char million[1000000];
+    const char *path = in_tmp("hash");
+    char hex[65];
+
+    memset(million, 'a', sizeof million);
+    spi_err err = spi_file_write_text(path, "abc", 3);
+    OK(err == SPI_OK && spi_file_sha256(path, hex) == SPI_OK &&
+           !strcmp(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+       "abc: %s", hex);
+    err = spi_file_write_text(path, million, sizeof million);
+    OK(err == SPI_OK && spi_file_sha256(path, hex) == SPI_OK &&
+           !strcmp(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
+       "a million letters: %s", hex);
+    million[999999] = 'b'; /* the check can fail */
+    err = spi_file_write_text(path, million, sizeof million);
+    OK(err == SPI_OK && spi_file_sha256(path, hex) == SPI_OK && strncmp(hex, "cdc76e5c", 8),
+       "another last letter: %s", hex);
+    OK(spi_file_sha256(in_tmp("absent"), hex) == SPI_EIO, "%s", spi_err_message());
+    OK(spi_file_sha256(in_tmp(""), hex) == SPI_EIO && says("Is a directory"), "%s",
+       spi_err_message());
+}
+
+int main(void)
+{
+    make_tmp("file");
+    write_and_replace();
+    directory_in_the_way();
+    disk_full();
+    checks();
+    directories();
+    lock();
+    sha256();
+    return tap_done();
+}
