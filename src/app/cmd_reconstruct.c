@@ -15,7 +15,6 @@
 #include "base/version.h"
 #include "io/file.h"
 #include "io/hash.h"
-#include "match/diameter.h"
 #include "mtip/finish.h"
 
 struct args {
@@ -102,32 +101,15 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
-static spi_err read_block(void *user, int64_t first, int64_t n, float *pixels)
-{
-    struct job *j = user;
-
-    return spi_images_read(j->images, first, n, pixels);
-}
-
 static spi_err find_ranges(struct job *j)
 {
     const struct spi_detector *det = spi_images_detector(j->images);
 
     j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : edge_q(det);
     j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
-    if (!(j->diameter_A > 0)) {
-        struct spi_diameter_estimate est;
-        spi_err err = spi_diameter_estimate(det, spi_images_count(j->images),
-                                            spi_images_kind(j->images), j->q_max, read_block, j,
-                                            &est);
-
-        if (err)
-            return err;
-        j->diameter_A = est.diameter_A;
-        spi_info("diameter estimated from the images: %.0f A (+- %.0f); --diameter overrides it",
-                 est.diameter_A, est.sigma_A);
-        spi_diameter_estimate_clear(&est);
-    }
+    if (!(j->diameter_A > 0))
+        return spi_fail(SPI_EINVAL, "%s: give the largest diameter of the particle (--diameter)",
+                        j->path);
     j->q_min = j->set.q_min_invA > 0 ? j->set.q_min_invA
                                      : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
