@@ -353,9 +353,9 @@ static spi_err print_result(const struct job *j, bool converged)
         return spi_print_json_take(json_pack(
             "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged, "generations",
             j->run ? j->run->generation : 0, "resolution_A",
-            spi_json_number(converged ? r->resolution_A : NAN), "resolution05_A",
-            spi_json_number(converged ? r->resolution05_A : NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : NAN), "diameter_A", j->diameter_A,
+            spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
+            spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A", j->diameter_A,
             "seconds", seconds, "output", j->args->out));
     if (!converged)
         return SPI_OK;
