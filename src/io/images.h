@@ -38,6 +38,18 @@ struct spi_image_truth {
 
 struct spi_images; /* an open file */
 
+/** A detector of (panels, ny, nx) pixels with everything allocated: q 0, geometry 1, no bad
+ *  pixel, panels stacked downwards in the assembled picture.  SPI_EINVAL, SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_detector_init(struct spi_detector *d, int panels, int ny, int nx);
+/** |q| at the middle of the detector's edge, 1/A: the nearest of its (up to four) sides.
+ * From q alone: q_x and q_y are largest in the middle of a side. */
+double spi_detector_q_edge(const struct spi_detector *d);
+/** Largest |q| of all pixels, 1/A. */
+double spi_detector_q_corner(const struct spi_detector *d);
+/** Least-squares wavelength of q_z = -wavelength |q|^2 / 2 over n points q[n][3], and the
+ *  largest distance of a point from that sphere along z, in the units of q. */
+double spi_ewald_fit(int64_t n, const double *q, double *worst);
+
 enum spi_image_kind { SPI_PHOTONS, SPI_INTENSITIES };
 
 /** Open for reading.  Checks shapes, q (finite, on an Ewald sphere within 1 % of |q|max),
@@ -52,6 +64,8 @@ const struct spi_detector *spi_images_detector(const struct spi_images *im);
 const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip" */
 /** A text attribute of the root ("" if absent), valid until the file is closed. */
 const char *spi_images_attribute(const struct spi_images *im, const char *name);
+/** Type of the pixels in the file: "uint8", "float32" ... */
+const char *spi_images_type(const struct spi_images *im);
 
 /** Images first .. first+n-1 as floats, out[n][n_pixels].  Values of bad pixels are
  *  set to 0.  SPI_EFORMAT if a usable pixel is negative, NaN or infinite: the message names

@@ -1,0 +1,395 @@
+#include "io/images.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/file.h"
+#include "io/images_priv.h"
+
+const struct spi_image_format spi_image_formats[] = {
+    {"spinifel", "SpiniFEL, skopi: q as (panels, ny, nx, 3)", spi_layout_spinifel_probe,
+     spi_layout_spinifel_open, spi_layout_spinifel_read, spi_layout_spinifel_truth},
+    {"cmtip", "cmtip: q as (3, panels, ny, nx)", spi_layout_cmtip_probe,
+     spi_layout_cmtip_open, spi_layout_spinifel_read, spi_layout_spinifel_truth},
+    {NULL, NULL, NULL, NULL, NULL, NULL},
+};
+
+/* ---- the detector ---------------------------------------------------------------- */
+
+spi_err spi_detector_init(struct spi_detector *d, int panels, int ny, int nx)
+{
+    spi_err err;
+    int64_t n = (int64_t)panels * ny * nx;
+
+    *d = (struct spi_detector){0};
+    if (panels < 1 || ny < 1 || nx < 1 || n > 1 << 28 || (int64_t)panels * ny > 1 << 28)
+        return spi_fail(SPI_EINVAL,
+                        "detector: %d panels of %d x %d pixels; need 1..2^28 pixels",
+                        panels, ny, nx);
+    d->panels = panels;
+    d->ny = ny;
+    d->nx = nx;
+    d->n_pixels = n;
+    d->rows = panels * ny;
+    d->columns = nx;
+    SPI_TRY(err = SPI_NEW(d->q, 3 * n, "detector"), fail);
+    SPI_TRY(err = SPI_NEW(d->geometry, n, "detector"), fail);
+    SPI_TRY(err = SPI_NEW(d->bad, n, "detector"), fail);
+    SPI_TRY(err = SPI_NEW(d->index_map, 2 * n, "detector"), fail);
+    for (int64_t i = 0; i < n; i++) {
+        d->geometry[i] = 1;
+        d->index_map[2 * i] = (int32_t)(i / nx);
+        d->index_map[2 * i + 1] = (int32_t)(i % nx);
+    }
+    return SPI_OK;
+fail:
+    spi_detector_clear(d);
+    return err;
+}
+
+void spi_detector_clear(struct spi_detector *d)
+{
+    free(d->q);
+    free(d->geometry);
+    free(d->bad);
+    free(d->index_map);
+    *d = (struct spi_detector){0};
+}
+
+double spi_ewald_fit(int64_t n, const double *q, double *worst)
+{
+    double above = 0, below = 0, wavelength, far = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        const double *p = q + 3 * i;
+        double q2 = p[0] * p[0] + p[1] * p[1] + p[2] * p[2];
+
+        above -= 2 * p[2] * q2;
+        below += q2 * q2;
+    }
+    wavelength = below > 0 ? above / below : 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double *p = q + 3 * i;
+        double q2 = p[0] * p[0] + p[1] * p[1] + p[2] * p[2];
+
+        far = fmax(far, fabs(p[2] + wavelength * q2 / 2));
+    }
+    *worst = far;
+    return wavelength;
+}
+
+double spi_detector_q_corner(const struct spi_detector *d)
+{
+    double most = 0;
+
+    for (int64_t i = 0; i < d->n_pixels; i++) {
+        const double *p = d->q + 3 * i;
+
+        most = fmax(most, p[0] * p[0] + p[1] * p[1] + p[2] * p[2]);
+    }
+    return sqrt(most);
+}
+
+double spi_detector_q_edge(const struct spi_detector *d)
+{
+    double side[4] = {0}, far = 0, near, b = d->wavelength_A * d->wavelength_A;
+
+    for (int64_t i = 0; i < d->n_pixels; i++)
+        for (int k = 0; k < 2; k++) {
+            side[2 * k] = fmax(side[2 * k], d->q[3 * i + k]);
+            side[2 * k + 1] = fmax(side[2 * k + 1], -d->q[3 * i + k]);
+        }
+    for (int k = 0; k < 4; k++)
+        far = fmax(far, side[k]);
+    near = far;
+    for (int k = 0; k < 4; k++) /* a side that hardly leaves the beam is not there */
+        if (side[k] > 0.1 * far)
+            near = fmin(near, side[k]);
+    /* q_perp^2 = q^2 - (wavelength q^2 / 2)^2, solved for the smaller q^2 */
+    return b > 0 ? sqrt(2 * (1 - sqrt(fmax(0, 1 - b * near * near))) / b) : near;
+}
+
+static void where_is(const struct spi_detector *d, int64_t pixel, char text[96])
+{
+    snprintf(text, 96, "panel %lld, row %lld, column %lld",
+             (long long)(pixel / ((int64_t)d->ny * d->nx)),
+             (long long)(pixel / d->nx % d->ny), (long long)(pixel % d->nx));
+}
+
+/* ---- checks after a layout has filled the detector ----------------------------------- */
+
+static spi_err check_pixels(const char *path, const struct spi_detector *d)
+{
+    int64_t usable = 0;
+    char at[96];
+
+    for (int64_t i = 0; i < d->n_pixels; i++) {
+        const double *p = d->q + 3 * i;
+
+        if (!isfinite(p[0]) || !isfinite(p[1]) || !isfinite(p[2])) {
+            where_is(d, i, at);
+            return spi_fail(SPI_EFORMAT,
+                            "%s: the position of pixel (%s) is (%g, %g, %g); need numbers",
+                            path, at, p[0], p[1], p[2]);
+        }
+        if (d->bad[i])
+            continue;
+        usable++;
+        if (!(d->geometry[i] > 0 && d->geometry[i] <= FLT_MAX)) {
+            where_is(d, i, at);
+            return spi_fail(
+                SPI_EFORMAT,
+                "%s: geometry_factor of pixel (%s) is %g; need a positive number "
+                "(or mark the pixel in 'mask')",
+                path, at, (double)d->geometry[i]);
+        }
+    }
+    if (usable == 0)
+        return spi_fail(SPI_EFORMAT,
+                        "%s: the mask hides all %lld pixels (0 = good); need one at least",
+                        path, (long long)d->n_pixels);
+    return SPI_OK;
+}
+
+/* The wavelength, and that the pixels lie on its Ewald sphere (design.md section 2). */
+static spi_err check_sphere(const char *path, struct spi_detector *d)
+{
+    double worst, corner = spi_detector_q_corner(d);
+    double fit = spi_ewald_fit(d->n_pixels, d->q, &worst);
+
+    if (!(corner > 0))
+        return spi_fail(SPI_EFORMAT, "%s: the positions of all pixels are zero", path);
+    if (d->wavelength_A == 0)
+        d->wavelength_A = fit;
+    if (fit < 0) /* a file whose z axis points against the beam */
+        d->wavelength_A = -fabs(d->wavelength_A);
+    if (worst > 0.01 * corner)
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: pixels do not lie on an Ewald sphere: the best one (wavelength "
+            "%g A) misses one by %g of the largest |q|; need 0.01",
+            path, fit, worst / corner);
+    if (fabs(d->wavelength_A - fit) * corner / 2 > 0.01)
+        return spi_fail(SPI_EFORMAT,
+                        "%s: attribute wavelength_A is %g, but the pixels lie on the Ewald "
+                        "sphere of %g A",
+                        path, d->wavelength_A, fit);
+    if (corner > 100 || corner < 1e-5)
+        spi_warn(
+            "%s: the largest |q| is %g 1/A, which is odd: are the pixel positions in 1/m, "
+            "without 2 pi?",
+            path, corner);
+    return SPI_OK;
+}
+
+static spi_err choose_layout(struct spi_images *im)
+{
+    char names[400];
+
+    for (const struct spi_image_format *f = spi_image_formats; f->name; f++)
+        if (f->probe(im->path, im->file)) {
+            im->format = f;
+            return SPI_OK;
+        }
+    if (im->file < 0)
+        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)", im->path);
+    spi_h5_names(im->file, names, sizeof names);
+    return spi_fail(SPI_EFORMAT,
+                    "%s: holds no images; need datasets 'photons' or 'intensities', and "
+                    "'pixel_position_reciprocal'; it has: %s",
+                    im->path, names);
+}
+
+/* The text attributes of the root (of its first 64 attributes). */
+static spi_err read_texts(struct spi_images *im)
+{
+    enum { MOST = 64 };
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(im->text, MOST, im->path), out);
+    for (int i = 0; i < MOST; i++) {
+        struct spi_text t = {NULL, NULL};
+        char name[256];
+        hid_t a = H5Aopen_by_idx(im->file, ".", H5_INDEX_NAME, H5_ITER_INC, (hsize_t)i,
+                                 H5P_DEFAULT, H5P_DEFAULT);
+
+        if (a < 0)
+            break;
+        if (H5Aget_name(a, sizeof name, name) > 0)
+            t = (struct spi_text){strdup(name), spi_h5_text(im->file, name)};
+        H5Aclose(a);
+        if (t.name && t.value) {
+            im->text[im->n_texts++] = t;
+        } else {
+            free(t.name);
+            free(t.value);
+        }
+    }
+out:
+    return err;
+}
+
+/* ---- open, close ----------------------------------------------------------------- */
+
+spi_err spi_images_open(const char *path, struct spi_images **out)
+{
+    spi_err err;
+    struct spi_images *im = NULL;
+
+    *out = NULL;
+    SPI_TRY(err = spi_file_check(path), out);
+    SPI_TRY(err = SPI_NEW(im, 1, "images"), out);
+    im->file = im->data = -1;
+    im->path = strdup(path);
+    if (!im->path)
+        err = spi_fail(SPI_ENOMEM, "images: no memory for a name");
+
+    spi_h5_lock();
+    if (!err && spi_h5_signature(path))
+        err = spi_h5_open(path, &im->file);
+    if (!err)
+        err = choose_layout(im);
+    if (!err)
+        err = im->format->open(im);
+    if (!err && im->file >= 0)
+        err = read_texts(im);
+    spi_h5_unlock();
+
+    SPI_TRY(err, out);
+    SPI_TRY(err = check_pixels(path, &im->det), out);
+    SPI_TRY(err = check_sphere(path, &im->det), out);
+    *out = im;
+    im = NULL;
+out:
+    spi_images_close(im);
+    return err;
+}
+
+void spi_images_close(struct spi_images *im)
+{
+    if (!im)
+        return;
+    spi_h5_lock();
+    if (im->data >= 0)
+        H5Dclose(im->data);
+    if (im->file >= 0)
+        H5Fclose(im->file);
+    spi_h5_unlock();
+    for (int i = 0; i < im->n_texts; i++) {
+        free(im->text[i].name);
+        free(im->text[i].value);
+    }
+    free(im->text);
+    spi_detector_clear(&im->det);
+    free(im->path);
+    free(im);
+}
+
+int64_t spi_images_count(const struct spi_images *im)
+{
+    return im->n;
+}
+
+enum spi_image_kind spi_images_kind(const struct spi_images *im)
+{
+    return im->kind;
+}
+
+const struct spi_detector *spi_images_detector(const struct spi_images *im)
+{
+    return &im->det;
+}
+
+const char *spi_images_layout(const struct spi_images *im)
+{
+    return im->format->name;
+}
+
+const char *spi_images_type(const struct spi_images *im)
+{
+    return im->type_on_disk;
+}
+
+const char *spi_images_attribute(const struct spi_images *im, const char *name)
+{
+    for (int i = 0; i < im->n_texts; i++)
+        if (!strcmp(im->text[i].name, name))
+            return im->text[i].value;
+    return "";
+}
+
+/* ---- reading --------------------------------------------------------------------- */
+
+/* Bad pixels to 0; the first usable value that is not a number >= 0, or -1. */
+static int64_t clean(const struct spi_detector *d, float *image)
+{
+    int wrong = 0;
+
+    for (int64_t i = 0; i < d->n_pixels; i++) {
+        float v = d->bad[i] ? 0 : image[i];
+
+        image[i] = v;
+        wrong |= !(v >= 0 && v <= FLT_MAX);
+    }
+    if (wrong)
+        for (int64_t i = 0; i < d->n_pixels; i++)
+            if (!(image[i] >= 0 && image[i] <= FLT_MAX))
+                return i;
+    return -1;
+}
+
+spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *out)
+{
+    spi_err err;
+    const struct spi_detector *d = &im->det;
+    char at[96];
+
+    if (first < 0 || n < 0 || first > im->n - n)
+        return spi_fail(SPI_EINVAL, "%s: images %lld to %lld asked for; it has %lld",
+                        im->path, (long long)first, (long long)(first + n - 1),
+                        (long long)im->n);
+    if (n == 0)
+        return SPI_OK;
+    spi_h5_lock();
+    err = im->format->read(im, first, n, out);
+    spi_h5_unlock();
+    for (int64_t i = 0; !err && i < n; i++) {
+        int64_t pixel = clean(d, out + i * d->n_pixels);
+
+        if (pixel < 0)
+            continue;
+        where_is(d, pixel, at);
+        err = spi_fail(
+            SPI_EFORMAT,
+            "%s: image %lld, pixel (%s) is %g; need a finite number, 0 or more (or "
+            "mark the pixel in 'mask')",
+            im->path, (long long)(first + i), at, (double)out[i * d->n_pixels + pixel]);
+    }
+    return err;
+}
+
+spi_err spi_images_truth(struct spi_images *im, struct spi_image_truth *out)
+{
+    spi_err err;
+
+    *out = (struct spi_image_truth){0};
+    spi_h5_lock();
+    err = im->format->truth(im, out);
+    spi_h5_unlock();
+    if (err)
+        spi_truth_clear(out);
+    return err;
+}
+
+void spi_truth_clear(struct spi_image_truth *t)
+{
+    free(t->quat);
+    free(t->label);
+    free(t->fluence);
+    *t = (struct spi_image_truth){0};
+}

@@ -1,0 +1,170 @@
+#include "io/orient.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/version.h"
+#include "io/file.h"
+#include "io/h5.h"
+#include "io/images_priv.h"
+
+static const char CONVENTION[] =
+    "quaternions are (w, x, y, z), unit, and their usual active matrix R turns the "
+    "molecule, as "
+    "it stands in density.mrc, into the laboratory (z along the beam): q_molecule = R^T "
+    "q_laboratory; score is a log-likelihood; fluence is relative to its mean";
+
+/* ---- writing --------------------------------------------------------------------- */
+
+static spi_err check_quaternions(const char *path, const struct spi_orientations *o)
+{
+    if (o->n < 1 || !o->quat)
+        return spi_fail(SPI_EINVAL, "%s: no orientations to write", path);
+    for (int64_t i = 0; i < o->n; i++) {
+        const double *q = o->quat + 4 * i;
+        double norm = q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3];
+
+        if (!(fabs(norm - 1) < 1e-6)) /* rounding of a unit quaternion is below 1e-15 */
+            return spi_fail(SPI_EINVAL, "%s: quaternion %lld has squared norm %g", path,
+                            (long long)i, norm);
+    }
+    return SPI_OK;
+}
+
+static spi_err write_all(const char *path, hid_t file, const struct spi_orientations *o,
+                         const char *provenance_json)
+{
+    spi_err err;
+    const hsize_t dim[2] = {(hsize_t)o->n, 4};
+    const struct {
+        const char *name;
+        const float *value;
+    } part[3] = {{"score", o->score}, {"margin", o->margin}, {"fluence", o->fluence}};
+
+    SPI_TRY(err = spi_h5_write(file, path, "orientations", H5T_IEEE_F64LE,
+                               H5T_NATIVE_DOUBLE, 2, dim, o->quat),
+            out);
+    for (int i = 0; i < 3; i++)
+        if (part[i].value)
+            SPI_TRY(err = spi_h5_write(file, path, part[i].name, H5T_IEEE_F32LE,
+                                       H5T_NATIVE_FLOAT, 1, dim, part[i].value),
+                    out);
+    if (o->half)
+        SPI_TRY(err = spi_h5_write(file, path, "half", H5T_STD_U8LE, H5T_NATIVE_UINT8, 1,
+                                   dim, o->half),
+                out);
+    SPI_TRY(err = spi_h5_put_text(file, path, "program", "spinifel " SPI_VERSION), out);
+    SPI_TRY(err = spi_h5_put_text(file, path, "convention", CONVENTION), out);
+    err =
+        spi_h5_put_text(file, path, "provenance", provenance_json ? provenance_json : "{}");
+out:
+    return err;
+}
+
+spi_err spi_orientations_write(const char *path, const struct spi_orientations *o,
+                               const char *provenance_json)
+{
+    spi_err err;
+    char tmp[SPI_PATH_MAX];
+    hid_t file;
+
+    SPI_TRY(err = spi_tmp_path(path, tmp), out);
+    SPI_TRY(err = check_quaternions(path, o), out);
+    spi_h5_lock();
+    err = spi_h5_create(path, tmp, &file);
+    if (!err) {
+        err = write_all(path, file, o, provenance_json);
+        if (err)
+            H5Fclose(file); /* diverted: cannot fail, and the first message stays */
+        else
+            err = spi_h5_close_written(path, file);
+        if (err)
+            unlink(tmp);
+    }
+    spi_h5_unlock();
+    SPI_TRY(err, out);
+    err = spi_file_commit(tmp, path);
+out:
+    return err;
+}
+
+/* ---- reading --------------------------------------------------------------------- */
+
+/* An optional list of n numbers: *out = NULL when it is not there. */
+static spi_err read_floats(hid_t file, const char *path, const char *name, int64_t n,
+                           float **out)
+{
+    spi_err err;
+    const hsize_t dim = (hsize_t)n;
+
+    *out = NULL;
+    if (!spi_h5_has(file, name))
+        return SPI_OK;
+    err = SPI_NEW(*out, n, path);
+    return err ? err : spi_h5_read(file, path, name, H5T_NATIVE_FLOAT, 1, &dim, *out);
+}
+
+static spi_err read_half(hid_t file, const char *path, int64_t n, uint8_t **out)
+{
+    spi_err err;
+    const hsize_t dim = (hsize_t)n;
+
+    if (!spi_h5_has(file, "half"))
+        return SPI_OK;
+    SPI_TRY(err = SPI_NEW(*out, n, path), out);
+    SPI_TRY(err = spi_h5_read(file, path, "half", H5T_NATIVE_UINT8, 1, &dim, *out), out);
+    for (int64_t i = 0; i < n; i++)
+        if ((*out)[i] != 1 && (*out)[i] != 2)
+            return spi_fail(SPI_EFORMAT, "%s: half of image %lld is %d; need 1 or 2", path,
+                            (long long)i, (*out)[i]);
+out:
+    return err;
+}
+
+/* An image file keeps its quaternions under truth/, and has no scores. */
+static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o)
+{
+    spi_err err;
+    const char *name =
+        spi_h5_has(file, "orientations") ? "orientations" : "truth/orientations";
+
+    if (!spi_h5_has(file, name))
+        name = "orientations"; /* so that the message names it */
+    SPI_TRY(err = spi_read_quaternions(file, path, name, &o->n, &o->quat), out);
+    SPI_TRY(err = read_floats(file, path, "score", o->n, &o->score), out);
+    SPI_TRY(err = read_floats(file, path, "margin", o->n, &o->margin), out);
+    SPI_TRY(err = read_floats(file, path, "fluence", o->n, &o->fluence), out);
+    err = read_half(file, path, o->n, &o->half);
+out:
+    return err;
+}
+
+spi_err spi_orientations_read(const char *path, struct spi_orientations *o)
+{
+    spi_err err;
+    hid_t file;
+
+    *o = (struct spi_orientations){0};
+    spi_h5_lock();
+    err = spi_h5_open(path, &file);
+    if (!err) {
+        err = read_all(file, path, o);
+        H5Fclose(file);
+    }
+    spi_h5_unlock();
+    if (err)
+        spi_orientations_clear(o);
+    return err;
+}
+
+void spi_orientations_clear(struct spi_orientations *o)
+{
+    free(o->quat);
+    free(o->score);
+    free(o->margin);
+    free(o->fluence);
+    free(o->half);
+    *o = (struct spi_orientations){0};
+}
