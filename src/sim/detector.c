@@ -47,6 +47,11 @@ static spi_err check(const struct spi_detector_options *opt)
     return SPI_OK;
 }
 
+static double length(const double v[3])
+{
+    return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+}
+
 /* Everything of one pixel at (x, y) pixels from the beam; t = pixel size / distance. */
 static void pixel(const struct spi_detector_options *opt, double lambda, double t, double x,
                   double y, double q[3], float *geometry)
@@ -94,7 +99,9 @@ spi_err spi_detector_make(const struct spi_detector_options *opt, struct spi_det
             double x = j - (opt->nx - 1) / 2.0, y = i - (opt->ny - 1) / 2.0;
 
             pixel(opt, lambda, t, x, y, out->q + 3 * at, out->geometry + at);
-            out->bad[at] = hypot(x, y) < opt->beam_stop_px || (opt->mask && opt->mask[at]);
+            out->bad[at] = hypot(x, y) < opt->beam_stop_px ||
+                           length(out->q + 3 * at) < opt->beam_stop_invA ||
+                           (opt->mask && opt->mask[at]);
             out->index_map[2 * at] = i;
             out->index_map[2 * at + 1] = j;
         }
@@ -136,8 +143,7 @@ void spi_detector_q_range(const struct spi_detector *det, double *q_min, double 
     *q_min = INFINITY;
     *q_max = 0;
     for (int64_t p = 0; p < det->n_pixels; p++) {
-        const double *v = det->q + 3 * p;
-        double q = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+        double q = length(det->q + 3 * p);
 
         if (det->bad[p])
             continue;

@@ -22,8 +22,9 @@ struct spi_detector_options {
     /* or pixel size and distance. */
     double pixel_size_m, distance_m;
     bool no_polarisation, no_solid_angle;
-    double beam_stop_px; /* pixels with their centre inside this radius are bad */
-    const uint8_t *mask; /* [ny][nx], nonzero: bad; borrowed, may be NULL */
+    double beam_stop_px;   /* pixels with their centre inside this radius are bad */
+    double beam_stop_invA; /* and those below this |q| */
+    const uint8_t *mask;   /* [ny][nx], nonzero: bad; borrowed, may be NULL */
 };
 
 /** SPI_EINVAL: sizes, energy or resolution out of range (the message says which). */

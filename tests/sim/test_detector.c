@@ -120,6 +120,14 @@ static void masks(void)
            q_max <= length(d.q + 3 * 119) * (1 + 1e-12),
        "range of |q| of the usable pixels");
     spi_detector_clear(&d);
+    opt.mask = NULL;
+    opt.beam_stop_px = 0;
+    opt.beam_stop_invA = (q_min + q_max) / 2;
+    if (spi_detector_make(&opt, &d) == SPI_OK) {
+        spi_detector_q_range(&d, &q_min, &q_max);
+        OK(q_min >= opt.beam_stop_invA && d.bad[55] && !d.bad[0], "beam stop in 1/A");
+    }
+    spi_detector_clear(&d);
 
     static const char *const wrong[] = {"",         "1",        "1:2",      "1:2,3",
                                         "2:1,0:1",  "0:13,0:1", "0:1,0:1,", "a:b,c:d",
