@@ -46,11 +46,17 @@ struct header {
     bool big;
 };
 
+/* Word k, counted from 1. */
+static const uint8_t *at_word(const uint8_t *head, int k)
+{
+    return head + 4 * (size_t)(k - 1);
+}
+
 static uint32_t word(const struct header *h, int k)
 {
     uint32_t w;
 
-    memcpy(&w, h->byte + (size_t)4 * (size_t)(k - 1), 4);
+    memcpy(&w, at_word(h->byte, k), 4);
     return h->big ? be32toh(w) : le32toh(w);
 }
 
@@ -151,11 +157,11 @@ static void reverse_values(uint8_t *p, size_t n, size_t bytes)
 
 static spi_err check_kind(struct header *h)
 {
-    const uint8_t *stamp = h->byte + (W_MACHST - 1) * 4;
+    const uint8_t *stamp = at_word(h->byte, W_MACHST);
 
     if (h->byte[0] == 0x1f && h->byte[1] == 0x8b)
         return spi_fail(SPI_EFORMAT, "%s: is compressed by gzip; unpack it first", h->path);
-    if (memcmp(h->byte + (W_STAMP - 1) * 4, "MAP", 3) != 0)
+    if (memcmp(at_word(h->byte, W_STAMP), "MAP", 3) != 0)
         return spi_fail(SPI_EFORMAT, "%s: word 53 is not 'MAP '; not an MRC or CCP4 map",
                         h->path);
     if (stamp[0] != 0x44 && stamp[0] != 0x11)
@@ -253,7 +259,7 @@ static spi_err check_header(struct header *h, struct spi_mrc_info *info)
     n_labels = int_word(h, W_NLABL);
     info->n_labels = n_labels < 0 ? 0 : n_labels > 10 ? 10 : n_labels;
     for (int i = 0; i < info->n_labels; i++)
-        copy_label(h->byte + (W_LABEL - 1) * 4 + 80 * i, info->labels[i]);
+        copy_label(at_word(h->byte, W_LABEL + 20 * i), info->labels[i]);
 out:
     return err;
 }
@@ -465,7 +471,7 @@ static void put_int(uint8_t *head, int k, int32_t v)
 {
     uint32_t w = htole32((uint32_t)v);
 
-    memcpy(head + (k - 1) * 4, &w, 4);
+    memcpy(head + 4 * (size_t)(k - 1), &w, 4);
 }
 
 static void put_real(uint8_t *head, int k, double v)
@@ -475,7 +481,7 @@ static void put_real(uint8_t *head, int k, double v)
 
     memcpy(&w, &f, 4);
     w = htole32(w);
-    memcpy(head + (k - 1) * 4, &w, 4);
+    memcpy(head + 4 * (size_t)(k - 1), &w, 4);
 }
 
 static spi_err put_labels(const char *path, const char *const *labels, uint8_t *head)
