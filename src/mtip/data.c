@@ -186,7 +186,7 @@ out:
 
 spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images *images,
                       double diameter_A, double q_min, double q_max, double oversampling,
-                      const char *dir, const char *key, spi_on_ingest *progress, void *user)
+                      const char *dir, spi_on_ingest *progress, void *user)
 {
     spi_err err;
     char path[4096];
@@ -208,7 +208,7 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
 
     size_t bytes = (size_t)d->rings.h_at[d->rings.R] * sizeof(float complex);
 
-    SPI_TRY(err = spi_store_create(path, bytes, d->n_images, key, &d->store), fail);
+    SPI_TRY(err = spi_store_create(path, bytes, d->n_images, &d->store), fail);
     SPI_TRY(err = ingest(d, g, progress, user), fail);
     SPI_TRY(err = spi_store_finish(d->store), fail);
     return SPI_OK;

@@ -32,13 +32,12 @@ struct spi_data {
 /** Called with (done, total) images while ingesting; may be NULL. */
 typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
-/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory (the store is dir/rings.bin; one
- *  left by an interrupted run with the same key is used again).  `key` identifies images
- *  and settings.  SPI_EFORMAT: all images are zero, too few images (< 64). */
+/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory, where the scratch file lies.
+ *  SPI_EFORMAT: all images are zero, too few images (< 64). */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   struct spi_images *images, double diameter_A, double q_min,
                                   double q_max, double oversampling, const char *dir,
-                                  const char *key, spi_on_ingest *progress, void *user);
+                                  spi_on_ingest *progress, void *user);
 void spi_data_clear(struct spi_data *d);
 
 /** Ring-major harmonics of an image. */

@@ -1,10 +1,12 @@
 /** \file
- * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md section 5.
+ * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md (P1)-(P13).
  *
  * A(x) even real, centred, n^3, voxel dx (A).  W = FT A; amplitude = sqrt(max(W, 0)) inside
- * the measured shell q_min <= |q| <= q_max, free (kept from the iterate) below q_min, zero
- * beyond q_max.  The density is real (and positive where the recipe says so) on the same
- * grid, centred on its centre of mass to the voxel n/2. */
+ * the measured shell q_min <= |q| <= q_max, free up to a bound (P7) below q_min.  Beyond
+ * q_max the iterate is zero at first and free in the last part of the recipe, the density
+ * that is returned is zero there.  It is real (and, before the cut at q_max, positive where
+ * asked), on the same grid, with the centre of mass at the voxel n/2.
+ * Nothing depends on the scale of A: density = scale x what A / scale^2 gives. */
 #ifndef SPI_PHASE_PHASE_H
 #define SPI_PHASE_PHASE_H
 
@@ -28,7 +30,7 @@ struct spi_phase_options {
     double diameter_A;   /* first support: ball of radius 0.55 D */
     double q_min, q_max; /* 1/A, measured shell */
     const char *recipe;  /* e.g. "6*(40 RAAR, 10 ER, 1 SW), 40 ER" */
-    double beta;         /* HIO and RAAR feedback */
+    double beta;         /* HIO and RAAR feedback, 0 ... 1 */
     bool positive;
     double sw_sigma_first,
         sw_sigma_last;   /* voxels, falls geometrically over the SW steps */
@@ -37,15 +39,18 @@ struct spi_phase_options {
     double keep_within;  /* average starts with R-factor <= best * (1 + keep_within) */
     uint64_t seed;
     const struct spi_volume
-        *initial; /* NULL: random; else start 0 begins from this density */
+        *initial;     /* NULL: random; else start 0 begins from this density */
+    bool zero_beyond; /* |q| > q_max stays zero to the end; false: free in the last 40 %
+                       * of the steps, (P2): far better phases near q_max */
 };
 
 struct spi_phase_result {
     struct spi_volume density; /* mean of the kept starts after alignment, owned */
-    double *r_factor;          /* [n_starts], owned; sum ||F| - amp| / sum amp */
+    double *r_factor;          /* [n_starts], owned; sum ||F| - amp| / sum amp (P8) */
     int n_starts, n_kept;
     int n_shells;
-    double *prtf;    /* [n_shells], owned: phase retrieval transfer function */
+    double *prtf;    /* [n_shells], owned: phase retrieval transfer function (P13);
+                      * 1 when only one start is kept; NaN: no mode in the shell */
     double *shell_q; /* [n_shells], owned: mid-shell |q|, 1/A */
 };
 
@@ -55,7 +60,9 @@ struct spi_phase_result {
 SPI_MUSTUSE spi_err spi_phase_recipe_parse(const char *text, enum spi_phase_method **out,
                                            int *n);
 
-/** Run it.  `stop` may be NULL; when *stop becomes nonzero the call returns SPI_ECANCEL. */
+/** Run it.  `stop` may be NULL; when *stop becomes nonzero the call returns SPI_ECANCEL.
+ *  SPI_EINVAL: an option out of range, a grid too small (n dx < 1.25 D), A zero or not
+ *  finite, no positive W between q_min and q_max. */
 SPI_MUSTUSE spi_err spi_phase(const struct spi_volume *A,
                               const struct spi_phase_options *opt, const volatile int *stop,
                               struct spi_phase_result *out);
@@ -72,5 +79,13 @@ SPI_MUSTUSE spi_err spi_phase_combine(const struct spi_volume *A,
                                       const struct spi_phase_options *opt, int n_starts,
                                       struct spi_volume *density, const double *r_factor,
                                       struct spi_phase_result *out);
+
+/** moved = map laid upon ref by a translation (any, sub-voxel) and, if that fits better,
+ * the inversion, (P11)-(P12): only modes 0 < |q| <= q_max are compared and kept.  Both on
+ * one even grid.  cc: correlation over those modes after the move; `inverted`, `cc` may be
+ * NULL. */
+SPI_MUSTUSE spi_err spi_phase_align(const struct spi_volume *ref,
+                                    const struct spi_volume *map, double q_max,
+                                    struct spi_volume *moved, bool *inverted, double *cc);
 
 #endif

@@ -12,7 +12,7 @@ enum { WIDTH = 720, HEIGHT = 470, LEGEND_MAX = 16, NAME_WIDTH = 240, SEGMENT_SAM
 static const struct spi_text tick_left = {SPI_TEXT_TICK, SPI_RIGHT, false, true, 0};
 static const struct spi_text tick_mid = {SPI_TEXT_TICK, SPI_CENTRE, false, true, 0};
 static const struct spi_text entry = {SPI_TEXT_TICK, SPI_LEFT, false, false, NAME_WIDTH};
-static const struct spi_text power = {SPI_TEXT_TICK, SPI_LEFT, false, true, 0};
+static const struct spi_text power = {SPI_TEXT_TICK, SPI_RIGHT, false, true, 0};
 
 struct box {
     double x, y, w, h;
@@ -139,6 +139,7 @@ static void grid(struct frame *f)
                         place_y(f, f->ty.at[i]), 0.8);
 }
 
+/* Its right end is at x. */
 static void exponent(struct frame *f, const struct spi_ticks *t, double x, double y)
 {
     char text[SPI_TICK_TEXT];
@@ -171,7 +172,7 @@ static void x_axis(struct frame *f)
         last = x + w / 2;
         spi_canvas_text(c, x, f->bottom + 18, &tick_mid, f->tx.label[i]);
     }
-    exponent(f, &f->tx, f->right - 24, f->bottom + 34);
+    exponent(f, &f->tx, f->right, f->bottom + 36);
     spi_canvas_text(c, (f->left + f->right) / 2, f->bottom + 40, &label, f->p->x_label);
 }
 
@@ -191,7 +192,7 @@ static void y_axis(struct frame *f)
         spi_canvas_line(c, f->left - 5, y, f->left, y, 1);
         spi_canvas_text(c, f->left - 9, y + 4, &tick_left, f->ty.label[i]);
     }
-    exponent(f, &f->ty, f->left - 8, f->top - 8);
+    exponent(f, &f->ty, fmax(f->left - 9, 40), f->top - 10);
     spi_canvas_text_up(c, 24, (f->top + f->bottom) / 2, &label, f->p->y_label);
 }
 

@@ -1,6 +1,7 @@
 #include "plot/ticks.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,12 +143,13 @@ static void decades(const struct spi_axis *a, const double *m, int n, int stride
         }
 }
 
-static void minor_decades(const struct spi_axis *a, bool fine, struct spi_ticks *t)
+/* 1, 2, ... 9 times each power of ten, or only these; none where they would touch. */
+static void minor_decades(const struct spi_axis *a, double span, struct spi_ticks *t)
 {
     int k0 = (int)floor(log10(a->lo)), k1 = (int)ceil(log10(a->hi));
 
-    for (int k = k0; k <= k1; k++)
-        for (int i = 1; i < (fine ? 10 : 2) && t->n_minor < SPI_MINOR_MAX; i++) {
+    for (int k = k0; k <= k1 && span <= 50; k++)
+        for (int i = 1; i < (span <= 12 ? 10 : 2) && t->n_minor < SPI_MINOR_MAX; i++) {
             double v = i * pow(10, k);
 
             if (v >= a->lo && v <= a->hi)
@@ -160,9 +162,11 @@ static void logarithmic(const struct spi_axis *a, int want, struct spi_ticks *t)
     static const double one[] = {1}, few[] = {1, 2, 5}, all[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
     double span = log10(a->hi / a->lo);
     bool plain = a->lo >= 0.999e-3 && a->hi <= 10001;
-    int stride = (int)ceil(span / want);
+    static const int strides[] = {1, 2, 3, 4, 5, 10, 20, 25, 50, 100};
+    int stride = 1;
 
-    stride = stride < 1 ? 1 : stride;
+    for (size_t i = 0; stride * want < span && i < sizeof strides / sizeof *strides; i++)
+        stride = strides[i];
     if (span >= 2)
         decades(a, one, 1, stride, plain, t);
     else if (span >= 0.8)
@@ -170,7 +174,7 @@ static void logarithmic(const struct spi_axis *a, int want, struct spi_ticks *t)
     else
         decades(a, all, 9, 1, plain, t);
     if (t->n >= 2)
-        minor_decades(a, span <= 12, t);
+        minor_decades(a, span, t);
     else { /* less than one step of that: as on a linear axis */
         struct spi_axis flat = {a->lo, a->hi, false};
 

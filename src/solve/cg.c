@@ -17,6 +17,7 @@ static double dot(int64_t n, const float *x, const float *y)
     int64_t i = 0;
 
     for (; i + LANES <= n; i += LANES)
+#pragma omp simd
         for (int k = 0; k < LANES; k++)
             s[k] += (double)x[i + k] * (double)y[i + k];
     for (; i < n; i++)
@@ -29,6 +30,7 @@ static void axpy(int64_t n, double a, const float *x, float *y)
 {
     float f = (float)a;
 
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] += f * x[i];
 }
@@ -38,6 +40,7 @@ static void direction(int64_t n, double z, const float *r, double b, float *p)
 {
     float fz = (float)z, fb = (float)b;
 
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         p[i] = fz * r[i] + fb * p[i];
 }
@@ -128,11 +131,52 @@ static bool step_fits(int64_t n, double alpha, const float *p, const float *x)
            alpha * sqrt(dot(n, p, p)) + sqrt(dot(n, x, x)) < (double)FLT_MAX / 2;
 }
 
+struct krylov {
+    float *r, *p, *q; /* residual, direction, product */
+};
+
+/* Steps (L1)-(L3) until one of the four ends; r and p are set. */
+static spi_err iterate(const struct spi_operator *A, const struct spi_cg_options *opt,
+                       double goal, const struct krylov *v, float *x,
+                       struct spi_cg_report *rep)
+{
+    int64_t n = A->n;
+    double rr = dot(n, v->r, v->r), pq, rr_new;
+    bool positive;
+
+    for (;; rep->n_iter++) {
+        if (rr <= goal || rr == 0) {
+            rep->end = SPI_CG_CONVERGED;
+            return SPI_OK;
+        }
+        if (rep->n_iter >= opt->n_iter)
+            return SPI_OK;
+        if (opt->stop && *opt->stop) {
+            rep->end = SPI_CG_STOPPED;
+            return SPI_OK;
+        }
+
+        spi_err err = product(A, rep->shift, v->p, v->q, &pq, &positive);
+
+        if (err)
+            return err;
+        if (!positive || !step_fits(n, rr / pq, v->p, x)) {
+            rep->end = SPI_CG_CURVATURE;
+            return SPI_OK;
+        }
+        axpy(n, rr / pq, v->p, x);     /* (L1) */
+        axpy(n, -rr / pq, v->q, v->r); /* (L2) */
+        rr_new = dot(n, v->r, v->r);
+        direction(n, 1, v->r, rr_new / rr, v->p); /* (L3) */
+        rr = rr_new;
+    }
+}
+
 spi_err spi_cg(const struct spi_operator *A, double shift, const float *b,
                const struct spi_cg_options *opt, float *x, struct spi_cg_report *report)
 {
     int64_t n = A->n;
-    float *r = NULL, *p = NULL, *q = NULL;
+    struct krylov v = {0};
     double bb = n > 0 ? dot(n, b, b) : 0;
     spi_err err;
 
@@ -141,48 +185,20 @@ spi_err spi_cg(const struct spi_operator *A, double shift, const float *b,
         return err;
     if (bb == 0)
         memset(x, 0, (size_t)n * sizeof *x);
-    SPI_TRY(err = SPI_NEW(r, n, "cg"), out);
-    SPI_TRY(err = SPI_NEW(p, n, "cg"), out);
-    SPI_TRY(err = SPI_NEW(q, n, "cg"), out);
-    SPI_TRY(err = start_residual(A, shift, b, x, r), out);
-    memcpy(p, r, (size_t)n * sizeof *p);
-
-    double rr = dot(n, r, r), goal = opt->tol * opt->tol * bb;
-
-    while (report->end == SPI_CG_ITERATIONS) {
-        double pq, rr_new;
-        bool positive;
-
-        if (rr <= goal || rr == 0) {
-            report->end = SPI_CG_CONVERGED;
-            break;
-        }
-        if (report->n_iter >= opt->n_iter)
-            break;
-        if (opt->stop && *opt->stop) {
-            report->end = SPI_CG_STOPPED;
-            break;
-        }
-        SPI_TRY(err = product(A, shift, p, q, &pq, &positive), out);
-        if (!positive || !step_fits(n, rr / pq, p, x)) {
-            report->end = SPI_CG_CURVATURE;
-            break;
-        }
-        axpy(n, rr / pq, p, x);  /* (L1) */
-        axpy(n, -rr / pq, q, r); /* (L2) */
-        rr_new = dot(n, r, r);
-        direction(n, 1, r, rr_new / rr, p); /* (L3) */
-        rr = rr_new;
-        report->n_iter++;
-    }
-    measure(n, b, bb, x, 1, r, report);
+    SPI_TRY(err = SPI_NEW(v.r, n, "cg"), out);
+    SPI_TRY(err = SPI_NEW(v.p, n, "cg"), out);
+    SPI_TRY(err = SPI_NEW(v.q, n, "cg"), out);
+    SPI_TRY(err = start_residual(A, shift, b, x, v.r), out);
+    memcpy(v.p, v.r, (size_t)n * sizeof *v.p);
+    SPI_TRY(err = iterate(A, opt, opt->tol * opt->tol * bb, &v, x, report), out);
+    measure(n, b, bb, x, 1, v.r, report);
     if (report->end == SPI_CG_STOPPED)
         err = spi_fail(SPI_ECANCEL, "cg: stopped on request after %d of %d steps",
                        report->n_iter, opt->n_iter);
 out:
-    free(q);
-    free(p);
-    free(r);
+    free(v.q);
+    free(v.p);
+    free(v.r);
     return err;
 }
 

@@ -1,5 +1,6 @@
 #include "task/graph.h"
 
+#include <cblas.h>
 #include <pthread.h>
 #include <starpu.h>
 #include <stdio.h>
@@ -28,8 +29,10 @@ struct spi_graph {
         const char *name;
         double seconds;
     } clock[MAX_NAMES];
-    volatile int stop;
+    const volatile int *stop;
 };
+
+static const volatile int never;
 
 /* What a task carries besides its regions. */
 struct packet {
@@ -67,7 +70,7 @@ static void run(struct packet *p, void *const *data)
 
     double t0 = spi_now_s();
 
-    err = g->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : p->fn(data, p->arg, &g->stop);
+    err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : p->fn(data, p->arg, g->stop);
     note_time(g, p->name, spi_now_s() - t0);
     if (!err)
         return;
@@ -95,7 +98,8 @@ static struct starpu_codelet codelet = {
     .nbuffers = STARPU_VARIABLE_NBUFFERS,
 };
 
-spi_err spi_graph_new(bool serial, int workers, const char *scratch, struct spi_graph **out)
+spi_err spi_graph_new(bool serial, int workers, const char *scratch, const volatile int *stop,
+                      struct spi_graph **out)
 {
     struct spi_graph *g = NULL;
     spi_err err = SPI_NEW(g, 1, "task graph");
@@ -104,6 +108,8 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch, struct spi_
     if (err)
         return err;
     g->serial = serial;
+    g->stop = stop ? stop : &never;
+    openblas_set_num_threads(1); /* the workers are the parallelism */
     g->workers = 1;
     pthread_mutex_init(&g->lock, NULL);
     if (!serial) {
@@ -268,16 +274,6 @@ spi_err spi_graph_wait(struct spi_graph *g)
     g->first_error = SPI_OK;
     pthread_mutex_unlock(&g->lock);
     return err ? spi_fail(err, "%s", g->message) : SPI_OK;
-}
-
-void spi_graph_cancel(struct spi_graph *g)
-{
-    g->stop = 1;
-}
-
-bool spi_graph_cancelled(const struct spi_graph *g)
-{
-    return g->stop;
 }
 
 double spi_graph_seconds(struct spi_graph *g, const char *name)

@@ -7,7 +7,7 @@
  *
  * A task is an ordinary function on the regions' memory and a small struct of arguments
  * (copied).  The first failure of any task is kept; later tasks return at once; _wait
- * reports it.  _cancel makes all pending tasks return SPI_ECANCEL. */
+ * reports it.  When the caller's stop flag becomes nonzero all pending tasks return SPI_ECANCEL. */
 #ifndef SPI_TASK_GRAPH_H
 #define SPI_TASK_GRAPH_H
 
@@ -31,9 +31,10 @@ struct spi_access {
 typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile int *stop);
 
 /** workers: 0 = one per core (StarPU's limit applies).  serial: run each task inside
- *  _submit, no StarPU at all.  `scratch`: folder for StarPU's own files. */
+ *  _submit, no StarPU at all.  `scratch`: folder for StarPU's own files.  `stop`: NULL, or a flag
+ *  that a signal handler may set. */
 SPI_MUSTUSE spi_err spi_graph_new(bool serial, int workers, const char *scratch,
-                                  struct spi_graph **out);
+                                  const volatile int *stop, struct spi_graph **out);
 /** Waits for everything, releases all regions. */
 void spi_graph_free(struct spi_graph *g);
 int spi_graph_workers(const struct spi_graph *g);
@@ -50,9 +51,6 @@ SPI_MUSTUSE spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_
                                      const struct spi_access *access);
 /** Wait for all tasks; the first failure, or SPI_OK.  Clears the failure. */
 SPI_MUSTUSE spi_err spi_graph_wait(struct spi_graph *g);
-/** Async-signal-safe. */
-void spi_graph_cancel(struct spi_graph *g);
-bool spi_graph_cancelled(const struct spi_graph *g);
 /** Wall seconds spent inside tasks of this name since the last call (summed over workers). */
 double spi_graph_seconds(struct spi_graph *g, const char *name);
 

@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The leak checker asks this: fontconfig keeps its font cache to the end. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfontconfig";
+}
+
 struct picture {
     int w, h;
     uint8_t *rgb; /* [h][w][3] */

@@ -1,0 +1,326 @@
+#include "mtip/mtip.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+
+/* ---- which images a generation sees --------------------------------------------------- */
+
+/* Every n-th image of a half set is held out of the starts, to judge them. */
+static int64_t heldout_stride(const struct spi_run *r, const struct spi_half *h)
+{
+    int64_t want = r->set->N_images_heldout, most = h->n_images / 4;
+
+    want = want < most ? want : most;
+    return want > 0 ? h->n_images / want : h->n_images + 1;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* A random batch without repeats from the images that are not held out (Fisher and Yates),
+ * or all images. */
+static spi_err draw_batch(const struct spi_run *r, int which, int start,
+                          const struct spi_step *step, int64_t **batch, int64_t *n)
+{
+    const struct spi_half *h = &r->half[which];
+    int64_t stride = heldout_stride(r, h), count = 0;
+    bool all = step->batch == 0 || step->batch >= h->n_images;
+    struct spi_rng rng = spi_rng_stream(r->seed * 2 + (uint64_t)which, SPI_RNG_BATCH,
+                                        (uint64_t)r->generation * SPI_CHAINS_MAX +
+                                            (uint64_t)start);
+    spi_err err = SPI_NEW(*batch, h->n_images, "batch");
+
+    if (err)
+        return err;
+    for (int64_t i = 0; i < h->n_images; i++)
+        if (all || step->stage != SPI_STAGE_START || i % stride != 0)
+            (*batch)[count++] = i;
+    *n = all ? count : step->batch < count ? step->batch : count;
+    for (int64_t i = 0; i < *n && *n < count; i++) {
+        int64_t j = i + spi_rng_below(&rng, (uint32_t)(count - i)), t = (*batch)[i];
+
+        (*batch)[i] = (*batch)[j];
+        (*batch)[j] = t;
+    }
+    qsort(*batch, (size_t)*n, sizeof **batch, by_value); /* disk order */
+    return SPI_OK;
+}
+
+static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch, int64_t *n)
+{
+    const struct spi_half *h = &r->half[which];
+    int64_t stride = heldout_stride(r, h);
+    spi_err err = SPI_NEW(*batch, h->n_images / stride + 1, "batch");
+
+    *n = 0;
+    for (int64_t i = 0; !err && i < h->n_images; i += stride)
+        (*batch)[(*n)++] = i;
+    return err;
+}
+
+/* ---- one generation --------------------------------------------------------------------- */
+
+/* In the starts all chains run; afterwards the leading one of each half. */
+static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
+{
+    if (stage != SPI_STAGE_START)
+        return chain == r->leading[which];
+    return chain >= r->round * r->set->N_starts; /* of this round */
+}
+
+static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
+                          const struct spi_step *step, bool heldout, int64_t *images)
+{
+    double n_orientations = (double)level->views.nd * level->views.Na;
+
+    *images = 0;
+    for (int s = 0; s < r->n_chains; s++)
+        for (int h = 0; h < 2; h++) {
+            int64_t *batch = NULL;
+            struct spi_generation gen = {
+                .level = level, .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
+                .local = step->local, .radius = 1.25 * r->half[h].candidate_cell,
+                .best_of = step->best_of, .keep_candidates = step->keep,
+                .store_best = step->keep, .merge = !heldout};
+            spi_err err;
+
+            if (!runs(r, h, s, step->stage))
+                continue;
+            err = heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
+                          : draw_batch(r, h, s, step, &batch, &gen.n_batch);
+            gen.batch = batch;
+            *images += gen.n_batch;
+            if (!err)
+                err = spi_chain_submit(&r->chain[h][s], r->graph, &gen, r->set->block_images);
+            free(batch);
+            if (err)
+                return err;
+        }
+    return SPI_OK;
+}
+
+static void settle_all(struct spi_run *r)
+{
+    for (int s = 0; s < r->n_chains; s++)
+        for (int h = 0; h < 2; h++)
+            spi_chain_settle(&r->chain[h][s]);
+}
+
+static void find_leading(struct spi_run *r)
+{
+    for (int h = 0; h < 2; h++)
+        for (int s = 0; s < r->n_chains; s++)
+            if (r->chain[h][s].score > r->chain[h][r->leading[h]].score)
+                r->leading[h] = s;
+}
+
+/* slice, match and merge of every chain that runs; the tasks of different chains overlap */
+static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
+                              struct spi_generation_report *report)
+{
+    struct spi_level level;
+    int64_t images = 0;
+    double t0 = spi_now_s();
+    spi_err err, late;
+
+    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
+                                 step->q_merge, step->finer, step->stage == SPI_STAGE_START),
+            out);
+    err = submit_all(r, &level, step, false, &images);
+    late = spi_graph_wait(r->graph);
+    report->q_max_invA = level.q_max;
+    report->perplexity = spi_plan_perplexity(r->set, step,
+                                             (double)level.views.nd * level.views.Na);
+    settle_all(r);
+    err = err ? err : late;
+out:
+    spi_level_clear(&level);
+    report->slice_s = spi_graph_seconds(r->graph, "slice");
+    report->match_s = spi_graph_seconds(r->graph, "match");
+    report->merge_s = spi_graph_seconds(r->graph, "merge") + spi_graph_seconds(r->graph, "solve");
+    report->images_per_s = (double)images / fmax(spi_now_s() - t0, 1e-9);
+    return err;
+}
+
+/* ---- from stage to stage ---------------------------------------------------------------- */
+
+spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
+{
+    struct spi_level level;
+    struct spi_step step;
+    spi_err err;
+
+    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_START, 0, &step);
+    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step.q_match,
+                                 step.q_merge, 1, true), out);
+    for (int s = r->n_chains; s < n_chains; s++, r->n_chains++)
+        for (int h = 0; h < 2; h++)
+            SPI_TRY(err = spi_chain_init(&r->chain[h][s], r->data, &r->half[h], &level,
+                                         r->seed * 2 + (uint64_t)h, s), out);
+out:
+    spi_level_clear(&level);
+    return err;
+}
+
+/* Score every start of this round on the held-out images, take the best of each half and ask
+ * whether they are the same particle. */
+static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
+{
+    struct spi_level level;
+    int64_t images;
+    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9];
+    spi_err err, late;
+
+    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
+                                 step->q_merge, 1, true), out);
+    err = submit_all(r, &level, step, true, &images);
+    late = spi_graph_wait(r->graph);
+    settle_all(r);
+    SPI_TRY(err = err ? err : late, out);
+    find_leading(r);
+    SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
+                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, R,
+                                   &r->halves_cc), out);
+    for (int i = 0; i < 9; i++)
+        r->pose.R[i] = R[i];
+    r->have_pose = 0;
+    spi_info("starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f)",
+             r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
+             r->set->halves_cc);
+out:
+    spi_level_clear(&level);
+    return err;
+}
+
+static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
+{
+    spi_err err = judge_starts(r, step);
+
+    if (err)
+        return err;
+    if (r->halves_cc >= r->set->halves_cc) {
+        r->stage = SPI_STAGE_MARCH;
+        r->step = 0;
+        return SPI_OK;
+    }
+    if (r->n_chains + r->set->N_starts >
+        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX)) {
+        r->stage = SPI_STAGE_DONE;
+        return SPI_OK;
+    }
+    r->round++;
+    r->step = 0;
+    return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
+}
+
+/* Polishing ends when neither the mean FSC nor the resolution gets better. */
+static void after_polish(struct spi_run *r, const struct spi_generation_report *report)
+{
+    bool better = report->mean_fsc > r->best_fsc + 0.002 ||
+                  report->resolution_A < r->best_resolution_A * 0.99;
+
+    r->waiting = better ? 0 : r->waiting + 1;
+    r->best_fsc = fmax(r->best_fsc, report->mean_fsc);
+    r->best_resolution_A = fmin(r->best_resolution_A, report->resolution_A);
+    if (r->waiting >= r->set->patience || r->generation >= r->set->N_generations) {
+        r->converged = r->waiting >= r->set->patience;
+        r->stage = SPI_STAGE_DONE;
+    }
+}
+
+static spi_err advance(struct spi_run *r, const struct spi_step *step,
+                       const struct spi_generation_report *report)
+{
+    struct spi_step next;
+    double D = r->data->rings.diameter_A;
+
+    r->step++;
+    if (step->stage == SPI_STAGE_POLISH) {
+        after_polish(r, report);
+    } else if (!spi_plan_step(r->set, D, r->q_max, step->stage, r->step, &next)) {
+        if (step->stage == SPI_STAGE_START)
+            return after_starts(r, step);
+        r->stage = SPI_STAGE_POLISH;
+        r->step = 0;
+        r->best_fsc = report->mean_fsc;
+        r->best_resolution_A = report->resolution_A;
+    }
+    if (r->generation >= r->set->N_generations)
+        r->stage = SPI_STAGE_DONE;
+    return SPI_OK;
+}
+
+/* ---- the loop --------------------------------------------------------------------------- */
+
+spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set, struct spi_data *data,
+                     struct spi_graph *graph, const volatile int *stop, double q_max,
+                     uint64_t seed)
+{
+    spi_err err;
+
+    *r = (struct spi_run){.set = set, .data = data, .graph = graph, .stop = stop,
+                          .q_max = q_max, .seed = seed, .stage = SPI_STAGE_START,
+                          .best_resolution_A = INFINITY};
+    /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
+    r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
+    for (int h = 0; h < 2; h++)
+        SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
+    SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
+    return SPI_OK;
+fail:
+    spi_run_clear(r);
+    return err;
+}
+
+void spi_run_clear(struct spi_run *r)
+{
+    for (int h = 0; h < 2; h++) {
+        for (int s = 0; s < r->n_chains; s++)
+            spi_chain_clear(&r->chain[h][s]);
+        spi_half_clear(&r->half[h]);
+        spi_volume_clear(&r->density[h]);
+    }
+}
+
+spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *user)
+{
+    double D = r->data->rings.diameter_A;
+    spi_err err = SPI_OK;
+
+    while (r->stage != SPI_STAGE_DONE) {
+        struct spi_generation_report report = {.generation = r->generation + 1,
+                                               .stage = (enum spi_stage)r->stage,
+                                               .step = r->step};
+        struct spi_step step;
+        double t0 = spi_now_s();
+
+        (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
+        SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
+        if (step.stage == SPI_STAGE_START)
+            find_leading(r);
+        SPI_TRY(err = spi_halves_phase(r), out);               /* phase */
+        SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
+        r->generation++;
+        SPI_TRY(err = advance(r, &step, &report), out);
+        report.wall_s = spi_now_s() - t0;
+        report.halves_cc = r->halves_cc;
+        report.peak_rss_bytes = spi_peak_rss_bytes();
+        SPI_TRY(err = on_generation(r, &report, user), out);
+    }
+    if (!r->converged)
+        err = spi_fail(SPI_ENOCONV,
+                       "not converged: after %d generations the two half sets agree to %.2f in "
+                       "the starts (need %.2f); no map is presented", r->generation,
+                       r->halves_cc, r->set->halves_cc);
+out:
+    return err;
+}
