@@ -103,8 +103,8 @@ double spi_detector_q_edge(const struct spi_detector *d)
         for (int k = 0; k < 2; k++) {
             const double *p = d->q + 3 * i;
 
-            side[2 * k] = fmax(side[2 * k], p[k]);
-            side[2 * k + 1] = fmax(side[2 * k + 1], -p[k]);
+            side[k] = fmax(side[k], p[k]);
+            side[2 + k] = fmax(side[2 + k], -p[k]);
         }
     for (int k = 0; k < 4; k++)
         far = fmax(far, side[k]);

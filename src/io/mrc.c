@@ -486,9 +486,10 @@ static void put_real(uint8_t *head, int k, double v)
 
 static spi_err put_labels(const char *path, const char *const *labels, uint8_t *head)
 {
+    uint8_t *label = head + (size_t)(W_LABEL - 1) * 4;
     size_t n = 0;
 
-    memset(head + (W_LABEL - 1) * 4, ' ', 800);
+    memset(label, ' ', 800);
     for (; labels && labels[n]; n++) {
         size_t len = strlen(labels[n]);
 
@@ -499,7 +500,7 @@ static spi_err put_labels(const char *path, const char *const *labels, uint8_t *
                             "%s: label %d has %zu characters; need at most 80: \"%s\"",
                             path, (int)n + 1, len, labels[n]);
         for (size_t i = 0; i < len; i++) /* the standard wants printable ASCII */
-            head[(W_LABEL - 1) * 4 + 80 * n + i] =
+            label[80 * n + i] =
                 labels[n][i] >= ' ' && labels[n][i] <= '~' ? (uint8_t)labels[n][i] : '?';
     }
     put_int(head, W_NLABL, (int)n);
@@ -510,6 +511,7 @@ static spi_err make_header(const char *path, const struct spi_volume *vol,
                            const char *const *labels, uint8_t head[HEADER_BYTES])
 {
     struct spi_mrc_info info = {0};
+    const int half = vol->n / 2;
     int64_t bad = statistics(vol->data, (int64_t)spi_volume_count(vol), &info);
 
     memset(head, 0, HEADER_BYTES);
@@ -522,7 +524,7 @@ static spi_err make_header(const char *path, const struct spi_volume *vol,
         put_real(head, W_CELL + k, vol->n * vol->step);
         put_real(head, W_ANGLE + k, 90);
         put_int(head, W_MAP + k, 1 + k);
-        put_real(head, W_ORIGIN + k, -(vol->n / 2) * vol->step);
+        put_real(head, W_ORIGIN + k, -half * vol->step);
     }
     put_int(head, W_MODE, 2);
     put_real(head, W_DMIN, info.minimum);
@@ -531,8 +533,8 @@ static spi_err make_header(const char *path, const struct spi_volume *vol,
     put_real(head, W_RMS, info.rms);
     put_int(head, W_ISPG, 1);
     put_int(head, W_NVERSION, 20141);
-    memcpy(head + (W_STAMP - 1) * 4, "MAP ", 4);
-    head[(W_MACHST - 1) * 4] = head[(W_MACHST - 1) * 4 + 1] = 0x44;
+    put_int(head, W_STAMP, 'M' | 'A' << 8 | 'P' << 16 | ' ' << 24);
+    put_int(head, W_MACHST, 0x4444);
     return put_labels(path, labels, head);
 }
 
