@@ -90,7 +90,7 @@ says out HIO
 run 0 info "$tmp/moved.mrc" "$tmp/found.h5" "$structure" "$tmp/density.mrc"
 says out '32, 32, 32'
 says out 'spinifel'
-[ "$(awk '{print length}' "$tmp/out" | sort -n | tail -1)" -le "$(printf '%s' "$structure" | wc -c | awk '{print $1 > 79 ? $1 : 79}')" ]
+[ "$(grep '^  ' "$tmp/out" | awk '{print length}' | sort -n | tail -1)" -le 79 ]
 ok $? "info fits 80 columns"
 run 0 info --json "$tmp/found.h5"
 json 'one file: an object' 'v["kind"] == "orientations" and v["file"].endswith("found.h5")'
