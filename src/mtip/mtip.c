@@ -284,7 +284,7 @@ fail:
 void spi_run_clear(struct spi_run *r)
 {
     for (int h = 0; h < 2; h++) {
-        for (int s = 0; s < r->n_chains; s++)
+        for (int s = 0; s < SPI_CHAINS_MAX; s++) /* one may be half made */
             spi_chain_clear(&r->chain[h][s]);
         spi_half_clear(&r->half[h]);
         spi_volume_clear(&r->density[h]);
