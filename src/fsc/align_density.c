@@ -13,6 +13,7 @@
 
 enum {
     POINTS_MAX = 40000,
+    POLISH_POINTS = 60000,
     PEAKS = 40,
     ROTATIONS = 12,
     POSES = 2 * ROTATIONS,
@@ -281,7 +282,7 @@ static spi_err polish(struct job *j, struct spi_pose *pose, double *cc)
     struct spi_fit fit = {0};
     spi_err err;
 
-    SPI_TRY(err = spi_shells_init(D, 0, j->q_max, 2 * POINTS_MAX, &shells), out);
+    SPI_TRY(err = spi_shells_init(D, 0, j->q_max, POLISH_POINTS, &shells), out);
     SPI_TRY(err = spi_fit_init(SPI_FIT_COMPLEX, &j->ref, &j->map, &shells, D, &fit), out);
     spi_fit_weigh(&fit, shells.n, pose);
     spi_fit_refine(&fit, shells.n, STEPS, 0.004, pose);
