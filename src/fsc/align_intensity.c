@@ -34,13 +34,15 @@ static spi_err check(const struct spi_volume *W_ref, const struct spi_volume *W,
                      double q_min, double *q_max)
 {
     double reach = fmin(W_ref->n / 2 * W_ref->step, W->n / 2 * W->step);
+    double box_A = fmin(1 / W_ref->step, 1 / W->step);
 
     *q_max = fmin(*q_max, reach);
-    if (!(D > 0) || !(*q_max > 0) || !isfinite(D) || !(q_min < *q_max))
-        return spi_fail(SPI_EINVAL,
-                        "align intensities: diameter %g A, q from %g to %g 1/A; need a "
-                        "diameter > 0 and q_min < q_max within the maps",
-                        D, q_min, *q_max);
+    if (!(D > 0 && D <= 2 * box_A) || !(q_min < *q_max) || !(*q_max * D >= 1))
+        return spi_fail(
+            SPI_EINVAL,
+            "align intensities: diameter %g A (box %g A), q from %g to %g 1/A; need "
+            "a diameter within the box, q_min < q_max and q_max D of 1 at least",
+            D, box_A, q_min, *q_max);
     return SPI_OK;
 }
 
@@ -160,6 +162,7 @@ spi_err spi_align_intensities(const struct spi_volume *W_ref, const struct spi_v
     if (err)
         goto out;
     if (initial) {
+        SPI_TRY(err = spi_fit_check_pose("align intensities", initial, NULL), out);
         memcpy(pose.R, initial, sizeof pose.R);
         march(&j, first_qD / j.D, &pose);
     } else {
@@ -186,6 +189,7 @@ spi_err spi_intensity_correlation(const struct spi_volume *W_ref,
     SPI_TRY(err = job_init(W_ref, W, diameter_A, q_min, q_max, &j), out);
     SPI_TRY(err = SPI_NEW(*q, j.shells.n, "shell correlation"), out);
     SPI_TRY(err = SPI_NEW(*cc, j.shells.n, "shell correlation"), out);
+    SPI_TRY(err = spi_fit_check_pose("shell correlation", R, NULL), out);
     memcpy(pose.R, R, sizeof pose.R);
     spi_fit_score(&j.fit, j.shells.n, &pose);
     *n = j.shells.n;

@@ -36,6 +36,10 @@ SPI_MUSTUSE spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectr
                                  struct spi_fit *fit);
 void spi_fit_clear(struct spi_fit *fit);
 
+/** SPI_EINVAL unless R is a rotation to 1e-3 and the shift (NULL: none) is finite. */
+SPI_MUSTUSE spi_err spi_fit_check_pose(const char *where, const double R[9],
+                                       const double *shift_A);
+
 /** Weighted mean over the first n_shells shells of their correlations at `pose`; these stay
  *  in fit->rho. */
 double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *pose);

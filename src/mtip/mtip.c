@@ -284,7 +284,7 @@ fail:
 void spi_run_clear(struct spi_run *r)
 {
     for (int h = 0; h < 2; h++) {
-        for (int s = 0; s < r->n_chains; s++)
+        for (int s = 0; s < SPI_CHAINS_MAX; s++) /* one may be half made */
             spi_chain_clear(&r->chain[h][s]);
         spi_half_clear(&r->half[h]);
         spi_volume_clear(&r->density[h]);
@@ -305,7 +305,8 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
-        find_leading(r);
+        if (step.stage == SPI_STAGE_START)
+            find_leading(r);
         SPI_TRY(err = spi_halves_phase(r), out);               /* phase */
         SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
         r->generation++;

@@ -42,9 +42,9 @@ spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength
     for (int r = 0; r < g->R; r++) {
         double q = q_min + r * dq, qz = -wavelength_A * q * q / 2;
 
-        if (fabs(qz) >= q) {
-            err = spi_fail(SPI_EINVAL, "rings: |q| = %g 1/A is out of reach at %g A", q,
-                           wavelength_A);
+        if (!(fabs(qz) <= 0.7 * q)) { /* qp, and so m_max, must grow with q: theta < 45 degrees */
+            err = spi_fail(SPI_EINVAL, "rings: |q| = %g 1/A at %g A is scattered by more than 89 "
+                                       "degrees; need less", q, wavelength_A);
             goto fail;
         }
         g->q[r] = q;
