@@ -101,8 +101,10 @@ double spi_detector_q_edge(const struct spi_detector *d)
 
     for (int64_t i = 0; i < d->n_pixels; i++)
         for (int k = 0; k < 2; k++) {
-            side[2 * k] = fmax(side[2 * k], d->q[3 * i + k]);
-            side[2 * k + 1] = fmax(side[2 * k + 1], -d->q[3 * i + k]);
+            const double *p = d->q + 3 * i;
+
+            side[k] = fmax(side[k], p[k]);
+            side[2 + k] = fmax(side[2 + k], -p[k]);
         }
     for (int k = 0; k < 4; k++)
         far = fmax(far, side[k]);

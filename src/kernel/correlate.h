@@ -13,4 +13,9 @@
 void spi_correlate(int M, const int *off, const float *c, const float *L, long stride,
                    float *re, float *im);
 
+/** The formula in double: re[m], im[m], and mag[m], a sum of absolute values.  A sum of 2 k
+ *  products in any order: |error| <= gamma_{2k} mag. */
+void spi_correlate_ref(int M, const int *off, const float *c, const float *L, double *re,
+                       double *im, double *mag);
+
 #endif

@@ -5,20 +5,21 @@
 
 #include "kernel/clones.h"
 
-/* exp(x), x <= 0: 2^(i + f), |f| <= 1/2, 2^f by its Taylor polynomial of degree 6 in f ln 2
- * (remainder (0.3466)^7 / 7! = 1.2e-7). */
+/* exp(x), x <= 0: 2^i exp(f), |f| <= ln(2)/2, exp(f) by its Taylor polynomial of degree 6
+ * (remainder (0.3466)^7 / 7! = 1.2e-7 of at least 0.7).  f = x - i ln 2 with ln 2 in two parts, of
+ * which the first times i is exact: the error does not grow with |x|. */
 SPI_INLINE float exp_neg(float x)
 {
     float y = x * 1.44269504F;
 
     y = y < -126 ? -126 : y;
 
-    float r = y + 12582912.0F; /* 1.5 * 2^23: rounds to the nearest integer */
+    float r = y + 12582912.0F, i = r - 12582912.0F; /* 1.5 * 2^23: to the nearest integer */
     int32_t bits;
 
     memcpy(&bits, &r, sizeof bits);
 
-    float f = (y - (r - 12582912.0F)) * 0.693147181F;
+    float f = (x - i * 0.693359375F) + i * 2.12194440e-4F;
     float p = 1 + f * (1 + f * (0.5F + f * (1.0F / 6 + f * (1.0F / 24 + f * (1.0F / 120 +
                                                                             f * (1.0F / 720))))));
     int32_t power = (bits - 0x4B400000 + 127) << 23;

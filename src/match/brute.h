@@ -74,8 +74,8 @@ void spi_brute_reduce(int64_t n, const struct spi_brute_best *other,
 float spi_brute_margin(const struct spi_views *views, const float *group_best, int64_t dir);
 
 /** (B1) ... (B3) by direct sums in double: one image against one orientation; A: the model,
- * n^3 voxels of dx. */
+ * n^3 voxels of dx; T [pixels->n]: the model at the pixels, an output too. */
 void spi_brute_ref(const struct spi_brute *b, int n, double dx, const float *A,
-                   const double quat[4], const float *image, double *score);
+                   const double quat[4], const float *image, double *T, double *score);
 
 #endif

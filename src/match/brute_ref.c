@@ -16,39 +16,37 @@ static double value(const struct spi_pixel_list *l, int64_t p, const double quat
     return T;
 }
 
-static double floored(const struct spi_brute *b, int64_t p, const double quat[4], int n,
-                      double dx, const float *A)
+/* 2 % of the mean of T over the shell of pixel p. */
+static double least(const struct spi_brute *b, int64_t p, const double *T)
 {
-    double sum = 0, count = 0, T = value(b->pixels, p, quat, n, dx, A);
+    double sum = 0, count = 0;
 
     for (int64_t i = 0; i < b->pixels->n; i++)
         if (b->shell[i] == b->shell[p]) {
-            sum += value(b->pixels, i, quat, n, dx, A);
+            sum += T[i];
             count++;
         }
-    return fmax(T, sum > 0 ? 0.02 * sum / count : 1e-30);
+    return sum > 0 ? 0.02 * sum / count : 1e-30;
 }
 
 void spi_brute_ref(const struct spi_brute *b, int n, double dx, const float *A,
-                   const double quat[4], const float *image, double *score)
+                   const double quat[4], const float *image, double *T, double *score)
 {
     const struct spi_pixel_list *l = b->pixels;
     double distance = 0, C = 0, B = 0, S = 0, logs = 0, N = 0;
 
+    for (int64_t p = 0; p < l->n; p++)
+        T[p] = value(l, p, quat, n, dx, A);
     for (int64_t p = 0; p < l->n; p++) {
         double K = (double)image[l->pixel[p]], g = (double)l->geometry[p];
-        double w = b->inv_var ? (double)b->inv_var[p] : 1;
-        double T = value(l, p, quat, n, dx, A);
+        double w = b->inv_var ? (double)b->inv_var[p] : 1, F = fmax(T[p], least(b, p, T));
 
-        distance += (K - g * T) * (K - g * T);
-        C += K * T * w;
-        B += g * T * T * w;
-        if (b->kind == SPI_BRUTE_POISSON) {
-            T = floored(b, p, quat, n, dx, A);
-            S += g * T;
-            N += K;
-            logs += K * log(T);
-        }
+        distance += (K - g * T[p]) * (K - g * T[p]);
+        C += K * T[p] * w;
+        B += g * T[p] * T[p] * w;
+        S += g * F;
+        logs += K * log(F);
+        N += K;
     }
     *score = b->kind == SPI_BRUTE_PUBLISHED  ? -distance / 2
              : b->kind == SPI_BRUTE_GAUSSIAN ? (C > 0 ? C * C / (2 * B) : 0)

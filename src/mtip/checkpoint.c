@@ -150,6 +150,17 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
                        SPI_CHAINS_MAX);
         goto out;
     }
+    for (int h = 0; h < 2; h++)
+        if (head.leading[h] < 0 || head.leading[h] >= head.n_chains) {
+            err = spi_fail(SPI_EFORMAT, "%s: start %d leads half %d; there are %d", path,
+                           head.leading[h], h + 1, head.n_chains);
+            goto out;
+        }
+    if (head.stage < SPI_STAGE_START || head.stage > SPI_STAGE_DONE) {
+        err = spi_fail(SPI_EFORMAT, "%s: stage %d; need %d..%d", path, head.stage,
+                       SPI_STAGE_START, SPI_STAGE_DONE);
+        goto out;
+    }
     SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
     r->generation = head.generation, r->stage = head.stage, r->step = head.step;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;

@@ -3,10 +3,13 @@
 #include <math.h>
 
 enum { IMAGES_FIRST_MARCH = 2000 };
+static const double least_step = 1.1; /* a last step smaller than this is not worth a level */
 
 double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max)
 {
-    return fmin(s->start_qD / diameter_A, q_max);
+    double q = s->start_qD / diameter_A;
+
+    return q_max / q < least_step ? q_max : q;
 }
 
 const char *spi_stage_name(enum spi_stage stage)
@@ -29,7 +32,7 @@ static double level_q(const struct spi_settings *s, double q0, double q_max, int
 {
     double q = k == 0 ? q0 : q0 * 1.09 * pow(s->march_ratio, k - 1);
 
-    return q_max / q < 1.1 ? q_max : q;
+    return q_max / q < least_step ? q_max : q;
 }
 
 static bool march_step(const struct spi_settings *s, double q0, double q_max, int i,

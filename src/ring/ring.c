@@ -30,7 +30,8 @@ spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength
                        double q_max, double oversampling)
 {
     spi_err err;
-    double dq = 1 / (2 * diameter_A * oversampling), count = ceil((q_max - q_min) / dq) + 1;
+    double most = 1 / (2 * diameter_A * oversampling);
+    double count = ceil((q_max - q_min) / most - 1e-9) + 1, dq = (q_max - q_min) / (count - 1);
 
     *g = (struct spi_rings){.diameter_A = diameter_A, .wavelength_A = wavelength_A, .dq = dq};
     if (!(count >= 4 && count <= RINGS_MAX))
@@ -42,9 +43,9 @@ spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength
     for (int r = 0; r < g->R; r++) {
         double q = q_min + r * dq, qz = -wavelength_A * q * q / 2;
 
-        if (fabs(qz) >= q) {
-            err = spi_fail(SPI_EINVAL, "rings: |q| = %g 1/A is out of reach at %g A", q,
-                           wavelength_A);
+        if (!(fabs(qz) <= 0.7 * q)) { /* qp, and so m_max, must grow with q: theta < 45 degrees */
+            err = spi_fail(SPI_EINVAL, "rings: |q| = %g 1/A at %g A is scattered by more than 89 "
+                                       "degrees; need less", q, wavelength_A);
             goto fail;
         }
         g->q[r] = q;

@@ -19,7 +19,7 @@ struct spi_region {
 };
 
 struct spi_graph {
-    bool serial;
+    bool serial, pending; /* pending: tasks were submitted since the last wait */
     int workers;
     struct spi_region *regions;
     pthread_mutex_t lock; /* of everything below */
@@ -122,6 +122,7 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch, const volat
         conf.ncuda = 0;
         conf.nopencl = 0;
         conf.sched_policy_name = "lws";
+        conf.precedence_over_environment_variables = workers > 0; /* what was asked counts */
         if (workers > STARPU_MAXCPUS) {
             spi_warn("%d workers asked, StarPU was built for at most %d a process", workers,
                      STARPU_MAXCPUS);
@@ -146,6 +147,7 @@ void spi_graph_free(struct spi_graph *g)
     if (!g->serial) {
         starpu_resume();
         starpu_task_wait_for_all();
+        g->pending = false;
     }
     while (g->regions)
         spi_region_free(g, g->regions);
@@ -183,8 +185,13 @@ void spi_region_free(struct spi_graph *g, struct spi_region *r)
 {
     if (!r)
         return;
-    if (r->handle)
+    if (r->handle) { /* waits for the tasks on it, so somebody must run them */
+        if (g->pending)
+            starpu_resume();
         starpu_data_unregister(r->handle);
+        if (g->pending)
+            starpu_pause();
+    }
     if (r->prev)
         r->prev->next = r->next;
     else
@@ -217,8 +224,11 @@ static spi_err submit_starpu(struct packet *p, int n, const struct spi_access *a
     if (n > STARPU_NMAXBUFS) {
         t->dyn_handles = malloc((size_t)n * sizeof *t->dyn_handles);
         t->dyn_modes = malloc((size_t)n * sizeof *t->dyn_modes);
-        if (!t->dyn_handles || !t->dyn_modes)
+        if (!t->dyn_handles || !t->dyn_modes) {
+            t->destroy = 0;
+            starpu_task_destroy(t); /* releases both lists */
             return spi_fail(SPI_ENOMEM, "task %s: out of memory", p->name);
+        }
     }
     for (int i = 0; i < n; i++)
         if (n > STARPU_NMAXBUFS) {
@@ -228,8 +238,12 @@ static spi_err submit_starpu(struct packet *p, int n, const struct spi_access *a
             t->handles[i] = access[i].region->handle;
             t->modes[i] = mode_of(access[i].privilege);
         }
-    if (starpu_task_submit(t) != 0)
+    p->g->pending = true;
+    if (starpu_task_submit(t) != 0) {
+        t->destroy = 0;
+        starpu_task_destroy(t);
         return spi_fail(SPI_EIO, "task %s: StarPU refuses it", p->name);
+    }
     return SPI_OK;
 }
 
@@ -248,8 +262,13 @@ spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
         free(p);
         return spi_fail(SPI_EINVAL, "task %s: %d regions; at most 64", name, n);
     }
-    if (!g->serial)
-        return submit_starpu(p, n, access);
+    if (!g->serial) {
+        spi_err err = submit_starpu(p, n, access);
+
+        if (err)
+            free(p);
+        return err;
+    }
 
     void *data[64];
 
@@ -266,6 +285,7 @@ spi_err spi_graph_wait(struct spi_graph *g)
         starpu_resume();
         starpu_task_wait_for_all();
         starpu_pause();
+        g->pending = false;
     }
     pthread_mutex_lock(&g->lock);
 

@@ -87,6 +87,23 @@ run 0 phase "$tmp/ac.mrc" -o "$tmp/density.mrc" -d 68 -n 1 --initial "$tmp/first
 run 0 phase --list-methods
 says out HIO
 
+run 0 info "$tmp/moved.mrc" "$tmp/found.h5" "$structure" "$tmp/density.mrc"
+says out '32, 32, 32'
+says out 'spinifel'
+[ "$(grep '^  ' "$tmp/out" | awk '{print length}' | sort -n | tail -1)" -le 79 ]
+ok $? "info fits 80 columns"
+run 0 info --json "$tmp/found.h5"
+json 'one file: an object' 'v["kind"] == "orientations" and v["file"].endswith("found.h5")'
+run 0 info --json "$tmp/found.h5" "$tmp/moved.mrc"
+json 'two files: a list' '[f["kind"] for f in v] == ["orientations", "map"]'
+run 1 info "$tmp/moved.mrc" "$tmp/none" "$tmp/prtf.csv"
+says err "$tmp/none: "
+says err "2 of 3 files could not be read"
+says out '32, 32, 32'
+run 1 info "$tmp/none"
+run 2 info
+says err 'info: FILE...: found 0 of these, need at least 1'
+
 run 2 compare "$tmp/moved.mrc"
 says err 'compare: --truth: is needed'
 run 2 compare "$tmp/moved.mrc" -t "$structure" --orientations "$tmp/found.h5"
