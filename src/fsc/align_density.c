@@ -13,11 +13,14 @@
 
 enum {
     POINTS_MAX = 40000,
+    POLISH_POINTS = 60000,
     PEAKS = 40,
     ROTATIONS = 12,
     POSES = 2 * ROTATIONS,
     FINALISTS = 6,
-    SHIFT_RADIUS_MAX = 80
+    SHIFT_RADIUS_MAX = 80,
+    TRY_STEPS = 4, /* enough to tell a wrong start, which would wander on */
+    STEPS = 12
 };
 
 /* As for intensities (align_intensity.c); a map has half the band limit of its intensity,
@@ -101,7 +104,7 @@ static spi_err rotations(struct job *j, double (*out)[9], int *n_out)
     SPI_TRY(err = spi_fit_init(SPI_FIT_POWER, &j->ref, &j->map, &shells, j->D, &fit), out);
     for (int i = 0; i < n; i++) {
         memcpy(c[i].pose.R, R[i], sizeof R[i]);
-        c[i].score = spi_fit_refine(&fit, shells.n, 0.05, &c[i].pose);
+        c[i].score = spi_fit_refine(&fit, shells.n, TRY_STEPS, 0.05, &c[i].pose);
     }
     qsort(c, (size_t)n, sizeof *c, by_score);
     for (int i = 0; i < n && *n_out < ROTATIONS; i++) {
@@ -243,7 +246,7 @@ static spi_err poses(struct job *j, int n, double (*R)[9], struct candidate *c)
             memcpy(one->pose.R, R[i], sizeof R[i]);
             one->pose.inverted = hand;
             SPI_TRY(err = best_shift(&g, hand, j->box_A, one->pose.shift_A), out);
-            one->score = spi_fit_refine(&j->fit, n_shells, 0.05, &one->pose);
+            one->score = spi_fit_refine(&j->fit, n_shells, TRY_STEPS, 0.05, &one->pose);
         }
     }
     qsort(c, (size_t)(2 * n), sizeof *c, by_score);
@@ -263,8 +266,8 @@ static void march(struct job *j, double q, int n, struct candidate *c)
             continue;
         last = n_shells;
         for (int i = 0; i < n; i++)
-            c[i].score = spi_fit_refine(&j->fit, n_shells,
-                                        last == j->shells.n ? 0.003 : 0.05, &c[i].pose);
+            c[i].score = spi_fit_refine(&j->fit, n_shells, STEPS,
+                                        n_shells == j->shells.n ? 0.01 : 0.05, &c[i].pose);
         qsort(c, (size_t)n, sizeof *c, by_score);
     }
 }
@@ -279,10 +282,10 @@ static spi_err polish(struct job *j, struct spi_pose *pose, double *cc)
     struct spi_fit fit = {0};
     spi_err err;
 
-    SPI_TRY(err = spi_shells_init(D, 0, j->q_max, 2 * POINTS_MAX, &shells), out);
+    SPI_TRY(err = spi_shells_init(D, 0, j->q_max, POLISH_POINTS, &shells), out);
     SPI_TRY(err = spi_fit_init(SPI_FIT_COMPLEX, &j->ref, &j->map, &shells, D, &fit), out);
     spi_fit_weigh(&fit, shells.n, pose);
-    spi_fit_refine(&fit, shells.n, 0.004, pose);
+    spi_fit_refine(&fit, shells.n, STEPS, 0.004, pose);
     *cc = spi_fit_plain(&fit, shells.n);
 out:
     spi_fit_clear(&fit);

@@ -9,7 +9,13 @@
 #include "fsc/rotfun.h"
 #include "math/rot.h"
 
-enum { POINTS_MAX = 40000, PEAKS = 24, FINALISTS = 4 };
+enum {
+    POINTS_MAX = 40000,
+    PEAKS = 24,
+    FINALISTS = 4,
+    TRY_STEPS = 4, /* enough to tell a wrong start, which would wander on */
+    STEPS = 12
+};
 
 /* q D of the exhaustive search and of the first local level; ratio between levels.  A level
  * may start one of its Shannon angles off; the level below ends far inside that. */
@@ -79,7 +85,7 @@ static double march(struct job *j, double q, struct spi_pose *pose)
         int n = spi_shells_up_to(&j->shells, q);
 
         if (n > last)
-            spi_fit_refine(&j->fit, n, n == j->shells.n ? 0.003 : 0.05, pose);
+            spi_fit_refine(&j->fit, n, STEPS, n == j->shells.n ? 0.01 : 0.05, pose);
         last = n;
     }
     return spi_fit_score(&j->fit, j->shells.n, pose);
@@ -88,7 +94,7 @@ static double march(struct job *j, double q, struct spi_pose *pose)
 static void polish(struct job *j, struct spi_pose *pose, double *cc)
 {
     spi_fit_weigh(&j->fit, j->shells.n, pose);
-    spi_fit_refine(&j->fit, j->shells.n, 0.002, pose);
+    spi_fit_refine(&j->fit, j->shells.n, STEPS, 0.002, pose);
     spi_fit_unweigh(&j->fit);
     *cc = spi_fit_score(&j->fit, j->shells.n, pose);
 }
@@ -113,7 +119,7 @@ static int distinct(struct job *j, int n_shells, int n, struct candidate *c)
     int kept = 0;
 
     for (int i = 0; i < n; i++)
-        c[i].score = spi_fit_refine(&j->fit, n_shells, 0.05, &c[i].pose);
+        c[i].score = spi_fit_refine(&j->fit, n_shells, TRY_STEPS, 0.05, &c[i].pose);
     qsort(c, (size_t)n, sizeof *c, by_score);
     for (int i = 0; i < n; i++) {
         bool twin = false;

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "math/rot.h"
 
-enum { STEPS_MAX = 12, HALVINGS = 4, PARAMETERS = 6 };
+enum { HALVINGS = 4, PARAMETERS = 6 };
 
 /* Forward differences: a small part of a Shannon angle; float samples (1e-6) then give the
  * derivative to 1e-4. */
@@ -296,14 +296,15 @@ static struct spi_pose step(const struct spi_pose *pose, const double d[6], doub
     return out;
 }
 
-double spi_fit_refine(struct spi_fit *fit, int n_shells, double tol, struct spi_pose *pose)
+double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
+                      struct spi_pose *pose)
 {
     double q_top = fit->shells->q[n_shells - 1], angle = fit->cell_q / (2 * q_top);
     double score = spi_fit_score(fit, n_shells, pose);
     int np = fit->kind == SPI_FIT_COMPLEX ? 6 : 3;
     double R[9];
 
-    for (int it = 0; it < STEPS_MAX; it++) {
+    for (int it = 0; it < steps; it++) {
         double H[6][6], g[6], d[6] = {0}, f = 1, best = score;
         struct spi_pose next;
 

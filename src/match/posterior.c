@@ -1,5 +1,6 @@
 #include "match/posterior.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,7 @@ static struct spi_best find_best(const struct spi_scores *s, const struct spi_vi
     float top = -INFINITY, second = -INFINITY;
     double n0[3], near = cos(2 * v->cell);
 
+    assert(s->first[k + 1] > s->first[k]);
     for (int64_t i = s->first[k]; i < s->first[k + 1]; i++) {
         float m = spi_max(Na, s->LL + i * Na);
 

@@ -25,7 +25,8 @@ struct spi_posterior_pair {
 /** What matching says of a block of images. */
 struct spi_best {
     int32_t dir;
-    float angle;    /* rad, refined by a parabola through the best and its neighbours */
+    float angle;    /* rad, refined by a parabola through the best and its neighbours; modulo
+                     * 2 pi (just below 0 is possible) */
     float score;    /* LL there */
     float margin;   /* LL minus the best LL of a direction farther than two cells */
 };
@@ -34,7 +35,7 @@ struct spi_posterior {
     int64_t n_pairs, cap_pairs, n_entries, cap_entries;
     struct spi_posterior_pair *pair; /* [n_pairs], in the order image, direction; owned */
     uint16_t *angle;                 /* [n_entries], owned */
-    float *weight;                   /* [n_entries], sums to 1 for each image; owned */
+    float *weight;                   /* [n_entries], sums to 1 for each image that has any; owned */
     int n_images;
     struct spi_best *best;           /* [n_images], owned */
     float *model_sum;                /* [n_images] sum_na P S_{n,a}: for the fluence; owned */

@@ -11,7 +11,8 @@
 #include "ring/ring.h"
 
 /** Log-likelihoods of a block of images against directions; LL of pair i (image k owns pairs
- *  first[k] ... first[k+1]-1) at angle a is LL[i * Na + a]. */
+ *  first[k] ... first[k+1]-1) at angle a is LL[i * Na + a].  The posterior needs at least one
+ *  pair of each image. */
 struct spi_scores {
     int n_images, Na;
     int64_t *first; /* [n_images + 1], owned */

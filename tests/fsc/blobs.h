@@ -97,6 +97,7 @@ static inline double blobs_intensity_at(const struct blobs *b, const double q[3]
     return g * g * (re * re + im * im);
 }
 
+/* The whole map; a voxel and its Friedel mate are computed once. */
 static inline spi_err blobs_intensity(const struct blobs *b, int n, double dq,
                                       struct spi_volume *W)
 {
@@ -106,8 +107,11 @@ static inline spi_err blobs_intensity(const struct blobs *b, int n, double dq,
         for (int y = 0; y < n; y++)
             for (int x = 0; x < n; x++) {
                 double q[3] = {(x - n / 2) * dq, (y - n / 2) * dq, (z - n / 2) * dq};
+                size_t i = spi_volume_index(W, z, y, x), mate = i;
 
-                W->data[spi_volume_index(W, z, y, x)] = (float)blobs_intensity_at(b, q);
+                if (x && y && z)
+                    mate = spi_volume_index(W, n - z, n - y, n - x);
+                W->data[i] = mate < i ? W->data[mate] : (float)blobs_intensity_at(b, q);
             }
     return err;
 }

@@ -57,7 +57,7 @@ static void one(uint64_t seed, double noise, enum start start, struct outcome *o
                                   &cc);
     if (err)
         exit(1);
-    o->seconds += (spi_now_s() - t) / SEEDS;
+    o->seconds = fmax(o->seconds, spi_now_s() - t);
     o->worst_deg = fmax(o->worst_deg, degrees_between(got.R, pose.R));
     o->worst_voxel = fmax(o->worst_voxel, distance(got.shift_A, pose.shift_A) / step);
     o->lowest_cc = fmin(o->lowest_cc, cc);
@@ -66,11 +66,11 @@ static void one(uint64_t seed, double noise, enum start start, struct outcome *o
     spi_volume_clear(&map);
 }
 
-static struct outcome run(double noise, enum start start)
+static struct outcome run(uint64_t seeds, double noise, enum start start)
 {
     struct outcome o = {.lowest_cc = 1};
 
-    for (uint64_t seed = 1; seed <= SEEDS; seed++)
+    for (uint64_t seed = 1; seed <= seeds; seed++)
         one(seed, noise, start, &o);
     return o;
 }
@@ -79,21 +79,21 @@ static void poses(void)
 {
     /* 0.2 degrees and 0.05 voxel are the promise of the header; noise-free it must be far
      * better, what aliasing (2e-4 of the amplitude) allows: a tenth */
-    struct outcome o = run(0, GLOBAL);
+    struct outcome o = run(SEEDS, 0, GLOBAL);
 
     OK(o.worst_deg < 0.02 && o.worst_voxel < 0.005 && o.wrong_hands == 0,
-       "global: worst of %d is %.4f degrees, %.4f voxel, %.2f s each", SEEDS, o.worst_deg,
-       o.worst_voxel, o.seconds);
+       "global: worst of %d is %.4f degrees, %.4f voxel, %.2f s at most", SEEDS,
+       o.worst_deg, o.worst_voxel, o.seconds);
     OK(o.lowest_cc > 0.9999, "correlation %.6f", o.lowest_cc);
-    o = run(0, LOCAL);
+    o = run(SEEDS / 2, 0, LOCAL);
     OK(o.worst_deg < 0.02 && o.worst_voxel < 0.005 && o.wrong_hands == 0,
-       "local: %.4f degrees, %.4f voxel, %.2f s each", o.worst_deg, o.worst_voxel,
+       "local: %.4f degrees, %.4f voxel, %.2f s at most", o.worst_deg, o.worst_voxel,
        o.seconds);
-    o = run(0, FROM_ROTATION);
+    o = run(SEEDS / 2, 0, FROM_ROTATION);
     OK(o.worst_deg < 0.02 && o.worst_voxel < 0.005 && o.wrong_hands == 0,
-       "from the rotation: %.4f degrees, %.4f voxel, %.2f s each", o.worst_deg,
+       "from the rotation: %.4f degrees, %.4f voxel, %.2f s at most", o.worst_deg,
        o.worst_voxel, o.seconds);
-    o = run(0.3, GLOBAL); /* times the map's rms in the whole box, in both maps */
+    o = run(SEEDS, 0.3, GLOBAL); /* times the map's rms in the whole box, in both maps */
     OK(o.worst_deg < 0.2 && o.worst_voxel < 0.05 && o.wrong_hands == 0,
        "noise: worst of %d is %.3f degrees, %.3f voxel", SEEDS, o.worst_deg, o.worst_voxel);
     OK(o.lowest_cc < 0.999 && o.lowest_cc > 0.5, "correlation from %.3f", o.lowest_cc);

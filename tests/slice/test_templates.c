@@ -1,0 +1,238 @@
+/* Templates of a particle whose W is known in closed form, on the curved sphere, behind a
+ * mask that is not round: harmonics, expected counts and tables against their sums in
+ * double. */
+#include <complex.h>
+#include <string.h>
+
+#include "math/sphere.h"
+#include "nufft/nufft.h"
+#include "scene.h"
+#include "slice/templates.h"
+#include "tap.h"
+
+enum { ND = 5 };
+
+static struct spi_rings g;
+static struct spi_detector det;
+static struct spi_ring_map map;
+static struct spi_band band;
+
+/* Relative error allowed of T: the transform was asked for 1e-6, its taps and float sums
+ * add as much (tests/nufft: 2 tol + 2e-6 of the rms of W, and W varies by a factor of 30
+ * over the rings here); aliases of the scene 7e-7 / W; positions rounded to float: 3 u |u|
+ * dlogT/du < 1e-5. */
+static const double tol = 30 * (2 * 1e-6 + 2e-6) + 1e-5;
+
+static double model(const double Rn[9], int r, double phi)
+{
+    double p[3] = {g.qp[r] * cos(phi), g.qp[r] * sin(phi), g.qz[r]}, q[3];
+
+    spi_rot_apply(Rn, p, q);
+    return scene_W(q);
+}
+
+/* sum_rj d_rj f(r, phi_j + a), f(r, phi) = W^power * factor_r */
+static double live_sum(const double Rn[9], double a, int power, const float *factor)
+{
+    double sum = 0;
+
+    for (int r = 0; r < band.R; r++)
+        for (int j = 0; j < g.n[r]; j++) {
+            double W = model(Rn, r, 2 * SPI_PI * j / g.n[r] + a);
+
+            sum += (double)map.live[g.at[r] + j] * (power == 1 ? W : W * W) *
+                   (factor ? (double)factor[r] : 1);
+        }
+    return sum;
+}
+
+/* Largest gap between a record and the harmonics (1/n) sum_j f(T_j) exp(-i m phi_j) of
+ * f(T) = log(T / Sbar), or factor_r T, over its bound (R5). */
+static double record_gap(const double Rn[9], const float *record, double inv_sbar,
+                         const float *factor, double *wrong)
+{
+    double worst = 0;
+
+    *wrong = 0;
+    for (int r = 0; r < band.R; r++)
+        for (int m = 0; m <= g.m_max[r]; m++) {
+            int i = r - band.first[m], k = band.R - band.first[m];
+            double complex h = 0, got = CMPLX((double)record[band.off[m] + i],
+                                              (double)record[band.off[m] + k + i]);
+            double size = 0;
+
+            for (int j = 0; j < g.n[r]; j++) {
+                double W = model(Rn, r, 2 * SPI_PI * j / g.n[r]);
+                double f = factor ? W * (double)factor[r] : log(W * inv_sbar);
+
+                h += f * cexp(CMPLX(0, -2 * SPI_PI * m * j / g.n[r])) / g.n[r];
+                size = fmax(size, fabs(f));
+            }
+            /* a change of T by tol changes log T by tol, factor T by tol of itself; the FFT
+             * in float adds 4 log2(n) u of the ring's size */
+            double bound = (factor ? size : 1) * tol + 4 * log2(g.n[r]) * 0x1p-24 * size;
+
+            worst = fmax(worst, cabs(got - h) / bound);
+            *wrong = fmax(*wrong, cabs(conj(got) - h) / bound);
+        }
+    return worst;
+}
+
+static void check_kind(enum spi_score_kind kind, const spi_nufft *plan, const float *grid)
+{
+    const char *name = kind == SPI_SCORE_POISSON ? "poisson" : "gaussian";
+    struct spi_views views = spi_views_for(&g, &band, 1);
+    int Na = views.Na;
+    int32_t list[ND + 2] = {0, 0, 3, 77, 250, 400, 600};
+    float inv_var[64], *record = spi_alloc((size_t)(ND * band.floats), 4, "r");
+    float *table = spi_alloc((size_t)(ND * Na), 4, "t"),
+          *S = spi_alloc((size_t)(ND * Na), 4, "S");
+    struct spi_template_spec spec = {.rings = &g,
+                                     .band = &band,
+                                     .map = &map,
+                                     .views = views,
+                                     .kind = kind,
+                                     .inv_var = inv_var};
+    double worst = 0, worst_S = 0, worst_table = 0, wrong = 0, wrong_S = 0;
+
+    for (int r = 0; r < 64; r++)
+        inv_var[r] = 1 + (float)r / 8;
+    OK(spi_templates_make(&spec, plan, grid, list, 2, ND, record, table, S) == SPI_OK,
+       "made");
+    for (int d = 0; d < ND; d++) {
+        double dir[3], Rn[9], sbar = 0, w;
+
+        spi_sphere_point(views.nd, list[2 + d], dir);
+        spi_rot_to_direction(dir, Rn);
+        for (int r = 0; r < band.R; r++) {
+            double mean = 0, live = 0;
+
+            for (int j = 0; j < g.n[r]; j++) {
+                mean += model(Rn, r, 2 * SPI_PI * j / g.n[r]) / g.n[r];
+                live += (double)map.live[g.at[r] + j];
+            }
+            sbar += mean * live;
+        }
+        worst = fmax(worst, record_gap(Rn, record + d * band.floats, 1 / sbar,
+                                       kind == SPI_SCORE_POISSON ? NULL : inv_var, &w));
+        wrong = fmax(wrong, w);
+        for (int a = 0; a < Na; a++) {
+            double at = 2 * SPI_PI * a / Na, s = live_sum(Rn, at, 1, NULL), t;
+            /* |d| adds to at most 1.25^2 n_live, T is within a factor 3 of its mean */
+            double bound = 3 * 1.5625 * tol * s;
+
+            worst_S = fmax(worst_S, fabs((double)S[d * Na + a] - s) / bound);
+            wrong_S = fmax(wrong_S, fabs((double)S[d * Na + (Na - a) % Na] - s) / bound);
+            t = kind == SPI_SCORE_POISSON ? log(s / sbar) : live_sum(Rn, at, 2, inv_var);
+            worst_table = fmax(worst_table, fabs((double)table[d * Na + a] - t) /
+                                                (kind == SPI_SCORE_POISSON
+                                                     ? 2 * 3 * 1.5625 * tol
+                                                     : 2 * 3 * 3 * 1.5625 * tol * t));
+        }
+    }
+    OK(worst <= 1, "%s: harmonics, error / bound = %.3f", name, worst);
+    OK(wrong > 1, "%s: mirrored harmonics are noticed", name);
+    OK(worst_S <= 1, "%s: expected counts, error / bound = %.3f", name, worst_S);
+    OK(wrong_S > 1, "%s: the other sense of turning is noticed", name);
+    OK(worst_table <= 1, "%s: table, error / bound = %.3f", name, worst_table);
+    free(record);
+    free(table);
+    free(S);
+}
+
+/* W(q) = W(-q): what slicing reads at q and at -q, though it visits only one of them. */
+static void check_friedel(const spi_nufft *plan, const float *grid)
+{
+    float u[200][3], minus[200][3], W[200], V[200];
+    struct spi_rng rng = spi_rng_stream(2, SPI_RNG_TEST, 0);
+    int same = 1, other = 0;
+
+    for (int i = 0; i < 200; i++)
+        for (int c = 0; c < 3; c++)
+            minus[i][c] = -(u[i][c] = (float)((spi_rng_uniform(&rng) - 0.5) * 40));
+    if (spi_nufft_slice(plan, grid, 200, (const float(*)[3])u, W) ||
+        spi_nufft_slice(plan, grid, 200, (const float(*)[3])minus, V))
+        OK(0, "%s", spi_err_message());
+    for (int i = 0; i < 200; i++) {
+        same &= W[i] == V[i];
+        other += W[i] == V[199 - i];
+    }
+    OK(same, "Friedel: the same bits at q and -q");
+    OK(other < 200, "other points are noticed");
+}
+
+static void check_means(const spi_nufft *plan, const float *grid)
+{
+    enum { DIRS = 20 };
+    double mean[64], worst = 0;
+
+    OK(spi_ring_means_of_model(&g, band.R, plan, grid, DIRS, mean) == SPI_OK, "means");
+    for (int r = 0; r < band.R; r++) {
+        double want = 0;
+
+        for (int d = 0; d < DIRS; d++) {
+            double dir[3], Rn[9];
+
+            spi_sphere_point(DIRS, d, dir);
+            spi_rot_to_direction(dir, Rn);
+            for (int j = 0; j < g.n[r]; j++)
+                want += model(Rn, r, 2 * SPI_PI * j / g.n[r]) / g.n[r] / DIRS;
+        }
+        worst = fmax(worst, fabs(mean[r] / want - 1) / tol);
+    }
+    OK(worst <= 1, "ring means of a model: error / bound = %.3f", worst);
+}
+
+/* A model that is negative somewhere is floored; nothing is infinite. */
+static void check_floor(const spi_nufft *plan, const float *A)
+{
+    float *B = spi_alloc(SCENE_N * SCENE_N * SCENE_N, 4, "B"), *grid, *record, *table, *S;
+    struct spi_views views = spi_views_for(&g, &band, 1);
+    struct spi_template_spec spec = {
+        .rings = &g, .band = &band, .map = &map, .views = views};
+    int finite = 1;
+
+    if (spi_nufft_grid_new(plan, 1, &grid))
+        OK(0, "%s", spi_err_message());
+    memcpy(B, A, SCENE_N * SCENE_N * SCENE_N * sizeof *B);
+    B[(SCENE_N / 2 * SCENE_N + SCENE_N / 2) * SCENE_N + SCENE_N / 2] -= 1; /* W - 1 */
+    record = spi_alloc((size_t)band.floats, 4, "r");
+    table = spi_alloc((size_t)views.Na, 4, "t");
+    S = spi_alloc((size_t)views.Na, 4, "S");
+    if (spi_nufft_prepare(plan, B, grid) ||
+        spi_templates_make(&spec, plan, grid, NULL, 3, 1, record, table, S))
+        OK(0, "%s", spi_err_message());
+    for (int i = 0; i < band.floats; i++)
+        finite &= isfinite(record[i]) != 0;
+    for (int a = 0; a < views.Na; a++)
+        finite &= isfinite(table[a]) && isfinite(S[a]);
+    OK(finite, "negative intensities are floored");
+    free(B), free(grid), free(record), free(table), free(S);
+}
+
+int main(void)
+{
+    spi_nufft *plan;
+    float *A = scene_A(SCENE_N, scene_dx), *grid;
+
+    if (scene_detector(&det) || scene_rings(&g) || spi_ring_map_init(&map, &g, &det) ||
+        spi_band_init(&band, &g, g.R - 1) ||
+        spi_nufft_new(SCENE_N, scene_dx, 1e-6, &plan) ||
+        spi_nufft_grid_new(plan, 1, &grid) || spi_nufft_prepare(plan, A, grid)) {
+        OK(0, "%s", spi_err_message());
+        return tap_done();
+    }
+    check_kind(SPI_SCORE_POISSON, plan, grid);
+    check_kind(SPI_SCORE_GAUSSIAN, plan, grid);
+    check_friedel(plan, grid);
+    check_means(plan, grid);
+    check_floor(plan, A);
+    free(A);
+    free(grid);
+    spi_nufft_free(plan);
+    spi_band_clear(&band);
+    spi_ring_map_clear(&map);
+    spi_rings_clear(&g);
+    spi_detector_clear(&det);
+    return tap_done();
+}
