@@ -1,5 +1,7 @@
 /* spinifel match: orientations of images, given a model. */
+#define _XOPEN_SOURCE 700 /* nftw */
 #include <cblas.h>
+#include <errno.h>
 #include <ftw.h>
 #include <jansson.h>
 #include <math.h>
@@ -16,6 +18,7 @@
 #include "app/provenance.h"
 #include "app/stage.h"
 #include "base/log.h"
+#include "io/file.h"
 
 static const double image_bytes = 1e9; /* brute: images in memory at once */
 
@@ -70,7 +73,7 @@ struct job {
     struct spi_matching m;
     struct spi_orientations o;
     struct spi_input input[2];
-    char scratch[64]; /* for StarPU's files; "": none was made */
+    char scratch[SPI_PATH_MAX]; /* for StarPU's files; "": none was made */
 };
 
 /* ---- choices ------------------------------------------------------------------------- */
@@ -126,11 +129,17 @@ static spi_err make_graph(struct job *j, const volatile int *stop)
 
     openblas_set_num_threads(1); /* the tasks are what runs in parallel */
     if (!serial) {
-        snprintf(j->scratch, sizeof j->scratch, "/tmp/spinifel-XXXXXX");
+        const char *tmp = getenv("TMPDIR");
+
+        if (!tmp || !*tmp)
+            tmp = "/tmp";
+        snprintf(j->scratch, sizeof j->scratch, "%s/spinifel-XXXXXX", tmp);
         if (!mkdtemp(j->scratch)) {
             j->scratch[0] = 0;
-            return spi_fail(SPI_EIO, "/tmp: cannot make a folder; --set "
-                                     "runtime.backend=serial needs none");
+            return spi_fail(SPI_EIO,
+                            "%s: cannot make a folder: %s; --set runtime.backend=serial "
+                            "needs none",
+                            tmp, strerror(errno));
         }
     }
     return spi_graph_new(serial, workers, j->scratch, stop, &j->graph);

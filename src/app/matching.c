@@ -147,7 +147,7 @@ out:
 
 spi_err spi_matching_init(struct spi_matching *m, const struct spi_matching_spec *spec)
 {
-    double counts, reach = 0.5 / spec->A->step;
+    double counts = 0, reach = 0.5 / spec->A->step;
     spi_err err;
 
     *m = (struct spi_matching){.spec = *spec,
