@@ -19,6 +19,7 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "io/file.h"
+#include "math/rot.h"
 
 static const double image_bytes = 1e9; /* brute: images in memory at once */
 
@@ -204,7 +205,7 @@ static json_t *numbers_of(const struct job *j)
                      "score", j->score, "diameter_A", j->spec.diameter_A, "q_min_invA",
                      j->spec.q_min, "q_max_invA", j->spec.q_max, "directions",
                      (json_int_t)j->m.views.nd, "angles", j->m.views.Na, "cell_deg",
-                     j->m.views.cell * 180 / 3.14159265358979323846);
+                     j->m.views.cell * 180 / SPI_PI);
 }
 
 static spi_err write_result(const struct job *j)
@@ -243,8 +244,7 @@ static spi_err report(const struct job *j, double seconds)
     printf("images        %lld, |q| %.5f to %.5f 1/A (%.2f A)\n", (long long)j->o.n,
            j->spec.q_min, j->spec.q_max, 1 / j->spec.q_max);
     printf("orientations  %lld directions x %d angles, %.2f degrees apart\n",
-           (long long)j->m.views.nd, j->m.views.Na,
-           j->m.views.cell * 180 / 3.14159265358979323846);
+           (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
     printf("score         %s, mean %.6g, %.4g above the next direction\n", j->score, score,
            margin);
     printf("time          %.1f s, %.0f images/s (%s)\n", seconds, n / seconds, j->method);
