@@ -290,8 +290,7 @@ const struct spi_cmd spi_cmd_match = {
         "refined between the steps. The brute method compares pixel by pixel with model "
         "images of all orientations, as was published; it is slower by orders of magnitude "
         "and is kept to compare with.\n\n"
-        "Neither images nor model need a common scale, except for --score published, where "
-        "the means of both are made equal first.",
+        "Images and model need no common scale: their means are made equal first.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",
                   "at the full resolution of images and model"},

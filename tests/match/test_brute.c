@@ -9,9 +9,9 @@
 #include "stage_test.h"
 #include "tap.h"
 
-/* n voxels of dx hold the autocorrelation (66 A of radius); q_max dx = 0.29 < 1/2 */
+/* n voxels of dx hold the autocorrelation (66 A of radius); q_max dx = 0.36 < 1/2 */
 enum { N = 24, SIDE = 25, NP = SIDE * SIDE, IMAGES = 60 };
-static const double tol = 1e-4, dx = 6, diameter = 62, q_min = 0.012, q_max = 0.048,
+static const double tol = 1e-4, dx = 6, diameter = 62, q_min = 0.012, q_max = 0.06,
                     wavelength = 7.75;
 
 struct scene {
