@@ -116,6 +116,12 @@ static spi_err truth_from_structure(const struct args *a, struct comparison *c)
     c->n_atoms = s.n;
     c->diameter_A = spi_structure_diameter_A(&s);
     err = spi_density_from_structure(&s, c->map.n, c->map.step, c->q_max, &c->truth);
+    if (err == SPI_EINVAL) {
+        char why[256];
+
+        snprintf(why, sizeof why, "%s", spi_err_message());
+        err = spi_fail(err, "%s: on the grid of %s: %s", a->truth, c->map_path, why);
+    }
 out:
     spi_structure_clear(&s);
     return err;
@@ -436,9 +442,9 @@ static spi_err run(const struct spi_call *call)
 
     SPI_TRY(err = check_args(call), out);
     SPI_TRY(err = read_maps(a, &c), out);
-    SPI_TRY(err = compare_maps(&c), out);
     if (a->orientations)
         SPI_TRY(err = compare_orientations(a, &c), out);
+    SPI_TRY(err = compare_maps(&c), out);
     SPI_TRY(err = write_files(a, &c), out);
     if (a->json)
         err = print_json(a, &c);

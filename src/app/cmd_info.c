@@ -17,62 +17,102 @@ static const struct spi_opt opts[] = {
     {0},
 };
 
+enum { VALUE_COLUMN = 25, WIDTH = 79 };
+
 static bool is_leaf(const json_t *v)
 {
     return !json_is_object(v) && !json_is_array(v);
 }
 
-static void print_leaf(const json_t *v)
+/* Nothing worth a line for people; JSON has it. */
+static bool is_empty(const json_t *v)
+{
+    return json_is_null(v) || (json_is_string(v) && !*json_string_value(v)) ||
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_object(v) && json_object_size(v) == 0);
+}
+
+static void leaf_text(const json_t *v, char *out, size_t size)
 {
     if (json_is_string(v))
-        fputs(json_string_value(v), stdout);
+        snprintf(out, size, "%s", json_string_value(v));
     else if (json_is_integer(v))
-        printf("%lld", (long long)json_integer_value(v));
+        snprintf(out, size, "%lld", (long long)json_integer_value(v));
     else if (json_is_real(v))
-        printf("%.6g", json_real_value(v));
+        snprintf(out, size, "%.6g", json_real_value(v));
     else
-        fputs(json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "unknown", stdout);
+        snprintf(out, size, "%s",
+                 json_is_true(v)    ? "yes"
+                 : json_is_false(v) ? "no"
+                                    : "unknown");
+}
+
+/* "  key    words", wrapped; what is not printable is shown as '?': it comes from a file.
+ */
+static void print_line(const char *key, int depth, char *text)
+{
+    int column = printf("%*s%-*s ", 2 * depth, "", VALUE_COLUMN - 1 - 2 * depth, key);
+
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = '?';
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+        int len = (int)strlen(word);
+
+        if (column + 1 + len > WIDTH && column > VALUE_COLUMN)
+            column = printf("\n%*s", VALUE_COLUMN, "") - 1;
+        else if (column > VALUE_COLUMN)
+            column += printf(" ");
+        column += printf("%s", word);
+    }
+    putchar('\n');
 }
 
 static void print_value(const char *key, const json_t *v, int depth);
 
-/* Short lists of numbers and words on one line, others one element a line. */
+/* Lists of numbers and words on one line, others one element a line. */
 static void print_list(const char *key, const json_t *list, int depth)
 {
+    char text[4096] = "", one[1024];
     size_t i, n = json_array_size(list);
     json_t *v;
     bool flat = true;
 
     json_array_foreach(list, i, v) flat = flat && is_leaf(v);
-    printf("%*s%-*s", 2 * depth, "", 24 - 2 * depth, key);
-    if (!flat || n > 16) {
-        putchar('\n');
+    if (!flat || n > 32) {
+        printf("%*s%s\n", 2 * depth, "", key);
         json_array_foreach(list, i, v) print_value("-", v, depth + 1);
         return;
     }
     json_array_foreach(list, i, v)
     {
-        fputs(i ? ", " : " ", stdout);
-        print_leaf(v);
+        size_t used = strlen(text);
+
+        leaf_text(v, one, sizeof one);
+        snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", one);
     }
-    putchar('\n');
+    print_line(key, depth, text);
 }
 
 static void print_value(const char *key, const json_t *v, int depth)
 {
     const char *name;
     json_t *child;
+    char text[4096];
 
+    if (is_empty(v))
+        return;
     if (json_is_array(v))
         print_list(key, v, depth);
     else if (json_is_object(v)) {
         printf("%*s%s\n", 2 * depth, "", key);
-        json_object_foreach((json_t *)(uintptr_t)v, name, child)
+        json_object_foreach((json_t *)(uintptr_t)v, name,
+                            child) if (depth > 0 || strcmp(name, "file") !=
+                                                        0) /* the title has it already */
             print_value(name, child, depth + 1);
     } else {
-        printf("%*s%-*s ", 2 * depth, "", 24 - 2 * depth, key);
-        print_leaf(v);
-        putchar('\n');
+        leaf_text(v, text, sizeof text);
+        print_line(key, depth, text);
     }
 }
 

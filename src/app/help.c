@@ -190,6 +190,26 @@ static void help_option(const struct spi_cmd *cmd, const struct spi_opt *o, FILE
     fputc('\n', to);
 }
 
+/* A command line, continued by a backslash where it is too wide, so that it can be copied.
+ */
+static void example_line(FILE *to, const char *line)
+{
+    int column = fprintf(to, "  ");
+
+    for (const char *p = line; *p;) {
+        int len = (int)strcspn(p, " ");
+
+        if (column > 2 && column + 3 + len > WIDTH)
+            column = fprintf(to, " \\\n      ") - 3;
+        else if (column > 2)
+            column += fprintf(to, " ");
+        column += fprintf(to, "%.*s", len, p);
+        p += len;
+        p += strspn(p, " ");
+    }
+    fputc('\n', to);
+}
+
 static void synopsis(const struct spi_cmd *cmd, FILE *to)
 {
     if (*cmd->operands)
@@ -217,8 +237,10 @@ void spi_help_cmd(const struct spi_program *p, const struct spi_cmd *cmd, FILE *
         help_option(&none, o, to);
     if (cmd->examples[0].line)
         fputs("\nExamples:\n", to);
-    for (int i = 0; i < SPI_EXAMPLES_MAX && cmd->examples[i].line; i++)
-        fprintf(to, "  # %s\n  %s\n", cmd->examples[i].says, cmd->examples[i].line);
+    for (int i = 0; i < SPI_EXAMPLES_MAX && cmd->examples[i].line; i++) {
+        fprintf(to, "  # %s\n", cmd->examples[i].says);
+        example_line(to, cmd->examples[i].line);
+    }
     fputs("\nExit status:\n", to);
     for (int i = 0; i < (cmd->may_not_converge ? 4 : 3); i++)
         fprintf(to, "  %d  %s\n", i, exit_texts[i]);

@@ -84,7 +84,7 @@ static void numbers(const struct spi_progress_view *v, char *out, size_t size)
         append(out, size, part);
     }
     if (rate > 0) {
-        snprintf(part, sizeof part, rate < 10 ? "  %.1f %s/s" : "  %.0f %s/s", rate,
+        snprintf(part, sizeof part, rate < 10 ? "  %.2g %s/s" : "  %.0f %s/s", rate,
                  v->unit);
         append(out, size, part);
     }
@@ -229,23 +229,31 @@ void spi_progress_generation(int number, int of)
     pthread_mutex_unlock(&bar.lock);
 }
 
-/* One line of log in words: "matching  gen 3/80  17 %  410 images/s  6 s left". */
-static void log_view(const struct spi_progress_view *v)
+/* One line of log in words: "matching  gen 3/80: 512 images  17 %  410 images/s  6 s left",
+ * at the end "matching  gen 3/80: 3000 images  410 images/s  in 8 s". */
+static void log_view(const struct spi_progress_view *v, bool ended)
 {
-    struct spi_progress_view plain = *v;
-    char line[LINE_BYTES];
+    const struct spi_progress_view head = {.stage = v->stage,
+                                           .generation = v->generation,
+                                           .generations = v->generations,
+                                           .unit = "",
+                                           .width = LINE_BYTES};
+    struct spi_progress_view rest = *v;
+    char line[LINE_BYTES], tail[LINE_BYTES / 2], count[64] = "", took[64] = "";
 
-    plain.width = LINE_BYTES;
-    plain.total = 0; /* no bar; the numbers follow */
-    plain.done = 0;
-    plain.text = NULL;
-    spi_progress_line(&plain, line, sizeof line);
+    spi_progress_line(&head, line, sizeof line);
+    if (ended)
+        rest.total = 0; /* neither percentage nor remaining time */
+    numbers(&rest, tail, sizeof tail);
+    if (v->done > 0)
+        snprintf(count, sizeof count, " %lld %s", (long long)v->done, v->unit);
+    if (ended) {
+        char time[32];
 
-    char tail[LINE_BYTES / 2];
-
-    numbers(v, tail, sizeof tail);
-    spi_info("%s: %lld %s%s%s%s", line, (long long)v->done, v->unit, tail,
-             *v->text ? "  " : "", v->text);
+        duration(v->elapsed_s, time, sizeof time);
+        snprintf(took, sizeof took, "%s in %s", *count ? " " : "", time);
+    }
+    spi_info("%s:%s%s%s%s%s", line, count, tail, took, *v->text ? "  " : "", v->text);
 }
 
 void spi_progress_update(int64_t done, const char *text)
@@ -270,7 +278,7 @@ void spi_progress_update(int64_t done, const char *text)
     v.text = memcpy(words, bar.text, sizeof words);
     pthread_mutex_unlock(&bar.lock);
     if (log)
-        log_view(&v); /* outside of the lock: the hook takes it */
+        log_view(&v, false); /* outside of the lock: the hook takes it */
 }
 
 void spi_progress_end(void)
@@ -292,5 +300,5 @@ void spi_progress_end(void)
     bar.active = bar.on_terminal = false;
     pthread_mutex_unlock(&bar.lock);
     if (log)
-        log_view(&v);
+        log_view(&v, true);
 }

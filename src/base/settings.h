@@ -57,7 +57,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, cutoff, double, 0.12, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
-    X(converge, patience, int, 2, 1, 100, "", "generations without better half-map resolution before the loop stops") \
+    X(converge, patience, int, 1, 1, 100, "", "generations without better half-map resolution before the loop stops") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \
     X(runtime, backend, text, "starpu", 0, 0, "starpu|serial", "task engine") \
     X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \

@@ -26,7 +26,7 @@ struct spi_pose {
  *  diameter_A: the particle's diameter D (W is band-limited by it: angular cell 1/(2 D q)).
  *  cc: that correlation at the best rotation, over all shells.
  *  W may sit on the critical grid (n dx = 2 D): it is sampled through its autocorrelation,
- *  padded by two, to 5e-4 of its maximum.
+ *  padded by two (fsc/spectrum.h states the error).
  *  SPI_EINVAL: odd side, not finite, no shell in q_min..q_max, a map without structure. */
 SPI_MUSTUSE spi_err spi_align_intensities(const struct spi_volume *W_ref,
                                           const struct spi_volume *W, double diameter_A,

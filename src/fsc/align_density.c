@@ -13,10 +13,14 @@
 
 enum {
     POINTS_MAX = 40000,
+    POLISH_POINTS = 60000,
     PEAKS = 40,
     ROTATIONS = 12,
     POSES = 2 * ROTATIONS,
-    FINALISTS = 6
+    FINALISTS = 6,
+    SHIFT_RADIUS_MAX = 80,
+    TRY_STEPS = 4, /* enough to tell a wrong start, which would wander on */
+    STEPS = 12
 };
 
 /* As for intensities (align_intensity.c); a map has half the band limit of its intensity,
@@ -54,10 +58,12 @@ static spi_err job_init(const struct spi_volume *ref, const struct spi_volume *m
                       .q_max = q,
                       .q_search = fmin(q, search_qD / D),
                       .box_A = fmax(ref->n * ref->step, map->n * map->step)};
-    if (!(D > 0) || !isfinite(D) || !(q * D >= 1))
-        return spi_fail(SPI_EINVAL,
-                        "align maps: diameter %g A, q up to %g 1/A; need q D of 1 at least",
-                        D, q);
+    if (!(D > 0 && D <= 2 * j->box_A) || !(q * D >= 1))
+        return spi_fail(
+            SPI_EINVAL,
+            "align maps: diameter %g A (box %g A), q up to %g 1/A; need a diameter "
+            "within the box and q D of 1 at least",
+            D, j->box_A, q);
     SPI_TRY(err = spi_spectrum_of_density(ref, q, &j->ref), out);
     SPI_TRY(err = spi_spectrum_of_density(map, q, &j->map), out);
     SPI_TRY(err = spi_shells_init(D, 0, q, POINTS_MAX, &j->shells), out);
@@ -98,7 +104,7 @@ static spi_err rotations(struct job *j, double (*out)[9], int *n_out)
     SPI_TRY(err = spi_fit_init(SPI_FIT_POWER, &j->ref, &j->map, &shells, j->D, &fit), out);
     for (int i = 0; i < n; i++) {
         memcpy(c[i].pose.R, R[i], sizeof R[i]);
-        c[i].score = spi_fit_refine(&fit, shells.n, 0.05, &c[i].pose);
+        c[i].score = spi_fit_refine(&fit, shells.n, TRY_STEPS, 0.05, &c[i].pose);
     }
     qsort(c, (size_t)n, sizeof *c, by_score);
     for (int i = 0; i < n && *n_out < ROTATIONS; i++) {
@@ -155,7 +161,8 @@ static spi_err grid_init(const struct job *j, double *power, struct grid *g)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     spi_err err;
-    int r = (int)floor(j->q_search * j->box_A);
+    /* a box of more than 13 diameters: coarser shifts, still good to D/20 */
+    int r = (int)fmin(floor(j->q_search * j->box_A), SHIFT_RADIUS_MAX);
     size_t most = (size_t)(2 * r + 1) * (size_t)(2 * r + 1) * (size_t)(r + 1);
 
     /* 2 (2r + 1): the correlation itself is sampled twice as finely as it must be */
@@ -177,7 +184,7 @@ static spi_err grid_init(const struct job *j, double *power, struct grid *g)
                 double k = sqrt((double)z * z + (double)y * y + (double)x * x);
                 int64_t i = g->n;
 
-                if (k == 0 || k * g->dq > j->q_search)
+                if (k == 0 || k > r + 0.5 || k * g->dq > j->q_search)
                     continue;
                 g->at[i] = ((int64_t)((z + g->side) % g->side) * g->side +
                             (y + g->side) % g->side) *
@@ -239,7 +246,7 @@ static spi_err poses(struct job *j, int n, double (*R)[9], struct candidate *c)
             memcpy(one->pose.R, R[i], sizeof R[i]);
             one->pose.inverted = hand;
             SPI_TRY(err = best_shift(&g, hand, j->box_A, one->pose.shift_A), out);
-            one->score = spi_fit_refine(&j->fit, n_shells, 0.05, &one->pose);
+            one->score = spi_fit_refine(&j->fit, n_shells, TRY_STEPS, 0.05, &one->pose);
         }
     }
     qsort(c, (size_t)(2 * n), sizeof *c, by_score);
@@ -259,20 +266,43 @@ static void march(struct job *j, double q, int n, struct candidate *c)
             continue;
         last = n_shells;
         for (int i = 0; i < n; i++)
-            c[i].score = spi_fit_refine(&j->fit, n_shells,
-                                        last == j->shells.n ? 0.003 : 0.05, &c[i].pose);
+            c[i].score = spi_fit_refine(&j->fit, n_shells, STEPS,
+                                        n_shells == j->shells.n ? 0.01 : 0.05, &c[i].pose);
         qsort(c, (size_t)n, sizeof *c, by_score);
     }
 }
 
-/* With weights of maximum likelihood; the correlation at the end is the plain one. */
-static void polish(struct job *j, struct spi_pose *pose, double *cc)
+/* The last steps, with weights of maximum likelihood.  Noise fills the box, not only the
+ * particle: to average it well the points are as dense as the box asks for (twice the
+ * particle's density at most).  The correlation at the end is the plain one. */
+static spi_err polish(struct job *j, struct spi_pose *pose, double *cc)
 {
-    spi_fit_weigh(&j->fit, j->shells.n, pose);
-    spi_fit_refine(&j->fit, j->shells.n, 0.002, pose);
-    spi_fit_unweigh(&j->fit);
-    spi_fit_score(&j->fit, j->shells.n, pose);
-    *cc = spi_fit_plain(&j->fit, j->shells.n);
+    double D = fmin(fmax(j->D, 0.9 * j->box_A), 2 * j->D);
+    struct spi_shells shells = {0};
+    struct spi_fit fit = {0};
+    spi_err err;
+
+    SPI_TRY(err = spi_shells_init(D, 0, j->q_max, POLISH_POINTS, &shells), out);
+    SPI_TRY(err = spi_fit_init(SPI_FIT_COMPLEX, &j->ref, &j->map, &shells, D, &fit), out);
+    spi_fit_weigh(&fit, shells.n, pose);
+    spi_fit_refine(&fit, shells.n, STEPS, 0.004, pose);
+    *cc = spi_fit_plain(&fit, shells.n);
+out:
+    spi_fit_clear(&fit);
+    spi_shells_clear(&shells);
+    return err;
+}
+
+static spi_err check_shift(const struct job *j, const struct spi_pose *pose)
+{
+    for (int k = 0; k < 3; k++)
+        if (fabs(pose->shift_A[k]) > j->box_A)
+            return spi_fail(
+                SPI_EINVAL,
+                "align maps: the start is shifted by %g A; need a shift within the "
+                "box, %g A",
+                pose->shift_A[k], j->box_A);
+    return SPI_OK;
 }
 
 static spi_err align(const struct spi_volume *ref, const struct spi_volume *map, double D,
@@ -288,17 +318,21 @@ static spi_err align(const struct spi_volume *ref, const struct spi_volume *map,
     if (err)
         goto out;
     if (initial) {
+        SPI_TRY(err = spi_fit_check_pose("align maps", initial->R, initial->shift_A), out);
+        SPI_TRY(err = check_shift(&j, initial), out);
         c[0].pose = *initial;
         march(&j, first_qD / D, 1, c);
     } else {
-        if (rotation)
+        if (rotation) {
+            SPI_TRY(err = spi_fit_check_pose("align maps", rotation, NULL), out);
             memcpy(R[0], rotation, sizeof R[0]);
-        else
+        } else {
             SPI_TRY(err = rotations(&j, R, &n), out);
+        }
         SPI_TRY(err = poses(&j, n, R, c), out);
         march(&j, j.q_search * ratio, 2 * n < FINALISTS ? 2 * n : FINALISTS, c);
     }
-    polish(&j, &c[0].pose, cc);
+    SPI_TRY(err = polish(&j, &c[0].pose, cc), out);
     *pose = c[0].pose;
 out:
     job_clear(&j);

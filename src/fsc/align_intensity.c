@@ -9,7 +9,13 @@
 #include "fsc/rotfun.h"
 #include "math/rot.h"
 
-enum { POINTS_MAX = 40000, PEAKS = 24, FINALISTS = 4 };
+enum {
+    POINTS_MAX = 40000,
+    PEAKS = 24,
+    FINALISTS = 4,
+    TRY_STEPS = 4, /* enough to tell a wrong start, which would wander on */
+    STEPS = 12
+};
 
 /* q D of the exhaustive search and of the first local level; ratio between levels.  A level
  * may start one of its Shannon angles off; the level below ends far inside that. */
@@ -34,13 +40,15 @@ static spi_err check(const struct spi_volume *W_ref, const struct spi_volume *W,
                      double q_min, double *q_max)
 {
     double reach = fmin(W_ref->n / 2 * W_ref->step, W->n / 2 * W->step);
+    double box_A = fmin(1 / W_ref->step, 1 / W->step);
 
     *q_max = fmin(*q_max, reach);
-    if (!(D > 0) || !(*q_max > 0) || !isfinite(D) || !(q_min < *q_max))
-        return spi_fail(SPI_EINVAL,
-                        "align intensities: diameter %g A, q from %g to %g 1/A; need a "
-                        "diameter > 0 and q_min < q_max within the maps",
-                        D, q_min, *q_max);
+    if (!(D > 0 && D <= 2 * box_A) || !(q_min < *q_max) || !(*q_max * D >= 1))
+        return spi_fail(
+            SPI_EINVAL,
+            "align intensities: diameter %g A (box %g A), q from %g to %g 1/A; need "
+            "a diameter within the box, q_min < q_max and q_max D of 1 at least",
+            D, box_A, q_min, *q_max);
     return SPI_OK;
 }
 
@@ -77,7 +85,7 @@ static double march(struct job *j, double q, struct spi_pose *pose)
         int n = spi_shells_up_to(&j->shells, q);
 
         if (n > last)
-            spi_fit_refine(&j->fit, n, n == j->shells.n ? 0.003 : 0.05, pose);
+            spi_fit_refine(&j->fit, n, STEPS, n == j->shells.n ? 0.01 : 0.05, pose);
         last = n;
     }
     return spi_fit_score(&j->fit, j->shells.n, pose);
@@ -86,7 +94,7 @@ static double march(struct job *j, double q, struct spi_pose *pose)
 static void polish(struct job *j, struct spi_pose *pose, double *cc)
 {
     spi_fit_weigh(&j->fit, j->shells.n, pose);
-    spi_fit_refine(&j->fit, j->shells.n, 0.002, pose);
+    spi_fit_refine(&j->fit, j->shells.n, STEPS, 0.002, pose);
     spi_fit_unweigh(&j->fit);
     *cc = spi_fit_score(&j->fit, j->shells.n, pose);
 }
@@ -111,7 +119,7 @@ static int distinct(struct job *j, int n_shells, int n, struct candidate *c)
     int kept = 0;
 
     for (int i = 0; i < n; i++)
-        c[i].score = spi_fit_refine(&j->fit, n_shells, 0.05, &c[i].pose);
+        c[i].score = spi_fit_refine(&j->fit, n_shells, TRY_STEPS, 0.05, &c[i].pose);
     qsort(c, (size_t)n, sizeof *c, by_score);
     for (int i = 0; i < n; i++) {
         bool twin = false;
@@ -160,6 +168,7 @@ spi_err spi_align_intensities(const struct spi_volume *W_ref, const struct spi_v
     if (err)
         goto out;
     if (initial) {
+        SPI_TRY(err = spi_fit_check_pose("align intensities", initial, NULL), out);
         memcpy(pose.R, initial, sizeof pose.R);
         march(&j, first_qD / j.D, &pose);
     } else {
@@ -186,6 +195,7 @@ spi_err spi_intensity_correlation(const struct spi_volume *W_ref,
     SPI_TRY(err = job_init(W_ref, W, diameter_A, q_min, q_max, &j), out);
     SPI_TRY(err = SPI_NEW(*q, j.shells.n, "shell correlation"), out);
     SPI_TRY(err = SPI_NEW(*cc, j.shells.n, "shell correlation"), out);
+    SPI_TRY(err = spi_fit_check_pose("shell correlation", R, NULL), out);
     memcpy(pose.R, R, sizeof pose.R);
     spi_fit_score(&j.fit, j.shells.n, &pose);
     *n = j.shells.n;

@@ -7,11 +7,14 @@
 #include "base/mem.h"
 #include "math/rot.h"
 
-enum { STEPS_MAX = 12, HALVINGS = 4, PARAMETERS = 6 };
+enum { HALVINGS = 4, PARAMETERS = 6 };
 
 /* Forward differences: a small part of a Shannon angle; float samples (1e-6) then give the
  * derivative to 1e-4. */
 static const double difference = 0.02;
+
+/* A shell's correlation counts as no better: its weight is 500 per point then. */
+static const double rho_max = 0.999;
 
 /* Subtract the mean (not from complex values) and divide by the norm.  Returns the norm. */
 static double standardise(int parts, int64_t n, float *v)
@@ -41,11 +44,11 @@ static double standardise(int parts, int64_t n, float *v)
 static void shift(int64_t n, const float (*q)[3], const double t[3], bool inverted,
                   float *v)
 {
-    double t0 = 2 * SPI_PI * t[0], t1 = 2 * SPI_PI * t[1], t2 = 2 * SPI_PI * t[2];
-
     for (int64_t i = 0; i < n; i++) {
-        float phase = (float)remainder(
-            t0 * (double)q[i][0] + t1 * (double)q[i][1] + t2 * (double)q[i][2], 2 * SPI_PI);
+        double turns =
+            t[0] * (double)q[i][0] + t[1] * (double)q[i][1] + t[2] * (double)q[i][2];
+        /* whole turns off in double; turns stay far below 2^31 within a box */
+        float phase = (float)(2 * SPI_PI * (turns - (double)(int)turns));
         float c = cosf(phase), s = -sinf(phase), re = v[2 * i];
         float im = inverted ? -v[2 * i + 1] : v[2 * i + 1];
 
@@ -122,6 +125,25 @@ void spi_fit_clear(struct spi_fit *fit)
     free(fit->v_norm);
     free(fit->weight);
     *fit = (struct spi_fit){0};
+}
+
+spi_err spi_fit_check_pose(const char *where, const double R[9], const double *shift_A)
+{
+    double RtR[9], off = 0;
+    bool finite = true;
+
+    spi_rot_mul_tn(R, R, RtR);
+    for (int k = 0; k < 9; k++) {
+        finite = finite && isfinite(RtR[k]);
+        off = fmax(off, fabs(RtR[k] - (k % 4 == 0)));
+    }
+    for (int k = 0; shift_A && k < 3; k++)
+        finite = finite && isfinite(shift_A[k]);
+    if (!finite || off > 1e-3)
+        return spi_fail(SPI_EINVAL,
+                        "%s: the pose is %s; need a rotation matrix and a finite shift",
+                        where, finite ? "no rotation" : "not finite");
+    return SPI_OK;
 }
 
 double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *pose)
@@ -274,14 +296,15 @@ static struct spi_pose step(const struct spi_pose *pose, const double d[6], doub
     return out;
 }
 
-double spi_fit_refine(struct spi_fit *fit, int n_shells, double tol, struct spi_pose *pose)
+double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
+                      struct spi_pose *pose)
 {
     double q_top = fit->shells->q[n_shells - 1], angle = fit->cell_q / (2 * q_top);
     double score = spi_fit_score(fit, n_shells, pose);
     int np = fit->kind == SPI_FIT_COMPLEX ? 6 : 3;
     double R[9];
 
-    for (int it = 0; it < STEPS_MAX; it++) {
+    for (int it = 0; it < steps; it++) {
         double H[6][6], g[6], d[6] = {0}, f = 1, best = score;
         struct spi_pose next;
 
@@ -321,7 +344,7 @@ void spi_fit_weigh(struct spi_fit *fit, int n_shells, const struct spi_pose *pos
     spi_fit_score(fit, n_shells, pose);
     for (int k = 0; k < n_shells; k++) {
         double n = (double)(fit->shells->first[k + 1] - fit->shells->first[k]);
-        double rho = fmin(fmax(fit->rho[k], 0), 0.95);
+        double rho = fmin(fmax(fit->rho[k], 0), rho_max);
 
         fit->weight[k] = n * rho / (1 - rho * rho);
     }

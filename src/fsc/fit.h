@@ -36,6 +36,10 @@ SPI_MUSTUSE spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectr
                                  struct spi_fit *fit);
 void spi_fit_clear(struct spi_fit *fit);
 
+/** SPI_EINVAL unless R is a rotation to 1e-3 and the shift (NULL: none) is finite. */
+SPI_MUSTUSE spi_err spi_fit_check_pose(const char *where, const double R[9],
+                                       const double *shift_A);
+
 /** Weighted mean over the first n_shells shells of their correlations at `pose`; these stay
  *  in fit->rho. */
 double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *pose);
@@ -44,9 +48,10 @@ double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *p
  */
 double spi_fit_plain(const struct spi_fit *fit, int n_shells);
 
-/** Improve `pose` on the first n_shells shells; returns the score.  Ends when a step is
- * below `tol` of a Shannon angle (rotation) or of 1/(2 pi q) (shift). */
-double spi_fit_refine(struct spi_fit *fit, int n_shells, double tol, struct spi_pose *pose);
+/** Improve `pose` on the first n_shells shells; returns the score.  Ends after `steps`, or
+ * when a step is below `tol` of a Shannon angle (rotation) and of 1/(2 pi q) (shift). */
+double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
+                      struct spi_pose *pose);
 
 /** Weights of maximum likelihood for equal noise in both maps, points rho / (1 - rho^2),
  * from the correlations at `pose`; and back to the number of points. */

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "fsc/align.h"
+#include "fsc/fit.h"
 #include "fsc/kb.h"
 #include "math/fft.h"
 #include "math/rot.h"
@@ -166,11 +167,9 @@ spi_err spi_pose_apply(const struct spi_volume *map, const struct spi_pose *pose
             "move map: sides %d and %d, steps %g and %g; need even sides from 4, "
             "steps > 0",
             map->n, n, map->step, step);
+    SPI_TRY(err = spi_fit_check_pose("move map", pose->R, pose->shift_A), out);
     if (n == map->n && step == map->step && is_identity(pose))
         return spi_volume_copy(map, moved);
-    for (int k = 0; k < 9; k++)
-        if (!isfinite(pose->R[k]) || !isfinite(pose->shift_A[k % 3]))
-            return spi_fail(SPI_EINVAL, "move map: the pose is not finite");
     SPI_TRY(err = spi_volume_init(moved, n, step), out);
     SPI_TRY(err = fine_init(map, q_max, &g), out);
     resample(&g, map, pose, moved);

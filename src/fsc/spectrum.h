@@ -3,8 +3,9 @@
  *
  *     F(q) = sum_x map(x) exp(-2 pi i q.x),   |q| <= q_reach
  *
- * from the map padded by two and a window of four nodes.  Stated error: below 5e-4 of the
- * largest |F|; the map may fill its box.  For an intensity map W the map is its
+ * from the map padded by two and a window of four nodes.  Stated error: below 1e-3 of the
+ * largest |F| for a box full of noise to its faces (the worst map), 1e-4 for a particle
+ * that leaves a fifth of the box free.  For an intensity map W the map is its
  * autocorrelation and only the real part is kept. */
 #ifndef SPI_FSC_SPECTRUM_H
 #define SPI_FSC_SPECTRUM_H

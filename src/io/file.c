@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -18,8 +19,7 @@ spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX])
     if (n + sizeof ".tmp" > SPI_PATH_MAX)
         return spi_fail(SPI_EINVAL, "a file name has %zu characters; need at most %zu", n,
                         SPI_PATH_MAX - sizeof ".tmp");
-    memcpy(tmp, path, n);
-    memcpy(tmp + n, ".tmp", sizeof ".tmp");
+    snprintf(tmp, SPI_PATH_MAX, "%s.tmp", path);
     return SPI_OK;
 }
 
@@ -143,12 +143,8 @@ spi_err spi_dir_make(const char *dir)
 static long lock_holder(int fd)
 {
     char text[32] = "";
-    long pid = 0;
-    ssize_t n = pread(fd, text, sizeof text - 1, 0);
 
-    if (n > 0 && sscanf(text, "%ld", &pid) == 1)
-        return pid;
-    return 0;
+    return pread(fd, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
 }
 
 spi_err spi_dir_lock(const char *dir, int *fd)

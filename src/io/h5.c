@@ -197,6 +197,9 @@ spi_err spi_h5_create(const char *path, const char *tmp, hid_t *file)
     SPI_TRY(err = try_to_write(path, tmp), out);
     access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    /* The format of HDF5 1.8: its headers have checksums, so damage is noticed (the library
+     * can crash on damaged headers of the older format), and every reader knows it. */
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
     *file = H5Fcreate(tmp, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     if (*file < 0)
         err = spi_h5_fail(SPI_EIO, "%s: cannot create it", path);
@@ -482,15 +485,16 @@ static spi_err put(hid_t object, const char *path, const char *name, hid_t space
     return err;
 }
 
-/* Of variable length, in UTF-8: h5py gives it back as a str. */
+/* Of fixed length: such text lies in a header, under a checksum; text of variable length
+ * does not, and the library can crash where it is damaged. */
 spi_err spi_h5_put_text(hid_t object, const char *path, const char *name, const char *text)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
     spi_err err;
 
-    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_size(type, strlen(text) + 1);
     H5Tset_cset(type, H5T_CSET_UTF8);
-    err = put(object, path, name, H5Screate(H5S_SCALAR), type, type, &text);
+    err = put(object, path, name, H5Screate(H5S_SCALAR), type, type, text);
     H5Tclose(type);
     return err;
 }

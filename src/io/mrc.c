@@ -46,11 +46,17 @@ struct header {
     bool big;
 };
 
+/* Word k, counted from 1. */
+static const uint8_t *at_word(const uint8_t *head, int k)
+{
+    return head + 4 * (size_t)(k - 1);
+}
+
 static uint32_t word(const struct header *h, int k)
 {
     uint32_t w;
 
-    memcpy(&w, h->byte + (size_t)4 * (size_t)(k - 1), 4);
+    memcpy(&w, at_word(h->byte, k), 4);
     return h->big ? be32toh(w) : le32toh(w);
 }
 
@@ -151,11 +157,11 @@ static void reverse_values(uint8_t *p, size_t n, size_t bytes)
 
 static spi_err check_kind(struct header *h)
 {
-    const uint8_t *stamp = h->byte + (W_MACHST - 1) * 4;
+    const uint8_t *stamp = at_word(h->byte, W_MACHST);
 
     if (h->byte[0] == 0x1f && h->byte[1] == 0x8b)
         return spi_fail(SPI_EFORMAT, "%s: is compressed by gzip; unpack it first", h->path);
-    if (memcmp(h->byte + (W_STAMP - 1) * 4, "MAP", 3) != 0)
+    if (memcmp(at_word(h->byte, W_STAMP), "MAP", 3) != 0)
         return spi_fail(SPI_EFORMAT, "%s: word 53 is not 'MAP '; not an MRC or CCP4 map",
                         h->path);
     if (stamp[0] != 0x44 && stamp[0] != 0x11)
@@ -253,7 +259,7 @@ static spi_err check_header(struct header *h, struct spi_mrc_info *info)
     n_labels = int_word(h, W_NLABL);
     info->n_labels = n_labels < 0 ? 0 : n_labels > 10 ? 10 : n_labels;
     for (int i = 0; i < info->n_labels; i++)
-        copy_label(h->byte + (W_LABEL - 1) * 4 + 80 * i, info->labels[i]);
+        copy_label(at_word(h->byte, W_LABEL + 20 * i), info->labels[i]);
 out:
     return err;
 }
@@ -465,7 +471,7 @@ static void put_int(uint8_t *head, int k, int32_t v)
 {
     uint32_t w = htole32((uint32_t)v);
 
-    memcpy(head + (k - 1) * 4, &w, 4);
+    memcpy(head + 4 * (size_t)(k - 1), &w, 4);
 }
 
 static void put_real(uint8_t *head, int k, double v)
@@ -475,14 +481,15 @@ static void put_real(uint8_t *head, int k, double v)
 
     memcpy(&w, &f, 4);
     w = htole32(w);
-    memcpy(head + (k - 1) * 4, &w, 4);
+    memcpy(head + 4 * (size_t)(k - 1), &w, 4);
 }
 
 static spi_err put_labels(const char *path, const char *const *labels, uint8_t *head)
 {
+    uint8_t *label = head + (size_t)(W_LABEL - 1) * 4;
     size_t n = 0;
 
-    memset(head + (W_LABEL - 1) * 4, ' ', 800);
+    memset(label, ' ', 800);
     for (; labels && labels[n]; n++) {
         size_t len = strlen(labels[n]);
 
@@ -493,7 +500,7 @@ static spi_err put_labels(const char *path, const char *const *labels, uint8_t *
                             "%s: label %d has %zu characters; need at most 80: \"%s\"",
                             path, (int)n + 1, len, labels[n]);
         for (size_t i = 0; i < len; i++) /* the standard wants printable ASCII */
-            head[(W_LABEL - 1) * 4 + 80 * n + i] =
+            label[80 * n + i] =
                 labels[n][i] >= ' ' && labels[n][i] <= '~' ? (uint8_t)labels[n][i] : '?';
     }
     put_int(head, W_NLABL, (int)n);
@@ -504,6 +511,7 @@ static spi_err make_header(const char *path, const struct spi_volume *vol,
                            const char *const *labels, uint8_t head[HEADER_BYTES])
 {
     struct spi_mrc_info info = {0};
+    const int half = vol->n / 2;
     int64_t bad = statistics(vol->data, (int64_t)spi_volume_count(vol), &info);
 
     memset(head, 0, HEADER_BYTES);
@@ -516,7 +524,7 @@ static spi_err make_header(const char *path, const struct spi_volume *vol,
         put_real(head, W_CELL + k, vol->n * vol->step);
         put_real(head, W_ANGLE + k, 90);
         put_int(head, W_MAP + k, 1 + k);
-        put_real(head, W_ORIGIN + k, -(vol->n / 2) * vol->step);
+        put_real(head, W_ORIGIN + k, -half * vol->step);
     }
     put_int(head, W_MODE, 2);
     put_real(head, W_DMIN, info.minimum);
@@ -525,8 +533,8 @@ static spi_err make_header(const char *path, const struct spi_volume *vol,
     put_real(head, W_RMS, info.rms);
     put_int(head, W_ISPG, 1);
     put_int(head, W_NVERSION, 20141);
-    memcpy(head + (W_STAMP - 1) * 4, "MAP ", 4);
-    head[(W_MACHST - 1) * 4] = head[(W_MACHST - 1) * 4 + 1] = 0x44;
+    put_int(head, W_STAMP, 'M' | 'A' << 8 | 'P' << 16 | ' ' << 24);
+    put_int(head, W_MACHST, 0x4444);
     return put_labels(path, labels, head);
 }
 

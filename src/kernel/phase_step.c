@@ -2,6 +2,9 @@
 
 #include <math.h>
 
+#include "kernel/clones.h"
+
+SPI_CLONES
 void spi_phase_clamp(size_t count, float scale, const float *lo, const float *hi,
                      float complex *F)
 {
@@ -20,6 +23,7 @@ void spi_phase_clamp(size_t count, float scale, const float *lo, const float *hi
     }
 }
 
+SPI_CLONES
 void spi_phase_er(size_t count, const float *support, int positive, const float *p,
                   float *x)
 {
@@ -30,6 +34,7 @@ void spi_phase_er(size_t count, const float *support, int positive, const float 
         x[i] = support[i] > 0 && p[i] >= least ? p[i] : 0;
 }
 
+SPI_CLONES
 void spi_phase_hio(size_t count, const float *support, int positive, float beta,
                    const float *p, float *x)
 {
@@ -40,6 +45,7 @@ void spi_phase_hio(size_t count, const float *support, int positive, float beta,
         x[i] = support[i] > 0 && p[i] >= least ? p[i] : x[i] - beta * p[i];
 }
 
+SPI_CLONES
 void spi_phase_raar(size_t count, const float *support, int positive, float beta,
                     const float *p, float *x)
 {
@@ -51,6 +57,7 @@ void spi_phase_raar(size_t count, const float *support, int positive, float beta
             support[i] > 0 && 2 * p[i] - x[i] >= least ? p[i] : beta * x[i] + rest * p[i];
 }
 
+SPI_CLONES
 void spi_phase_misfit(size_t count, const float *measured, const float *amp,
                       const float complex *F, double sums[2])
 {

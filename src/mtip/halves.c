@@ -4,19 +4,21 @@
 #include "mtip/mtip.h"
 #include "phase/phase.h"
 
-/* Phasing inside the loop is for the report only (unless match_phased): one short start. */
-static const char loop_recipe[] = "3*(20 RAAR, 5 ER, 1 SW), 20 ER";
+/* Phasing inside the loop is for the report (unless match_phased): a few starts, the best. */
+enum { LOOP_STARTS = 2 };
 
-static struct spi_phase_options loop_options(const struct spi_run *r, int h)
+static void loop_options(const struct spi_run *r, int h, char recipe[SPI_TEXT_MAX],
+                         struct spi_phase_options *o)
 {
     const struct spi_settings *s = r->set;
     const struct spi_chain *c = &r->chain[h][r->leading[h]];
 
-    return (struct spi_phase_options){
+    spi_settings_recipe(s, recipe);
+    *o = (struct spi_phase_options){
         .diameter_A = r->data->rings.diameter_A, .q_min = r->data->rings.q[0],
-        .q_max = 0.5 / c->A.step / 1.04, .recipe = loop_recipe, .beta = s->beta,
+        .q_max = 1 / (2.08 * c->A.step), .recipe = recipe, .beta = s->beta,
         .positive = s->positivity, .sw_sigma_first = s->sw_sigma_first,
-        .sw_sigma_last = s->sw_sigma_last, .sw_threshold = s->cutoff, .n_starts = 1,
+        .sw_sigma_last = s->sw_sigma_last, .sw_threshold = s->cutoff, .n_starts = LOOP_STARTS,
         .keep_within = s->keep_within,
         .seed = r->seed * 2 + (uint64_t)h + 1000003 * (uint64_t)r->generation};
 }
@@ -30,13 +32,21 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
 {
     const struct phase_args *a = arg;
     struct spi_run *r = a->r;
-    struct spi_phase_options opt = loop_options(r, a->half);
-    double r_factor;
+    struct spi_phase_options opt;
+    struct spi_phase_result result = {0};
+    char recipe[SPI_TEXT_MAX];
+    spi_err err;
 
     (void)data;
+    loop_options(r, a->half, recipe, &opt);
     spi_volume_clear(&r->density[a->half]);
-    return spi_phase_start(&r->chain[a->half][r->leading[a->half]].A, &opt, 0, stop,
-                           &r->density[a->half], &r_factor);
+    err = spi_phase(&r->chain[a->half][r->leading[a->half]].A, &opt, stop, &result);
+    if (!err) {
+        r->density[a->half] = result.density;
+        result.density = (struct spi_volume){0};
+    }
+    spi_phase_result_clear(&result);
+    return err;
 }
 
 spi_err spi_halves_phase(struct spi_run *r)
@@ -78,7 +88,7 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
 {
     struct spi_volume mean = {0};
     struct spi_fsc fsc = {0};
-    double cc, D = r->data->rings.diameter_A;
+    double cc, rotation[9], D = r->data->rings.diameter_A;
     bool end;
     spi_err err;
 
@@ -86,15 +96,24 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
     for (int h = 0; h < 2; h++)
         report->score += r->chain[h][r->leading[h]].score / 2;
     report->beta = (double)r->chain[0][r->leading[0]].beta;
-    err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA,
-                        NULL, step->stage == SPI_STAGE_START ? NULL : r->pose.R, &r->pose, &cc,
-                        &mean, &fsc, NULL);
+    double t0 = spi_now_s();
+    SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
+                                   r->data->rings.q[0],
+                                   fmin(report->q_max_invA,
+                                        spi_plan_start_q(r->set, D, r->q_max)),
+                                   step->stage == SPI_STAGE_START ? NULL : r->pose.R, rotation,
+                                   &report->halves_cc), out);
+    spi_verbose("agree %.2f s", spi_now_s() - t0); t0 = spi_now_s();
+    err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA, NULL, rotation,
+                        &r->pose, &cc, &mean, &fsc, NULL);
+    spi_verbose("half maps %.2f s", spi_now_s() - t0);
     if (!err) {
         report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
         report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
         report->mean_fsc = mean_fsc(&fsc, r->q_max);
         r->have_pose = 1;
     }
+out:
     report->phase_s = spi_graph_seconds(r->graph, "phase");
     spi_volume_clear(&mean);
     spi_fsc_clear(&fsc);
@@ -102,14 +121,15 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
 }
 
 spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
-                         double diameter_A, double q_min, double q_max, double R[9], double *cc)
+                         double diameter_A, double q_min, double q_max, const double *initial,
+                         double R[9], double *cc)
 {
     struct spi_volume Wa = {0}, Wb = {0};
     spi_err err;
 
     SPI_TRY(err = spi_volume_fourier_even(&a->A, &Wa), out);
     SPI_TRY(err = spi_volume_fourier_even(&b->A, &Wb), out);
-    err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, NULL, R, cc);
+    err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc);
 out:
     spi_volume_clear(&Wa);
     spi_volume_clear(&Wb);

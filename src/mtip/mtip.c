@@ -188,7 +188,7 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
     SPI_TRY(err = err ? err : late, out);
     find_leading(r);
     SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
-                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, R,
+                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, NULL, R,
                                    &r->halves_cc), out);
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
@@ -305,13 +305,13 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
-        find_leading(r);
+        if (step.stage == SPI_STAGE_START)
+            find_leading(r);
         SPI_TRY(err = spi_halves_phase(r), out);               /* phase */
         SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
         r->generation++;
         SPI_TRY(err = advance(r, &step, &report), out);
         report.wall_s = spi_now_s() - t0;
-        report.halves_cc = r->halves_cc;
         report.peak_rss_bytes = spi_peak_rss_bytes();
         SPI_TRY(err = on_generation(r, &report, user), out);
     }

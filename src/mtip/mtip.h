@@ -80,8 +80,9 @@ SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char
 SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
                                        struct spi_generation_report *report);
-/** Best rotation between the intensities of two chains and their correlation up to q_max. */
+/** Best rotation between the intensities of two chains and their correlation up to q_max;
+ *  initial non-NULL: local refinement of that rotation. */
 SPI_MUSTUSE spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
-                                     double diameter_A, double q_min, double q_max, double R[9],
-                                     double *cc);
+                                     double diameter_A, double q_min, double q_max,
+                                     const double *initial, double R[9], double *cc);
 #endif

@@ -30,7 +30,7 @@ struct spi_phase_options {
     double diameter_A;   /* first support: ball of radius 0.55 D */
     double q_min, q_max; /* 1/A, measured shell */
     const char *recipe;  /* e.g. "6*(40 RAAR, 10 ER, 1 SW), 40 ER" */
-    double beta;         /* HIO and RAAR feedback, in (0, 1] */
+    double beta;         /* HIO and RAAR feedback, 0 ... 1 */
     bool positive;
     double sw_sigma_first,
         sw_sigma_last;   /* voxels, falls geometrically over the SW steps */

@@ -88,9 +88,8 @@ spi_err spi_phase_check(int n, double step, const struct spi_phase_options *o)
                         "phasing: measured shell is %g ... %g 1/A; needed "
                         "0 <= q_min < q_max",
                         o->q_min, o->q_max);
-    if (!in_range(o->beta, 1e-6, 1))
-        return spi_fail(SPI_EINVAL, "phasing: beta is %g; needed above 0, at most 1",
-                        o->beta);
+    if (!in_range(o->beta, 0, 1))
+        return spi_fail(SPI_EINVAL, "phasing: beta is %g; needed 0 ... 1", o->beta);
     if (!in_range(o->sw_sigma_first, 0, n) || !in_range(o->sw_sigma_last, 0, n) ||
         !in_range(o->sw_threshold, 0, 1))
         return spi_fail(SPI_EINVAL,

@@ -30,7 +30,8 @@ spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength
                        double q_max, double oversampling)
 {
     spi_err err;
-    double dq = 1 / (2 * diameter_A * oversampling), count = ceil((q_max - q_min) / dq) + 1;
+    double most = 1 / (2 * diameter_A * oversampling);
+    double count = ceil((q_max - q_min) / most - 1e-9) + 1, dq = (q_max - q_min) / (count - 1);
 
     *g = (struct spi_rings){.diameter_A = diameter_A, .wavelength_A = wavelength_A, .dq = dq};
     if (!(count >= 4 && count <= RINGS_MAX))

@@ -20,14 +20,14 @@
 #include "io/images.h"
 
 struct spi_rings {
-    double diameter_A, wavelength_A, dq; /* dq = 1 / (2 D oversampling), 1/A */
+    double diameter_A, wavelength_A, dq; /* dq <= 1 / (2 D oversampling), 1/A */
     int R;                               /* rings */
     double *q, *qp, *qz;                 /* [R] 1/A, owned */
     int *n, *m_max;                      /* [R] samples; highest harmonic kept, owned */
     int *at, *h_at;                      /* [R + 1] offsets of samples and harmonics, owned */
 };
 
-/** Rings from q_min to at least q_max.  SPI_EINVAL: fewer than 4 rings, more than 4,096. */
+/** Rings from q_min to q_max, both included.  SPI_EINVAL: fewer than 4 rings, more than 4,096. */
 SPI_MUSTUSE spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength_A,
                                    double q_min, double q_max, double oversampling);
 void spi_rings_clear(struct spi_rings *g);

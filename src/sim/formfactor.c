@@ -22,5 +22,5 @@ double spi_formfactor(int z, double q_invA)
 
 double spi_debye_waller(double b_A2, double q_invA)
 {
-    return exp(-b_A2 * q_invA * q_invA / 4);
+    return b_A2 > 0 ? exp(-b_A2 * q_invA * q_invA / 4) : 1;
 }

@@ -11,7 +11,7 @@ enum { SPI_FORMFACTOR_Z_MAX = 98 };
 
 /** f0 of the neutral atom of number z = 1..98 (electrons) at |q| = q_invA (1/A, 1/d). */
 double spi_formfactor(int z, double q_invA);
-/** exp(-B q^2 / 4), the isotropic displacement factor. */
+/** exp(-B q^2 / 4), the isotropic displacement factor; a negative B counts as 0. */
 double spi_debye_waller(double b_A2, double q_invA);
 
 #endif

@@ -1,5 +1,6 @@
 #include "task/graph.h"
 
+#include <cblas.h>
 #include <pthread.h>
 #include <starpu.h>
 #include <stdio.h>
@@ -108,6 +109,7 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch, const volat
         return err;
     g->serial = serial;
     g->stop = stop ? stop : &never;
+    openblas_set_num_threads(1); /* the workers are the parallelism */
     g->workers = 1;
     pthread_mutex_init(&g->lock, NULL);
     if (!serial) {

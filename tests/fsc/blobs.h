@@ -72,21 +72,24 @@ static inline spi_err blobs_density(const struct blobs *b, int n, double step,
 
                     if (x < 0 || y < 0 || z < 0 || x >= n || y >= n || z >= n)
                         continue;
-                    v->data[spi_volume_index(v, z, y, x)] += (float)(b->a[i] *
-                        exp(-(dx * dx + dy * dy + dz * dz) / (2 * b->sigma * b->sigma)));
+                    v->data[spi_volume_index(v, z, y, x)] +=
+                        (float)(b->a[i] * exp(-(dx * dx + dy * dy + dz * dz) /
+                                              (2 * b->sigma * b->sigma)));
                 }
     }
     return err;
 }
 
-/* |F(q)|^2 at one q, F the transform of the sum (without the factor of a Gaussian's norm). */
+/* |F(q)|^2 at one q, F the transform of the sum (without the factor of a Gaussian's norm).
+ */
 static inline double blobs_intensity_at(const struct blobs *b, const double q[3])
 {
     double re = 0, im = 0, q2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2];
     double g = exp(-2 * SPI_PI * SPI_PI * b->sigma * b->sigma * q2);
 
     for (int i = 0; i < b->n; i++) {
-        double phase = 2 * SPI_PI * (q[0] * b->c[i][0] + q[1] * b->c[i][1] + q[2] * b->c[i][2]);
+        double phase =
+            2 * SPI_PI * (q[0] * b->c[i][0] + q[1] * b->c[i][1] + q[2] * b->c[i][2]);
 
         re += b->a[i] * cos(phase);
         im -= b->a[i] * sin(phase);
@@ -94,6 +97,7 @@ static inline double blobs_intensity_at(const struct blobs *b, const double q[3]
     return g * g * (re * re + im * im);
 }
 
+/* The whole map; a voxel and its Friedel mate are computed once. */
 static inline spi_err blobs_intensity(const struct blobs *b, int n, double dq,
                                       struct spi_volume *W)
 {
@@ -103,8 +107,11 @@ static inline spi_err blobs_intensity(const struct blobs *b, int n, double dq,
         for (int y = 0; y < n; y++)
             for (int x = 0; x < n; x++) {
                 double q[3] = {(x - n / 2) * dq, (y - n / 2) * dq, (z - n / 2) * dq};
+                size_t i = spi_volume_index(W, z, y, x), mate = i;
 
-                W->data[spi_volume_index(W, z, y, x)] = (float)blobs_intensity_at(b, q);
+                if (x && y && z)
+                    mate = spi_volume_index(W, n - z, n - y, n - x);
+                W->data[i] = mate < i ? W->data[mate] : (float)blobs_intensity_at(b, q);
             }
     return err;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -62,8 +63,12 @@ static inline long slurp(const char *path, void *to, size_t size)
     return n;
 }
 
+/* A new file: cutting an old one to nothing makes ext4 wait for the disk when it is closed.
+ */
 static inline bool spill(const char *path, const void *from, size_t size)
 {
+    unlink(path);
+
     FILE *fp = fopen(path, "wb");
     bool ok = fp && fwrite(from, 1, size, fp) == size;
 

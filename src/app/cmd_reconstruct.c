@@ -1,0 +1,440 @@
+/* spinifel reconstruct: the main job. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cmd.h"
+#include "app/interrupt.h"
+#include "app/print.h"
+#include "app/progress.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "io/file.h"
+#include "io/hash.h"
+#include "mtip/finish.h"
+
+struct args {
+    const char *out;
+    int64_t seed;
+    int workers;
+    double diameter_A;
+    bool resume, json;
+    struct spi_settings_args settings;
+};
+static const struct args defaults = {.seed = 1};
+
+static const struct spi_opt opts[] = {
+    {'o', "output", SPI_PATH(args, out), 0, 0, "DIR", "directory of the run, made if need be",
+     .required = true},
+    {'s', "seed", SPI_COUNT(args, seed), 0, 2147483647, "",
+     "of everything random in the reconstruction", .absent = "runtime.seed"},
+    {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
+     "largest diameter of the particle", .absent = "estimated from the images"},
+    {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
+     "go on where an interrupted run of the same images and settings stopped"},
+    {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
+     .absent = "runtime.workers"},
+    {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    SPI_SETTINGS_OPTS(args, settings),
+    {0},
+};
+
+/* Everything that lives as long as the command. */
+struct job {
+    const struct args *args;
+    const char *path;
+    struct spi_settings set;
+    struct spi_images *images;
+    struct spi_graph *graph;
+    struct spi_data data;
+    struct spi_run *run;
+    struct spi_result result;
+    const volatile int *stop;
+    int lock;
+    double diameter_A, q_min, q_max;
+    char sha256[65], *key, *provenance;
+    double t0;
+};
+
+static void path_in(const struct job *j, const char *name, char path[SPI_PATH_MAX])
+{
+    snprintf(path, SPI_PATH_MAX, "%s/%s", j->args->out, name);
+}
+
+/* ---- what the images allow ------------------------------------------------------------- */
+
+static double length(const double v[3])
+{
+    return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+}
+
+/* |q| at the middle of the detector's edges: the largest |q| within 3 degrees of +-x and +-y,
+ * the least of the four (sides without pixels are passed over). */
+static double edge_q(const struct spi_detector *det)
+{
+    double most[4] = {0}, least = INFINITY;
+
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        const double *v = det->q + 3 * p;
+        double quarter = atan2(v[1], v[0]) / 1.5707963267948966, near = round(quarter);
+
+        if (fabs(quarter - near) < 3.0 / 90)
+            most[((int)near + 4) % 4] = fmax(most[((int)near + 4) % 4], length(v));
+    }
+    for (int i = 0; i < 4; i++)
+        if (most[i] > 0)
+            least = fmin(least, most[i]);
+    return isfinite(least) ? least : 0;
+}
+
+static double lowest_q(const struct spi_detector *det)
+{
+    double least = INFINITY;
+
+    for (int64_t p = 0; p < det->n_pixels; p++)
+        if (!det->bad[p])
+            least = fmin(least, length(det->q + 3 * p));
+    return least;
+}
+
+static spi_err find_ranges(struct job *j)
+{
+    const struct spi_detector *det = spi_images_detector(j->images);
+
+    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : edge_q(det);
+    j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
+    if (!(j->diameter_A > 0))
+        return spi_fail(SPI_EINVAL, "%s: give the largest diameter of the particle (--diameter)",
+                        j->path);
+    j->q_min = j->set.q_min_invA > 0 ? j->set.q_min_invA
+                                     : fmax(1 / j->diameter_A, lowest_q(det));
+    if (!(j->q_max > j->q_min))
+        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
+                        j->q_min, j->q_max);
+    return SPI_OK;
+}
+
+/* ---- provenance ------------------------------------------------------------------------ */
+
+static spi_err make_key(struct job *j)
+{
+    char *settings = NULL;
+    size_t len;
+    FILE *f = open_memstream(&settings, &len);
+    json_t *o;
+    int n;
+
+    if (!f)
+        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    spi_settings_dump(&j->set, f);
+    fclose(f);
+    n = snprintf(NULL, 0, "1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min,
+                 j->q_max, settings);
+    j->key = malloc((size_t)n + 1);
+    if (j->key)
+        snprintf(j->key, (size_t)n + 1, "1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A,
+                 j->q_min, j->q_max, settings);
+    o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:s}", "program", "spinifel",
+                  "version", SPI_VERSION, "revision", SPI_REVISION, "images", j->path,
+                  "images_sha256", j->sha256, "seed", j->set.seed, "diameter_A", j->diameter_A,
+                  "q_min_invA", j->q_min, "q_max_invA", j->q_max, "settings", settings);
+    j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    json_decref(o);
+    free(settings);
+    return j->key && j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+}
+
+static spi_err write_settings(const struct job *j)
+{
+    char path[SPI_PATH_MAX], *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    spi_err err;
+
+    if (!f)
+        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    fprintf(f, "# spinifel %s (%s)\n", SPI_VERSION, SPI_REVISION);
+    spi_settings_dump(&j->set, f);
+    fclose(f);
+    path_in(j, "settings.toml", path);
+    err = spi_file_write_text(path, text, len);
+    free(text);
+    if (err)
+        return err;
+    path_in(j, "run.json", path);
+    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
+}
+
+/* ---- generations ------------------------------------------------------------------------ */
+
+static json_t *report_json(const struct spi_generation_report *g)
+{
+    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, "
+                     "s:f, s:f, s:f, s:I}",
+                     "generation", g->generation, "stage", spi_stage_name(g->stage), "step",
+                     g->step, "q_max", spi_json_number(g->q_max_invA), "resolution_A",
+                     spi_json_number(g->resolution_A), "resolution05_A",
+                     spi_json_number(g->resolution05_A), "mean_fsc",
+                     spi_json_number(g->mean_fsc), "halves_cc", spi_json_number(g->halves_cc),
+                     "score", spi_json_number(g->score), "perplexity",
+                     spi_json_number(g->perplexity), "beta", spi_json_number(g->beta), "slice_s",
+                     g->slice_s, "match_s", g->match_s, "merge_s", g->merge_s, "phase_s",
+                     g->phase_s, "wall_s", g->wall_s, "images_per_s", g->images_per_s,
+                     "peak_rss_bytes", (json_int_t)g->peak_rss_bytes);
+}
+
+/* metrics.jsonl cut back to the lines of the first n generations. */
+static spi_err cut_metrics(const struct job *j, int n)
+{
+    char path[SPI_PATH_MAX], *text = NULL, line[4096];
+    size_t len;
+    FILE *in, *f = open_memstream(&text, &len);
+    spi_err err;
+
+    if (!f)
+        return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
+    path_in(j, "metrics.jsonl", path);
+    in = n > 0 ? fopen(path, "r") : NULL;
+    for (int i = 0; in && i < n && fgets(line, sizeof line, in); i++)
+        fputs(line, f);
+    if (in)
+        fclose(in);
+    fclose(f);
+    err = spi_file_write_text(path, text, len);
+    free(text);
+    return err;
+}
+
+static spi_err append_metrics(const struct job *j, const struct spi_generation_report *g)
+{
+    char path[SPI_PATH_MAX], *line;
+    json_t *o = report_json(g);
+    FILE *f;
+    int bad;
+
+    path_in(j, "metrics.jsonl", path);
+    line = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(8)) : NULL;
+    json_decref(o);
+    if (!line)
+        return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
+    f = fopen(path, "a");
+    bad = !f || fprintf(f, "%s\n", line) < 0;
+    bad = (f && fclose(f) != 0) || bad;
+    free(line);
+    return bad ? spi_fail(SPI_EIO, "%s: cannot write: %s", path, strerror(errno)) : SPI_OK;
+}
+
+static spi_err on_generation(struct spi_run *run, const struct spi_generation_report *g,
+                             void *user)
+{
+    struct job *j = user;
+    char path[SPI_PATH_MAX], resolution[32] = "none";
+    spi_err err;
+
+    if (isfinite(g->resolution_A))
+        snprintf(resolution, sizeof resolution, "%.1f A", g->resolution_A);
+    spi_progress_generation(g->generation, 0);
+    spi_progress_update(g->generation, spi_stage_name(g->stage));
+    spi_info("generation %3d  %-6s  to %5.1f A  halves agree to %-7s  mean FSC %.3f  score %.5f  "
+             "%6.0f images/s  %.1f s", g->generation, spi_stage_name(g->stage),
+             1 / g->q_max_invA, resolution, g->mean_fsc, g->score, g->images_per_s, g->wall_s);
+    path_in(j, "state.bin", path);
+    SPI_TRY(err = append_metrics(j, g), out);
+    SPI_TRY(err = spi_run_save(run, path, j->key), out);
+    if (*j->stop)
+        err = spi_fail(SPI_ECANCEL, "stopped after generation %d", g->generation);
+out:
+    return err;
+}
+
+static void on_ingest(int64_t done, int64_t total, void *user)
+{
+    (void)user;
+    (void)total;
+    spi_progress_update(done, NULL);
+}
+
+static void on_finish(int done, int total, const char *what, void *user)
+{
+    (void)user;
+    (void)total;
+    spi_progress_update(done, what);
+}
+
+/* ---- the job ------------------------------------------------------------------------------ */
+
+static spi_err prepare(struct job *j)
+{
+    spi_err err;
+
+    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = spi_dir_make(j->args->out), out);
+    SPI_TRY(err = spi_dir_lock(j->args->out, &j->lock), out);
+    SPI_TRY(err = spi_file_sha256(j->path, j->sha256), out);
+    SPI_TRY(err = find_ranges(j), out);
+    SPI_TRY(err = make_key(j), out);
+    SPI_TRY(err = write_settings(j), out);
+    SPI_TRY(err = spi_graph_new(strcmp(j->set.backend, "serial") == 0, j->set.workers,
+                                j->args->out, j->stop, &j->graph), out);
+    spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
+             (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
+             1 / j->q_max, spi_graph_workers(j->graph),
+             spi_graph_workers(j->graph) == 1 ? "" : "s");
+    spi_progress_begin("reading", spi_images_count(j->images), "images");
+    err = spi_data_init(&j->data, j->graph, j->images, j->diameter_A, j->q_min, j->q_max,
+                        j->set.ring_oversampling, j->args->out, on_ingest, j);
+    spi_progress_end();
+    if (err)
+        goto out;
+    err = spi_data_pictures(&j->data, j->args->out);
+out:
+    return err;
+}
+
+static spi_err begin(struct job *j)
+{
+    char path[SPI_PATH_MAX];
+    spi_err err;
+
+    j->run = calloc(1, sizeof *j->run);
+    if (!j->run)
+        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    SPI_TRY(err = spi_run_init(j->run, &j->set, &j->data, j->graph, j->stop, j->q_max,
+                               (uint64_t)j->set.seed), out);
+    path_in(j, "state.bin", path);
+    if (j->args->resume && access(path, F_OK) == 0) {
+        SPI_TRY(err = spi_run_load(j->run, path, j->key), out);
+        spi_info("going on after generation %d", j->run->generation);
+    } else if (j->args->resume) {
+        spi_info("%s: nothing to resume; a new run begins", path);
+    }
+    err = cut_metrics(j, j->run->generation);
+out:
+    return err;
+}
+
+static spi_err run_loop(struct job *j)
+{
+    spi_err err;
+
+    spi_progress_begin("reconstructing", 0, "generations");
+    err = spi_mtip_run(j->run, on_generation, j);
+    spi_progress_end();
+    if (err)
+        return err;
+    spi_progress_begin("finishing", 5, "steps");
+    err = spi_finish(j->run, on_finish, j, &j->result);
+    spi_progress_end();
+    return err ? err : spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+}
+
+/* A map that the halves do not share is no map. */
+static spi_err check_result(const struct job *j)
+{
+    double start_A = 1 / spi_plan_start_q(&j->set, j->diameter_A, j->q_max);
+
+    if (j->result.resolution_A <= start_A)
+        return SPI_OK;
+    return spi_fail(SPI_ENOCONV, "not converged: the phased half maps agree to %.1f A only, which "
+                                 "is coarser than the starts (%.1f A)",
+                    j->result.resolution_A, start_A);
+}
+
+static spi_err print_result(const struct job *j, bool converged)
+{
+    const struct spi_result *r = &j->result;
+    double seconds = spi_now_s() - j->t0;
+
+    if (j->args->json)
+        return spi_print_json_take(json_pack(
+            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged, "generations",
+            j->run ? j->run->generation : 0, "resolution_A",
+            spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
+            spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A", j->diameter_A,
+            "seconds", seconds, "output", j->args->out));
+    if (!converged)
+        return SPI_OK;
+    printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
+    printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
+           r->resolution05_A);
+    printf("maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
+           j->args->out);
+    printf("pictures  %s/density.png fsc.png lcurve.png mean_image.png radial.png\n",
+           j->args->out);
+    return SPI_OK;
+}
+
+static void job_clear(struct job *j)
+{
+    spi_result_clear(&j->result);
+    if (j->run)
+        spi_run_clear(j->run);
+    free(j->run);
+    spi_data_clear(&j->data);
+    spi_graph_free(j->graph);
+    spi_images_close(j->images);
+    spi_dir_unlock(j->lock);
+    free(j->key);
+    free(j->provenance);
+}
+
+static spi_err run(const struct spi_call *call)
+{
+    const struct args *a = call->args;
+    struct job j = {.args = a, .path = call->operand[0], .lock = -1, .t0 = spi_now_s()};
+    spi_err err, late;
+
+    SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
+    if (spi_call_given(call, "seed"))
+        j.set.seed = (int)a->seed;
+    if (spi_call_given(call, "workers"))
+        j.set.workers = a->workers;
+    j.stop = spi_interrupt_catch();
+    SPI_TRY(err = prepare(&j), out);
+    SPI_TRY(err = begin(&j), out);
+    SPI_TRY(err = run_loop(&j), out);
+    err = check_result(&j);
+out:
+    if (err == SPI_ECANCEL)
+        spi_info("to go on: spinifel reconstruct %s -o %s --resume (with the same options)",
+                 j.path, a->out);
+    if (err == SPI_OK || err == SPI_ENOCONV) {
+        late = print_result(&j, err == SPI_OK);
+        err = err ? err : late;
+    }
+    job_clear(&j);
+    return err;
+}
+
+const struct spi_cmd spi_cmd_reconstruct = {
+    .name = "reconstruct",
+    .operands = "IMAGES.h5",
+    .min_operands = 1,
+    .max_operands = 1,
+    .brief = "from images of randomly oriented particles to a 3-D density",
+    .about =
+        "Finds the orientation of every image and the electron density of the particle, from "
+        "random orientations. Two half sets of the images are reconstructed without seeing each "
+        "other; the run ends when their maps no longer agree better.\n\n"
+        "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
+        "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
+        "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After each "
+        "generation state.bin holds all that --resume needs.\n\n"
+        "When the halves do not agree the command says \"not converged\", exits with code 3 and "
+        "presents no density.",
+    .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
+                 {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
+                  "go on after Ctrl-C or a crash"},
+                 {"spinifel reconstruct images.h5 -o run2/ --set algorithm.N_starts=4",
+                  "more random starts"}},
+    .may_not_converge = true,
+    .opts = opts,
+    .defaults = &defaults,
+    .size = sizeof defaults,
+    .run = run,
+};

@@ -1,0 +1,433 @@
+/* spinifel simulate: images of randomly oriented particles from their structures. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cmd.h"
+#include "app/interrupt.h"
+#include "app/print.h"
+#include "app/progress.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "io/hash.h"
+#include "io/mask.h"
+#include "sim/detector.h"
+#include "sim/simulate.h"
+
+enum { STRUCTURES_MAX = 64 };
+
+struct args {
+    const char *out, *mask, *proportions;
+    int64_t images, seed;
+    int detector[2], assembly, workers;
+    double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
+    double photons, fluence, spread;
+    struct spi_texts rectangles;
+    bool corner, polarisation, solid_angle, waters, hydrogens, use_b, noise_free,
+        pure_noise;
+    bool json;
+};
+
+static const struct args defaults = {
+    .images = 1000,
+    .seed = 1,
+    .detector = {128, 128},
+    .energy_eV = 1600,
+    .pixel_um = 100,
+    .polarisation = true,
+    .solid_angle = true,
+    .hydrogens = true,
+};
+
+static const struct spi_opt opts[] = {
+    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "where the images go (HDF5)",
+     .required = true},
+    {'n', "images", SPI_COUNT(args, images), 1, 1e9, "", "how many"},
+    {'s', "seed", SPI_COUNT(args, seed), 0, 9e15, "", "of all random numbers"},
+    {0, "workers", SPI_INT(args, workers), 0, 1024, "", "threads; 0: one per core"},
+    {0, "json", SPI_FLAG(args, json), 0, 0, "", "print what was made as JSON"},
+    SPI_HEADING("Particles"),
+    {0, "assembly", SPI_INT(args, assembly), 0, 1000000, "",
+     "biological assembly of that number; 0: the atoms as in the file"},
+    {0, "proportions", SPI_TEXT(args, proportions), 0, 0, "A:B:...",
+     "of several structures among the images", .absent = "equal"},
+    {0, "waters", SPI_FLAG(args, waters), 0, 0, "", "keep the waters of the file"},
+    {0, "hydrogens", SPI_FLAG(args, hydrogens), 0, 0, "", "keep the hydrogens of the file"},
+    {0, "b-factors", SPI_FLAG(args, use_b), 0, 0, "",
+     "blur atoms by the B factors of the file, which describe a crystal"},
+    SPI_HEADING("Beam"),
+    {0, "energy", SPI_REAL(args, energy_eV), 10, 1e6, "eV", "of a photon"},
+    {0, "photons", SPI_REAL(args, photons), 1e-6, 1e12, "",
+     "mean number per image in the usable pixels; Poisson noise",
+     .absent = "noise-free |F|^2"},
+    {0, "fluence", SPI_REAL(args, fluence), 1e-6, 1e30, "photons/um^2",
+     "incident on the particle, instead of --photons; Poisson noise", .absent = "none"},
+    {0, "fluence-spread", SPI_REAL(args, spread), 0, 3, "",
+     "from image to image: standard deviation of its logarithm"},
+    {0, "noise-free", SPI_FLAG(args, noise_free), 0, 0, "",
+     "with --photons or --fluence: expected numbers in place of Poisson numbers"},
+    {0, "pure-noise", SPI_FLAG(args, pure_noise), 0, 0, "",
+     "a negative control: Poisson noise around the particle's mean ring profile"},
+    SPI_HEADING("Detector"),
+    {'d', "detector", SPI_SIZE(args, detector), 2, 16384, "", "pixels, rows x columns"},
+    {'r', "resolution", SPI_REAL(args, resolution_A), 0.1, 1e4, "A",
+     "1/|q| at the outer edge of the pixels in the middle of the (shorter) side",
+     .absent = "from the distance"},
+    {0, "corner", SPI_FLAG(args, corner), 0, 0, "",
+     "--resolution is that of the corner of the detector"},
+    {0, "pixel-size-um", SPI_REAL(args, pixel_um), 1e-3, 1e6, "um", "side of a pixel"},
+    {0, "distance-m", SPI_REAL(args, distance_m), 1e-6, 1e4, "m",
+     "particle to detector, instead of --resolution", .absent = "from the resolution"},
+    {0, "beam-stop", SPI_REAL(args, beam_stop_px), 0, 16384, "pixels",
+     "radius of the beam stop", .absent = "none"},
+    {0, "beam-stop-q", SPI_REAL(args, beam_stop_invA), 0, 12, "1/A",
+     "pixels below this |q| are hidden", .absent = "none"},
+    {0, "mask", SPI_PATH(args, mask), 0, 0, "FILE[:/DATASET]",
+     "HDF5 mask of the detector's shape; not 0: hidden"},
+    {0, "mask-rect", SPI_TEXTS(args, rectangles), 0, 0, "R0:R1,C0:C1",
+     "hide rows R0 to R1-1 of columns C0 to C1-1; may be repeated"},
+    {0, "polarisation", SPI_FLAG(args, polarisation), 0, 0, "",
+     "apply the polarisation factor, horizontal"},
+    {0, "solid-angle", SPI_FLAG(args, solid_angle), 0, 0, "",
+     "apply the solid angle of each pixel"},
+    {0},
+};
+
+/* What a run owns. */
+struct job {
+    const struct spi_call *call;
+    const struct args *args;
+    int n; /* structures */
+    struct spi_model *model[STRUCTURES_MAX];
+    json_t *inputs; /* one object per file */
+    struct spi_detector_options geometry;
+    struct spi_detector detector;
+    uint8_t *mask;
+    double proportion[STRUCTURES_MAX];
+    struct spi_simulator *simulator;
+    const volatile int *stop;
+    char *provenance;
+    double t0;
+};
+
+/* ---- checks that the table cannot make -------------------------------------------------
+ */
+
+static spi_err check(const struct spi_call *call)
+{
+    const struct args *a = call->args;
+    bool photons = spi_call_given(call, "photons"),
+         fluence = spi_call_given(call, "fluence");
+    bool distance = spi_call_given(call, "distance-m");
+
+    if (call->n_operands > STRUCTURES_MAX)
+        return spi_fail(SPI_EUSAGE, "simulate: %d structures; at most %d", call->n_operands,
+                        STRUCTURES_MAX);
+    if (photons && fluence)
+        return spi_call_fail(call, "fluence", "either this or --photons");
+    if (a->noise_free && !photons && !fluence)
+        return spi_call_fail(call, "noise-free", "needs --photons or --fluence");
+    if (a->pure_noise && !photons && !fluence)
+        return spi_call_fail(call, "pure-noise", "needs --photons or --fluence");
+    if (a->pure_noise && a->noise_free)
+        return spi_call_fail(call, "pure-noise", "not with --noise-free");
+    if (spi_call_given(call, "resolution") == distance)
+        return spi_call_fail(call, "resolution", "give either this or --distance-m");
+    if (a->corner && distance)
+        return spi_call_fail(call, "corner", "needs --resolution");
+    return SPI_OK;
+}
+
+/* "2:1" (or "2,1"): one number per structure. */
+static spi_err read_proportions(struct job *j)
+{
+    const char *text = j->args->proportions;
+    double sum = 0;
+    char *end;
+
+    for (int i = 0; i < j->n; i++) {
+        j->proportion[i] = 1;
+        if (!j->args->proportions)
+            continue;
+        j->proportion[i] = strtod(text, &end);
+        if (end == text || !(j->proportion[i] >= 0 && isfinite(j->proportion[i])) ||
+            (i < j->n - 1 ? *end != ':' && *end != ',' : *end != 0))
+            return spi_call_fail(j->call, "proportions",
+                                 "'%s': need %d numbers, 0 or more, such as 2:1",
+                                 j->args->proportions, j->n);
+        sum += j->proportion[i];
+        text = end + 1;
+    }
+    if (j->args->proportions && !(sum > 0))
+        return spi_call_fail(j->call, "proportions", "'%s': all are 0",
+                             j->args->proportions);
+    return SPI_OK;
+}
+
+/* ---- detector --------------------------------------------------------------------------
+ */
+
+static spi_err make_detector(struct job *j)
+{
+    const struct args *a = j->args;
+    int ny = a->detector[0], nx = a->detector[1];
+    spi_err err = SPI_NEW(j->mask, (size_t)ny * (size_t)nx, "mask");
+
+    if (!err && a->mask)
+        err = spi_mask_read(a->mask, ny, nx, j->mask);
+    for (int i = 0; !err && i < a->rectangles.n; i++)
+        if (spi_mask_rectangle(a->rectangles.item[i], ny, nx, j->mask)) {
+            char text[512];
+
+            snprintf(text, sizeof text, "%s", spi_err_message());
+            err = spi_call_fail(j->call, "mask-rect", "%s", text);
+        }
+    if (err)
+        return err;
+    j->geometry = (struct spi_detector_options){.ny = ny,
+                                                .nx = nx,
+                                                .energy_eV = a->energy_eV,
+                                                .resolution_A = a->resolution_A,
+                                                .corner = a->corner,
+                                                .pixel_size_m = a->pixel_um * 1e-6,
+                                                .distance_m = a->distance_m,
+                                                .no_polarisation = !a->polarisation,
+                                                .no_solid_angle = !a->solid_angle,
+                                                .beam_stop_px = a->beam_stop_px,
+                                                .beam_stop_invA = a->beam_stop_invA,
+                                                .mask = j->mask};
+    return spi_detector_make(&j->geometry, &j->detector);
+}
+
+/* ---- structures ------------------------------------------------------------------------
+ */
+
+/* A JSON string, also of a file name that is not UTF-8. */
+static json_t *json_name(const char *text)
+{
+    json_t *s = json_string(text);
+
+    return s ? s : json_string("(a name that is not UTF-8)");
+}
+
+static spi_err describe(struct job *j, const char *path, const struct spi_structure *s)
+{
+    char sha256[65];
+    spi_err err = spi_file_sha256(path, sha256);
+
+    if (err)
+        return err;
+
+    json_t *o = json_pack("{s:o, s:s, s:I, s:f, s:I, s:I}", "file", json_name(path),
+                          "sha256", sha256, "atoms", (json_int_t)s->n, "diameter_A",
+                          spi_structure_diameter_A(s), "waters_dropped",
+                          (json_int_t)s->n_waters_skipped, "alternates_dropped",
+                          (json_int_t)s->n_altloc_skipped);
+
+    if (!o || json_array_append_new(j->inputs, o) != 0)
+        return spi_fail(SPI_ENOMEM, "simulate: out of memory");
+    return SPI_OK;
+}
+
+static spi_err add_structure(struct job *j, int i)
+{
+    const char *path = j->call->operand[i];
+    const struct args *a = j->args;
+    struct spi_structure_options opt = {a->assembly, a->waters, a->hydrogens};
+    struct spi_model_options model = {spi_detector_q_corner(&j->detector), a->use_b};
+    struct spi_structure s;
+    double t = spi_now_s();
+    spi_err err = spi_structure_read(path, &opt, &s);
+
+    if (err)
+        return err;
+    SPI_TRY(err = describe(j, path, &s), out);
+    SPI_TRY(err = spi_model_new(&s, &model, &j->model[i]), out);
+    spi_verbose(
+        "%s: %lld atoms, transform of %.1f MB in %.2f s (%d radial functions, misfit "
+        "%.1e)",
+        path, (long long)s.n, (double)spi_model_bytes(j->model[i]) / 1e6, spi_now_s() - t,
+        spi_model_rank(j->model[i]), spi_model_misfit(j->model[i]));
+out:
+    spi_structure_clear(&s);
+    return err;
+}
+
+static spi_err make_simulator(struct job *j)
+{
+    const struct args *a = j->args;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct spi_simulate_options opt = {.n_images = a->images,
+                                       .seed = (uint64_t)a->seed,
+                                       .workers = a->workers > 0 ? a->workers
+                                                  : cores > 1024 ? 1024
+                                                  : cores > 0    ? (int)cores
+                                                                 : 1,
+                                       .photons = a->photons,
+                                       .fluence_ph_um2 = a->fluence,
+                                       .noise_free = a->noise_free,
+                                       .fluence_spread = a->spread,
+                                       .pure_noise = a->pure_noise,
+                                       .proportion = j->proportion};
+
+    return spi_simulator_new(&j->detector, j->n, j->model, &opt, &j->simulator);
+}
+
+/* ---- provenance and result -------------------------------------------------------------
+ */
+
+static json_t *settings(const struct job *j)
+{
+    const struct args *a = j->args;
+    json_t *proportion = json_array(), *rectangles = json_array();
+
+    for (int i = 0; i < j->n; i++)
+        json_array_append_new(proportion, json_real(j->proportion[i]));
+    for (int i = 0; i < a->rectangles.n; i++)
+        json_array_append_new(rectangles, json_name(a->rectangles.item[i]));
+    return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
+                     "s:b, s:b, s:i, s:b, "
+                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b}",
+                     "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
+                     "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
+                     "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
+                     a->pixel_um, "distance_m", j->detector.distance_m, "beam_stop_px",
+                     a->beam_stop_px, "beam_stop_invA", a->beam_stop_invA, "mask",
+                     a->mask ? json_name(a->mask) : NULL, "mask_rect", rectangles,
+                     "polarisation", a->polarisation, "solid_angle", a->solid_angle,
+                     "assembly", a->assembly, "waters", a->waters, "hydrogens",
+                     a->hydrogens, "b_factors", a->use_b, "proportions", proportion,
+                     "photons", a->photons, "fluence_ph_um2", a->fluence, "fluence_spread",
+                     a->spread, "noise_free", a->noise_free, "pure_noise", a->pure_noise);
+}
+
+static spi_err make_provenance(struct job *j)
+{
+    char host[256] = "";
+
+    gethostname(host, sizeof host - 1);
+
+    json_t *o = json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:I, s:O, s:o, s:f}", "program", "spinifel", "command",
+        "simulate", "version", SPI_VERSION, "revision", SPI_REVISION, "host",
+        json_name(host), "seed", (json_int_t)j->args->seed, "inputs", j->inputs, "settings",
+        settings(j), "photons_per_electron2", spi_simulator_scale(j->simulator));
+
+    j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    json_decref(o);
+    return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "simulate: out of memory");
+}
+
+static spi_err progress(void *ctx, int64_t done)
+{
+    const struct job *j = ctx;
+
+    spi_progress_update(done, NULL);
+    if (*j->stop)
+        return spi_fail(SPI_ECANCEL,
+                        "simulate: stopped after %lld of %lld images; %s was not "
+                        "written",
+                        (long long)done, (long long)j->args->images, j->args->out);
+    return SPI_OK;
+}
+
+static spi_err report(const struct job *j)
+{
+    const struct args *a = j->args;
+    bool photons = spi_simulator_kind(j->simulator) == SPI_PHOTONS;
+    double edge, corner, seconds = spi_now_s() - j->t0, rate = (double)a->images / seconds;
+    double sum = spi_simulator_mean_sum(j->simulator);
+
+    spi_detector_resolution(&j->detector, &edge, &corner);
+    if (a->json)
+        return spi_print_json_take(json_pack(
+            "{s:o, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:O, s:f, s:f}", "file",
+            json_name(a->out), "images", (json_int_t)a->images, "kind",
+            photons ? "photons" : "intensities", "mean_sum", sum, "resolution_edge_A", edge,
+            "resolution_corner_A", corner, "wavelength_A", j->detector.wavelength_A,
+            "distance_m", j->detector.distance_m, "structures", j->inputs, "seconds",
+            seconds, "images_per_s", rate));
+    for (int i = 0; i < j->n; i++) {
+        const json_t *s = json_array_get(j->inputs, (size_t)i);
+
+        printf("structure   %s, %lld atoms, diameter %.1f A\n", j->call->operand[i],
+               (long long)json_integer_value(json_object_get(s, "atoms")),
+               json_real_value(json_object_get(s, "diameter_A")));
+    }
+    printf("detector    %d x %d, %.2f A at the edge, %.2f A in the corner\n",
+           a->detector[0], a->detector[1], edge, corner);
+    printf("images      %lld, %s, mean sum %.6g\n", (long long)a->images,
+           photons ? "photons" : "noise-free", sum);
+    printf("time        %.1f s, %.0f images/s\n", seconds, rate);
+    printf("file        %s\n", a->out);
+    return SPI_OK;
+}
+
+static spi_err run(const struct spi_call *call)
+{
+    struct job j = {.call = call, .args = call->args, .n = call->n_operands};
+    spi_err err;
+
+    j.t0 = spi_now_s();
+    SPI_TRY(err = check(call), out);
+    SPI_TRY(err = read_proportions(&j), out);
+    SPI_TRY(err = make_detector(&j), out);
+    j.inputs = json_array();
+    for (int i = 0; i < j.n; i++)
+        SPI_TRY(err = add_structure(&j, i), out);
+    SPI_TRY(err = make_simulator(&j), out);
+    SPI_TRY(err = make_provenance(&j), out);
+    j.stop = spi_interrupt_catch();
+    spi_progress_begin("simulating", j.args->images, "images");
+    err = spi_simulator_write(j.simulator, j.args->out, j.provenance, progress, &j);
+    spi_progress_end();
+    if (!err)
+        err = report(&j);
+out:
+    spi_simulator_free(j.simulator);
+    for (int i = 0; i < j.n && i < STRUCTURES_MAX; i++)
+        spi_model_free(j.model[i]);
+    spi_detector_clear(&j.detector);
+    json_decref(j.inputs);
+    free(j.mask);
+    free(j.provenance);
+    return err;
+}
+
+const struct spi_cmd spi_cmd_simulate = {
+    .name = "simulate",
+    .operands = "STRUCTURE...",
+    .min_operands = 1,
+    .max_operands = -1,
+    .brief = "images of randomly oriented particles from their structures",
+    .about = "Reads structures (PDB or mmCIF, plain or gzip) and writes images of single "
+             "particles "
+             "in random orientations, as a detector behind the beam would record them: "
+             "curved Ewald "
+             "sphere, polarisation, solid angle, beam stop and mask. The true "
+             "orientations, labels "
+             "and fluences are kept in the file.\n\n"
+             "Without --photons and --fluence the images are noise-free: |F|^2 in "
+             "electrons^2 times "
+             "polarisation and solid angle. Each image depends on the seed and its own "
+             "number only, "
+             "not on the workers. Atoms stand still unless --b-factors is given; form "
+             "factors are "
+             "those of Waasmaier and Kirfel (1995) without dispersion; the particle is in "
+             "vacuum.",
+    .examples =
+        {{"spinifel simulate 1I3Q.pdb -o images.h5 -n 5000 --resolution 12 --photons 10000",
+          "10,000 photons an image, 12 A in the middle of the detector's edge"},
+         {"spinifel simulate 1OEL.pdb -o groel.h5 --assembly 1 --resolution 12",
+          "the biological assembly, noise-free"},
+         {"spinifel simulate a.pdb b.cif.gz -o two.h5 --proportions 2:1 --resolution 8",
+          "two structures"}},
+    .opts = opts,
+    .defaults = &defaults,
+    .size = sizeof(struct args),
+    .run = run,
+};

@@ -1,0 +1,29 @@
+/** \file
+ * Where a particle's symmetry axes are: from the standard frame of a point group
+ * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (G2).
+ *
+ * The self-correlation of |F|^2 (shell means removed, shells by their Shannon cells;
+ * neither centre nor hand of the map matters) under the group's elements turned by U is
+ * maximised: first over the direction of the main axis, then over the azimuth, then
+ * locally. */
+#ifndef SPI_FSC_SYMMETRY_FIT_H
+#define SPI_FSC_SYMMETRY_FIT_H
+
+#include <stdint.h>
+
+#include "math/volume.h"
+
+/** U brings the standard-frame group onto the particle: its elements are U S U^T
+ *  (spi_symmetry_turn).  diameter_A: the particle's; q_max: highest |q| used, 1/A; at most
+ *  10/D is.  self_cc: mean correlation over the group's elements but the identity (1:
+ * perfect symmetry; 1 for C1). SPI_EINVAL: no such group, a bad map; SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_symmetry_fit_map(const char *group, const struct spi_volume *map,
+                                         double diameter_A, double q_max, double U[9],
+                                         double *self_cc);
+
+/** The same for points (atoms), xyz: [n][3] in A, weight: [n] or NULL. */
+SPI_MUSTUSE spi_err spi_symmetry_fit_points(const char *group, int64_t n, const double *xyz,
+                                            const double *weight, double U[9],
+                                            double *self_cc);
+
+#endif

@@ -1,0 +1,498 @@
+#include "io/info.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "io/atoms.h"
+#include "io/file.h"
+#include "io/h5.h"
+#include "io/images.h"
+#include "io/mrc.h"
+#include "io/orient.h"
+
+static const double HC_EV_A = 12398.419843320026; /* h c in eV A; exact in SI since 2019 */
+
+enum { HEAD = 512, IMAGES_READ = 1000, BLOCK_BYTES = 1 << 24 };
+
+/* What a probe sees: the name and the first bytes. */
+struct peek {
+    const char *path;
+    char head[HEAD + 1];
+    size_t n;
+};
+
+/* ---- pieces ------------------------------------------------------------------------ */
+
+static void set(json_t *to, const char *key, json_t *value_take)
+{
+    json_object_set_new(to, key, value_take ? value_take : json_null());
+}
+
+/* JSON has no infinity and no NaN. */
+static json_t *number(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *three(const double v[3])
+{
+    return json_pack("[o, o, o]", number(v[0]), number(v[1]), number(v[2]));
+}
+
+/* Provenance is JSON in the file; what is not stays text. */
+static json_t *provenance(const char *text)
+{
+    json_t *v = *text ? json_loads(text, 0, NULL) : NULL;
+
+    return v ? v : *text ? json_string(text) : NULL;
+}
+
+/* Running statistics. */
+struct tally {
+    double n, sum, sum2, low, high;
+};
+
+static const struct tally EMPTY = {0, 0, 0, INFINITY, -INFINITY};
+
+static void count(struct tally *t, double v)
+{
+    t->n++;
+    t->sum += v;
+    t->sum2 += v * v;
+    t->low = fmin(t->low, v);
+    t->high = fmax(t->high, v);
+}
+
+static double mean_of(const struct tally *t)
+{
+    return t->sum / t->n;
+}
+
+static double deviation_of(const struct tally *t)
+{
+    double m = mean_of(t);
+
+    return sqrt(fmax(0, t->sum2 / t->n - m * m));
+}
+
+/* ---- images -------------------------------------------------------------------------- */
+
+/* Is one of these datasets there?  Also true of a broken file: the reader says what is
+ * wrong. */
+static bool h5_has_any(const char *path, const char *const *names)
+{
+    hid_t file;
+    bool yes = false;
+
+    if (!spi_h5_signature(path))
+        return false;
+    spi_h5_lock();
+    if (spi_h5_open(path, &file) == SPI_OK) {
+        for (; *names && !yes; names++)
+            yes = spi_h5_has(file, *names);
+        H5Fclose(file);
+    } else {
+        yes = true;
+    }
+    spi_h5_unlock();
+    return yes;
+}
+
+static bool is_images(const struct peek *p)
+{
+    static const char *const names[] = {"photons", "intensities",
+                                        "pixel_position_reciprocal", NULL};
+
+    return h5_has_any(p->path, names);
+}
+
+static void tell_detector(const struct spi_detector *d, json_t *to)
+{
+    double edge = spi_detector_q_edge(d), corner = spi_detector_q_corner(d),
+           least = INFINITY;
+    double wavelength = fabs(d->wavelength_A);
+    int64_t bad = 0;
+
+    for (int64_t i = 0; i < d->n_pixels; i++) {
+        const double *q = d->q + 3 * i;
+
+        bad += d->bad[i] != 0;
+        if (!d->bad[i])
+            least = fmin(least, q[0] * q[0] + q[1] * q[1] + q[2] * q[2]);
+    }
+    set(to, "wavelength_A", number(d->wavelength_A));
+    set(to, "energy_eV", wavelength > 0 ? number(HC_EV_A / wavelength) : NULL);
+    set(to, "distance_m", d->distance_m > 0 ? number(d->distance_m) : NULL);
+    set(to, "q_min_invA", number(sqrt(least)));
+    set(to, "q_edge_invA", number(edge));
+    set(to, "q_corner_invA", number(corner));
+    set(to, "resolution_edge_A", number(1 / edge));
+    set(to, "resolution_corner_A", number(1 / corner));
+    set(to, "picture", json_pack("[i, i]", d->rows, d->columns));
+    set(to, "masked_fraction", number((double)bad / (double)d->n_pixels));
+}
+
+/* Totals of images, and values of usable pixels. */
+static void tally_images(const struct spi_detector *d, int64_t n, const float *image,
+                         struct tally *total, struct tally *pixel)
+{
+    for (int64_t k = 0; k < n; k++) {
+        double sum = 0;
+
+        for (int64_t i = 0; i < d->n_pixels; i++)
+            if (!d->bad[i]) {
+                double v = (double)image[k * d->n_pixels + i];
+
+                sum += v;
+                count(pixel, v);
+            }
+        count(total, sum);
+    }
+}
+
+/* The first IMAGES_READ images at most. */
+static spi_err tell_pixels(struct spi_images *im, json_t *to)
+{
+    const struct spi_detector *d = spi_images_detector(im);
+    const bool photons = spi_images_kind(im) == SPI_PHOTONS;
+    int64_t most = spi_images_count(im), block = BLOCK_BYTES / (4 * d->n_pixels);
+    struct tally total = EMPTY, pixel = EMPTY;
+    float *image = NULL;
+    json_t *s;
+    spi_err err;
+
+    most = most < IMAGES_READ ? most : IMAGES_READ;
+    block = block < 1 ? 1 : block > most ? most : block;
+    SPI_TRY(err = SPI_NEW(image, block * d->n_pixels, "images"), out);
+    for (int64_t k = 0; k < most; k += block) {
+        int64_t n = k + block < most ? block : most - k;
+
+        SPI_TRY(err = spi_images_read(im, k, n, image), out);
+        tally_images(d, n, image, &total, &pixel);
+    }
+    s = json_object();
+    set(s, "of_images", json_integer(most));
+    set(s, photons ? "photons_per_image" : "sum_per_image", number(mean_of(&total)));
+    set(s, photons ? "photons_per_image_rms" : "sum_per_image_rms",
+        number(deviation_of(&total)));
+    set(s, "pixel_mean", number(mean_of(&pixel)));
+    set(s, "pixel_min", number(pixel.low));
+    set(s, "pixel_max", number(pixel.high));
+    set(to, "statistics", s);
+out:
+    free(image);
+    return err;
+}
+
+static spi_err tell_truth(struct spi_images *im, json_t *to)
+{
+    struct spi_image_truth t;
+    spi_err err = spi_images_truth(im, &t);
+    json_t *list = json_array();
+    int32_t most = 0;
+
+    if (err) {
+        json_decref(list);
+        return err;
+    }
+    if (t.quat)
+        json_array_append_new(list, json_string("orientations"));
+    if (t.label)
+        json_array_append_new(list, json_string("label"));
+    if (t.fluence)
+        json_array_append_new(list, json_string("fluence"));
+    set(to, "truth", list);
+    for (int64_t i = 0; t.label && i < spi_images_count(im); i++)
+        most = t.label[i] > most ? t.label[i] : most;
+    if (t.label)
+        set(to, "structures", json_integer(most + 1));
+    spi_truth_clear(&t);
+    return SPI_OK;
+}
+
+static spi_err tell_images(const char *path, json_t *to)
+{
+    struct spi_images *im;
+    spi_err err = spi_images_open(path, &im);
+
+    if (err)
+        return err;
+    const struct spi_detector *d = spi_images_detector(im);
+    const bool photons = spi_images_kind(im) == SPI_PHOTONS;
+
+    set(to, "layout", json_string(spi_images_layout(im)));
+    set(to, "images", json_integer(spi_images_count(im)));
+    set(to, "shape", json_pack("[i, i, i]", d->panels, d->ny, d->nx));
+    set(to, "pixels_per_image", json_integer(d->n_pixels));
+    set(to, "values", json_string(photons ? "photons" : "intensities"));
+    set(to, "type", json_string(spi_images_type(im)));
+    tell_detector(d, to);
+    SPI_TRY(err = tell_pixels(im, to), out);
+    SPI_TRY(err = tell_truth(im, to), out);
+    set(to, "convention", json_string(spi_images_attribute(im, "convention")));
+    set(to, "program", json_string(spi_images_attribute(im, "program")));
+    set(to, "provenance", provenance(spi_images_attribute(im, "provenance")));
+out:
+    spi_images_close(im);
+    return err;
+}
+
+/* ---- orientations -------------------------------------------------------------------- */
+
+static bool is_orientations(const struct peek *p)
+{
+    static const char *const names[] = {"orientations", "truth/orientations", NULL};
+
+    return h5_has_any(p->path, names);
+}
+
+static void tell_floats(json_t *to, const char *key, int64_t n, const float *v)
+{
+    struct tally t = EMPTY;
+
+    if (!v)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        count(&t, (double)v[i]);
+    set(to, key,
+        json_pack("{s:o, s:o, s:o, s:o}", "mean", number(mean_of(&t)), "rms",
+                  number(deviation_of(&t)), "min", number(t.low), "max", number(t.high)));
+}
+
+static spi_err tell_orientations(const char *path, json_t *to)
+{
+    struct spi_orientations o;
+    spi_err err = spi_orientations_read(path, &o);
+    char *text[2] = {NULL, NULL};
+    int64_t half[2] = {0, 0};
+    hid_t file;
+
+    if (err)
+        return err;
+    set(to, "images", json_integer(o.n));
+    tell_floats(to, "score", o.n, o.score);
+    tell_floats(to, "margin", o.n, o.margin);
+    tell_floats(to, "fluence", o.n, o.fluence);
+    for (int64_t i = 0; o.half && i < o.n; i++)
+        half[o.half[i] - 1]++;
+    if (o.half)
+        set(to, "halves", json_pack("[I, I]", (json_int_t)half[0], (json_int_t)half[1]));
+    spi_orientations_clear(&o);
+
+    spi_h5_lock();
+    err = spi_h5_open(path, &file);
+    if (!err) {
+        text[0] = spi_h5_text(file, "convention");
+        text[1] = spi_h5_text(file, "provenance");
+        H5Fclose(file);
+    }
+    spi_h5_unlock();
+    set(to, "convention", text[0] ? json_string(text[0]) : NULL);
+    set(to, "provenance", text[1] ? provenance(text[1]) : NULL);
+    free(text[0]);
+    free(text[1]);
+    return err;
+}
+
+/* ---- maps ------------------------------------------------------------------------------
+ */
+
+static bool is_map(const struct peek *p)
+{
+    return p->n >= 212 && memcmp(p->head + 208, "MAP", 3) == 0;
+}
+
+static spi_err tell_map(const char *path, json_t *to)
+{
+    struct spi_mrc_map map;
+    spi_err err = spi_mrc_read_map(path, &map);
+    const struct spi_mrc_info *i = &map.info;
+    json_t *labels;
+
+    if (err)
+        return err;
+    set(to, "voxels_xyz", json_pack("[i, i, i]", i->n[0], i->n[1], i->n[2]));
+    set(to, "voxel_A", three(i->voxel_A));
+    set(to, "origin_A", three(i->origin_A));
+    set(to, "angles_deg", three(i->angle_deg));
+    set(to, "mode", json_integer(i->mode));
+    set(to, "byte_order", json_string(i->big_endian ? "big-endian" : "little-endian"));
+    set(to, "axes", json_pack("[i, i, i]", i->axes[0], i->axes[1], i->axes[2]));
+    set(to, "space_group", json_integer(i->space_group));
+    set(to, "statistics",
+        json_pack("{s:o, s:o, s:o, s:o}", "min", number(i->minimum), "max",
+                  number(i->maximum), "mean", number(i->mean), "rms", number(i->rms)));
+    labels = json_array();
+    for (int k = 0; k < i->n_labels; k++)
+        json_array_append_new(labels, json_string(i->labels[k]));
+    set(to, "labels", labels);
+    spi_mrc_map_clear(&map);
+    return SPI_OK;
+}
+
+/* ---- structures ------------------------------------------------------------------------
+ */
+
+/* Does the name end so, with or without .gz behind? */
+static bool ends_with(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = strlen(end);
+
+    if (n > 3 && strcasecmp(path + n - 3, ".gz") == 0)
+        n -= 3;
+    return n > m && strncasecmp(path + n - m, end, m) == 0;
+}
+
+static bool is_structure(const struct peek *p)
+{
+    static const char *const end[] = {".pdb", ".ent", ".cif", ".mmcif", NULL};
+    static const char *const start[] = {"HEADER", "TITLE ", "REMARK", "CRYST1", "ATOM  ",
+                                        "HETATM", "MODEL ", "data_",  NULL};
+
+    for (int i = 0; end[i]; i++)
+        if (ends_with(p->path, end[i]))
+            return true;
+    for (int i = 0; start[i]; i++)
+        if (strncmp(p->head, start[i], strlen(start[i])) == 0)
+            return true;
+    return false;
+}
+
+static spi_err tell_structure(const char *path, json_t *to)
+{
+    const struct spi_structure_options as_it_is = {.hydrogens = true};
+    struct spi_structure s;
+    spi_err err = spi_structure_read(path, &as_it_is, &s);
+    int64_t of[128] = {0};
+    json_t *elements;
+
+    if (err)
+        return err;
+    for (int64_t i = 0; i < s.n; i++)
+        of[s.atom[i].element & 127]++;
+    elements = json_object();
+    for (int z = 0; z < 128; z++)
+        if (of[z])
+            set(elements, spi_element_symbol(z), json_integer(of[z]));
+    set(to, "title", json_string(s.title));
+    set(to, "atoms", json_integer(s.n));
+    set(to, "elements", elements);
+    set(to, "diameter_A", number(spi_structure_diameter_A(&s)));
+    set(to, "hydrogens", json_integer(s.n_hydrogens));
+    set(to, "waters_left_out", json_integer(s.n_waters_skipped));
+    set(to, "alternates_left_out", json_integer(s.n_altloc_skipped));
+    set(to, "elements_guessed", json_integer(s.n_elements_guessed));
+    spi_structure_clear(&s);
+    return SPI_OK;
+}
+
+/* ---- metrics ---------------------------------------------------------------------------
+ */
+
+static bool is_metrics(const struct peek *p)
+{
+    return ends_with(p->path, ".jsonl");
+}
+
+/* One JSON object a line, one line a generation: how many, and the last. */
+static spi_err tell_metrics(const char *path, json_t *to)
+{
+    FILE *fp = fopen(path, "r");
+    char *line = NULL;
+    size_t size = 0;
+    int64_t n = 0;
+    json_t *last = NULL;
+    json_error_t why;
+    spi_err err = SPI_OK;
+
+    if (!fp)
+        return spi_fail(SPI_EIO, "%s: cannot be read", path);
+    while (!err && getline(&line, &size, fp) > 0) {
+        json_t *one = json_loads(line, 0, &why);
+
+        n++;
+        if (one) {
+            json_decref(last);
+            last = one;
+        } else {
+            err = spi_fail(SPI_EFORMAT, "%s:%lld: not a JSON object: %s", path,
+                           (long long)n, why.text);
+        }
+    }
+    free(line);
+    fclose(fp);
+    if (err) {
+        json_decref(last);
+        return err;
+    }
+    set(to, "generations", json_integer(n));
+    set(to, "last", last);
+    return SPI_OK;
+}
+
+/* ---- the table -------------------------------------------------------------------------
+ */
+
+/* The first row that knows the file describes it. */
+static const struct {
+    const char *kind;
+    bool (*probe)(const struct peek *p);
+    spi_err (*tell)(const char *path, json_t *to);
+} kinds[] = {
+    {"images", is_images, tell_images},
+    {"orientations", is_orientations, tell_orientations},
+    {"map", is_map, tell_map},
+    {"metrics", is_metrics, tell_metrics},
+    {"structure", is_structure, tell_structure},
+};
+
+static spi_err look(const char *path, struct peek *p)
+{
+    spi_err err = spi_file_check(path);
+    FILE *fp;
+
+    *p = (struct peek){.path = path};
+    if (err)
+        return err;
+    fp = fopen(path, "rb");
+    if (!fp)
+        return spi_fail(SPI_EIO, "%s: cannot be read", path);
+    p->n = fread(p->head, 1, HEAD, fp);
+    fclose(fp);
+    return SPI_OK;
+}
+
+spi_err spi_file_info(const char *path, json_t **out)
+{
+    struct peek p;
+    spi_err err = look(path, &p);
+
+    *out = NULL;
+    if (err)
+        return err;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        json_t *to;
+
+        if (!kinds[i].probe(&p))
+            continue;
+        to = json_object();
+        set(to, "file", json_string(path));
+        set(to, "kind", json_string(kinds[i].kind));
+        err = kinds[i].tell(path, to);
+        if (err)
+            json_decref(to);
+        else
+            *out = to;
+        return err;
+    }
+    return spi_fail(
+        SPI_EFORMAT,
+        "%s: is of no kind known here: images or orientations (HDF5), a map (MRC, "
+        "CCP4), a structure (PDB, mmCIF), metrics (.jsonl)",
+        path);
+}

@@ -1,0 +1,54 @@
+#include <math.h>
+
+#include "match/brute.h"
+#include "math/rot.h"
+
+/* T of one pixel. */
+static double value(const struct spi_pixel_list *l, int64_t p, const double quat[4], int n,
+                    double dx, const float *A)
+{
+    double R[9], lab[3] = {(double)l->q[p][0], (double)l->q[p][1], (double)l->q[p][2]};
+    double q[1][3], T;
+
+    spi_rot_matrix(quat, R);
+    spi_rot_apply_t(R, lab, q[0]);
+    spi_nufft_slice_ref(n, dx, A, 1, (const double(*)[3])q, &T);
+    return T;
+}
+
+/* 2 % of the mean of T over the shell of pixel p. */
+static double least(const struct spi_brute *b, int64_t p, const double *T)
+{
+    double sum = 0, count = 0;
+
+    for (int64_t i = 0; i < b->pixels->n; i++)
+        if (b->shell[i] == b->shell[p]) {
+            sum += T[i];
+            count++;
+        }
+    return sum > 0 ? 0.02 * sum / count : 1e-30;
+}
+
+void spi_brute_ref(const struct spi_brute *b, int n, double dx, const float *A,
+                   const double quat[4], const float *image, double *T, double *score)
+{
+    const struct spi_pixel_list *l = b->pixels;
+    double distance = 0, C = 0, B = 0, S = 0, logs = 0, N = 0;
+
+    for (int64_t p = 0; p < l->n; p++)
+        T[p] = value(l, p, quat, n, dx, A);
+    for (int64_t p = 0; p < l->n; p++) {
+        double K = (double)image[l->pixel[p]], g = (double)l->geometry[p];
+        double w = b->inv_var ? (double)b->inv_var[p] : 1, F = fmax(T[p], least(b, p, T));
+
+        distance += (K - g * T[p]) * (K - g * T[p]);
+        C += K * T[p] * w;
+        B += g * T[p] * T[p] * w;
+        S += g * F;
+        logs += K * log(F);
+        N += K;
+    }
+    *score = b->kind == SPI_BRUTE_PUBLISHED  ? -distance / 2
+             : b->kind == SPI_BRUTE_GAUSSIAN ? (C > 0 ? C * C / (2 * B) : 0)
+                                             : logs - N * log(S);
+}

@@ -1,0 +1,449 @@
+/* Phasing recovers a known density from its exact autocorrelation, does not depend on the
+ * scale, centres, combines, and refuses what cannot be phased. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "math/fft.h"
+#include "math/rot.h"
+#include "phase/phase.h"
+#include "tap.h"
+
+/* 60 blobs of 3 A in an ellipsoid of axes 100, 70, 60 A; box 220 A.  At q_max the blobs'
+ * transform has fallen to exp(-2 pi^2 3^2 q_max^2) = 0.19. */
+enum { N = 44 };
+static const double step_A = 5, diameter_A = 100, q_max = 1 / 10.4;
+static const char recipe[] = "4*(40 RAAR, 10 ER, 1 SW), 30 ER";
+
+/* F(q) of the blobs moved by `shift`; rho of all modes |q| <= q_max; W of all modes. */
+static spi_err blobs(const double shift[3], struct spi_volume *rho, struct spi_volume *W)
+{
+    struct spi_rng r = spi_rng_stream(5, SPI_RNG_TEST, 0);
+    double at[60][3], dq = 1 / (N * step_A);
+    float complex *F = NULL;
+    spi_err err;
+
+    for (int b = 0; b < 60;) {
+        double u[3], n2 = 0;
+
+        for (int a = 0; a < 3; a++)
+            u[a] = 2 * spi_rng_uniform(&r) - 1, n2 += u[a] * u[a];
+        if (n2 > 1 ||
+            (u[0] > 0.2 && u[1] > 0)) /* a piece is missing: no inversion centre */
+            continue;
+        at[b][0] = 45 * u[0], at[b][1] = 32 * u[1], at[b++][2] = 27 * u[2];
+    }
+    SPI_TRY(err = spi_volume_init(rho, N, step_A), out);
+    SPI_TRY(err = spi_volume_init(W, N, dq), out);
+    SPI_TRY(err = SPI_NEW(F, N * N * (N / 2 + 1), "blobs"), out);
+    for (int z = 0, m = 0; z < N; z++)
+        for (int y = 0; y < N; y++)
+            for (int x = 0; x <= N / 2; x++, m++) {
+                int k[3] = {x, y < N / 2 ? y : y - N, z < N / 2 ? z : z - N};
+                double q2 = 0;
+                double complex f = 0;
+
+                for (int a = 0; a < 3; a++)
+                    q2 += k[a] * dq * k[a] * dq;
+                for (int b = 0; b < 60; b++) {
+                    double t = 0;
+
+                    for (int a = 0; a < 3; a++) /* the origin is the voxel N/2 */
+                        t -=
+                            2 * SPI_PI * k[a] * dq * (at[b][a] + shift[a] + N / 2 * step_A);
+                    f += cos(t) + (double complex)I * sin(t);
+                }
+                f *= exp(-2 * SPI_PI * SPI_PI * 9 * q2);
+                F[m] = x < N / 2 && k[1] > -N / 2 && k[2] > -N / 2 && q2 <= q_max * q_max
+                           ? (float complex)f
+                           : 0;
+                for (int s = -1; s <= 1; s += 2) {
+                    int i[3];
+
+                    for (int a = 0; a < 3; a++)
+                        i[a] = (s * k[a] + N / 2 + N) % N;
+                    W->data[spi_volume_index(W, i[2], i[1], i[0])] =
+                        (float)(creal(f) * creal(f) + cimag(f) * cimag(f));
+                }
+            }
+    err = spi_fft3_c2r(N, F, rho->data);
+out:
+    free(F);
+    return err;
+}
+
+static struct spi_phase_options defaults(void)
+{
+    return (struct spi_phase_options){.diameter_A = diameter_A,
+                                      .q_min = 1 / diameter_A,
+                                      .q_max = q_max,
+                                      .recipe = recipe,
+                                      .beta = 0.9,
+                                      .positive = true,
+                                      .sw_sigma_first = 2,
+                                      .sw_sigma_last = 0.8,
+                                      .sw_threshold = 0.08,
+                                      .n_starts = 4,
+                                      .keep_within = 0.5,
+                                      .seed = 1};
+}
+
+/* FSC of the last shell, 0.9 q_max ... q_max, of maps that lie upon each other. */
+static double last_shell(const struct spi_volume *a, const struct spi_volume *b)
+{
+    size_t modes = N * N * (N / 2 + 1);
+    float complex *F = spi_alloc(modes, sizeof *F, "F"),
+                  *G = spi_alloc(modes, sizeof *G, "G");
+    double s[3] = {0};
+
+    if (F && G && !spi_fft3_r2c(N, a->data, F) && !spi_fft3_r2c(N, b->data, G))
+        for (int z = 0, m = 0; z < N; z++)
+            for (int y = 0; y < N; y++)
+                for (int x = 0; x <= N / 2; x++, m++) {
+                    double kz = z < N / 2 ? z : z - N, ky = y < N / 2 ? y : y - N;
+                    double q = sqrt(kz * kz + ky * ky + x * x) / (N * step_A),
+                           w = x ? 2 : 1;
+
+                    if (q < 0.9 * q_max || q > q_max)
+                        continue;
+                    s[0] += w * (double)crealf(F[m] * conjf(G[m]));
+                    s[1] += w * (double)crealf(F[m] * conjf(F[m]));
+                    s[2] += w * (double)crealf(G[m] * conjf(G[m]));
+                }
+    free(G);
+    free(F);
+    return s[0] / sqrt(s[1] * s[2]);
+}
+
+/* Largest distance from N/2, over the axes, of the centre of mass of what is above a tenth
+ * of the largest value; voxels. */
+static double off_centre(const struct spi_volume *v)
+{
+    double m[4] = {0};
+    float max = 0;
+
+    for (size_t i = 0; i < spi_volume_count(v); i++)
+        max = fmaxf(max, v->data[i]);
+    for (int z = 0; z < N; z++)
+        for (int y = 0; y < N; y++)
+            for (int x = 0; x < N; x++) {
+                float d = v->data[spi_volume_index(v, z, y, x)];
+
+                if (d < 0.1f * max)
+                    continue;
+                m[0] += (double)d;
+                m[1] += (double)d * (z - N / 2);
+                m[2] += (double)d * (y - N / 2);
+                m[3] += (double)d * (x - N / 2);
+            }
+    return fmax(fabs(m[1]), fmax(fabs(m[2]), fabs(m[3]))) / m[0];
+}
+
+static void aligns(const struct spi_volume *rho)
+{
+    const double shift[3] = {7.3, -12.1, 3.9}; /* A: 1.46, -2.42, 0.78 voxels */
+    struct spi_volume far = {0}, W = {0}, twin = {0}, moved = {0}, copy = {0};
+    bool inverted = true;
+    double cc = 0;
+    spi_err err = blobs(shift, &far, &W);
+
+    /* Both maps have exactly the modes below q_max: after the move they differ by rounding,
+     * and by 1e-4 voxel of shift at the most: 1 - cc < (2 pi 1e-4 q_max step)^2. */
+    err = err ? err : spi_phase_align(rho, &far, q_max, &moved, &inverted, &cc);
+    OK(!err && !inverted && cc > 1 - 1e-6, "a moved map comes back (1 - cc = %.1e)",
+       1 - cc);
+    err = err ? err : spi_volume_copy(&far, &twin);
+    for (int i = 0; !err && i < N * N * N; i++) {
+        int z = i / N / N, y = i / N % N, x = i % N;
+
+        twin.data[i] = far.data[(((N - z) % N) * N + (N - y) % N) * N + (N - x) % N];
+    }
+    spi_volume_clear(&moved);
+    err = err ? err : spi_phase_align(rho, &twin, q_max, &moved, &inverted, &cc);
+    OK(!err && inverted && cc > 1 - 1e-6, "a moved, inverted map too (1 - cc = %.1e)",
+       1 - cc);
+    OK(last_shell(rho, &twin) < 0.5, "control: unaligned, the last shell has FSC %.2f",
+       last_shell(rho, &twin));
+    err = spi_volume_init(&copy, N + 2, step_A);
+    spi_volume_clear(&moved);
+    OK(!err && spi_phase_align(rho, &copy, q_max, &moved, NULL, NULL) == SPI_EINVAL &&
+           !moved.data,
+       "other grid: %s", spi_err_message());
+    spi_volume_clear(&far);
+    spi_volume_clear(&W);
+    spi_volume_clear(&twin);
+    spi_volume_clear(&copy);
+    spi_volume_clear(&moved);
+}
+
+static void recovers(const struct spi_volume *rho, const struct spi_volume *A)
+{
+    struct spi_phase_options o = defaults();
+    struct spi_phase_result res;
+    struct spi_volume moved = {0};
+    double cc = 0, best = 1, least = 1;
+    spi_err err = spi_phase(A, &o, NULL, &res);
+
+    OK(!err, "phasing runs %s", err ? spi_err_message() : "");
+    if (err)
+        return;
+    for (int i = 0; i < o.n_starts; i++)
+        best = fmin(best, res.r_factor[i]);
+    /* The data are exact: what remains is the edge of the thresholded support. */
+    OK(best < 0.06, "R-factor of the best of %d starts is %.4f", o.n_starts, best);
+    err = spi_phase_align(rho, &res.density, q_max, &moved, NULL, &cc);
+    OK(!err && cc > 0.995, "correlation with the truth is %.5f", cc);
+    OK(last_shell(rho, &moved) > 0.9, "FSC of the last shell is %.3f",
+       last_shell(rho, &moved));
+    for (int i = 0; i < res.n_shells; i++)
+        least = fmin(least, res.prtf[i]);
+    OK(least > 0.9 && res.n_kept >= 2, "%d starts agree: PRTF >= %.3f", res.n_kept, least);
+    OK(res.n_shells == (int)ceil(q_max * N * step_A) &&
+           fabs(res.shell_q[1] - 1.5 / (N * step_A)) < 1e-12 /* rounding */,
+       "%d shells, one grid step each", res.n_shells);
+    /* The centre is that of the density before the cut at q_max: ripples move it a little.
+     */
+    OK(off_centre(&res.density) < 0.25, "centred to %.3f voxels", off_centre(&res.density));
+    OK(off_centre(rho) > 1, "control: the truth is %.1f voxels off", off_centre(rho));
+    spi_volume_clear(&moved);
+    spi_phase_result_clear(&res);
+}
+
+/* Intensities without any object: W independent from voxel to voxel. */
+static void noise_shows(const struct spi_volume *A)
+{
+    struct spi_rng r = spi_rng_stream(6, SPI_RNG_TEST, 0);
+    struct spi_phase_options o = defaults();
+    struct spi_phase_result res = {0};
+    struct spi_volume W = {0}, B = {0};
+    double least = 1, mean = 0;
+    spi_err err = spi_volume_fourier_even(A, &W);
+
+    for (size_t i = 0; !err && i < spi_volume_count(&W); i++)
+        W.data[i] *= (float)-log(spi_rng_uniform(&r)); /* the even part is taken inside */
+    err = err ? err : spi_volume_fourier_even_inverse(&W, &B);
+    err = err ? err : spi_phase(&B, &o, NULL, &res);
+    for (int i = 0; i < res.n_starts; i++)
+        least = fmin(least, res.r_factor[i]);
+    OK(!err && least > 0.15, "control: noise leaves R-factors of %.2f and more", least);
+    for (int i = res.n_shells / 2; i < res.n_shells; i++)
+        mean += res.prtf[i] / (res.n_shells - res.n_shells / 2);
+    OK(res.n_kept > 1 && mean < 0.7, "control: PRTF of the outer half is %.2f (%d starts)",
+       mean, res.n_kept);
+    spi_phase_result_clear(&res);
+    spi_volume_clear(&W);
+    spi_volume_clear(&B);
+}
+
+/* Powers of two change no mantissa: the same bits must come out. */
+static void scales(const struct spi_volume *A)
+{
+    struct spi_phase_options o = defaults();
+    struct spi_volume B = {0}, d[3] = {{0}};
+    double r[3];
+    int same = 1;
+    spi_err err = spi_volume_copy(A, &B);
+
+    o.recipe = "20 RAAR, 1 SW, 10 HIO, 10 ER";
+    for (int k = 0; k < 3 && !err; k++) {
+        for (size_t i = 0; i < spi_volume_count(A); i++)
+            B.data[i] = ldexpf(A->data[i], 44 * (k - 1)); /* 6e-14, 1, 2e13 */
+        err = spi_phase_start(&B, &o, 1, NULL, &d[k], &r[k]);
+    }
+    for (size_t i = 0; i < spi_volume_count(A) && !err; i++)
+        same &= ldexpf(d[0].data[i], 22) == d[1].data[i] &&
+                d[1].data[i] == ldexpf(d[2].data[i], -22);
+    OK(!err && same && r[0] == r[1] && r[1] == r[2], "the scale of A changes nothing else");
+    spi_volume_clear(&d[1]);
+    o.seed = 2;
+    err = err ? err : spi_phase_start(A, &o, 1, NULL, &d[1], &r[1]);
+    OK(!err && r[1] != r[2], "control: another seed does");
+    for (int k = 0; k < 3; k++)
+        spi_volume_clear(&d[k]);
+    spi_volume_clear(&B);
+}
+
+static void begins(const struct spi_volume *rho, const struct spi_volume *A)
+{
+    struct spi_phase_options o = defaults();
+    struct spi_volume d = {0}, moved = {0}, far = {0}, small = {0};
+    double r = 1, cc = 0, r_random = 0;
+    spi_err err = spi_volume_copy(rho, &far);
+
+    for (size_t i = 0; !err && i < spi_volume_count(rho); i++)
+        far.data[i] *= 1e20f;
+    o.initial = &far;
+    o.recipe = "1 ER, 1 SW, 15 ER";
+    err = err ? err : spi_phase_start(A, &o, 0, NULL, &d, &r);
+    err = err ? err : spi_phase_align(rho, &d, q_max, &moved, NULL, &cc);
+    OK(!err && cc > 0.99, "a start from the truth stays there: cc %.4f, R %.4f", cc, r);
+    spi_volume_clear(&d);
+    err = spi_phase_start(A, &o, 1, NULL, &d, &r_random);
+    OK(!err && r_random > 2 * r, "control: the next start is random, R %.4f", r_random);
+    spi_volume_clear(&d);
+    err = spi_volume_init(&small, N - 2, step_A);
+    o.initial = &small;
+    OK(!err && spi_phase_start(A, &o, 0, NULL, &d, &r) == SPI_EINVAL && !d.data,
+       "an initial density on another grid: %s", spi_err_message());
+    spi_volume_clear(&small);
+    memset(far.data, 0, spi_volume_count(&far) * sizeof *far.data);
+    o.initial = &far;
+    OK(spi_phase_start(A, &o, 0, NULL, &d, &r) == SPI_EINVAL && !d.data, "zero: %s",
+       spi_err_message());
+    spi_volume_clear(&far);
+    spi_volume_clear(&moved);
+}
+
+/* Modes in a hole four times as wide as advised cannot run away: (P7) bounds them, here
+ * with the sign and the support left as free as they can be. */
+static void hole_is_bounded(const struct spi_volume *A)
+{
+    struct spi_phase_options o = defaults();
+    struct spi_volume d = {0}, W = {0};
+    double r = 0, sum = 0, dc = 0, first = 0, n = 0, x;
+    spi_err err = spi_volume_fourier_even(A, &W);
+
+    o.q_min = 4 / diameter_A;
+    o.positive = false;
+    o.recipe = "100 RAAR, 1 SW, 100 HIO";
+    err = err ? err : spi_phase_start(A, &o, 0, NULL, &d, &r);
+    for (size_t i = 0; !err && i < spi_volume_count(&d); i++) {
+        double a = (double)(i / N / N) - N / 2, b = (double)(i / N % N) - N / 2;
+        double c = (double)(i % N) - N / 2, q = sqrt(a * a + b * b + c * c) / (N * step_A);
+
+        sum += isfinite(d.data[i]) ? 0 : 1;
+        dc += (double)d.data[i];
+        if (q >= o.q_min && q <= o.q_min + 1.5 / (N * step_A))
+            first += (double)W.data[i], n++;
+    }
+    x = 2 * SPI_PI * o.q_min * diameter_A;
+    /* 2 a0 exp(x^2 0.15 / 6): (P7); 1 % for rounding of the two sums */
+    OK(!err && sum == 0 && fabs(dc) < 1.01 * 2 * sqrt(first / n) * exp(x * x * 0.15 / 6),
+       "a wide hole: finite, F(0) = %.3g", dc);
+    spi_volume_clear(&d);
+    spi_volume_clear(&W);
+}
+
+static void refuses(const struct spi_volume *A, struct spi_phase_options o,
+                    const char *message)
+{
+    struct spi_phase_result res;
+    spi_err err = spi_phase(A, &o, NULL, &res);
+
+    OK(err == SPI_EINVAL && strstr(spi_err_message(), message) && !res.density.data, "%s",
+       spi_err_message());
+}
+
+static void bad_autocorrelations(void)
+{
+    struct spi_volume B;
+
+    if (spi_volume_init(&B, N, step_A)) {
+        OK(0, "no memory");
+        return;
+    }
+    refuses(&B, defaults(), "zero everywhere");
+    for (size_t i = 0; i < spi_volume_count(&B); i++)
+        B.data[i] = 1e-12f;
+    refuses(&B, defaults(), "no positive intensity");
+
+    struct spi_phase_options o = defaults();
+
+    o.q_min = 0; /* then only q = 0 has intensity */
+    refuses(&B, o, "no positive intensity");
+    memset(B.data, 0, spi_volume_count(&B) * sizeof *B.data);
+    B.data[spi_volume_index(&B, N / 2, N / 2, N / 2)] = -1; /* W = -1 everywhere */
+    refuses(&B, defaults(), "no positive intensity");
+    B.data[7] = NAN;
+    refuses(&B, defaults(), "nan at voxel 7");
+    B.data[7] = -INFINITY;
+    refuses(&B, defaults(), "-inf at voxel 7");
+    spi_volume_clear(&B);
+
+    /* One point: W = 1, the density is a point; odd, but not wrong. */
+    struct spi_phase_result res = {0};
+    spi_err err = spi_volume_init(&B, N, step_A);
+
+    B.data[spi_volume_index(&B, N / 2, N / 2, N / 2)] = 1e30f;
+    o = defaults();
+    o.recipe = "2*(10 RAAR, 1 SW, 10 HIO, 1 SW), 10 ER";
+    err = err ? err : spi_phase(&B, &o, NULL, &res);
+    OK(!err && isfinite(res.r_factor[0]) && isfinite(res.density.data[0]),
+       "a point gives finite numbers (R %.3f)", res.r_factor ? res.r_factor[0] : -1);
+    spi_phase_result_clear(&res);
+    spi_volume_clear(&B);
+}
+
+static void bad_options(const struct spi_volume *A)
+{
+    struct spi_phase_options o;
+    struct spi_phase_result res;
+    int stop = 1;
+
+#define WITH(change, message) (o = defaults(), change, refuses(A, o, message))
+    WITH(o.diameter_A = 0, "diameter is 0 A");
+    WITH(o.diameter_A = NAN, "diameter is nan A");
+    WITH(o.diameter_A = 200, "the box");
+    WITH(o.q_max = 0.005, "measured shell");
+    WITH(o.q_min = -1, "measured shell");
+    WITH((o.q_min = 0.2, o.q_max = 0.3), "no positive intensity"); /* beyond the grid */
+    WITH(o.beta = 1.1, "beta is 1.1");
+    WITH(o.sw_threshold = 2, "threshold 2");
+    WITH(o.sw_sigma_first = NAN, "sigma nan");
+    WITH(o.n_starts = 0, "0 starts");
+    WITH(o.recipe = "10 ERR", "needed one of");
+#undef WITH
+    o = defaults();
+    OK(spi_phase(A, &o, &stop, &res) == SPI_ECANCEL && !res.density.data,
+       "stops when told: %s", spi_err_message());
+}
+
+static void small_and_quick(const struct spi_volume *A)
+{
+    struct spi_phase_options o = defaults();
+    struct spi_volume B = {0}, d = {0};
+    double r, t;
+    spi_err err = spi_volume_init(&B, 24, step_A);
+
+    for (int i = 0; !err && i < 24 * 24 * 24; i++)
+        B.data[i] =
+            A->data[spi_volume_index(A, i / 576 + 10, i / 24 % 24 + 10, i % 24 + 10)];
+    o.diameter_A = 60;
+    o.q_min = 1 / o.diameter_A;
+    o.recipe = "30 RAAR, 15 ER, 1 SW, 5 ER";
+    t = spi_now_s();
+    err = err ? err : spi_phase_start(&B, &o, 0, NULL, &d, &r);
+    OK(!err, "a start inside the loop, n = 24, 50 steps: %.1f ms", 1e3 * (spi_now_s() - t));
+    spi_volume_clear(&B);
+    spi_volume_clear(&d);
+}
+
+int main(void)
+{
+    const double shift[3] = {9, -6, 7}; /* A; off the middle */
+    struct spi_volume rho = {0}, W = {0}, A = {0};
+    spi_err err = blobs(shift, &rho, &W);
+
+    err = err ? err : spi_volume_fourier_even_inverse(&W, &A);
+    if (err) {
+        OK(0, "%s", spi_err_message());
+        return tap_done();
+    }
+    aligns(&rho);
+    recovers(&rho, &A);
+    noise_shows(&A);
+    scales(&A);
+    begins(&rho, &A);
+    hole_is_bounded(&A);
+    bad_autocorrelations();
+    bad_options(&A);
+    small_and_quick(&A);
+    spi_volume_clear(&rho);
+    spi_volume_clear(&W);
+    spi_volume_clear(&A);
+    spi_fft_cleanup();
+    return tap_done();
+}
