@@ -173,13 +173,14 @@ static spi_err write_settings(const struct job *j)
 
 static json_t *report_json(const struct spi_generation_report *g)
 {
-    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, "
+    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, "
                      "s:f, s:f, s:f, s:I}",
                      "generation", g->generation, "stage", spi_stage_name(g->stage), "step",
                      g->step, "q_max", spi_json_number(g->q_max_invA), "resolution_A",
                      spi_json_number(g->resolution_A), "resolution05_A",
                      spi_json_number(g->resolution05_A), "mean_fsc",
-                     spi_json_number(g->mean_fsc), "halves_cc", spi_json_number(g->halves_cc),
+                     spi_json_number(g->mean_fsc), "halves_cc", spi_json_number(g->halves_cc), "mean_cc",
+                     spi_json_number(g->mean_cc),
                      "score", spi_json_number(g->score), "perplexity",
                      spi_json_number(g->perplexity), "beta", spi_json_number(g->beta), "slice_s",
                      g->slice_s, "match_s", g->match_s, "merge_s", g->merge_s, "phase_s",
@@ -239,9 +240,9 @@ static spi_err on_generation(struct spi_run *run, const struct spi_generation_re
         snprintf(resolution, sizeof resolution, "%.1f A", g->resolution_A);
     spi_progress_generation(g->generation, 0);
     spi_progress_update(g->generation, spi_stage_name(g->stage));
-    spi_info("generation %3d  %-6s  to %5.1f A  halves agree to %-7s  mean FSC %.3f  score %.5f  "
+    spi_info("generation %3d  %-6s  to %5.1f A  half maps %-7s  intensity cc %.3f  score %.5f  "
              "%6.0f images/s  %.1f s", g->generation, spi_stage_name(g->stage),
-             1 / g->q_max_invA, resolution, g->mean_fsc, g->score, g->images_per_s, g->wall_s);
+             1 / g->q_max_invA, resolution, g->mean_cc, g->score, g->images_per_s, g->wall_s);
     path_in(j, "state.bin", path);
     SPI_TRY(err = append_metrics(j, g), out);
     SPI_TRY(err = spi_run_save(run, path, j->key), out);

@@ -65,7 +65,7 @@ static const struct spi_opt opts[] = {
      "mean number per image in the usable pixels; Poisson noise",
      .absent = "noise-free |F|^2"},
     {0, "fluence", SPI_REAL(args, fluence), 1e-6, 1e30, "photons/um^2",
-     "incident on the particle, instead of --photons; Poisson noise", .absent = "none"},
+     "incident, in place of --photons; Poisson noise", .absent = "none"},
     {0, "fluence-spread", SPI_REAL(args, spread), 0, 3, "",
      "from image to image: standard deviation of its logarithm"},
     {0, "noise-free", SPI_FLAG(args, noise_free), 0, 0, "",

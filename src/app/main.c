@@ -11,6 +11,7 @@
 #include "app/help.h"
 #include "app/progress.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 /* A file opened while descriptor 0, 1 or 2 is closed would take its number and get what is
  * meant for the terminal; a closed one is opened the other way round, so that its use
@@ -94,6 +95,7 @@ static spi_err dispatch(int argc, char *const argv[])
 int main(int argc, char *argv[])
 {
     occupy_standard_files();
+    spi_keep_memory();
     signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message */
     setlocale(LC_CTYPE, "");  /* progress.c asks for the character set; numbers stay "C" */
 

@@ -87,3 +87,26 @@ spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W, struct spi_v
 {
     return even_transform(W, 1 / ((double)W->n * W->n * W->n), 1 / (W->n * W->step), A);
 }
+
+spi_err spi_volume_autocorrelate(const struct spi_volume *rho, struct spi_volume *A)
+{
+    int n = rho->n;
+    size_t count = spi_volume_count(rho), half = (size_t)n * (size_t)n * (size_t)(n / 2 + 1);
+    float *x = NULL;
+    float complex *F = NULL;
+    spi_err err;
+
+    SPI_TRY(err = spi_volume_init(A, n, rho->step), out);
+    SPI_TRY(err = SPI_NEW(x, count, "autocorrelation"), out);
+    SPI_TRY(err = SPI_NEW(F, half, "autocorrelation"), out);
+    memcpy(x, rho->data, count * sizeof *x);
+    SPI_TRY(err = spi_fft3_r2c(n, x, F), out);
+    for (size_t i = 0; i < half; i++)
+        F[i] = (crealf(F[i]) * crealf(F[i]) + cimagf(F[i]) * cimagf(F[i])) / (float)count;
+    SPI_TRY(err = spi_fft3_c2r(n, F, x), out);
+    spi_volume_roll(n, x, A->data);
+out:
+    free(x);
+    free(F);
+    return err;
+}

@@ -1,13 +1,11 @@
 #include "mtip/chain.h"
 
-#include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "kernel/interp.h"
-#include "math/fft.h"
 #include "math/rot.h"
 #include "math/sphere.h"
 
@@ -72,30 +70,6 @@ static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)
     }
 }
 
-/* A = autocorrelation of rho, periodic on its grid (rho fills less than half of it). */
-static spi_err autocorrelate(const struct spi_volume *rho, struct spi_volume *A)
-{
-    int n = rho->n;
-    size_t count = spi_volume_count(rho), half = (size_t)n * (size_t)n * (size_t)(n / 2 + 1);
-    float *x = NULL;
-    float complex *F = NULL;
-    spi_err err;
-
-    SPI_TRY(err = spi_volume_init(A, n, rho->step), out);
-    SPI_TRY(err = SPI_NEW(x, count, "start model"), out);
-    SPI_TRY(err = SPI_NEW(F, half, "start model"), out);
-    memcpy(x, rho->data, count * sizeof *x);
-    SPI_TRY(err = spi_fft3_r2c(n, x, F), out);
-    for (size_t i = 0; i < half; i++)
-        F[i] = (crealf(F[i]) * crealf(F[i]) + cimagf(F[i]) * cimagf(F[i])) / (float)count;
-    SPI_TRY(err = spi_fft3_c2r(n, F, x), out);
-    spi_volume_roll(n, x, A->data);
-out:
-    free(x);
-    free(F);
-    return err;
-}
-
 /* Factor of each ring that gives the model the data's ring means. */
 static spi_err scale_rings(struct spi_chain *c, const struct spi_level *l)
 {
@@ -131,7 +105,7 @@ spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d, struct spi
     *c = (struct spi_chain){.data = d, .half = half, .seed = seed, .index = index};
     SPI_TRY(err = spi_volume_init(&rho, level->n, level->dx), fail);
     random_blobs(&rho, d->rings.diameter_A, &rng);
-    SPI_TRY(err = autocorrelate(&rho, &c->A), fail);
+    SPI_TRY(err = spi_volume_autocorrelate(&rho, &c->A), fail);
     SPI_TRY(err = scale_rings(c, level), fail);
     spi_volume_clear(&rho);
     return SPI_OK;

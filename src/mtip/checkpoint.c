@@ -11,7 +11,7 @@ enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
 /* The scalars of struct spi_run, in one record. */
 struct head {
     int32_t generation, stage, step, n_chains, round, leading[2], waiting, have_pose, converged;
-    double best_fsc, best_resolution_A, halves_cc;
+    double best_cc, halves_cc;
     struct spi_pose pose;
 };
 
@@ -45,8 +45,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                         .n_chains = r->n_chains, .round = r->round,
                         .leading = {r->leading[0], r->leading[1]}, .waiting = r->waiting,
                         .have_pose = r->have_pose, .converged = r->converged,
-                        .best_fsc = r->best_fsc, .best_resolution_A = r->best_resolution_A,
-                        .halves_cc = r->halves_cc, .pose = r->pose};
+                        .best_cc = r->best_cc, .halves_cc = r->halves_cc, .pose = r->pose};
     struct half_head half[2];
     struct chain_head (*chain)[SPI_CHAINS_MAX] = NULL;
     struct list *l = NULL;
@@ -164,8 +163,7 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
     r->generation = head.generation, r->stage = head.stage, r->step = head.step;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
-    r->converged = head.converged, r->best_fsc = head.best_fsc;
-    r->best_resolution_A = head.best_resolution_A, r->halves_cc = head.halves_cc;
+    r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
     r->pose = head.pose;
     for (int h = 0; h < 2; h++) {
         r->leading[h] = head.leading[h];

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "mtip/mtip.h"
@@ -28,6 +29,19 @@ struct phase_args {
     int half;
 };
 
+/* The published loop: the next slices are those of the phased density. */
+static spi_err phased_model(const struct spi_volume *density, struct spi_volume *A)
+{
+    struct spi_volume phased = {0};
+    spi_err err = spi_volume_autocorrelate(density, &phased);
+
+    if (err)
+        return err;
+    spi_volume_clear(A);
+    *A = phased;
+    return SPI_OK;
+}
+
 static spi_err task_phase(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct phase_args *a = arg;
@@ -44,6 +58,8 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
     if (!err) {
         r->density[a->half] = result.density;
         result.density = (struct spi_volume){0};
+        if (r->set->match_phased && r->stage != SPI_STAGE_START)
+            err = phased_model(&r->density[a->half], &r->chain[a->half][r->leading[a->half]].A);
     }
     spi_phase_result_clear(&result);
     return err;
@@ -96,17 +112,14 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
     for (int h = 0; h < 2; h++)
         report->score += r->chain[h][r->leading[h]].score / 2;
     report->beta = (double)r->chain[0][r->leading[0]].beta;
-    double t0 = spi_now_s();
     SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
                                    r->data->rings.q[0],
                                    fmin(report->q_max_invA,
-                                        spi_plan_start_q(r->set, D, r->q_max)),
+                                        spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
                                    step->stage == SPI_STAGE_START ? NULL : r->pose.R, rotation,
-                                   &report->halves_cc), out);
-    spi_verbose("agree %.2f s", spi_now_s() - t0); t0 = spi_now_s();
+                                   &report->halves_cc, &report->mean_cc), out);
     err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA, NULL, rotation,
                         &r->pose, &cc, &mean, &fsc, NULL);
-    spi_verbose("half maps %.2f s", spi_now_s() - t0);
     if (!err) {
         report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
         report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
@@ -121,16 +134,25 @@ out:
 }
 
 spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
-                         double diameter_A, double q_min, double q_max, const double *initial,
-                         double R[9], double *cc)
+                         double diameter_A, double q_min, double q_max, double q_end,
+                         const double *initial, double R[9], double *cc, double *mean_cc)
 {
     struct spi_volume Wa = {0}, Wb = {0};
+    double *q = NULL, *shell = NULL, top = fmin(q_end, 1 / (2.08 * a->A.step));
+    int n = 0;
     spi_err err;
 
     SPI_TRY(err = spi_volume_fourier_even(&a->A, &Wa), out);
     SPI_TRY(err = spi_volume_fourier_even(&b->A, &Wb), out);
-    err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc);
+    SPI_TRY(err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc), out);
+    SPI_TRY(err = spi_intensity_correlation(&Wa, &Wb, diameter_A, q_min, top, R, &n, &q, &shell),
+            out);
+    *mean_cc = 0;
+    for (int i = 0; i < n; i++) /* shells beyond the model's count as nothing */
+        *mean_cc += shell[i] / fmax(n, (q_end - q_min) * 2 * diameter_A);
 out:
+    free(q);
+    free(shell);
     spi_volume_clear(&Wa);
     spi_volume_clear(&Wb);
     return err;

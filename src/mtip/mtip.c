@@ -177,7 +177,7 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_level level;
     int64_t images;
-    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9];
+    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
     spi_err err, late;
 
     SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
@@ -188,8 +188,8 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
     SPI_TRY(err = err ? err : late, out);
     find_leading(r);
     SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
-                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, NULL, R,
-                                   &r->halves_cc), out);
+                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, q0, NULL, R,
+                                   &r->halves_cc, &mean_cc), out);
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
     r->have_pose = 0;
@@ -222,15 +222,14 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
     return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
 }
 
-/* Polishing ends when neither the mean FSC nor the resolution gets better. */
+/* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC of
+ * the phased maps their agreement does not depend on the luck of a phasing start. */
 static void after_polish(struct spi_run *r, const struct spi_generation_report *report)
 {
-    bool better = report->mean_fsc > r->best_fsc + 0.002 ||
-                  report->resolution_A < r->best_resolution_A * 0.99;
+    bool better = report->mean_cc > r->best_cc + r->set->least_gain;
 
     r->waiting = better ? 0 : r->waiting + 1;
-    r->best_fsc = fmax(r->best_fsc, report->mean_fsc);
-    r->best_resolution_A = fmin(r->best_resolution_A, report->resolution_A);
+    r->best_cc = fmax(r->best_cc, report->mean_cc);
     if (r->waiting >= r->set->patience || r->generation >= r->set->N_generations) {
         r->converged = r->waiting >= r->set->patience;
         r->stage = SPI_STAGE_DONE;
@@ -251,8 +250,7 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
             return after_starts(r, step);
         r->stage = SPI_STAGE_POLISH;
         r->step = 0;
-        r->best_fsc = report->mean_fsc;
-        r->best_resolution_A = report->resolution_A;
+        r->best_cc = report->mean_cc;
     }
     if (r->generation >= r->set->N_generations)
         r->stage = SPI_STAGE_DONE;
@@ -268,8 +266,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set, struct s
     spi_err err;
 
     *r = (struct spi_run){.set = set, .data = data, .graph = graph, .stop = stop,
-                          .q_max = q_max, .seed = seed, .stage = SPI_STAGE_START,
-                          .best_resolution_A = INFINITY};
+                          .q_max = q_max, .seed = seed, .stage = SPI_STAGE_START};
     /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
     r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
     for (int h = 0; h < 2; h++)

@@ -22,7 +22,9 @@ struct spi_generation_report {
     double resolution_A;    /* half maps, FSC 0.143 */
     double resolution05_A;  /* half maps, FSC 0.5 */
     double mean_fsc;        /* over the shells up to q_max of the images */
-    double halves_cc;       /* intensities of the halves, shell means removed */
+    double halves_cc;       /* intensities of the halves at the starts' resolution, shell
+                             * means removed */
+    double mean_cc;         /* the same, mean over all shells up to q_max of the images */
     double score;           /* mean log-likelihood per count, mean of the leading chains */
     double perplexity, beta;
     double slice_s, match_s, merge_s, phase_s, wall_s;
@@ -47,7 +49,7 @@ struct spi_run {
     int32_t leading[2];               /* the best chain of each half */
     struct spi_chain chain[2][SPI_CHAINS_MAX];
     struct spi_half half[2];
-    double best_fsc, best_resolution_A; /* of the generations so far at full q_max */
+    double best_cc;                   /* largest mean_cc so far at full q_max */
     int32_t waiting;                  /* polish generations without improvement */
     int32_t have_pose;
     struct spi_pose pose;             /* lays half 2 upon half 1 */
@@ -80,9 +82,12 @@ SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char
 SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
                                        struct spi_generation_report *report);
-/** Best rotation between the intensities of two chains and their correlation up to q_max;
- *  initial non-NULL: local refinement of that rotation. */
+/** Best rotation R between the intensities of two chains, their correlation `cc` in
+ *  q_min..q_max (shell means removed), and the mean over all shells up to q_end of the
+ *  correlation of each at that rotation.  initial non-NULL: local refinement of it. */
 SPI_MUSTUSE spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
                                      double diameter_A, double q_min, double q_max,
-                                     const double *initial, double R[9], double *cc);
+                                     double q_end, const double *initial, double R[9],
+                                     double *cc, double *mean_cc);
+
 #endif

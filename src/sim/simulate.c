@@ -132,7 +132,7 @@ static spi_err set_max_photons(struct spi_simulator *s)
             err = spi_model_largest(s->source[i].model, q_min, q_max, &W);
         most = fmax(most, W);
     }
-    for (int64_t k = 0; k < s->opt.n_images; k++)
+    for (int64_t k = 0; k < (s->opt.fluence_spread > 0 ? s->opt.n_images : 1); k++)
         fluence = fmax(fluence, fluence_of(s, k));
     most *= s->scale * fluence;
     most += 10 * sqrt(most) + 10;
