@@ -83,7 +83,7 @@ static spi_err choose_score(struct job *j)
 {
     static const char *const names[] = {"poisson", "gaussian", "euclid", "published"};
 
-    j->method = j->args->method ? j->args->method : j->set.match;
+    j->method = j->args->method ? j->args->method : "rings";
     j->score = j->args->score ? j->args->score : j->set.score;
     if (strcmp(j->score, "auto") == 0)
         j->score = names[SPI_MATCHING_POISSON];
