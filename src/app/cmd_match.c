@@ -42,7 +42,7 @@ static const struct spi_opt opts[] = {
     SPI_HEADING("How"),
     {0, "method", SPI_CHOICE(args, method), 0, 0, "rings|brute",
      "on rings, all in-plane angles at once; or pixel by pixel, as published",
-     .absent = "algorithm.match"},
+     .absent = "rings"},
     {0, "score", SPI_CHOICE(args, score), 0, 0, "poisson|gaussian|euclid|published",
      "likelihood of photons; of analogue data with the variance of each ring; squared "
      "distance at the best scale; squared distance as it is (brute only)",

@@ -88,7 +88,7 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
             int64_t *batch = NULL;
             struct spi_generation gen = {
                 .level = level, .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
-                .local = step->local, .radius = 1.25 * r->half[h].candidate_cell,
+                .local = step->local, .radius = step->reach * r->half[h].candidate_cell,
                 .best_of = step->best_of, .keep_candidates = step->keep,
                 .store_best = step->keep, .merge = !heldout};
             spi_err err;

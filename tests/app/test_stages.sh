@@ -122,7 +122,7 @@ for s in poisson:0.97 gaussian:0.97 euclid:0.9 published:0.9; do
 done
 run 0 match im.h5 --model a.mrc -o r.h5 -d 70 --q-max 0.045 --score poisson
 run 0 match im.h5 --model a.mrc -o b.h5 -d 70 --q-max 0.045 --score poisson \
-	--set algorithm.match=brute
+	--method brute
 holds "rings and brute force agree" near b.h5 r.h5 5 0.97
 run 0 match im.h5 --model a.mrc -o b1.h5 -d 70 --q-max 0.045 --score poisson --method brute \
 	--workers 1
