@@ -230,8 +230,8 @@ static void after_polish(struct spi_run *r, const struct spi_generation_report *
 
     r->waiting = better ? 0 : r->waiting + 1;
     r->best_cc = fmax(r->best_cc, report->mean_cc);
-    if (r->waiting >= r->set->patience || r->generation >= r->set->N_generations) {
-        r->converged = r->waiting >= r->set->patience;
+    if (r->waiting >= r->set->patience) {
+        r->converged = 1;
         r->stage = SPI_STAGE_DONE;
     }
 }
@@ -252,8 +252,6 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
         r->step = 0;
         r->best_cc = report->mean_cc;
     }
-    if (r->generation >= r->set->N_generations)
-        r->stage = SPI_STAGE_DONE;
     return SPI_OK;
 }
 
@@ -306,7 +304,7 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
     double D = r->data->rings.diameter_A;
     spi_err err = SPI_OK;
 
-    while (r->stage != SPI_STAGE_DONE) {
+    while (r->stage != SPI_STAGE_DONE && r->generation < r->set->N_generations) {
         struct spi_generation_report report = {.generation = r->generation + 1,
                                                .stage = (enum spi_stage)r->stage,
                                                .step = r->step};
