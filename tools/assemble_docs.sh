@@ -21,5 +21,5 @@ assemble() { # folder, title, fragments in order
 	done | awk '/^```/ {code = !code} !code && /^## / {sub(/^## /, "## " ++n ". ")} {print}' | cat -s
 }
 
-assemble doc/math.d Mathematics core phase solve loop nufft fsc sim density > "$out/math.md" &&
+assemble doc/math.d Mathematics core phase solve loop pixels nufft fsc sim density > "$out/math.md" &&
 assemble doc/formats.d 'File formats' images structures mrc orientations settings state > "$out/formats.md"
