@@ -1,7 +1,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan clean format install
+.PHONY: all test asan clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -19,6 +19,10 @@ asan:
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# doc/math.md and doc/formats.md from their fragments.
+docs:
+	tools/assemble_docs.sh
 
 install: all
 	meson install -C $(BUILD)

@@ -120,32 +120,58 @@ static spi_err find_ranges(struct job *j)
 
 /* ---- provenance ------------------------------------------------------------------------ */
 
-static spi_err make_key(struct job *j)
+/* Settings as text; NULL when out of memory. */
+static char *settings_text(const struct spi_settings *set)
 {
-    char *settings = NULL;
+    char *text = NULL;
     size_t len;
-    FILE *f = open_memstream(&settings, &len);
-    json_t *o;
-    int n;
+    FILE *f = open_memstream(&text, &len);
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
-    spi_settings_dump(&j->set, f);
+        return NULL;
+    spi_settings_dump(set, f);
     fclose(f);
-    n = snprintf(NULL, 0, "1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min,
-                 j->q_max, settings);
-    j->key = malloc((size_t)n + 1);
-    if (j->key)
-        snprintf(j->key, (size_t)n + 1, "1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A,
-                 j->q_min, j->q_max, settings);
-    o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:s}", "program", "spinifel",
-                  "version", SPI_VERSION, "revision", SPI_REVISION, "images", j->path,
-                  "images_sha256", j->sha256, "seed", j->set.seed, "diameter_A", j->diameter_A,
-                  "q_min_invA", j->q_min, "q_max_invA", j->q_max, "settings", settings);
+    return text;
+}
+
+/* What two runs must share to be the same run.  The number of workers, the engine and the limit of
+ * generations change no result: a run may be resumed with others. */
+static spi_err make_key(struct job *j)
+{
+    struct spi_settings same = j->set, usual;
+    char *text;
+    size_t len;
+    FILE *f = open_memstream(&j->key, &len);
+
+    spi_settings_default(&usual);
+    same.workers = usual.workers;
+    same.N_generations = usual.N_generations;
+    memcpy(same.backend, usual.backend, sizeof same.backend);
+    text = settings_text(&same);
+    if (f) {
+        fprintf(f, "state 1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min,
+                j->q_max, text ? text : "");
+        fclose(f);
+    }
+    free(text);
+    return f && text ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+}
+
+static spi_err make_provenance(struct job *j)
+{
+    char *settings = settings_text(&j->set);
+    json_t *o = settings
+                    ? json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:s}", "program",
+                                "spinifel", "version", SPI_VERSION, "revision", SPI_REVISION,
+                                "images", j->path, "images_sha256", j->sha256, "seed",
+                                j->set.seed, "diameter_A", j->diameter_A, "q_min_invA", j->q_min,
+                                "q_max_invA", j->q_max, "settings", settings)
+                    : NULL;
+
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
-    return j->key && j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
 }
 
 static spi_err write_settings(const struct job *j)
@@ -278,6 +304,7 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_file_sha256(j->path, j->sha256), out);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = make_key(j), out);
+    SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_settings(j), out);
     SPI_TRY(err = spi_graph_new(strcmp(j->set.backend, "serial") == 0, j->set.workers,
                                 j->args->out, j->stop, &j->graph), out);

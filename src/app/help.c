@@ -1,6 +1,7 @@
 #include "app/help.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/settings.h"
@@ -221,9 +222,20 @@ static void synopsis(const struct spi_cmd *cmd, FILE *to)
 
 void spi_help_cmd(const struct spi_program *p, const struct spi_cmd *cmd, FILE *to)
 {
-    fprintf(to, "usage: %s %s", p->name, cmd->name);
-    synopsis(cmd, to);
-    fputs(" [options]\n\n", to);
+    char *line = NULL;
+    size_t size;
+    FILE *words = open_memstream(&line, &size);
+
+    fputs("usage: ", to);
+    if (words) {
+        fprintf(words, "%s %s", p->name, cmd->name);
+        synopsis(cmd, words);
+        fputs(" [options]", words);
+        fclose(words);
+        wrap(to, line, 7, 7);
+        free(line);
+    }
+    fputs("\n\n", to);
     paragraphs(to, cmd->about);
     if (cmd->opts && cmd->opts->kind != SPI_OPT_HEADING)
         fputs("Options:\n", to);

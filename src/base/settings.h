@@ -21,7 +21,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, diameter_A, double, 0, 0, 1e5, "A", "largest diameter of the particle; 0: estimated from the images") \
     X(particle, q_max_invA, double, 0, 0, 10, "1/A", "highest |q| used; 0: the middle of the detector's edge") \
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
-    X(algorithm, N_generations, int, 80, 1, 10000, "", "generations at most, starts and march together") \
+    X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, starts and march together") \
     X(algorithm, N_starts, int, 2, 1, 64, "", "independent random starts of each half set") \
     X(algorithm, N_starts_max, int, 6, 1, 64, "", "starts of each half set when the first ones do not agree") \
     X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \

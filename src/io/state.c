@@ -80,10 +80,13 @@ spi_err spi_state_write(const char *path, const char *key, int n,
 
 static spi_err load(const char *path, struct spi_state *s)
 {
-    FILE *f = fopen(path, "rb");
+    spi_err err = spi_file_check(path);
+    FILE *f;
     long bytes = -1;
-    spi_err err = SPI_OK;
 
+    if (err)
+        return err;
+    f = fopen(path, "rb");
     if (!f)
         return spi_fail(SPI_EIO, "%s: cannot open: %s", path, strerror(errno));
     if (fseek(f, 0, SEEK_END) == 0)

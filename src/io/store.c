@@ -37,7 +37,8 @@ spi_err spi_store_create(const char *path, size_t record_bytes, int64_t count,
                        (long long)count, record_bytes);
         goto fail;
     }
-    s->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    unlink(path); /* never the file of another process that has just made one here */
+    s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (s->fd < 0) {
         err = spi_fail(SPI_EIO, "%s: cannot create: %s", path, strerror(errno));
         goto fail;

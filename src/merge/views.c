@@ -21,6 +21,7 @@ struct scratch {
     float *H, *Hhat;           /* [Na], [2 M] */
     float complex *num, *den;  /* [harmonics] */
     float *num_s, *den_s;      /* [samples] */
+    float (*base)[3];           /* [samples] positions of the untilted detector */
     float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
     int M, waiting;             /* directions in pos and val */
 };
@@ -36,12 +37,14 @@ static void scratch_free(struct scratch *s)
     free(s->den);
     free(s->num_s);
     free(s->den_s);
+    free(s->base);
     free(s->pos);
     free(s->val);
 }
 
-static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
+static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct scratch *s)
 {
+    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     const struct spi_rings *g = sp->rings;
     spi_err err;
     int Na = sp->views.Na;
@@ -60,6 +63,8 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
     SPI_TRY(err = SPI_NEW(s->den, harmonics, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->base, samples, "merge"), fail);
+    spi_ring_positions(g, sp->R, identity, scale, s->base);
     SPI_TRY(err = SPI_NEW(s->pos, GROUP * samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
     for (int a = 0; a < Na; a++)
@@ -119,8 +124,8 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n, const struct sp
 }
 
 static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
-                             const struct spi_view_pair *pair, const spi_nufft *plan,
-                             struct scratch *s, double *weight_sum)
+                             const struct spi_view_pair *pair, struct scratch *s,
+                             double *weight_sum)
 {
     const struct spi_rings *g = sp->rings;
     int R = sp->R, Na = sp->views.Na, two_M = 2 * s->M;
@@ -151,8 +156,8 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
     }
     spi_sphere_point(sp->views.nd, pair->dir, dir);
     spi_rot_to_direction(dir, Rn);
-    spi_ring_positions(g, R, Rn, spi_nufft_scale(plan),
-                       s->pos + (int64_t)s->waiting++ * g->at[R]);
+    spi_ring_turn(Rn, g->at[R], (const float(*)[3])s->base,
+                  s->pos + (int64_t)s->waiting++ * g->at[R]);
 out:
     return err;
 }
@@ -163,14 +168,14 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
 {
     struct scratch s;
     double sum = 0;
-    spi_err err = scratch_new(sp, &s);
+    spi_err err = scratch_new(sp, spi_nufft_scale(plan), &s);
 
     if (err)
         return err;
     for (int64_t from = 0, to; from < n && !err; from = to) {
         for (to = from + 1; to < n && pair[to].dir == pair[from].dir; to++)
             ;
-        err = one_direction(sp, to - from, pair + from, plan, &s, &sum);
+        err = one_direction(sp, to - from, pair + from, &s, &sum);
         if (!err && (s.waiting == GROUP || to == n)) {
             err = spi_nufft_spread(plan, grid2, (int64_t)s.waiting * sp->rings->at[sp->R],
                                    (const float(*)[3])s.pos, (const float(*)[2])s.val);

@@ -5,8 +5,8 @@
 #include "mtip/mtip.h"
 #include "phase/phase.h"
 
-/* Phasing inside the loop is for the report (unless match_phased): a few starts, the best. */
-enum { LOOP_STARTS = 2 };
+/* Phasing inside the loop is for the report (unless match_phased): one start. */
+enum { LOOP_STARTS = 1 };
 
 static void loop_options(const struct spi_run *r, int h, char recipe[SPI_TEXT_MAX],
                          struct spi_phase_options *o)

@@ -88,7 +88,7 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
             int64_t *batch = NULL;
             struct spi_generation gen = {
                 .level = level, .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
-                .local = step->local, .radius = 1.25 * r->half[h].candidate_cell,
+                .local = step->local, .radius = step->reach * r->half[h].candidate_cell,
                 .best_of = step->best_of, .keep_candidates = step->keep,
                 .store_best = step->keep, .merge = !heldout};
             spi_err err;
@@ -288,6 +288,19 @@ void spi_run_clear(struct spi_run *r)
     }
 }
 
+static spi_err not_converged(const struct spi_run *r)
+{
+    if (r->halves_cc < r->set->halves_cc)
+        return spi_fail(SPI_ENOCONV,
+                        "not converged: after %d generations and %d starts the two half sets agree "
+                        "to %.2f (need %.2f); no map is presented", r->generation,
+                        2 * r->n_chains, r->halves_cc, r->set->halves_cc);
+    return spi_fail(SPI_ENOCONV,
+                    "not converged: the half sets still improve after %d generations; no map is "
+                    "presented; --resume with a larger algorithm.N_generations goes on",
+                    r->generation);
+}
+
 spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *user)
 {
     double D = r->data->rings.diameter_A;
@@ -313,10 +326,7 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         SPI_TRY(err = on_generation(r, &report, user), out);
     }
     if (!r->converged)
-        err = spi_fail(SPI_ENOCONV,
-                       "not converged: after %d generations the two half sets agree to %.2f in "
-                       "the starts (need %.2f); no map is presented", r->generation,
-                       r->halves_cc, r->set->halves_cc);
+        err = not_converged(r);
 out:
     return err;
 }

@@ -47,7 +47,7 @@ static bool march_step(const struct spi_settings *s, double q0, double q_max, in
     *step = (struct spi_step){.stage = SPI_STAGE_MARCH, .q_match = q,
                               .q_merge = i == 1 ? q : level_q(s, q0, q_max, level + 1),
                               .finer = 1, .perplexity = i == 0 ? 8 : i == 1 ? 4 : 5,
-                              .local = i > 2, .best_of = i == 3 ? s->N_candidates : 3,
+                              .local = i > 2, .reach = 1.25, .best_of = i == 3 ? s->N_candidates : 3,
                               .batch = batch ? IMAGES_FIRST_MARCH : 0, .keep = !batch};
     return true;
 }
@@ -71,7 +71,7 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
     if (stage == SPI_STAGE_MARCH)
         return march_step(s, q0, q_max, i, step);
     *step = (struct spi_step){.stage = SPI_STAGE_POLISH, .q_match = q_max, .q_merge = q_max,
-                              .finer = 2, .perplexity = 4, .local = true,
-                              .best_of = i == 0 ? 2 : 1, .keep = true};
+                              .finer = 2, .perplexity = 2, .local = true,
+                              .reach = i == 0 ? 0.8 : 1.25, .best_of = 1, .keep = true};
     return stage == SPI_STAGE_POLISH;
 }

@@ -23,6 +23,7 @@ struct spi_step {
     double cooling;          /* starts: 0 at the first perplexity, 1 at the last */
     double perplexity;       /* march and polish: of the posterior, in orientations */
     bool local;              /* near the candidates only */
+    double reach;            /* local: that many cells of the candidates' grid around each */
     int best_of;             /* candidates used */
     int64_t batch;           /* images of each half set; 0: all */
     bool keep;               /* keep candidates and best orientations */

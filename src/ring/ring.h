@@ -65,6 +65,9 @@ SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,
                         float (*pos)[3]);
 
+/** The same for many turns: `to` = R applied to n positions made with the identity. */
+void spi_ring_turn(const double R[9], int64_t n, const float (*from)[3], float (*to)[3]);
+
 /** The first R rings, re-ordered for correlation: for each harmonic m the rings that have it,
  *  real parts then imaginary parts ("harmonic-major record" of `floats` floats). */
 struct spi_band {

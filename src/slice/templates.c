@@ -44,21 +44,6 @@ static void scratch_free(struct scratch *s)
     free(s->h);
 }
 
-static void turn(const double R[9], int64_t n, const float (*from)[3], float (*to)[3])
-{
-    float m[9];
-
-    for (int i = 0; i < 9; i++)
-        m[i] = (float)R[i];
-    for (int64_t i = 0; i < n; i++) {
-        float x = from[i][0], y = from[i][1], z = from[i][2];
-
-        to[i][0] = m[0] * x + m[1] * y + m[2] * z;
-        to[i][1] = m[3] * x + m[4] * y + m[5] * z;
-        to[i][2] = m[6] * x + m[7] * y + m[8] * z;
-    }
-}
-
 /* Scale, floor at 2 % of the ring's mean; Sbar = sum over rings of live weight x mean. */
 static double condition(const struct spi_template_spec *sp, float *T)
 {
@@ -164,7 +149,7 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
 
             spi_sphere_point(sp->views.nd, dir_list ? dir_list[d] : d, dir);
             spi_rot_to_direction(dir, Rn);
-            turn(Rn, points, (const float(*)[3])s.base, s.pos + i * points);
+            spi_ring_turn(Rn, points, (const float(*)[3])s.base, s.pos + i * points);
         }
         SPI_TRY(err = spi_nufft_slice(plan, grid, m * points, (const float(*)[3])s.pos, s.T),
                 out);

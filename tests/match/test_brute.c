@@ -3,14 +3,15 @@
 
 #include "match/brute.h"
 #include "match/score.h"
+#include "math/sphere.h"
 #include "slice/pixels.h"
 #include "slice/templates.h"
 #include "stage_test.h"
 #include "tap.h"
 
-/* n voxels of dx hold the autocorrelation (66 A of radius); q_max dx = 0.29 < 1/2 */
+/* n voxels of dx hold the autocorrelation (66 A of radius); q_max dx = 0.36 < 1/2 */
 enum { N = 24, SIDE = 25, NP = SIDE * SIDE, IMAGES = 60 };
-static const double tol = 1e-4, dx = 6, diameter = 62, q_min = 0.012, q_max = 0.048,
+static const double tol = 1e-4, dx = 6, diameter = 62, q_min = 0.012, q_max = 0.06,
                     wavelength = 7.75;
 
 struct scene {
@@ -302,6 +303,44 @@ static void against_rings(const struct scene *s, enum spi_score_kind kind)
     ring_match_clear(&r);
 }
 
+static void refusals(const struct scene *s)
+{
+    struct spi_brute b;
+
+    OK(spi_brute_init(&b, SPI_BRUTE_POISSON, &s->l, NULL, 0) == SPI_EINVAL, "%s",
+       spi_err_message());
+    spi_brute_clear(&b);
+}
+
+/* The margin leaves out what lies within two cells of the best direction. */
+static void margin(void)
+{
+    struct spi_views v = {.nd = 200, .Na = 4, .cell = sqrt(4 * SPI_PI / 200)};
+    float best[200] = {0};
+    double n0[3], n[3];
+    int near = 0, far = 0;
+
+    spi_sphere_point(v.nd, 77, n0);
+    for (int i = 0; i < 200; i++) {
+        double d;
+
+        spi_sphere_point(v.nd, i, n);
+        d = acos(fmin(1, n[0] * n0[0] + n[1] * n0[1] + n[2] * n0[2])) / v.cell;
+        if (i != 77 && d < 1.9)
+            near = i;
+        if (d > 2.1)
+            far = i;
+    }
+    best[77] = 9;
+    best[near] = 8;
+    best[far] = 5;
+    OK(spi_brute_margin(&v, best, 77) == 4, "the margin passes over a neighbour");
+    best[far] = 8.5F;
+    OK(spi_brute_margin(&v, best, 77) == 0.5F, "and sees a rival");
+    v.nd = 1;
+    OK(spi_brute_margin(&v, best, 0) == 0, "one direction has no margin");
+}
+
 int main(void)
 {
     static struct scene s;
@@ -314,6 +353,8 @@ int main(void)
         against_twin(&s, kind);
     against_rings(&s, SPI_SCORE_GAUSSIAN);
     against_rings(&s, SPI_SCORE_POISSON);
+    refusals(&s);
+    margin();
     scene_clear(&s);
     return tap_done();
 }

@@ -1,0 +1,303 @@
+/* spinifel match: orientations of images, given a model. */
+#define _XOPEN_SOURCE 700 /* nftw */
+#include <cblas.h>
+#include <errno.h>
+#include <ftw.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cmd.h"
+#include "app/interrupt.h"
+#include "app/matching.h"
+#include "app/print.h"
+#include "app/progress.h"
+#include "app/provenance.h"
+#include "app/stage.h"
+#include "base/log.h"
+#include "io/file.h"
+#include "math/rot.h"
+
+static const double image_bytes = 1e9; /* brute: images in memory at once */
+
+struct args {
+    const char *out, *model, *method, *score;
+    double diameter_A, q_max, q_min, finer;
+    int workers;
+    bool json;
+    struct spi_settings_args settings;
+};
+
+static const struct spi_opt opts[] = {
+    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the orientations (HDF5)",
+     .required = true},
+    {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc", "what is compared",
+     .required = true},
+    {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
+     .absent = "runtime.workers"},
+    SPI_HEADING("How"),
+    {0, "method", SPI_CHOICE(args, method), 0, 0, "rings|brute",
+     "on rings, all in-plane angles at once; or pixel by pixel, as published",
+     .absent = "rings"},
+    {0, "score", SPI_CHOICE(args, score), 0, 0, "poisson|gaussian|euclid|published",
+     "likelihood of photons; of analogue data with the variance of each ring; squared "
+     "distance at the best scale; squared distance as it is (brute only)",
+     .absent = "algorithm.score; auto is poisson"},
+    {0, "finer", SPI_REAL(args, finer), 0.1, 16, "",
+     "orientations per Shannon cell 1/(2 diameter q_max)"},
+    SPI_HEADING("What is known"),
+    {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
+     "largest diameter of the particle",
+     .absent = "particle.diameter_A, or side of the map / 2.1"},
+    {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| compared",
+     .absent = "what images and model reach"},
+    {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| compared",
+     .absent = "1/diameter or the beam stop"},
+    SPI_SETTINGS_OPTS(args, settings),
+    {0},
+};
+static const struct args defaults = {.finer = 1};
+
+struct job {
+    const struct spi_call *call;
+    const struct args *args;
+    const char *path, *method, *score;
+    struct spi_settings set;
+    struct spi_volume A;
+    struct spi_images *images;
+    struct spi_graph *graph;
+    struct spi_matching_spec spec;
+    struct spi_matching m;
+    struct spi_orientations o;
+    struct spi_input input[2];
+    char scratch[SPI_PATH_MAX]; /* for StarPU's files; "": none was made */
+};
+
+/* ---- choices ------------------------------------------------------------------------- */
+
+static spi_err choose_score(struct job *j)
+{
+    static const char *const names[] = {"poisson", "gaussian", "euclid", "published"};
+
+    j->method = j->args->method ? j->args->method : "rings";
+    j->score = j->args->score ? j->args->score : j->set.score;
+    if (strcmp(j->score, "auto") == 0)
+        j->score = names[SPI_MATCHING_POISSON];
+    for (int i = 0; i < 4; i++)
+        if (strcmp(j->score, names[i]) == 0)
+            j->spec.score = (enum spi_matching_score)i;
+    if (j->spec.score == SPI_MATCHING_PUBLISHED && strcmp(j->method, "brute") != 0)
+        return spi_call_fail(j->call, "score", "published needs --method brute");
+    return SPI_OK;
+}
+
+static spi_err choose_ranges(struct job *j, double reach)
+{
+    const struct args *a = j->args;
+    const struct spi_detector *det = spi_images_detector(j->images);
+    double D = spi_call_given(j->call, "diameter") ? a->diameter_A : j->set.diameter_A;
+    double q = spi_call_given(j->call, "q-max") ? a->q_max : j->set.q_max_invA;
+    double q0 = spi_call_given(j->call, "q-min") ? a->q_min : j->set.q_min_invA;
+
+    j->spec.diameter_A = D > 0 ? D : j->A.n * j->A.step / 2.1;
+    j->spec.q_max = q > 0 ? q : fmin(spi_detector_q_edge(det), reach * (1 + 1e-6));
+    j->spec.q_min = q0 > 0 ? q0 : fmax(1 / j->spec.diameter_A, spi_stage_lowest_q(det));
+    if (!(j->spec.q_max < 0.5 / j->A.step))
+        return spi_call_fail(j->call, "q-max", "%g 1/A; %s ends at %g 1/A", j->spec.q_max,
+                             a->model, 0.5 / j->A.step);
+    if (!(j->spec.q_max > j->spec.q_min))
+        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to match",
+                        j->path, j->spec.q_min, j->spec.q_max);
+    return SPI_OK;
+}
+
+static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
+{
+    (void)s;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static spi_err make_graph(struct job *j, const volatile int *stop)
+{
+    bool serial = strcmp(j->set.backend, "serial") == 0;
+    int workers = spi_call_given(j->call, "workers") ? j->args->workers : j->set.workers;
+
+    openblas_set_num_threads(1); /* the tasks are what runs in parallel */
+    if (!serial) {
+        const char *tmp = getenv("TMPDIR");
+
+        if (!tmp || !*tmp)
+            tmp = "/tmp";
+        snprintf(j->scratch, sizeof j->scratch, "%s/spinifel-XXXXXX", tmp);
+        if (!mkdtemp(j->scratch)) {
+            j->scratch[0] = 0;
+            return spi_fail(SPI_EIO,
+                            "%s: cannot make a folder: %s; --set runtime.backend=serial "
+                            "needs none",
+                            tmp, strerror(errno));
+        }
+    }
+    return spi_graph_new(serial, workers, j->scratch, stop, &j->graph);
+}
+
+/* ---- the command --------------------------------------------------------------------- */
+
+static void on_progress(int64_t done, int64_t total, void *user)
+{
+    (void)total;
+    (void)user;
+    spi_progress_update(done, NULL);
+}
+
+static spi_err prepare(struct job *j)
+{
+    double reach;
+    spi_err err;
+
+    SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
+    SPI_TRY(err = choose_score(j), out);
+    SPI_TRY(err = spi_stage_model(j->args->model, &j->A, &reach), out);
+    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = choose_ranges(j, reach), out);
+    j->input[0] = (struct spi_input){.role = "images", .path = j->path};
+    j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
+    SPI_TRY(err = spi_inputs_hash(2, j->input), out);
+    SPI_TRY(err = make_graph(j, spi_interrupt_catch()), out);
+    j->spec.images = j->images;
+    j->spec.A = &j->A;
+    j->spec.finer = j->args->finer;
+    j->spec.oversampling = j->set.ring_oversampling;
+    j->spec.nufft_tol = j->set.nufft_tol;
+    j->spec.block_images = j->set.block_images;
+    j->spec.graph = j->graph;
+    j->spec.progress = on_progress;
+    err = spi_matching_init(&j->m, &j->spec);
+out:
+    return err;
+}
+
+static spi_err match(struct job *j)
+{
+    const struct spi_matching *m = &j->m;
+    spi_err err;
+
+    spi_verbose(
+        "match: %lld images, diameter %.1f A, |q| %.5f..%.5f 1/A, %lld directions x "
+        "%d angles",
+        (long long)m->n_images, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
+        (long long)m->views.nd, m->views.Na);
+    spi_progress_begin("matching", m->n_images, "images");
+    err = strcmp(j->method, "brute") == 0 ? spi_matching_brute(m, image_bytes, &j->o)
+                                          : spi_matching_rings(m, &j->o);
+    spi_progress_end();
+    return err;
+}
+
+static json_t *numbers_of(const struct job *j)
+{
+    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:I, s:i, s:f}", "method", j->method,
+                     "score", j->score, "diameter_A", j->spec.diameter_A, "q_min_invA",
+                     j->spec.q_min, "q_max_invA", j->spec.q_max, "directions",
+                     (json_int_t)j->m.views.nd, "angles", j->m.views.Na, "cell_deg",
+                     j->m.views.cell * 180 / SPI_PI);
+}
+
+static spi_err write_result(const struct job *j)
+{
+    json_t *numbers = numbers_of(j);
+    char *provenance = NULL;
+    spi_err err = spi_provenance(j->call, 2, j->input, &j->set, numbers, &provenance);
+
+    if (!err)
+        err = spi_orientations_write(j->args->out, &j->o, provenance);
+    json_decref(numbers);
+    free(provenance);
+    return err;
+}
+
+static spi_err report(const struct job *j, double seconds)
+{
+    double score = 0, margin = 0, n = (double)j->o.n;
+
+    for (int64_t k = 0; k < j->o.n; k++) {
+        score += (double)j->o.score[k] / n;
+        margin += (double)j->o.margin[k] / n;
+    }
+    if (j->args->json) {
+        json_t *o = numbers_of(j);
+        json_t *more = json_pack("{s:o, s:I, s:f, s:f, s:f, s:f}", "orientations",
+                                 spi_json_name(j->args->out), "images", (json_int_t)j->o.n,
+                                 "mean_score", score, "mean_margin", margin, "seconds",
+                                 seconds, "images_per_s", n / seconds);
+
+        if (o && more)
+            json_object_update(o, more);
+        json_decref(more);
+        return spi_print_json_take(o);
+    }
+    printf("images        %lld, |q| %.5f to %.5f 1/A (%.2f A)\n", (long long)j->o.n,
+           j->spec.q_min, j->spec.q_max, 1 / j->spec.q_max);
+    printf("orientations  %lld directions x %d angles, %.2f degrees apart\n",
+           (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
+    printf("score         %s, mean %.6g, %.4g above the next direction\n", j->score, score,
+           margin);
+    printf("time          %.1f s, %.0f images/s (%s)\n", seconds, n / seconds, j->method);
+    printf("file          %s\n", j->args->out);
+    return SPI_OK;
+}
+
+static spi_err run(const struct spi_call *call)
+{
+    struct job j = {.call = call, .args = call->args, .path = call->operand[0]};
+    double t0 = spi_now_s();
+    spi_err err;
+
+    SPI_TRY(err = prepare(&j), out);
+    SPI_TRY(err = match(&j), out);
+    SPI_TRY(err = write_result(&j), out);
+    err = report(&j, spi_now_s() - t0);
+out:
+    spi_orientations_clear(&j.o);
+    spi_matching_clear(&j.m);
+    spi_graph_free(j.graph);
+    if (j.scratch[0])
+        nftw(j.scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    spi_images_close(j.images);
+    spi_volume_clear(&j.A);
+    return err;
+}
+
+const struct spi_cmd spi_cmd_match = {
+    .name = "match",
+    .operands = "IMAGES.h5",
+    .min_operands = 1,
+    .max_operands = 1,
+    .brief = "orientations of images, given a model",
+    .about =
+        "Compares every image with model images of all orientations, one Shannon cell "
+        "apart "
+        "at --q-max (or finer), and writes the best orientation of each: quaternion, "
+        "score, "
+        "its margin above the best of the other directions, and the fluence of the "
+        "image.\n\n"
+        "On rings all in-plane angles are compared by one correlation, and the angle is "
+        "refined between the steps. The brute method compares pixel by pixel with model "
+        "images of all orientations, as was published; it is slower by orders of magnitude "
+        "and is kept to compare with.\n\n"
+        "Images and model need no common scale: their means are made equal first.",
+    .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
+                  "orientations.h5",
+                  "at the full resolution of images and model"},
+                 {"spinifel match images.h5 -m a.mrc -o o.h5 --method brute --q-max 0.03",
+                  "pixel by pixel, to 33 A"}},
+    .opts = opts,
+    .defaults = &defaults,
+    .size = sizeof(struct args),
+    .run = run,
+};

@@ -1,0 +1,67 @@
+/** \file
+ * Matching all images of a file against all orientations of a model, as tasks.  Layer: app.
+ */
+#ifndef SPI_APP_MATCHING_H
+#define SPI_APP_MATCHING_H
+
+#include "io/images.h"
+#include "io/orient.h"
+#include "match/brute.h"
+#include "nufft/nufft.h"
+#include "ring/ring.h"
+#include "task/graph.h"
+
+enum spi_matching_score {
+    SPI_MATCHING_POISSON,  /* (M1), (B3) */
+    SPI_MATCHING_GAUSSIAN, /* (M2), (B2) with the variance of each ring */
+    SPI_MATCHING_EUCLID,   /* (M2), (B2), all rings alike */
+    SPI_MATCHING_PUBLISHED /* (B1): pixel by pixel only */
+};
+
+struct spi_matching_spec {
+    struct spi_images *images;  /* borrowed */
+    const struct spi_volume *A; /* the model, borrowed */
+    double diameter_A, q_min, q_max;
+    double finer;        /* steps per Shannon cell */
+    double oversampling; /* rings per Shannon cell */
+    double nufft_tol;
+    enum spi_matching_score score;
+    int block_images;        /* at most so many images in one task */
+    struct spi_graph *graph; /* borrowed */
+    void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */
+    void *user;
+};
+
+/** What both methods start from; images and model are brought to a common scale, so that
+ *  tiny numbers do no harm and fluences are near 1. */
+struct spi_matching {
+    struct spi_matching_spec spec;
+    const struct spi_detector *det; /* borrowed */
+    int64_t n_images;
+    struct spi_rings rings;
+    struct spi_ring_map map;
+    struct spi_band band;
+    struct spi_views views;
+    double scale;            /* image value -> counts */
+    float *inv_var;          /* [rings.R], owned */
+    struct spi_volume model; /* A scaled to the mean image, owned */
+    spi_nufft *plan;
+    float *grid; /* prepared */
+};
+
+/** Reads up to 1,000 images for the scale and the variances.  SPI_EINVAL: the model does
+ * not reach q_max, or is not positive on any ring; SPI_EFORMAT: images all zero. */
+SPI_MUSTUSE spi_err spi_matching_init(struct spi_matching *m,
+                                      const struct spi_matching_spec *spec);
+void spi_matching_clear(struct spi_matching *m);
+
+/** Every image against all views.  o: quat, score, margin, fluence (mean 1) of all images.
+ *  The result does not depend on the number of workers. */
+SPI_MUSTUSE spi_err spi_matching_rings(const struct spi_matching *m,
+                                       struct spi_orientations *o);
+/** The same pixel by pixel; memory for images: about `bytes`, then the model images are
+ * made again for the next images. */
+SPI_MUSTUSE spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
+                                       struct spi_orientations *o);
+
+#endif

@@ -1,0 +1,42 @@
+/** \file
+ * Where a file comes from: program, command line, settings, fingerprints of the inputs.
+ * Layer: app. */
+#ifndef SPI_APP_PROVENANCE_H
+#define SPI_APP_PROVENANCE_H
+
+#include <jansson.h>
+
+#include "app/cmd.h"
+
+/** An input file of a command and what it was for ("images", "model" ...). */
+struct spi_input {
+    const char *role, *path;
+    char sha256[65]; /* filled by spi_inputs_hash */
+};
+
+/** Fingerprints of all inputs.  SPI_EIO. */
+SPI_MUSTUSE spi_err spi_inputs_hash(int n, struct spi_input *input);
+
+/** One JSON object: program, version, revision, command, options as given, inputs, settings
+ *  (NULL: none) and `numbers` (what the command worked out; NULL: nothing; borrowed).
+ *  *text: free(). */
+SPI_MUSTUSE spi_err spi_provenance(const struct spi_call *call, int n,
+                                   const struct spi_input *input,
+                                   const struct spi_settings *set, json_t *numbers,
+                                   char **text);
+
+enum { SPI_LABELS_MAX = 10 };
+/** Labels of a map: program and command, the lines of `fmt`, then one line per input with
+ * its fingerprint. */
+struct spi_labels {
+    char text[SPI_LABELS_MAX][81];
+    const char *line[SPI_LABELS_MAX + 1]; /* for spi_mrc_write */
+};
+__attribute__((format(printf, 5, 6))) void
+spi_labels_make(struct spi_labels *l, const struct spi_call *call, int n,
+                const struct spi_input *input, const char *fmt, ...);
+
+/** A file name as JSON, also one that is not UTF-8. */
+json_t *spi_json_name(const char *text);
+
+#endif

@@ -1,0 +1,125 @@
+#include "app/stage.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/mrc.h"
+
+int64_t spi_stage_block(const struct spi_detector *det)
+{
+    int64_t n = (int64_t)(1 << 23) / det->n_pixels; /* floats in 32 MiB */
+
+    return n < 1 ? 1 : n > 1024 ? 1024 : n;
+}
+
+double spi_stage_lowest_q(const struct spi_detector *det)
+{
+    double least = INFINITY;
+
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        const double *v = det->q + 3 * p;
+
+        if (!det->bad[p])
+            least = fmin(least, sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]));
+    }
+    return isfinite(least) ? least : 0;
+}
+
+/* ---- orientations -------------------------------------------------------------------- */
+
+static spi_err from_truth(const char *path, struct spi_images *images,
+                          struct spi_orientations *o)
+{
+    struct spi_image_truth t = {0};
+    spi_err err = spi_images_truth(images, &t);
+
+    if (err)
+        return err;
+    *o = (struct spi_orientations){.n = spi_images_count(images)};
+    if (!t.quat)
+        SPI_TRY(err = spi_fail(SPI_EFORMAT,
+                               "%s: has no true orientations; give a file of orientations",
+                               path),
+                out);
+    if (t.fluence) {
+        SPI_TRY(err = SPI_NEW(o->fluence, o->n, "fluences"), out);
+        for (int64_t k = 0; k < o->n; k++)
+            o->fluence[k] = (float)t.fluence[k];
+    }
+    o->quat = t.quat;
+    t.quat = NULL;
+out:
+    spi_truth_clear(&t);
+    return err;
+}
+
+static spi_err check_fluence(const char *path, const struct spi_orientations *o)
+{
+    for (int64_t k = 0; o->fluence && k < o->n; k++)
+        if (!(o->fluence[k] >= 0 && isfinite(o->fluence[k])))
+            return spi_fail(SPI_EFORMAT, "%s: fluence of image %lld is %g; need 0 or more",
+                            path, (long long)k, (double)o->fluence[k]);
+    return SPI_OK;
+}
+
+spi_err spi_stage_orientations(const char *path, const char *images_path,
+                               struct spi_images *images, int64_t n,
+                               struct spi_orientations *o)
+{
+    bool truth = strcmp(path, "truth") == 0;
+    spi_err err;
+
+    *o = (struct spi_orientations){0};
+    err = truth ? from_truth(images_path, images, o) : spi_orientations_read(path, o);
+    if (!err && n > 0 && o->n != n)
+        err = spi_fail(SPI_EFORMAT, "%s: %lld orientations, but %s has %lld images",
+                       truth ? images_path : path, (long long)o->n, images_path,
+                       (long long)n);
+    if (!err)
+        err = check_fluence(truth ? images_path : path, o);
+    if (err)
+        spi_orientations_clear(o);
+    return err;
+}
+
+/* ---- model --------------------------------------------------------------------------- */
+
+spi_err spi_stage_model(const char *path, struct spi_volume *A, double *q_max)
+{
+    spi_err err = spi_mrc_read(path, A, NULL);
+    double norm2 = 0;
+
+    if (err)
+        return err;
+    for (size_t i = 0; i < spi_volume_count(A); i++)
+        norm2 += (double)A->data[i] * (double)A->data[i];
+    *q_max = 1 / (2.08 * A->step);
+    if (!(norm2 > 0))
+        err =
+            spi_fail(SPI_EFORMAT, "%s: all voxels are zero; need an autocorrelation", path);
+    else if (A->n < 4 || A->n > 512)
+        err = spi_fail(SPI_EFORMAT, "%s: %d voxels an axis; need 4..512", path, A->n);
+    if (err)
+        spi_volume_clear(A);
+    return err;
+}
+
+spi_err spi_stage_prepare(const struct spi_volume *A, double tol, spi_nufft **plan,
+                          float **grid)
+{
+    spi_err err;
+
+    *grid = NULL;
+    SPI_TRY(err = spi_nufft_new(A->n, A->step, tol, plan), fail);
+    SPI_TRY(err = spi_nufft_grid_new(*plan, 1, grid), fail);
+    SPI_TRY(err = spi_nufft_prepare(*plan, A->data, *grid), fail);
+    return SPI_OK;
+fail:
+    free(*grid);
+    spi_nufft_free(*plan);
+    *grid = NULL;
+    *plan = NULL;
+    return err;
+}

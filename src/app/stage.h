@@ -1,0 +1,32 @@
+/** \file
+ * What the commands merge, slice and match share.  Layer: app. */
+#ifndef SPI_APP_STAGE_H
+#define SPI_APP_STAGE_H
+
+#include "io/images.h"
+#include "io/orient.h"
+#include "math/volume.h"
+#include "nufft/nufft.h"
+
+/** Images in a block of some 32 MiB of pixels, at least 1. */
+int64_t spi_stage_block(const struct spi_detector *det);
+
+/** Smallest |q| of the good pixels, 1/A. */
+double spi_stage_lowest_q(const struct spi_detector *det);
+
+/** Orientations from a file, or with path "truth" those that the image file holds.  n: as
+ * many must there be (0: any number).  Checks that fluences are finite and not negative.
+ *  SPI_EFORMAT: the message names file, numbers found and needed. */
+SPI_MUSTUSE spi_err spi_stage_orientations(const char *path, const char *images_path,
+                                           struct spi_images *images, int64_t n,
+                                           struct spi_orientations *o);
+
+/** The autocorrelation in a map and the highest |q| it is good for: 1 / (2.08 voxels), the
+ *  margin of spi_merge_grid.  SPI_EFORMAT: sides that a transform cannot take, or zero. */
+SPI_MUSTUSE spi_err spi_stage_model(const char *path, struct spi_volume *A, double *q_max);
+
+/** Plan and prepared fine grid of a model.  On failure both are NULL. */
+SPI_MUSTUSE spi_err spi_stage_prepare(const struct spi_volume *A, double tol,
+                                      spi_nufft **plan, float **grid);
+
+#endif

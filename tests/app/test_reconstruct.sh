@@ -1,0 +1,138 @@
+#!/bin/sh
+# End to end: simulate lysozyme, reconstruct from random orientations, compare with the truth;
+# resume after a kill gives the same map; noise does not converge; wrong input says so.
+# Resolution is kept low (8 A of a 49 A particle) so that a run takes seconds.
+dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/reconstruct.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+n=0 failed=0
+ok() { # status, words
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
+}
+says() { # file, text, words
+	grep -q -- "$2" "$1"
+	ok $? "$3: $(tail -n 1 "$1" | cut -c 1-150)"
+}
+key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
+below() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 < b) }'; }
+
+pdb=$SPI_TEST_DATA/structures/1aki.pdb
+fast="--diameter 50 --set algorithm.N_starts=1 --set algorithm.N_images_start=120
+--set phasing.N_phase_starts=2"
+
+$SPINIFEL simulate "$pdb" -o images.h5 --images 500 --detector 40x40 --resolution 8 \
+	--energy 4000 --photons 3000 --beam-stop 2 --seed 1 --quiet > sim.out 2>&1
+ok $? "simulate"
+$SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --json --quiet > run1.json 2> run1.err
+ok $? "reconstruct converges (exit code 0)"
+for f in density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc orientations.h5 \
+	metrics.jsonl fsc.csv lcurve.csv settings.toml run.json density.png fsc.png lcurve.png \
+	mean_image.png radial.png; do
+	[ -s "run1/$f" ] || { ok 1 "run1/$f is there"; missing=1; }
+done
+ok "${missing:-0}" "all files are there"
+$SPINIFEL compare run1/density.mrc --truth "$pdb" --orientations run1/orientations.h5 \
+	--true images.h5 --json --quiet > compare.json 2> compare.err
+ok $? "compare"
+median=$(key compare.json orientation_error_deg_median)
+# The Shannon angle at 8 A of 49 A is 8 / 98 rad = 4.7 degrees: below it, all that is resolved
+# is right.  A wrong start gives 30 degrees and more.
+below "$median" 4.7
+ok $? "median orientation error $median is below one Shannon angle, 4.7 degrees"
+fsc=$(key compare.json fsc05_A)
+below "$fsc" 11
+ok $? "FSC 0.5 against the truth at $fsc A, needed 11 (edge of the detector: 8)"
+
+# the same seed, other workers and the serial engine: the same bits
+$SPINIFEL reconstruct images.h5 -o run2 --seed 3 $fast --workers 1 --quiet > run2.out 2>&1
+ok $? "one worker"
+cmp run1/density.mrc run2/density.mrc > cmp.out 2>&1
+ok $? "one worker gives the same density, bit for bit"
+$SPINIFEL reconstruct images.h5 -o run4 --seed 4 $fast --workers 1 --quiet > run4.out 2>&1
+cmp run1/density.mrc run4/density.mrc > cmp.out 2>&1
+[ $? = 1 ]
+ok $? "another seed gives another density"
+
+# kill -9 in the middle, then go on
+$SPINIFEL reconstruct images.h5 -o run3 --seed 3 $fast --quiet > run3.out 2>&1 &
+pid=$!
+i=0
+while [ $i -lt 600 ] && [ "$(cat run3/metrics.jsonl 2> /dev/null | wc -l)" -lt 12 ]; do
+	sleep 0.1
+	i=$((i + 1))
+done
+kill -9 $pid 2> /dev/null
+wait $pid 2> /dev/null
+[ -s run3/state.bin ] && [ ! -e run3/density.mrc ]
+ok $? "killed after generation $(wc -l < run3/metrics.jsonl)"
+$SPINIFEL reconstruct images.h5 -o run3 --seed 5 $fast --resume --quiet > other.out 2>&1
+[ $? = 1 ]
+ok $? "a state of another seed is refused"
+says other.out "belongs to a run of other images" "it says why"
+$SPINIFEL reconstruct images.h5 -o run3 --seed 3 $fast --resume --quiet > run3.out 2>&1
+ok $? "resumed"
+cmp run1/density.mrc run3/density.mrc > cmp.out 2>&1
+ok $? "the resumed run gives the same density, bit for bit"
+[ "$(wc -l < run1/metrics.jsonl)" = "$(wc -l < run3/metrics.jsonl)" ]
+ok $? "each generation has one line in metrics.jsonl"
+
+# Ctrl-C: a state that can be resumed, and words that say how
+$SPINIFEL reconstruct images.h5 -o run5 --seed 3 $fast > run5.out 2>&1 &
+pid=$!
+i=0
+while [ $i -lt 600 ] && [ "$(cat run5/metrics.jsonl 2> /dev/null | wc -l)" -lt 3 ]; do
+	sleep 0.1
+	i=$((i + 1))
+done
+kill -TERM $pid
+wait $pid
+[ $? = 1 ] && [ -s run5/state.bin ]
+ok $? "stopped on request with exit code 1 and a state"
+grep -q -- "--resume" run5.out
+ok $? "it says how to go on"
+
+# nothing but noise: no map
+$SPINIFEL simulate "$pdb" -o noise.h5 --images 400 --detector 40x40 --resolution 8 \
+	--energy 4000 --photons 3000 --beam-stop 2 --seed 1 --pure-noise --quiet > sim.out 2>&1
+$SPINIFEL reconstruct noise.h5 -o noise --seed 3 $fast --set algorithm.N_starts_max=1 \
+	--set algorithm.N_generations_start=15 > noise.out 2>&1
+[ $? = 3 ]
+ok $? "pure noise: exit code 3"
+says noise.out "not converged" "pure noise"
+[ ! -e noise/density.mrc ]
+ok $? "pure noise: no density is presented"
+
+# wrong input: exit code 1 (2 for the command line) and one line that says what
+bad() { # code, text, words, arguments...
+	code=$1 text=$2 words=$3
+	shift 3
+	$SPINIFEL reconstruct "$@" --quiet > bad.out 2>&1
+	[ $? = "$code" ]
+	ok $? "$words: exit code $code"
+	says bad.out "$text" "$words"
+}
+bad 1 "missing.h5" "missing file" missing.h5 -o bad $fast
+head -c 3000 images.h5 > short.h5
+bad 1 "short.h5" "truncated file" short.h5 -o bad $fast
+bad 1 "cannot" "directory that cannot be made" images.h5 -o no/such/place $fast
+echo plain > plain
+bad 1 "plain" "a file where the directory should be" images.h5 -o plain $fast
+bad 2 "nearest" "unknown setting" images.h5 -o bad $fast --set algorithm.N_startz=2
+bad 2 "need 0..1" "value out of range" images.h5 -o bad $fast --set phasing.beta=3
+printf '[algorithm]\nN_cgg = 3\n' > bad.toml
+bad 1 "bad.toml:2" "unknown key in a settings file" images.h5 -o bad $fast --settings bad.toml
+$SPINIFEL simulate "$pdb" -o few.h5 --images 20 --detector 40x40 --resolution 8 --energy 4000 \
+	--photons 3000 --quiet > sim.out 2>&1
+bad 1 "20 images" "too few images" few.h5 -o bad $fast
+(
+	flock 9
+	$SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --quiet > lock.out 2>&1
+	echo $? > lock.code
+) 9> run1/.lock
+[ "$(cat lock.code)" = 1 ]
+ok $? "two writers on one directory: exit code 1"
+says lock.out "another" "two writers"
+
+echo "1..$n"
+exit $failed

@@ -1,0 +1,199 @@
+#!/bin/sh
+# merge, slice and match as commands on files, on simulated images whose truth is known.
+# $1: check_stages.py, $2: the folder of structures.
+check=$1 structure=$2/2cex_a.pdb.gz
+spinifel=${SPINIFEL:?}
+python=${PYTHON:-/usr/bin/python3}
+tmp=${SPI_TEST_TMP:-/tmp}/test_stages.$$
+mkdir -p "$tmp" || exit 1
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+count=0 failed=0
+
+ok() { # ok STATUS DESCRIPTION
+	count=$((count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $count - $2"
+	else
+		failed=1
+		echo "not ok $count - $2"
+		sed 's/^/# /' err out
+	fi
+}
+
+run() { # run CODE ARGUMENTS...
+	code=$1
+	shift
+	"$spinifel" "$@" > out 2> err
+	[ $? = "$code" ]
+	ok $? "exit $code: spinifel $*"
+}
+
+refuse() { # refuse CODE TEXT ARGUMENTS...: the exit code, and the message
+	code=$1 text=$2
+	shift 2
+	"$spinifel" "$@" > out 2> err
+	[ $? = "$code" ] && grep -qF -- "$text" err && [ ! -s out ]
+	ok $? "refused: $text"
+}
+
+holds() { # holds DESCRIPTION CHECK ARGUMENTS...
+	what=$1
+	shift
+	"$python" "$check" "$@" > out 2> err
+	ok $? "$what: $(cat out)"
+}
+
+fails() { # fails DESCRIPTION CHECK ARGUMENTS...: the check can fail
+	what=$1
+	shift
+	"$python" "$check" "$@" > out 2> err
+	[ $? = 1 ] && [ ! -s err ]
+	ok $? "$what"
+}
+
+json() { # json DESCRIPTION EXPRESSION on v, the printed object
+	"$python" -c "import json, math, sys
+v = json.load(open('out'))
+sys.exit(not ($2))" 2>> err
+	ok $? "$1"
+}
+
+# 68 A across, 12 A at the edge: |q| D = 5.7; 400 slices cover all of it (2 pi 5.7 would do)
+run 0 simulate "$structure" -o im.h5 --images 400 --detector 48x48 --resolution 12 --energy 1600 \
+	--seed 3 --beam-stop 1 --mask-rect 20:22,30:48
+run 0 simulate "$structure" -o other.h5 --images 30 --detector 48x48 --resolution 12 \
+	--energy 1600 --seed 4
+run 0 simulate "$structure" -o ph.h5 --images 150 --detector 48x48 --resolution 12 \
+	--energy 1600 --seed 5 --photons 20000 --fluence-spread 0.4
+
+# ---- merge
+run 0 merge im.h5 --orientations truth -d 70 -o a.mrc --lcurve l.csv --intensity w.mrc --json
+json "JSON of merge" "v['images'] == 400 and v['lambda'] > 0 and v['misfit'] < 0.05 and \
+v['voxels'] % 2 == 0 and v['lambda_from'] in ('corner', 'plateau', 'smallest lambda')"
+holds "the map is an MRC file" valid a.mrc
+holds "so is the intensity" valid w.mrc
+holds "the map is even" even a.mrc
+holds "it names its input" labels a.mrc im.h5
+fails "another input is not named" labels a.mrc ph.h5
+[ "$(wc -l < l.csv)" = 14 ] && [ "$(grep -cE ',(corner|plateau|smallest lambda)$' l.csv)" = 1 ]
+ok $? "L-curve of 13 lambdas, one chosen"
+run 0 merge im.h5 --orientations truth -d 70 -o a2.mrc --lambda 0.01 --json
+json "a lambda that is given" "v['lambda'] == 0.01 and v['lambda_from'] == 'given' and \
+0 < v['misfit'] < 0.1"
+fails "is another map" maps_alike a.mrc a2.mrc 0.999
+run 0 merge im.h5 --orientations truth -d 70 -o a3.mrc --set algorithm.N_lambda=5
+
+# ---- slice
+run 0 slice a.mrc --orientations truth --geometry im.h5 -o m.h5 --json
+json "JSON of slice" "v['images'] == 400 and v['negative'] < 0.1"
+holds "model images are the images" alike m.h5 im.h5 0.0143 0.08 0.998
+holds "with their orientations" same_quats m.h5 im.h5
+holds "and their inputs" inputs m.h5 a.mrc im.h5
+run 0 slice a.mrc --orientations other.h5 --geometry im.h5 -o mo.h5 --q-max 0.06
+holds "--q-max hides pixels" masked mo.h5 0.06
+fails "not all of them" masked mo.h5 0.05
+run 0 info mo.h5
+
+# ---- match: cells of d / 2D = 12 / 140 rad = 4.9 degrees; refined in-plane, noise-free, the
+# three angles are off by less than half a cell each: median below 0.6 cells = 3 degrees
+run 0 match im.h5 --model a.mrc -o o.h5 -d 70 --json
+json "JSON of match" "v['images'] == 400 and v['method'] == 'rings' and v['mean_margin'] > 0"
+holds "orientations" near o.h5 im.h5 3 1
+holds "their inputs" inputs o.h5 a.mrc im.h5
+# the model sum of the nearest orientations, 5 degrees apart, of a beam that never changes
+holds "fluences" steady o.h5 0.1
+fails "not all alike" steady o.h5 0.0001
+run 0 match im.h5 --model a.mrc -o og.h5 -d 70 --score gaussian
+holds "orientations, gaussian" near og.h5 im.h5 3 1
+run 0 match im.h5 --model a.mrc -o of.h5 -d 70 --finer 2
+holds "twice finer, half the error" near of.h5 im.h5 1.5 1
+run 0 match im.h5 --model a.mrc -o o1.h5 -d 70 --workers 1
+run 0 match im.h5 --model a.mrc -o os.h5 -d 70 --set runtime.backend=serial
+holds "the same with one worker" same o.h5 o1.h5 orientations score margin fluence
+holds "the same without StarPU" same o.h5 os.h5 orientations score margin fluence
+fails "not the same with another score" same o.h5 og.h5 score
+
+# brute force at 22 A: cells of 9 degrees, not refined; plain distances hear little but the
+# bright middle of the images, and some images go astray
+for s in poisson:0.97 gaussian:0.97 euclid:0.9 published:0.9; do
+	run 0 match im.h5 --model a.mrc -o b.h5 -d 70 --q-max 0.045 --method brute --score ${s%:*}
+	holds "orientations, brute, ${s%:*}" near b.h5 im.h5 7 ${s#*:}
+done
+run 0 match im.h5 --model a.mrc -o r.h5 -d 70 --q-max 0.045 --score poisson
+run 0 match im.h5 --model a.mrc -o b.h5 -d 70 --q-max 0.045 --score poisson \
+	--method brute
+holds "rings and brute force agree" near b.h5 r.h5 5 0.97
+run 0 match im.h5 --model a.mrc -o b1.h5 -d 70 --q-max 0.045 --score poisson --method brute \
+	--workers 1
+holds "brute force: the same with one worker" same b.h5 b1.h5 orientations score margin fluence
+"$python" - << 'EOF'
+import h5py
+with h5py.File("o.h5", "r") as f, h5py.File("shuffled.h5", "w") as g:
+    for n in f:
+        g[n] = f[n][()][::-1]
+EOF
+fails "orientations of other images are noticed" near shuffled.h5 im.h5 3 1
+
+# ---- photons, and from orientations that were found back to a map
+run 0 match ph.h5 --model a.mrc -o p.h5 -d 70
+holds "orientations of 20,000 photons" near p.h5 ph.h5 4 0.95
+holds "fluences" fluence p.h5 ph.h5 0.99
+run 0 merge im.h5 --orientations o.h5 -d 70 -o back.mrc
+holds "merged at what was found" maps_alike back.mrc a.mrc 0.99
+run 0 merge im.h5 --orientations shuffled.h5 -d 70 -o wrong.mrc
+fails "a merge at wrong orientations is another map" maps_alike wrong.mrc a.mrc 0.99
+
+# ---- what is refused
+refuse 2 "merge: --diameter: is needed" merge im.h5 --orientations truth -o x.mrc
+refuse 2 "merge: --lambda: either this or --l-curve" merge im.h5 --orientations truth -d 70 \
+	-o x.mrc --lambda 1 --l-curve
+refuse 2 "merge: --lcurve: there is no L-curve" merge im.h5 --orientations truth -d 70 -o x.mrc \
+	--lambda 1 --lcurve x.csv
+refuse 2 "merge: --q-max: 0.5 1/A; the detector of im.h5 ends at" merge im.h5 -d 70 \
+	--orientations truth -o x.mrc --q-max 0.5
+refuse 1 "other.h5: 30 orientations, but im.h5 has 400 images" merge im.h5 -d 70 \
+	--orientations other.h5 -o x.mrc
+refuse 1 "none.h5" merge im.h5 --orientations none.h5 -d 70 -o x.mrc
+refuse 1 "none.h5" merge none.h5 --orientations truth -d 70 -o x.mrc
+refuse 1 "leaves nothing to merge" merge im.h5 --orientations truth -d 70 --q-min 0.2 -o x.mrc
+refuse 1 "voxels an axis; at most 512" merge im.h5 --orientations truth -d 9000 -o x.mrc
+refuse 1 "no/x.mrc" merge im.h5 --orientations truth -d 70 -o no/x.mrc
+refuse 2 "match: --score: published needs --method brute" match im.h5 -m a.mrc -o x.h5 \
+	--score published
+refuse 2 "match: --q-max: 0.2 1/A; a.mrc ends at" match im.h5 -m a.mrc -o x.h5 --q-max 0.2
+refuse 1 "none.mrc" match im.h5 -m none.mrc -o x.h5
+refuse 1 "no/x.h5" match im.h5 -m a.mrc -d 70 -o no/x.h5 --q-max 0.045
+refuse 2 "slice: --q-max: 0.2 1/A; a.mrc ends at" slice a.mrc --orientations truth -g im.h5 \
+	-o x.h5 --q-max 0.2
+refuse 1 "no/x.h5" slice a.mrc --orientations truth -g im.h5 -o no/x.h5
+"$python" - << 'EOF'
+import h5py, mrcfile, shutil
+shutil.copy("im.h5", "zero.h5")
+shutil.copy("im.h5", "blind.h5")
+shutil.copy("o.h5", "dark.h5")
+shutil.copy("a.mrc", "zero.mrc")
+shutil.copy("a.mrc", "minus.mrc")
+with h5py.File("zero.h5", "r+") as f:
+    f["intensities"][()] = 0
+with h5py.File("blind.h5", "r+") as f:
+    del f["orientations"], f["truth"]
+with h5py.File("dark.h5", "r+") as f:
+    f["fluence"][7] = -1
+with mrcfile.open("zero.mrc", "r+") as m:
+    m.data[:] = 0
+with mrcfile.open("minus.mrc", "r+") as m:
+    m.data[:] = -m.data
+with open("short.mrc", "wb") as f:
+    f.write(open("a.mrc", "rb").read()[:5000])
+EOF
+refuse 1 "blind.h5: has no true orientations" merge blind.h5 --orientations truth -d 70 -o x.mrc
+refuse 1 "dark.h5: fluence of image 7 is -1" merge im.h5 --orientations dark.h5 -d 70 -o x.mrc
+refuse 1 "all zero" match zero.h5 -m a.mrc -o x.h5
+refuse 1 "zero.mrc: all voxels are zero" match im.h5 -m zero.mrc -o x.h5
+refuse 1 "no positive intensity" match im.h5 -m minus.mrc -o x.h5
+refuse 1 "short.mrc" slice short.mrc --orientations truth -g im.h5 -o x.h5
+[ ! -e x.mrc ] && [ ! -e x.h5 ] && [ -z "$(ls ./*.tmp 2> /dev/null)" ]
+ok $? "no file is left by what failed"
+echo "1..$count"
+exit $failed

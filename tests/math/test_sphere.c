@@ -1,0 +1,111 @@
+/* View directions: how evenly they lie, and finding neighbours against looking at all. */
+#include <math.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "math/rot.h"
+#include "math/sphere.h"
+#include "tap.h"
+
+enum { MAX = 2000 };
+
+static double cosine(const double *a, const double *b)
+{
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static void check_even(int64_t n)
+{
+    double sum[3] = {0}, length = 0, nearest = -1, farthest = 1;
+    struct spi_rng rng = spi_rng_stream(2, SPI_RNG_TEST, 0);
+
+    for (int64_t i = 0; i < n; i++) {
+        double p[3], best = -1;
+
+        spi_sphere_point(n, i, p);
+        length = fmax(length, fabs(cosine(p, p) - 1));
+        for (int c = 0; c < 3; c++)
+            sum[c] += p[c] / (double)n;
+        for (int64_t j = 0; j < n; j++) {
+            double q[3];
+
+            spi_sphere_point(n, j, q);
+            best = j != i ? fmax(best, cosine(p, q)) : best;
+        }
+        nearest = fmax(nearest, best);
+    }
+    for (int i = 0; i < 300; i++) { /* holes: random directions, and the poles */
+        double quat[4], R[9], z[3], best = -1;
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, R);
+        for (int c = 0; c < 3; c++)
+            z[c] = i < 2 ? (c == 2) * (i ? 1 : -1) : R[3 * c + 2];
+        for (int64_t j = 0; j < n; j++) {
+            double q[3];
+
+            spi_sphere_point(n, j, q);
+            best = fmax(best, cosine(z, q));
+        }
+        farthest = fmin(farthest, best);
+    }
+    double cell = sqrt(4 * SPI_PI / (double)n);
+
+    OK(length < 8 * 0x1p-52, "%lld unit vectors", (long long)n); /* a few roundings */
+    /* z is exact midpoints: its mean is 0; x, y: the golden angle's discrepancy, below 2 /
+     * n^(3/4) */
+    OK(fabs(sum[2]) < 1e-12 && hypot(sum[0], sum[1]) < 2 / pow((double)n, 0.75),
+       "no direction "
+       "is preferred: %.1e",
+       hypot(sum[0], sum[1]));
+    /* known of the golden spiral: neighbours not below 0.8 cells but at the poles (0.6),
+     * holes at most 1 cell: the local searches rely on 1.25 */
+    OK(acos(nearest) > 0.6 * cell, "closest neighbours: %.2f cells", acos(nearest) / cell);
+    OK(acos(farthest) < 1.0 * cell, "largest hole: %.2f cells", acos(farthest) / cell);
+    OK(acos(farthest) > 0.3 * cell, "a grid twice as fine would be noticed");
+}
+
+static void check_near(int64_t n)
+{
+    struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
+    static const double radius[] = {0, 0.05, 0.3, 1, 2.5, 3.2};
+    int32_t index[MAX];
+    int same = 1, cut = 1, total = 0;
+
+    for (int t = 0; t < 60; t++) {
+        double quat[4], R[9], dir[3], q[3];
+        int found, expect = 0;
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, R);
+        for (int c = 0; c < 3; c++)
+            dir[c] = t < 6 ? (c == 2) : t < 12 ? -(c == 2) : R[3 * c + 2];
+        found = spi_sphere_near(n, dir, radius[t % 6], MAX, index);
+        for (int64_t i = 0; i < n; i++) {
+            spi_sphere_point(n, i, q);
+            if (cosine(q, dir) >= cos(radius[t % 6]) || radius[t % 6] > SPI_PI) {
+                if (radius[t % 6] > SPI_PI)
+                    continue;
+                same &= expect < found && index[expect] == i;
+                expect++;
+            }
+        }
+        same &= radius[t % 6] > SPI_PI || expect == found;
+        total += expect;
+        memset(index, 0xff, sizeof index);
+        cut &= spi_sphere_near(n, dir, radius[t % 6], 3, index) == found && index[3] == -1;
+    }
+    OK(same && total > 100, "neighbours as by looking at all %lld (%d found)", (long long)n,
+       total);
+    OK(cut, "never more than asked are written");
+}
+
+int main(void)
+{
+    check_even(300);
+    check_even(1226);
+    check_near(500);
+    check_near(12);
+    OK(spi_sphere_count(10) == 12 && spi_sphere_count(0.1) == 1257, "4 pi / cell^2 points");
+    return tap_done();
+}

@@ -1,0 +1,239 @@
+/* Averaged images per view direction, (V1) and (V2), against their sums in double, and what
+ * is spread against direct sums of the result. */
+#include <complex.h>
+#include <string.h>
+
+#include "math/sphere.h"
+#include "merge/views.h"
+#include "scene.h"
+#include "tap.h"
+
+enum { IMAGES = 7, N = 12, PAIRS = 80, ENTRIES_MAX = 6 };
+
+static struct spi_rings g;
+static struct spi_detector det;
+static struct spi_ring_map map;
+static float complex *records;
+static float *samples;
+
+static const float complex *record_of(const void *images, int64_t i)
+{
+    return (const float complex *)images + i * g.h_at[g.R];
+}
+
+/* 80 pairs in 3 directions: more than one batch of 64 in the first. */
+struct pairs {
+    struct spi_view_pair pair[PAIRS];
+    uint16_t angle[PAIRS][ENTRIES_MAX];
+    float weight[PAIRS][ENTRIES_MAX];
+    float fluence[IMAGES];
+};
+
+static void make(struct spi_rng *rng, int Na, struct pairs *p)
+{
+    for (int k = 0; k < IMAGES; k++)
+        p->fluence[k] = (float)(0.5 + spi_rng_uniform(rng));
+    for (int i = 0; i < PAIRS; i++) {
+        int count = 1 + (int)spi_rng_below(rng, ENTRIES_MAX);
+
+        p->pair[i] = (struct spi_view_pair){.image = spi_rng_below(rng, IMAGES),
+                                            .dir = i < 70   ? 2
+                                                   : i < 77 ? 5
+                                                            : 9,
+                                            .count = count,
+                                            .angle = p->angle[i],
+                                            .weight = p->weight[i]};
+        for (int e = 0; e < count; e++) {
+            p->angle[i][e] = (uint16_t)spi_rng_below(rng, (uint32_t)Na);
+            p->weight[i][e] = (float)spi_rng_uniform(rng);
+        }
+    }
+}
+
+static void load_images(struct spi_rng *rng)
+{
+    float image[SCENE_PIXELS];
+
+    records = spi_alloc((size_t)(IMAGES * g.h_at[g.R]), sizeof *records, "r");
+    samples = spi_alloc((size_t)(IMAGES * g.at[g.R]), 4, "s");
+    for (int k = 0; k < IMAGES; k++) {
+        double quat[4], M[9];
+
+        spi_rot_random(rng, quat);
+        spi_rot_matrix(quat, M);
+        scene_image(&det, M, 30, image);
+        spi_ring_resample(&map, &g, image, samples + k * g.at[g.R]);
+        if (spi_ring_analyse(&g, g.R, samples + k * g.at[g.R], records + k * g.h_at[g.R]))
+            OK(0, "%s", spi_err_message());
+    }
+}
+
+/* Coefficients of ring samples: f(phi) = Re sum_m c_m exp(i m phi), |m| <= m_max. */
+static void harmonics(int r, const float *f, double complex *c)
+{
+    for (int m = 0; m <= g.m_max[r]; m++) {
+        c[m] = 0;
+        for (int j = 0; j < g.n[r]; j++)
+            c[m] += (m ? 2.0 : 1.0) / g.n[r] * (double)f[j] *
+                    cexp(CMPLX(0, -2 * SPI_PI * m * j / g.n[r]));
+    }
+}
+
+static double value(int m_max, const double complex *c, double phi)
+{
+    double sum = 0;
+
+    for (int m = 0; m <= m_max; m++)
+        sum += creal(c[m] * cexp(CMPLX(0, m * phi)));
+    return sum;
+}
+
+/* The averaged image of one direction, literally; sign = -1: (V1), (V2). */
+static void average(const struct pairs *p, int dir, int Na, int r, double sign, double *num,
+                    double *den)
+{
+    double complex live[128], K[128];
+
+    memset(num, 0, (size_t)g.n[r] * sizeof *num);
+    memset(den, 0, (size_t)g.n[r] * sizeof *den);
+    harmonics(r, map.live + g.at[r], live);
+    for (int i = 0; i < PAIRS; i++) {
+        const struct spi_view_pair *v = p->pair + i;
+
+        if (v->dir != dir)
+            continue;
+        harmonics(r, samples + v->image * g.at[g.R] + g.at[r], K);
+        for (int e = 0; e < v->count; e++)
+            for (int j = 0; j < g.n[r]; j++) {
+                double psi = 2 * SPI_PI * j / g.n[r] + sign * 2 * SPI_PI * v->angle[e] / Na;
+
+                num[j] += (double)v->weight[e] * value(g.m_max[r], K, psi);
+                den[j] += (double)p->fluence[v->image] * (double)v->weight[e] *
+                          value(g.m_max[r], live, psi);
+            }
+    }
+}
+
+static double relative_l2(int64_t n, const float *got, const double *want)
+{
+    double diff = 0, norm = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        diff += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        norm += want[i] * want[i];
+    }
+    return sqrt(diff / norm);
+}
+
+/* All spread points and their values, by the formulas. */
+static int64_t literal(const struct pairs *p, struct spi_views views, int R, double sign,
+                       double (*q)[3], double *b, double *w)
+{
+    static const int dirs[3] = {2, 5, 9};
+    int64_t n = 0;
+
+    for (int d = 0; d < 3; d++) {
+        double dir[3], Rn[9];
+
+        spi_sphere_point(views.nd, dirs[d], dir);
+        spi_rot_to_direction(dir, Rn);
+        for (int r = 0; r < R; r++) {
+            double num[256], den[256], kappa = g.q[r] / g.q[R - 1];
+
+            average(p, dirs[d], views.Na, r, sign, num, den);
+            for (int j = 0; j < g.n[r]; j++, n++) {
+                double phi = 2 * SPI_PI * j / g.n[r];
+                double v[3] = {g.qp[r] * cos(phi), g.qp[r] * sin(phi), g.qz[r]};
+
+                spi_rot_apply(Rn, v, q[n]);
+                b[n] = den[j] > 0 ? kappa * num[j] : 0;
+                w[n] = den[j] > 0 ? kappa * den[j] : 0;
+            }
+        }
+    }
+    return n;
+}
+
+static void check_merge(struct spi_rng *rng)
+{
+    struct spi_band band;
+    struct spi_views views;
+    struct pairs p;
+    spi_nufft *plan;
+    int R = g.R - 2;
+    size_t max = 3 * (size_t)g.at[g.R], modes = N * N * N;
+    float *grid, got[2][N * N * N];
+    double(*q)[3] = spi_alloc(max, sizeof *q, "q"), *b = spi_alloc(max, 8, "b");
+    double *w = spi_alloc(max, 8, "w"), *ref = spi_alloc(modes, 8, "m"), sum = 1, want = 1;
+    double dx = 1 / (2.08 * g.q[R - 1]);
+
+    if (spi_band_init(&band, &g, R) || spi_nufft_new(N, dx, 1e-6, &plan) ||
+        spi_nufft_grid_new(plan, 2, &grid)) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    views = spi_views_for(&g, &band, 1);
+    make(rng, views.Na, &p);
+
+    struct spi_view_spec spec = {.rings = &g,
+                                 .R = R,
+                                 .map = &map,
+                                 .views = views,
+                                 .harmonics = record_of,
+                                 .images = records,
+                                 .fluence = p.fluence};
+
+    OK(spi_views_merge(&spec, PAIRS, p.pair, plan, grid, &sum) == SPI_OK, "merged");
+    /* transforms: 2 tol + 2e-6 (tests/nufft).  The averages in float: P^ is a sum of 6
+     * terms, num of 70 pairs, then a ring transform: gamma_{6 + 70} + 4 log2(128) u < 1e-5
+     * of sums of absolute values, which here exceed the result by less than a factor of 3
+     */
+    double bound = 2 * 1e-6 + 2e-6 + 3e-5;
+
+    for (double sign = -1; sign <= 1; sign += 2) {
+        int64_t n = literal(&p, views, R, sign, q, b, w);
+
+        for (int c = 0; c < 2; c++) {
+            if (spi_nufft_collect(plan, grid, c, N, got[c]))
+                OK(0, "%s", spi_err_message());
+            spi_nufft_merge_ref(N, dx, n, (const double(*)[3])q, c ? w : b, ref);
+
+            double e = relative_l2(N * N * N, got[c], ref);
+
+            if (sign < 0)
+                OK(e <= bound, "%s: error / bound = %.3f", c ? "(V2)" : "(V1)", e / bound);
+            else
+                OK(e > bound, "%s: the other sense of turning is noticed",
+                   c ? "(V2)" : "(V1)");
+        }
+        for (int64_t i = 0; i < n && sign < 0; i++)
+            want += w[i];
+    }
+    OK(fabs(sum / want - 1) <= bound, "sum of the weights is added: %.6f", sum / want);
+
+    memset(grid, 0, (size_t)spi_nufft_side(plan) * 4);
+    sum = 5;
+    OK(spi_views_merge(&spec, 0, NULL, plan, grid, &sum) == SPI_OK && sum == 5,
+       "no pairs at all");
+    free(q), free(b), free(w), free(ref), free(grid);
+    spi_nufft_free(plan);
+    spi_band_clear(&band);
+}
+
+int main(void)
+{
+    struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
+
+    if (scene_detector(&det) || scene_rings(&g) || spi_ring_map_init(&map, &g, &det)) {
+        OK(0, "%s", spi_err_message());
+        return tap_done();
+    }
+    load_images(&rng);
+    check_merge(&rng);
+    free(records);
+    free(samples);
+    spi_ring_map_clear(&map);
+    spi_rings_clear(&g);
+    spi_detector_clear(&det);
+    return tap_done();
+}

@@ -1,0 +1,97 @@
+/* The schedule of a run for many sizes of particle and detector. */
+#include <math.h>
+
+#include "mtip/plan.h"
+#include "tap.h"
+
+static int bad_order, bad_end, bad_model, bad_length, longest;
+
+/* Walks through starts and march of one case. */
+static void walk(const struct spi_settings *set, double D, double q_max)
+{
+    double q0 = spi_plan_start_q(set, D, q_max), q = 0, model;
+    struct spi_step s, last = {0};
+    int n = 0;
+
+    bad_order += q0 > q_max || q0 < fmin(q_max, set->start_qD / D) * (1 - 1e-12);
+    while (spi_plan_step(set, D, q_max, SPI_STAGE_START, n, &s)) {
+        bad_order += s.q_match != q0 || s.q_merge != q0 || s.batch != set->N_images_start;
+        n++;
+    }
+    bad_length += n != set->N_generations_start;
+    model = q0; /* what the last merge holds */
+    for (n = 0; spi_plan_step(set, D, q_max, SPI_STAGE_MARCH, n, &s); n++) {
+        bad_order += s.q_match < q || s.q_merge < s.q_match || s.q_merge < last.q_merge;
+        bad_model += s.q_match > model; /* would slice where the model knows nothing */
+        bad_order += n > 2 && !s.local;
+        q = s.q_match;
+        model = s.q_merge;
+        last = s;
+    }
+    longest = n > longest ? n : longest;
+    bad_end += q != q_max || model != q_max || n < 3;
+    bad_end += !spi_plan_step(set, D, q_max, SPI_STAGE_POLISH, 1000, &s) ||
+               s.q_match != q_max || s.q_merge != q_max || !s.local || s.finer != 2;
+}
+
+static void check_perplexity(const struct spi_settings *set)
+{
+    struct spi_step s;
+    double n = 1e5, last = INFINITY, first = 0;
+    int falls = 1, low = 0;
+
+    for (int i = 0; spi_plan_step(set, 100, 0.1, SPI_STAGE_START, i, &s); i++) {
+        double p = spi_plan_perplexity(set, &s, n);
+
+        first = i == 0 ? p : first;
+        falls &= p <= last;
+        low += p <= set->perplexity_end * (1 + 1e-12);
+        last = p;
+    }
+    OK(fabs(first / (set->perplexity_start * n) - 1) < 1e-12, "first perplexity: %g",
+       first);
+    OK(falls && fabs(last / set->perplexity_end - 1) < 1e-12, "it falls to %g", last);
+    /* reached after 80 % of the generations, kept for the rest */
+    OK(low == set->N_generations_start - (int)ceil(0.8 * set->N_generations_start),
+       "and stays there for %d generations", low);
+    (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_START, 0, &s);
+    OK(spi_plan_perplexity(set, &s, 10) == set->perplexity_end,
+       "few orientations: never below");
+    (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_START, 12, &s);
+    /* geometric: half way in the cooling is the mean of the logarithms */
+    OK(fabs(spi_plan_perplexity(set, &s, n) / sqrt(first * last) - 1) < 1e-12,
+       "half way: %g", spi_plan_perplexity(set, &s, n));
+}
+
+int main(void)
+{
+    struct spi_settings set;
+    int cases = 0;
+
+    spi_settings_default(&set);
+    for (double ratio = 1.05; ratio <= 3; ratio += 0.3)
+        for (double qD = 2; qD < 120; qD *= 1.013, cases++) {
+            set.march_ratio = ratio;
+            walk(&set, 140, qD / 140);
+        }
+    OK(bad_order == 0, "%d cases: |q| never falls, merging goes ahead of matching", cases);
+    OK(bad_model == 0, "nobody matches beyond the model (%d did)", bad_model);
+    OK(bad_end == 0, "march and polish end at q_max");
+    OK(bad_length == 0 && longest < 100, "longest march: %d generations", longest);
+    spi_settings_default(&set);
+    check_perplexity(&set);
+    OK(spi_stage_name(SPI_STAGE_MARCH)[0] == 'm' &&
+           spi_stage_name(SPI_STAGE_DONE)[0] == 'd',
+       "names");
+
+    struct spi_step s;
+
+    set.start_qD =
+        5; /* the control: a start at 5 with q_max 8 % above it would be beyond */
+    OK(spi_plan_start_q(&set, 140, 5.4 / 140) == 5.4 / 140 &&
+           spi_plan_start_q(&set, 140, 6 / 140.0) == 5 / 140.0 &&
+           spi_plan_step(&set, 140, 5.4 / 140, SPI_STAGE_MARCH, 0, &s) &&
+           s.q_match > 5 / 140.0,
+       "a q_max just above the starts is where they start");
+    return tap_done();
+}

@@ -1,0 +1,293 @@
+/* One generation on any number of workers, and a run that is saved and goes on: the same
+ * bits. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/images.h"
+#include "mtip/mtip.h"
+#include "scene.h"
+#include "tap.h"
+
+enum { IMAGES = 96 };
+
+static char dir[2048], path[4096];
+
+static spi_err make_images(void)
+{
+    struct spi_detector det;
+    struct spi_images_writer *w;
+    struct spi_rng rng = spi_rng_stream(5, SPI_RNG_TEST, 0);
+    spi_err err = scene_detector(&det);
+    struct spi_images_spec spec = {.n_images = IMAGES,
+                                   .kind = SPI_PHOTONS,
+                                   .max_photons = 65535,
+                                   .detector = &det,
+                                   .provenance_json = "{}"};
+
+    if (err || (err = spi_images_create(path, &spec, &w)))
+        return err;
+    for (int k = 0; k < IMAGES && !err; k++) {
+        float image[SCENE_PIXELS];
+        double quat[4], R[9], M[9];
+        struct spi_image_truth t = {.quat = quat};
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, R);
+        for (int c = 0; c < 9; c++)
+            M[c] = R[c % 3 * 3 + c / 3];
+        scene_image(&det, M, 100, image);
+        for (int p = 0; p < SCENE_PIXELS; p++)
+            image[p] = (float)spi_rng_poisson(&rng, (double)image[p]);
+        err = spi_images_append(w, 1, image, &t);
+    }
+    spi_detector_clear(&det);
+    return err ? err : spi_images_finish_take(w);
+}
+
+static void small_settings(struct spi_settings *set)
+{
+    spi_settings_default(set);
+    set->N_starts = set->N_starts_max = 2;
+    set->N_generations_start = 2;
+    set->N_images_start = 20;
+    set->N_images_heldout = 8;
+    set->block_images = 16;
+    set->perplexity_start = 1e-3;
+    set->N_cg = 8;
+    set->halves_cc = 0; /* the starts are taken as good: march and polish follow */
+    snprintf(set->recipe, sizeof set->recipe, "5 ER");
+}
+
+/* An engine with the images in it. */
+struct bench {
+    struct spi_graph *graph;
+    struct spi_images *images;
+    struct spi_data data;
+};
+
+static spi_err bench_init(bool serial, int workers, struct bench *b)
+{
+    spi_err err;
+
+    *b = (struct bench){0};
+    if ((err = spi_graph_new(serial, workers, dir, NULL, &b->graph)) ||
+        (err = spi_images_open(path, &b->images)))
+        return err;
+    return spi_data_init(&b->data, b->graph, b->images, scene_D, 0.02, scene_q_max, 1.3,
+                         dir, NULL, NULL);
+}
+
+static void bench_clear(struct bench *b)
+{
+    spi_data_clear(&b->data);
+    spi_images_close(b->images);
+    spi_graph_free(b->graph);
+}
+
+/* ---- one generation on several engines
+ * ---------------------------------------------------- */
+
+struct outcome {
+    int n;
+    float A[64 * 64 * 64], fluence[IMAGES], beta;
+    int32_t candidate[IMAGES * 5];
+    struct spi_best best[IMAGES / 2];
+    double score;
+};
+
+/* Ingest, then two generations of one chain: all orientations, then near the candidates. */
+static spi_err generations(bool serial, int workers, uint64_t seed, struct outcome *o)
+{
+    struct spi_settings set;
+    struct bench b;
+    struct spi_half half = {0};
+    struct spi_chain chain = {0};
+    struct spi_level level = {0};
+    int64_t batch[IMAGES / 2];
+    spi_err err;
+
+    memset(o, 0, sizeof *o);
+    small_settings(&set);
+    SPI_TRY(err = bench_init(serial, workers, &b), out);
+    SPI_TRY(err = spi_half_init(&half, &b.data, 0, 5), out);
+    SPI_TRY(err = spi_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON, 0.08, 0.1,
+                                 1, true),
+            out);
+    SPI_TRY(err = spi_chain_init(&chain, &b.data, &half, &level, seed, 0), out);
+    for (int i = 0; i < IMAGES / 2; i++)
+        batch[i] = i;
+    for (int i = 0; i < 2; i++) {
+        struct spi_generation gen = {.level = &level,
+                                     .perplexity = 20 - 15 * i,
+                                     .n_batch = half.n_images,
+                                     .batch = batch,
+                                     .local = i > 0,
+                                     .radius = 1.25 * half.candidate_cell,
+                                     .best_of = 3,
+                                     .keep_candidates = true,
+                                     .store_best = true,
+                                     .merge = true};
+        spi_err late;
+
+        err = spi_chain_submit(&chain, b.graph, &gen, set.block_images);
+        late = spi_graph_wait(b.graph);
+        spi_chain_settle(&chain);
+        SPI_TRY(err = err ? err : late, out);
+    }
+    o->n = chain.A.n;
+    memcpy(o->A, chain.A.data, spi_volume_count(&chain.A) * sizeof *o->A);
+    memcpy(o->candidate, half.candidate, (size_t)half.n_images * 5 * sizeof *o->candidate);
+    memcpy(o->fluence, half.fluence, (size_t)half.n_images * sizeof *o->fluence);
+    memcpy(o->best, half.best, (size_t)half.n_images * sizeof *o->best);
+    o->beta = chain.beta;
+    o->score = chain.score;
+out:
+    spi_chain_clear(&chain);
+    spi_level_clear(&level);
+    spi_half_clear(&half);
+    bench_clear(&b);
+    return err;
+}
+
+static void check_engines(void)
+{
+    static struct outcome serial, other;
+    static const int workers[] = {1, 2, 4};
+
+    OK(generations(true, 1, 1, &serial) == SPI_OK, "serial: beta %.3g, score %.4f",
+       (double)serial.beta, serial.score);
+    for (int i = 0; i < 3; i++) {
+        OK(generations(false, workers[i], 1, &other) == SPI_OK, "StarPU, %d workers",
+           workers[i]);
+        OK(memcmp(&serial, &other, sizeof serial) == 0, "the same bits");
+    }
+    OK(generations(true, 1, 2, &other) == SPI_OK &&
+           memcmp(serial.A, other.A, sizeof other.A) != 0,
+       "another seed is noticed");
+}
+
+/* ---- checkpoint
+ * --------------------------------------------------------------------------- */
+
+struct saver {
+    const char *state;
+    int stop_after, seen, stages;
+};
+
+static spi_err on_generation(struct spi_run *r, const struct spi_generation_report *report,
+                             void *user)
+{
+    struct saver *s = user;
+
+    s->seen = report->generation;
+    s->stages |= 1 << report->stage;
+    if (report->generation < s->stop_after)
+        return SPI_OK;
+    spi_err err = spi_run_save(r, s->state, "key");
+
+    return err ? err : spi_fail(SPI_ECANCEL, "enough");
+}
+
+/* Runs until `stop` generations are done, from `from` if not NULL, and saves to `to`. */
+static spi_err run_until(struct bench *b, const char *from, int stop, const char *to,
+                         struct saver *s)
+{
+    struct spi_settings set;
+    static struct spi_run run; /* large */
+    spi_err err;
+
+    small_settings(&set);
+    *s = (struct saver){.state = to, .stop_after = stop};
+    SPI_TRY(err = spi_run_init(&run, &set, &b->data, b->graph, NULL, scene_q_max, 9), out);
+    if (from)
+        SPI_TRY(err = spi_run_load(&run, from, "key"), out);
+    err = spi_mtip_run(&run, on_generation, s);
+    err = err == SPI_ECANCEL ? SPI_OK : err;
+out:
+    spi_run_clear(&run);
+    return err;
+}
+
+static int same_file(const char *a, const char *b)
+{
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    int c = 0, d = 0;
+    long n = 0;
+
+    while (f && g && c == d && c != EOF) {
+        c = fgetc(f);
+        d = fgetc(g);
+        n++;
+    }
+    if (f)
+        fclose(f);
+    if (g)
+        fclose(g);
+    return f && g && c == d && n > 1000;
+}
+
+/* Refused with a message that names the file, nothing leaks. */
+static void refused(struct bench *b, const char *state, const char *key, spi_err want)
+{
+    struct spi_settings set;
+    static struct spi_run run;
+
+    small_settings(&set);
+    if (spi_run_init(&run, &set, &b->data, b->graph, NULL, scene_q_max, 9))
+        OK(0, "%s", spi_err_message());
+    OK(spi_run_load(&run, state, key) == want && strstr(spi_err_message(), state), "%s",
+       spi_err_message());
+    spi_run_clear(&run);
+}
+
+static void check_resume(struct bench *b)
+{
+    enum { CUTS = 2, END = 4 };
+    static const int cut[CUTS] = {1, 3}; /* in the starts; in the march */
+    char straight[4096], half[4096], resumed[4096];
+    struct saver s;
+
+    snprintf(straight, sizeof straight, "%s/straight.state", dir);
+    snprintf(half, sizeof half, "%s/half.state", dir);
+    snprintf(resumed, sizeof resumed, "%s/resumed.state", dir);
+    OK(run_until(b, NULL, END, straight, &s) == SPI_OK && s.seen == END,
+       "%d generations: %s", END, spi_err_message());
+    OK(s.stages & 1 << SPI_STAGE_START && s.stages & 1 << SPI_STAGE_MARCH,
+       "starts and march");
+    for (int i = 0; i < CUTS; i++) {
+        OK(run_until(b, NULL, cut[i], half, &s) == SPI_OK && s.seen == cut[i],
+           "stopped after %d", cut[i]);
+        OK(!same_file(straight, half), "that is another state");
+        OK(run_until(b, half, END, resumed, &s) == SPI_OK && s.seen == END, "resumed: %s",
+           spi_err_message());
+        OK(same_file(straight, resumed), "the same bits as an uninterrupted run");
+    }
+    refused(b, half, "other", SPI_EFORMAT);
+    refused(b, "/nowhere/state", "key", SPI_EIO);
+    if (truncate(half, 5000) != 0)
+        OK(0, "truncate");
+    refused(b, half, "key", SPI_EFORMAT);
+    remove(straight), remove(half), remove(resumed);
+}
+
+int main(void)
+{
+    const char *tmp = getenv("SPI_TEST_TMP");
+    struct bench b;
+
+    snprintf(dir, sizeof dir, "%s/run.%ld", tmp ? tmp : ".", (long)getpid());
+    snprintf(path, sizeof path, "%s/images.h5", dir);
+    if (mkdir(dir, 0700) || make_images() || bench_init(true, 1, &b)) {
+        OK(0, "%s", spi_err_message());
+        return tap_done();
+    }
+    check_resume(&b);
+    bench_clear(&b);
+    check_engines();
+    remove(path);
+    rmdir(dir);
+    return tap_done();
+}
