@@ -8,7 +8,7 @@
 #include "math/rot.h"
 
 enum {
-    FINE = 8,       /* parts of a ring in the kernel (DE2) */
+    FINE = 8,       /* parts of a ring in the kernel (J2) */
     ROWS = 128,     /* rings of the fit at most */
     R_POINTS = 160, /* of r between 0 and the largest trial D */
     LEAST_POINTS = 12,
@@ -18,11 +18,11 @@ enum {
 static const double alpha_low = 1e-9, alpha_step = 4;
 static const double trial_ratio = 1.025; /* of neighbouring trial D */
 static const double reach = 0.45;        /* largest D times the width of a ring */
-static const double sampling_part = 0.1; /* (DE3) */
+static const double sampling_part = 0.1; /* (J3) */
 static const double model_part = 5e-4;   /* of S: rings are finite, images float */
-static const double calibration = 1.10, calibration_sigma = 0.04; /* (DE6) */
+static const double calibration = 1.10, calibration_sigma = 0.04; /* (J6) */
 /* Beam stops, as q_min D: beyond the first the answer is uncertain, beyond the second it is
- * guesswork (DE6). */
+ * guesswork (J6). */
 static const double wide_hole = 1.5, widest_hole = 3;
 
 struct spi_diameter {
@@ -182,11 +182,11 @@ struct fit {
     double q[ROWS], S[ROWS], variance[ROWS];
     double width, h;       /* row width, 1/A; step of r, A */
     double unit;           /* of S: the largest one is 1 */
-    double *T;             /* [n][R_POINTS] kernel (DE2), owned */
+    double *T;             /* [n][R_POINTS] kernel (J2), owned */
     double y[ROWS], scale; /* S / error; errors are multiplied by scale */
 };
 
-/* (DE3): mean, shot noise and a part of the spread from image to image. */
+/* (J3): mean, shot noise and a part of the spread from image to image. */
 static void measure(const spi_diameter *d, int first, int last, const double *weight,
                     double *S, double *variance)
 {
@@ -232,7 +232,7 @@ static void join_rings(const spi_diameter *d, double q_top, struct fit *f)
     }
 }
 
-/* T[row][j] = mean over the row's pixels of sin(2 pi q r_j) / (2 pi q r_j), (DE2). */
+/* T[row][j] = mean over the row's pixels of sin(2 pi q r_j) / (2 pi q r_j), (J2). */
 static void kernel(const spi_diameter *d, struct fit *f)
 {
     for (int i = 0; i < f->n; i++)
@@ -295,7 +295,7 @@ static spi_err fit_init(const spi_diameter *d, double q_top, struct fit *f)
     return SPI_OK;
 }
 
-/* Band Cholesky, in place, of K = N^3 L'L, (DE4): K = G G', G lower with two subdiagonals;
+/* Band Cholesky, in place, of K = N^3 L'L, (J4): K = G G', G lower with two subdiagonals;
  * g[j] = {G_jj, G_j,j-1, G_j,j-2}.  m = N - 1 unknowns. */
 static void prior_factor(int m, double (*g)[3])
 {
@@ -414,7 +414,7 @@ static void residual(const struct fit *f, struct scratch *s, struct trial *t)
     }
 }
 
-/* (DE5) */
+/* (J5) */
 static void try_diameter(const struct fit *f, const double *inv_error, struct scratch *s,
                          struct trial *t)
 {
@@ -585,7 +585,7 @@ void spi_diameter_result_clear(struct spi_diameter_result *r)
     *r = (struct spi_diameter_result){0};
 }
 
-/* Is the answer one?  (DE6) has been applied. */
+/* Is the answer one?  (J6) has been applied. */
 static spi_err judge(const struct fit *f, const struct trial *t, int n, double mean,
                      const struct spi_diameter_result *r)
 {

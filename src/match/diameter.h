@@ -1,6 +1,6 @@
 /** \file
  * The particle's largest diameter D from the images alone.  Layer: match.
- * doc/math.md (DE1)-(DE6).
+ * doc/math.md (J1)-(J6).
  *
  * The mean ring profile S(q) of images of random orientation is the transform of the
  * distribution p(r) of distances in the particle, which ends at D.  For each D a smooth

@@ -146,7 +146,7 @@ out:
 
 /* -5 ... +12 % is what the reconstruction asks for: a support that is too small cuts, one
  * that is too large only costs.  `high` is larger for shapes with a sharp end of p(r),
- * where the allowance of (DE6) for a fading end is too much. */
+ * where the allowance of (J6) for a fading end is too much. */
 static void finds(const struct set *s, const char *what, double photons, double high)
 {
     struct spi_diameter_result r;
