@@ -1,0 +1,668 @@
+#include "match/diameter.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "math/rot.h"
+
+enum {
+    FINE = 8,       /* parts of a ring in the kernel (J2) */
+    ROWS = 128,     /* rings of the fit at most */
+    R_POINTS = 160, /* of r between 0 and the largest trial D */
+    LEAST_POINTS = 12,
+    N_ALPHA = 31, /* from ALPHA_LOW in steps of 4 */
+    RESCALE_MAX = 4,
+};
+static const double alpha_low = 1e-9, alpha_step = 4;
+static const double trial_ratio = 1.025; /* of neighbouring trial D */
+static const double reach = 0.45;        /* largest D times the width of a ring */
+static const double sampling_part = 0.1; /* (J3) */
+static const double model_part = 5e-4;   /* of S: rings are finite, images float */
+static const double calibration = 1.10, calibration_sigma = 0.04; /* (J6) */
+/* Beam stops, as q_min D: beyond the first the answer is uncertain, beyond the second it is
+ * guesswork (J6). */
+static const double wide_hole = 1.5, widest_hole = 3;
+
+struct spi_diameter {
+    double dq; /* width of a ring: a pixel, 1/A */
+    int n_rings;
+    int32_t *ring;     /* [n_pixels], -1: not used */
+    double *live;      /* [n_rings] sum of the geometry factors */
+    double *part_live; /* [n_rings * FINE] the same of each part, and */
+    double *part_q;    /* its mean |q| */
+    enum spi_image_kind kind;
+    int64_t n_pixels, n_images, room;
+    float *sums; /* [n_images][n_rings] */
+};
+
+static double modulus(const double q[3])
+{
+    return sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Median distance of neighbours in a row of pixels. */
+static spi_err pixel_width(const struct spi_detector *det, double *dq)
+{
+    int64_t n = 0;
+    double *step;
+    spi_err err = SPI_NEW(step, det->n_pixels, "pixel distances");
+
+    if (err)
+        return err;
+    for (int64_t p = 1; p < det->n_pixels; p++) {
+        const double *a = det->q + 3 * (p - 1), *b = det->q + 3 * p;
+
+        if (p % det->nx)
+            step[n++] = hypot(b[0] - a[0], b[1] - a[1]);
+    }
+    if (n)
+        qsort(step, (size_t)n, sizeof *step, by_value);
+    *dq = n ? step[n / 2] : 0;
+    free(step);
+    return *dq > 0
+               ? SPI_OK
+               : spi_fail(SPI_EINVAL, "diameter: the pixels of a row have one and the same "
+                                      "q; needed a detector");
+}
+
+static bool usable(const struct spi_detector *det, int64_t p)
+{
+    return !det->bad[p] && det->geometry[p] > 0 && modulus(det->q + 3 * p) > 0;
+}
+
+static void add_pixel(spi_diameter *d, const struct spi_detector *det, int64_t p)
+{
+    double q = modulus(det->q + 3 * p), g = (double)det->geometry[p];
+    int part = (int)(q / d->dq * FINE);
+
+    d->ring[p] = part / FINE;
+    d->live[d->ring[p]] += g;
+    d->part_live[part] += g;
+    d->part_q[part] += g * q;
+}
+
+spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kind,
+                         spi_diameter **out)
+{
+    spi_diameter *d = NULL;
+    double q_max = 0;
+    int n = 0;
+    spi_err err;
+
+    *out = NULL;
+    SPI_TRY(err = SPI_NEW(d, 1, "diameter"), out);
+    d->kind = kind;
+    d->n_pixels = det->n_pixels;
+    SPI_TRY(err = pixel_width(det, &d->dq), out);
+    for (int64_t p = 0; p < det->n_pixels; p++)
+        if (usable(det, p))
+            q_max = fmax(q_max, modulus(det->q + 3 * p));
+    d->n_rings = (int)fmin(q_max / d->dq, 1e5) + 1;
+    SPI_TRY(err = SPI_NEW(d->ring, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->live, d->n_rings, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->part_live, d->n_rings * FINE, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->part_q, d->n_rings * FINE, "diameter"), out);
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        d->ring[p] = -1;
+        if (usable(det, p) && modulus(det->q + 3 * p) / d->dq < d->n_rings)
+            add_pixel(d, det, p);
+    }
+    for (int i = 0; i < d->n_rings * FINE; i++)
+        d->part_q[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
+    for (int i = 0; i < d->n_rings; i++)
+        n += d->live[i] > 0;
+    if (n < 16)
+        err = spi_fail(SPI_EINVAL, "diameter: usable pixels lie on %d rings; needed 16", n);
+out:
+    if (err)
+        spi_diameter_free(d);
+    else
+        *out = d;
+    return err;
+}
+
+void spi_diameter_free(spi_diameter *d)
+{
+    if (!d)
+        return;
+    free(d->ring);
+    free(d->live);
+    free(d->part_live);
+    free(d->part_q);
+    free(d->sums);
+    free(d);
+}
+
+spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_t n,
+                         const float *pixels)
+{
+    void *sums = d->sums;
+    double *ring = NULL;
+    spi_err err;
+
+    if (det->n_pixels != d->n_pixels)
+        return spi_fail(SPI_EINVAL, "diameter: images of %lld pixels; needed %lld",
+                        (long long)det->n_pixels, (long long)d->n_pixels);
+    err = spi_grow(&sums, (size_t)d->n_rings * sizeof *d->sums, d->n_images,
+                   d->n_images + n, &d->room, "ring sums");
+    d->sums = sums;
+    if (err || (err = SPI_NEW(ring, d->n_rings, "ring sums")))
+        return err;
+    for (int64_t k = 0; k < n; k++, pixels += d->n_pixels) {
+        double total = 0;
+
+        memset(ring, 0, (size_t)d->n_rings * sizeof *ring);
+        for (int64_t p = 0; p < d->n_pixels; p++)
+            if (d->ring[p] >= 0)
+                ring[d->ring[p]] += (double)pixels[p];
+        for (int i = 0; i < d->n_rings; i++)
+            total += ring[i];
+        if (!(total > 0) || !isfinite(total))
+            continue;
+        for (int i = 0; i < d->n_rings; i++)
+            d->sums[d->n_images * d->n_rings + i] = (float)ring[i];
+        d->n_images++;
+    }
+    free(ring);
+    return SPI_OK;
+}
+
+/* The data of a fit: rings joined to rows of width `width` up to q_top. */
+struct fit {
+    int n, first[ROWS], last[ROWS]; /* rings first ... last of each row */
+    double q[ROWS], S[ROWS], variance[ROWS];
+    double width, h;       /* row width, 1/A; step of r, A */
+    double unit;           /* of S: the largest one is 1 */
+    double *T;             /* [n][R_POINTS] kernel (J2), owned */
+    double y[ROWS], scale; /* S / error; errors are multiplied by scale */
+};
+
+/* (J3): mean, shot noise and a part of the spread from image to image. */
+static void measure(const spi_diameter *d, int first, int last, const double *weight,
+                    double *S, double *variance)
+{
+    double live = 0, sum = 0, sum_w = 0, spread = 0, shot;
+
+    for (int i = first; i <= last; i++)
+        live += d->live[i];
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t k = 0; k < d->n_images; k++) {
+            double c = 0;
+
+            for (int i = first; i <= last; i++)
+                c += (double)d->sums[k * d->n_rings + i];
+            if (pass == 0)
+                sum += c, sum_w += weight[k];
+            else
+                spread += pow((c - sum / sum_w * weight[k]) / live, 2);
+        }
+    *S = sum / sum_w / live;
+    shot = d->kind == SPI_PHOTONS ? sum / pow(sum_w * live, 2) : 0;
+    *variance = shot + sampling_part * fmax(0, spread / (sum_w * sum_w) - shot) +
+                pow(model_part * *S, 2);
+}
+
+static void join_rings(const spi_diameter *d, double q_top, struct fit *f)
+{
+    int per_row = (int)ceil(q_top / d->dq / ROWS - 1e-9), top = (int)(q_top / d->dq);
+
+    per_row = per_row < 1 ? 1 : per_row;
+    f->n = 0;
+    f->width = per_row * d->dq;
+    for (int i = 0; i + per_row <= d->n_rings && i + per_row <= top + 1 && f->n < ROWS;
+         i += per_row) {
+        double live = 0, q = 0;
+
+        for (int p = i * FINE; p < (i + per_row) * FINE; p++)
+            live += d->part_live[p], q += d->part_live[p] * d->part_q[p];
+        if (!(live > 0))
+            continue;
+        f->first[f->n] = i;
+        f->last[f->n] = i + per_row - 1;
+        f->q[f->n++] = q / live;
+    }
+}
+
+/* T[row][j] = mean over the row's pixels of sin(2 pi q r_j) / (2 pi q r_j), (J2). */
+static void kernel(const spi_diameter *d, struct fit *f)
+{
+    for (int i = 0; i < f->n; i++)
+        for (int j = 0; j < R_POINTS; j++) {
+            double sum = 0, live = 0, r = (j + 1) * f->h;
+
+            for (int p = f->first[i] * FINE; p < (f->last[i] + 1) * FINE; p++) {
+                double x = 2 * SPI_PI * d->part_q[p] * r;
+
+                if (d->part_live[p] > 0)
+                    sum += d->part_live[p] * sin(x) / x, live += d->part_live[p];
+            }
+            f->T[i * R_POINTS + j] = sum / live;
+        }
+}
+
+static spi_err fit_init(const spi_diameter *d, double q_top, struct fit *f)
+{
+    double *weight = NULL, largest = 0, mean = 0;
+    spi_err err = SPI_NEW(weight, d->n_images, "image weights");
+
+    if (err)
+        return err;
+    join_rings(d, q_top, f);
+    f->h = reach / f->width / R_POINTS;
+    for (int64_t k = 0; k < d->n_images; k++) {
+        for (int i = 0; i < d->n_rings; i++)
+            weight[k] += (double)d->sums[k * d->n_rings + i];
+        mean += weight[k] / (double)d->n_images;
+    }
+    for (int64_t k = 0; k < d->n_images; k++)
+        weight[k] /= mean;
+    for (int i = 0; i < f->n; i++) {
+        measure(d, f->first[i], f->last[i], weight, &f->S[i], &f->variance[i]);
+        largest = fmax(largest, f->S[i]);
+    }
+    for (int i = 0; i < f->n && largest > 0; i++) {
+        double live = 0, one;
+
+        for (int k = f->first[i]; k <= f->last[i]; k++)
+            live += d->live[k];
+        one =
+            1 / (live * (double)d->n_images); /* a ring without any photon: error of one */
+        f->S[i] /= largest;
+        f->variance[i] = (f->variance[i] + (d->kind == SPI_PHOTONS ? one * one : 0)) /
+                             (largest * largest) +
+                         1e-12; /* and no ring is exact */
+    }
+    f->unit = largest;
+    free(weight);
+    f->scale = 1;
+    if (f->n < 12)
+        return spi_fail(SPI_ENOCONV,
+                        "diameter: %d rings are not enough to see where distances "
+                        "end; give it by --diameter",
+                        f->n);
+    if ((err = SPI_NEW(f->T, f->n * R_POINTS, "kernel")))
+        return err;
+    kernel(d, f);
+    return SPI_OK;
+}
+
+/* Band Cholesky, in place, of K = N^3 L'L, (J4): K = G G', G lower with two subdiagonals;
+ * g[j] = {G_jj, G_j,j-1, G_j,j-2}.  m = N - 1 unknowns. */
+static void prior_factor(int m, double (*g)[3])
+{
+    double n3 = pow(m + 1, 3);
+
+    for (int j = 0; j < m; j++) {
+        double diag = j == 0 ? 5 : 6, one = -4, two = 1;
+
+        /* rows of L: second differences at r_1 ... r_m with p = 0 at both ends, and at r_N
+         * with nothing beyond: the last diagonal element is 1 + 4 + 1 as well */
+        two = j >= 2 ? n3 * two / g[j - 2][0] : 0;
+        one = j >= 1 ? (n3 * one - (j >= 2 ? two * g[j - 1][1] : 0)) / g[j - 1][0] : 0;
+        g[j][2] = two;
+        g[j][1] = one;
+        g[j][0] = sqrt(n3 * diag - one * one - two * two);
+    }
+}
+
+/* What one trial D says. */
+struct trial {
+    int N;                         /* D = N h */
+    double log_evidence;           /* over all alpha */
+    double alpha, misfit, freedom; /* at the best alpha: |residual|^2 and its expectation */
+};
+
+struct scratch {
+    double (*g)[3]; /* [R_POINTS] */
+    double *X;      /* [R_POINTS][ROWS] = G^-1 A' */
+    double *M, *C;  /* [ROWS][ROWS]: A K^-1 A'; Cholesky factor */
+    double v[ROWS];
+};
+
+/* X = G^-1 A' and M = X' X for D = N h; A = T / (N error). */
+static void covariance(const struct fit *f, int N, const double *inv_error,
+                       struct scratch *s)
+{
+    int m = N - 1;
+
+    prior_factor(m, s->g);
+    for (int j = 0; j < m; j++)
+        for (int i = 0; i < f->n; i++) {
+            double x = f->T[i * R_POINTS + j] * inv_error[i] / N;
+
+            x -= j >= 1 ? s->g[j][1] * s->X[(j - 1) * ROWS + i] : 0;
+            x -= j >= 2 ? s->g[j][2] * s->X[(j - 2) * ROWS + i] : 0;
+            s->X[j * ROWS + i] = x / s->g[j][0];
+        }
+    memset(s->M, 0, ROWS * ROWS * sizeof *s->M);
+    for (int j = 0; j < m; j++) {
+        const double *x = s->X + j * ROWS;
+
+        for (int a = 0; a < f->n; a++)
+            for (int b = 0; b <= a; b++)
+                s->M[a * ROWS + b] += x[a] * x[b];
+    }
+}
+
+/* C C' = 1 + M / alpha (lower); log det / 2. */
+static double factor(int n, double alpha, const double *M, double *C)
+{
+    double half_log_det = 0;
+
+    for (int a = 0; a < n; a++) {
+        for (int b = 0; b <= a; b++) {
+            double sum = M[a * ROWS + b] / alpha + (a == b);
+            const double *ca = C + a * ROWS, *cb = C + b * ROWS;
+
+            for (int k = 0; k < b; k++)
+                sum -= ca[k] * cb[k];
+            C[a * ROWS + b] = a == b ? sqrt(fmax(sum, 1e-300)) : sum / cb[b];
+        }
+        half_log_det += log(C[a * ROWS + a]);
+    }
+    return half_log_det;
+}
+
+/* v <- C^-1 v, |v|^2;  then v <- C'^-1 v. */
+static double forward(int n, const double *C, double *v)
+{
+    double sum2 = 0;
+
+    for (int a = 0; a < n; a++) {
+        for (int k = 0; k < a; k++)
+            v[a] -= C[a * ROWS + k] * v[k];
+        v[a] /= C[a * ROWS + a];
+        sum2 += v[a] * v[a];
+    }
+    return sum2;
+}
+
+static void backward(int n, const double *C, double *v)
+{
+    for (int a = n - 1; a >= 0; a--) {
+        for (int k = a + 1; k < n; k++)
+            v[a] -= C[k * ROWS + a] * v[k];
+        v[a] /= C[a * ROWS + a];
+    }
+}
+
+/* |(1 + M/alpha)^-1 y|^2 and trace (1 + M/alpha)^-1. */
+static void residual(const struct fit *f, struct scratch *s, struct trial *t)
+{
+    double v[ROWS];
+
+    factor(f->n, t->alpha, s->M, s->C);
+    memcpy(v, f->y, sizeof v);
+    forward(f->n, s->C, v);
+    backward(f->n, s->C, v);
+    t->misfit = t->freedom = 0;
+    for (int i = 0; i < f->n; i++)
+        t->misfit += v[i] * v[i];
+    for (int i = 0; i < f->n; i++) { /* (C C')^-1_ii = |C^-1 e_i|^2 */
+        memset(v, 0, sizeof v);
+        v[i] = 1;
+        t->freedom += forward(f->n, s->C, v);
+    }
+}
+
+/* (J5) */
+static void try_diameter(const struct fit *f, const double *inv_error, struct scratch *s,
+                         struct trial *t)
+{
+    double log_e[N_ALPHA], best = -INFINITY, sum = 0, alpha = alpha_low;
+
+    covariance(f, t->N, inv_error, s);
+    for (int i = 0; i < N_ALPHA; i++, alpha *= alpha_step) {
+        double half_log_det = factor(f->n, alpha, s->M, s->C), v[ROWS];
+
+        memcpy(v, f->y, sizeof v);
+        log_e[i] = -forward(f->n, s->C, v) / 2 - half_log_det;
+        if (log_e[i] > best)
+            best = log_e[i], t->alpha = alpha;
+    }
+    for (int i = 0; i < N_ALPHA; i++)
+        sum += exp(log_e[i] - best);
+    t->log_evidence = best + log(sum);
+    residual(f, s, t);
+}
+
+static void set_errors(struct fit *f, double inv_error[ROWS])
+{
+    for (int i = 0; i < f->n; i++) {
+        inv_error[i] = 1 / sqrt(f->variance[i] * f->scale);
+        f->y[i] = f->S[i] * inv_error[i];
+    }
+}
+
+/* All trial D; errors are enlarged until the best one fits: no fit can be better than the
+ * errors say, but they may leave something out. */
+static int scan(struct fit *f, struct scratch *s, struct trial *t, int n)
+{
+    int best = 0;
+
+    for (int round = 0; round < RESCALE_MAX; round++) {
+        double inv_error[ROWS];
+
+        set_errors(f, inv_error);
+        best = 0;
+        for (int i = 0; i < n; i++) {
+            try_diameter(f, inv_error, s, &t[i]);
+            if (t[i].log_evidence > t[best].log_evidence)
+                best = i;
+        }
+        if (t[best].misfit < 1.15 * t[best].freedom || round == RESCALE_MAX - 1)
+            break;
+        f->scale *= t[best].misfit / t[best].freedom;
+    }
+    return best;
+}
+
+/* Trial numbers of points, neighbours 2.5 % apart or one point. */
+static int trials(struct trial t[R_POINTS])
+{
+    int n = 0;
+
+    for (double N = LEAST_POINTS; N <= R_POINTS; N = fmax(N + 1, N * trial_ratio))
+        t[n++].N = (int)N;
+    return n;
+}
+
+/* Probability of the trials, prior 1/D dD; mean and standard deviation of D. */
+static void posterior(const struct trial *t, int n, int best, double h, double *probability,
+                      double *mean, double *sigma)
+{
+    double sum = 0, m1 = 0, m2 = 0;
+
+    for (int i = 0; i < n; i++) {
+        int lower = i ? t[i - 1].N : t[i].N - 1, upper = i < n - 1 ? t[i + 1].N : t[i].N;
+
+        probability[i] = exp(t[i].log_evidence - t[best].log_evidence) * (upper - lower) /
+                         (2.0 * t[i].N);
+        sum += probability[i];
+    }
+    for (int i = 0; i < n; i++) {
+        probability[i] /= sum;
+        m1 += probability[i] * t[i].N * h;
+        m2 += probability[i] * pow(t[i].N * h, 2);
+    }
+    *mean = m1;
+    *sigma = sqrt(fmax(0, m2 - m1 * m1));
+}
+
+static spi_err scratch_init(struct scratch *s)
+{
+    spi_err err;
+
+    *s = (struct scratch){0};
+    SPI_TRY(err = SPI_NEW(s->g, R_POINTS, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(s->X, R_POINTS * ROWS, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(s->M, ROWS * ROWS, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(s->C, ROWS * ROWS, "diameter"), out);
+out:
+    return err;
+}
+
+static void scratch_clear(struct scratch *s)
+{
+    free(s->g);
+    free(s->X);
+    free(s->M);
+    free(s->C);
+}
+
+/* p = K^-1 A' (M + alpha)^-1 y at the trial t, and its profile. */
+static void curves(const struct fit *f, struct scratch *s, const struct trial *t,
+                   struct spi_diameter_result *out)
+{
+    int m = t->N - 1;
+    double inv_error[ROWS], v[ROWS], largest = 0;
+    struct fit copy = *f;
+
+    set_errors(&copy, inv_error);
+    covariance(f, t->N, inv_error, s);
+    factor(f->n, t->alpha, s->M, s->C);
+    memcpy(v, copy.y, sizeof v);
+    forward(f->n, s->C, v);
+    backward(f->n, s->C, v);
+    for (int j = 0; j < m; j++) {
+        out->r_A[j] = (j + 1) * f->h;
+        for (int i = 0; i < f->n; i++)
+            out->p[j] += s->X[j * ROWS + i] * v[i] / t->alpha;
+    }
+    for (int j = m - 1; j >= 0; j--) { /* G' p = X v / alpha */
+        out->p[j] -= j + 1 < m ? s->g[j + 1][1] * out->p[j + 1] : 0;
+        out->p[j] -= j + 2 < m ? s->g[j + 2][2] * out->p[j + 2] : 0;
+        out->p[j] /= s->g[j][0];
+        largest = fmax(largest, fabs(out->p[j]));
+    }
+    for (int i = 0; i < f->n; i++) {
+        out->q_invA[i] = f->q[i];
+        out->profile[i] = f->unit * f->S[i];
+        out->profile_error[i] = f->unit / inv_error[i];
+        for (int j = 0; j < m; j++)
+            out->profile_fit[i] += f->unit * f->T[i * R_POINTS + j] * out->p[j] / t->N;
+    }
+    for (int j = 0; j < m; j++)
+        out->p[j] /= largest > 0 ? largest : 1;
+}
+
+static spi_err result_init(struct spi_diameter_result *r, int n_q, int n_r, int n_trials)
+{
+    spi_err err;
+
+    *r = (struct spi_diameter_result){.n_q = n_q, .n_r = n_r, .n_trials = n_trials};
+    SPI_TRY(err = SPI_NEW(r->q_invA, n_q, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->profile, n_q, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->profile_error, n_q, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->profile_fit, n_q, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->r_A, n_r, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->p, n_r, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->trial_A, n_trials, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(r->probability, n_trials, "diameter"), out);
+out:
+    return err;
+}
+
+void spi_diameter_result_clear(struct spi_diameter_result *r)
+{
+    free(r->q_invA);
+    free(r->profile);
+    free(r->profile_error);
+    free(r->profile_fit);
+    free(r->r_A);
+    free(r->p);
+    free(r->trial_A);
+    free(r->probability);
+    *r = (struct spi_diameter_result){0};
+}
+
+/* Is the answer one?  (J6) has been applied. */
+static spi_err judge(const struct fit *f, const struct trial *t, int n, double mean,
+                     const struct spi_diameter_result *r)
+{
+    double low = t[0].N * f->h, high = t[n - 1].N * f->h;
+
+    if (mean < 1.15 * low)
+        return spi_fail(SPI_ENOCONV,
+                        "diameter: the images show no structure coarser than %.0f A; "
+                        "give the particle's diameter by --diameter",
+                        low);
+    if (mean > 0.85 * high)
+        return spi_fail(SPI_ENOCONV,
+                        "diameter: the images show no end of the particle below "
+                        "%.0f A, the most that these pixels resolve; give its "
+                        "diameter by --diameter",
+                        high);
+    if (r->sigma_A > 0.15 * r->diameter_A)
+        return spi_fail(SPI_ENOCONV,
+                        "diameter: about %.0f A with an error of %.0f A, too much to "
+                        "go on; give it by --diameter",
+                        r->diameter_A, r->sigma_A);
+    return SPI_OK;
+}
+
+static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
+                        struct spi_diameter_result *out)
+{
+    struct trial t[R_POINTS];
+    double q_top = d->n_rings * d->dq, mean = 0, sigma = 0;
+    int n = trials(t), best;
+    spi_err err;
+
+    /* A large particle needs narrow rings: halve the range of q until D is well inside. */
+    for (;; q_top /= 2) {
+        free(f->T);
+        f->T = NULL;
+        if ((err = fit_init(d, q_top, f)))
+            return err;
+        best = scan(f, s, t, n);
+        spi_diameter_result_clear(out);
+        if ((err = result_init(out, f->n, t[best].N - 1, n)))
+            return err;
+        posterior(t, n, best, f->h, out->probability, &mean, &sigma);
+        if (mean < 0.7 * R_POINTS * f->h || f->width < 1.5 * d->dq)
+            break;
+    }
+    for (int i = 0; i < n; i++)
+        out->trial_A[i] = t[i].N * f->h;
+    curves(f, s, &t[best], out);
+    out->n_images = d->n_images;
+    out->diameter_A = calibration * (mean + sigma);
+    out->sigma_A = hypot(calibration * sigma, calibration_sigma * out->diameter_A);
+    if (f->q[0] * out->diameter_A > wide_hole)
+        out->sigma_A =
+            fmax(out->sigma_A,
+                 (f->q[0] * out->diameter_A > widest_hole ? 0.2 : 0.12) * out->diameter_A);
+    return judge(f, t, n, mean, out);
+}
+
+spi_err spi_diameter_estimate(const spi_diameter *d, struct spi_diameter_result *out)
+{
+    struct fit f = {0};
+    struct scratch s = {0};
+    spi_err err;
+
+    *out = (struct spi_diameter_result){0};
+    if (d->n_images < SPI_DIAMETER_LEAST_IMAGES)
+        return spi_fail(SPI_EINVAL,
+                        "diameter: %lld images have counts; needed %d to estimate "
+                        "the particle's diameter: give it by --diameter",
+                        (long long)d->n_images, SPI_DIAMETER_LEAST_IMAGES);
+    SPI_TRY(err = scratch_init(&s), out);
+    SPI_TRY(err = estimate(d, &f, &s, out), out);
+out:
+    free(f.T);
+    scratch_clear(&s);
+    if (err)
+        spi_diameter_result_clear(out);
+    return err;
+}

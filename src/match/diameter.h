@@ -1,0 +1,52 @@
+/** \file
+ * The particle's largest diameter D from the images alone.  Layer: match.
+ * doc/math.md (J1)-(J6).
+ *
+ * The mean ring profile S(q) of images of random orientation is the transform of the
+ * distribution p(r) of distances in the particle, which ends at D.  For each D a smooth
+ * p(r) on 0 ... D is fitted (indirect transform); the Bayesian evidence says which D the
+ * data want.  No orientation, no model and no beam-stop filling are needed.
+ *
+ * Use: _new, _add for blocks of images (500 to 1,000 in all are enough), _estimate, _free.
+ */
+#ifndef SPI_MATCH_DIAMETER_H
+#define SPI_MATCH_DIAMETER_H
+
+#include "io/images.h"
+
+enum { SPI_DIAMETER_LEAST_IMAGES = 100 };
+
+typedef struct spi_diameter spi_diameter;
+
+/** Sums over rings of one pixel's width.  `det` is not kept.  SPI_EINVAL: fewer than 16
+ *  rings of usable pixels. */
+SPI_MUSTUSE spi_err spi_diameter_new(const struct spi_detector *det,
+                                     enum spi_image_kind kind, spi_diameter **out);
+void spi_diameter_free(spi_diameter *d);
+
+/** Add n images, pixels[n][n_pixels] as spi_images_read gives them (`det` as in _new).
+ *  Images without any count are passed over.  Memory: one number a ring and image. */
+SPI_MUSTUSE spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det,
+                                     int64_t n, const float *pixels);
+
+struct spi_diameter_result {
+    double diameter_A; /* the value to use: a little too large rather than too small */
+    double sigma_A;    /* its standard error, calibration included */
+    int64_t n_images;  /* that had counts */
+    /* The curves behind it, all owned: */
+    int n_q; /* ring profile: measured, its error, fitted */
+    double *q_invA, *profile, *profile_error, *profile_fit;
+    int n_r; /* p(r) at the most probable D, largest value 1 */
+    double *r_A, *p;
+    int n_trials; /* trial diameters and their probability (sums to 1) */
+    double *trial_A, *probability;
+};
+
+/** SPI_EINVAL: fewer than SPI_DIAMETER_LEAST_IMAGES images with counts; SPI_ENOCONV: the
+ *  images do not tell (no end of p(r), or an error above 15 %).  Both messages ask for
+ *  --diameter.  A second or less. */
+SPI_MUSTUSE spi_err spi_diameter_estimate(const spi_diameter *d,
+                                          struct spi_diameter_result *out);
+void spi_diameter_result_clear(struct spi_diameter_result *r);
+
+#endif
