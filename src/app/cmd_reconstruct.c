@@ -12,9 +12,11 @@
 #include "app/print.h"
 #include "app/progress.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
 #include "io/hash.h"
+#include "match/diameter.h"
 #include "mtip/finish.h"
 
 struct args {
@@ -101,15 +103,48 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
+/* D from up to 1,000 images, spread evenly over the file in blocks. */
+static spi_err estimate_diameter(struct job *j, const struct spi_detector *det)
+{
+    enum { BLOCK = 50, BLOCKS = 20 };
+    int64_t n = spi_images_count(j->images), blocks = (n + BLOCK - 1) / BLOCK;
+    struct spi_diameter_result found = {0};
+    spi_diameter *d = NULL;
+    float *pixels = NULL;
+    spi_err err;
+
+    blocks = blocks < BLOCKS ? blocks : BLOCKS;
+    SPI_TRY(err = spi_diameter_new(det, spi_images_kind(j->images), &d), out);
+    SPI_TRY(err = SPI_NEW(pixels, BLOCK * det->n_pixels, "diameter"), out);
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t first = n * b / blocks, m = n - first < BLOCK ? n - first : BLOCK;
+
+        SPI_TRY(err = spi_images_read(j->images, first, m, pixels), out);
+        SPI_TRY(err = spi_diameter_add(d, det, m, pixels), out);
+    }
+    SPI_TRY(err = spi_diameter_estimate(d, &found), out);
+    j->diameter_A = found.diameter_A;
+    spi_info("diameter estimated from the images: %.0f A (+- %.0f); --diameter overrides it",
+             found.diameter_A, found.sigma_A);
+out:
+    spi_diameter_result_clear(&found);
+    spi_diameter_free(d);
+    free(pixels);
+    return err;
+}
+
 static spi_err find_ranges(struct job *j)
 {
     const struct spi_detector *det = spi_images_detector(j->images);
 
     j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : edge_q(det);
     j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
-    if (!(j->diameter_A > 0))
-        return spi_fail(SPI_EINVAL, "%s: give the largest diameter of the particle (--diameter)",
-                        j->path);
+    if (!(j->diameter_A > 0)) {
+        spi_err err = estimate_diameter(j, det);
+
+        if (err)
+            return err;
+    }
     j->q_min = j->set.q_min_invA > 0 ? j->set.q_min_invA
                                      : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
