@@ -53,7 +53,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, N_phase_loops, int, 10, 1, 10000, "", "repeats of (nER, nHIO, nER, shrink-wrap), when recipe is empty") \
     X(phasing, sw_sigma_first, double, 2, 0.1, 20, "voxel", "first blur of shrink-wrap") \
     X(phasing, sw_sigma_last, double, 0.8, 0.1, 20, "voxel", "last blur of shrink-wrap") \
-    X(phasing, cutoff, double, 0.12, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
+    X(phasing, cutoff, double, 0.08, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
