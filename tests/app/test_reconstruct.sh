@@ -26,6 +26,7 @@ $SPINIFEL simulate "$pdb" -o images.h5 --images 500 --detector 40x40 --resolutio
 ok $? "simulate"
 $SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --json --quiet > run1.json 2> run1.err
 ok $? "reconstruct converges (exit code 0)"
+missing=0
 for f in density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc orientations.h5 \
 	metrics.jsonl fsc.csv lcurve.csv settings.toml run.json density.png fsc.png lcurve.png \
 	mean_image.png radial.png; do
@@ -125,6 +126,13 @@ bad 1 "bad.toml:2" "unknown key in a settings file" images.h5 -o bad $fast --set
 $SPINIFEL simulate "$pdb" -o few.h5 --images 20 --detector 40x40 --resolution 8 --energy 4000 \
 	--photons 3000 --quiet > sim.out 2>&1
 bad 1 "20 images" "too few images" few.h5 -o bad $fast
+$SPINIFEL simulate "$pdb" -o zero.h5 --images 100 --detector 40x40 --resolution 8 --energy 4000 \
+	--photons 0.00001 --quiet > sim.out 2>&1
+bad 1 "all zero" "images that are all zero" zero.h5 -o bad $fast
+bad 1 "give\|--diameter" "a diameter that cannot be estimated" zero.h5 -o bad
+$SPINIFEL simulate "$pdb" -o hidden.h5 --images 70 --detector 40x40 --resolution 8 --energy 4000 \
+	--photons 3000 --beam-stop-q 0.11 --quiet > sim.out 2>&1
+bad 1 "leaves nothing\|rings" "a mask that hides all that is used" hidden.h5 -o bad $fast
 (
 	flock 9
 	$SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --quiet > lock.out 2>&1
