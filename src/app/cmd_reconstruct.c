@@ -30,8 +30,8 @@ struct args {
 static const struct args defaults = {.seed = 1};
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "DIR", "directory of the run, made if need be",
-     .required = true},
+    {'o', "output", SPI_PATH(args, out), 0, 0, "DIR",
+     "directory of the run, made if need be", .required = true},
     {'s', "seed", SPI_COUNT(args, seed), 0, 2147483647, "",
      "of everything random in the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
@@ -67,15 +67,16 @@ static void path_in(const struct job *j, const char *name, char path[SPI_PATH_MA
     snprintf(path, SPI_PATH_MAX, "%s/%s", j->args->out, name);
 }
 
-/* ---- what the images allow ------------------------------------------------------------- */
+/* ---- what the images allow -------------------------------------------------------------
+ */
 
 static double length(const double v[3])
 {
     return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
 }
 
-/* |q| at the middle of the detector's edges: the largest |q| within 3 degrees of +-x and +-y,
- * the least of the four (sides without pixels are passed over). */
+/* |q| at the middle of the detector's edges: the largest |q| within 3 degrees of +-x and
+ * +-y, the least of the four (sides without pixels are passed over). */
 static double edge_q(const struct spi_detector *det)
 {
     double most[4] = {0}, least = INFINITY;
@@ -124,8 +125,9 @@ static spi_err estimate_diameter(struct job *j, const struct spi_detector *det)
     }
     SPI_TRY(err = spi_diameter_estimate(d, &found), out);
     j->diameter_A = found.diameter_A;
-    spi_info("diameter estimated from the images: %.0f A (+- %.0f); --diameter overrides it",
-             found.diameter_A, found.sigma_A);
+    spi_info(
+        "diameter estimated from the images: %.0f A (+- %.0f); --diameter overrides it",
+        found.diameter_A, found.sigma_A);
 out:
     spi_diameter_result_clear(&found);
     spi_diameter_free(d);
@@ -145,15 +147,16 @@ static spi_err find_ranges(struct job *j)
         if (err)
             return err;
     }
-    j->q_min = j->set.q_min_invA > 0 ? j->set.q_min_invA
-                                     : fmax(1 / j->diameter_A, lowest_q(det));
+    j->q_min =
+        j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
-        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
-                        j->q_min, j->q_max);
+        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to use",
+                        j->path, j->q_min, j->q_max);
     return SPI_OK;
 }
 
-/* ---- provenance ------------------------------------------------------------------------ */
+/* ---- provenance ------------------------------------------------------------------------
+ */
 
 /* Settings as text; NULL when out of memory. */
 static char *settings_text(const struct spi_settings *set)
@@ -169,8 +172,8 @@ static char *settings_text(const struct spi_settings *set)
     return text;
 }
 
-/* What two runs must share to be the same run.  The number of workers, the engine and the limit of
- * generations change no result: a run may be resumed with others. */
+/* What two runs must share to be the same run.  The number of workers, the engine and the
+ * limit of generations change no result: a run may be resumed with others. */
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
@@ -195,13 +198,13 @@ static spi_err make_key(struct job *j)
 static spi_err make_provenance(struct job *j)
 {
     char *settings = settings_text(&j->set);
-    json_t *o = settings
-                    ? json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:s}", "program",
-                                "spinifel", "version", SPI_VERSION, "revision", SPI_REVISION,
-                                "images", j->path, "images_sha256", j->sha256, "seed",
-                                j->set.seed, "diameter_A", j->diameter_A, "q_min_invA", j->q_min,
-                                "q_max_invA", j->q_max, "settings", settings)
-                    : NULL;
+    json_t *o =
+        settings ? json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:s}",
+                             "program", "spinifel", "version", SPI_VERSION, "revision",
+                             SPI_REVISION, "images", j->path, "images_sha256", j->sha256,
+                             "seed", j->set.seed, "diameter_A", j->diameter_A, "q_min_invA",
+                             j->q_min, "q_max_invA", j->q_max, "settings", settings)
+                 : NULL;
 
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
@@ -230,23 +233,23 @@ static spi_err write_settings(const struct job *j)
     return spi_file_write_text(path, j->provenance, strlen(j->provenance));
 }
 
-/* ---- generations ------------------------------------------------------------------------ */
+/* ---- generations ------------------------------------------------------------------------
+ */
 
 static json_t *report_json(const struct spi_generation_report *g)
 {
-    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, "
-                     "s:f, s:f, s:f, s:I}",
-                     "generation", g->generation, "stage", spi_stage_name(g->stage), "step",
-                     g->step, "q_max", spi_json_number(g->q_max_invA), "resolution_A",
-                     spi_json_number(g->resolution_A), "resolution05_A",
-                     spi_json_number(g->resolution05_A), "mean_fsc",
-                     spi_json_number(g->mean_fsc), "halves_cc", spi_json_number(g->halves_cc), "mean_cc",
-                     spi_json_number(g->mean_cc),
-                     "score", spi_json_number(g->score), "perplexity",
-                     spi_json_number(g->perplexity), "beta", spi_json_number(g->beta), "slice_s",
-                     g->slice_s, "match_s", g->match_s, "merge_s", g->merge_s, "phase_s",
-                     g->phase_s, "wall_s", g->wall_s, "images_per_s", g->images_per_s,
-                     "peak_rss_bytes", (json_int_t)g->peak_rss_bytes);
+    return json_pack(
+        "{s:i, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, "
+        "s:f, s:f, s:f, s:I}",
+        "generation", g->generation, "stage", spi_stage_name(g->stage), "step", g->step,
+        "q_max", spi_json_number(g->q_max_invA), "resolution_A",
+        spi_json_number(g->resolution_A), "resolution05_A",
+        spi_json_number(g->resolution05_A), "mean_fsc", spi_json_number(g->mean_fsc),
+        "halves_cc", spi_json_number(g->halves_cc), "mean_cc", spi_json_number(g->mean_cc),
+        "score", spi_json_number(g->score), "perplexity", spi_json_number(g->perplexity),
+        "beta", spi_json_number(g->beta), "slice_s", g->slice_s, "match_s", g->match_s,
+        "merge_s", g->merge_s, "phase_s", g->phase_s, "wall_s", g->wall_s, "images_per_s",
+        g->images_per_s, "peak_rss_bytes", (json_int_t)g->peak_rss_bytes);
 }
 
 /* metrics.jsonl cut back to the lines of the first n generations. */
@@ -279,7 +282,8 @@ static spi_err append_metrics(const struct job *j, const struct spi_generation_r
     int bad;
 
     path_in(j, "metrics.jsonl", path);
-    line = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(8)) : NULL;
+    line = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(8))
+             : NULL;
     json_decref(o);
     if (!line)
         return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
@@ -301,9 +305,11 @@ static spi_err on_generation(struct spi_run *run, const struct spi_generation_re
         snprintf(resolution, sizeof resolution, "%.1f A", g->resolution_A);
     spi_progress_generation(g->generation, 0);
     spi_progress_update(g->generation, spi_stage_name(g->stage));
-    spi_info("generation %3d  %-6s  to %5.1f A  half maps %-7s  intensity cc %.3f  score %.5f  "
-             "%6.0f images/s  %.1f s", g->generation, spi_stage_name(g->stage),
-             1 / g->q_max_invA, resolution, g->mean_cc, g->score, g->images_per_s, g->wall_s);
+    spi_info(
+        "generation %3d  %-6s  to %5.1f A  half maps %-7s  intensity cc %.3f  score %.5f  "
+        "%6.0f images/s  %.1f s",
+        g->generation, spi_stage_name(g->stage), 1 / g->q_max_invA, resolution, g->mean_cc,
+        g->score, g->images_per_s, g->wall_s);
     path_in(j, "state.bin", path);
     SPI_TRY(err = append_metrics(j, g), out);
     SPI_TRY(err = spi_run_save(run, path, j->key), out);
@@ -327,7 +333,8 @@ static void on_finish(int done, int total, const char *what, void *user)
     spi_progress_update(done, what);
 }
 
-/* ---- the job ------------------------------------------------------------------------------ */
+/* ---- the job
+ * ------------------------------------------------------------------------------ */
 
 static spi_err prepare(struct job *j)
 {
@@ -342,7 +349,8 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_settings(j), out);
     SPI_TRY(err = spi_graph_new(strcmp(j->set.backend, "serial") == 0, j->set.workers,
-                                j->args->out, j->stop, &j->graph), out);
+                                j->args->out, j->stop, &j->graph),
+            out);
     spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
              (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
              1 / j->q_max, spi_graph_workers(j->graph),
@@ -367,7 +375,8 @@ static spi_err begin(struct job *j)
     if (!j->run)
         return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
     SPI_TRY(err = spi_run_init(j->run, &j->set, &j->data, j->graph, j->stop, j->q_max,
-                               (uint64_t)j->set.seed), out);
+                               (uint64_t)j->set.seed),
+            out);
     path_in(j, "state.bin", path);
     if (j->args->resume && access(path, F_OK) == 0) {
         SPI_TRY(err = spi_run_load(j->run, path, j->key), out);
@@ -402,8 +411,9 @@ static spi_err check_result(const struct job *j)
 
     if (j->result.resolution_A <= start_A)
         return SPI_OK;
-    return spi_fail(SPI_ENOCONV, "not converged: the phased half maps agree to %.1f A only, which "
-                                 "is coarser than the starts (%.1f A)",
+    return spi_fail(SPI_ENOCONV,
+                    "not converged: the phased half maps agree to %.1f A only, which "
+                    "is coarser than the starts (%.1f A)",
                     j->result.resolution_A, start_A);
 }
 
@@ -414,19 +424,20 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged, "generations",
-            j->run ? j->run->generation : 0, "resolution_A",
+            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged,
+            "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A", j->diameter_A,
-            "seconds", seconds, "output", j->args->out));
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
+            j->diameter_A, "seconds", seconds, "output", j->args->out));
     if (!converged)
         return SPI_OK;
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
-    printf("maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
-           j->args->out);
+    printf(
+        "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
+        j->args->out);
     printf("pictures  %s/density.png fsc.png lcurve.png mean_image.png radial.png\n",
            j->args->out);
     return SPI_OK;
@@ -481,14 +492,18 @@ const struct spi_cmd spi_cmd_reconstruct = {
     .max_operands = 1,
     .brief = "from images of randomly oriented particles to a 3-D density",
     .about =
-        "Finds the orientation of every image and the electron density of the particle, from "
-        "random orientations. Two half sets of the images are reconstructed without seeing each "
+        "Finds the orientation of every image and the electron density of the particle, "
+        "from "
+        "random orientations. Two half sets of the images are reconstructed without seeing "
+        "each "
         "other; the run ends when their maps no longer agree better.\n\n"
         "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
         "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
-        "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After each "
+        "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "
+        "each "
         "generation state.bin holds all that --resume needs.\n\n"
-        "When the halves do not agree the command says \"not converged\", exits with code 3 and "
+        "When the halves do not agree the command says \"not converged\", exits with code "
+        "3 and "
         "presents no density.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",

@@ -21,8 +21,9 @@ SPI_MUSTUSE void *spi_alloc(size_t n, size_t size, const char *what);
 SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need,
                              int64_t *cap, const char *what);
 
-/** Keep freed memory instead of returning it page by page: the large arrays of a generation are
- *  allocated again in the next, and fresh pages cost more than the work on them.  Once, early. */
+/** Keep freed memory instead of returning it page by page: the large arrays of a generation
+ * are allocated again in the next, and fresh pages cost more than the work on them.  Once,
+ * early. */
 void spi_keep_memory(void);
 
 /** Peak resident memory of this process so far, bytes. */

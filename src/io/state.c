@@ -141,9 +141,11 @@ static spi_err check(struct spi_state *s, const char *key)
     int64_t n = text_at(s, &at, &text);
 
     if (n < 0 || (size_t)n != strlen(key) || memcmp(text, key, (size_t)n) != 0)
-        return spi_fail(SPI_EFORMAT,
-                        "%s: belongs to a run of other images, settings or seed; give the same "
-                        "ones, or another output directory", s->path);
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: belongs to a run of other images, settings or seed; give the same "
+            "ones, or another output directory",
+            s->path);
     s->items_at = at;
     return SPI_OK;
 }
@@ -153,7 +155,7 @@ spi_err spi_state_read(const char *path, const char *key, struct spi_state **out
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(*out, 1, "state"), fail);
-    snprintf((*out)->path, sizeof (*out)->path, "%s", path);
+    snprintf((*out)->path, sizeof(*out)->path, "%s", path);
     SPI_TRY(err = load(path, *out), fail);
     SPI_TRY(err = check(*out, key), fail);
     return SPI_OK;
@@ -180,8 +182,8 @@ spi_err spi_state_get(const struct spi_state *s, const char *name, size_t bytes,
             break;
         if ((size_t)n == len && memcmp(text, name, len) == 0) {
             if (size != bytes)
-                return spi_fail(SPI_EFORMAT, "%s: '%s' has %llu bytes; need %zu", s->path, name,
-                                (unsigned long long)size, bytes);
+                return spi_fail(SPI_EFORMAT, "%s: '%s' has %llu bytes; need %zu", s->path,
+                                name, (unsigned long long)size, bytes);
             memcpy(to, s->data + at, bytes);
             return SPI_OK;
         }

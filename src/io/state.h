@@ -1,9 +1,9 @@
 /** \file
  * State of a run: named arrays in one file, written atomically.  Layer: io.
  *
- * Native byte order: "spinifel-state1\0", text of the key, then for each item its name, type,
- * count and data, and a CRC-32 of everything at the end.  A state whose key (images, settings,
- * seed, version of the state) differs is refused: it belongs to another run. */
+ * Native byte order: "spinifel-state1\0", text of the key, then for each item its name,
+ * type, count and data, and a CRC-32 of everything at the end.  A state whose key (images,
+ * settings, seed, version of the state) differs is refused: it belongs to another run. */
 #ifndef SPI_IO_STATE_H
 #define SPI_IO_STATE_H
 
@@ -24,7 +24,8 @@ struct spi_state;
 SPI_MUSTUSE spi_err spi_state_write(const char *path, const char *key, int n,
                                     const struct spi_state_item *item);
 /** SPI_EIO: missing; SPI_EFORMAT: damaged, or of another run. */
-SPI_MUSTUSE spi_err spi_state_read(const char *path, const char *key, struct spi_state **out);
+SPI_MUSTUSE spi_err spi_state_read(const char *path, const char *key,
+                                   struct spi_state **out);
 /** Copy `bytes` of item `name` to `to`; SPI_EFORMAT if absent or of another size. */
 SPI_MUSTUSE spi_err spi_state_get(const struct spi_state *s, const char *name, size_t bytes,
                                   void *to);

@@ -44,7 +44,8 @@ spi_err spi_store_create(const char *path, size_t record_bytes, int64_t count,
         goto fail;
     }
     unlink(path);
-    if (ftruncate(s->fd, (off_t)s->bytes) != 0) { /* reading what was never written gives zeros */
+    if (ftruncate(s->fd, (off_t)s->bytes) !=
+        0) { /* reading what was never written gives zeros */
         err = spi_fail(SPI_EIO, "%s: cannot be %zu bytes long: %s", path, s->bytes,
                        strerror(errno));
         goto fail;

@@ -2,8 +2,9 @@
  * A scratch file of equal records, written in blocks and then mapped: what is too large for
  * memory lies here and the system keeps the part in use.  Layer: io.
  *
- * No header, native byte order: the file lives as long as the run and is made again by the next
- * one.  It has no name once it is open, so that nothing is left behind, whatever happens. */
+ * No header, native byte order: the file lives as long as the run and is made again by the
+ * next one.  It has no name once it is open, so that nothing is left behind, whatever
+ * happens. */
 #ifndef SPI_IO_STORE_H
 #define SPI_IO_STORE_H
 

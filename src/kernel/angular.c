@@ -41,10 +41,10 @@ void spi_angular(int M, int Na, const float *cos_table, const float *sin_table, 
 {
     int h = Na / 2 + 1, N = (int)n;
 
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, N, h, M, 1, re, N, cos_table, h, 0, E,
-                h);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, N, h, M, 1, im, N, sin_table, h, 0, O,
-                h);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, N, h, M, 1, re, N, cos_table, h, 0,
+                E, h);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, N, h, M, 1, im, N, sin_table, h, 0,
+                O, h);
     unfold(Na, n, E, O, out);
 }
 

@@ -22,8 +22,9 @@ void spi_angular(int M, int Na, const float *cos_table, const float *sin_table, 
 /** One function, straight from the formula, in double inside. */
 void spi_angular_one(int M, int Na, const float *re, const float *im, float *out);
 
-/** The formula in double; mag: the sum of absolute values.  spi_angular: rounded tables, two sums
- *  of M products, one sum: |error| <= gamma_{M + 3} mag. */
-void spi_angular_ref(int M, int Na, const float *re, const float *im, double *out, double *mag);
+/** The formula in double; mag: the sum of absolute values.  spi_angular: rounded tables,
+ * two sums of M products, one sum: |error| <= gamma_{M + 3} mag. */
+void spi_angular_ref(int M, int Na, const float *re, const float *im, double *out,
+                     double *mag);
 
 #endif

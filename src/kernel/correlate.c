@@ -2,8 +2,8 @@
 
 #include "kernel/clones.h"
 
-SPI_CLONES void spi_correlate(int M, const int *off, const float *c, const float *L, long stride,
-                              float *re, float *im)
+SPI_CLONES void spi_correlate(int M, const int *off, const float *c, const float *L,
+                              long stride, float *re, float *im)
 {
     for (int m = 0; m < M; m++) {
         int k = (off[m + 1] - off[m]) / 2;

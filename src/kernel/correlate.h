@@ -4,8 +4,8 @@
  *
  *     C_m = sum_r conj(c_rm) L_rm
  *
- * Records are harmonic-major: for m = 0 ... M-1 the k_m = (off[m+1] - off[m]) / 2 rings that
- * have it, real parts then imaginary parts. */
+ * Records are harmonic-major: for m = 0 ... M-1 the k_m = (off[m+1] - off[m]) / 2 rings
+ * that have it, real parts then imaginary parts. */
 #ifndef SPI_KERNEL_CORRELATE_H
 #define SPI_KERNEL_CORRELATE_H
 

@@ -6,8 +6,8 @@
 #include "kernel/clones.h"
 
 /* exp(x), x <= 0: 2^i exp(f), |f| <= ln(2)/2, exp(f) by its Taylor polynomial of degree 6
- * (remainder (0.3466)^7 / 7! = 1.2e-7 of at least 0.7).  f = x - i ln 2 with ln 2 in two parts, of
- * which the first times i is exact: the error does not grow with |x|. */
+ * (remainder (0.3466)^7 / 7! = 1.2e-7 of at least 0.7).  f = x - i ln 2 with ln 2 in two
+ * parts, of which the first times i is exact: the error does not grow with |x|. */
 SPI_INLINE float exp_neg(float x)
 {
     float y = x * 1.44269504F;
@@ -20,8 +20,10 @@ SPI_INLINE float exp_neg(float x)
     memcpy(&bits, &r, sizeof bits);
 
     float f = (x - i * 0.693359375F) + i * 2.12194440e-4F;
-    float p = 1 + f * (1 + f * (0.5F + f * (1.0F / 6 + f * (1.0F / 24 + f * (1.0F / 120 +
-                                                                            f * (1.0F / 720))))));
+    float p =
+        1 +
+        f * (1 + f * (0.5F + f * (1.0F / 6 +
+                                  f * (1.0F / 24 + f * (1.0F / 120 + f * (1.0F / 720))))));
     int32_t power = (bits - 0x4B400000 + 127) << 23;
     float two_i;
 
@@ -62,8 +64,8 @@ SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, d
     *sum_x = sx;
 }
 
-SPI_CLONES void spi_exp_weights(int64_t n, const float *x, float max, float beta, float scale,
-                                float *out)
+SPI_CLONES void spi_exp_weights(int64_t n, const float *x, float max, float beta,
+                                float scale, float *out)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)

@@ -9,8 +9,10 @@
 float spi_max(int64_t n, const float *x);
 /** sum_i e_i and sum_i e_i (x_i - max), e_i = exp(beta (x_i - max)); exp is a polynomial of
  *  relative error below 4e-7 and 0 below exp(-87). */
-void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum, double *sum_x);
+void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
+                  double *sum_x);
 /** out_i = exp(beta (x_i - max)) * scale. */
-void spi_exp_weights(int64_t n, const float *x, float max, float beta, float scale, float *out);
+void spi_exp_weights(int64_t n, const float *x, float max, float beta, float scale,
+                     float *out);
 
 #endif

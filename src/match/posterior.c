@@ -35,8 +35,8 @@ float spi_posterior_beta(const struct spi_scores *s, double perplexity, float gu
     double want = log(perplexity), lo = log(1e-9), hi = 0;
 
     for (int k = 0; k < n; k++)
-        max[k] = spi_max((s->first[k + 1] - s->first[k]) * s->Na,
-                         s->LL + s->first[k] * s->Na);
+        max[k] =
+            spi_max((s->first[k + 1] - s->first[k]) * s->Na, s->LL + s->first[k] * s->Na);
     if (mean_entropy(s, n, max, 1) >= want)
         return 1;
     if (guess > 0) { /* bracket around the last generation's value */
@@ -69,8 +69,8 @@ float spi_posterior_beta(const struct spi_scores *s, double perplexity, float gu
 static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
 {
     int64_t cap = p->cap_entries;
-    spi_err err = spi_grow((void **)&p->pair, sizeof *p->pair, p->n_pairs, p->n_pairs + pairs,
-                           &p->cap_pairs, "posterior");
+    spi_err err = spi_grow((void **)&p->pair, sizeof *p->pair, p->n_pairs,
+                           p->n_pairs + pairs, &p->cap_pairs, "posterior");
 
     if (!err)
         err = spi_grow((void **)&p->angle, sizeof *p->angle, p->n_entries,
@@ -83,7 +83,8 @@ static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
 
 /* Keep what is above the threshold of one image; returns the kept weight. */
 static spi_err sparse_image(const struct spi_scores *s, int k, float max, float beta,
-                            float least, float *buffer, struct spi_posterior *p, double *kept)
+                            float least, float *buffer, struct spi_posterior *p,
+                            double *kept)
 {
     spi_err err;
     int Na = s->Na;
@@ -107,9 +108,11 @@ static spi_err sparse_image(const struct spi_scores *s, int k, float max, float 
                 p->weight[p->n_entries++] = buffer[a];
                 *kept += (double)buffer[a];
             }
-        p->pair[p->n_pairs++] = (struct spi_posterior_pair){
-            .image = k, .dir = s->dir ? s->dir[from + i] : (int32_t)i, .first = start,
-            .count = (int32_t)(p->n_entries - start)};
+        p->pair[p->n_pairs++] =
+            (struct spi_posterior_pair){.image = k,
+                                        .dir = s->dir ? s->dir[from + i] : (int32_t)i,
+                                        .first = start,
+                                        .count = (int32_t)(p->n_entries - start)};
     }
     return SPI_OK;
 }
@@ -122,7 +125,8 @@ static float vertex(float l, float c, float r)
     return curve < 0 ? fmaxf(-0.5F, fminf(0.5F, 0.5F * (l - r) / curve)) : 0;
 }
 
-static struct spi_best find_best(const struct spi_scores *s, const struct spi_views *v, int k)
+static struct spi_best find_best(const struct spi_scores *s, const struct spi_views *v,
+                                 int k)
 {
     int Na = s->Na, at = 0;
     int64_t where = s->first[k];
@@ -157,14 +161,15 @@ static struct spi_best find_best(const struct spi_scores *s, const struct spi_vi
     float shift = vertex(LL[(at + Na - 1) % Na], LL[at], LL[(at + 1) % Na]);
 
     return (struct spi_best){.dir = dir,
-                             .angle = (float)(2 * SPI_PI * ((double)at + (double)shift) / Na),
+                             .angle =
+                                 (float)(2 * SPI_PI * ((double)at + (double)shift) / Na),
                              .score = top,
                              .margin = isinf(second) ? 0 : top - second};
 }
 
-spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *views, float beta,
-                           double perplexity, const float *S, const int32_t *row,
-                           struct spi_posterior *out)
+spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *views,
+                           float beta, double perplexity, const float *S,
+                           const int32_t *row, struct spi_posterior *out)
 {
     spi_err err;
     float *buffer = NULL, least = (float)(least_weight / perplexity);
@@ -178,7 +183,8 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
         double kept, model = 0;
 
         out->best[k] = find_best(s, views, k);
-        SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, buffer, out, &kept),
+        SPI_TRY(err =
+                    sparse_image(s, k, out->best[k].score, beta, least, buffer, out, &kept),
                 out);
         for (int64_t e = entry0; e < out->n_entries; e++)
             out->weight[e] = (float)((double)out->weight[e] / kept);
@@ -222,8 +228,8 @@ static int by_score(const void *a, const void *b)
     return x->dir < y->dir ? -1 : x->dir > y->dir;
 }
 
-spi_err spi_best_directions(const struct spi_scores *s, const struct spi_views *views, int keep,
-                            int32_t *dirs)
+spi_err spi_best_directions(const struct spi_scores *s, const struct spi_views *views,
+                            int keep, int32_t *dirs)
 {
     double apart = cos(1.5 * views->cell);
 

@@ -4,8 +4,8 @@
  *
  *     P_k(n, a) = exp(beta LL_k(n, a)) / sum,  0 < beta <= 1                         (M4)
  *
- * beta is common to all images: the geometric mean of exp(entropy) over some of them equals a
- * target perplexity (M5); beta = 1 is expectation maximisation. */
+ * beta is common to all images: the geometric mean of exp(entropy) over some of them equals
+ * a target perplexity (M5); beta = 1 is expectation maximisation. */
 #ifndef SPI_MATCH_POSTERIOR_H
 #define SPI_MATCH_POSTERIOR_H
 
@@ -25,33 +25,35 @@ struct spi_posterior_pair {
 /** What matching says of a block of images. */
 struct spi_best {
     int32_t dir;
-    float angle;    /* rad, refined by a parabola through the best and its neighbours; modulo
-                     * 2 pi (just below 0 is possible) */
-    float score;    /* LL there */
-    float margin;   /* LL minus the best LL of a direction farther than two cells */
+    float angle;  /* rad, refined by a parabola through the best and its neighbours; modulo
+                   * 2 pi (just below 0 is possible) */
+    float score;  /* LL there */
+    float margin; /* LL minus the best LL of a direction farther than two cells */
 };
 
 struct spi_posterior {
     int64_t n_pairs, cap_pairs, n_entries, cap_entries;
     struct spi_posterior_pair *pair; /* [n_pairs], in the order image, direction; owned */
     uint16_t *angle;                 /* [n_entries], owned */
-    float *weight;                   /* [n_entries], sums to 1 for each image that has any; owned */
+    float *weight; /* [n_entries], sums to 1 for each image that has any; owned */
     int n_images;
-    struct spi_best *best;           /* [n_images], owned */
-    float *model_sum;                /* [n_images] sum_na P S_{n,a}: for the fluence; owned */
+    struct spi_best *best; /* [n_images], owned */
+    float *model_sum;      /* [n_images] sum_na P S_{n,a}: for the fluence; owned */
 };
 
 /** Sparse posterior: weights below 1e-3 / perplexity are dropped, the rest is renormalised.
- *  S[direction row][a]: expected counts at fluence 1 (NULL: model_sum is 1).  Pair images are
- *  0 ... n_images-1 of the block. */
-SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *views,
-                                       float beta, double perplexity, const float *S,
+ *  S[direction row][a]: expected counts at fluence 1 (NULL: model_sum is 1).  Pair images
+ * are 0 ... n_images-1 of the block. */
+SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s,
+                                       const struct spi_views *views, float beta,
+                                       double perplexity, const float *S,
                                        const int32_t *row, struct spi_posterior *out);
 void spi_posterior_clear(struct spi_posterior *p);
 
 /** The `keep` best directions of each image, at least 1.5 cells apart, best first;
  *  dirs[n_images][keep], -1 where there are fewer. */
 SPI_MUSTUSE spi_err spi_best_directions(const struct spi_scores *s,
-                                        const struct spi_views *views, int keep, int32_t *dirs);
+                                        const struct spi_views *views, int keep,
+                                        int32_t *dirs);
 
 #endif

@@ -16,7 +16,8 @@ struct scratch {
     float *cos_table, *sin_table, *C, *E, *O, *packed, *out;
 };
 
-static spi_err scratch_new(const struct spi_score_input *in, size_t pairs, struct scratch *s)
+static spi_err scratch_new(const struct spi_score_input *in, size_t pairs,
+                           struct scratch *s)
 {
     spi_err err;
     size_t M = (size_t)in->band->M, Na = (size_t)in->views.Na, h = Na / 2 + 1;
@@ -29,7 +30,8 @@ static spi_err scratch_new(const struct spi_score_input *in, size_t pairs, struc
     SPI_TRY(err = SPI_NEW(s->O, pairs * h, "score"), out);
     SPI_TRY(err = SPI_NEW(s->out, pairs * Na, "score"), out);
     SPI_TRY(err = SPI_NEW(s->packed, 2 * (size_t)in->n_images * (size_t)in->band->floats,
-                          "score"), out);
+                          "score"),
+            out);
     spi_angular_tables(in->band->M, in->views.Na, s->cos_table, s->sin_table);
 out:
     return err;
@@ -46,8 +48,8 @@ static void scratch_free(struct scratch *s)
     free(s->packed);
 }
 
-/* For each m a matrix of 2 n rows: (cr | ci) gives Re C, (-ci | cr) gives Im C when multiplied
- * with the template's (Lr | Li). */
+/* For each m a matrix of 2 n rows: (cr | ci) gives Re C, (-ci | cr) gives Im C when
+ * multiplied with the template's (Lr | Li). */
 static void pack_images(const struct spi_score_input *in, float *packed)
 {
     const int *off = in->band->off;
@@ -82,7 +84,8 @@ static void gaussian_scores(int Na, const float *table, float *LL)
         LL[a] = LL[a] > 0 && table[a] > 0 ? LL[a] * LL[a] / (2 * table[a]) : 0;
 }
 
-static void finish(const struct spi_score_input *in, int image, const float *table, float *LL)
+static void finish(const struct spi_score_input *in, int image, const float *table,
+                   float *LL)
 {
     if (in->kind == SPI_SCORE_POISSON)
         poisson_scores(in->views.Na, in->counts[image], table, LL);
@@ -119,8 +122,8 @@ spi_err spi_score_all(const struct spi_score_input *in, struct spi_scores *out)
                         s.C + (size_t)m * pairs, nt);
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, nt, two_k, 1,
                         s.packed + (size_t)2 * (size_t)n * (size_t)b->off[m] +
-                            (size_t)n * (size_t)two_k, two_k,
-                        in->templates + d0 * b->floats + b->off[m], b->floats, 0,
+                            (size_t)n * (size_t)two_k,
+                        two_k, in->templates + d0 * b->floats + b->off[m], b->floats, 0,
                         s.C + (size_t)(b->M + m) * pairs, nt);
         }
         spi_angular(b->M, Na, s.cos_table, s.sin_table, (int64_t)pairs, s.C,
@@ -157,7 +160,8 @@ static int by_direction(const void *a, const void *b)
     return x->pair < y->pair ? -1 : x->pair > y->pair;
 }
 
-static spi_err sort_pairs(int n, const int64_t *first, const int32_t *dir, struct pair_key **out)
+static spi_err sort_pairs(int n, const int64_t *first, const int32_t *dir,
+                          struct pair_key **out)
 {
     int64_t pairs = first[n];
     spi_err err = SPI_NEW(*out, pairs, "scores");
@@ -200,14 +204,15 @@ spi_err spi_score_some(const struct spi_score_input *in, const int64_t *first,
                           in->templates + at * b->floats, np, s.C + i,
                           s.C + (int64_t)b->M * np + i);
         }
-        spi_angular(b->M, Na, s.cos_table, s.sin_table, np, s.C, s.C + (int64_t)b->M * np, s.E,
-                    s.O, s.out);
+        spi_angular(b->M, Na, s.cos_table, s.sin_table, np, s.C, s.C + (int64_t)b->M * np,
+                    s.E, s.O, s.out);
         for (int i = 0; i < np; i++) {
             const struct pair_key *k = key + p0 + i;
             float *LL = out->LL + k->pair * Na;
 
             memcpy(LL, s.out + (int64_t)i * Na, (size_t)Na * sizeof *LL);
-            finish(in, k->image, in->table + (row ? row[k->dir] : k->dir) * (int64_t)Na, LL);
+            finish(in, k->image, in->table + (row ? row[k->dir] : k->dir) * (int64_t)Na,
+                   LL);
         }
     }
     free(key);

@@ -1,18 +1,19 @@
 /** \file
- * Log-likelihood of every image at every orientation.  Layer: match.  doc/math.md section 4.
+ * Log-likelihood of every image at every orientation.  Layer: match.  doc/math.md
+ * section 4.
  *
  *     poisson:  LL(k; n, a) = sum_rj K'_rj log T_n(phi_j + a) - N_k log S_{n,a}       (M1)
  *               (multinomial: the fluence is profiled out)
- *     gaussian: LL(k; n, a) = C^2 / (2 B_{n,a}), C = sum_rj K'_rj T_n(phi_j + a) / sigma_r^2
- *               (fluence profiled out), 0 where C < 0                                  (M2) */
+ *     gaussian: LL(k; n, a) = C^2 / (2 B_{n,a}), C = sum_rj K'_rj T_n(phi_j + a) /
+ * sigma_r^2 (fluence profiled out), 0 where C < 0                                  (M2) */
 #ifndef SPI_MATCH_SCORE_H
 #define SPI_MATCH_SCORE_H
 
 #include "ring/ring.h"
 
-/** Log-likelihoods of a block of images against directions; LL of pair i (image k owns pairs
- *  first[k] ... first[k+1]-1) at angle a is LL[i * Na + a].  The posterior needs at least one
- *  pair of each image. */
+/** Log-likelihoods of a block of images against directions; LL of pair i (image k owns
+ * pairs first[k] ... first[k+1]-1) at angle a is LL[i * Na + a].  The posterior needs at
+ * least one pair of each image. */
 struct spi_scores {
     int n_images, Na;
     int64_t *first; /* [n_images + 1], owned */
@@ -27,8 +28,8 @@ struct spi_score_input {
     const float *templates; /* [directions][band->floats] */
     const float *table;     /* [directions][Na] */
     int n_images;
-    const float *records;   /* [n_images][band->floats], harmonic-major */
-    const float *counts;    /* [n_images] N_k on the rings of the band */
+    const float *records; /* [n_images][band->floats], harmonic-major */
+    const float *counts;  /* [n_images] N_k on the rings of the band */
 };
 
 /** Every image against all nd directions. */
@@ -41,8 +42,8 @@ SPI_MUSTUSE spi_err spi_score_some(const struct spi_score_input *in, const int64
                                    struct spi_scores *out);
 void spi_scores_clear(struct spi_scores *s);
 
-/** (M1) or (M2) from the samples themselves, in double: templates T and image samples on the
- *  rings, one pair, all angles. */
+/** (M1) or (M2) from the samples themselves, in double: templates T and image samples on
+ * the rings, one pair, all angles. */
 void spi_score_ref(const struct spi_rings *g, int R, int Na, enum spi_score_kind kind,
                    const float *T, const float *live, const float *inv_var,
                    const float *samples, double *LL);

@@ -86,7 +86,8 @@ void spi_score_ref(const struct spi_rings *g, int R, int Na, enum spi_score_kind
         } else {
             double C = ring_sum(g, R, samples, itself, factor, T, angle);
 
-            LL[a] = C > 0 ? C * C / (2 * ring_sum(g, R, live, square, factor, T, angle)) : 0;
+            LL[a] =
+                C > 0 ? C * C / (2 * ring_sum(g, R, live, square, factor, T, angle)) : 0;
         }
     }
 }

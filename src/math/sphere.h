@@ -1,8 +1,8 @@
 /** \file
  * View directions: a spherical Fibonacci grid.  Layer: math.
  *
- * Point i of n: z = 1 - (2 i + 1) / n, azimuth = i * golden angle; the mean area is 4 pi / n.
- * n = 4 pi (2 D q)^2 makes the points about one Shannon cell 1/(2 D q) apart. */
+ * Point i of n: z = 1 - (2 i + 1) / n, azimuth = i * golden angle; the mean area is 4 pi /
+ * n. n = 4 pi (2 D q)^2 makes the points about one Shannon cell 1/(2 D q) apart. */
 #ifndef SPI_MATH_SPHERE_H
 #define SPI_MATH_SPHERE_H
 

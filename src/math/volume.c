@@ -91,7 +91,8 @@ spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W, struct spi_v
 spi_err spi_volume_autocorrelate(const struct spi_volume *rho, struct spi_volume *A)
 {
     int n = rho->n;
-    size_t count = spi_volume_count(rho), half = (size_t)n * (size_t)n * (size_t)(n / 2 + 1);
+    size_t count = spi_volume_count(rho),
+           half = (size_t)n * (size_t)n * (size_t)(n / 2 + 1);
     float *x = NULL;
     float complex *F = NULL;
     spi_err err;

@@ -45,8 +45,10 @@ SPI_MUSTUSE spi_err spi_volume_fourier_even(const struct spi_volume *A,
 SPI_MUSTUSE spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W,
                                                     struct spi_volume *A);
 
-/** A(x) = n^-3 sum_q |F(q)|^2 cos(2 pi q.x), F = FT rho: the autocorrelation of rho, periodic on
- *  its grid: rho must fill less than half of it.  Its intensity (fourier_even) is |F|^2. */
-SPI_MUSTUSE spi_err spi_volume_autocorrelate(const struct spi_volume *rho, struct spi_volume *A);
+/** A(x) = n^-3 sum_q |F(q)|^2 cos(2 pi q.x), F = FT rho: the autocorrelation of rho,
+ * periodic on its grid: rho must fill less than half of it.  Its intensity (fourier_even)
+ * is |F|^2. */
+SPI_MUSTUSE spi_err spi_volume_autocorrelate(const struct spi_volume *rho,
+                                             struct spi_volume *A);
 
 #endif

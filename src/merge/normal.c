@@ -38,18 +38,21 @@ out:
     return err;
 }
 
-spi_err spi_normal_init(struct spi_normal *N, int n, double support_A, const spi_nufft *plan,
-                        const float *grid2, double trace)
+spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
+                        const spi_nufft *plan, const float *grid2, double trace)
 {
     spi_err err;
     size_t count = (size_t)n * (size_t)n * (size_t)n;
     size_t half = (size_t)(2 * n) * (size_t)(2 * n) * (size_t)(n + 1);
 
-    *N = (struct spi_normal){.n = n, .trace = trace,
+    *N = (struct spi_normal){.n = n,
+                             .trace = trace,
                              .dx = spi_nufft_scale(plan) / (2.0 * spi_nufft_modes(plan))};
     if (!(trace > 0))
-        return spi_fail(SPI_EINVAL, "merge: the weights add to %g; no image covers any of "
-                                    "reciprocal space", trace);
+        return spi_fail(SPI_EINVAL,
+                        "merge: the weights add to %g; no image covers any of "
+                        "reciprocal space",
+                        trace);
     SPI_TRY(err = SPI_NEW(N->rhs, count, "merge"), fail);
     SPI_TRY(err = SPI_NEW(N->support, count, "merge"), fail);
     SPI_TRY(err = SPI_NEW(N->symbol, half, "merge"), fail);
@@ -93,7 +96,8 @@ spi_err spi_normal_apply(const void *normal, const float *x, float *y)
     float scale = 1.0F / ((float)n2 * (float)n2 * (float)n2);
     spi_err err;
 
-    /* x in the low corner of the doubled grid: a shift of the origin does not change Q * x */
+    /* x in the low corner of the doubled grid: a shift of the origin does not change Q * x
+     */
     memset(N->pad, 0, n2 * n2 * n2 * sizeof *N->pad);
     for (size_t k = 0; k < n; k++)
         for (size_t j = 0; j < n; j++) {
@@ -111,7 +115,8 @@ spi_err spi_normal_apply(const void *normal, const float *x, float *y)
         return err;
     for (size_t k = 0; k < n; k++)
         for (size_t j = 0; j < n; j++) {
-            const float *from = N->pad + (k * n2 + j) * n2, *s = N->support + (k * n + j) * n;
+            const float *from = N->pad + (k * n2 + j) * n2,
+                        *s = N->support + (k * n + j) * n;
             float *to = y + (k * n + j) * n;
 
             for (size_t i = 0; i < n; i++)
@@ -152,7 +157,8 @@ spi_err spi_normal_lcurve(const struct spi_normal *N, int n_lambda, const double
     SPI_TRY(err = spi_cg_shifts(&op, n_lambda, shift, N->rhs, &opt, x, report), out);
     for (int i = 0; i < n_lambda; i++)
         points[i] = (struct spi_lcurve_point){
-            .lambda = lambdas[i], .norm = report[i].norm_x,
+            .lambda = lambdas[i],
+            .norm = report[i].norm_x,
             .residual = sqrt(fmax(0, data_norm2 - report[i].drop))};
     SPI_TRY(err = spi_lcurve_choose(n_lambda, points, 0.03, choice), out);
     for (int i = 0; i < n_lambda; i++)

@@ -16,11 +16,11 @@ enum {
 };
 
 struct scratch {
-    float *turn;               /* [Na][2 M] cos, -sin of 2 pi m a / Na */
-    float *P, *Phat;           /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
-    float *H, *Hhat;           /* [Na], [2 M] */
-    float complex *num, *den;  /* [harmonics] */
-    float *num_s, *den_s;      /* [samples] */
+    float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
+    float *P, *Phat;            /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
+    float *H, *Hhat;            /* [Na], [2 M] */
+    float complex *num, *den;   /* [harmonics] */
+    float *num_s, *den_s;       /* [samples] */
     float (*base)[3];           /* [samples] positions of the untilted detector */
     float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
     int M, waiting;             /* directions in pos and val */
@@ -92,8 +92,8 @@ SPI_CLONES static void add_turned(int n, const float *restrict p, const float *r
 }
 
 /* num += sum over the pairs of Phat c (V1), H += phi P, in batches. */
-static void add_pairs(const struct spi_view_spec *sp, int64_t n, const struct spi_view_pair *pair,
-                      struct scratch *s)
+static void add_pairs(const struct spi_view_spec *sp, int64_t n,
+                      const struct spi_view_pair *pair, struct scratch *s)
 {
     const struct spi_rings *g = sp->rings;
     int Na = sp->views.Na, two_M = 2 * s->M;
@@ -117,8 +117,8 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n, const struct sp
             const float complex *c = sp->harmonics(sp->images, pair[p0 + i].image);
 
             for (int r = 0; r < sp->R; r++)
-                add_turned(g->m_max[r] + 1, s->Phat + i * two_M, (const float *)(c + g->h_at[r]),
-                           (float *)(s->num + g->h_at[r]));
+                add_turned(g->m_max[r] + 1, s->Phat + i * two_M,
+                           (const float *)(c + g->h_at[r]), (float *)(s->num + g->h_at[r]));
         }
     }
 }
@@ -129,7 +129,7 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
 {
     const struct spi_rings *g = sp->rings;
     int R = sp->R, Na = sp->views.Na, two_M = 2 * s->M;
-    float (*val)[2] = s->val + (int64_t)s->waiting * g->at[R];
+    float(*val)[2] = s->val + (int64_t)s->waiting * g->at[R];
     double dir[3], Rn[9];
     spi_err err;
 
@@ -137,7 +137,8 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
     memset(s->den, 0, (size_t)g->h_at[R] * sizeof *s->den);
     memset(s->H, 0, (size_t)Na * sizeof *s->H);
     add_pairs(sp, n, pair, s);
-    cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M, s->H, 1, 0, s->Hhat, 1);
+    cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M, s->H, 1, 0,
+                s->Hhat, 1);
     for (int r = 0; r < R; r++)
         add_turned(g->m_max[r] + 1, s->Hhat, (const float *)(sp->map->live_h + g->h_at[r]),
                    (float *)(s->den + g->h_at[r]));
@@ -163,8 +164,8 @@ out:
 }
 
 spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
-                        const struct spi_view_pair *pair, const spi_nufft *plan, float *grid2,
-                        double *weight_sum)
+                        const struct spi_view_pair *pair, const spi_nufft *plan,
+                        float *grid2, double *weight_sum)
 {
     struct scratch s;
     double sum = 0;

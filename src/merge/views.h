@@ -2,12 +2,13 @@
  * Averaged images of view directions, spread into reciprocal space.  Layer: merge.
  * doc/math.md section 2.
  *
- * All images of one view direction n, turned in the plane and weighted by the posterior, make one
- * averaged image on rings; merging then costs the same however many images there are:
- *     num_n(r, psi) = sum_k sum_a P_k(n, a) K'_k(r, psi - a)                         (V1)
+ * All images of one view direction n, turned in the plane and weighted by the posterior,
+ * make one averaged image on rings; merging then costs the same however many images there
+ * are: num_n(r, psi) = sum_k sum_a P_k(n, a) K'_k(r, psi - a)                         (V1)
  *     den_n(r, psi) = sum_k phi_k sum_a P_k(n, a) d(r, psi - a)                      (V2)
  * and the least squares of section 2 has b = num / den with weight kappa_r den,
- * kappa_r = q_r / q_R (density compensation).  Spread: (kappa num, kappa den) at R_n q(r, psi). */
+ * kappa_r = q_r / q_R (density compensation).  Spread: (kappa num, kappa den) at R_n q(r,
+ * psi). */
 #ifndef SPI_MERGE_VIEWS_H
 #define SPI_MERGE_VIEWS_H
 
@@ -25,12 +26,12 @@ struct spi_view_pair {
 
 struct spi_view_spec {
     const struct spi_rings *rings;
-    int R;                             /* rings merged */
-    const struct spi_ring_map *map;    /* d */
-    struct spi_views views;            /* directions and angles of the pairs */
+    int R;                          /* rings merged */
+    const struct spi_ring_map *map; /* d */
+    struct spi_views views;         /* directions and angles of the pairs */
     const float complex *(*harmonics)(const void *images, int64_t image); /* ring-major */
     const void *images;
-    const float *fluence;              /* [images] phi_k by global index */
+    const float *fluence; /* [images] phi_k by global index */
 };
 
 /** Add the pairs (sorted by direction) to a two-component fine grid of `plan`.

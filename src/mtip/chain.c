@@ -84,8 +84,9 @@ static spi_err scale_rings(struct spi_chain *c, const struct spi_level *l)
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &plan), out);
     SPI_TRY(err = spi_nufft_grid_new(plan, 1, &fine), out);
     SPI_TRY(err = spi_nufft_prepare(plan, c->A.data, fine), out);
-    SPI_TRY(err = spi_ring_means_of_model(&c->data->rings, l->R_merge, plan, fine, DIRECTIONS,
-                                          mean), out);
+    SPI_TRY(err = spi_ring_means_of_model(&c->data->rings, l->R_merge, plan, fine,
+                                          DIRECTIONS, mean),
+            out);
     for (int r = 0; r < l->R_merge; r++)
         c->ring_scale[r] = mean[r] > 0 ? (float)(c->data->ring_mean[r] / mean[r]) : 0;
 out:
@@ -146,9 +147,13 @@ static spi_err task_slice(void *const *data, const void *arg, const volatile int
     struct spi_chain *c = a->c;
     const struct spi_level *l = c->level;
     float inv_var[4096];
-    struct spi_template_spec spec = {.rings = &c->data->rings, .band = &l->band,
-                                     .map = &c->data->map, .views = l->views, .kind = l->kind,
-                                     .ring_scale = c->ring_scale, .inv_var = inv_var};
+    struct spi_template_spec spec = {.rings = &c->data->rings,
+                                     .band = &l->band,
+                                     .map = &c->data->map,
+                                     .views = l->views,
+                                     .kind = l->kind,
+                                     .ring_scale = c->ring_scale,
+                                     .inv_var = inv_var};
 
     (void)data;
     (void)stop;
@@ -156,7 +161,8 @@ static spi_err task_slice(void *const *data, const void *arg, const volatile int
         inv_var[r] = c->data->ring_var[r] > 0 ? (float)(1 / c->data->ring_var[r]) : 0;
     return spi_templates_make(&spec, c->plan, c->fine, c->used, a->first, a->n,
                               c->templates + a->first * l->band.floats,
-                              c->table + a->first * l->views.Na, c->S + a->first * l->views.Na);
+                              c->table + a->first * l->views.Na,
+                              c->S + a->first * l->views.Na);
 }
 
 /* ---- tasks: match -------------------------------------------------------------------- */
@@ -176,8 +182,8 @@ static spi_err pack_block(const struct spi_chain *c, const struct range *a, floa
     return SPI_OK;
 }
 
-static spi_err score_block(struct spi_chain *c, const struct range *a, struct spi_scores *scores,
-                           float *counts)
+static spi_err score_block(struct spi_chain *c, const struct range *a,
+                           struct spi_scores *scores, float *counts)
 {
     const struct spi_level *l = c->level;
     float *records = NULL;
@@ -187,9 +193,14 @@ static spi_err score_block(struct spi_chain *c, const struct range *a, struct sp
     SPI_TRY(err = SPI_NEW(records, a->n * l->band.floats, "match"), out);
     SPI_TRY(err = pack_block(c, a, records, counts), out);
 
-    struct spi_score_input in = {.band = &l->band, .views = l->views, .kind = l->kind,
-                                 .templates = c->templates, .table = c->table,
-                                 .n_images = (int)a->n, .records = records, .counts = counts};
+    struct spi_score_input in = {.band = &l->band,
+                                 .views = l->views,
+                                 .kind = l->kind,
+                                 .templates = c->templates,
+                                 .table = c->table,
+                                 .n_images = (int)a->n,
+                                 .records = records,
+                                 .counts = counts};
 
     if (!c->first) {
         err = spi_score_all(&in, scores);
@@ -220,8 +231,9 @@ static spi_err task_match(void *const *data, const void *arg, const volatile int
     SPI_TRY(err = score_block(c, a, &scores, counts), out);
     if (a->block == 0)
         c->beta = spi_posterior_beta(&scores, c->perplexity, c->beta);
-    SPI_TRY(err = spi_posterior_make(&scores, &l->views, c->beta, c->perplexity, c->S, c->row,
-                                     c->post + a->block), out);
+    SPI_TRY(err = spi_posterior_make(&scores, &l->views, c->beta, c->perplexity, c->S,
+                                     c->row, c->post + a->block),
+            out);
     for (int64_t i = 0; i < a->n; i++) {
         float model = c->post[a->block].model_sum[i];
 
@@ -305,10 +317,12 @@ static spi_err task_index(void *const *data, const void *arg, const volatile int
         for (int64_t i = 0; i < c->post[b].n_pairs; i++) {
             const struct spi_posterior_pair *p = c->post[b].pair + i;
 
-            c->pair[at[p->dir]++] = (struct spi_view_pair){
-                .image = (int64_t)b * c->block_images + p->image, .dir = p->dir,
-                .count = p->count, .angle = c->post[b].angle + p->first,
-                .weight = c->post[b].weight + p->first};
+            c->pair[at[p->dir]++] =
+                (struct spi_view_pair){.image = (int64_t)b * c->block_images + p->image,
+                                       .dir = p->dir,
+                                       .count = p->count,
+                                       .angle = c->post[b].angle + p->first,
+                                       .weight = c->post[b].weight + p->first};
         }
 out:
     free(at);
@@ -327,16 +341,20 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
     const struct range *a = arg;
     struct spi_chain *c = a->c;
     const struct spi_level *l = c->level;
-    struct spi_view_spec spec = {.rings = &c->data->rings, .R = l->R_merge,
-                                 .map = &c->data->map, .views = l->views,
-                                 .harmonics = batch_record, .images = c,
+    struct spi_view_spec spec = {.rings = &c->data->rings,
+                                 .R = l->R_merge,
+                                 .map = &c->data->map,
+                                 .views = l->views,
+                                 .harmonics = batch_record,
+                                 .images = c,
                                  .fluence = c->fluence};
     int s = a->block % c->n_slots;
     int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
 
     (void)data;
     (void)stop;
-    return spi_views_merge(&spec, n, c->pair + from, l->plan2, c->slot[s], &c->slot_weight[s]);
+    return spi_views_merge(&spec, n, c->pair + from, l->plan2, c->slot[s],
+                           &c->slot_weight[s]);
 }
 
 static spi_err task_solve(void *const *data, const void *arg, const volatile int *stop)
@@ -398,7 +416,8 @@ static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
 
             found = found < NEAR_MAX ? found : NEAR_MAX;
             SPI_TRY(err = spi_grow((void **)&c->dir, sizeof *c->dir, n, n + found, &cap,
-                                   "candidates"), out);
+                                   "candidates"),
+                    out);
             for (int j = 0; j < found; j++)
                 if (mark[near[j]] != (int32_t)(i + 1)) { /* each direction once an image */
                     mark[near[j]] = (int32_t)(i + 1);
@@ -451,10 +470,12 @@ static spi_err make_regions(struct spi_chain *c)
     SPI_TRY(err = spi_region_new(g, &c->beta, sizeof c->beta, &c->r_beta), out);
     SPI_TRY(err = spi_region_new(g, &c->pair, sizeof c->pair, &c->r_pairs), out);
     for (int b = 0; b < SPI_BLOCKS_MAX; b++)
-        SPI_TRY(err = spi_region_new(g, &c->templates, sizeof c->templates, &c->r_templates[b]),
-                out);
+        SPI_TRY(
+            err = spi_region_new(g, &c->templates, sizeof c->templates, &c->r_templates[b]),
+            out);
     for (int s = 0; s < c->n_slots; s++)
-        SPI_TRY(err = spi_region_new(g, &c->slot[s], sizeof c->slot[s], &c->r_slot[s]), out);
+        SPI_TRY(err = spi_region_new(g, &c->slot[s], sizeof c->slot[s], &c->r_slot[s]),
+                out);
     for (int b = 0; b < c->n_blocks; b++)
         SPI_TRY(err = spi_region_new(g, c->post + b, sizeof *c->post, &c->r_post[b]), out);
 out:
@@ -468,9 +489,11 @@ static spi_err submit_slice(struct spi_chain *c)
     spi_err err = spi_graph_submit(c->g, "slice", task_prepare, &c, sizeof c, 2, prepare);
 
     for (int b = 0; b < SPI_BLOCKS_MAX && !err; b++) {
-        int64_t from = c->n_rows * b / SPI_BLOCKS_MAX, to = c->n_rows * (b + 1) / SPI_BLOCKS_MAX;
+        int64_t from = c->n_rows * b / SPI_BLOCKS_MAX,
+                to = c->n_rows * (b + 1) / SPI_BLOCKS_MAX;
         struct range a = {.c = c, .block = b, .first = from, .n = to - from};
-        struct spi_access access[2] = {{c->r_fine, SPI_READ}, {c->r_templates[b], SPI_WRITE}};
+        struct spi_access access[2] = {{c->r_fine, SPI_READ},
+                                       {c->r_templates[b], SPI_WRITE}};
 
         err = spi_graph_submit(c->g, "slice", task_slice, &a, sizeof a, 2, access);
     }
@@ -487,7 +510,9 @@ static spi_err submit_match(struct spi_chain *c)
         access[t] = (struct spi_access){c->r_templates[t], SPI_READ};
     for (int b = 0; b < c->n_blocks && !err; b++) {
         int64_t from = (int64_t)b * c->block_images, left = c->n_batch - from;
-        struct range a = {.c = c, .block = b, .first = from,
+        struct range a = {.c = c,
+                          .block = b,
+                          .first = from,
                           .n = left < c->block_images ? left : c->block_images};
 
         access[SPI_BLOCKS_MAX] =
@@ -499,9 +524,9 @@ static spi_err submit_match(struct spi_chain *c)
     return err;
 }
 
-/* merge: sorted pairs <- posteriors; partial sums <- pairs; A <- sums.  The index task reads every
- * posterior; more blocks than a task may name are covered by r_pairs through a chain of
- * empty tasks. */
+/* merge: sorted pairs <- posteriors; partial sums <- pairs; A <- sums.  The index task
+ * reads every posterior; more blocks than a task may name are covered by r_pairs through a
+ * chain of empty tasks. */
 static spi_err gather_posteriors(struct spi_chain *c, bool merge);
 
 static spi_err submit_merge(struct spi_chain *c)
@@ -639,9 +664,15 @@ void spi_chain_settle(struct spi_chain *c)
     free(c->pair);
     free(c->pair_at);
 
-    struct spi_chain keep = {.data = c->data, .half = c->half, .seed = c->seed,
-                             .index = c->index, .A = c->A, .ring_scale = c->ring_scale,
-                             .beta = c->beta, .score = c->score, .residual = c->residual};
+    struct spi_chain keep = {.data = c->data,
+                             .half = c->half,
+                             .seed = c->seed,
+                             .index = c->index,
+                             .A = c->A,
+                             .ring_scale = c->ring_scale,
+                             .beta = c->beta,
+                             .score = c->score,
+                             .residual = c->residual};
 
     *c = keep;
 }

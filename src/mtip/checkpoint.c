@@ -10,7 +10,8 @@ enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
 
 /* The scalars of struct spi_run, in one record. */
 struct head {
-    int32_t generation, stage, step, n_chains, round, leading[2], waiting, have_pose, converged;
+    int32_t generation, stage, step, n_chains, round, leading[2], waiting, have_pose,
+        converged;
     double best_cc, halves_cc;
     struct spi_pose pose;
 };
@@ -32,7 +33,8 @@ struct list {
     char name[ITEMS_MAX][NAME];
 };
 
-static void add(struct list *l, size_t bytes, const void *data, const char *what, int h, int s)
+static void add(struct list *l, size_t bytes, const void *data, const char *what, int h,
+                int s)
 {
     snprintf(l->name[l->n], NAME, "%s.%d.%d", what, h, s);
     l->item[l->n] = (struct spi_state_item){l->name[l->n], bytes, data};
@@ -41,13 +43,20 @@ static void add(struct list *l, size_t bytes, const void *data, const char *what
 
 spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
 {
-    struct head head = {.generation = r->generation, .stage = r->stage, .step = r->step,
-                        .n_chains = r->n_chains, .round = r->round,
-                        .leading = {r->leading[0], r->leading[1]}, .waiting = r->waiting,
-                        .have_pose = r->have_pose, .converged = r->converged,
-                        .best_cc = r->best_cc, .halves_cc = r->halves_cc, .pose = r->pose};
+    struct head head = {.generation = r->generation,
+                        .stage = r->stage,
+                        .step = r->step,
+                        .n_chains = r->n_chains,
+                        .round = r->round,
+                        .leading = {r->leading[0], r->leading[1]},
+                        .waiting = r->waiting,
+                        .have_pose = r->have_pose,
+                        .converged = r->converged,
+                        .best_cc = r->best_cc,
+                        .halves_cc = r->halves_cc,
+                        .pose = r->pose};
     struct half_head half[2];
-    struct chain_head (*chain)[SPI_CHAINS_MAX] = NULL;
+    struct chain_head(*chain)[SPI_CHAINS_MAX] = NULL;
     struct list *l = NULL;
     spi_err err;
 
@@ -66,9 +75,12 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
         for (int s = 0; s < r->n_chains; s++) {
             const struct spi_chain *c = &r->chain[h][s];
 
-            chain[h][s] = (struct chain_head){.n = c->A.n, .has_scale = c->ring_scale != NULL,
-                                              .beta = c->beta, .step = c->A.step,
-                                              .score = c->score, .residual = c->residual};
+            chain[h][s] = (struct chain_head){.n = c->A.n,
+                                              .has_scale = c->ring_scale != NULL,
+                                              .beta = c->beta,
+                                              .step = c->A.step,
+                                              .score = c->score,
+                                              .residual = c->residual};
             add(l, sizeof chain[h][s], &chain[h][s], "chain", h, s);
             if (!c->ring_scale) /* a fresh random start is made again */
                 add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
@@ -81,8 +93,8 @@ out:
     return err;
 }
 
-static spi_err get(const struct spi_state *st, size_t bytes, void *to, const char *what, int h,
-                   int s)
+static spi_err get(const struct spi_state *st, size_t bytes, void *to, const char *what,
+                   int h, int s)
 {
     char name[NAME];
 
@@ -106,7 +118,8 @@ static spi_err load_chain(const struct spi_state *st, struct spi_run *r, int h, 
     c->score = head.score;
     c->residual = head.residual;
     if (head.has_scale) { /* as spi_run_init made it */
-        return c->ring_scale ? SPI_OK : spi_fail(SPI_EFORMAT, "the state has an unknown start");
+        return c->ring_scale ? SPI_OK
+                             : spi_fail(SPI_EFORMAT, "the state has an unknown start");
     }
     free(c->ring_scale);
     c->ring_scale = NULL;
@@ -127,8 +140,9 @@ static spi_err load_half(const struct spi_state *st, struct spi_half *f, int h)
     f->candidate_nd = head.candidate_nd;
     f->best_nd = head.best_nd;
     f->candidate_cell = head.candidate_cell;
-    SPI_TRY(err = get(st, n * (size_t)f->keep * sizeof *f->candidate, f->candidate, "candidate",
-                      h, 0), out);
+    SPI_TRY(err = get(st, n * (size_t)f->keep * sizeof *f->candidate, f->candidate,
+                      "candidate", h, 0),
+            out);
     SPI_TRY(err = get(st, n * sizeof *f->fluence, f->fluence, "fluence", h, 0), out);
     err = get(st, n * sizeof *f->best, f->best, "best", h, 0);
 out:

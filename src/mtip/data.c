@@ -13,9 +13,9 @@ static const double typical_counts = 1e5;
 /* One block on its way: pixels -> records. */
 struct block {
     struct spi_data *d;
-    float *pixels;            /* [BLOCK][n_pixels] */
-    float *samples;           /* [samples] */
-    float complex *records;   /* [BLOCK][harmonics] */
+    float *pixels;                  /* [BLOCK][n_pixels] */
+    float *samples;                 /* [samples] */
+    float complex *records;         /* [BLOCK][harmonics] */
     double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this slot */
     struct spi_region *region;
 };
@@ -75,7 +75,8 @@ static spi_err block_init(struct block *b, struct spi_data *d, struct spi_graph 
     *b = (struct block){.d = d};
     SPI_TRY(err = SPI_NEW(b->pixels, BLOCK * d->det->n_pixels, "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->samples, r->at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->records, (size_t)BLOCK * (size_t)r->h_at[r->R], "ingest"), out);
+    SPI_TRY(err = SPI_NEW(b->records, (size_t)BLOCK * (size_t)r->h_at[r->R], "ingest"),
+            out);
     SPI_TRY(err = SPI_NEW(b->sum, r->R, "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->sum2, r->R, "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->pixel_sum, d->det->n_pixels, "ingest"), out);
@@ -102,7 +103,8 @@ static spi_err summarise(struct spi_data *d, const struct block *slot)
     double total = 0, n = (double)d->n_images;
 
     for (int r = 0; r < g->R; r++) {
-        double live = (double)crealf(d->map.live_h[g->h_at[r]]) / g->n[r], sum = 0, sum2 = 0;
+        double live = (double)crealf(d->map.live_h[g->h_at[r]]) / g->n[r], sum = 0,
+               sum2 = 0;
         double used = 0;
 
         for (int i = g->at[r]; i < g->at[r + 1]; i++)
@@ -137,10 +139,12 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g, spi_on_ingest *pr
     for (int s = 0; s < SLOTS; s++)
         SPI_TRY(err = block_init(slot + s, d, g), out);
     for (int64_t first = 0; first < d->n_images; first += BLOCK, turn++) {
-        struct ingest_args a = {first, d->n_images - first < BLOCK ? d->n_images - first : BLOCK};
+        struct ingest_args a = {first,
+                                d->n_images - first < BLOCK ? d->n_images - first : BLOCK};
         struct spi_access access = {slot[turn % SLOTS].region, SPI_READ_WRITE};
 
-        SPI_TRY(err = spi_graph_submit(g, "ingest", ingest_block, &a, sizeof a, 1, &access), out);
+        SPI_TRY(err = spi_graph_submit(g, "ingest", ingest_block, &a, sizeof a, 1, &access),
+                out);
         if (turn % SLOTS == SLOTS - 1) { /* memory: SLOTS blocks at once */
             SPI_TRY(err = spi_graph_wait(g), out);
             if (progress)
@@ -177,8 +181,9 @@ static spi_err find_scale(struct spi_data *d)
     if (sum > 0 && isfinite(sum))
         d->scale = typical_counts * (double)n / sum;
     else
-        err = spi_fail(SPI_EFORMAT, "the first %lld images are all zero on the usable pixels",
-                       (long long)n);
+        err =
+            spi_fail(SPI_EFORMAT, "the first %lld images are all zero on the usable pixels",
+                     (long long)n);
 out:
     free(pixels);
     return err;
@@ -191,14 +196,16 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
     spi_err err;
     char path[4096];
 
-    *d = (struct spi_data){.images = images, .n_images = spi_images_count(images),
+    *d = (struct spi_data){.images = images,
+                           .n_images = spi_images_count(images),
                            .kind = spi_images_kind(images),
                            .det = spi_images_detector(images)};
     if (d->n_images < IMAGES_LEAST)
         return spi_fail(SPI_EFORMAT, "%lld images; a reconstruction needs at least %d",
                         (long long)d->n_images, IMAGES_LEAST);
     SPI_TRY(err = spi_rings_init(&d->rings, diameter_A, d->det->wavelength_A, q_min, q_max,
-                                 oversampling), fail);
+                                 oversampling),
+            fail);
     SPI_TRY(err = spi_ring_map_init(&d->map, &d->rings, d->det), fail);
     SPI_TRY(err = SPI_NEW(d->ring_mean, d->rings.R, "data"), fail);
     SPI_TRY(err = SPI_NEW(d->ring_var, d->rings.R, "data"), fail);

@@ -1,9 +1,10 @@
 /** \file
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *
- * Made once ("ingest") and kept in a mapped scratch file of the run directory, so memory does
- * not grow with the number of images.  Intensities that are not photons are scaled so that an
- * image has `typical_counts` on the rings on average: nothing depends on absolute scale. */
+ * Made once ("ingest") and kept in a mapped scratch file of the run directory, so memory
+ * does not grow with the number of images.  Intensities that are not photons are scaled so
+ * that an image has `typical_counts` on the rings on average: nothing depends on absolute
+ * scale. */
 #ifndef SPI_MTIP_DATA_H
 #define SPI_MTIP_DATA_H
 
@@ -16,28 +17,28 @@
 struct spi_data {
     int64_t n_images;
     enum spi_image_kind kind;
-    struct spi_images *images;         /* borrowed */
-    const struct spi_detector *det;    /* borrowed */
+    struct spi_images *images;      /* borrowed */
+    const struct spi_detector *det; /* borrowed */
     struct spi_rings rings;
     struct spi_ring_map map;
-    struct spi_store *store;           /* records of rings.h_at[R] complex floats */
-    double scale;                      /* image value -> counts */
-    double *ring_mean;                 /* [R], owned: mean counts per live weight */
-    double *ring_var;                  /* [R], owned: variance of a ring sample's intensity
-                                        * about the ring mean, over angles and images */
-    float *mean_image;                 /* [n_pixels], owned: mean of the images, counts */
-    double mean_counts;                /* per image, on the rings */
+    struct spi_store *store; /* records of rings.h_at[R] complex floats */
+    double scale;            /* image value -> counts */
+    double *ring_mean;       /* [R], owned: mean counts per live weight */
+    double *ring_var;        /* [R], owned: variance of a ring sample's intensity
+                              * about the ring mean, over angles and images */
+    float *mean_image;       /* [n_pixels], owned: mean of the images, counts */
+    double mean_counts;      /* per image, on the rings */
 };
 
 /** Called with (done, total) images while ingesting; may be NULL. */
 typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
-/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory, where the scratch file lies.
- *  SPI_EFORMAT: all images are zero, too few images (< 64). */
+/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory, where the scratch file
+ * lies. SPI_EFORMAT: all images are zero, too few images (< 64). */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
-                                  struct spi_images *images, double diameter_A, double q_min,
-                                  double q_max, double oversampling, const char *dir,
-                                  spi_on_ingest *progress, void *user);
+                                  struct spi_images *images, double diameter_A,
+                                  double q_min, double q_max, double oversampling,
+                                  const char *dir, spi_on_ingest *progress, void *user);
 void spi_data_clear(struct spi_data *d);
 
 /** Ring-major harmonics of an image. */

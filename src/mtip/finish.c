@@ -18,10 +18,10 @@ struct final_merge {
     spi_nufft *plan2;
     int n;
     double dx;
-    int64_t n_images;            /* all of the file, or a half */
-    const int64_t *image;        /* [n_images] file index, NULL: the index itself */
-    const double (*quat)[4];     /* by file index */
-    const float *fluence;        /* by file index */
+    int64_t n_images;        /* all of the file, or a half */
+    const int64_t *image;    /* [n_images] file index, NULL: the index itself */
+    const double (*quat)[4]; /* by file index */
+    const float *fluence;    /* by file index */
     float *slot[SLOTS];
     double weight[SLOTS], norm2[SLOTS];
 };
@@ -33,14 +33,15 @@ struct block_args {
 };
 
 /* Blocks are read by file index; images of the other half are passed over. */
-static spi_err task_merge_block(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_merge_block(void *const *data, const void *arg,
+                                const volatile int *stop)
 {
     const struct block_args *a = arg;
     struct final_merge *m = a->m;
     const struct spi_data *d = m->r->data;
     int64_t n_pixels = d->det->n_pixels, kept = 0;
     float *pixels = NULL, *phi = NULL;
-    double (*quat)[4] = NULL;
+    double(*quat)[4] = NULL;
     spi_err err;
 
     (void)data;
@@ -60,8 +61,9 @@ static spi_err task_merge_block(void *const *data, const void *arg, const volati
         memcpy(quat[kept], m->quat[k], sizeof *quat);
         phi[kept++] = m->fluence[k];
     }
-    err = spi_pixels_merge(&m->pixels, kept, n_pixels, pixels, (const double(*)[4])quat, phi,
-                           m->plan2, m->slot[a->slot], &m->weight[a->slot], &m->norm2[a->slot]);
+    err = spi_pixels_merge(&m->pixels, kept, n_pixels, pixels, (const double(*)[4])quat,
+                           phi, m->plan2, m->slot[a->slot], &m->weight[a->slot],
+                           &m->norm2[a->slot]);
 out:
     free(pixels);
     free(phi);
@@ -77,7 +79,8 @@ static void merge_clear(struct final_merge *m)
         free(m->slot[s]);
 }
 
-/* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest). */
+/* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest).
+ */
 static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float *fluence,
                          struct final_merge *m)
 {
@@ -91,7 +94,8 @@ static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float
     SPI_TRY(err = spi_nufft_new(2 * m->n, m->dx, r->set->nufft_tol, &m->plan2), out);
     for (int s = 0; s < SLOTS; s++) {
         SPI_TRY(err = spi_nufft_grid_new(m->plan2, 2, &m->slot[s]), out);
-        SPI_TRY(err = spi_region_new(r->graph, m->slot + s, sizeof m->slot[s], &region[s]), out);
+        SPI_TRY(err = spi_region_new(r->graph, m->slot + s, sizeof m->slot[s], &region[s]),
+                out);
     }
     for (int64_t first = 0, b = 0; first < d->n_images; first += BLOCK, b++) {
         struct block_args a = {m, (int)(b % SLOTS), first,
@@ -99,7 +103,8 @@ static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float
         struct spi_access access = {region[b % SLOTS], SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(r->graph, "merge", task_merge_block, &a, sizeof a, 1,
-                                       &access), out);
+                                       &access),
+                out);
     }
 out:
     late = spi_graph_wait(r->graph);
@@ -123,8 +128,8 @@ out:
 static void make_lambdas(const struct spi_settings *s, double *lambda)
 {
     for (int i = 0; i < s->N_lambda; i++)
-        lambda[i] = s->lambda_min * pow(s->lambda_max / s->lambda_min,
-                                        (double)i / (s->N_lambda - 1));
+        lambda[i] = s->lambda_min *
+                    pow(s->lambda_max / s->lambda_min, (double)i / (s->N_lambda - 1));
 }
 
 /* lambda > 0: solve for it; 0: the L-curve chooses. */
@@ -140,21 +145,24 @@ static spi_err solve_set(struct spi_run *r, struct final_merge *m, double lambda
 
     SPI_TRY(err = spi_volume_init(A, m->n, m->dx), out);
     SPI_TRY(err = spi_normal_init(&N, m->n, r->data->rings.diameter_A, m->plan2, m->slot[0],
-                                  m->weight[0]), out);
+                                  m->weight[0]),
+            out);
     if (lambda > 0) {
         err = spi_normal_solve(&N, lambda, CG_STEPS, r->stop, A->data, &report);
         goto out;
     }
     make_lambdas(set, lambdas);
-    SPI_TRY(err = spi_normal_lcurve(&N, set->N_lambda, lambdas, CG_STEPS, m->norm2[0], r->stop,
-                                    A->data, points, choice), out);
+    SPI_TRY(err = spi_normal_lcurve(&N, set->N_lambda, lambdas, CG_STEPS, m->norm2[0],
+                                    r->stop, A->data, points, choice),
+            out);
     *chosen = points[choice->index].lambda;
 out:
     spi_normal_clear(&N);
     return err;
 }
 
-/* ---- orientations ------------------------------------------------------------------------ */
+/* ---- orientations
+ * ------------------------------------------------------------------------ */
 
 /* Best orientation of each image as a quaternion, each half in its own frame. */
 static spi_err own_frames(const struct spi_run *r, struct spi_orientations *o)
@@ -203,7 +211,8 @@ static void common_frame(const double G[9], struct spi_orientations *o)
     }
 }
 
-/* ---- phasing ------------------------------------------------------------------------------- */
+/* ---- phasing
+ * ------------------------------------------------------------------------------- */
 
 static void phase_options(const struct spi_run *r, int half, char recipe[SPI_TEXT_MAX],
                           struct spi_phase_options *o)
@@ -211,12 +220,18 @@ static void phase_options(const struct spi_run *r, int half, char recipe[SPI_TEX
     const struct spi_settings *s = r->set;
 
     spi_settings_recipe(s, recipe);
-    *o = (struct spi_phase_options){
-        .diameter_A = r->data->rings.diameter_A, .q_min = r->data->rings.q[0],
-        .q_max = r->q_max, .recipe = recipe, .beta = s->beta, .positive = s->positivity,
-        .sw_sigma_first = s->sw_sigma_first, .sw_sigma_last = s->sw_sigma_last,
-        .sw_threshold = s->cutoff, .n_starts = s->N_phase_starts,
-        .keep_within = s->keep_within, .seed = r->seed * 2 + (uint64_t)half};
+    *o = (struct spi_phase_options){.diameter_A = r->data->rings.diameter_A,
+                                    .q_min = r->data->rings.q[0],
+                                    .q_max = r->q_max,
+                                    .recipe = recipe,
+                                    .beta = s->beta,
+                                    .positive = s->positivity,
+                                    .sw_sigma_first = s->sw_sigma_first,
+                                    .sw_sigma_last = s->sw_sigma_last,
+                                    .sw_threshold = s->cutoff,
+                                    .n_starts = s->N_phase_starts,
+                                    .keep_within = s->keep_within,
+                                    .seed = r->seed * 2 + (uint64_t)half};
 }
 
 struct start_args {
@@ -253,19 +268,21 @@ static spi_err phase_both(struct spi_run *r, struct spi_result *res)
         struct start_args a = {&res->half_A[h], &opt[h], i % n, density + i, r_factor + i};
 
         phase_options(r, h, recipe[h], &opt[h]);
-        SPI_TRY(err = spi_region_new(r->graph, density + i, sizeof *density, &region[i]), wait);
+        SPI_TRY(err = spi_region_new(r->graph, density + i, sizeof *density, &region[i]),
+                wait);
 
         struct spi_access access = {region[i], SPI_WRITE};
 
-        SPI_TRY(err = spi_graph_submit(r->graph, "phase", task_start, &a, sizeof a, 1, &access),
-                wait);
+        SPI_TRY(
+            err = spi_graph_submit(r->graph, "phase", task_start, &a, sizeof a, 1, &access),
+            wait);
     }
 wait:
     late = spi_graph_wait(r->graph);
     err = err ? err : late;
     for (int h = 0; h < 2 && !err; h++)
-        err = spi_phase_combine(&res->half_A[h], &opt[h], n, density + h * n, r_factor + h * n,
-                                &res->phase[h]);
+        err = spi_phase_combine(&res->half_A[h], &opt[h], n, density + h * n,
+                                r_factor + h * n, &res->phase[h]);
 out:
     for (int i = 0; i < 2 * n && region; i++)
         spi_region_free(r->graph, region[i]);
@@ -282,18 +299,20 @@ static spi_err compare_halves(struct spi_run *r, struct spi_result *res)
     struct spi_volume half2 = {0};
     double cc;
     spi_err err = spi_half_maps(&res->phase[0].density, &res->phase[1].density,
-                                r->data->rings.diameter_A, r->q_max, NULL, r->pose.R, &res->pose,
-                                &cc, &res->density, &res->fsc, &half2);
+                                r->data->rings.diameter_A, r->q_max, NULL, r->pose.R,
+                                &res->pose, &cc, &res->density, &res->fsc, &half2);
 
     if (err)
         return err;
     res->half[1] = half2;
     res->resolution_A = spi_fsc_resolution_A(&res->fsc, 0.143, r->q_max, &res->reached_end);
-    res->resolution05_A = spi_fsc_resolution_A(&res->fsc, 0.5, r->q_max, &res->reached_end05);
+    res->resolution05_A =
+        spi_fsc_resolution_A(&res->fsc, 0.5, r->q_max, &res->reached_end05);
     return spi_volume_copy(&res->phase[0].density, &res->half[0]);
 }
 
-/* ---- all of it --------------------------------------------------------------------------- */
+/* ---- all of it
+ * --------------------------------------------------------------------------- */
 
 static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientations *o,
                            struct spi_result *res)
@@ -309,7 +328,8 @@ static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientatio
         fluence[k] = o->half[k] == h + 1 ? o->fluence[k] : 0;
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, fluence, &m), out);
     SPI_TRY(err = solve_set(r, &m, 0, h ? points : res->lcurve, h ? &choice : &res->choice,
-                            &res->lambda[h], &res->half_A[h]), out);
+                            &res->lambda[h], &res->half_A[h]),
+            out);
 out:
     merge_clear(&m);
     free(fluence);

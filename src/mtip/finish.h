@@ -1,6 +1,6 @@
 /** \file
- * The end of a run: every pixel of every image merged at its best orientation, the regularisation
- * from the L-curve, the density phased from many starts.  Layer: mtip. */
+ * The end of a run: every pixel of every image merged at its best orientation, the
+ * regularisation from the L-curve, the density phased from many starts.  Layer: mtip. */
 #ifndef SPI_MTIP_FINISH_H
 #define SPI_MTIP_FINISH_H
 
@@ -10,24 +10,24 @@
 #include "solve/lcurve.h"
 
 struct spi_result {
-    struct spi_volume half_A[2];        /* autocorrelations of the half sets, owned */
-    struct spi_volume A, W;             /* of all images, frame of half 1; its intensity, owned */
-    struct spi_volume half[2];          /* densities; half 2 laid upon half 1, owned */
-    struct spi_volume density;          /* their mean, owned */
-    struct spi_fsc fsc;                 /* of the halves */
+    struct spi_volume half_A[2]; /* autocorrelations of the half sets, owned */
+    struct spi_volume A, W;      /* of all images, frame of half 1; its intensity, owned */
+    struct spi_volume half[2];   /* densities; half 2 laid upon half 1, owned */
+    struct spi_volume density;   /* their mean, owned */
+    struct spi_fsc fsc;          /* of the halves */
     double resolution_A, resolution05_A;
-    bool reached_end, reached_end05;    /* the curve stays above the level to the last shell */
+    bool reached_end, reached_end05; /* the curve stays above the level to the last shell */
     struct spi_phase_result phase[2];
-    struct spi_lcurve_point *lcurve;    /* [n_lambda], of half 1, owned */
+    struct spi_lcurve_point *lcurve; /* [n_lambda], of half 1, owned */
     struct spi_lcurve_choice choice;
     int n_lambda;
-    double lambda[2];                   /* chosen, relative to the trace */
-    struct spi_pose pose;               /* lays half 2 upon half 1 */
+    double lambda[2];                     /* chosen, relative to the trace */
+    struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
 };
 
-/** Everything from the orientations of the run.  `progress` (may be NULL) is told what is being
- *  done: (done, total, words, user). */
+/** Everything from the orientations of the run.  `progress` (may be NULL) is told what is
+ * being done: (done, total, words, user). */
 typedef void spi_on_finish(int done, int total, const char *what, void *user);
 SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
                                struct spi_result *out);

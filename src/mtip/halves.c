@@ -15,13 +15,19 @@ static void loop_options(const struct spi_run *r, int h, char recipe[SPI_TEXT_MA
     const struct spi_chain *c = &r->chain[h][r->leading[h]];
 
     spi_settings_recipe(s, recipe);
-    *o = (struct spi_phase_options){
-        .diameter_A = r->data->rings.diameter_A, .q_min = r->data->rings.q[0],
-        .q_max = 1 / (2.08 * c->A.step), .recipe = recipe, .beta = s->beta,
-        .positive = s->positivity, .sw_sigma_first = s->sw_sigma_first,
-        .sw_sigma_last = s->sw_sigma_last, .sw_threshold = s->cutoff, .n_starts = LOOP_STARTS,
-        .keep_within = s->keep_within,
-        .seed = r->seed * 2 + (uint64_t)h + 1000003 * (uint64_t)r->generation};
+    *o = (struct spi_phase_options){.diameter_A = r->data->rings.diameter_A,
+                                    .q_min = r->data->rings.q[0],
+                                    .q_max = 1 / (2.08 * c->A.step),
+                                    .recipe = recipe,
+                                    .beta = s->beta,
+                                    .positive = s->positivity,
+                                    .sw_sigma_first = s->sw_sigma_first,
+                                    .sw_sigma_last = s->sw_sigma_last,
+                                    .sw_threshold = s->cutoff,
+                                    .n_starts = LOOP_STARTS,
+                                    .keep_within = s->keep_within,
+                                    .seed = r->seed * 2 + (uint64_t)h +
+                                            1000003 * (uint64_t)r->generation};
 }
 
 struct phase_args {
@@ -59,7 +65,8 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
         r->density[a->half] = result.density;
         result.density = (struct spi_volume){0};
         if (r->set->match_phased && r->stage != SPI_STAGE_START)
-            err = phased_model(&r->density[a->half], &r->chain[a->half][r->leading[a->half]].A);
+            err = phased_model(&r->density[a->half],
+                               &r->chain[a->half][r->leading[a->half]].A);
     }
     spi_phase_result_clear(&result);
     return err;
@@ -73,13 +80,15 @@ spi_err spi_halves_phase(struct spi_run *r)
     for (int h = 0; h < 2; h++) {
         struct phase_args a = {r, h};
 
-        SPI_TRY(err = spi_region_new(r->graph, &r->density[h], sizeof r->density[h], &region[h]),
+        SPI_TRY(err = spi_region_new(r->graph, &r->density[h], sizeof r->density[h],
+                                     &region[h]),
                 out);
 
         struct spi_access access = {region[h], SPI_WRITE};
 
-        SPI_TRY(err = spi_graph_submit(r->graph, "phase", task_phase, &a, sizeof a, 1, &access),
-                out);
+        SPI_TRY(
+            err = spi_graph_submit(r->graph, "phase", task_phase, &a, sizeof a, 1, &access),
+            out);
     }
 out:
     late = spi_graph_wait(r->graph);
@@ -112,14 +121,15 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
     for (int h = 0; h < 2; h++)
         report->score += r->chain[h][r->leading[h]].score / 2;
     report->beta = (double)r->chain[0][r->leading[0]].beta;
-    SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
-                                   r->data->rings.q[0],
-                                   fmin(report->q_max_invA,
-                                        spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
-                                   step->stage == SPI_STAGE_START ? NULL : r->pose.R, rotation,
-                                   &report->halves_cc, &report->mean_cc), out);
-    err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA, NULL, rotation,
-                        &r->pose, &cc, &mean, &fsc, NULL);
+    SPI_TRY(err = spi_halves_agree(
+                &r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
+                r->data->rings.q[0],
+                fmin(report->q_max_invA, spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
+                step->stage == SPI_STAGE_START ? NULL : r->pose.R, rotation,
+                &report->halves_cc, &report->mean_cc),
+            out);
+    err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA, NULL,
+                        rotation, &r->pose, &cc, &mean, &fsc, NULL);
     if (!err) {
         report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
         report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
@@ -144,8 +154,10 @@ spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
 
     SPI_TRY(err = spi_volume_fourier_even(&a->A, &Wa), out);
     SPI_TRY(err = spi_volume_fourier_even(&b->A, &Wb), out);
-    SPI_TRY(err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc), out);
-    SPI_TRY(err = spi_intensity_correlation(&Wa, &Wb, diameter_A, q_min, top, R, &n, &q, &shell),
+    SPI_TRY(err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc),
+            out);
+    SPI_TRY(err = spi_intensity_correlation(&Wa, &Wb, diameter_A, q_min, top, R, &n, &q,
+                                            &shell),
             out);
     *mean_cc = 0;
     for (int i = 0; i < n; i++) /* shells beyond the model's count as nothing */

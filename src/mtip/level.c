@@ -3,12 +3,13 @@
 #include <math.h>
 
 spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
-                       const struct spi_settings *set, enum spi_score_kind kind, double q_match,
-                       double q_merge, double finer, bool start)
+                       const struct spi_settings *set, enum spi_score_kind kind,
+                       double q_match, double q_merge, double finer, bool start)
 {
     spi_err err;
 
-    *l = (struct spi_level){.R_merge = spi_rings_upto(g, q_merge), .kind = kind,
+    *l = (struct spi_level){.R_merge = spi_rings_upto(g, q_merge),
+                            .kind = kind,
                             .lambda = start ? set->rlambda_start : set->rlambda,
                             .n_cg = start ? set->N_cg_start : set->N_cg,
                             .support_A = g->diameter_A,

@@ -9,25 +9,26 @@
 #include "ring/ring.h"
 
 struct spi_level {
-    int R_merge;              /* rings merged */
-    struct spi_band band;     /* rings matched (the first R_match) */
-    struct spi_views views;   /* directions x in-plane angles */
+    int R_merge;            /* rings merged */
+    struct spi_band band;   /* rings matched (the first R_match) */
+    struct spi_views views; /* directions x in-plane angles */
     enum spi_score_kind kind;
-    int n;                    /* voxels per axis of A */
-    double dx;                /* A */
-    double support_A;         /* A is zero beyond */
-    double q_max;             /* 1/A, of the last ring merged */
-    spi_nufft *plan2;         /* 2 n modes, owned */
+    int n;            /* voxels per axis of A */
+    double dx;        /* A */
+    double support_A; /* A is zero beyond */
+    double q_max;     /* 1/A, of the last ring merged */
+    spi_nufft *plan2; /* 2 n modes, owned */
     double nufft_tol;
-    double lambda;            /* Tikhonov weight relative to the trace */
+    double lambda; /* Tikhonov weight relative to the trace */
     int n_cg;
 };
 
-/** Matching on the rings up to q_match, merging up to q_merge; directions one Shannon cell of
- *  q_match apart, divided by `finer`. */
+/** Matching on the rings up to q_match, merging up to q_merge; directions one Shannon cell
+ * of q_match apart, divided by `finer`. */
 SPI_MUSTUSE spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
                                    const struct spi_settings *set, enum spi_score_kind kind,
-                                   double q_match, double q_merge, double finer, bool start);
+                                   double q_match, double q_merge, double finer,
+                                   bool start);
 void spi_level_clear(struct spi_level *l);
 
 #endif

@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-/* ---- which images a generation sees --------------------------------------------------- */
+/* ---- which images a generation sees ---------------------------------------------------
+ */
 
 /* Every n-th image of a half set is held out of the starts, to judge them. */
 static int64_t heldout_stride(const struct spi_run *r, const struct spi_half *h)
@@ -34,9 +35,9 @@ static spi_err draw_batch(const struct spi_run *r, int which, int start,
     const struct spi_half *h = &r->half[which];
     int64_t stride = heldout_stride(r, h), count = 0;
     bool all = step->batch == 0 || step->batch >= h->n_images;
-    struct spi_rng rng = spi_rng_stream(r->seed * 2 + (uint64_t)which, SPI_RNG_BATCH,
-                                        (uint64_t)r->generation * SPI_CHAINS_MAX +
-                                            (uint64_t)start);
+    struct spi_rng rng =
+        spi_rng_stream(r->seed * 2 + (uint64_t)which, SPI_RNG_BATCH,
+                       (uint64_t)r->generation * SPI_CHAINS_MAX + (uint64_t)start);
     spi_err err = SPI_NEW(*batch, h->n_images, "batch");
 
     if (err)
@@ -67,7 +68,8 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
     return err;
 }
 
-/* ---- one generation --------------------------------------------------------------------- */
+/* ---- one generation ---------------------------------------------------------------------
+ */
 
 /* In the starts all chains run; afterwards the leading one of each half. */
 static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
@@ -87,10 +89,14 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
         for (int h = 0; h < 2; h++) {
             int64_t *batch = NULL;
             struct spi_generation gen = {
-                .level = level, .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
-                .local = step->local, .radius = step->reach * r->half[h].candidate_cell,
-                .best_of = step->best_of, .keep_candidates = step->keep,
-                .store_best = step->keep, .merge = !heldout};
+                .level = level,
+                .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
+                .local = step->local,
+                .radius = step->reach * r->half[h].candidate_cell,
+                .best_of = step->best_of,
+                .keep_candidates = step->keep,
+                .store_best = step->keep,
+                .merge = !heldout};
             spi_err err;
 
             if (!runs(r, h, s, step->stage))
@@ -100,7 +106,8 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
             gen.batch = batch;
             *images += gen.n_batch;
             if (!err)
-                err = spi_chain_submit(&r->chain[h][s], r->graph, &gen, r->set->block_images);
+                err =
+                    spi_chain_submit(&r->chain[h][s], r->graph, &gen, r->set->block_images);
             free(batch);
             if (err)
                 return err;
@@ -132,26 +139,29 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     double t0 = spi_now_s();
     spi_err err, late;
 
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, step->finer, step->stage == SPI_STAGE_START),
+    SPI_TRY(err =
+                spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
+                               step->q_merge, step->finer, step->stage == SPI_STAGE_START),
             out);
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
     report->q_max_invA = level.q_max;
-    report->perplexity = spi_plan_perplexity(r->set, step,
-                                             (double)level.views.nd * level.views.Na);
+    report->perplexity =
+        spi_plan_perplexity(r->set, step, (double)level.views.nd * level.views.Na);
     settle_all(r);
     err = err ? err : late;
 out:
     spi_level_clear(&level);
     report->slice_s = spi_graph_seconds(r->graph, "slice");
     report->match_s = spi_graph_seconds(r->graph, "match");
-    report->merge_s = spi_graph_seconds(r->graph, "merge") + spi_graph_seconds(r->graph, "solve");
+    report->merge_s =
+        spi_graph_seconds(r->graph, "merge") + spi_graph_seconds(r->graph, "solve");
     report->images_per_s = (double)images / fmax(spi_now_s() - t0, 1e-9);
     return err;
 }
 
-/* ---- from stage to stage ---------------------------------------------------------------- */
+/* ---- from stage to stage ----------------------------------------------------------------
+ */
 
 spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
 {
@@ -159,43 +169,50 @@ spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
     struct spi_step step;
     spi_err err;
 
-    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_START, 0, &step);
+    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_START, 0,
+                        &step);
     SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step.q_match,
-                                 step.q_merge, 1, true), out);
+                                 step.q_merge, 1, true),
+            out);
     for (int s = r->n_chains; s < n_chains; s++, r->n_chains++)
         for (int h = 0; h < 2; h++)
             SPI_TRY(err = spi_chain_init(&r->chain[h][s], r->data, &r->half[h], &level,
-                                         r->seed * 2 + (uint64_t)h, s), out);
+                                         r->seed * 2 + (uint64_t)h, s),
+                    out);
 out:
     spi_level_clear(&level);
     return err;
 }
 
-/* Score every start of this round on the held-out images, take the best of each half and ask
- * whether they are the same particle. */
+/* Score every start of this round on the held-out images, take the best of each half and
+ * ask whether they are the same particle. */
 static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_level level;
     int64_t images;
-    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
+    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9],
+           mean_cc;
     spi_err err, late;
 
     SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, 1, true), out);
+                                 step->q_merge, 1, true),
+            out);
     err = submit_all(r, &level, step, true, &images);
     late = spi_graph_wait(r->graph);
     settle_all(r);
     SPI_TRY(err = err ? err : late, out);
     find_leading(r);
     SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
-                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, q0, NULL, R,
-                                   &r->halves_cc, &mean_cc), out);
+                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, q0,
+                                   NULL, R, &r->halves_cc, &mean_cc),
+            out);
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
     r->have_pose = 0;
-    spi_info("starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f)",
-             r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
-             r->set->halves_cc);
+    spi_info(
+        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f)",
+        r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
+        r->set->halves_cc);
 out:
     spi_level_clear(&level);
     return err;
@@ -222,8 +239,8 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
     return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
 }
 
-/* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC of
- * the phased maps their agreement does not depend on the luck of a phasing start. */
+/* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC
+ * of the phased maps their agreement does not depend on the luck of a phasing start. */
 static void after_polish(struct spi_run *r, const struct spi_generation_report *report)
 {
     bool better = report->mean_cc > r->best_cc + r->set->least_gain;
@@ -255,16 +272,22 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
     return SPI_OK;
 }
 
-/* ---- the loop --------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------
+ */
 
-spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set, struct spi_data *data,
-                     struct spi_graph *graph, const volatile int *stop, double q_max,
-                     uint64_t seed)
+spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
+                     struct spi_data *data, struct spi_graph *graph,
+                     const volatile int *stop, double q_max, uint64_t seed)
 {
     spi_err err;
 
-    *r = (struct spi_run){.set = set, .data = data, .graph = graph, .stop = stop,
-                          .q_max = q_max, .seed = seed, .stage = SPI_STAGE_START};
+    *r = (struct spi_run){.set = set,
+                          .data = data,
+                          .graph = graph,
+                          .stop = stop,
+                          .q_max = q_max,
+                          .seed = seed,
+                          .stage = SPI_STAGE_START};
     /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
     r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
     for (int h = 0; h < 2; h++)
@@ -289,14 +312,16 @@ void spi_run_clear(struct spi_run *r)
 static spi_err not_converged(const struct spi_run *r)
 {
     if (r->halves_cc < r->set->halves_cc)
-        return spi_fail(SPI_ENOCONV,
-                        "not converged: after %d generations and %d starts the two half sets agree "
-                        "to %.2f (need %.2f); no map is presented", r->generation,
-                        2 * r->n_chains, r->halves_cc, r->set->halves_cc);
-    return spi_fail(SPI_ENOCONV,
-                    "not converged: the half sets still improve after %d generations; no map is "
-                    "presented; --resume with a larger algorithm.N_generations goes on",
-                    r->generation);
+        return spi_fail(
+            SPI_ENOCONV,
+            "not converged: after %d generations and %d starts the two half sets agree "
+            "to %.2f (need %.2f); no map is presented",
+            r->generation, 2 * r->n_chains, r->halves_cc, r->set->halves_cc);
+    return spi_fail(
+        SPI_ENOCONV,
+        "not converged: the half sets still improve after %d generations; no map is "
+        "presented; --resume with a larger algorithm.N_generations goes on",
+        r->generation);
 }
 
 spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *user)
@@ -315,7 +340,7 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
         if (step.stage == SPI_STAGE_START)
             find_leading(r);
-        SPI_TRY(err = spi_halves_phase(r), out);               /* phase */
+        SPI_TRY(err = spi_halves_phase(r), out); /* phase */
         SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
         r->generation++;
         SPI_TRY(err = advance(r, &step, &report), out);

@@ -2,8 +2,9 @@
  * Multitiered iterative phasing.  Layer: mtip.  doc/math.md section 7.
  * Donatelli, Sethian and Zwart, PNAS 114 (2017) 7222; Chang et al., SC'21 (2021).
  *
- * Two half sets of the images are reconstructed from generation 0 without seeing each other;
- * their agreement is what tells, without any truth, whether and how far it worked. */
+ * Two half sets of the images are reconstructed from generation 0 without seeing each
+ * other; their agreement is what tells, without any truth, whether and how far it worked.
+ */
 #ifndef SPI_MTIP_MTIP_H
 #define SPI_MTIP_MTIP_H
 
@@ -15,53 +16,53 @@ enum { SPI_CHAINS_MAX = 64 };
 
 /** What one generation came to: a line of metrics.jsonl. */
 struct spi_generation_report {
-    int generation;         /* from 1 */
+    int generation; /* from 1 */
     enum spi_stage stage;
-    int step;               /* within the stage */
-    double q_max_invA;      /* of the rings merged */
-    double resolution_A;    /* half maps, FSC 0.143 */
-    double resolution05_A;  /* half maps, FSC 0.5 */
-    double mean_fsc;        /* over the shells up to q_max of the images */
-    double halves_cc;       /* intensities of the halves at the starts' resolution, shell
-                             * means removed */
-    double mean_cc;         /* the same, mean over all shells up to q_max of the images */
-    double score;           /* mean log-likelihood per count, mean of the leading chains */
+    int step;              /* within the stage */
+    double q_max_invA;     /* of the rings merged */
+    double resolution_A;   /* half maps, FSC 0.143 */
+    double resolution05_A; /* half maps, FSC 0.5 */
+    double mean_fsc;       /* over the shells up to q_max of the images */
+    double halves_cc;      /* intensities of the halves at the starts' resolution, shell
+                            * means removed */
+    double mean_cc;        /* the same, mean over all shells up to q_max of the images */
+    double score;          /* mean log-likelihood per count, mean of the leading chains */
     double perplexity, beta;
     double slice_s, match_s, merge_s, phase_s, wall_s;
-    double images_per_s;    /* matched, both halves and all starts */
+    double images_per_s; /* matched, both halves and all starts */
     int64_t peak_rss_bytes;
 };
 
 /** Everything a run is: what the checkpoint saves is marked. */
 struct spi_run {
-    const struct spi_settings *set;   /* borrowed */
-    struct spi_data *data;            /* borrowed */
-    struct spi_graph *graph;          /* borrowed */
-    const volatile int *stop;         /* borrowed, or NULL */
+    const struct spi_settings *set; /* borrowed */
+    struct spi_data *data;          /* borrowed */
+    struct spi_graph *graph;        /* borrowed */
+    const volatile int *stop;       /* borrowed, or NULL */
     enum spi_score_kind kind;
-    double q_max;                     /* 1/A */
+    double q_max; /* 1/A */
     uint64_t seed;
 
-    int32_t generation;               /* done so far; saved, like all that follows */
-    int32_t stage, step;              /* what comes next */
-    int32_t n_chains;                 /* starts of each half set */
-    int32_t round;                    /* rounds of starts begun */
-    int32_t leading[2];               /* the best chain of each half */
+    int32_t generation;  /* done so far; saved, like all that follows */
+    int32_t stage, step; /* what comes next */
+    int32_t n_chains;    /* starts of each half set */
+    int32_t round;       /* rounds of starts begun */
+    int32_t leading[2];  /* the best chain of each half */
     struct spi_chain chain[2][SPI_CHAINS_MAX];
     struct spi_half half[2];
-    double best_cc;                   /* largest mean_cc so far at full q_max */
-    int32_t waiting;                  /* polish generations without improvement */
+    double best_cc;  /* largest mean_cc so far at full q_max */
+    int32_t waiting; /* polish generations without improvement */
     int32_t have_pose;
-    struct spi_pose pose;             /* lays half 2 upon half 1 */
+    struct spi_pose pose; /* lays half 2 upon half 1 */
     double halves_cc;
     int32_t converged;
 
-    struct spi_volume density[2];     /* of the last generation; not saved */
+    struct spi_volume density[2]; /* of the last generation; not saved */
 };
 
 /** After each generation; the state has been advanced.  SPI_ECANCEL stops the loop. */
-typedef spi_err spi_on_generation(struct spi_run *run, const struct spi_generation_report *report,
-                                  void *user);
+typedef spi_err spi_on_generation(struct spi_run *run,
+                                  const struct spi_generation_report *report, void *user);
 
 SPI_MUSTUSE spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                                  struct spi_data *data, struct spi_graph *graph,
@@ -75,7 +76,8 @@ SPI_MUSTUSE spi_err spi_run_make_chains(struct spi_run *r, int n_chains);
 SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, void *user);
 
 /** checkpoint.c: the whole state, atomically; `key` names images, settings and seed. */
-SPI_MUSTUSE spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key);
+SPI_MUSTUSE spi_err spi_run_save(const struct spi_run *r, const char *path,
+                                 const char *key);
 SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char *key);
 
 /** halves.c: phase the leading models, lay half 2 upon half 1, FSC. */

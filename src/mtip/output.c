@@ -23,11 +23,13 @@ static spi_err write_map(const char *dir, const char *name, const struct spi_vol
     const char *labels[4] = {label[0], label[1], label[2], NULL};
 
     path_in(path, dir, name);
-    snprintf(label[0], sizeof label[0], "SpiniFEL %s (%s): %s", SPI_VERSION, SPI_REVISION, what);
+    snprintf(label[0], sizeof label[0], "SpiniFEL %s (%s): %s", SPI_VERSION, SPI_REVISION,
+             what);
     snprintf(label[1], sizeof label[1], "seed %llu, %lld images, diameter %.1f A",
              (unsigned long long)r->seed, (long long)r->data->n_images,
              r->data->rings.diameter_A);
-    snprintf(label[2], sizeof label[2], "settings and input hashes: settings.toml, run.json");
+    snprintf(label[2], sizeof label[2],
+             "settings and input hashes: settings.toml, run.json");
     return spi_mrc_write(path, v, labels);
 }
 
@@ -66,14 +68,25 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
     int n = res->fsc.n_shells;
     struct spi_curve curve[3] = {
         {.name = "half maps", .n = n, .x = res->fsc.q, .y = res->fsc.fsc},
-        {.name = "PRTF half 1", .n = res->phase[0].n_shells, .x = res->phase[0].shell_q,
+        {.name = "PRTF half 1",
+         .n = res->phase[0].n_shells,
+         .x = res->phase[0].shell_q,
          .y = res->phase[0].prtf},
-        {.name = "PRTF half 2", .n = res->phase[1].n_shells, .x = res->phase[1].shell_q,
+        {.name = "PRTF half 2",
+         .n = res->phase[1].n_shells,
+         .x = res->phase[1].shell_q,
          .y = res->phase[1].prtf}};
     struct spi_plot p = {.title = "Fourier shell correlation of the half maps",
-                         .x_label = "|q| (1/A)", .y_label = "correlation", .note = note,
-                         .curves = curve, .n_curves = 3, .h_lines = levels, .n_h_lines = 2,
-                         .x_is_q = true, .y_min = -0.1, .y_max = 1.05};
+                         .x_label = "|q| (1/A)",
+                         .y_label = "correlation",
+                         .note = note,
+                         .curves = curve,
+                         .n_curves = 3,
+                         .h_lines = levels,
+                         .n_h_lines = 2,
+                         .x_is_q = true,
+                         .y_min = -0.1,
+                         .y_max = 1.05};
 
     path_in(path, dir, "fsc.png");
     snprintf(note, sizeof note, "0.143 at %.1f A%s, 0.5 at %.1f A%s", res->resolution_A,
@@ -87,13 +100,16 @@ static spi_err plot_lcurve(const char *dir, const struct spi_result *res)
     char path[SPI_PATH_MAX], note[128], *text = NULL;
     double x[64], y[64];
     const struct spi_lcurve_point *best = &res->lcurve[res->choice.index];
-    struct spi_curve curve[2] = {{.name = "lambda from small to large", .n = res->n_lambda,
-                                  .x = x, .y = y},
-                                 {.name = "chosen", .n = 1, .x = &best->residual,
-                                  .y = &best->norm, .points = true}};
+    struct spi_curve curve[2] = {
+        {.name = "lambda from small to large", .n = res->n_lambda, .x = x, .y = y},
+        {.name = "chosen", .n = 1, .x = &best->residual, .y = &best->norm, .points = true}};
     struct spi_plot p = {.title = "L-curve of the last merge (half 1)",
-                         .x_label = "misfit |W b - H x|", .y_label = "norm of the autocorrelation",
-                         .note = note, .log_x = true, .log_y = true, .curves = curve,
+                         .x_label = "misfit |W b - H x|",
+                         .y_label = "norm of the autocorrelation",
+                         .note = note,
+                         .log_x = true,
+                         .log_y = true,
+                         .curves = curve,
                          .n_curves = 2};
     spi_err err;
 
@@ -125,8 +141,8 @@ static spi_err plot_mean_image(const struct spi_data *d, const char *dir)
         picture[i] = NAN;
     for (int64_t p = 0; p < det->n_pixels; p++)
         if (!det->bad[p])
-            picture[(int64_t)det->index_map[2 * p] * det->columns + det->index_map[2 * p + 1]] =
-                d->mean_image[p];
+            picture[(int64_t)det->index_map[2 * p] * det->columns +
+                    det->index_map[2 * p + 1]] = d->mean_image[p];
     path_in(path, dir, "mean_image.png");
     err = spi_plot_image(path, det->rows, det->columns, picture, 5,
                          d->kind == SPI_PHOTONS ? "Mean of all images (photons)"
@@ -149,11 +165,18 @@ spi_err spi_data_pictures(const struct spi_data *d, const char *dir)
 
     struct spi_curve curve[2] = {
         {.name = "mean", .n = d->rings.R, .x = d->rings.q, .y = d->ring_mean},
-        {.name = "standard deviation on the ring", .n = d->rings.R, .x = d->rings.q, .y = sigma}};
-    struct spi_plot p = {.title = "Radial intensity of the images", .x_label = "|q| (1/A)",
+        {.name = "standard deviation on the ring",
+         .n = d->rings.R,
+         .x = d->rings.q,
+         .y = sigma}};
+    struct spi_plot p = {.title = "Radial intensity of the images",
+                         .x_label = "|q| (1/A)",
                          .y_label = d->kind == SPI_PHOTONS ? "photons per pixel"
                                                            : "scaled intensity per pixel",
-                         .log_y = true, .curves = curve, .n_curves = 2, .x_is_q = true};
+                         .log_y = true,
+                         .curves = curve,
+                         .n_curves = 2,
+                         .x_is_q = true};
 
     path_in(path, dir, "radial.png");
     err = spi_plot_curves(path, &p);
@@ -162,21 +185,26 @@ out:
     return err;
 }
 
-spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res, const char *dir,
-                         const char *provenance_json)
+spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
+                         const char *dir, const char *provenance_json)
 {
     char path[SPI_PATH_MAX];
     spi_err err;
 
-    SPI_TRY(err = write_map(dir, "half1.mrc", &res->half[0], "density, half set 1", r), out);
+    SPI_TRY(err = write_map(dir, "half1.mrc", &res->half[0], "density, half set 1", r),
+            out);
     SPI_TRY(err = write_map(dir, "half2.mrc", &res->half[1],
-                            "density, half set 2 laid upon half 1", r), out);
+                            "density, half set 2 laid upon half 1", r),
+            out);
     SPI_TRY(err = write_map(dir, "density.mrc", &res->density,
-                            "electron density, mean of the half sets", r), out);
+                            "electron density, mean of the half sets", r),
+            out);
     SPI_TRY(err = write_map(dir, "autocorrelation.mrc", &res->A,
-                            "autocorrelation of all images", r), out);
-    SPI_TRY(err = write_map(dir, "intensity.mrc", &res->W,
-                            "intensity; voxel in 1/A, not A", r), out);
+                            "autocorrelation of all images", r),
+            out);
+    SPI_TRY(
+        err = write_map(dir, "intensity.mrc", &res->W, "intensity; voxel in 1/A, not A", r),
+        out);
     path_in(path, dir, "orientations.h5");
     SPI_TRY(err = spi_orientations_write(path, &res->orientations, provenance_json), out);
     SPI_TRY(err = write_fsc(dir, res), out);
@@ -184,7 +212,8 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res, 
     SPI_TRY(err = plot_lcurve(dir, res), out);
     path_in(path, dir, "density.png");
     SPI_TRY(err = spi_plot_slices(path, &res->density, "Electron density, central slices",
-                                  "arbitrary units"), out);
+                                  "arbitrary units"),
+            out);
 out:
     return err;
 }

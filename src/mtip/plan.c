@@ -3,7 +3,8 @@
 #include <math.h>
 
 enum { IMAGES_FIRST_MARCH = 2000 };
-static const double least_step = 1.1; /* a last step smaller than this is not worth a level */
+static const double least_step =
+    1.1; /* a last step smaller than this is not worth a level */
 
 double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max)
 {
@@ -19,9 +20,13 @@ const char *spi_stage_name(enum spi_stage stage)
     return name[stage];
 }
 
-static bool start_step(const struct spi_settings *s, double q0, int i, struct spi_step *step)
+static bool start_step(const struct spi_settings *s, double q0, int i,
+                       struct spi_step *step)
 {
-    *step = (struct spi_step){.stage = SPI_STAGE_START, .q_match = q0, .q_merge = q0, .finer = 1,
+    *step = (struct spi_step){.stage = SPI_STAGE_START,
+                              .q_match = q0,
+                              .q_merge = q0,
+                              .finer = 1,
                               .cooling = fmin(1, i / (0.8 * s->N_generations_start)),
                               .batch = s->N_images_start};
     return i < s->N_generations_start;
@@ -38,21 +43,30 @@ static double level_q(const struct spi_settings *s, double q0, double q_max, int
 static bool march_step(const struct spi_settings *s, double q0, double q_max, int i,
                        struct spi_step *step)
 {
-    int level = i < 2 ? i : i - 1; /* the second level is matched twice: a batch, then all */
+    int level =
+        i < 2 ? i : i - 1; /* the second level is matched twice: a batch, then all */
     double q = level_q(s, q0, q_max, level);
     bool batch = i < 2;
 
     if (i > 2 && level_q(s, q0, q_max, level - 1) >= q_max)
         return false;
-    *step = (struct spi_step){.stage = SPI_STAGE_MARCH, .q_match = q,
+    *step = (struct spi_step){.stage = SPI_STAGE_MARCH,
+                              .q_match = q,
                               .q_merge = i == 1 ? q : level_q(s, q0, q_max, level + 1),
-                              .finer = 1, .perplexity = i == 0 ? 8 : i == 1 ? 4 : 5,
-                              .local = i > 2, .reach = 1.25, .best_of = i == 3 ? s->N_candidates : 3,
-                              .batch = batch ? IMAGES_FIRST_MARCH : 0, .keep = !batch};
+                              .finer = 1,
+                              .perplexity = i == 0   ? 8
+                                            : i == 1 ? 4
+                                                     : 5,
+                              .local = i > 2,
+                              .reach = 1.25,
+                              .best_of = i == 3 ? s->N_candidates : 3,
+                              .batch = batch ? IMAGES_FIRST_MARCH : 0,
+                              .keep = !batch};
     return true;
 }
 
-double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step, double n)
+double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
+                           double n)
 {
     double first = fmax(s->perplexity_start * n, s->perplexity_end);
 
@@ -70,8 +84,14 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
         return start_step(s, q0, i, step);
     if (stage == SPI_STAGE_MARCH)
         return march_step(s, q0, q_max, i, step);
-    *step = (struct spi_step){.stage = SPI_STAGE_POLISH, .q_match = q_max, .q_merge = q_max,
-                              .finer = 2, .perplexity = 2, .local = true,
-                              .reach = i == 0 ? 0.8 : 1.25, .best_of = 1, .keep = true};
+    *step = (struct spi_step){.stage = SPI_STAGE_POLISH,
+                              .q_match = q_max,
+                              .q_merge = q_max,
+                              .finer = 2,
+                              .perplexity = 2,
+                              .local = true,
+                              .reach = i == 0 ? 0.8 : 1.25,
+                              .best_of = 1,
+                              .keep = true};
     return stage == SPI_STAGE_POLISH;
 }

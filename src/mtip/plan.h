@@ -3,9 +3,10 @@
  *
  * starts   random mini-batches, all orientations at q D ~ 5, perplexity falls geometrically
  *          over the first 80 % of the generations;
- * march    the chosen start of each half set climbs in resolution: match on the rings known, merge
- *          up to the next level; first exhaustively, then near each image's candidates;
- * polish   all rings, directions half a cell apart, until the half maps no longer improve. */
+ * march    the chosen start of each half set climbs in resolution: match on the rings
+ * known, merge up to the next level; first exhaustively, then near each image's candidates;
+ * polish   all rings, directions half a cell apart, until the half maps no longer improve.
+ */
 #ifndef SPI_MTIP_PLAN_H
 #define SPI_MTIP_PLAN_H
 
@@ -23,10 +24,10 @@ struct spi_step {
     double cooling;          /* starts: 0 at the first perplexity, 1 at the last */
     double perplexity;       /* march and polish: of the posterior, in orientations */
     bool local;              /* near the candidates only */
-    double reach;            /* local: that many cells of the candidates' grid around each */
-    int best_of;             /* candidates used */
-    int64_t batch;           /* images of each half set; 0: all */
-    bool keep;               /* keep candidates and best orientations */
+    double reach;  /* local: that many cells of the candidates' grid around each */
+    int best_of;   /* candidates used */
+    int64_t batch; /* images of each half set; 0: all */
+    bool keep;     /* keep candidates and best orientations */
 };
 
 /** Resolution of the starts, 1/A. */
@@ -36,7 +37,8 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
                    enum spi_stage stage, int i, struct spi_step *step);
 /** Perplexity asked of a generation when there are `n` orientations: in the starts
  *  p0 n (p1 / (p0 n))^cooling. */
-double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step, double n);
+double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
+                           double n);
 /** "start", "march", "polish", "done". */
 const char *spi_stage_name(enum spi_stage stage);
 

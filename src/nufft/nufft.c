@@ -174,7 +174,10 @@ out:
 
 /* ---- points, brick by brick ---------------------------------------------------------- */
 
-enum { BRICK_SHIFT = 4, CHUNK = 256 }; /* 16^3 grid points; points handed to a kernel at once */
+enum {
+    BRICK_SHIFT = 4,
+    CHUNK = 256
+}; /* 16^3 grid points; points handed to a kernel at once */
 
 static int brick_axis(const spi_nufft *p, float u)
 {
@@ -182,7 +185,8 @@ static int brick_axis(const spi_nufft *p, float u)
 }
 
 /* order[i]: points sorted by brick; points in the lower half are taken at -u. */
-static spi_err sort_points(const spi_nufft *p, int64_t n, const float (*u)[3], int32_t **order)
+static spi_err sort_points(const spi_nufft *p, int64_t n, const float (*u)[3],
+                           int32_t **order)
 {
     int per_axis = (p->side >> BRICK_SHIFT) + 1;
     size_t bricks = (size_t)per_axis * (size_t)per_axis * (size_t)per_axis;
@@ -195,7 +199,8 @@ static spi_err sort_points(const spi_nufft *p, int64_t n, const float (*u)[3], i
     for (int64_t j = 0; j < n; j++) {
         float s = u[j][2] < 0 ? -1.0F : 1.0F;
 
-        key[j] = (brick_axis(p, s * u[j][2]) * per_axis + brick_axis(p, s * u[j][1])) * per_axis +
+        key[j] = (brick_axis(p, s * u[j][2]) * per_axis + brick_axis(p, s * u[j][1])) *
+                     per_axis +
                  brick_axis(p, s * u[j][0]);
         at[key[j] + 1]++;
     }
@@ -220,8 +225,8 @@ static void gather(const float (*u)[3], int n, const int32_t *order, float (*to)
     }
 }
 
-spi_err spi_nufft_slice(const spi_nufft *p, const float *grid, int64_t n, const float (*u)[3],
-                        float *out)
+spi_err spi_nufft_slice(const spi_nufft *p, const float *grid, int64_t n,
+                        const float (*u)[3], float *out)
 {
     int32_t *order = NULL;
     spi_err err = sort_points(p, n, u, &order);
@@ -254,7 +259,8 @@ spi_err spi_nufft_spread(const spi_nufft *p, float *grid2, int64_t n, const floa
             value[k][0] = val[order[i + k]][0];
             value[k][1] = val[order[i + k]][1];
         }
-        spi_spread2(&p->win, p->side, grid2, m, (const float(*)[3])pos, (const float(*)[2])value);
+        spi_spread2(&p->win, p->side, grid2, m, (const float(*)[3])pos,
+                    (const float(*)[2])value);
     }
     free(order);
     return err;

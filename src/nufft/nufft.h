@@ -45,7 +45,8 @@ SPI_MUSTUSE spi_err spi_nufft_collect(const spi_nufft *plan, const float *grid, 
                                       int m, float *modes);
 
 /** out[j] = W at n points: prepared grid of one component.  Points are visited brick by
- *  brick (and at -u where that is nearer: W is even), so that the grid is read from cache. */
+ *  brick (and at -u where that is nearer: W is even), so that the grid is read from cache.
+ */
 SPI_MUSTUSE spi_err spi_nufft_slice(const spi_nufft *plan, const float *grid, int64_t n,
                                     const float (*u)[3], float *out);
 /** Add two values at each of n points to a two-component grid, brick by brick likewise. */

@@ -26,26 +26,33 @@ out:
     return err;
 }
 
-spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength_A, double q_min,
-                       double q_max, double oversampling)
+spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength_A,
+                       double q_min, double q_max, double oversampling)
 {
     spi_err err;
     double most = 1 / (2 * diameter_A * oversampling);
-    double count = ceil((q_max - q_min) / most - 1e-9) + 1, dq = (q_max - q_min) / (count - 1);
+    double count = ceil((q_max - q_min) / most - 1e-9) + 1,
+           dq = (q_max - q_min) / (count - 1);
 
-    *g = (struct spi_rings){.diameter_A = diameter_A, .wavelength_A = wavelength_A, .dq = dq};
+    *g = (struct spi_rings){
+        .diameter_A = diameter_A, .wavelength_A = wavelength_A, .dq = dq};
     if (!(count >= 4 && count <= RINGS_MAX))
-        return spi_fail(SPI_EINVAL,
-                        "rings: %g rings of diameter %g A between |q| = %g and %g 1/A; need "
-                        "4..%d", count, diameter_A, q_min, q_max, RINGS_MAX);
+        return spi_fail(
+            SPI_EINVAL,
+            "rings: %g rings of diameter %g A between |q| = %g and %g 1/A; need "
+            "4..%d",
+            count, diameter_A, q_min, q_max, RINGS_MAX);
     g->R = (int)count;
     SPI_TRY(err = allocate(g), fail);
     for (int r = 0; r < g->R; r++) {
         double q = q_min + r * dq, qz = -wavelength_A * q * q / 2;
 
-        if (!(fabs(qz) <= 0.7 * q)) { /* qp, and so m_max, must grow with q: theta < 45 degrees */
-            err = spi_fail(SPI_EINVAL, "rings: |q| = %g 1/A at %g A is scattered by more than 89 "
-                                       "degrees; need less", q, wavelength_A);
+        if (!(fabs(qz) <=
+              0.7 * q)) { /* qp, and so m_max, must grow with q: theta < 45 degrees */
+            err = spi_fail(SPI_EINVAL,
+                           "rings: |q| = %g 1/A at %g A is scattered by more than 89 "
+                           "degrees; need less",
+                           q, wavelength_A);
             goto fail;
         }
         g->q[r] = q;
@@ -149,12 +156,14 @@ spi_err spi_ring_map_init(struct spi_ring_map *map, const struct spi_rings *g,
         taps_of(g, q, angle < 0 ? angle + 2 * SPI_PI : angle, map->sample + 16 * u,
                 map->weight + 16 * u);
         for (int t = 0; t < 16; t++)
-            map->live[map->sample[16 * u + t]] += map->weight[16 * u + t] * det->geometry[p];
+            map->live[map->sample[16 * u + t]] +=
+                map->weight[16 * u + t] * det->geometry[p];
         map->n_live += (double)det->geometry[p];
         map->n_used++;
     }
     if (map->n_used == 0) {
-        err = spi_fail(SPI_EINVAL, "no usable pixel lies between |q| = %g and %g 1/A", lo, hi);
+        err = spi_fail(SPI_EINVAL, "no usable pixel lies between |q| = %g and %g 1/A", lo,
+                       hi);
         goto fail;
     }
     SPI_TRY(err = spi_ring_analyse(g, g->R, map->live, map->live_h), fail);
@@ -292,8 +301,8 @@ void spi_band_clear(struct spi_band *b)
     *b = (struct spi_band){0};
 }
 
-void spi_band_pack(const struct spi_band *b, const struct spi_rings *g, const float complex *h,
-                   const float *scale, float *record)
+void spi_band_pack(const struct spi_band *b, const struct spi_rings *g,
+                   const float complex *h, const float *scale, float *record)
 {
     for (int m = 0; m < b->M; m++) {
         int first = b->first[m], k = b->R - first;
@@ -309,7 +318,8 @@ void spi_band_pack(const struct spi_band *b, const struct spi_rings *g, const fl
     }
 }
 
-struct spi_views spi_views_for(const struct spi_rings *g, const struct spi_band *b, double finer)
+struct spi_views spi_views_for(const struct spi_rings *g, const struct spi_band *b,
+                               double finer)
 {
     double cell = 1 / (2 * g->diameter_A * g->q[b->R - 1]) / finer;
     int Na = 2 * (int)ceil((b->M + 1) * (finer > 1 ? finer : 1));

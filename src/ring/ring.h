@@ -1,11 +1,11 @@
 /** \file
  * Images and model slices on rings.  Layer: ring.  doc/math.md section 3.
  *
- * Turning the detector about the beam maps it onto itself, and |q| and q_z are constant on a
- * ring, also on a curved Ewald sphere.  With M = R_n Rz(a) (detector -> object),
- *     image(r, phi) = T_n(r, phi + a),   T_n(r, phi) = W(R_n q(r, phi))         (R1)
- *     q(r, phi) = (qp cos phi, qp sin phi, qz), qz = -lambda q^2 / 2, qp^2 = q^2 - qz^2
- * so one correlation over phi compares an image with all in-plane angles.
+ * Turning the detector about the beam maps it onto itself, and |q| and q_z are constant on
+ * a ring, also on a curved Ewald sphere.  With M = R_n Rz(a) (detector -> object), image(r,
+ * phi) = T_n(r, phi + a),   T_n(r, phi) = W(R_n q(r, phi))         (R1) q(r, phi) = (qp cos
+ * phi, qp sin phi, qz), qz = -lambda q^2 / 2, qp^2 = q^2 - qz^2 so one correlation over phi
+ * compares an image with all in-plane angles.
  *
  * Ring r has n[r] samples at angles 2 pi j / n[r] and keeps harmonics 0 ... m_max[r]: W is
  * band-limited by the diameter D, so harmonics beyond 2 pi qp D + 2 vanish.
@@ -24,26 +24,28 @@ struct spi_rings {
     int R;                               /* rings */
     double *q, *qp, *qz;                 /* [R] 1/A, owned */
     int *n, *m_max;                      /* [R] samples; highest harmonic kept, owned */
-    int *at, *h_at;                      /* [R + 1] offsets of samples and harmonics, owned */
+    int *at, *h_at; /* [R + 1] offsets of samples and harmonics, owned */
 };
 
-/** Rings from q_min to q_max, both included.  SPI_EINVAL: fewer than 4 rings, more than 4,096. */
-SPI_MUSTUSE spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength_A,
-                                   double q_min, double q_max, double oversampling);
+/** Rings from q_min to q_max, both included.  SPI_EINVAL: fewer than 4 rings, more than
+ * 4,096. */
+SPI_MUSTUSE spi_err spi_rings_init(struct spi_rings *g, double diameter_A,
+                                   double wavelength_A, double q_min, double q_max,
+                                   double oversampling);
 void spi_rings_clear(struct spi_rings *g);
 /** Number of rings with |q| <= q (at least 1, at most g->R). */
 int spi_rings_upto(const struct spi_rings *g, double q);
 
-/** Pixels -> rings: the transpose of cubic (Keys 1981, a = -1/2) interpolation from the rings
- *  to the pixel, 4 x 4 taps (R2).  Counts are kept: the taps of a pixel add to 1. */
+/** Pixels -> rings: the transpose of cubic (Keys 1981, a = -1/2) interpolation from the
+ * rings to the pixel, 4 x 4 taps (R2).  Counts are kept: the taps of a pixel add to 1. */
 struct spi_ring_map {
-    int64_t n_used;      /* pixels that are good and lie between the first and last ring */
-    int32_t *pixel;      /* [n_used], owned */
-    int32_t *sample;     /* [n_used][16], owned */
-    float *weight;       /* [n_used][16], owned */
-    float *live;         /* [samples] d = transpose applied to the geometry factor, owned */
+    int64_t n_used;  /* pixels that are good and lie between the first and last ring */
+    int32_t *pixel;  /* [n_used], owned */
+    int32_t *sample; /* [n_used][16], owned */
+    float *weight;   /* [n_used][16], owned */
+    float *live;     /* [samples] d = transpose applied to the geometry factor, owned */
     float complex *live_h; /* [harmonics] of d, owned */
-    double n_live;       /* sum of d */
+    double n_live;         /* sum of d */
 };
 
 SPI_MUSTUSE spi_err spi_ring_map_init(struct spi_ring_map *map, const struct spi_rings *g,
@@ -60,27 +62,27 @@ SPI_MUSTUSE spi_err spi_ring_analyse(const struct spi_rings *g, int R, float *sa
 SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
                                         const float complex *h, float *samples);
 
-/** Fine-grid positions of the samples of the first R rings turned by M (detector -> object);
- *  pos: [g->at[R]][3]. */
+/** Fine-grid positions of the samples of the first R rings turned by M (detector ->
+ * object); pos: [g->at[R]][3]. */
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,
                         float (*pos)[3]);
 
 /** The same for many turns: `to` = R applied to n positions made with the identity. */
 void spi_ring_turn(const double R[9], int64_t n, const float (*from)[3], float (*to)[3]);
 
-/** The first R rings, re-ordered for correlation: for each harmonic m the rings that have it,
- *  real parts then imaginary parts ("harmonic-major record" of `floats` floats). */
+/** The first R rings, re-ordered for correlation: for each harmonic m the rings that have
+ * it, real parts then imaginary parts ("harmonic-major record" of `floats` floats). */
 struct spi_band {
-    int R, M;       /* rings; harmonics 0 ... M-1 occur */
-    int *first;     /* [M] first ring with harmonic m (m_max grows with r), owned */
-    int *off;       /* [M + 1] float offset of harmonic m in a record, owned */
-    int floats;     /* off[M] */
+    int R, M;   /* rings; harmonics 0 ... M-1 occur */
+    int *first; /* [M] first ring with harmonic m (m_max grows with r), owned */
+    int *off;   /* [M + 1] float offset of harmonic m in a record, owned */
+    int floats; /* off[M] */
 };
 SPI_MUSTUSE spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R);
 void spi_band_clear(struct spi_band *b);
 /** record = harmonics (ring-major), ring r multiplied by scale[r] (NULL: 1). */
-void spi_band_pack(const struct spi_band *b, const struct spi_rings *g, const float complex *h,
-                   const float *scale, float *record);
+void spi_band_pack(const struct spi_band *b, const struct spi_rings *g,
+                   const float complex *h, const float *scale, float *record);
 
 /** The discrete orientations of a level: nd directions x Na in-plane angles. */
 struct spi_views {
@@ -92,6 +94,7 @@ struct spi_views {
 enum spi_score_kind { SPI_SCORE_POISSON, SPI_SCORE_GAUSSIAN };
 
 /** One Shannon cell 1/(2 D q_max) apart, divided by `finer`. */
-struct spi_views spi_views_for(const struct spi_rings *g, const struct spi_band *b, double finer);
+struct spi_views spi_views_for(const struct spi_rings *g, const struct spi_band *b,
+                               double finer);
 
 #endif

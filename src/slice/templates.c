@@ -83,8 +83,8 @@ static spi_err live_sum(const struct spi_template_spec *sp, struct scratch *s, f
     memset(s->acc, 0, 2 * (size_t)sp->views.Na * sizeof *s->acc);
     for (int r = 0; r < sp->band->R; r++)
         for (int m = 0; m <= g->m_max[r]; m++) {
-            float complex c = conjf(sp->map->live_h[g->h_at[r] + m]) * s->h[g->h_at[r] + m] /
-                              (float)g->n[r];
+            float complex c = conjf(sp->map->live_h[g->h_at[r] + m]) *
+                              s->h[g->h_at[r] + m] / (float)g->n[r];
 
             re[m] += crealf(c);
             im[m] += cimagf(c);
@@ -124,8 +124,8 @@ out:
 }
 
 spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *plan,
-                           const float *grid, const int32_t *dir_list, int64_t first, int64_t n,
-                           float *record, float *table, float *S)
+                           const float *grid, const int32_t *dir_list, int64_t first,
+                           int64_t n, float *record, float *table, float *S)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     const struct spi_rings *g = sp->rings;
@@ -151,7 +151,8 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
             spi_rot_to_direction(dir, Rn);
             spi_ring_turn(Rn, points, (const float(*)[3])s.base, s.pos + i * points);
         }
-        SPI_TRY(err = spi_nufft_slice(plan, grid, m * points, (const float(*)[3])s.pos, s.T),
+        SPI_TRY(err =
+                    spi_nufft_slice(plan, grid, m * points, (const float(*)[3])s.pos, s.T),
                 out);
         for (int i = 0; i < m; i++) {
             float *T = s.T + i * points;
@@ -159,7 +160,8 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
             int64_t at = i0 + i;
 
             SPI_TRY(err = one(sp, inv_n, T, sbar, &s, record + at * sp->band->floats,
-                              table + at * sp->views.Na, S + at * sp->views.Na), out);
+                              table + at * sp->views.Na, S + at * sp->views.Na),
+                    out);
         }
     }
 out:

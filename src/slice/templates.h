@@ -2,12 +2,12 @@
  * Model slices on rings, ready to be compared with images.  Layer: slice.
  * doc/math.md section 3.
  *
- * For view direction n and the first R rings: T_n(r, phi_j) = W(R_n q(r, phi_j)) by NUFFT type 2
- * on the exact curved positions, floored at 2 % of its ring's mean (a merged W may be negative),
- * and then turned into what the score needs:
- *     poisson:  L = log(T / Sbar_n),      table_{n,a} = log(sum_rj d_rj T_n(phi_j + a) / Sbar_n)
- *     gaussian: L = T / sigma_r^2,        table_{n,a} = sum_rj d_rj T_n(phi_j + a)^2 / sigma_r^2
- * d: live weight of the ring samples (masks, geometry), Sbar_n = sum of d times the ring mean. */
+ * For view direction n and the first R rings: T_n(r, phi_j) = W(R_n q(r, phi_j)) by NUFFT
+ * type 2 on the exact curved positions, floored at 2 % of its ring's mean (a merged W may
+ * be negative), and then turned into what the score needs: poisson:  L = log(T / Sbar_n),
+ * table_{n,a} = log(sum_rj d_rj T_n(phi_j + a) / Sbar_n) gaussian: L = T / sigma_r^2,
+ * table_{n,a} = sum_rj d_rj T_n(phi_j + a)^2 / sigma_r^2 d: live weight of the ring samples
+ * (masks, geometry), Sbar_n = sum of d times the ring mean. */
 #ifndef SPI_SLICE_TEMPLATES_H
 #define SPI_SLICE_TEMPLATES_H
 
@@ -17,11 +17,11 @@
 struct spi_template_spec {
     const struct spi_rings *rings;
     const struct spi_band *band;
-    const struct spi_ring_map *map;   /* for d */
+    const struct spi_ring_map *map; /* for d */
     struct spi_views views;
     enum spi_score_kind kind;
-    const float *ring_scale;          /* [R] or NULL: T is multiplied by it */
-    const float *inv_var;             /* [R], gaussian only: 1 / sigma_r^2 */
+    const float *ring_scale; /* [R] or NULL: T is multiplied by it */
+    const float *inv_var;    /* [R], gaussian only: 1 / sigma_r^2 */
 };
 
 /** Directions first ... first+n-1 of the views (or dir_list[first + i] if not NULL).
@@ -33,7 +33,8 @@ SPI_MUSTUSE spi_err spi_templates_make(const struct spi_template_spec *spec,
                                        const int32_t *dir_list, int64_t first, int64_t n,
                                        float *record, float *table, float *S);
 
-/** Mean of W over each of the first R rings, over n_dir directions spread over the sphere. */
+/** Mean of W over each of the first R rings, over n_dir directions spread over the sphere.
+ */
 SPI_MUSTUSE spi_err spi_ring_means_of_model(const struct spi_rings *g, int R,
                                             const spi_nufft *plan, const float *grid,
                                             int n_dir, double *mean);

@@ -70,7 +70,8 @@ static void run(struct packet *p, void *const *data)
 
     double t0 = spi_now_s();
 
-    err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : p->fn(data, p->arg, g->stop);
+    err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request")
+                   : p->fn(data, p->arg, g->stop);
     note_time(g, p->name, spi_now_s() - t0);
     if (!err)
         return;
@@ -98,8 +99,8 @@ static struct starpu_codelet codelet = {
     .nbuffers = STARPU_VARIABLE_NBUFFERS,
 };
 
-spi_err spi_graph_new(bool serial, int workers, const char *scratch, const volatile int *stop,
-                      struct spi_graph **out)
+spi_err spi_graph_new(bool serial, int workers, const char *scratch,
+                      const volatile int *stop, struct spi_graph **out)
 {
     struct spi_graph *g = NULL;
     spi_err err = SPI_NEW(g, 1, "task graph");
@@ -122,7 +123,8 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch, const volat
         conf.ncuda = 0;
         conf.nopencl = 0;
         conf.sched_policy_name = "lws";
-        conf.precedence_over_environment_variables = workers > 0; /* what was asked counts */
+        conf.precedence_over_environment_variables =
+            workers > 0; /* what was asked counts */
         if (workers > STARPU_MAXCPUS) {
             spi_warn("%d workers asked, StarPU was built for at most %d a process", workers,
                      STARPU_MAXCPUS);
@@ -130,8 +132,9 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch, const volat
         }
         if (starpu_init(&conf) != 0) {
             free(g);
-            return spi_fail(SPI_EIO, "StarPU does not start; --set runtime.backend=serial runs "
-                                     "without it");
+            return spi_fail(SPI_EIO,
+                            "StarPU does not start; --set runtime.backend=serial runs "
+                            "without it");
         }
         g->workers = (int)starpu_cpu_worker_get_count();
         starpu_pause(); /* idle workers spin: they run only inside _wait */
@@ -162,7 +165,8 @@ int spi_graph_workers(const struct spi_graph *g)
     return g->workers;
 }
 
-spi_err spi_region_new(struct spi_graph *g, void *data, size_t bytes, struct spi_region **out)
+spi_err spi_region_new(struct spi_graph *g, void *data, size_t bytes,
+                       struct spi_region **out)
 {
     struct spi_region *r = NULL;
     spi_err err = SPI_NEW(r, 1, "region");
@@ -247,14 +251,18 @@ static spi_err submit_starpu(struct packet *p, int n, const struct spi_access *a
     return SPI_OK;
 }
 
-spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn, const void *arg,
-                         size_t arg_size, int n, const struct spi_access *access)
+spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
+                         const void *arg, size_t arg_size, int n,
+                         const struct spi_access *access)
 {
     struct packet *p = spi_alloc(1, (sizeof *p + 63) / 64 * 64 + arg_size, "task");
 
     if (!p)
         return SPI_ENOMEM;
-    *p = (struct packet){.g = g, .fn = fn, .name = name, .n = n,
+    *p = (struct packet){.g = g,
+                         .fn = fn,
+                         .name = name,
+                         .n = n,
                          .arg = (char *)p + (sizeof *p + 63) / 64 * 64};
     if (arg_size)
         memcpy(p->arg, arg, arg_size);

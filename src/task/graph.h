@@ -1,13 +1,14 @@
 /** \file
  * Tasks that name their data: the only user of StarPU.  Layer: task.
  *
- * A region is a piece of memory that tasks read or write.  Tasks run as if one after another
- * in the order of submission; those that do not touch the same region (or only read it) may
- * run at once.  So results do not depend on the number of workers.
+ * A region is a piece of memory that tasks read or write.  Tasks run as if one after
+ * another in the order of submission; those that do not touch the same region (or only read
+ * it) may run at once.  So results do not depend on the number of workers.
  *
  * A task is an ordinary function on the regions' memory and a small struct of arguments
  * (copied).  The first failure of any task is kept; later tasks return at once; _wait
- * reports it.  When the caller's stop flag becomes nonzero all pending tasks return SPI_ECANCEL. */
+ * reports it.  When the caller's stop flag becomes nonzero all pending tasks return
+ * SPI_ECANCEL. */
 #ifndef SPI_TASK_GRAPH_H
 #define SPI_TASK_GRAPH_H
 
@@ -26,13 +27,13 @@ struct spi_access {
     enum spi_privilege privilege;
 };
 
-/** data[i]: memory of the i-th region of the task.  *stop becomes nonzero when the task should
- *  end early (SPI_ECANCEL). */
+/** data[i]: memory of the i-th region of the task.  *stop becomes nonzero when the task
+ * should end early (SPI_ECANCEL). */
 typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile int *stop);
 
 /** workers: 0 = one per core (StarPU's limit applies).  serial: run each task inside
- *  _submit, no StarPU at all.  `scratch`: folder for StarPU's own files.  `stop`: NULL, or a flag
- *  that a signal handler may set. */
+ *  _submit, no StarPU at all.  `scratch`: folder for StarPU's own files.  `stop`: NULL, or
+ * a flag that a signal handler may set. */
 SPI_MUSTUSE spi_err spi_graph_new(bool serial, int workers, const char *scratch,
                                   const volatile int *stop, struct spi_graph **out);
 /** Waits for everything, releases all regions. */
@@ -51,7 +52,8 @@ SPI_MUSTUSE spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_
                                      const struct spi_access *access);
 /** Wait for all tasks; the first failure, or SPI_OK.  Clears the failure. */
 SPI_MUSTUSE spi_err spi_graph_wait(struct spi_graph *g);
-/** Wall seconds spent inside tasks of this name since the last call (summed over workers). */
+/** Wall seconds spent inside tasks of this name since the last call (summed over workers).
+ */
 double spi_graph_seconds(struct spi_graph *g, const char *name);
 
 #endif

@@ -70,8 +70,8 @@ static void one_tolerance(double tol)
     for (int j = 0; j < POINTS; j++)
         for (int c = 0; c < 2; c++)
             s[c][j] = (double)(val[j][c] = (float)spi_rng_normal(&rng));
-    OK(spi_nufft_spread(plan, spread, POINTS, (const float(*)[3])u, (const float(*)[2])val) ==
-           SPI_OK,
+    OK(spi_nufft_spread(plan, spread, POINTS, (const float(*)[3])u,
+                        (const float(*)[2])val) == SPI_OK,
        "spread");
     for (int c = 0; c < 2; c++)
         for (int m = N; m >= N / 2; m -= N / 2) {
