@@ -22,8 +22,8 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, q_max_invA, double, 0, 0, 10, "1/A", "highest |q| used; 0: the middle of the detector's edge") \
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
     X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, starts and march together") \
-    X(algorithm, N_starts, int, 2, 1, 64, "", "independent random starts of each half set") \
-    X(algorithm, N_starts_max, int, 6, 1, 64, "", "starts of each half set when the first ones do not agree") \
+    X(algorithm, N_starts, int, 1, 1, 64, "", "independent random starts of each half set in one round") \
+    X(algorithm, N_starts_max, int, 6, 1, 64, "", "starts of each half set at most: rounds go on until the halves agree") \
     X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \
     X(algorithm, N_images_start, int, 400, 16, 1000000, "", "images of a random mini-batch in the starts") \
     X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to judge the starts") \
