@@ -6,7 +6,7 @@
 #include "phase/phase.h"
 
 /* Phasing inside the loop is for the report (unless match_phased): one start. */
-enum { LOOP_STARTS = 1 };
+enum { LOOP_STARTS = 1, SEARCH_EVERY = 5 };
 
 static void loop_options(const struct spi_run *r, int h, char recipe[SPI_TEXT_MAX],
                          struct spi_phase_options *o)
@@ -114,6 +114,9 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
     struct spi_volume mean = {0};
     struct spi_fsc fsc = {0};
     double cc, rotation[9], D = r->data->rings.diameter_A;
+    /* a start may turn as it forms: the rotation is searched anew now and then */
+    bool search = !r->have_pose ||
+                  (step->stage == SPI_STAGE_START && r->generation % SEARCH_EVERY == 0);
     bool end;
     spi_err err;
 
@@ -125,8 +128,7 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
                 &r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
                 r->data->rings.q[0],
                 fmin(report->q_max_invA, spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
-                step->stage == SPI_STAGE_START ? NULL : r->pose.R, rotation,
-                &report->halves_cc, &report->mean_cc),
+                search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
             out);
     err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA, NULL,
                         rotation, &r->pose, &cc, &mean, &fsc, NULL);

@@ -208,7 +208,7 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
             out);
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
-    r->have_pose = 0;
+    r->have_pose = 1;
     spi_info(
         "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f)",
         r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { IMAGES_FIRST_MARCH = 2000 };
+enum { IMAGES_FIRST_MARCH = 800 };
 static const double least_step =
     1.1; /* a last step smaller than this is not worth a level */
 
