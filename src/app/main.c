@@ -12,6 +12,7 @@
 #include "app/progress.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "math/fft.h"
 
 /* A file opened while descriptor 0, 1 or 2 is closed would take its number and get what is
  * meant for the terminal; a closed one is opened the other way round, so that its use
@@ -49,6 +50,7 @@ static spi_err run_command(const struct spi_cmd *cmd, int argc, char *const argv
                                                 : SPI_LOG_NORMAL);
         err = cmd->run(&call);
         spi_progress_end();
+        spi_fft_cleanup();
     }
     spi_call_clear(&call);
     return err;

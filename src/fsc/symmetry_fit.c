@@ -154,7 +154,7 @@ static spi_err axes(struct search *s, struct candidate *out, int *n_out)
     SPI_TRY(err = SPI_NEW(u, AXES, "symmetry axes"), out);
     for (int i = 0; i < n; i++) {
         double z = (i + 0.5) / n, r = sqrt(1 - z * z), phi = SPI_PI * (3 - sqrt(5)) * i;
-        double *d = all[i].U; /* a direction for now */
+        double *d = all[i].U; /* first a direction, then a frame */
 
         d[0] = r * cos(phi), d[1] = r * sin(phi), d[2] = z;
         all[i].score = axis_score(s, d);

@@ -63,36 +63,6 @@ SPI_INLINE void interp1(const int W, const int L, const struct spi_window *win, 
     }
 }
 
-SPI_INLINE void interp2(const int W, const int L, const struct spi_window *win, int side,
-                        const float *restrict grid, int64_t n,
-                        const float (*restrict pos)[3], float (*restrict out)[2])
-{
-    size_t s = (size_t)side;
-
-    for (int64_t j = 0; j < n; j++) {
-        float tx[8], ty[8], tz[8], acc[16] = {0}, re = 0, im = 0;
-        size_t ix = (size_t)taps(L, win, side, pos[j][0], tx);
-        size_t iy = (size_t)taps(L, win, side, pos[j][1], ty);
-        size_t iz = (size_t)taps(L, win, side, pos[j][2], tz);
-
-        for (int a = 0; a < W; a++)
-            for (int b = 0; b < W; b++) {
-                const float *row =
-                    grid + 2 * (((iz + (size_t)a) * s + iy + (size_t)b) * s + ix);
-                float k = tz[a] * ty[b];
-
-                for (int c = 0; c < 2 * L; c++)
-                    acc[c] += k * row[c];
-            }
-        for (int c = 0; c < L; c++) {
-            re += acc[2 * c] * tx[c];
-            im += acc[2 * c + 1] * tx[c];
-        }
-        out[j][0] = re;
-        out[j][1] = im;
-    }
-}
-
 SPI_INLINE void spread2(const int W, const int L, const struct spi_window *win, int side,
                         float *restrict grid, int64_t n, const float (*restrict pos)[3],
                         const float (*restrict val)[2])
@@ -129,17 +99,6 @@ SPI_CLONES void spi_interp1(const struct spi_window *win, int side, const float 
         interp1(6, 8, win, side, grid, n, pos, out);
     else
         interp1(8, 8, win, side, grid, n, pos, out);
-}
-
-SPI_CLONES void spi_interp2(const struct spi_window *win, int side, const float *grid,
-                            int64_t n, const float (*pos)[3], float (*out)[2])
-{
-    if (win->w == 4)
-        interp2(4, 4, win, side, grid, n, pos, out);
-    else if (win->w == 6)
-        interp2(6, 8, win, side, grid, n, pos, out);
-    else
-        interp2(8, 8, win, side, grid, n, pos, out);
 }
 
 SPI_CLONES void spi_spread2(const struct spi_window *win, int side, float *grid, int64_t n,

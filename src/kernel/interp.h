@@ -28,8 +28,6 @@ int spi_window_taps(const struct spi_window *win, int side, float u, float tap[S
 
 void spi_interp1(const struct spi_window *win, int side, const float *grid, int64_t n,
                  const float (*pos)[3], float *out);
-void spi_interp2(const struct spi_window *win, int side, const float *grid, int64_t n,
-                 const float (*pos)[3], float (*out)[2]);
 void spi_spread2(const struct spi_window *win, int side, float *grid, int64_t n,
                  const float (*pos)[3], const float (*val)[2]);
 
