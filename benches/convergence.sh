@@ -1,6 +1,7 @@
 #!/bin/sh
 # Success from random orientations over seeds: simulate, reconstruct, compare with the truth.
-#   benches/convergence.sh [SETS] [SEEDS]      SETS: any of polii polii1e4 cex groel noise
+#   benches/convergence.sh [SETS] [SEEDS]      SETS: any of polii polii1e4 cex
+#                                             groel groel7 narrow wide noise
 # Prints a table (and keeps one JSON line a run in OUT/results.jsonl); every number can be had
 # again by the same command.  Environment: SPINIFEL (binary), OUT (directory), EXTRA (options of
 # reconstruct, e.g. "--diameter 150").
@@ -14,12 +15,19 @@ mkdir -p "$out" || exit 1
 
 # simulate_options SET -> structure and options; limits are what doc/results.md calls success
 setup() {
-	symmetry= extra_truth= resolution=12
+	symmetry= extra_truth= extra_run=
 	case $1 in
 	polii) structure=1I3Q.pdb.gz options="--images 3000 --resolution 12 --energy 1600" limit=2.5 fsc=15 ;;
 	polii1e4) structure=1I3Q.pdb.gz limit=2.5 fsc=17
 		options="--images 3000 --resolution 12 --energy 1600 --photons 10000" ;;
 	cex) structure=2cex_a.pdb.gz options="--images 3000 --resolution 5 --energy 6000" limit=2.1 fsc=99 ;;
+	narrow | wide) structure=1I3Q.pdb.gz limit=2.5 fsc=17 # diameter 15 % wrong (true: 151 A)
+		options="--images 3000 --resolution 12 --energy 1600 --photons 10000"
+		[ "$1" = narrow ] && extra_run="--diameter 129" || extra_run="--diameter 174" ;;
+	groel7) structure=1OEL.pdb.gz limit=2.5 fsc=99 symmetry=D7 extra_truth="--assembly 1"
+		options="--images 4000 --resolution 12 --energy 1600 --assembly 1"
+		extra_run="--set algorithm.start_qD=6.5 --set algorithm.N_generations_start=40
+			--set algorithm.perplexity_start=0.1" ;; # more rings, slower, warmer
 	groel) structure=1OEL.pdb.gz limit=2.5 fsc=99 symmetry=D7 extra_truth="--assembly 1"
 		options="--images 4000 --resolution 12 --energy 1600 --assembly 1" ;;
 	noise) structure=1I3Q.pdb.gz limit=0 fsc=0
@@ -42,7 +50,8 @@ for set in $sets; do
 		rm -rf "$run"
 		$spinifel simulate "$data/$structure" -o "$run.h5" --detector 128x128 $options \
 			--seed "$seed" --quiet > /dev/null || exit 1
-		$spinifel reconstruct "$run.h5" -o "$run" --seed $((seed + 100)) --quiet --json $EXTRA \
+		$spinifel reconstruct "$run.h5" -o "$run" --seed $((seed + 100)) --quiet --json $extra_run \
+			$EXTRA \
 			> "$run.json" 2> "$run.err"
 		code=$?
 		median= p90= fsc05= fsc0143=
