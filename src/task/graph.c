@@ -118,6 +118,9 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch,
 
         setenv("STARPU_HOME", scratch, 0);
         setenv("STARPU_SILENT", "1", 0);
+        if (workers >
+            0) /* two runs side by side would bind their workers to the same cores */
+            setenv("STARPU_WORKERS_NOBIND", "1", 0);
         starpu_conf_init(&conf);
         conf.ncpus = workers > 0 ? workers : -1;
         conf.ncuda = 0;
