@@ -22,4 +22,4 @@ assemble() { # folder, title, fragments in order
 }
 
 assemble doc/math.d Mathematics core phase solve loop pixels nufft fsc sim density > "$out/math.md" &&
-assemble doc/formats.d 'File formats' images structures mrc orientations settings state > "$out/formats.md"
+assemble doc/formats.d 'File formats' images structures mrc orientations settings run state > "$out/formats.md"
