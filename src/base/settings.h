@@ -42,7 +42,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, N_cg, int, 40, 1, 1000, "", "conjugate-gradient steps of a merge afterwards") \
     X(algorithm, N_lambda, int, 13, 3, 64, "", "points of the L-curve in the last merge") \
     X(algorithm, lambda_min, double, 1e-5, 0, 1e3, "", "smallest Tikhonov weight of the L-curve, relative to the trace") \
-    X(algorithm, lambda_max, double, 1, 0, 1e3, "", "largest Tikhonov weight of the L-curve, relative to the trace") \
+    X(algorithm, lambda_max, double, 3e-3, 0, 1e3, "", "largest Tikhonov weight of the L-curve, relative to the trace") \
     X(algorithm, nufft_tol, double, 1e-3, 1e-6, 0.1, "", "relative error asked of a nonuniform transform") \
     X(phasing, recipe, text, "6*(40 RAAR, 10 ER, 1 SW), 40 ER", 0, 0, "", "steps: ER, HIO, RAAR, SW (shrink-wrap); empty: made from nER, nHIO, N_phase_loops") \
     X(phasing, N_phase_starts, int, 8, 1, 1000, "", "independent random starts of the last phasing") \
