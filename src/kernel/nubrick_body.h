@@ -1,5 +1,5 @@
 /* Spread and interp for one width W, one precision and one vector length; included by
- * nubrick_isa.h with W, REAL, REAL_BYTES, SUFFIX, VECTOR_MAX defined.  GCC's vectors are
+ * nubrick_isa.h with W, REAL, REAL_BYTES, COORD, SUFFIX, VECTOR_MAX defined.  GCC's vectors are
  * used instead of the vectoriser because the whole speed is in rows of w complex numbers,
  * which it does not keep in registers. */
 
@@ -16,7 +16,6 @@
 #define PAD (W <= 2 ? 2 : W <= 4 ? 4 : W <= 8 ? 8 : 16)
 #define NYZ (2 * PAD * REAL_BYTES / VECTOR) /* vectors of y and z taps */
 #define DEGREE SPI_KAISER_DEGREE(W)
-#define HALF ((REAL)(W % 2) / 2)
 
 #define PASTE_(a, b, c)  a##_##b##_##c
 #define PASTE(a, b, c)   PASTE_(a, b, c)
@@ -32,17 +31,24 @@ typedef REAL uvec __attribute__((vector_size(VECTOR), aligned(REAL_BYTES), may_a
 
 /* Taps of one point; returns the offset of its first node, in reals. */
 SPI_INLINE int64_t NAME(locate)(const int depth, const TYPE(spi_nu_taps) * taps,
-                                const struct spi_nu_brick *shape, const REAL *v, vec *tx,
+                                const struct spi_nu_brick *shape, const COORD *v, vec *tx,
                                 vec *tyz)
 {
     REAL z[3];
     int64_t i[3];
 
     for (int d = 0; d < 3; d++) {
-        REAL s = v[d] - HALF;
+#if REAL_BYTES == 4
+        int32_t s = v[d] - W % 2 * (1 << (SPI_NU_FRACTION - 1));
+
+        i[d] = (s >> SPI_NU_FRACTION) + 1;
+        z[d] = 1 - (float)(s & ((1 << SPI_NU_FRACTION) - 1)) * 0x1p-25f;
+#else
+        REAL s = v[d] - W % 2 * 0.5;
 
         i[d] = (int)(s + 1);
         z[d] = 2 * ((REAL)i[d] - s) - 1;
+#endif
     }
     for (int q = 0; q < NROW; q++) {
         const vec *coef = (const vec *)&taps->x[DEGREE][q * LANES];
@@ -174,7 +180,6 @@ static void NAME(interp)(const TYPE(spi_nu_taps) * taps, const struct spi_nu_bri
 #undef PAD
 #undef NYZ
 #undef DEGREE
-#undef HALF
 #undef PASTE_
 #undef PASTE
 #undef NAME

@@ -2,6 +2,7 @@
  * nubrick.c, nubrick_avx2.c and nubrick_avx512.c with VECTOR_MAX (bytes) defined. */
 #define REAL       float
 #define REAL_BYTES 4
+#define COORD      int32_t
 #define SUFFIX     f32
 #define W 2
 #include "kernel/nubrick_body.h"
@@ -19,10 +20,12 @@
 #include "kernel/nubrick_body.h"
 #undef REAL
 #undef REAL_BYTES
+#undef COORD
 #undef SUFFIX
 
 #define REAL       double
 #define REAL_BYTES 8
+#define COORD      double
 #define SUFFIX     f64
 #define W 2
 #include "kernel/nubrick_body.h"

@@ -1,7 +1,7 @@
-/* Included by nugrid.c for each precision: REAL, SPI(name). */
+/* Included by nugrid.c for each precision: REAL, COORD, UNIT, SPI(name). */
 
 SPI_CLONES bool SPI(spi_nu_locate)(const struct spi_nu_axis *axis, int n,
-                                   const REAL *restrict x, REAL *restrict v,
+                                   const REAL *restrict x, COORD *restrict v,
                                    uint32_t *restrict brick)
 {
     /* two parts of 2 pi: the first has 31 bits, so that turns * high is exact for 2^22 turns */
@@ -20,7 +20,7 @@ SPI_CLONES bool SPI(spi_nu_locate)(const struct spi_nu_axis *axis, int n,
         u = u >= 0 && u < size ? u : 0; /* huge x */
         int b = (int)u >> shift;
 
-        v[i] = (REAL)(u - (b << shift));
+        v[i] = (COORD)((u - (b << shift)) * UNIT);
         brick[i] += (uint32_t)(b * stride);
     }
     return !bad;
@@ -50,4 +50,6 @@ SPI_CLONES void SPI(spi_nu_scale)(int n, REAL factor, const REAL *restrict d,
 }
 
 #undef REAL
+#undef COORD
+#undef UNIT
 #undef SPI

@@ -1,4 +1,4 @@
-/* The general transform for one precision: REAL, REAL_BYTES, TOL_MIN, SPI(name).  Included
+/* The general transform for one precision: REAL, REAL_BYTES, COORD, TOL_MIN, SPI(name).  Included
  * by general_f32.c and general_f64.c. */
 #include <math.h>
 #include <sched.h>
@@ -204,7 +204,7 @@ struct sort {
     int64_t *bad; /* [ranges]: first point that is not finite, or -1 */
 };
 
-static bool locate(const struct sort *s, int64_t from, int n, REAL v[3][BLOCK],
+static bool locate(const struct sort *s, int64_t from, int n, COORD v[3][BLOCK],
                    uint32_t *brick)
 {
     const struct spi_nu_grid *g = &s->p->g;
@@ -239,7 +239,7 @@ static void count_range(void *ctx, int rank, int64_t r)
     const struct sort *s = ctx;
     uint32_t *count = s->at + r * s->p->g.n_bricks, brick[BLOCK];
     int64_t end = range_start(s, r + 1);
-    REAL v[3][BLOCK];
+    COORD v[3][BLOCK];
 
     (void)rank;
     s->bad[r] = -1;
@@ -260,7 +260,7 @@ static void place_range(void *ctx, int rank, int64_t r)
     const struct sort *s = ctx;
     uint32_t *at = s->at + r * s->p->g.n_bricks, brick[BLOCK];
     int64_t end = range_start(s, r + 1);
-    REAL v[3][BLOCK];
+    COORD v[3][BLOCK];
 
     (void)rank;
     memset(v, 0, sizeof v);
