@@ -41,6 +41,28 @@ SPI_CLONES float spi_max(int64_t n, const float *x)
     return m;
 }
 
+int64_t spi_arg_max(int64_t n, const float *x)
+{
+    float m = spi_max(n, x);
+    int64_t i = 0;
+
+    while (i < n - 1 && x[i] != m)
+        i++;
+    return i;
+}
+
+SPI_CLONES void spi_drop_near(int64_t n, const float *restrict x, const float *restrict y,
+                              const float *restrict z, const float axis[3], float cosine,
+                              float *restrict value)
+{
+    float ax = axis[0], ay = axis[1], az = axis[2];
+
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        value[i] =
+            ax * x[i] + ay * y[i] + az * z[i] >= cosine ? -__builtin_inff() : value[i];
+}
+
 SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
                              double *sum_x)
 {
