@@ -128,13 +128,13 @@ static void make_detector(struct scene *s, int side)
         }
 }
 
-static void scene_init(struct scene *s, double resolution_A, int side)
+static void scene_init(struct scene *s, double resolution_A, int side, double oversampling)
 {
     *s = (struct scene){.q_max = 1 / resolution_A};
     make_model(s);
     make_detector(s, side);
-    must(
-        spi_rings_init(&s->rings, diameter_A, wavelength_A, 1 / diameter_A, s->q_max, 1.3));
+    must(spi_rings_init(&s->rings, diameter_A, wavelength_A, 1 / diameter_A, s->q_max,
+                        oversampling));
     must(spi_ring_map_init(&s->map, &s->rings, &s->det));
     must(spi_pixel_list_init(&s->pixels, &s->det, 1 / diameter_A, s->q_max));
 }
@@ -214,17 +214,22 @@ struct model {
 };
 
 static void model_init(struct model *m, const struct scene *s, const struct spi_band *band,
-                       struct spi_views views, const uint8_t *used, int32_t *row)
+                       struct spi_views views, enum spi_score_kind kind,
+                       const uint8_t *used, int32_t *row)
 {
+    float one[256];
     struct spi_template_spec spec = {.rings = &s->rings,
                                      .band = band,
                                      .map = &s->map,
                                      .views = views,
-                                     .kind = SPI_SCORE_POISSON};
+                                     .kind = kind,
+                                     .inv_var = one};
     int32_t *list;
     int64_t n = 0;
     double t0 = cpu_s();
 
+    for (int r = 0; r < 256; r++)
+        one[r] = 1;
     must(SPI_NEW(list, views.nd, "model"));
     for (int32_t d = 0; d < views.nd; d++)
         if (!used || used[d]) {
@@ -537,7 +542,8 @@ static double coarse_to_fine(const struct scene *s, const struct images *im, dou
         }
         f->near_s += cpu_s() - t0;
         must(SPI_NEW(f->row[l], level->views.nd, "bench"));
-        model_init(&f->model[l], s, &level->band, level->views, used, f->row[l]);
+        model_init(&f->model[l], s, &level->band, level->views, SPI_SCORE_POISSON, used,
+                   f->row[l]);
         f->model_s += f->model[l].seconds;
         level->templates = f->model[l].templates;
         level->table = f->model[l].table;
@@ -615,7 +621,7 @@ static void search(int64_t n)
     int32_t *dir, *dir2;
     int64_t few = n < 960 ? n : 960, same = 0, same_dir = 0;
 
-    scene_init(&s, 12, 128);
+    scene_init(&s, 12, 128, 1.3);
     images_init(&im, &s, 768, true);
     t = brute_pair(&s, &im);
     images_clear(&im);
@@ -639,7 +645,7 @@ static void search(int64_t n)
     printf("{\"op\":\"ingest (pixels to ring harmonics, once)\",\"ms_per_image\":%.4f}\n",
            1e3 * im.ingest_s);
 
-    model_init(&m, &s, &band, views, NULL, NULL);
+    model_init(&m, &s, &band, views, SPI_SCORE_POISSON, NULL, NULL);
     printf("{\"op\":\"templates, all at full resolution\",\"seconds\":%.2f}\n", m.seconds);
 
     struct images some = im;
@@ -695,14 +701,14 @@ static void anneal(double perplexity_share, bool known)
     float *records, counts[IMAGES], beta = 0;
     double t[4] = {0}, n;
 
-    scene_init(&s, 30, 64);
+    scene_init(&s, 30, 64, 1.3);
     images_init(&im, &s, IMAGES * BLOCKS, false);
     must(spi_band_init(&band, &s.rings, s.rings.R));
 
     struct spi_views views = spi_views_for(&s.rings, &band, 1);
 
     n = (double)views.nd * views.Na;
-    model_init(&m, &s, &band, views, NULL, NULL);
+    model_init(&m, &s, &band, views, SPI_SCORE_POISSON, NULL, NULL);
     must(SPI_NEW(records, IMAGES * band.floats, "bench"));
     for (int b = 0; b < BLOCKS; b++) {
         double perplexity = fmax(4, perplexity_share * n), t0;
@@ -763,8 +769,9 @@ static void anneal(double perplexity_share, bool known)
 
 /* Equal grids: rings and pixels, all orientations, at a resolution that brute force can do.
  */
-static void equal(int64_t n)
+static void equal(int64_t n, enum spi_score_kind kind)
 {
+    bool poisson = kind == SPI_SCORE_POISSON;
     struct scene s;
     struct images im;
     struct spi_band band;
@@ -776,7 +783,8 @@ static void equal(int64_t n)
     float *records, counts[BLOCK];
     int64_t same = 0, neighbours = 0, total;
 
-    scene_init(&s, 70, 28);
+    scene_init(&s, getenv("RES") ? atof(getenv("RES")) : 70, 28,
+               getenv("OS") ? atof(getenv("OS")) : 4);
     images_init(&im, &s, n, true);
     must(spi_band_init(&band, &s.rings, s.rings.R));
 
@@ -790,8 +798,9 @@ static void equal(int64_t n)
     for (int64_t i = 0; i < total; i++)
         spi_view_quat(&views, i / views.Na, 2 * SPI_PI * (double)(i % views.Na) / views.Na,
                       quat[i]);
-    model_init(&m, &s, &band, views, NULL, NULL);
-    must(spi_brute_init(&b, SPI_BRUTE_POISSON, &s.pixels, NULL, s.rings.dq));
+    model_init(&m, &s, &band, views, kind, NULL, NULL);
+    must(spi_brute_init(&b, poisson ? SPI_BRUTE_POISSON : SPI_BRUTE_GAUSSIAN, &s.pixels,
+                        NULL, s.rings.dq));
     must(spi_brute_images_init(&images, &s.pixels, n, s.det.n_pixels, im.pixels));
     for (int64_t k = 0; k < n; k++)
         best[k] = spi_brute_best_none;
@@ -814,7 +823,7 @@ static void equal(int64_t n)
 
         struct spi_score_input in = {.band = &band,
                                      .views = views,
-                                     .kind = SPI_SCORE_POISSON,
+                                     .kind = kind,
                                      .templates = m.templates,
                                      .table = m.table,
                                      .n_images = block,
@@ -846,11 +855,12 @@ static void equal(int64_t n)
         }
         spi_scores_clear(&scores);
     }
-    printf("{\"op\":\"equal grids\",\"R\":%d,\"pixels\":%lld,\"nd\":%lld,\"Na\":%d,"
+    printf("{\"op\":\"equal grids, %s\",\"R\":%d,\"pixels\":%lld,\"nd\":%lld,\"Na\":%d,"
            "\"images\":%lld,\"same\":%lld,\"neighbours\":%lld,\"largest_loss\":%.4g,"
            "\"brute_s\":%.1f}\n",
-           band.R, (long long)s.pixels.n, (long long)views.nd, views.Na, (long long)n,
-           (long long)same, (long long)neighbours, worst, t0);
+           poisson ? "poisson" : "euclid", band.R, (long long)s.pixels.n,
+           (long long)views.nd, views.Na, (long long)n, (long long)same,
+           (long long)neighbours, worst, t0);
     free(found), free(quat), free(best), free(records);
     spi_brute_images_clear(&images);
     spi_brute_clear(&b);
@@ -867,6 +877,7 @@ int main(int argc, char **argv)
     bool all = strcmp(what, "all") == 0;
 
     openblas_set_num_threads(1);
+    spi_keep_memory();
     if (!all && strcmp(what, "kernels") && strcmp(what, "search") &&
         strcmp(what, "anneal") && strcmp(what, "equal")) {
         fprintf(stderr,
@@ -882,7 +893,9 @@ int main(int argc, char **argv)
         anneal(1e-3, false);
         anneal(0, true);
     }
-    if (all || strcmp(what, "equal") == 0)
-        equal(n > 0 ? n : 1000);
+    if (all || strcmp(what, "equal") == 0) {
+        equal(n > 0 ? n : 1000, SPI_SCORE_POISSON);
+        equal(n > 0 ? n : 1000, SPI_SCORE_GAUSSIAN);
+    }
     return 0;
 }

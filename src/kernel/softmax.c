@@ -93,3 +93,29 @@ SPI_CLONES void spi_exp_weights(int64_t n, const float *x, float max, float beta
     for (int64_t i = 0; i < n; i++)
         out[i] = scale * exp_neg(beta * (x[i] - max));
 }
+
+int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_t *place,
+                     float *kept, double *sum, double *sum_S)
+{
+    int count = 0;
+    double s = 0, sS = 0;
+
+    for (int i = 0; i < n; i++) { /* without branches: about half may be kept */
+        place[count] = (uint16_t)i;
+        kept[count] = w[i];
+        count += w[i] >= least;
+    }
+    for (int i = 0; i < count; i++) {
+        s += (double)kept[i];
+        sS += (double)kept[i] * (S ? (double)S[place[i]] : 1);
+    }
+    *sum += s;
+    *sum_S += sS;
+    return count;
+}
+
+SPI_CLONES void spi_scale(int64_t n, float scale, float *x)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= scale;
+}

@@ -23,12 +23,15 @@ static void exp_sums(const struct spi_scores *s, int k, float max, double beta, 
     double least = (double)max - (log((double)n * s->Na) + 24 * log(2)) / beta;
 
     *sum = *sum_x = 0;
-    for (int64_t i = from; i < from + n; i++) {
+    for (int64_t i = from, end; i < from + n; i = end + 1) {
         double part, part_x;
 
-        if ((double)s->row_top[i] < least)
+        for (end = i; end < from + n && (double)s->row_top[end] >= least;)
+            end++; /* rows i ... end-1 lie together and count */
+        if (end == i)
             continue;
-        spi_exp_sums(s->Na, s->LL + i * s->Na, max, (float)beta, &part, &part_x);
+        spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, &part,
+                     &part_x);
         *sum += part;
         *sum_x += part_x;
     }
@@ -100,39 +103,39 @@ static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
     return err;
 }
 
-/* Keep what is above the threshold of one image; returns the kept weight. */
+/* Keep what is above the threshold of one image, scaled to a sum of 1; model: the sum of
+ * P S.  S: rows of expected counts, see spi_posterior_make. */
 static spi_err sparse_image(const struct spi_scores *s, int k, float max, float beta,
-                            float least, float *buffer, struct spi_posterior *p,
-                            double *kept)
+                            float least, const float *S, const int32_t *row, float *buffer,
+                            struct spi_posterior *p, float *model)
 {
     spi_err err;
     int Na = s->Na;
-    double sum, sum_x;
-    int64_t from = s->first[k], n = s->first[k + 1] - from;
+    double sum, sum_x, kept = 0, sum_S = 0;
+    int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
     exp_sums(s, k, max, (double)beta, &sum, &sum_x);
-    *kept = 0;
     for (int64_t i = 0; i < n; i++) {
-        const float *LL = s->LL + (from + i) * Na;
+        int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;
 
         if (expf(beta * (s->row_top[from + i] - max)) < least * (float)sum)
             continue;
         if ((err = room(p, 1, Na)))
             return err;
-        spi_exp_weights(Na, LL, max, beta, (float)(1 / sum), buffer);
-        for (int a = 0; a < Na; a++)
-            if (buffer[a] >= least) {
-                p->angle[p->n_entries] = (uint16_t)a;
-                p->weight[p->n_entries++] = buffer[a];
-                *kept += (double)buffer[a];
-            }
+        spi_exp_weights(Na, s->LL + (from + i) * Na, max, beta, (float)(1 / sum), buffer);
+        p->n_entries += spi_keep_weights(
+            Na, buffer, least, S ? S + (row ? row[dir] : dir) * (int64_t)Na : NULL,
+            p->angle + start, p->weight + start, &kept, &sum_S);
         p->pair[p->n_pairs++] =
             (struct spi_posterior_pair){.image = k,
-                                        .dir = s->dir ? s->dir[from + i] : (int32_t)i,
+                                        .dir = dir,
                                         .first = start,
                                         .count = (int32_t)(p->n_entries - start)};
     }
+    if (kept > 0)
+        spi_scale(p->n_entries - entry0, (float)(1 / kept), p->weight + entry0);
+    *model = S ? (kept > 0 ? (float)(sum_S / kept) : 0) : 1;
     return SPI_OK;
 }
 
@@ -254,23 +257,10 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
     SPI_TRY(err = SPI_NEW(out->best, s->n_images, "posterior"), out);
     SPI_TRY(err = SPI_NEW(out->model_sum, s->n_images, "posterior"), out);
     for (int k = 0; k < s->n_images; k++) {
-        int64_t pair0 = out->n_pairs, entry0 = out->n_entries;
-        double kept, model = 0;
-
         out->best[k] = find_best(s, views, k, &tops);
-        SPI_TRY(err =
-                    sparse_image(s, k, out->best[k].score, beta, least, buffer, out, &kept),
+        SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, S, row, buffer,
+                                   out, &out->model_sum[k]),
                 out);
-        for (int64_t e = entry0; e < out->n_entries; e++)
-            out->weight[e] = (float)((double)out->weight[e] / kept);
-        for (int64_t i = pair0; S && i < out->n_pairs; i++) {
-            const struct spi_posterior_pair *p = out->pair + i;
-            const float *Sn = S + (row ? row[p->dir] : p->dir) * (int64_t)s->Na;
-
-            for (int64_t e = p->first; e < p->first + p->count; e++)
-                model += (double)out->weight[e] * (double)Sn[out->angle[e]];
-        }
-        out->model_sum[k] = S ? (float)model : 1;
     }
 out:
     free(buffer);
