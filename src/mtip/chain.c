@@ -382,7 +382,9 @@ static spi_err task_solve(void *const *data, const void *arg, const volatile int
         free(c->ring_scale);
         c->ring_scale = NULL;
     }
-    err = spi_normal_solve(&N, l->lambda, l->n_cg, stop, c->A.data, &report);
+    struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
+
+    err = spi_normal_solve(&N, l->lambda, &opt, c->A.data, &report);
     c->residual = err ? 0 : report.residual;
 out:
     spi_normal_clear(&N);
