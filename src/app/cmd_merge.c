@@ -25,7 +25,7 @@ static const double double_tol = 1e-9; /* of a transform in double precision */
 struct args {
     const char *out, *orientations, *csv, *png, *intensity, *method, *precision, *lcurve,
         *pixel_weights, *weights, *prior;
-    double diameter_A, q_max, q_min, lambda, corner_weight;
+    double diameter_A, q_max, q_min, lambda, average;
     int workers;
     bool json;
     struct spi_settings_args settings;
@@ -61,13 +61,14 @@ static const struct spi_opt opts[] = {
      "each as published"},
     {0, "prior", SPI_PATH(args, prior), 0, 0, "FILE.mrc",
      "autocorrelation towards which the Tikhonov term draws, instead of 0"},
-    {0, "corner-weight", SPI_REAL(args, corner_weight), 0, 1e6, "",
-     "weight, relative to the trace, against intensity beyond --q-max"},
     SPI_HEADING("How"),
     {0, "method", SPI_CHOICE(args, method), 0, 0, "toeplitz|direct",
      "a step of the solution is one convolution; or goes through all pixels, as published"},
     {0, "precision", SPI_CHOICE(args, precision), 0, 0, "single|double",
      "double: transforms are good to at most 1e-9"},
+    {0, "average", SPI_REAL(args, average), 0, 4, "cells",
+     "first average the images of each view direction, directions so many Shannon cells "
+     "1/(2 diameter q_max) apart; 0: merge every pixel of every image"},
     SPI_HEADING("Also write"),
     {0, "lcurve-csv", SPI_PATH(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
     {0, "lcurve-png", SPI_PATH(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
@@ -90,7 +91,9 @@ struct job {
     struct spi_orientations o;
     struct spi_pixel_list list;
     double diameter_A, q_min, q_max, tol;
-    double *counts;          /* [list.n] of all images, for Poisson weights */
+    double *counts;         /* [list.n] of all images, for Poisson weights */
+    struct spi_rings rings; /* for --average */
+    struct spi_ring_map map;
     struct spi_volume prior; /* on the grid of the merge */
     struct spi_merging m;
     struct spi_volume A;
@@ -109,6 +112,11 @@ static spi_err check(const struct spi_call *call)
 
     if (lambda && spi_call_given(call, "lcurve"))
         return spi_call_fail(call, "lambda", "either this or --lcurve");
+    if (a->average > 0 &&
+        (strcmp(a->method, "direct") == 0 || strcmp(a->precision, "double") == 0 ||
+         strcmp(a->pixel_weights, "q") != 0 || a->weights))
+        return spi_call_fail(call, "average",
+                             "is for --method toeplitz, single precision and weights |q|");
     if (lambda && (a->csv || a->png))
         return spi_call_fail(call, a->csv ? "lcurve-csv" : "lcurve-png",
                              "there is no L-curve with --lambda");
@@ -343,15 +351,28 @@ static spi_err spread(struct job *j)
                                     .diameter_A = j->diameter_A,
                                     .f64 = f64,
                                     .direct = strcmp(a->method, "direct") == 0,
-                                    .corner_weight = a->corner_weight,
+                                    .corner_weight = j->set.flambda,
                                     .prior = j->prior.data,
                                     .stop = j->stop,
                                     .progress = on_images,
                                     .stepped = on_step};
 
+    struct spi_view_average average = {&j->rings, &j->map, a->average};
+    spi_err err;
+
+    if (a->average > 0) {
+        SPI_TRY(err = spi_rings_init(&j->rings, j->diameter_A, j->det->wavelength_A,
+                                     j->q_min, j->q_max, j->set.ring_oversampling),
+                out);
+        SPI_TRY(err = spi_ring_map_init(&j->map, &j->rings, j->det), out);
+        spec.average = &average;
+    }
     spec.tol = j->tol = f64 ? fmin(j->set.nufft_tol, double_tol) : j->set.nufft_tol;
     spi_progress_begin("merging", j->o.n, "images");
-    return spi_merging_init(&j->m, &spec);
+    err = spi_merging_init(&j->m, &spec);
+    j->m.spec.average = NULL;
+out:
+    return err;
 }
 
 /* ---- solution ------------------------------------------------------------------------ */
@@ -523,6 +544,8 @@ out:
     spi_merging_lcurve_clear(&j.curve);
     spi_volume_clear(&j.A);
     spi_volume_clear(&j.prior);
+    spi_ring_map_clear(&j.map);
+    spi_rings_clear(&j.rings);
     spi_merging_clear(&j.m);
     spi_stage_graph_clear(&j.tasks);
     free(j.counts);

@@ -26,6 +26,7 @@ static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float
                                     .scale = d->scale,
                                     .diameter_A = d->rings.diameter_A,
                                     .tol = r->set->nufft_tol,
+                                    .corner_weight = r->set->flambda,
                                     .stop = r->stop};
     struct spi_merging m = {0};
     struct spi_cg_options opt;

@@ -12,6 +12,8 @@
 enum {
     PIXELS_AT_ONCE = 1 << 22, /* of one task: 16 MiB, 256 images of 128 x 128 */
     POINTS_AT_ONCE = 1 << 20, /* double: 56 bytes a point */
+    SERIAL_BELOW = 48,        /* voxels an axis: a product takes less than its tasks */
+    VIEW_BLOCKS = 64,         /* of directions */
     CHUNKS = 16               /* tasks of one pass over a cube */
 };
 static const double slot_bytes = 6e8; /* all slots together, if there are more than 2 */
@@ -24,19 +26,12 @@ struct block {
     int64_t first, n;
 };
 
-/* Orientations and fluences of the images of a block that take part. */
-struct chosen {
-    int64_t n;
-    double (*quat)[4];
-    float *phi;
-};
-
-static spi_err choose(const struct block *a, struct chosen *c)
+static spi_err choose(const struct block *a, struct spi_merging_chosen *c)
 {
     const struct spi_merging_spec *s = &a->m->spec;
     spi_err err;
 
-    *c = (struct chosen){0};
+    *c = (struct spi_merging_chosen){0};
     SPI_TRY(err = SPI_NEW(c->quat, a->n, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->phi, a->n, "merge"), out);
     for (int64_t k = a->first; k < a->first + a->n; k++)
@@ -48,10 +43,11 @@ out:
     return err;
 }
 
-static void choose_clear(struct chosen *c)
+static void choose_clear(struct spi_merging_chosen *c)
 {
     free(c->quat);
     free(c->phi);
+    *c = (struct spi_merging_chosen){0};
 }
 
 /* Only images that take part, in counts. */
@@ -74,8 +70,9 @@ static spi_err read_block(const struct block *a, float *pixels)
 }
 
 /* (V12): var b = K / (phi g)^2 for photons, so w var b = kappa K / (phi g). */
-static double expected_misfit(const struct spi_pixel_list *l, const struct chosen *c,
-                              int64_t n_pixels, const float *pixels)
+static double expected_misfit(const struct spi_pixel_list *l,
+                              const struct spi_merging_chosen *c, int64_t n_pixels,
+                              const float *pixels)
 {
     double sum = 0;
 
@@ -86,6 +83,15 @@ static double expected_misfit(const struct spi_pixel_list *l, const struct chose
     return sum;
 }
 
+static void tell_progress(const struct block *a, spi_err err)
+{
+    struct spi_merging *m = a->m;
+    int64_t done = __atomic_add_fetch(&m->done, a->n, __ATOMIC_RELAXED);
+
+    if (!err && m->spec.progress)
+        m->spec.progress(done, m->n_images, m->spec.user);
+}
+
 static spi_err task_spread(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block *a = arg;
@@ -94,7 +100,7 @@ static spi_err task_spread(void *const *data, const void *arg, const volatile in
     struct spi_merging_slot *slot = &m->slot[a->slot];
     int64_t n_pixels = spi_images_detector(s->images)->n_pixels;
     double t0 = spi_now_s(), t1;
-    struct chosen c;
+    struct spi_merging_chosen c;
     float *pixels = NULL;
     spi_err err;
 
@@ -120,12 +126,16 @@ static spi_err task_spread(void *const *data, const void *arg, const volatile in
 out:
     choose_clear(&c);
     free(pixels);
-
-    int64_t done = __atomic_add_fetch(&m->done, a->n, __ATOMIC_RELAXED);
-
-    if (!err && s->progress)
-        s->progress(done, m->n_images, s->user);
+    tell_progress(a, err);
     return err;
+}
+
+static struct block block_at(struct spi_merging *m, int64_t first, int64_t b)
+{
+    int64_t left = m->n_images - first;
+
+    return (struct block){m, (int)(b % m->n_slots), first,
+                          left < m->block ? left : m->block};
 }
 
 /* One task a block; each slot is written in the order of submission. */
@@ -134,9 +144,7 @@ static spi_err each_block(struct spi_merging *m, const char *name, spi_task_fn *
     spi_err err = SPI_OK, late;
 
     for (int64_t first = 0, b = 0; first < m->n_images && !err; first += m->block, b++) {
-        int64_t left = m->n_images - first;
-        struct block a = {m, (int)(b % m->n_slots), first,
-                          left < m->block ? left : m->block};
+        struct block a = block_at(m, first, b);
         struct spi_access access = {m->region[a.slot], SPI_READ_WRITE};
 
         err = spi_graph_submit(m->spec.graph, name, fn, &a, sizeof a, 1, &access);
@@ -193,6 +201,114 @@ static spi_err make_slots(struct spi_merging *m)
     }
 out:
     return err;
+}
+
+/* ---- averaged images ----------------------------------------------------------------- */
+
+/* Harmonics on rings of the images of a block that take part. */
+static spi_err task_rings(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct block *a = arg;
+    const struct spi_view_average *v = a->m->spec.average;
+    struct spi_merging_slot *slot = &a->m->slot[a->slot];
+    int64_t n_pixels = spi_images_detector(a->m->spec.images)->n_pixels;
+    int R = v->rings->R, harmonics = v->rings->h_at[R];
+    float *pixels = NULL, *samples = NULL;
+    double t0 = spi_now_s(), t1;
+    spi_err err;
+
+    (void)data;
+    (void)stop;
+    choose_clear(&slot->chosen);
+    SPI_TRY(err = choose(a, &slot->chosen), out);
+    SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
+    SPI_TRY(err = SPI_NEW(samples, v->rings->at[R], "merge"), out);
+    if (!slot->h)
+        SPI_TRY(err = SPI_NEW(slot->h, a->m->block * harmonics, "merge"), out);
+    SPI_TRY(err = read_block(a, pixels), out);
+    t1 = spi_now_s();
+    for (int64_t i = 0; i < slot->chosen.n && !err; i++) {
+        spi_ring_resample(v->map, v->rings, pixels + i * n_pixels, samples);
+        err = spi_ring_analyse(v->rings, R, samples, slot->h + i * harmonics);
+    }
+    slot->merged += slot->chosen.n;
+    slot->read_s += t1 - t0;
+    slot->spread_s += spi_now_s() - t1;
+out:
+    free(samples);
+    free(pixels);
+    tell_progress(a, err);
+    return err;
+}
+
+/* Their sums by view direction, one block after another. */
+static spi_err task_average(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct block *a = arg;
+    struct spi_merging *m = a->m;
+    const struct spi_merging_slot *slot = &m->slot[a->slot];
+    int harmonics = m->spec.average->rings->h_at[m->spec.average->rings->R];
+
+    (void)data;
+    (void)stop;
+    for (int64_t i = 0; i < slot->chosen.n; i++)
+        spi_view_sums_add(&m->views, slot->h + i * harmonics, slot->chosen.quat[i],
+                          slot->chosen.phi[i]);
+    return SPI_OK;
+}
+
+/* Directions first .. first + n - 1. */
+static spi_err task_views(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct block *a = arg;
+    struct spi_merging_slot *slot = &a->m->slot[a->slot];
+    struct spi_view_norms norms = {slot->weight, slot->norm2, slot->noise2};
+    double t0 = spi_now_s();
+    spi_err err =
+        spi_view_sums_spread(&a->m->views, a->first, a->n, a->m->plan, slot->grid, &norms);
+
+    (void)data;
+    (void)stop;
+    slot->weight = norms.weight;
+    slot->norm2 = norms.norm2;
+    slot->noise2 = norms.noise2;
+    slot->spread_s += spi_now_s() - t0;
+    return err;
+}
+
+/* images -> harmonics (a slot holds a block) -> sums by direction -> partial sums */
+static spi_err spread_averages(struct spi_merging *m)
+{
+    const struct spi_view_average *v = m->spec.average;
+    struct spi_graph *g = m->spec.graph;
+    spi_err err, late;
+
+    SPI_TRY(err = spi_view_sums_init(&m->views, v->rings, v->map, v->cells), out);
+    SPI_TRY(err = spi_region_new(g, &m->views, sizeof m->views, &m->views_region), out);
+    for (int64_t first = 0, b = 0; first < m->n_images && !err; first += m->block, b++) {
+        struct block a = block_at(m, first, b);
+        struct spi_access access[2] = {{m->region[a.slot], SPI_READ_WRITE},
+                                       {m->views_region, SPI_READ_WRITE}};
+
+        err = spi_graph_submit(g, "rings", task_rings, &a, sizeof a, 1, access);
+        access[0].privilege = SPI_READ;
+        if (!err)
+            err = spi_graph_submit(g, "average", task_average, &a, sizeof a, 2, access);
+    }
+    for (int b = 0; b < VIEW_BLOCKS && !err; b++) {
+        int64_t from = m->views.nd * b / VIEW_BLOCKS,
+                to = m->views.nd * (b + 1) / VIEW_BLOCKS;
+        struct block a = {m, b % m->n_slots, from, to - from};
+        struct spi_access access[2] = {{m->region[a.slot], SPI_READ_WRITE},
+                                       {m->views_region, SPI_READ}};
+
+        err = spi_graph_submit(g, "merge", task_views, &a, sizeof a, 2, access);
+    }
+out:
+    late = spi_graph_wait(g);
+    spi_region_free(g, m->views_region);
+    m->views_region = NULL;
+    return err ? err : late;
 }
 
 /* ---- the normal equations ------------------------------------------------------------ */
@@ -253,6 +369,9 @@ static void drop_slots(struct spi_merging *m)
         m->region[s] = NULL;
         free(m->slot[s].grid);
         free(m->slot[s].modes);
+        free(m->slot[s].h);
+        choose_clear(&m->slot[s].chosen);
+        m->slot[s].h = NULL;
         m->slot[s].grid = NULL;
         m->slot[s].modes = NULL;
     }
@@ -310,9 +429,15 @@ spi_err spi_merging_init(struct spi_merging *m, const struct spi_merging_spec *s
     *m = (struct spi_merging){.spec = *spec, .n_images = spi_images_count(spec->images)};
     m->block = (spec->f64 ? POINTS_AT_ONCE : PIXELS_AT_ONCE) / per_image;
     m->block = m->block < 1 ? 1 : m->block > 256 ? 256 : m->block;
+    if (spec->average && (spec->direct || spec->f64))
+        return spi_fail(SPI_EINVAL,
+                        "merge: averaged images need the Toeplitz product, single "
+                        "precision");
     SPI_TRY(err = make_plan(m), out);
     SPI_TRY(err = make_slots(m), out);
-    SPI_TRY(err = each_block(m, "merge", task_spread), out);
+    SPI_TRY(err = spec->average ? spread_averages(m) : each_block(m, "merge", task_spread),
+            out);
+    spi_view_sums_clear(&m->views);
     t1 = spi_now_s();
     for (int s = 0; s < m->n_slots; s++) {
         m->weight += m->slot[s].weight;
@@ -336,6 +461,7 @@ void spi_merging_clear(struct spi_merging *m)
 {
     drop_slots(m);
     spi_normal_clear(&m->normal);
+    spi_view_sums_clear(&m->views);
     spi_nufft_free(m->plan);
     free(m->prepared);
     free(m->A);
@@ -379,6 +505,12 @@ static spi_err apply_tasks(const void *self, const double *x, double *y)
 
     count_product(m);
     spi_unknowns_put_f64(&N->u, x, N->cube);
+    if (m->n < SERIAL_BELOW) {
+        spi_err err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
+
+        spi_unknowns_get_f64(&N->u, N->cube, y);
+        return err;
+    }
     for (int part = 0; part < 3; part++) {
         int planes = part == 1 ? 2 * m->n : m->n;
         spi_err err = SPI_OK, late;
@@ -403,7 +535,7 @@ static spi_err task_direct(void *const *data, const void *arg, const volatile in
     const struct block *a = arg;
     struct spi_merging *m = a->m;
     const struct spi_merging_spec *s = &m->spec;
-    struct chosen c;
+    struct spi_merging_chosen c;
     spi_err err = choose(a, &c);
 
     (void)data;
