@@ -100,21 +100,24 @@ static double aliases(int w, double beta, double k, int n)
 
 double spi_kaiser_error2(int w, double beta, int m, int n)
 {
-    enum { SAMPLES = 24 };
+    enum { EDGE = 8, SAMPLES = 16 };
     double sum = 0;
 
-    if (m <= SAMPLES) {
+    if (m <= 2 * (EDGE + SAMPLES)) {
         for (int i = 0; i < m; i++)
             sum += aliases(w, beta, i - m / 2, n);
         return sum / m;
     }
-    /* k = m/2 (1 - t^2): dense at the highest modes, where the error is */
+    /* the error is at the ends: their modes each, of the others k = K (1 - t^2), dense near
+     * K */
+    for (int i = 0; i < EDGE; i++)
+        sum += aliases(w, beta, i - m / 2, n) + aliases(w, beta, m - 1 - i - m / 2, n);
     for (int i = 0; i < SAMPLES; i++) {
-        double t = (i + 0.5) / SAMPLES;
+        double t = (i + 0.5) / SAMPLES, weight = 2 * t * (m - 2 * EDGE) / SAMPLES;
 
-        sum += 2 * t * aliases(w, beta, 0.5 * m * (1 - t * t), n);
+        sum += weight * aliases(w, beta, (0.5 * m - EDGE) * (1 - t * t), n);
     }
-    return sum / SAMPLES;
+    return sum / m;
 }
 
 double spi_kaiser_estimate(int w, double sigma)

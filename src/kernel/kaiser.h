@@ -27,7 +27,7 @@ double spi_kaiser_value(const struct spi_kaiser *win, double x);
 double spi_kaiser_transform(int w, double beta, double xi);
 
 /** Mean over the modes of an axis (m modes on n fine points) of the squared aliasing error,
- * (G6); of many modes over 24 samples, dense at the highest. */
+ * (G6); of many modes over the outermost and samples of the others. */
 double spi_kaiser_error2(int w, double beta, int m, int n);
 /** Quick estimate of its root for long axes, (G7): where to begin the search for sigma. */
 double spi_kaiser_estimate(int w, double sigma);

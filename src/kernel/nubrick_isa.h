@@ -4,7 +4,7 @@
 #define REAL_BYTES 4
 #define COORD      int32_t
 #define SUFFIX     f32
-#define W 2
+#define W          2
 #include "kernel/nubrick_body.h"
 #define W 3
 #include "kernel/nubrick_body.h"
@@ -27,7 +27,7 @@
 #define REAL_BYTES 8
 #define COORD      double
 #define SUFFIX     f64
-#define W 2
+#define W          2
 #include "kernel/nubrick_body.h"
 #define W 3
 #include "kernel/nubrick_body.h"
@@ -58,12 +58,12 @@
 #define W 16
 #include "kernel/nubrick_body.h"
 
-#define NARROW(op, s)                                                                  \
+#define NARROW(op, s)                                                                   \
     NULL, NULL, op##_2_##s, op##_3_##s, op##_4_##s, op##_5_##s, op##_6_##s, op##_7_##s, \
         op##_8_##s
-#define WIDE(op, s)                                                                     \
-    NARROW(op, s), op##_9_##s, op##_10_##s, op##_11_##s, op##_12_##s, op##_13_##s,      \
+#define WIDE(op, s)                                                                \
+    NARROW(op, s), op##_9_##s, op##_10_##s, op##_11_##s, op##_12_##s, op##_13_##s, \
         op##_14_##s, op##_15_##s, op##_16_##s
-#define SPI_NU_TABLE                                                      \
+#define SPI_NU_TABLE                                                          \
     .spread_f32 = {NARROW(spread, f32)}, .interp_f32 = {NARROW(interp, f32)}, \
     .spread_f64 = {WIDE(spread, f64)}, .interp_f64 = {WIDE(interp, f64)}

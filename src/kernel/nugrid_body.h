@@ -4,9 +4,11 @@ SPI_CLONES bool SPI(spi_nu_locate)(const struct spi_nu_axis *axis, int n,
                                    const REAL *restrict x, COORD *restrict v,
                                    uint32_t *restrict brick)
 {
-    /* two parts of 2 pi: the first has 31 bits, so that turns * high is exact for 2^22 turns */
+    /* two parts of 2 pi: the first has 31 bits, so that turns * high is exact for 2^22
+     * turns */
     const double high = 0x1.921fb544p+2, low = 0x1.0b4611a626331p-32;
-    const double per_radian = 0.15915494309189535, size = axis->n, scale = size * per_radian;
+    const double per_radian = 0.15915494309189535, size = axis->n,
+                 scale = size * per_radian;
     const int shift = axis->shift, stride = (int)axis->stride;
     int bad = 0;
 
