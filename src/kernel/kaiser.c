@@ -1,0 +1,98 @@
+#include "kernel/kaiser.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double pi = 3.14159265358979323846;
+
+/* I0 by its series: all terms positive, so the relative error is a few roundings. */
+static long double bessel_i0(long double x)
+{
+    long double sum = 1, term = 1, q = x * x / 4;
+
+    for (int k = 1; term > 1e-20L * sum; k++) {
+        term *= q / ((long double)k * k);
+        sum += term;
+    }
+    return sum;
+}
+
+static long double value(int w, long double beta, long double x)
+{
+    long double t = 2 * x / w, s = 1 - t * t;
+
+    return s < 0 ? 0 : bessel_i0(beta * sqrtl(s)) / bessel_i0(beta);
+}
+
+double spi_kaiser_value(const struct spi_kaiser *win, double x)
+{
+    return (double)value(win->w, win->beta, x);
+}
+
+double spi_kaiser_transform(const struct spi_kaiser *win, double xi)
+{
+    double a = pi * win->w * xi, r = sqrt(fmax(0, win->beta * win->beta - a * a));
+
+    return win->w * (r < 1e-8 ? 1 : sinh(r) / r) / (double)bessel_i0(win->beta);
+}
+
+/* Monomial coefficients of the polynomial through (z[i], y[i]), Newton's form expanded. */
+static void interpolate(int n, const long double *z, long double *y, long double *coef)
+{
+    for (int j = 1; j < n; j++)
+        for (int i = n - 1; i >= j; i--)
+            y[i] = (y[i] - y[i - 1]) / (z[i] - z[i - j]);
+    memset(coef, 0, (size_t)n * sizeof *coef);
+    for (int i = n - 1; i >= 0; i--) {
+        for (int p = n - 1; p > 0; p--)
+            coef[p] = coef[p - 1] - z[i] * coef[p];
+        coef[0] = y[i] - z[i] * coef[0];
+    }
+}
+
+void spi_kaiser_init(struct spi_kaiser *win, int w, double sigma)
+{
+    enum { MAX = SPI_KAISER_DEGREE_MAX + 1 };
+
+    memset(win, 0, sizeof *win);
+    win->w = w;
+    win->degree = SPI_KAISER_DEGREE(w);
+    win->beta = (1 - 0.45 / (w * w)) * pi * w * (1 - 0.5 / sigma);
+
+    int n = win->degree + 1;
+
+    for (int a = 0; a < w; a++) {
+        long double z[MAX], y[MAX], coef[MAX];
+
+        for (int i = 0; i < n; i++) {
+            z[i] = cosl((long double)pi * (i + 0.5L) / n);
+            y[i] = value(w, win->beta, (z[i] + 1) / 2 + a - w / 2.0L);
+        }
+        interpolate(n, z, y, coef);
+        for (int p = 0; p < n; p++)
+            win->coef[p][a] = (double)coef[p];
+    }
+}
+
+double spi_kaiser_error(int w, double sigma)
+{
+    double s = 1 - 1 / sigma;
+
+    return 5.6 * s * exp(-pi * w * sqrt(s));
+}
+
+double spi_kaiser_sigma(int w, double eps)
+{
+    double lo = 1.25, hi = 2;
+
+    if (spi_kaiser_error(w, hi) > eps)
+        return 0;
+    if (spi_kaiser_error(w, lo) <= eps)
+        return lo;
+    while (hi - lo > 1e-6) {
+        double mid = (lo + hi) / 2;
+
+        *(spi_kaiser_error(w, mid) <= eps ? &hi : &lo) = mid;
+    }
+    return hi;
+}
