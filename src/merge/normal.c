@@ -47,7 +47,7 @@ spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
 
     *N = (struct spi_normal){.n = n,
                              .trace = trace,
-                             .dx = spi_nufft_scale(plan) / (2.0 * spi_nufft_modes(plan))};
+                             .dx = spi_nufft_spacing(plan)};
     if (!(trace > 0))
         return spi_fail(SPI_EINVAL,
                         "merge: the weights add to %g; no image covers any of "

@@ -16,14 +16,15 @@ enum {
 };
 
 struct scratch {
-    float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
-    float *P, *Phat;            /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
-    float *H, *Hhat;            /* [Na], [2 M] */
-    float complex *num, *den;   /* [harmonics] */
-    float *num_s, *den_s;       /* [samples] */
-    float (*base)[3];           /* [samples] positions of the untilted detector */
-    float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
-    int M, waiting;             /* directions in pos and val */
+    float *turn;              /* [Na][2 M] cos, -sin of 2 pi m a / Na */
+    float *P, *Phat;          /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
+    float *H, *Hhat;          /* [Na], [2 M] */
+    float complex *num, *den; /* [harmonics] */
+    float *num_s, *den_s;     /* [samples] */
+    spi_points *points;       /* samples of the untilted detector */
+    double (*view)[9];        /* [GROUP] detector -> object */
+    float (*val)[2];          /* [GROUP][samples] */
+    int M, waiting;           /* directions in view and val */
 };
 
 static void scratch_free(struct scratch *s)
@@ -37,15 +38,17 @@ static void scratch_free(struct scratch *s)
     free(s->den);
     free(s->num_s);
     free(s->den_s);
-    free(s->base);
-    free(s->pos);
+    spi_points_free(s->points);
+    free(s->view);
     free(s->val);
 }
 
-static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct scratch *s)
+static spi_err scratch_new(const struct spi_view_spec *sp, const spi_nufft *plan,
+                           struct scratch *s)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     const struct spi_rings *g = sp->rings;
+    float(*q)[3] = NULL;
     spi_err err;
     int Na = sp->views.Na;
     size_t samples = (size_t)g->at[sp->R], harmonics = (size_t)g->h_at[sp->R];
@@ -63,9 +66,11 @@ static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct 
     SPI_TRY(err = SPI_NEW(s->den, harmonics, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->base, samples, "merge"), fail);
-    spi_ring_positions(g, sp->R, identity, scale, s->base);
-    SPI_TRY(err = SPI_NEW(s->pos, GROUP * samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(q, samples, "merge"), fail);
+    spi_ring_positions(g, sp->R, identity, 1, q);
+    SPI_TRY(err = spi_points_new(plan, (int64_t)samples, (const float(*)[3])q, &s->points),
+            fail);
+    SPI_TRY(err = SPI_NEW(s->view, GROUP, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
     for (int a = 0; a < Na; a++)
         for (int m = 0; m < s->M; m++) {
@@ -74,8 +79,10 @@ static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct 
             s->turn[(size_t)a * two_M + 2 * (size_t)m] = (float)cos(x);
             s->turn[(size_t)a * two_M + 2 * (size_t)m + 1] = (float)-sin(x);
         }
+    free(q);
     return SPI_OK;
 fail:
+    free(q);
     scratch_free(s);
     return err;
 }
@@ -130,7 +137,7 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
     const struct spi_rings *g = sp->rings;
     int R = sp->R, Na = sp->views.Na, two_M = 2 * s->M;
     float(*val)[2] = s->val + (int64_t)s->waiting * g->at[R];
-    double dir[3], Rn[9];
+    double dir[3];
     spi_err err;
 
     memset(s->num, 0, (size_t)g->h_at[R] * sizeof *s->num);
@@ -156,9 +163,7 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
         }
     }
     spi_sphere_point(sp->views.nd, pair->dir, dir);
-    spi_rot_to_direction(dir, Rn);
-    spi_ring_turn(Rn, g->at[R], (const float(*)[3])s->base,
-                  s->pos + (int64_t)s->waiting++ * g->at[R]);
+    spi_rot_to_direction(dir, s->view[s->waiting++]);
 out:
     return err;
 }
@@ -169,7 +174,7 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
 {
     struct scratch s;
     double sum = 0;
-    spi_err err = scratch_new(sp, spi_nufft_scale(plan), &s);
+    spi_err err = scratch_new(sp, plan, &s);
 
     if (err)
         return err;
@@ -178,8 +183,8 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
             ;
         err = one_direction(sp, to - from, pair + from, &s, &sum);
         if (!err && (s.waiting == GROUP || to == n)) {
-            err = spi_nufft_spread(plan, grid2, (int64_t)s.waiting * sp->rings->at[sp->R],
-                                   (const float(*)[3])s.pos, (const float(*)[2])s.val);
+            err = spi_nufft_spread(s.points, grid2, s.waiting, (const double(*)[9])s.view,
+                                   (const float(*)[2])s.val);
             s.waiting = 0;
         }
     }

@@ -114,7 +114,7 @@ out:
     if (err)
         return err;
 
-    size_t side = (size_t)spi_nufft_side(m->plan2), count = 2 * side * side * side;
+    size_t count = spi_nufft_grid_floats(m->plan2, 2);
 
     for (int s = 1; s < SLOTS; s++) {
         for (size_t i = 0; i < count; i++)

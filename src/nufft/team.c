@@ -8,7 +8,7 @@ enum { THREADS_MAX = 256 };
 struct team {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int size;    /* threads that meet at the end of a phase; INT_MAX until all are started */
+    int size; /* threads that meet at the end of a phase; INT_MAX until all are started */
     int arrived; /* at the end of the present phase */
     int phase, n_phases;
     const int64_t *first;
