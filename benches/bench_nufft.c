@@ -386,6 +386,15 @@ out:
     return err;
 }
 
+static void print_machine(const struct machine *m)
+{
+    printf(
+        "{\"op\": \"machine\", \"GHz\": %.2f, \"fma_per_ns\": %.1f, \"l1_B_per_ns\": %.0f, "
+        "\"l2_B_per_ns\": %.0f, \"memory_B_per_ns\": %.0f}\n",
+        m->ghz, m->fma_per_ns, m->l1_B_per_ns, m->l2_B_per_ns, m->memory_B_per_ns);
+    fflush(stdout);
+}
+
 static void print_case(const struct op *op, const struct job *j, const struct machine *m,
                        const struct result *our, const struct result *their)
 {
@@ -504,6 +513,8 @@ static spi_err all(const struct options *o, bool *good)
     struct machine machine;
     spi_err err = machine_measure(&machine);
 
+    if (!err)
+        print_machine(&machine);
     for (int i = 0; i < 2 && !err; i++) {
         struct workload w;
 

@@ -17,8 +17,9 @@ typedef float l8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float l16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float v16 __attribute__((vector_size(64), may_alias));
 
-/* A box of 12 x 12 rows fits the first cache, for one component and for two. */
-enum { BOX = 12, ROW = 16, POINTS = 256, ROUNDS = 40, TRIES = 7 };
+/* Each try is shorter than a turn of the scheduler, the best of many counts.
+ * A box of 12 x 12 rows fits the first cache, for one component and for two. */
+enum { BOX = 12, ROW = 16, POINTS = 256, ROUNDS = 40, TRIES = 31 };
 
 static volatile float sink;
 
@@ -52,19 +53,20 @@ double clock_s(bool cpu_time, int n_threads)
 
 static double clock_ghz(void)
 {
+    enum { CLOCK_STEPS = 1000000 };
     double best = INFINITY;
 
     for (int t = 0; t < TRIES; t++) {
         double start = now_s();
         uint64_t x = 0;
 
-        for (int i = 0; i < 10000000; i++) {
+        for (int i = 0; i < CLOCK_STEPS; i++) {
             x += (uint64_t)i; /* one cycle after the other */
             __asm__ volatile("" : "+r"(x));
         }
         best = fmin(best, now_s() - start);
     }
-    return 1e7 * 1e-9 / best;
+    return CLOCK_STEPS * 1e-9 / best;
 }
 
 /* Independent chains: enough to hide the latency of two units, few enough for 16 registers.
@@ -112,7 +114,7 @@ SPI_CLONES static float fma_chains_narrow(int64_t n)
 
 static double fma_rate(void)
 {
-    enum { N = 2000000 };
+    enum { N = 100000 };
     double wide = INFINITY, narrow = INFINITY;
 
     for (int t = 0; t < TRIES; t++) {
@@ -263,15 +265,15 @@ static int row_vector(int w, int comp)
 
 spi_err machine_measure(struct machine *m)
 {
-    enum { L1 = 16 << 10, L2 = 384 << 10, MEMORY = 128 << 20 };
+    enum { L1 = 16 << 10, L2 = 384 << 10, MEMORY = 64 << 20 };
     float *block = NULL;
     spi_err err = SPI_NEW(block, MEMORY / sizeof *block, "machine");
 
     if (err)
         return err;
     *m = (struct machine){.ghz = clock_ghz(), .fma_per_ns = fma_rate()};
-    m->l1_B_per_ns = read_rate(block, L1, 500);
-    m->l2_B_per_ns = read_rate(block, L2, 50);
+    m->l1_B_per_ns = read_rate(block, L1, 100);
+    m->l2_B_per_ns = read_rate(block, L2, 10);
     m->memory_B_per_ns = read_rate(block, MEMORY, 1);
     for (int comp = 1; comp <= 2; comp++)
         for (int w = 2; w <= MACHINE_W_MAX; w++) {

@@ -15,6 +15,11 @@ BEGIN {
 	printf form, "op", "M", "tol", "thr", "images", "w", "fine", "Mpts/s", "error", "fft", \
 		"ns/pt", "bound", "share", "cpu", "Mpts/s", "error", "cpu", "ratio", "rival"
 }
+/"op": "machine"/ {
+	gsub("[{}\"]", "")
+	print "# one core: " $0
+	next
+}
 /^{/ {
 	printf form, get("op"), get("M"), get("tol"), get("threads"), get("images"), get("width"), \
 		get("fine"), millions(get("points_per_s")), get("error"), get("fft_share"), \
