@@ -6,39 +6,38 @@
 #include "math/rot.h"
 #include "nufft/general.h"
 
-enum { GROUP = 8 }; /* images at once: their points share bricks of the grid */
+enum { GROUP = 64 }; /* images at once: their points share bricks of the grid */
 
 spi_err spi_direct_add(const struct spi_pixel_list *l, int64_t n, const double (*quat)[4],
                        const float *fluence, const spi_nufft *plan, const float *prepared,
                        float *grid2)
 {
-    float(*u)[3] = NULL, (*val)[2] = NULL, *W = NULL;
-    double scale = spi_nufft_scale(plan);
+    spi_points *points = NULL;
+    double M[GROUP][9];
+    float(*val)[2] = NULL, *W = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(u, GROUP * l->n, "merge"), out);
+    SPI_TRY(err = spi_points_new(plan, l->n, (const float(*)[3])l->q, &points), out);
     SPI_TRY(err = SPI_NEW(val, GROUP * l->n, "merge"), out);
     SPI_TRY(err = SPI_NEW(W, GROUP * l->n, "merge"), out);
     for (int64_t k0 = 0; k0 < n; k0 += GROUP) {
-        int64_t images = n - k0 < GROUP ? n - k0 : GROUP, points = images * l->n;
+        int64_t images = n - k0 < GROUP ? n - k0 : GROUP;
 
-        for (int64_t i = 0; i < images; i++)
-            spi_pixel_positions(l, quat[k0 + i], scale, u + i * l->n);
-        SPI_TRY(err = spi_nufft_slice(plan, prepared, points, (const float(*)[3])u, W),
+        spi_pixel_turns(images, quat + k0, M);
+        SPI_TRY(err = spi_nufft_slice(points, prepared, images, (const double(*)[9])M, W),
                 out);
-        for (int64_t j = 0; j < points; j++) {
-            float phi = fluence ? fluence[k0 + j / l->n] : 1;
-
-            val[j][0] = l->kappa[j % l->n] * phi * l->geometry[j % l->n] * W[j];
-        }
-        SPI_TRY(err = spi_nufft_spread(plan, grid2, points, (const float(*)[3])u,
+        for (int64_t i = 0, j = 0; i < images; i++)
+            for (int64_t p = 0; p < l->n; p++, j++)
+                val[j][0] =
+                    l->kappa[p] * (fluence ? fluence[k0 + i] : 1) * l->geometry[p] * W[j];
+        SPI_TRY(err = spi_nufft_spread(points, grid2, images, (const double(*)[9])M,
                                        (const float(*)[2])val),
                 out);
     }
 out:
     free(W);
-    free(u);
     free(val);
+    spi_points_free(points);
     return err;
 }
 

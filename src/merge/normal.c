@@ -76,7 +76,7 @@ out:
 spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
                         const spi_nufft *plan, const float *grid2, double trace)
 {
-    double *b = NULL, *Q = NULL, dx = spi_nufft_scale(plan) / (2.0 * spi_nufft_modes(plan));
+    double *b = NULL, *Q = NULL, dx = spi_nufft_spacing(plan);
     spi_err err;
 
     *N = (struct spi_normal){0};

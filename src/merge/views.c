@@ -24,11 +24,12 @@ struct spreader {
     struct spi_view_norms *norms;
     int R, M;
     int64_t nd;
-    float complex *den;         /* [harmonics] */
-    float *num_s, *den_s;       /* [samples] */
-    float (*base)[3];           /* [samples] positions of the untilted detector */
-    float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
-    int waiting;                /* directions in pos and val */
+    float complex *den;   /* [harmonics] */
+    float *num_s, *den_s; /* [samples] */
+    spi_points *points;   /* samples of the untilted detector */
+    double (*view)[9];    /* [GROUP] detector -> object */
+    float (*val)[2];      /* [GROUP][samples] */
+    int waiting;          /* directions in view and val */
 };
 
 struct scratch {
@@ -44,8 +45,8 @@ static void spreader_free(struct spreader *s)
     free(s->den);
     free(s->num_s);
     free(s->den_s);
-    free(s->base);
-    free(s->pos);
+    spi_points_free(s->points);
+    free(s->view);
     free(s->val);
 }
 
@@ -64,18 +65,24 @@ static spi_err spreader_new(struct spreader *s)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     size_t samples = (size_t)s->g->at[s->R];
+    float(*q)[3] = NULL;
     spi_err err;
 
     s->M = s->g->m_max[s->R - 1] + 1;
     SPI_TRY(err = SPI_NEW(s->den, s->g->h_at[s->R], "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->base, samples, "merge"), fail);
-    spi_ring_positions(s->g, s->R, identity, spi_nufft_scale(s->plan), s->base);
-    SPI_TRY(err = SPI_NEW(s->pos, GROUP * samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(q, samples, "merge"), fail);
+    spi_ring_positions(s->g, s->R, identity, 1, q);
+    SPI_TRY(err =
+                spi_points_new(s->plan, (int64_t)samples, (const float(*)[3])q, &s->points),
+            fail);
+    SPI_TRY(err = SPI_NEW(s->view, GROUP, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
+    free(q);
     return SPI_OK;
 fail:
+    free(q);
     spreader_free(s);
     return err;
 }
@@ -154,10 +161,10 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n,
 
 static spi_err spread_waiting(struct spreader *s)
 {
-    int64_t n = (int64_t)s->waiting * s->g->at[s->R];
+    int n = s->waiting;
 
     s->waiting = 0;
-    return spi_nufft_spread(s->plan, s->grid2, n, (const float(*)[3])s->pos,
+    return spi_nufft_spread(s->points, s->grid2, n, (const double(*)[9])s->view,
                             (const float(*)[2])s->val);
 }
 
@@ -168,7 +175,7 @@ static spi_err add_direction(struct spreader *s, int64_t dir, const float comple
 {
     const struct spi_rings *g = s->g;
     float(*val)[2] = s->val + (int64_t)s->waiting * g->at[s->R];
-    double n[3], Rn[9];
+    double n[3];
     spi_err err;
 
     memset(s->den, 0, (size_t)g->h_at[s->R] * sizeof *s->den);
@@ -192,9 +199,7 @@ static spi_err add_direction(struct spreader *s, int64_t dir, const float comple
         }
     }
     spi_sphere_point(s->nd, dir, n);
-    spi_rot_to_direction(n, Rn);
-    spi_ring_turn(Rn, g->at[s->R], (const float(*)[3])s->base,
-                  s->pos + (int64_t)s->waiting * g->at[s->R]);
+    spi_rot_to_direction(n, s->view[s->waiting]);
     if (++s->waiting == GROUP)
         err = spread_waiting(s);
 out:

@@ -363,7 +363,7 @@ static spi_err task_solve(void *const *data, const void *arg, const volatile int
     const struct spi_level *l = c->level;
     struct spi_normal N;
     struct spi_cg_report report;
-    size_t side = (size_t)spi_nufft_side(l->plan2), count = 2 * side * side * side;
+    size_t count = spi_nufft_grid_floats(l->plan2, 2);
     spi_err err;
 
     (void)data;

@@ -153,11 +153,12 @@ static spi_err each_block(struct spi_merging *m, const char *name, spi_task_fn *
     return err ? err : late;
 }
 
+/* Reals of a slot. */
 static size_t slot_values(const struct spi_merging *m)
 {
-    size_t side = m->spec.f64 ? (size_t)m->modes.m : (size_t)spi_nufft_side(m->plan);
+    size_t side = (size_t)m->modes.m;
 
-    return 2 * side * side * side;
+    return m->spec.f64 ? 2 * side * side * side : spi_nufft_grid_floats(m->plan, 2);
 }
 
 /* slot 0 += all others, in their order. */

@@ -15,15 +15,15 @@ static const double dx = 3, support_A = 12.1, tol = 1e-6;
 static const struct spi_cg_options rule = {.n_iter = 200, .tol = 1e-5};
 
 static double q[POINTS][3], w[POINTS], b[POINTS];
-static float u[POINTS][3], val[POINTS][2];
+static float qf[POINTS][3], val[POINTS][2];
 
 /* Points spread over the whole cube |q_i| < 0.48 / dx, weights in (0.5, 1.5). */
-static void make_points(struct spi_rng *rng, double scale)
+static void make_points(struct spi_rng *rng)
 {
     for (int j = 0; j < POINTS; j++) {
         for (int c = 0; c < 3; c++) {
-            u[j][c] = (float)((spi_rng_uniform(rng) - 0.5) * 0.96 / dx * scale);
-            q[j][c] = (double)u[j][c] / scale;
+            qf[j][c] = (float)((spi_rng_uniform(rng) - 0.5) * 0.96 / dx);
+            q[j][c] = (double)qf[j][c];
         }
         w[j] = (double)(val[j][1] = (float)(0.5 + spi_rng_uniform(rng)));
     }
@@ -92,13 +92,17 @@ static double dot(const float *x, const float *y)
 
 static spi_err build(spi_nufft *plan, double trace, float **grid, struct spi_normal *normal)
 {
+    static const double identity[1][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}};
+    spi_points *points = NULL;
     spi_err err = spi_nufft_grid_new(plan, 2, grid);
 
     for (int j = 0; j < POINTS; j++)
         val[j][0] = (float)(w[j] * b[j]);
     if (!err)
-        err = spi_nufft_spread(plan, *grid, POINTS, (const float(*)[3])u,
-                               (const float(*)[2])val);
+        err = spi_points_new(plan, POINTS, (const float(*)[3])qf, &points);
+    if (!err)
+        err = spi_nufft_spread(points, *grid, 1, identity, (const float(*)[2])val);
+    spi_points_free(points);
     return err ? err : spi_normal_init(normal, N, support_A, plan, *grid, trace);
 }
 
@@ -286,7 +290,7 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    make_points(&rng, spi_nufft_scale(plan));
+    make_points(&rng);
     for (int j = 0; j < POINTS; j++)
         trace += w[j];
     make_inside();
