@@ -29,9 +29,8 @@ SPI_MUSTUSE spi_err spi_pixel_list_init(struct spi_pixel_list *l,
                                         double q_max);
 void spi_pixel_list_clear(struct spi_pixel_list *l);
 
-/** u[l->n][3] = scale R(quat)^T q of all pixels (scale: spi_nufft_scale). */
-void spi_pixel_positions(const struct spi_pixel_list *l, const double quat[4], double scale,
-                         float (*u)[3]);
+/** M[n] = R(quat)^T, detector -> object. */
+void spi_pixel_turns(int64_t n, const double (*quat)[4], double (*M)[9]);
 
 /** W(R_k^T q_p) of n orientations at all pixels: W[n][l->n].  grid: prepared fine grid. */
 SPI_MUSTUSE spi_err spi_pixel_values(const struct spi_pixel_list *l, int64_t n,
