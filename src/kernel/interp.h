@@ -27,7 +27,7 @@
 #include "kernel/kaiser.h"
 
 enum {
-    SPI_LANES = 16,    /* points of a patch */
+    SPI_PATCH = 16,    /* points of a patch */
     SPI_TAPS_MAX = 8,  /* widest window; rows are read and written up to this many wide */
     SPI_TAPS_TERMS = 5 /* of a polynomial in z^2 */
 };

@@ -29,7 +29,7 @@ SPI_INLINE void transpose8(const __m256 r[8], __m256 c[8])
 }
 
 /* The taps of each point together, zero beyond W. */
-SPI_INLINE void taps_by_point(const int W, const v16 *tap, __m256 by_point[SPI_LANES])
+SPI_INLINE void taps_by_point(const int W, const v16 *tap, __m256 by_point[SPI_PATCH])
 {
     for (int h = 0; h < 2; h++) {
         __m256 r[8];
@@ -94,7 +94,7 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
                        const struct spi_rows_in *g, float *out)
 {
     struct lanes l;
-    __m256 tx[SPI_LANES];
+    __m256 tx[SPI_PATCH];
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
@@ -153,7 +153,7 @@ SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_p
                        const float (*val)[2], const struct spi_rows *g)
 {
     struct lanes l;
-    __m256 tx[SPI_LANES], add[2];
+    __m256 tx[SPI_PATCH], add[2];
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
@@ -172,7 +172,7 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_slots *box, const int cell[3])
 {
     struct lanes l;
-    __m256 tx[SPI_LANES], add[2];
+    __m256 tx[SPI_PATCH], add[2];
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);

@@ -24,7 +24,7 @@ struct spi_points {
     int n_patches;
     double radius;            /* of the largest patch, fine-grid units */
     struct patch *patch;      /* [n_patches], owned */
-    float (*d)[3][SPI_LANES]; /* [n_patches] offsets from the centre, owned */
+    float (*d)[3][SPI_PATCH]; /* [n_patches] offsets from the centre, owned */
     float *centre[3];         /* [n_patches] again, for sorting, owned */
     int32_t *order; /* [n] point at each place of patch order, owned; NULL: in order */
 };
@@ -85,7 +85,7 @@ static double box(const struct member *m, int64_t n, double scale, double centre
         if (hi[a] - lo[a] > most)
             most = hi[a] - lo[a], *widest = a;
     }
-    for (int64_t i = 0; i < n && n <= SPI_LANES; i++) {
+    for (int64_t i = 0; i < n && n <= SPI_PATCH; i++) {
         double s = 0;
 
         for (int a = 0; a < 3; a++)
@@ -109,7 +109,7 @@ static void group(struct spi_points *p, struct member *m, int64_t first, int64_t
     int widest;
     double radius = box(m + first, n, spi_nufft_scale(p->plan), to->centre, &widest);
 
-    if (n <= SPI_LANES && (radius <= RADIUS_MAX - 1 || n == 1)) {
+    if (n <= SPI_PATCH && (radius <= RADIUS_MAX - 1 || n == 1)) {
         qsort(m + first, (size_t)n, sizeof *m, by_place);
         to->first = (int32_t)first;
         to->n = (int32_t)n;
@@ -118,7 +118,7 @@ static void group(struct spi_points *p, struct member *m, int64_t first, int64_t
         return;
     }
 
-    int64_t half = n <= SPI_LANES ? n / 2 : (n / 2 + SPI_LANES - 1) / SPI_LANES * SPI_LANES;
+    int64_t half = n <= SPI_PATCH ? n / 2 : (n / 2 + SPI_PATCH - 1) / SPI_PATCH * SPI_PATCH;
 
     select_smallest(m + first, n, half, widest);
     group(p, m, first, half);
@@ -386,7 +386,7 @@ static void slice_chunk(void *ctx, int rank, int64_t task)
         int cell[3];
         int64_t k;
         const struct patch *at = load(b, b->entry[e], &patch, cell, &k);
-        float *out = b->out + k * p->n, value[SPI_LANES];
+        float *out = b->out + k * p->n, value[SPI_PATCH];
 
         rows.at = b->grid + grid_at(plan, 1, cell[0], cell[1], cell[2]);
         if (!p->order) {
@@ -458,7 +458,7 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     box.data = s->boxes + (size_t)rank * s->box_floats;
     for (int64_t e = b->at[brick]; e < b->at[brick + 1]; e++) {
         struct spi_patch patch;
-        float value[SPI_LANES][2];
+        float value[SPI_PATCH][2];
         int cell[3];
         int64_t k;
         const struct patch *at = load(b, b->entry[e], &patch, cell, &k);
@@ -518,7 +518,7 @@ static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_r
     s->slots.row = (ptrdiff_t)s->n_slots * s->slots.copies * 2 * s->slots.cells;
     s->slots.plane = s->slots.row * s->rows;
     s->box_floats = (size_t)(s->slots.plane * s->rows);
-    s->direct = (int64_t)s->box_floats / (SPI_LANES * 16 * w * w);
+    s->direct = (int64_t)s->box_floats / (SPI_PATCH * 16 * w * w);
     SPI_TRY(err =
                 SPI_NEW(s->boxes, s->box_floats * (size_t)p->plan->threads, "nufft boxes"),
             out);
