@@ -126,24 +126,3 @@ double spi_kaiser_estimate(int w, double sigma)
 
     return 5.6 * s * exp(-pi * w * sqrt(s));
 }
-
-double spi_kaiser_beta(int w, double sigma)
-{
-    return (1 - 0.45 / (w * w)) * pi * w * (1 - 0.5 / sigma);
-}
-
-double spi_kaiser_sigma(int w, double eps)
-{
-    double lo = 1.25, hi = 2;
-
-    if (spi_kaiser_estimate(w, hi) > eps)
-        return 0;
-    if (spi_kaiser_estimate(w, lo) <= eps)
-        return lo;
-    while (hi - lo > 1e-6) {
-        double mid = (lo + hi) / 2;
-
-        *(spi_kaiser_estimate(w, mid) <= eps ? &hi : &lo) = mid;
-    }
-    return hi;
-}

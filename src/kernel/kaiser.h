@@ -32,9 +32,4 @@ double spi_kaiser_error2(int w, double beta, int m, int n);
 /** Quick estimate of its root for long axes, (U7): where to begin the search for sigma. */
 double spi_kaiser_estimate(int w, double sigma);
 
-/** beta of the usual shape for sigma fine-grid points per mode. */
-double spi_kaiser_beta(int w, double sigma);
-/** The smallest sigma in [1.25, 2] whose estimate is at most eps; 0 if there is none. */
-double spi_kaiser_sigma(int w, double eps);
-
 #endif

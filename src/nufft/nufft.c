@@ -7,23 +7,49 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/clones.h"
 #include "math/fft.h"
 #include "nufft/plan.h"
 #include "nufft/team.h"
 
+static const double pi = 3.14159265358979323846;
+
+/* The rms error of all modes on three axes, (N7), with the best beta of a few. */
+static double error_of(int w, int n, int nf, double *beta)
+{
+    double best = INFINITY, centre = pi * w * (1 - 0.5 * n / nf);
+
+    *beta = centre;
+
+    for (int i = 0; i < 9; i++) {
+        double b = centre * (0.94 + 0.01 * i), e = sqrt(3 * spi_kaiser_error2(w, b, n, nf));
+
+        if (e < best) {
+            best = e;
+            *beta = b;
+        }
+    }
+    return best;
+}
+
 /* The narrowest window that reaches tol on a grid of at most twice the modes, and the
- * smallest such grid: (N7), sqrt(3) for the three axes. */
+ * smallest such grid. */
 static void choose(spi_nufft *p, double tol)
 {
-    double sigma = 0;
-    int w = 1;
+    const int most = spi_fft_good_size(2 * p->n);
+    double beta;
 
-    while (sigma == 0 && w < SPI_TAPS_MAX)
-        sigma = spi_kaiser_sigma(++w, 0.9 * tol / sqrt(3));
-    if (sigma == 0)
-        sigma = 2;
-    p->nf = spi_fft_good_size((int)ceil(sigma * p->n));
-    spi_taps_init(&p->taps, w, (double)p->nf / p->n);
+    for (int w = SPI_KAISER_W_MIN; w <= SPI_TAPS_MAX; w++)
+        for (p->nf = spi_fft_good_size((int)(1.2 * p->n)); p->nf <= most;
+             p->nf = spi_fft_good_size(p->nf + 2)) {
+            /* the widest on the largest grid serves every tol that is allowed */
+            bool last = w == SPI_TAPS_MAX && p->nf == most;
+
+            if (error_of(w, p->n, p->nf, &beta) <= tol || last) {
+                spi_taps_init(&p->taps, w, beta);
+                return;
+            }
+        }
 }
 
 spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out)
@@ -48,9 +74,8 @@ spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out)
     p->planes = Z_LOW + p->nf / 2 + MARGIN;
     SPI_TRY(err = SPI_NEW(p->deconv, n, "nufft plan"), fail);
     for (int i = 1; i < n; i++)
-        p->deconv[i] =
-            1 / spi_kaiser_transform(p->taps.window.w, p->taps.window.beta,
-                                     (double)(i - n / 2) / p->nf);
+        p->deconv[i] = 1 / spi_kaiser_transform(p->taps.w, p->taps.window.beta,
+                                                (double)(i - n / 2) / p->nf);
     *out = p;
     return SPI_OK;
 fail:
@@ -321,17 +346,26 @@ spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
 }
 
 /* to[nf] += component c of a row with margins, taken at -x if mirrored. */
-static void add_row(const spi_nufft *p, const float *from, int c, bool mirrored, float *to)
+SPI_CLONES static void add_row(int nf, const float *restrict from, bool mirrored,
+                               float *restrict to)
 {
-    int nf = p->nf;
+    const float *inner = from + 2 * MARGIN;
 
-    from += c;
-    for (int x = 0; x < p->side; x++) {
-        int i = x - MARGIN;
+    if (!mirrored) {
+#pragma omp simd
+        for (int x = 0; x < nf; x++)
+            to[x] += inner[2 * x];
+    } else {
+        to[0] += inner[0];
+#pragma omp simd
+        for (int x = 1; x < nf; x++)
+            to[nf - x] += inner[2 * x];
+    }
+    for (int x = 0; x < MARGIN; x++) {
+        int lo = nf - 1 - x % nf, hi = x % nf; /* inner places of -1 - x and nf + x */
 
-        if (i < 0 || i >= nf)
-            i = (i % nf + nf) % nf;
-        to[mirrored && i ? nf - i : i] += from[2 * x];
+        to[mirrored ? (nf - lo) % nf : lo] += from[2 * (MARGIN - 1 - x)];
+        to[mirrored ? (nf - hi) % nf : hi] += inner[2 * (nf + x)];
     }
 }
 
@@ -351,7 +385,7 @@ static void fold_plane(const struct job *job, int k_z, float *plane)
             int i = ((y - MARGIN) % p->nf + p->nf) % p->nf;
             size_t row = (size_t)z * (size_t)p->side + (size_t)y;
 
-            add_row(p, job->from + 2 * row * (size_t)p->pitch, job->comp, mirrored,
+            add_row(p->nf, job->from + 2 * row * (size_t)p->pitch + job->comp, mirrored,
                     plane + (size_t)(mirrored && i ? p->nf - i : i) * nf);
         }
     }
