@@ -17,10 +17,11 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "match/diameter.h"
+#include "math/symmetry.h"
 #include "mtip/finish.h"
 
 struct args {
-    const char *out;
+    const char *out, *symmetry;
     int64_t seed;
     int workers;
     double diameter_A;
@@ -36,6 +37,9 @@ static const struct spi_opt opts[] = {
      "of everything random in the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle", .absent = "estimated from the images"},
+    {0, "symmetry", SPI_TEXT(args, symmetry), 0, 0, "GROUP",
+     "point group of the particle: C2, C17, D7, T, O, I ...",
+     .absent = "algorithm.symmetry"},
     {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
      "go on where an interrupted run of the same images and settings stopped"},
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
@@ -457,6 +461,17 @@ static void job_clear(struct job *j)
     free(j->provenance);
 }
 
+/* Say at once that there is no such group, not after the images have been read. */
+static spi_err check_symmetry(const struct spi_settings *set)
+{
+    double(*ops)[9];
+    int n;
+    spi_err err = spi_symmetry_parse(set->symmetry, &ops, &n);
+
+    free(ops);
+    return err;
+}
+
 static spi_err run(const struct spi_call *call)
 {
     const struct args *a = call->args;
@@ -466,8 +481,13 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
     if (spi_call_given(call, "seed"))
         j.set.seed = (int)a->seed;
+    if (a->symmetry)
+        SPI_TRY(err = spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
+                                       a->symmetry),
+                out);
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
+    SPI_TRY(err = check_symmetry(&j.set), out);
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = begin(&j), out);

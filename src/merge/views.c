@@ -22,6 +22,7 @@ struct scratch {
     float complex *num, *den;   /* [harmonics] */
     float *num_s, *den_s;       /* [samples] */
     float (*base)[3];           /* [samples] positions of the untilted detector */
+    float (*one)[2];            /* [samples] values of one direction */
     float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
     int M, waiting;             /* directions in pos and val */
 };
@@ -38,6 +39,7 @@ static void scratch_free(struct scratch *s)
     free(s->num_s);
     free(s->den_s);
     free(s->base);
+    free(s->one);
     free(s->pos);
     free(s->val);
 }
@@ -65,6 +67,7 @@ static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct 
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->base, samples, "merge"), fail);
     spi_ring_positions(g, sp->R, identity, scale, s->base);
+    SPI_TRY(err = SPI_NEW(s->one, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->pos, GROUP * samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
     for (int a = 0; a < Na; a++)
@@ -123,14 +126,13 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n,
     }
 }
 
+/* The averaged image of one direction: s->one. */
 static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
                              const struct spi_view_pair *pair, struct scratch *s,
                              double *weight_sum)
 {
     const struct spi_rings *g = sp->rings;
     int R = sp->R, Na = sp->views.Na, two_M = 2 * s->M;
-    float(*val)[2] = s->val + (int64_t)s->waiting * g->at[R];
-    double dir[3], Rn[9];
     spi_err err;
 
     memset(s->num, 0, (size_t)g->h_at[R] * sizeof *s->num);
@@ -150,16 +152,45 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
         for (int j = g->at[r]; j < g->at[r + 1]; j++) {
             bool measured = s->den_s[j] > 0; /* the edge of a mask rings below zero */
 
-            val[j][0] = measured ? kappa * s->num_s[j] : 0;
-            val[j][1] = measured ? kappa * s->den_s[j] : 0;
-            *weight_sum += (double)val[j][1];
+            s->one[j][0] = measured ? kappa * s->num_s[j] : 0;
+            s->one[j][1] = measured ? kappa * s->den_s[j] : 0;
+            *weight_sum += (double)s->one[j][1];
         }
     }
-    spi_sphere_point(sp->views.nd, pair->dir, dir);
-    spi_rot_to_direction(dir, Rn);
-    spi_ring_turn(Rn, g->at[R], (const float(*)[3])s->base,
-                  s->pos + (int64_t)s->waiting++ * g->at[R]);
 out:
+    return err;
+}
+
+static spi_err flush(const struct spi_view_spec *sp, const spi_nufft *plan, float *grid2,
+                     struct scratch *s)
+{
+    int64_t points = (int64_t)s->waiting * sp->rings->at[sp->R];
+
+    s->waiting = 0;
+    return spi_nufft_spread(plan, grid2, points, (const float(*)[3])s->pos,
+                            (const float(*)[2])s->val);
+}
+
+/* Put s->one at R_n q and, with a point group, at all S R_n q (V6). */
+static spi_err place(const struct spi_view_spec *sp, int32_t direction,
+                     const spi_nufft *plan, float *grid2, struct scratch *s)
+{
+    int64_t samples = sp->rings->at[sp->R];
+    int n_group = sp->n_group > 1 ? sp->n_group : 1;
+    double dir[3], Rn[9], SRn[9];
+    spi_err err = SPI_OK;
+
+    spi_sphere_point(sp->views.nd, direction, dir);
+    spi_rot_to_direction(dir, Rn);
+    for (int i = 0; i < n_group && !err; i++) {
+        if (n_group > 1)
+            spi_rot_mul(sp->group[i], Rn, SRn);
+        memcpy(s->val + s->waiting * samples, s->one, (size_t)samples * sizeof *s->one);
+        spi_ring_turn(n_group > 1 ? SRn : Rn, samples, (const float(*)[3])s->base,
+                      s->pos + s->waiting * samples);
+        if (++s->waiting == GROUP)
+            err = flush(sp, plan, grid2, s);
+    }
     return err;
 }
 
@@ -177,14 +208,13 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
         for (to = from + 1; to < n && pair[to].dir == pair[from].dir; to++)
             ;
         err = one_direction(sp, to - from, pair + from, &s, &sum);
-        if (!err && (s.waiting == GROUP || to == n)) {
-            err = spi_nufft_spread(plan, grid2, (int64_t)s.waiting * sp->rings->at[sp->R],
-                                   (const float(*)[3])s.pos, (const float(*)[2])s.val);
-            s.waiting = 0;
-        }
+        if (!err)
+            err = place(sp, pair[from].dir, plan, grid2, &s);
     }
+    if (!err && s.waiting > 0)
+        err = flush(sp, plan, grid2, &s);
     if (weight_sum)
-        *weight_sum += sum;
+        *weight_sum += sum * (sp->n_group > 1 ? sp->n_group : 1);
     scratch_free(&s);
     return err;
 }

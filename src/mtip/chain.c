@@ -1,6 +1,7 @@
 #include "mtip/chain.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "kernel/interp.h"
 #include "math/rot.h"
 #include "math/sphere.h"
+#include "math/symmetry.h"
 
 /* ---- half sets --------------------------------------------------------------------- */
 
@@ -20,6 +22,7 @@ spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, i
     SPI_TRY(err = SPI_NEW(h->candidate, h->n_images * keep, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->fluence, h->n_images, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->best, h->n_images, "half set"), fail);
+    SPI_TRY(err = spi_half_symmetry(h, "C1", NULL), fail);
     for (int64_t i = 0; i < h->n_images; i++)
         h->image[i] = 2 * i + which;
     return SPI_OK;
@@ -28,12 +31,31 @@ fail:
     return err;
 }
 
+spi_err spi_half_symmetry(struct spi_half *h, const char *group, const double axes[9])
+{
+    static const double standard[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    double(*ops)[9];
+    int n;
+    spi_err err = spi_symmetry_parse(group, &ops, &n);
+
+    if (err)
+        return err;
+    memcpy(h->axes, axes ? axes : standard, sizeof h->axes);
+    spi_symmetry_turn(n, ops, h->axes);
+    snprintf(h->symmetry, sizeof h->symmetry, "%s", group);
+    free(h->group);
+    h->group = ops;
+    h->n_group = n;
+    return SPI_OK;
+}
+
 void spi_half_clear(struct spi_half *h)
 {
     free(h->image);
     free(h->candidate);
     free(h->fluence);
     free(h->best);
+    free(h->group);
     *h = (struct spi_half){0};
 }
 
@@ -182,6 +204,16 @@ static spi_err pack_block(const struct spi_chain *c, const struct range *a, floa
     return SPI_OK;
 }
 
+/* Every image was matched with the rows of the templates: say which views they are. */
+static spi_err name_directions(const struct spi_chain *c, struct spi_scores *scores)
+{
+    spi_err err = SPI_NEW(scores->dir, scores->n_images * c->n_rows, "match");
+
+    for (int k = 0; !err && k < scores->n_images; k++)
+        memcpy(scores->dir + k * c->n_rows, c->used, (size_t)c->n_rows * sizeof *c->used);
+    return err;
+}
+
 static spi_err score_block(struct spi_chain *c, const struct range *a,
                            struct spi_scores *scores, float *counts)
 {
@@ -203,7 +235,10 @@ static spi_err score_block(struct spi_chain *c, const struct range *a,
                                  .counts = counts};
 
     if (!c->first) {
-        err = spi_score_all(&in, scores);
+        in.views.nd = c->n_rows;
+        SPI_TRY(err = spi_score_all(&in, scores), out);
+        if (c->used)
+            err = name_directions(c, scores);
     } else {
         SPI_TRY(err = SPI_NEW(first, a->n + 1, "match"), out);
         for (int64_t i = 0; i <= a->n; i++)
@@ -347,7 +382,9 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
                                  .views = l->views,
                                  .harmonics = batch_record,
                                  .images = c,
-                                 .fluence = c->fluence};
+                                 .fluence = c->fluence,
+                                 .n_group = c->half->n_group,
+                                 .group = (const double(*)[9])c->half->group};
     int s = a->block % c->n_slots;
     int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
 
@@ -435,6 +472,32 @@ static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
         }
 out:
     free(mark);
+    return err;
+}
+
+/* All directions, or with a point group those of its asymmetric unit. */
+static spi_err all_rows(struct spi_chain *c)
+{
+    const struct spi_half *h = c->half;
+    int64_t nd = c->level->views.nd;
+    spi_err err;
+
+    c->n_rows = nd;
+    if (h->n_group < 2)
+        return SPI_OK;
+    SPI_TRY(err = SPI_NEW(c->used, nd, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(c->row, nd, "candidates"), out);
+    c->n_rows = 0;
+    for (int32_t i = 0; i < nd; i++) {
+        double dir[3];
+
+        spi_sphere_point(nd, i, dir);
+        if (!spi_symmetry_in_unit(h->n_group, h->group, dir))
+            continue;
+        c->row[i] = (int32_t)c->n_rows;
+        c->used[c->n_rows++] = i;
+    }
+out:
     return err;
 }
 
@@ -594,10 +657,7 @@ spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
     c->n_rows = 0;
     SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
     memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
-    if (gen->local)
-        SPI_TRY(err = find_pairs(c, gen), out);
-    else
-        c->n_rows = gen->level->views.nd;
+    SPI_TRY(err = gen->local ? find_pairs(c, gen) : all_rows(c), out);
     SPI_TRY(err = allocate(c, gen->merge), out);
     SPI_TRY(err = make_regions(c), out);
     SPI_TRY(err = submit_slice(c), out);

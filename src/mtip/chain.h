@@ -33,6 +33,10 @@ struct spi_half {
     float *fluence;        /* [n_images], owned */
     struct spi_best *best; /* [n_images], owned */
     int64_t best_nd;       /* grid of best[].dir */
+    char symmetry[8];      /* the particle's point group, "C1": none */
+    double axes[9];        /* from its standard frame to that of the half's models */
+    int n_group;           /* its elements */
+    double (*group)[9];    /* [n_group], turned by the axes; owned */
 };
 
 struct spi_chain {
@@ -74,6 +78,11 @@ struct spi_chain {
 SPI_MUSTUSE spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which,
                                   int keep);
 void spi_half_clear(struct spi_half *h);
+/** From now on the particle has this point group: images spread over its elements when
+ * merged, and all directions means all of its asymmetric unit.  axes: from the standard
+ * frame (math/symmetry.h) to that of the models; NULL: the same. */
+SPI_MUSTUSE spi_err spi_half_symmetry(struct spi_half *h, const char *group,
+                                      const double axes[9]);
 
 /** A chain with a random model: the autocorrelation of a dozen random blobs, its rings
  * scaled to those of the data.  Stream (seed, SPI_RNG_START_MODEL, index). */

@@ -1,6 +1,7 @@
 /* The state of a run as named arrays. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "io/state.h"
@@ -18,7 +19,8 @@ struct head {
 
 struct half_head {
     int64_t candidate_nd, best_nd;
-    double candidate_cell;
+    double candidate_cell, axes[9];
+    char symmetry[8];
 };
 
 struct chain_head {
@@ -67,7 +69,11 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
         const struct spi_half *f = &r->half[h];
         size_t n = (size_t)f->n_images;
 
-        half[h] = (struct half_head){f->candidate_nd, f->best_nd, f->candidate_cell};
+        half[h] = (struct half_head){.candidate_nd = f->candidate_nd,
+                                     .best_nd = f->best_nd,
+                                     .candidate_cell = f->candidate_cell};
+        memcpy(half[h].axes, f->axes, sizeof f->axes);
+        memcpy(half[h].symmetry, f->symmetry, sizeof f->symmetry);
         add(l, sizeof half[h], &half[h], "half", h, 0);
         add(l, n * (size_t)f->keep * sizeof *f->candidate, f->candidate, "candidate", h, 0);
         add(l, n * sizeof *f->fluence, f->fluence, "fluence", h, 0);
@@ -140,6 +146,8 @@ static spi_err load_half(const struct spi_state *st, struct spi_half *f, int h)
     f->candidate_nd = head.candidate_nd;
     f->best_nd = head.best_nd;
     f->candidate_cell = head.candidate_cell;
+    head.symmetry[sizeof head.symmetry - 1] = 0;
+    SPI_TRY(err = spi_half_symmetry(f, head.symmetry, head.axes), out);
     SPI_TRY(err = get(st, n * (size_t)f->keep * sizeof *f->candidate, f->candidate,
                       "candidate", h, 0),
             out);

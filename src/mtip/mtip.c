@@ -68,6 +68,12 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
     return err;
 }
 
+/* View directions x in-plane angles that are really different. */
+static double orientations(const struct spi_run *r, const struct spi_level *level)
+{
+    return (double)level->views.nd * level->views.Na / r->half[0].n_group;
+}
+
 /* ---- one generation ---------------------------------------------------------------------
  */
 
@@ -82,7 +88,7 @@ static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage s
 static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
-    double n_orientations = (double)level->views.nd * level->views.Na;
+    double n_orientations = orientations(r, level);
 
     *images = 0;
     for (int s = 0; s < r->n_chains; s++)
@@ -146,8 +152,7 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
     report->q_max_invA = level.q_max;
-    report->perplexity =
-        spi_plan_perplexity(r->set, step, (double)level.views.nd * level.views.Na);
+    report->perplexity = spi_plan_perplexity(r->set, step, orientations(r, &level));
     settle_all(r);
     err = err ? err : late;
 out:
@@ -210,9 +215,10 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
         r->pose.R[i] = R[i];
     r->have_pose = 1;
     spi_info(
-        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f)",
+        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f; "
+        "no more starts from %.2f)",
         r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
-        r->set->halves_cc);
+        r->set->halves_cc, r->set->halves_sure);
 out:
     spi_level_clear(&level);
     return err;
@@ -224,18 +230,20 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 
     if (err)
         return err;
-    if (r->halves_cc >= r->set->halves_cc) {
+    bool last =
+        r->n_chains + r->set->N_starts >
+        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX);
+
+    r->step = 0;
+    if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
         r->stage = SPI_STAGE_MARCH;
-        r->step = 0;
         return SPI_OK;
     }
-    if (r->n_chains + r->set->N_starts >
-        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX)) {
+    if (last) {
         r->stage = SPI_STAGE_DONE;
         return SPI_OK;
     }
     r->round++;
-    r->step = 0;
     return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
 }
 
@@ -275,6 +283,13 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
 /* ---- the loop ---------------------------------------------------------------------------
  */
 
+static spi_err start_half(struct spi_run *r, int h)
+{
+    spi_err err = spi_half_init(&r->half[h], r->data, h, r->set->N_candidates);
+
+    return err ? err : spi_half_symmetry(&r->half[h], r->set->symmetry, NULL);
+}
+
 spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                      struct spi_data *data, struct spi_graph *graph,
                      const volatile int *stop, double q_max, uint64_t seed)
@@ -291,7 +306,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
     /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
     r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
+        SPI_TRY(err = start_half(r, h), fail);
     SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
     return SPI_OK;
 fail:
