@@ -464,10 +464,12 @@ static void job_clear(struct job *j)
 /* Say at once that there is no such group, not after the images have been read. */
 static spi_err check_symmetry(const struct spi_settings *set)
 {
-    double(*ops)[9];
+    double(*ops)[9] = NULL;
     int n;
-    spi_err err = spi_symmetry_parse(set->symmetry, &ops, &n);
+    spi_err err = SPI_OK;
 
+    if (strcmp(set->symmetry, "auto") != 0)
+        err = spi_symmetry_parse(set->symmetry, &ops, &n);
     free(ops);
     return err;
 }

@@ -64,7 +64,7 @@ static double turned(struct job *j, int n, double shift, const double U[9])
         sum += spi_fit_score(&j->fit, j->shells.n, &pose);
         count++;
     }
-    return sum / count;
+    return count ? sum / count : 1;
 }
 
 /* A copy turned by an element is as alike as those of the best axis, or nearly. */
@@ -78,73 +78,74 @@ struct axis {
     double U[9], score, between;
 };
 
-/* The n-fold axis, and whether all turns about it are alike (`smooth`). */
-static spi_err fit_axis(struct job *j, int n, struct axis *a, bool *smooth)
-{
-    char name[8];
-    spi_err err;
+struct axes {
+    int n;
+    struct axis axis[8 * FOLD_MAX];
+    bool smooth; /* all turns about them are alike */
+};
 
-    *a = (struct axis){.fold = n};
-    *smooth = false;
-    snprintf(name, sizeof name, "C%d", n);
-    err = spi_symmetry_fit_intensity(name, j->W, j->D, j->q_max, j->level, a->U, &a->score);
-    if (err || a->score < j->level)
-        return err;
-    a->between = turned(j, n, 0.5, a->U);
-    *smooth = turned(j, GENERIC, 0, a->U) >= j->level;
-    return SPI_OK;
+/* The folds n, 2 n, ... about one axis that reach the level. */
+static void add_folds(struct job *j, int n, int most, const double U[9], struct axes *a)
+{
+    for (int fold = n; fold <= most; fold += n) {
+        struct axis *x = a->axis + a->n;
+
+        x->fold = fold;
+        x->score = turned(j, fold, 0, U);
+        x->between = turned(j, fold, 0.5, U);
+        memcpy(x->U, U, sizeof x->U);
+        a->n += x->score >= j->level;
+    }
 }
 
-/* All axes that reach the level: primes first, then multiples of those. */
-static spi_err all_axes(struct job *j, int *n_axes, struct axis *axis, struct axis *smooth)
+/* Axes of every fold.  A multiple of a fold has its axis, except that of 2: the main axis
+ * of D4 is not where a twofold axis is found first; but 6, 10, ... are found from 3, 5, ...
+ * About a body of revolution there is one axis, and any perpendicular one is twofold. */
+static spi_err all_axes(struct job *j, struct axes *a)
 {
-    static const int prime[] = {2, 3, 5, 7, 11, 13, 17, 19, 23};
+    static const int base[] = {3, 2, 4, 5, 7, 11, 13, 17, 19, 23};
     int most = (int)(j->q_max * j->D / qD_of_fold);
 
     most = most < FOLD_MAX ? most : FOLD_MAX;
-    *n_axes = 0;
-    for (size_t i = 0; i < sizeof prime / sizeof *prime; i++)
-        for (int n = prime[i]; n <= most; n += prime[i]) {
-            bool is_smooth, known = false;
-            struct axis a;
-            spi_err err;
+    for (size_t i = 0; i < sizeof base / sizeof *base && !a->smooth; i++) {
+        double U[9], score;
+        char name[16];
+        spi_err err;
 
-            for (int k = 0; k < *n_axes; k++)
-                known = known || axis[k].fold == n;
-            if (known)
-                continue;
-            if ((err = fit_axis(j, n, &a, &is_smooth)))
-                return err;
-            if (a.score < j->level && n == prime[i])
-                break;
-            if (a.score >= j->level)
-                axis[(*n_axes)++] = a;
-            if (is_smooth && !smooth->fold)
-                *smooth = a;
-        }
+        if (base[i] > most)
+            continue;
+        snprintf(name, sizeof name, "C%d", base[i]);
+        err = spi_symmetry_fit_intensity(name, j->W, j->D, j->q_max, j->level, U, &score);
+        if (err)
+            return err;
+        if (score < j->level)
+            continue;
+        a->smooth = turned(j, GENERIC, 0, U) >= j->level;
+        if (a->smooth)
+            a->n = 0;
+        add_folds(j, a->smooth ? 1 : base[i], most, U, a);
+    }
     return SPI_OK;
 }
 
 /* The largest fold that is as good as the best axis and differs from what lies between its
- * turns.  About a body of revolution any perpendicular axis is twofold: those do not count.
- */
-static const struct axis *main_axis(int n, const struct axis *axis,
-                                    const struct axis *smooth)
+ * turns. */
+static const struct axis *main_axis(const struct axes *a)
 {
     const struct axis *best = NULL;
     double top = -1;
 
-    for (int i = 0; i < n; i++)
-        top = fmax(top, axis[i].score);
-    for (int i = 0; i < n; i++) {
-        const double *U = axis[i].U, *V = smooth->U;
-        double along = fabs(U[2] * V[2] + U[5] * V[5] + U[8] * V[8]);
+    for (int i = 0; i < a->n; i++)
+        if (a->axis[i].fold > 1)
+            top = fmax(top, a->axis[i].score);
+    for (int i = 0; i < a->n; i++) {
+        const struct axis *x = a->axis + i;
 
-        if ((smooth->fold && along < cos(0.2)) || !as_good(axis[i].score, top) ||
-            1 - axis[i].between < 3 * (1 - axis[i].score) + 0.01)
+        if (x->fold == 1 || !as_good(x->score, top) ||
+            1 - x->between < 3 * (1 - x->score) + 0.01)
             continue;
-        if (!best || axis[i].fold > best->fold)
-            best = axis + i;
+        if (!best || x->fold > best->fold)
+            best = x;
     }
     return best;
 }
@@ -154,7 +155,8 @@ static spi_err try_group(struct job *j, const char *name, double axis_score,
                          struct spi_symmetry_found *found)
 {
     double U[9], score;
-    spi_err err = spi_symmetry_fit_intensity(name, j->W, j->D, j->q_max, j->level, U, &score);
+    spi_err err =
+        spi_symmetry_fit_intensity(name, j->W, j->D, j->q_max, j->level, U, &score);
 
     if (err || score < j->level || !as_good(score, axis_score))
         return err;
@@ -167,13 +169,12 @@ static spi_err try_group(struct job *j, const char *name, double axis_score,
 static spi_err find(struct job *j, struct spi_symmetry_found *found)
 {
     static const char *const cubic[3] = {"T", "O", "I"};
-    struct axis axis[FOLD_MAX], smooth = {0};
+    struct axes all = {0};
     const struct axis *a;
-    int n;
-    char name[8];
-    spi_err err = all_axes(j, &n, axis, &smooth);
+    char name[16];
+    spi_err err = all_axes(j, &all);
 
-    if (err || !(a = main_axis(n, axis, &smooth)))
+    if (err || !(a = main_axis(&all)))
         return err;
     found->score = a->score;
     found->between = a->between;

@@ -21,9 +21,9 @@ SPI_MUSTUSE spi_err spi_symmetry_fit_map(const char *group, const struct spi_vol
                                          double diameter_A, double q_max, double U[9],
                                          double *self_cc);
 
-/** The same for an intensity map (centred, even).  A group whose score at q D = 5 or 0.55 of
- *  its fold, whichever is more, is below `least` is not worth more: U and self_cc are those
- *  of the coarse search. */
+/** The same for an intensity map (centred, even).  A group whose score at q D = 5 or 0.55
+ * of its fold, whichever is more, is below `least` is not worth more: U and self_cc are
+ * those of the coarse search. */
 SPI_MUSTUSE spi_err spi_symmetry_fit_intensity(const char *group,
                                                const struct spi_volume *W,
                                                double diameter_A, double q_max,

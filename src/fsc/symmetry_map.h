@@ -11,7 +11,7 @@ SPI_MUSTUSE spi_err spi_symmetry_average(struct spi_volume *map, int n,
                                          const double (*group)[9]);
 
 struct spi_symmetry_found {
-    char group[8];  /* "C1": none */
+    char group[16]; /* "C1": none */
     double axes[9]; /* from the standard frame to the map's */
     double score;   /* mean correlation of W with its copies turned by the elements */
     double between; /* the same, turned about the main axis by half a step more */

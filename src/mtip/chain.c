@@ -22,7 +22,6 @@ spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, i
     SPI_TRY(err = SPI_NEW(h->candidate, h->n_images * keep, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->fluence, h->n_images, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->best, h->n_images, "half set"), fail);
-    SPI_TRY(err = spi_half_symmetry(h, "C1", NULL), fail);
     for (int64_t i = 0; i < h->n_images; i++)
         h->image[i] = 2 * i + which;
     return SPI_OK;
@@ -31,31 +30,12 @@ fail:
     return err;
 }
 
-spi_err spi_half_symmetry(struct spi_half *h, const char *group, const double axes[9])
-{
-    static const double standard[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
-    double(*ops)[9];
-    int n;
-    spi_err err = spi_symmetry_parse(group, &ops, &n);
-
-    if (err)
-        return err;
-    memcpy(h->axes, axes ? axes : standard, sizeof h->axes);
-    spi_symmetry_turn(n, ops, h->axes);
-    snprintf(h->symmetry, sizeof h->symmetry, "%s", group);
-    free(h->group);
-    h->group = ops;
-    h->n_group = n;
-    return SPI_OK;
-}
-
 void spi_half_clear(struct spi_half *h)
 {
     free(h->image);
     free(h->candidate);
     free(h->fluence);
     free(h->best);
-    free(h->group);
     *h = (struct spi_half){0};
 }
 
@@ -130,6 +110,7 @@ spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d, struct spi
     random_blobs(&rho, d->rings.diameter_A, &rng);
     SPI_TRY(err = spi_volume_autocorrelate(&rho, &c->A), fail);
     SPI_TRY(err = scale_rings(c, level), fail);
+    SPI_TRY(err = spi_chain_symmetry(c, "C1", NULL), fail);
     spi_volume_clear(&rho);
     return SPI_OK;
 fail:
@@ -138,11 +119,31 @@ fail:
     return err;
 }
 
+spi_err spi_chain_symmetry(struct spi_chain *c, const char *group, const double axes[9])
+{
+    static const double standard[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    double(*ops)[9];
+    int n;
+    spi_err err = spi_symmetry_parse(group, &ops, &n);
+
+    if (err)
+        return err;
+    memcpy(c->axes, axes ? axes : standard, sizeof c->axes);
+    spi_symmetry_turn(n, ops, c->axes);
+    snprintf(c->symmetry, sizeof c->symmetry, "%s", group);
+    free(c->group);
+    c->group = ops;
+    c->n_group = n;
+    return SPI_OK;
+}
+
 void spi_chain_clear(struct spi_chain *c)
 {
     spi_chain_settle(c);
     spi_volume_clear(&c->A);
     free(c->ring_scale);
+    free(c->group);
+    free(c->fit);
     *c = (struct spi_chain){0};
 }
 
@@ -383,8 +384,8 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
                                  .harmonics = batch_record,
                                  .images = c,
                                  .fluence = c->fluence,
-                                 .n_group = c->half->n_group,
-                                 .group = (const double(*)[9])c->half->group};
+                                 .n_group = c->n_group,
+                                 .group = (const double(*)[9])c->group};
     int s = a->block % c->n_slots;
     int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
 
@@ -478,12 +479,11 @@ out:
 /* All directions, or with a point group those of its asymmetric unit. */
 static spi_err all_rows(struct spi_chain *c)
 {
-    const struct spi_half *h = c->half;
     int64_t nd = c->level->views.nd;
     spi_err err;
 
     c->n_rows = nd;
-    if (h->n_group < 2)
+    if (c->n_group < 2)
         return SPI_OK;
     SPI_TRY(err = SPI_NEW(c->used, nd, "candidates"), out);
     SPI_TRY(err = SPI_NEW(c->row, nd, "candidates"), out);
@@ -492,7 +492,7 @@ static spi_err all_rows(struct spi_chain *c)
         double dir[3];
 
         spi_sphere_point(nd, i, dir);
-        if (!spi_symmetry_in_unit(h->n_group, h->group, dir))
+        if (!spi_symmetry_in_unit(c->n_group, c->group, dir))
             continue;
         c->row[i] = (int32_t)c->n_rows;
         c->used[c->n_rows++] = i;
@@ -657,6 +657,8 @@ spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
     c->n_rows = 0;
     SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
     memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
+    free(c->fit);
+    SPI_TRY(err = SPI_NEW(c->fit, c->n_batch, "batch"), out);
     SPI_TRY(err = gen->local ? find_pairs(c, gen) : all_rows(c), out);
     SPI_TRY(err = allocate(c, gen->merge), out);
     SPI_TRY(err = make_regions(c), out);
@@ -667,16 +669,22 @@ out:
     return err;
 }
 
+/* c->fit has room for the batch. */
 static void collect_score(struct spi_chain *c)
 {
     double sum = 0, counts = 0;
 
+    c->n_fit = 0;
     for (int b = 0; b < c->n_blocks; b++)
         for (int i = 0; c->post && c->post[b].best && i < c->post[b].n_images; i++) {
             int64_t k = c->batch[(int64_t)b * c->block_images + i];
 
+            double N =
+                (double)spi_data_counts(c->data, c->half->image[k], c->level->band.R);
+
             sum += (double)c->post[b].best[i].score;
-            counts += (double)spi_data_counts(c->data, c->half->image[k], c->level->band.R);
+            counts += N;
+            c->fit[c->n_fit++] = (float)((double)c->post[b].best[i].score / fmax(N, 1e-30));
         }
     c->score = counts > 0 ? sum / counts : 0;
 }
@@ -732,7 +740,14 @@ void spi_chain_settle(struct spi_chain *c)
                              .ring_scale = c->ring_scale,
                              .beta = c->beta,
                              .score = c->score,
-                             .residual = c->residual};
+                             .residual = c->residual,
+                             .n_group = c->n_group,
+                             .group = c->group,
+                             .n_fit = c->n_fit,
+                             .fit = c->fit};
+
+    memcpy(keep.symmetry, c->symmetry, sizeof keep.symmetry);
+    memcpy(keep.axes, c->axes, sizeof keep.axes);
 
     *c = keep;
 }

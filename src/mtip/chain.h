@@ -33,10 +33,6 @@ struct spi_half {
     float *fluence;        /* [n_images], owned */
     struct spi_best *best; /* [n_images], owned */
     int64_t best_nd;       /* grid of best[].dir */
-    char symmetry[8];      /* the particle's point group, "C1": none */
-    double axes[9];        /* from its standard frame to that of the half's models */
-    int n_group;           /* its elements */
-    double (*group)[9];    /* [n_group], turned by the axes; owned */
 };
 
 struct spi_chain {
@@ -47,8 +43,14 @@ struct spi_chain {
     struct spi_volume A; /* the model */
     float *ring_scale;   /* [R], owned: of the random start; NULL later */
     float beta;
-    double score;    /* mean best LL per count of the last batch */
-    double residual; /* relative residual of the last solve */
+    double score;       /* mean best LL per count of the last batch */
+    double residual;    /* relative residual of the last solve */
+    char symmetry[16];  /* the particle's point group, "C1": none */
+    double axes[9];     /* from its standard frame to that of the model */
+    int n_group;        /* its elements */
+    double (*group)[9]; /* [n_group], turned by the axes; owned */
+    int64_t n_fit;
+    float *fit; /* [n_fit] best LL per count of each image of the last batch, owned */
 
     /* of the generation that runs; released by spi_chain_settle */
     struct spi_graph *g;
@@ -78,11 +80,6 @@ struct spi_chain {
 SPI_MUSTUSE spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which,
                                   int keep);
 void spi_half_clear(struct spi_half *h);
-/** From now on the particle has this point group: images spread over its elements when
- * merged, and all directions means all of its asymmetric unit.  axes: from the standard
- * frame (math/symmetry.h) to that of the models; NULL: the same. */
-SPI_MUSTUSE spi_err spi_half_symmetry(struct spi_half *h, const char *group,
-                                      const double axes[9]);
 
 /** A chain with a random model: the autocorrelation of a dozen random blobs, its rings
  * scaled to those of the data.  Stream (seed, SPI_RNG_START_MODEL, index). */
@@ -90,6 +87,11 @@ SPI_MUSTUSE spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d
                                    struct spi_half *half, const struct spi_level *level,
                                    uint64_t seed, int index);
 void spi_chain_clear(struct spi_chain *c);
+/** From now on the particle has this point group: images spread over its elements when
+ * merged, and all directions means all of its asymmetric unit.  axes: from the standard
+ * frame (math/symmetry.h) to that of the model; NULL: the same. */
+SPI_MUSTUSE spi_err spi_chain_symmetry(struct spi_chain *c, const char *group,
+                                       const double axes[9]);
 
 /** How a generation treats the images. */
 struct spi_generation {

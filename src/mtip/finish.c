@@ -180,13 +180,14 @@ static spi_err own_frames(const struct spi_run *r, struct spi_orientations *o)
     SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
     for (int h = 0; h < 2; h++)
         for (int64_t i = 0; i < r->half[h].n_images; i++) {
+            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
             const struct spi_best *b = &r->half[h].best[i];
             int64_t k = r->half[h].image[i];
             double dir[3], M0[9], M[9], R[9];
 
             spi_sphere_point(r->half[h].best_nd, b->dir, dir);
             spi_rot_view(dir, (double)b->angle, M0);
-            spi_rot_mul(r->half[h].group[i % r->half[h].n_group], M0, M);
+            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
             for (int c = 0; c < 9; c++)
                 R[c] = M[c % 3 * 3 + c / 3];
             spi_rot_quat(R, o->quat + 4 * k);
@@ -318,6 +319,14 @@ static spi_err compare_halves(struct spi_run *r, struct spi_result *res)
 /* ---- all of it
  * --------------------------------------------------------------------------- */
 
+/* Over the point group of a half set, in its frame. */
+static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
+{
+    const struct spi_chain *c = &r->chain[h][r->leading[h]];
+
+    return spi_symmetry_average(A, c->n_group, (const double(*)[9])c->group);
+}
+
 static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientations *o,
                            struct spi_result *res)
 {
@@ -334,8 +343,7 @@ static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientatio
     SPI_TRY(err = solve_set(r, &m, 0, h ? points : res->lcurve, h ? &choice : &res->choice,
                             &res->lambda[h], &res->half_A[h]),
             out);
-    err = spi_symmetry_average(&res->half_A[h], r->half[h].n_group,
-                               (const double(*)[9])r->half[h].group);
+    err = average(r, h, &res->half_A[h]);
 out:
     merge_clear(&m);
     free(fluence);
@@ -373,9 +381,7 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence, &m), out);
     lambda = sqrt(res->lambda[0] * res->lambda[1]);
     SPI_TRY(err = solve_set(r, &m, lambda, NULL, NULL, NULL, &res->A), out);
-    SPI_TRY(err = spi_symmetry_average(&res->A, r->half[0].n_group,
-                                       (const double(*)[9])r->half[0].group),
-            out);
+    SPI_TRY(err = average(r, 0, &res->A), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     if (progress)
         progress(STEPS, STEPS, "done", user);

@@ -68,17 +68,17 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
     return err;
 }
 
-/* View directions x in-plane angles that are really different. */
-static double orientations(const struct spi_run *r, const struct spi_level *level)
-{
-    return (double)level->views.nd * level->views.Na / r->half[0].n_group;
-}
-
 /* ---- one generation ---------------------------------------------------------------------
  */
 
+/* View directions x in-plane angles that are really different. */
+static double orientations(const struct spi_chain *c, const struct spi_level *level)
+{
+    return (double)level->views.nd * level->views.Na / c->n_group;
+}
+
 /* In the starts all chains run; afterwards the leading one of each half. */
-static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
+bool spi_run_chain_runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
 {
     if (stage != SPI_STAGE_START)
         return chain == r->leading[which];
@@ -88,15 +88,14 @@ static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage s
 static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
-    double n_orientations = orientations(r, level);
-
     *images = 0;
     for (int s = 0; s < r->n_chains; s++)
         for (int h = 0; h < 2; h++) {
             int64_t *batch = NULL;
             struct spi_generation gen = {
                 .level = level,
-                .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
+                .perplexity =
+                    spi_plan_perplexity(r->set, step, orientations(&r->chain[h][s], level)),
                 .local = step->local,
                 .radius = step->reach * r->half[h].candidate_cell,
                 .best_of = step->best_of,
@@ -105,7 +104,7 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                 .merge = !heldout};
             spi_err err;
 
-            if (!runs(r, h, s, step->stage))
+            if (!spi_run_chain_runs(r, h, s, step->stage))
                 continue;
             err = heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
                           : draw_batch(r, h, s, step, &batch, &gen.n_batch);
@@ -152,7 +151,8 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
     report->q_max_invA = level.q_max;
-    report->perplexity = spi_plan_perplexity(r->set, step, orientations(r, &level));
+    report->perplexity = spi_plan_perplexity(
+        r->set, step, orientations(&r->chain[0][r->leading[0]], &level));
     settle_all(r);
     err = err ? err : late;
 out:
@@ -189,23 +189,38 @@ out:
     return err;
 }
 
+spi_err spi_run_heldout(struct spi_run *r, const struct spi_step *step, bool leading_only)
+{
+    struct spi_level level;
+    struct spi_step which = *step;
+    int64_t images;
+    spi_err err, late;
+
+    if (leading_only) {
+        which.stage = SPI_STAGE_MARCH;
+        which.perplexity = r->set->perplexity_end;
+    }
+    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
+                                 step->q_merge, 1, true),
+            out);
+    err = submit_all(r, &level, &which, true, &images);
+    late = spi_graph_wait(r->graph);
+    settle_all(r);
+    err = err ? err : late;
+out:
+    spi_level_clear(&level);
+    return err;
+}
+
 /* Score every start of this round on the held-out images, take the best of each half and
  * ask whether they are the same particle. */
 static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
 {
-    struct spi_level level;
-    int64_t images;
     double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9],
            mean_cc;
-    spi_err err, late;
+    spi_err err;
 
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, 1, true),
-            out);
-    err = submit_all(r, &level, step, true, &images);
-    late = spi_graph_wait(r->graph);
-    settle_all(r);
-    SPI_TRY(err = err ? err : late, out);
+    SPI_TRY(err = spi_run_heldout(r, step, false), out);
     find_leading(r);
     SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
                                    r->data->rings.diameter_A, r->data->rings.q[0], q0, q0,
@@ -220,7 +235,6 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
         r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
         r->set->halves_cc, r->set->halves_sure);
 out:
-    spi_level_clear(&level);
     return err;
 }
 
@@ -237,7 +251,8 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
     r->step = 0;
     if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
         r->stage = SPI_STAGE_MARCH;
-        return SPI_OK;
+        return strcmp(r->set->symmetry, "auto") == 0 ? spi_run_find_symmetry(r, step)
+                                                     : SPI_OK;
     }
     if (last) {
         r->stage = SPI_STAGE_DONE;
@@ -283,13 +298,6 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
 /* ---- the loop ---------------------------------------------------------------------------
  */
 
-static spi_err start_half(struct spi_run *r, int h)
-{
-    spi_err err = spi_half_init(&r->half[h], r->data, h, r->set->N_candidates);
-
-    return err ? err : spi_half_symmetry(&r->half[h], r->set->symmetry, NULL);
-}
-
 spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                      struct spi_data *data, struct spi_graph *graph,
                      const volatile int *stop, double q_max, uint64_t seed)
@@ -306,7 +314,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
     /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
     r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = start_half(r, h), fail);
+        SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
     SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
     return SPI_OK;
 fail:
@@ -352,6 +360,8 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         double t0 = spi_now_s();
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
+        if (step.stage == SPI_STAGE_START && r->step == spi_plan_impose_step(r->set))
+            SPI_TRY(err = spi_run_impose(r, &step), out);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
         if (step.stage == SPI_STAGE_START)
             find_leading(r);

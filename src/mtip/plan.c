@@ -1,6 +1,7 @@
 #include "mtip/plan.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { IMAGES_FIRST_MARCH = 800 };
 static const double least_step =
@@ -30,6 +31,13 @@ static bool start_step(const struct spi_settings *s, double q0, int i,
                               .cooling = fmin(1, i / (0.8 * s->N_generations_start)),
                               .batch = s->N_images_start};
     return i < s->N_generations_start;
+}
+
+int spi_plan_impose_step(const struct spi_settings *s)
+{
+    bool given = strcmp(s->symmetry, "auto") != 0 && strcmp(s->symmetry, "C1") != 0;
+
+    return given ? s->N_generations_start / 3 : -1;
 }
 
 /* q of level k of the march: q0, a little more, then by march_ratio; the last is q_max. */

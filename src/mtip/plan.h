@@ -35,6 +35,9 @@ double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double 
 /** Step `i` of a stage; false when the stage has no such step (polish has any number). */
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
                    enum spi_stage stage, int i, struct spi_step *step);
+/** The step of the starts before which a given point group is laid upon the models; -1:
+ * none is given. */
+int spi_plan_impose_step(const struct spi_settings *s);
 /** Perplexity asked of a generation when there are `n` orientations: in the starts
  *  p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
