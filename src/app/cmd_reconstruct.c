@@ -59,6 +59,7 @@ struct job {
     struct spi_data data;
     struct spi_run *run;
     struct spi_result result;
+    struct spi_symmetry_found symmetry; /* of the result */
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
@@ -199,6 +200,14 @@ static spi_err make_key(struct job *j)
     return f && text ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
 }
 
+/* NAN: there is none, or it was given. */
+static double symmetry_score(const struct job *j)
+{
+    bool found = strcmp(j->symmetry.group, "C1") != 0 && j->symmetry.score > 0;
+
+    return found ? j->symmetry.score : (double)NAN;
+}
+
 static spi_err make_provenance(struct job *j)
 {
     char *settings = settings_text(&j->set);
@@ -210,10 +219,23 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
+    if (o && *j->symmetry.group) {
+        json_object_set_new(o, "symmetry", json_string(j->symmetry.group));
+        json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
+    }
+    free(j->provenance);
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
     return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+}
+
+static spi_err write_run_json(const struct job *j)
+{
+    char path[SPI_PATH_MAX];
+
+    path_in(j, "run.json", path);
+    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
 }
 
 static spi_err write_settings(const struct job *j)
@@ -231,10 +253,7 @@ static spi_err write_settings(const struct job *j)
     path_in(j, "settings.toml", path);
     err = spi_file_write_text(path, text, len);
     free(text);
-    if (err)
-        return err;
-    path_in(j, "run.json", path);
-    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
+    return err ? err : write_run_json(j);
 }
 
 /* ---- generations ------------------------------------------------------------------------
@@ -393,6 +412,28 @@ out:
     return err;
 }
 
+/* The point group that was given or used, else the one that the final intensity shows. */
+static spi_err name_symmetry(struct job *j)
+{
+    static const double qD = 7.5; /* shows folds to 18 */
+    const struct spi_run *r = j->run;
+    const struct spi_chain *c = &r->chain[0][r->leading[0]];
+    spi_err err;
+
+    j->symmetry = r->found;
+    snprintf(j->symmetry.group, sizeof j->symmetry.group, "%s", c->symmetry);
+    if (c->n_group > 1 || strcmp(j->set.symmetry, "auto") != 0)
+        return SPI_OK;
+    err = spi_symmetry_find(&j->result.W, j->diameter_A, fmin(j->q_max, qD / j->diameter_A),
+                            r->halves_cc, &j->symmetry);
+    if (!err && strcmp(j->symmetry.group, "C1") != 0)
+        spi_info(
+            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
+            "elements); it was not used",
+            j->symmetry.group, j->symmetry.score, j->symmetry.level, j->symmetry.between);
+    return err;
+}
+
 static spi_err run_loop(struct job *j)
 {
     spi_err err;
@@ -405,7 +446,13 @@ static spi_err run_loop(struct job *j)
     spi_progress_begin("finishing", 5, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
-    return err ? err : spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    SPI_TRY(err, out);
+    SPI_TRY(err = name_symmetry(j), out);
+    SPI_TRY(err = make_provenance(j), out);
+    SPI_TRY(err = write_run_json(j), out);
+    err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+out:
+    return err;
 }
 
 /* A map that the halves do not share is no map. */
@@ -428,17 +475,21 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged,
+            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged", converged,
             "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
             spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
-            j->diameter_A, "seconds", seconds, "output", j->args->out));
+            j->diameter_A, "seconds", seconds, "symmetry",
+            converged ? json_string(j->symmetry.group) : json_null(), "symmetry_score",
+            spi_json_number(symmetry_score(j)), "output", j->args->out));
     if (!converged)
         return SPI_OK;
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
+    if (strcmp(j->symmetry.group, "C1") != 0)
+        printf("symmetry  %s\n", j->symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);

@@ -143,7 +143,6 @@ void spi_chain_clear(struct spi_chain *c)
     spi_volume_clear(&c->A);
     free(c->ring_scale);
     free(c->group);
-    free(c->fit);
     *c = (struct spi_chain){0};
 }
 
@@ -657,8 +656,6 @@ spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
     c->n_rows = 0;
     SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
     memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
-    free(c->fit);
-    SPI_TRY(err = SPI_NEW(c->fit, c->n_batch, "batch"), out);
     SPI_TRY(err = gen->local ? find_pairs(c, gen) : all_rows(c), out);
     SPI_TRY(err = allocate(c, gen->merge), out);
     SPI_TRY(err = make_regions(c), out);
@@ -669,22 +666,16 @@ out:
     return err;
 }
 
-/* c->fit has room for the batch. */
 static void collect_score(struct spi_chain *c)
 {
     double sum = 0, counts = 0;
 
-    c->n_fit = 0;
     for (int b = 0; b < c->n_blocks; b++)
         for (int i = 0; c->post && c->post[b].best && i < c->post[b].n_images; i++) {
             int64_t k = c->batch[(int64_t)b * c->block_images + i];
 
-            double N =
-                (double)spi_data_counts(c->data, c->half->image[k], c->level->band.R);
-
             sum += (double)c->post[b].best[i].score;
-            counts += N;
-            c->fit[c->n_fit++] = (float)((double)c->post[b].best[i].score / fmax(N, 1e-30));
+            counts += (double)spi_data_counts(c->data, c->half->image[k], c->level->band.R);
         }
     c->score = counts > 0 ? sum / counts : 0;
 }
@@ -742,9 +733,7 @@ void spi_chain_settle(struct spi_chain *c)
                              .score = c->score,
                              .residual = c->residual,
                              .n_group = c->n_group,
-                             .group = c->group,
-                             .n_fit = c->n_fit,
-                             .fit = c->fit};
+                             .group = c->group};
 
     memcpy(keep.symmetry, c->symmetry, sizeof keep.symmetry);
     memcpy(keep.axes, c->axes, sizeof keep.axes);

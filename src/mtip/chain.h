@@ -49,8 +49,6 @@ struct spi_chain {
     double axes[9];     /* from its standard frame to that of the model */
     int n_group;        /* its elements */
     double (*group)[9]; /* [n_group], turned by the axes; owned */
-    int64_t n_fit;
-    float *fit; /* [n_fit] best LL per count of each image of the last batch, owned */
 
     /* of the generation that runs; released by spi_chain_settle */
     struct spi_graph *g;

@@ -189,38 +189,23 @@ out:
     return err;
 }
 
-spi_err spi_run_heldout(struct spi_run *r, const struct spi_step *step, bool leading_only)
-{
-    struct spi_level level;
-    struct spi_step which = *step;
-    int64_t images;
-    spi_err err, late;
-
-    if (leading_only) {
-        which.stage = SPI_STAGE_MARCH;
-        which.perplexity = r->set->perplexity_end;
-    }
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, 1, true),
-            out);
-    err = submit_all(r, &level, &which, true, &images);
-    late = spi_graph_wait(r->graph);
-    settle_all(r);
-    err = err ? err : late;
-out:
-    spi_level_clear(&level);
-    return err;
-}
-
 /* Score every start of this round on the held-out images, take the best of each half and
  * ask whether they are the same particle. */
 static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
 {
+    struct spi_level level;
+    int64_t images;
     double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9],
            mean_cc;
-    spi_err err;
+    spi_err err, late;
 
-    SPI_TRY(err = spi_run_heldout(r, step, false), out);
+    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
+                                 step->q_merge, 1, true),
+            out);
+    err = submit_all(r, &level, step, true, &images);
+    late = spi_graph_wait(r->graph);
+    settle_all(r);
+    SPI_TRY(err = err ? err : late, out);
     find_leading(r);
     SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
                                    r->data->rings.diameter_A, r->data->rings.q[0], q0, q0,
@@ -235,6 +220,7 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
         r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
         r->set->halves_cc, r->set->halves_sure);
 out:
+    spi_level_clear(&level);
     return err;
 }
 
@@ -360,7 +346,7 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         double t0 = spi_now_s();
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
-        if (step.stage == SPI_STAGE_START && r->step == spi_plan_impose_step(r->set))
+        if (step.lay_group)
             SPI_TRY(err = spi_run_impose(r, &step), out);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
         if (step.stage == SPI_STAGE_START)

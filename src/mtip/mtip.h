@@ -82,13 +82,9 @@ SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, v
  */
 bool spi_run_chain_runs(const struct spi_run *r, int which, int chain,
                         enum spi_stage stage);
-/** Match the held-out images with the chains of the step's stage, or the leading ones
- *  alone: score and fit of each. */
-SPI_MUSTUSE spi_err spi_run_heldout(struct spi_run *r, const struct spi_step *step,
-                                    bool leading_only);
 
 /** symmetry.c: lay the given point group upon each start of this round; find that of the
- *  leading starts (after spi_run_heldout) and use it if held-out images fit no worse. */
+ *  leading starts, and use it when copies turned by it are as alike as the half sets. */
 SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
 

@@ -1,6 +1,5 @@
 /* The particle's point group: given, or seen in both half sets.  doc/math.md section 7. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -32,75 +31,21 @@ spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
     for (int s = 0; s < r->n_chains && !err; s++)
         for (int h = 0; h < 2 && !err; h++)
             if (spi_run_chain_runs(r, h, s, SPI_STAGE_START))
-                err = lay_upon(r, &r->chain[h][s], step->q_merge);
+                err = lay_upon(r, &r->chain[h][s], step->q_match);
     return err;
 }
 
-/* Mean and standard error of the differences of two fits to the same images. */
-static void paired(int64_t n, const float *before, const float *after, double *mean,
-                   double *error)
+/* Copies turned by the group's elements are as alike as the half sets are, (G7). */
+static bool safe(const struct spi_symmetry_found *f, double agreement)
 {
-    double sum = 0, square = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        double d = (double)after[i] - (double)before[i];
-
-        sum += d;
-        square += d * d;
-    }
-    *mean = sum / (double)n;
-    *error = sqrt(fmax(0, square / (double)n - *mean * *mean) / (double)n);
-}
-
-/* Average the leading models over the groups found and match the held-out images again. */
-static spi_err try_found(struct spi_run *r, const struct spi_step *step,
-                         const struct spi_symmetry_found found[2], bool *better)
-{
-    struct spi_volume kept[2] = {{0}};
-    float *before[2] = {NULL};
-    spi_err err;
-
-    for (int h = 0; h < 2; h++) {
-        struct spi_chain *c = &r->chain[h][r->leading[h]];
-
-        SPI_TRY(err = spi_volume_copy(&c->A, &kept[h]), out);
-        SPI_TRY(err = SPI_NEW(before[h], c->n_fit, "symmetry"), out);
-        memcpy(before[h], c->fit, (size_t)c->n_fit * sizeof *c->fit);
-        SPI_TRY(err = spi_chain_symmetry(c, found[h].group, found[h].axes), out);
-        SPI_TRY(err = spi_symmetry_average(&c->A, c->n_group, (const double(*)[9])c->group),
-                out);
-        SPI_TRY(err = spi_chain_symmetry(c, "C1", NULL), out); /* the same grid as before */
-    }
-    SPI_TRY(err = spi_run_heldout(r, step, true), out);
-    *better = true;
-    for (int h = 0; h < 2; h++) {
-        const struct spi_chain *c = &r->chain[h][r->leading[h]];
-        double mean, error;
-
-        paired(c->n_fit, before[h], c->fit, &mean, &error);
-        *better = *better && mean > -2 * error;
-        spi_info("half %d averaged over %s: held-out score changes by %+.6f +- %.6f", h + 1,
-                 found[h].group, mean, error);
-    }
-    for (int h = 0; h < 2 && !*better; h++) {
-        struct spi_volume *A = &r->chain[h][r->leading[h]].A, t = *A;
-
-        *A = kept[h];
-        kept[h] = t;
-    }
-out:
-    for (int h = 0; h < 2; h++) {
-        free(before[h]);
-        spi_volume_clear(&kept[h]);
-    }
-    return err;
+    return 1 - f->score <= 1.5 * (1 - agreement) + 0.02;
 }
 
 spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_symmetry_found found[2];
     struct spi_volume W = {0};
-    bool better = false;
+    bool use;
     spi_err err = SPI_OK;
 
     for (int h = 0; h < 2; h++) {
@@ -112,19 +57,17 @@ spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
                                         r->halves_cc, &found[h]),
                 out);
     }
+    if (strcmp(found[0].group, found[1].group) != 0 || strcmp(found[0].group, "C1") == 0)
+        goto out;
     r->found = found[0];
     r->found.score = fmin(found[0].score, found[1].score);
-    if (strcmp(found[0].group, found[1].group) != 0 || strcmp(found[0].group, "C1") == 0) {
-        r->found = (struct spi_symmetry_found){.group = "C1", .level = found[0].level};
-        goto out;
-    }
-    SPI_TRY(err = try_found(r, step, found, &better), out);
-    for (int h = 0; h < 2 && better && !err; h++)
+    use = safe(&r->found, r->halves_cc);
+    for (int h = 0; h < 2 && use && !err; h++)
         err =
             spi_chain_symmetry(&r->chain[h][r->leading[h]], found[h].group, found[h].axes);
     spi_info("symmetry found: %s, score %.3f (need %.3f; %.3f between its elements)%s",
              r->found.group, r->found.score, r->found.level, r->found.between,
-             better ? "" : "; it is not used, the held-out images fit worse with it");
+             use ? "" : "; it is not used, the half sets are more alike");
 out:
     spi_volume_clear(&W);
     return err;
