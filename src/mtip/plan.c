@@ -8,9 +8,9 @@ enum { IMAGES_FIRST_MARCH = 800 };
 static const double least_step =
     1.1; /* a last step smaller than this is not worth a level */
 
-/* An n-fold axis changes the intensity from q D = 0.4 n on (fsc/symmetry_fit.c); what lies
- * a third beyond is needed to find the azimuth about it. */
-static const double qD_of_fold = 0.55;
+/* An n-fold axis changes the intensity from q D = 0.4 n on (fsc/symmetry_fit.c); the
+ * azimuth about it is found when that is more than a few per cent: doc/decisions/009. */
+static const double qD_of_fold = 0.7;
 
 bool spi_plan_symmetry_given(const struct spi_settings *s)
 {

@@ -119,7 +119,7 @@ int main(void)
     check_group("auto", 5);
     check_group("C1", 5);
     check_group("D7", 5);
-    check_group("C17", 0.55 * 17);
+    check_group("C17", 0.7 * 17);
     check_group("I", 5);
     return tap_done();
 }
