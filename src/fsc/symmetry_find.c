@@ -1,4 +1,4 @@
-/* Which point group an intensity has, doc/math.md (G6). */
+/* Which point group an intensity has, doc/math.md (Y6). */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>

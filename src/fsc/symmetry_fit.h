@@ -1,6 +1,6 @@
 /** \file
  * Where a particle's symmetry axes are: from the standard frame of a point group
- * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (G2).
+ * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (Y2).
  *
  * The self-correlation of |F|^2 (shell means removed, shells by their Shannon cells;
  * neither centre nor hand of the map matters) under the group's elements turned by U is

@@ -1,6 +1,6 @@
 /** \file
  * What a point group does to a map, and which one a map has.  Layer: fsc.
- * doc/math.md (G5), (G6). */
+ * doc/math.md (Y5), (Y6). */
 #ifndef SPI_FSC_SYMMETRY_MAP_H
 #define SPI_FSC_SYMMETRY_MAP_H
 

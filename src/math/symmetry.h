@@ -1,5 +1,5 @@
 /** \file
- * Point groups of rotations.  Layer: math.  doc/math.md (G1).
+ * Point groups of rotations.  Layer: math.  doc/math.md (Y1).
  *
  * Standard frame:
  *   Cn   the n-fold axis is z;
@@ -25,7 +25,7 @@ void spi_symmetry_turn(int n, double (*ops)[9], const double U[9]);
 
 /** Whether a unit vector lies in the asymmetric unit: among the directions S dir it is the
  *  nearest to a fixed direction that no element keeps.  Of the directions S dir exactly one
- *  does (borders aside).  doc/math.md (G3). */
+ *  does (borders aside).  doc/math.md (Y3). */
 bool spi_symmetry_in_unit(int n, double (*ops)[9], const double dir[3]);
 
 #endif

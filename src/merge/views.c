@@ -171,7 +171,7 @@ static spi_err flush(const struct spi_view_spec *sp, const spi_nufft *plan, floa
                             (const float(*)[2])s->val);
 }
 
-/* Put s->one at R_n q and, with a point group, at all S R_n q (G4). */
+/* Put s->one at R_n q and, with a point group, at all S R_n q (Y4). */
 static spi_err place(const struct spi_view_spec *sp, int32_t direction,
                      const spi_nufft *plan, float *grid2, struct scratch *s)
 {

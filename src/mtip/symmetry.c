@@ -35,7 +35,7 @@ spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
     return err;
 }
 
-/* Copies turned by the group's elements are as alike as the half sets are, (G7). */
+/* Copies turned by the group's elements are as alike as the half sets are, (Y7). */
 static bool safe(const struct spi_symmetry_found *f, double agreement)
 {
     return 1 - f->score <= 1.5 * (1 - agreement) + 0.02;

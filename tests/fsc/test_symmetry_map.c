@@ -117,7 +117,7 @@ int main(void)
     average();
     found("C4", 10, 5);
     found("D7", 6, 5);
-    found("C17", 8, 10);
+    found("C11", 8, 9);
     found("T", 6, 5);
     finds("D7 with 5 % noise", &near, 5, 0.05, "D7");
     finds("no group", &none, 6, 0, "C1");

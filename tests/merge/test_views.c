@@ -221,7 +221,7 @@ static void check_merge(struct spi_rng *rng)
     spi_band_clear(&band);
 }
 
-/* Spread over a point group: (G4) is the literal sum with each position turned by each
+/* Spread over a point group: (Y4) is the literal sum with each position turned by each
  * element. */
 static void check_group(struct spi_rng *rng)
 {
@@ -271,7 +271,7 @@ static void check_group(struct spi_rng *rng)
         if (s == n_ops - 2)
             OK(relative_l2(N * N * N, got, ref) > bound, "an element less is noticed");
     }
-    OK(relative_l2(N * N * N, got, ref) <= bound, "(G4) over D7: error / bound = %.3f",
+    OK(relative_l2(N * N * N, got, ref) <= bound, "(Y4) over D7: error / bound = %.3f",
        relative_l2(N * N * N, got, ref) / bound);
     OK(fabs(sum / want - 1) <= bound, "the weight of all elements is added: %.6f",
        sum / want);
