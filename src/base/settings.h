@@ -41,6 +41,9 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, rlambda, double, 1e-2, 0, 1e3, "", "Tikhonov weight in the march, relative to the trace") \
     X(algorithm, N_cg_start, int, 8, 1, 1000, "", "conjugate-gradient steps of a merge in the starts") \
     X(algorithm, N_cg, int, 40, 1, 1000, "", "conjugate-gradient steps of a merge afterwards") \
+    X(algorithm, flambda, double, 0.1, 0, 1e6, "", "weight of the last merge against intensity beyond q_max, relative to the trace") \
+    X(algorithm, cg_tol, double, 1e-5, 0, 1, "", "conjugate gradients end when the residual has fallen to this fraction of the right-hand side") \
+    X(algorithm, discrepancy, double, 0, 0, 100, "", "the last merge's conjugate gradients end when the misfit is down to this many times that expected of photons; 0: no such rule") \
     X(algorithm, N_lambda, int, 13, 3, 64, "", "points of the L-curve in the last merge") \
     X(algorithm, lambda_min, double, 1e-5, 0, 1e3, "", "smallest Tikhonov weight of the L-curve, relative to the trace") \
     X(algorithm, lambda_max, double, 3e-3, 0, 1e3, "", "largest Tikhonov weight of the L-curve, relative to the trace") \

@@ -405,7 +405,7 @@ static spi_err task_solve(void *const *data, const void *arg, const volatile int
     const struct spi_level *l = c->level;
     struct spi_normal N;
     struct spi_cg_report report;
-    size_t side = (size_t)spi_nufft_side(l->plan2), count = 2 * side * side * side;
+    size_t count = spi_nufft_grid_floats(l->plan2, 2);
     spi_err err;
 
     (void)data;
@@ -424,7 +424,9 @@ static spi_err task_solve(void *const *data, const void *arg, const volatile int
         free(c->ring_scale);
         c->ring_scale = NULL;
     }
-    err = spi_normal_solve(&N, l->lambda, l->n_cg, stop, c->A.data, &report);
+    struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
+
+    err = spi_normal_solve(&N, l->lambda, &opt, c->A.data, &report);
     c->residual = err ? 0 : report.residual;
 out:
     spi_normal_clear(&N);

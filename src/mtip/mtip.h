@@ -93,6 +93,12 @@ SPI_MUSTUSE spi_err spi_run_save(const struct spi_run *r, const char *path,
                                  const char *key);
 SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char *key);
 
+struct spi_phase_options;
+
+/** halves.c: phasing as the settings ask for, up to q_max; `recipe` holds its text. */
+void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
+                           uint64_t seed, char recipe[SPI_TEXT_MAX],
+                           struct spi_phase_options *o);
 /** halves.c: phase the leading models, lay half 2 upon half 1, FSC. */
 SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,

@@ -212,7 +212,7 @@ static void check_merge(struct spi_rng *rng)
     }
     OK(fabs(sum / want - 1) <= bound, "sum of the weights is added: %.6f", sum / want);
 
-    memset(grid, 0, (size_t)spi_nufft_side(plan) * 4);
+    memset(grid, 0, spi_nufft_grid_floats(plan, 2) * sizeof *grid);
     sum = 5;
     OK(spi_views_merge(&spec, 0, NULL, plan, grid, &sum) == SPI_OK && sum == 5,
        "no pairs at all");
