@@ -17,10 +17,11 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "match/diameter.h"
+#include "math/symmetry.h"
 #include "mtip/finish.h"
 
 struct args {
-    const char *out;
+    const char *out, *symmetry;
     int64_t seed;
     int workers;
     double diameter_A;
@@ -36,6 +37,9 @@ static const struct spi_opt opts[] = {
      "of everything random in the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle", .absent = "estimated from the images"},
+    {0, "symmetry", SPI_TEXT(args, symmetry), 0, 0, "GROUP",
+     "point group of the particle: C2, C17, D7, T, O, I ...",
+     .absent = "algorithm.symmetry"},
     {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
      "go on where an interrupted run of the same images and settings stopped"},
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
@@ -55,6 +59,7 @@ struct job {
     struct spi_data data;
     struct spi_run *run;
     struct spi_result result;
+    struct spi_symmetry_found symmetry; /* of the result */
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
@@ -195,6 +200,14 @@ static spi_err make_key(struct job *j)
     return f && text ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
 }
 
+/* NAN: there is none, or it was given. */
+static double symmetry_score(const struct job *j)
+{
+    bool found = strcmp(j->symmetry.group, "C1") != 0 && j->symmetry.score > 0;
+
+    return found ? j->symmetry.score : (double)NAN;
+}
+
 static spi_err make_provenance(struct job *j)
 {
     char *settings = settings_text(&j->set);
@@ -206,10 +219,23 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
+    if (o && *j->symmetry.group) {
+        json_object_set_new(o, "symmetry", json_string(j->symmetry.group));
+        json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
+    }
+    free(j->provenance);
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
     return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+}
+
+static spi_err write_run_json(const struct job *j)
+{
+    char path[SPI_PATH_MAX];
+
+    path_in(j, "run.json", path);
+    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
 }
 
 static spi_err write_settings(const struct job *j)
@@ -227,10 +253,7 @@ static spi_err write_settings(const struct job *j)
     path_in(j, "settings.toml", path);
     err = spi_file_write_text(path, text, len);
     free(text);
-    if (err)
-        return err;
-    path_in(j, "run.json", path);
-    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
+    return err ? err : write_run_json(j);
 }
 
 /* ---- generations ------------------------------------------------------------------------
@@ -389,6 +412,28 @@ out:
     return err;
 }
 
+/* The point group that was given or used, else the one that the final intensity shows. */
+static spi_err name_symmetry(struct job *j)
+{
+    static const double qD = 7.5; /* shows folds to 18 */
+    const struct spi_run *r = j->run;
+    const struct spi_chain *c = &r->chain[0][r->leading[0]];
+    spi_err err;
+
+    j->symmetry = r->found;
+    snprintf(j->symmetry.group, sizeof j->symmetry.group, "%s", c->symmetry);
+    if (c->n_group > 1 || strcmp(j->set.symmetry, "auto") != 0)
+        return SPI_OK;
+    err = spi_symmetry_find(&j->result.W, j->diameter_A, fmin(j->q_max, qD / j->diameter_A),
+                            r->halves_cc, &j->symmetry);
+    if (!err && strcmp(j->symmetry.group, "C1") != 0)
+        spi_info(
+            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
+            "elements); it was not used",
+            j->symmetry.group, j->symmetry.score, j->symmetry.level, j->symmetry.between);
+    return err;
+}
+
 static spi_err run_loop(struct job *j)
 {
     spi_err err;
@@ -401,7 +446,13 @@ static spi_err run_loop(struct job *j)
     spi_progress_begin("finishing", 5, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
-    return err ? err : spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    SPI_TRY(err, out);
+    SPI_TRY(err = name_symmetry(j), out);
+    SPI_TRY(err = make_provenance(j), out);
+    SPI_TRY(err = write_run_json(j), out);
+    err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+out:
+    return err;
 }
 
 /* A map that the halves do not share is no map. */
@@ -424,17 +475,21 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged,
+            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged", converged,
             "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
             spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
-            j->diameter_A, "seconds", seconds, "output", j->args->out));
+            j->diameter_A, "seconds", seconds, "symmetry",
+            converged ? json_string(j->symmetry.group) : json_null(), "symmetry_score",
+            spi_json_number(symmetry_score(j)), "output", j->args->out));
     if (!converged)
         return SPI_OK;
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
+    if (strcmp(j->symmetry.group, "C1") != 0)
+        printf("symmetry  %s\n", j->symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);
@@ -457,6 +512,19 @@ static void job_clear(struct job *j)
     free(j->provenance);
 }
 
+/* Say at once that there is no such group, not after the images have been read. */
+static spi_err check_symmetry(const struct spi_settings *set)
+{
+    double(*ops)[9] = NULL;
+    int n;
+    spi_err err = SPI_OK;
+
+    if (strcmp(set->symmetry, "auto") != 0)
+        err = spi_symmetry_parse(set->symmetry, &ops, &n);
+    free(ops);
+    return err;
+}
+
 static spi_err run(const struct spi_call *call)
 {
     const struct args *a = call->args;
@@ -466,8 +534,13 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
     if (spi_call_given(call, "seed"))
         j.set.seed = (int)a->seed;
+    if (a->symmetry)
+        SPI_TRY(err = spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
+                                       a->symmetry),
+                out);
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
+    SPI_TRY(err = check_symmetry(&j.set), out);
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = begin(&j), out);

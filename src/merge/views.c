@@ -24,9 +24,12 @@ struct spreader {
     struct spi_view_norms *norms;
     int R, M;
     int64_t nd;
+    int n_group; /* elements of a point group; 0 or 1: none */
+    const double (*group)[9];
     float complex *den;   /* [harmonics] */
     float *num_s, *den_s; /* [samples] */
     spi_points *points;   /* samples of the untilted detector */
+    float (*one)[2];      /* [samples] values of one direction */
     double (*view)[9];    /* [GROUP] detector -> object */
     float (*val)[2];      /* [GROUP][samples] */
     int waiting;          /* directions in view and val */
@@ -46,6 +49,7 @@ static void spreader_free(struct spreader *s)
     free(s->num_s);
     free(s->den_s);
     spi_points_free(s->points);
+    free(s->one);
     free(s->view);
     free(s->val);
 }
@@ -77,6 +81,7 @@ static spi_err spreader_new(struct spreader *s)
     SPI_TRY(err =
                 spi_points_new(s->plan, (int64_t)samples, (const float(*)[3])q, &s->points),
             fail);
+    SPI_TRY(err = SPI_NEW(s->one, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->view, GROUP, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
     free(q);
@@ -168,14 +173,34 @@ static spi_err spread_waiting(struct spreader *s)
                             (const float(*)[2])s->val);
 }
 
+/* s->one at R_n q and, with a point group, at all S R_n q (Y4). */
+static spi_err place(struct spreader *s, int64_t dir)
+{
+    int64_t samples = s->g->at[s->R];
+    double n[3], Rn[9];
+    spi_err err = SPI_OK;
+
+    spi_sphere_point(s->nd, dir, n);
+    spi_rot_to_direction(n, Rn);
+    for (int i = 0; (i == 0 || i < s->n_group) && !err; i++) {
+        memcpy(s->val + s->waiting * samples, s->one, (size_t)samples * sizeof *s->one);
+        if (s->n_group > 1)
+            spi_rot_mul(s->group[i], Rn, s->view[s->waiting]);
+        else
+            memcpy(s->view[s->waiting], Rn, sizeof Rn);
+        if (++s->waiting == GROUP)
+            err = spread_waiting(s);
+    }
+    return err;
+}
+
 /* The averaged image of a direction: num, and den from Hhat_m = sum phi exp(-i m a) (V2).
  */
 static spi_err add_direction(struct spreader *s, int64_t dir, const float complex *num,
                              const float *Hhat)
 {
     const struct spi_rings *g = s->g;
-    float(*val)[2] = s->val + (int64_t)s->waiting * g->at[s->R];
-    double n[3];
+    double copies = s->n_group > 1 ? s->n_group : 1;
     spi_err err;
 
     memset(s->den, 0, (size_t)g->h_at[s->R] * sizeof *s->den);
@@ -191,17 +216,14 @@ static spi_err add_direction(struct spreader *s, int64_t dir, const float comple
             bool measured = s->den_s[j] > 0; /* the edge of a mask rings below zero */
             double b = measured ? (double)s->num_s[j] / (double)s->den_s[j] : 0;
 
-            val[j][0] = measured ? kappa * s->num_s[j] : 0;
-            val[j][1] = measured ? kappa * s->den_s[j] : 0;
-            s->norms->weight += (double)val[j][1];
-            s->norms->norm2 += (double)val[j][0] * b;
-            s->norms->noise2 += (double)kappa * b;
+            s->one[j][0] = measured ? kappa * s->num_s[j] : 0;
+            s->one[j][1] = measured ? kappa * s->den_s[j] : 0;
+            s->norms->weight += copies * (double)s->one[j][1];
+            s->norms->norm2 += copies * (double)s->one[j][0] * b;
+            s->norms->noise2 += copies * (double)kappa * b;
         }
     }
-    spi_sphere_point(s->nd, dir, n);
-    spi_rot_to_direction(n, s->view[s->waiting]);
-    if (++s->waiting == GROUP)
-        err = spread_waiting(s);
+    err = place(s, dir);
 out:
     return err;
 }
@@ -232,7 +254,9 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
                           .grid2 = grid2,
                           .norms = &norms,
                           .R = sp->R,
-                          .nd = sp->views.nd};
+                          .nd = sp->views.nd,
+                          .n_group = sp->n_group,
+                          .group = sp->group};
     spi_err err = scratch_new(sp, &s);
 
     if (err)

@@ -8,7 +8,9 @@
  *     den_n(r, psi) = sum_k phi_k sum_a P_k(n, a) d(r, psi - a)                      (V2)
  * and the least squares of section 2 has b = num / den with weight kappa_r den,
  * kappa_r = q_r / q_R (density compensation).  Spread: (kappa num, kappa den) at R_n q(r,
- * psi). */
+ * psi); of a particle with a point group at S R_n q(r, psi) for each of its elements S
+ * (V6).
+ */
 #ifndef SPI_MERGE_VIEWS_H
 #define SPI_MERGE_VIEWS_H
 
@@ -32,6 +34,8 @@ struct spi_view_spec {
     const float complex *(*harmonics)(const void *images, int64_t image); /* ring-major */
     const void *images;
     const float *fluence; /* [images] phi_k by global index */
+    int n_group;          /* elements of the point group; 0 or 1: none */
+    const double (*group)[9];
 };
 
 /** Add the pairs (sorted by direction) to a two-component fine grid of `plan`.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "fsc/symmetry_map.h"
 #include "math/rot.h"
 #include "math/sphere.h"
 
@@ -48,7 +49,9 @@ out:
 /* ---- orientations
  * ------------------------------------------------------------------------ */
 
-/* Best orientation of each image as a quaternion, each half in its own frame. */
+/* Best orientation of each image as a quaternion, each half in its own frame.  With a point
+ * group any of its elements may be applied: they are dealt out evenly, so that no direction
+ * is left without images. */
 static spi_err own_frames(const struct spi_run *r, struct spi_orientations *o)
 {
     spi_err err;
@@ -61,12 +64,14 @@ static spi_err own_frames(const struct spi_run *r, struct spi_orientations *o)
     SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
     for (int h = 0; h < 2; h++)
         for (int64_t i = 0; i < r->half[h].n_images; i++) {
+            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
             const struct spi_best *b = &r->half[h].best[i];
             int64_t k = r->half[h].image[i];
-            double dir[3], M[9], R[9];
+            double dir[3], M0[9], M[9], R[9];
 
             spi_sphere_point(r->half[h].best_nd, b->dir, dir);
-            spi_rot_view(dir, (double)b->angle, M);
+            spi_rot_view(dir, (double)b->angle, M0);
+            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
             for (int c = 0; c < 9; c++)
                 R[c] = M[c % 3 * 3 + c / 3];
             spi_rot_quat(R, o->quat + 4 * k);
@@ -179,6 +184,14 @@ static spi_err compare_halves(struct spi_run *r, struct spi_result *res)
 /* ---- all of it
  * --------------------------------------------------------------------------- */
 
+/* Over the point group of a half set, in its frame. */
+static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
+{
+    const struct spi_chain *c = &r->chain[h][r->leading[h]];
+
+    return spi_symmetry_average(A, c->n_group, (const double(*)[9])c->group);
+}
+
 static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientations *o,
                            struct spi_result *res)
 {
@@ -197,6 +210,7 @@ static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientatio
         res->lcurve = curve;
         curve = (struct spi_merging_lcurve){0};
     }
+    err = average(r, h, &res->half_A[h]);
 out:
     spi_merging_lcurve_clear(&curve);
     free(fluence);
@@ -231,6 +245,7 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence,
                             sqrt(res->lambda[0] * res->lambda[1]), NULL, &res->A),
             out);
+    SPI_TRY(err = average(r, 0, &res->A), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     if (progress)
         progress(STEPS, STEPS, "done", user);

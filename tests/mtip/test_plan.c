@@ -1,5 +1,6 @@
 /* The schedule of a run for many sizes of particle and detector. */
 #include <math.h>
+#include <stdio.h>
 
 #include "mtip/plan.h"
 #include "tap.h"
@@ -32,6 +33,28 @@ static void walk(const struct spi_settings *set, double D, double q_max)
     bad_end += q != q_max || model != q_max || n < 3;
     bad_end += !spi_plan_step(set, D, q_max, SPI_STAGE_POLISH, 1000, &s) ||
                s.q_match != q_max || s.q_merge != q_max || !s.local || s.finer != 2;
+}
+
+/* A given group is laid upon the starts once, and where its fold shows nowhere earlier. */
+static void check_group(const char *group, double qD)
+{
+    struct spi_settings set;
+    struct spi_step s;
+    double D = 190, q_max = 1 / 12.0, q = 0;
+    int laid = 0, wrong = 0;
+
+    spi_settings_default(&set);
+    snprintf(set.symmetry, sizeof set.symmetry, "%s", group);
+    for (int i = 0; spi_plan_step(&set, D, q_max, SPI_STAGE_START, i, &s); i++) {
+        laid += s.lay_group;
+        wrong += s.q_match > (i ? q : s.q_match); /* beyond what the model knows */
+        wrong += s.lay_group && i != set.N_generations_start / 3;
+        q = s.q_merge;
+    }
+    OK(laid == spi_plan_symmetry_given(&set) && wrong == 0, "%s: laid %d times", group,
+       laid);
+    OK(fabs(q * D - qD) < 1e-9 && q == spi_plan_start_q(&set, D, q_max),
+       "%s: the starts end at q D = %.2f", group, q * D);
 }
 
 static void check_perplexity(const struct spi_settings *set)
@@ -93,5 +116,10 @@ int main(void)
            spi_plan_step(&set, 140, 5.4 / 140, SPI_STAGE_MARCH, 0, &s) &&
            s.q_match > 5 / 140.0,
        "a q_max just above the starts is where they start");
+    check_group("auto", 5);
+    check_group("C1", 5);
+    check_group("D7", 5);
+    check_group("C17", 0.7 * 17);
+    check_group("I", 5);
     return tap_done();
 }
