@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-enum { GROUP = 64 }; /* images at once: their points share bricks of the grid */
+enum { GROUP = 256 }; /* images at once: their points share bricks of the grid */
 
 /* (w b, w) of one image; adds to the sums of w and w b^2. */
 static void weigh(const struct spi_pixel_list *l, const float *image, float phi,

@@ -585,7 +585,7 @@ static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_r
     s->slots.row = (ptrdiff_t)s->n_slots * s->slots.copies * 2 * s->slots.cells;
     s->slots.plane = s->slots.row * s->rows;
     s->box_floats = (size_t)(s->slots.plane * s->rows);
-    s->direct = (int64_t)s->box_floats / (SPI_PATCH_MAX * 16 * w * w);
+    s->direct = (int64_t)s->box_floats / (2 * w * w);
     SPI_TRY(err =
                 SPI_NEW(s->boxes, s->box_floats * (size_t)p->plan->threads, "nufft boxes"),
             out);
