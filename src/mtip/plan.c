@@ -9,7 +9,7 @@ static const double least_step =
     1.1; /* a last step smaller than this is not worth a level */
 
 /* An n-fold axis changes the intensity from q D = 0.4 n on (fsc/symmetry_fit.c); the
- * azimuth about it is found when that is more than a few per cent: doc/decisions/009. */
+ * azimuth about it is found when that is more than a few per cent: doc/decisions/010. */
 static const double qD_of_fold = 0.7;
 
 bool spi_plan_symmetry_given(const struct spi_settings *s)
