@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#define LANE_BYTES 16
 #include "kernel/interp_lanes.h"
 
 void spi_taps_init(struct spi_taps *t, int w, double sigma)
@@ -92,17 +93,12 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_slots *b, const int cell[3])
 {
     struct lanes l;
+    _Alignas(64) int32_t at[SPI_LANES], shift[SPI_LANES];
 
     lanes_of(W, t, p, &l);
-    for (int j = 0; j < p->n; j++) {
-        int shift,
-            at = slot_of(b, SLOT_CELLS(W), SLOT_STEP(W), cell[0] + l.first[0][j], &shift);
-
-        add_rows(W, &l, j, val,
-                 b->data + (cell[2] + l.first[2][j]) * b->plane +
-                     (cell[1] + l.first[1][j]) * b->row + at + 2 * shift,
-                 b->row, b->plane);
-    }
+    slots_of(W, &l, b, cell, at, shift);
+    for (int j = 0; j < p->n; j++)
+        add_rows(W, &l, j, val, b->data + at[j] + 2 * shift[j], b->row, b->plane);
 }
 
 static void interp_plain(const struct spi_taps *t, const struct spi_patch *p,
@@ -160,24 +156,38 @@ const struct spi_interp_variant spi_interp_variants[] = {
     {0},
 };
 
+/* The cells lo ... hi - 1 of a slot of S cells; the slot is zero afterwards. */
+SPI_INLINE void add_slot(const int S, float *restrict slot, int lo, int hi,
+                         float *restrict to)
+{
+    if (lo == 0 && hi == S)
+        for (int i = 0; i < 2 * S; i++)
+            to[i] += slot[i];
+    else
+        for (int i = 2 * lo; i < 2 * hi; i++)
+            to[i] += slot[i];
+    for (int i = 0; i < 2 * S; i++)
+        slot[i] = 0;
+}
+
 SPI_CLONES void spi_slots_add(const struct spi_slots *b, int nz, int ny, int n_slots,
                               int x0, int x1, const struct spi_rows *g)
 {
     for (int z = 0; z < nz; z++)
         for (int y = 0; y < ny; y++) {
-            float *box = b->data + z * b->plane + y * b->row;
+            float *slot = b->data + z * b->plane + y * b->row;
             float *to = g->at + z * g->plane + y * g->row;
 
             for (int s = 0; s < n_slots; s++)
-                for (int p = 0; p < b->copies; p++) {
-                    float *slot = box + (s * b->copies + p) * 2 * b->cells;
+                for (int p = 0; p < b->copies; p++, slot += 2 * b->cells) {
                     int x = s * b->cells + p * b->step;
-                    int lo = x < x0 ? x0 - x : 0,
-                        hi = x1 - x < b->cells ? x1 - x : b->cells;
+                    int lo = x < x0 ? x0 - x : 0;
+                    int hi = x1 - x < b->cells ? x1 - x : b->cells;
 
-                    for (int i = 2 * lo; i < 2 * hi; i++)
-                        to[2 * x + i] += slot[i];
-                    memset(slot, 0, 2 * (size_t)b->cells * sizeof *slot);
+                    if (b->cells == 8)
+                        add_slot(8, slot, lo, hi, to + 2 * x);
+                    else
+                        add_slot(16, slot, lo, hi, to + 2 * x);
                 }
         }
 }

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#define LANE_BYTES 32
 #include "kernel/interp_lanes.h"
 
 /* Eight taps of eight points [tap][point] -> [point][tap]. */
@@ -29,21 +30,21 @@ SPI_INLINE void transpose8(const __m256 r[8], __m256 c[8])
 }
 
 /* The taps of each point together, zero beyond W. */
-SPI_INLINE void taps_by_point(const int W, const v16 *tap, __m256 by_point[SPI_LANES])
+SPI_INLINE void taps_by_point(const int W, const float (*tap)[SPI_LANES],
+                              __m256 by_point[SPI_LANES])
 {
     for (int h = 0; h < 2; h++) {
         __m256 r[8];
 
         for (int c = 0; c < 8; c++)
-            r[c] = c < W ? _mm256_load_ps((const float *)&tap[c] + 8 * h)
-                         : _mm256_setzero_ps();
+            r[c] = c < W ? _mm256_load_ps(tap[c] + 8 * h) : _mm256_setzero_ps();
         transpose8(r, by_point + 8 * h);
     }
 }
 
 SPI_INLINE const float *tap_at(const struct lanes *l, int axis, int a, int j)
 {
-    return (const float *)&l->tap[axis][a] + j;
+    return l->tap[axis][a] + j;
 }
 
 /* The products of one point, W <= 4, rows of four, two in a vector: lanes [row % 2][x]. */
@@ -133,37 +134,52 @@ SPI_INLINE __m256 pair(const float *val)
     return _mm256_castpd_ps(_mm256_broadcast_sd((const double *)(const void *)val));
 }
 
-/* row[] += k add[], V vectors */
-SPI_INLINE void add_rows(const int W, const int V, const struct lanes *l, int j,
-                         const __m256 *add, float *to, ptrdiff_t row, ptrdiff_t plane)
+/* tz ty at each row and point. */
+SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_LANES])
 {
     for (int a = 0; a < W; a++)
-        for (int b = 0; b < W; b++) {
-            __m256 k = _mm256_set1_ps(*tap_at(l, 2, a, j) * *tap_at(l, 1, b, j));
+        for (int b = 0; b < W; b++)
+            for (int h = 0; h < SPI_LANES; h += 8)
+                _mm256_store_ps(k[a * W + b] + h,
+                                _mm256_mul_ps(_mm256_load_ps(l->tap[2][a] + h),
+                                              _mm256_load_ps(l->tap[1][b] + h)));
+}
 
-            for (int v = 0; v < V; v++) {
-                float *at = to + a * plane + b * row + 8 * v;
+/* row[] += k add[], V vectors */
+SPI_INLINE void add_rows(const int W, const int V, const float *k, const __m256 *add,
+                         float *to, ptrdiff_t row, ptrdiff_t plane)
+{
+    for (int a = 0; a < W; a++, to += plane) {
+        float *at = to;
 
-                _mm256_storeu_ps(at, _mm256_fmadd_ps(add[v], k, _mm256_loadu_ps(at)));
-            }
-        }
+#pragma GCC unroll 8
+        for (int b = 0; b < W; b++, at += row)
+            for (int v = 0; v < V; v++)
+                _mm256_storeu_ps(
+                    at + 8 * v,
+                    _mm256_fmadd_ps(add[v],
+                                    _mm256_broadcast_ss(k + (a * W + b) * SPI_LANES),
+                                    _mm256_loadu_ps(at + 8 * v)));
+    }
 }
 
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
     struct lanes l;
     __m256 tx[SPI_LANES], add[2];
+    ptrdiff_t row = g->row, plane = g->plane;
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
+    row_taps(W, &l, k);
     for (int j = 0; j < p->n; j++) {
         for (int v = 0; v < 2; v++)
             add[v] = rows_of(tx[j], 4 * v, pair(val[j]));
-        add_rows(W, W <= 4 ? 1 : 2, &l, j, add,
-                 g->at + l.first[2][j] * g->plane + l.first[1][j] * g->row +
-                     2 * l.first[0][j],
-                 g->row, g->plane);
+        add_rows(W, W <= 4 ? 1 : 2, &k[0][j], add,
+                 g->at + l.first[2][j] * plane + l.first[1][j] * row + 2 * l.first[0][j],
+                 row, plane);
     }
 }
 
@@ -171,21 +187,23 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_patch *p, const float (*val)[2],
                              const struct spi_slots *box, const int cell[3])
 {
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
+    _Alignas(64) int32_t at[SPI_LANES], shift[SPI_LANES];
     struct lanes l;
     __m256 tx[SPI_LANES], add[2];
+    ptrdiff_t row = box->row, plane = box->plane;
+    float *data = box->data;
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
+    row_taps(W, &l, k);
+    slots_of(W, &l, box, cell, at, shift);
     for (int j = 0; j < p->n; j++) {
-        int shift;
-        int at = slot_of(box, SLOT_CELLS(W), SLOT_STEP(W), cell[0] + l.first[0][j], &shift);
-        float *to = box->data + (cell[2] + l.first[2][j]) * box->plane +
-                    (cell[1] + l.first[1][j]) * box->row + at;
-
         /* up to w = 6 a slot is two vectors; wider windows begin anywhere in theirs */
         for (int v = 0; v < 2; v++)
-            add[v] = rows_of(tx[j], W <= 6 ? 4 * v - shift : 4 * v, pair(val[j]));
-        add_rows(W, 2, &l, j, add, W <= 6 ? to : to + 2 * shift, box->row, box->plane);
+            add[v] = rows_of(tx[j], W <= 6 ? 4 * v - shift[j] : 4 * v, pair(val[j]));
+        add_rows(W, 2, &k[0][j], add, data + at[j] + (W <= 6 ? 0 : 2 * shift[j]), row,
+                 plane);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#define LANE_BYTES 64
 #include "kernel/interp_lanes.h"
 
 /* ---- taps: from one point a lane to one point a quad --------------------------------- */
@@ -27,12 +28,12 @@ struct quads {
     __m512 q[2][4]; /* taps 0-3, 4-7 */
 };
 
-SPI_INLINE void quads_of(const int W, const v16 *tap, struct quads *to)
+SPI_INLINE void quads_of(const int W, const float (*tap)[SPI_LANES], struct quads *to)
 {
     __m512 t[8];
 
     for (int c = 0; c < 8; c++)
-        t[c] = c < W ? (__m512)tap[c] : _mm512_setzero_ps();
+        t[c] = c < W ? _mm512_load_ps(tap[c]) : _mm512_setzero_ps();
     to_quads(t[0], t[1], t[2], t[3], to->q[0]);
     if (W > 4)
         to_quads(t[4], t[5], t[6], t[7], to->q[1]);
@@ -98,7 +99,7 @@ SPI_INLINE __m512 point4(const int W, const struct lanes *l, const struct quads 
 
     for (int a = 0; a < W; a++)
         acc = _mm512_fmadd_ps(load_rows4(W, at + a * plane, row),
-                              _mm512_set1_ps(((const float *)&l->tap[2][a])[j]), acc);
+                              _mm512_set1_ps(l->tap[2][a][j]), acc);
 
     __m512 tx = _mm512_broadcast_f32x4(_mm_load_ps(quad_at(qx, 0, j)));
     __m512 ty = _mm512_castps128_ps512(_mm_load_ps(quad_at(qy, 0, j)));
@@ -117,7 +118,7 @@ SPI_INLINE __m512 point8(const int W, const struct lanes *l, const struct quads 
     for (int p = 0; p < P; p++)
         acc[p] = _mm512_setzero_ps();
     for (int a = 0; a < W; a++) {
-        __m512 tz = _mm512_set1_ps(((const float *)&l->tap[2][a])[j]);
+        __m512 tz = _mm512_set1_ps(l->tap[2][a][j]);
 
         for (int p = 0; p < P; p++) {
             const float *from = at + a * plane + 2 * p * row;
@@ -129,11 +130,11 @@ SPI_INLINE __m512 point8(const int W, const struct lanes *l, const struct quads 
         }
     }
     for (int p = 0; p < P; p++) {
-        __m512 ty = _mm512_set1_ps(((const float *)&l->tap[1][2 * p])[j]);
+        __m512 ty = _mm512_set1_ps(l->tap[1][2 * p][j]);
 
         if (2 * p + 1 < W)
-            ty = _mm512_mask_broadcastss_ps(
-                ty, 0xff00, _mm_load_ss(&((const float *)&l->tap[1][2 * p + 1])[j]));
+            ty = _mm512_mask_broadcastss_ps(ty, 0xff00,
+                                            _mm_load_ss(&l->tap[1][2 * p + 1][j]));
         sum = _mm512_fmadd_ps(acc[p], ty, sum);
     }
 
@@ -155,7 +156,8 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
     if (W <= 4)
         quads_of(W, l.tap[1], &qy);
 
-    v16i at = l.first[2] * (int32_t)g->plane + l.first[1] * (int32_t)g->row + l.first[0];
+    vi at = VI(l.first[2]) * (int32_t)g->plane + VI(l.first[1]) * (int32_t)g->row +
+            VI(l.first[0]);
 
     for (int k = 0; k < 4; k++) {
         __m512 v[4];
@@ -176,11 +178,12 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
  */
 
 /* Values of tz ty at each row and point. */
-SPI_INLINE void row_taps(const int W, const struct lanes *l, v16 *k)
+SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_LANES])
 {
     for (int a = 0; a < W; a++)
         for (int b = 0; b < W; b++)
-            k[a * W + b] = l->tap[2][a] * l->tap[1][b];
+            _mm512_store_ps(k[a * W + b], _mm512_mul_ps(_mm512_load_ps(l->tap[2][a]),
+                                                        _mm512_load_ps(l->tap[1][b])));
 }
 
 SPI_INLINE __m512 taps_of_point(const int W, const struct quads *qx, int j)
@@ -205,35 +208,34 @@ SPI_INLINE __m512 pair(const float *val)
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
     struct lanes l;
     struct quads qx;
-    v16 k[SPI_TAPS_MAX * SPI_TAPS_MAX];
+    ptrdiff_t row = g->row, plane = g->plane;
 
     lanes_of(W, t, p, &l);
     quads_of(W, l.tap[0], &qx);
     row_taps(W, &l, k);
-
-    v16i at =
-        l.first[2] * (int32_t)g->plane + l.first[1] * (int32_t)g->row + 2 * l.first[0];
-
     for (int j = 0; j < p->n; j++) {
-        float *to = g->at + ((const int32_t *)&at)[j];
+        float *to = g->at + l.first[2][j] * plane + l.first[1][j] * row + 2 * l.first[0][j];
         __m512 add = _mm512_mul_ps(_mm512_permutexvar_ps(TWICE, taps_of_point(W, &qx, j)),
                                    pair(val[j]));
+        __m256 lo = _mm512_castps512_ps256(add), hi = _mm512_extractf32x8_ps(add, 1);
 
-        for (int a = 0; a < W; a++)
-            for (int b = 0; b < W; b++) {
-                float *row = to + a * g->plane + b * g->row;
-                const float *kab = (const float *)&k[a * W + b] + j;
+        for (int a = 0; a < W; a++, to += plane) {
+            float *at = to;
 
-                if (W <= 4)
-                    _mm256_storeu_ps(row, _mm256_fmadd_ps(_mm512_castps512_ps256(add),
-                                                          _mm256_set1_ps(*kab),
-                                                          _mm256_loadu_ps(row)));
-                else
-                    _mm512_storeu_ps(row, _mm512_fmadd_ps(add, _mm512_set1_ps(*kab),
-                                                          _mm512_loadu_ps(row)));
+#pragma GCC unroll 8
+            for (int b = 0; b < W; b++, at += row) {
+                __m256 kab = _mm256_broadcast_ss(&k[a * W + b][j]);
+
+                /* two halves: a vector of 64 bytes would mostly cross cache lines */
+                _mm256_storeu_ps(at, _mm256_fmadd_ps(lo, kab, _mm256_loadu_ps(at)));
+                if (W > 4)
+                    _mm256_storeu_ps(at + 8,
+                                     _mm256_fmadd_ps(hi, kab, _mm256_loadu_ps(at + 8)));
             }
+        }
     }
 }
 
@@ -242,36 +244,40 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_slots *box, const int cell[3])
 {
     const int V = SLOT_CELLS(W) / 8; /* vectors of a slot */
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
+    _Alignas(64) int32_t at[SPI_LANES], shift[SPI_LANES];
     struct lanes l;
     struct quads qx;
-    v16 k[SPI_TAPS_MAX * SPI_TAPS_MAX];
+    ptrdiff_t row = box->row, plane = box->plane;
+    float *data = box->data;
 
     lanes_of(W, t, p, &l);
     quads_of(W, l.tap[0], &qx);
     row_taps(W, &l, k);
+    slots_of(W, &l, box, cell, at, shift);
     for (int j = 0; j < p->n; j++) {
-        int shift;
-        int at = slot_of(box, SLOT_CELLS(W), SLOT_STEP(W), cell[0] + l.first[0][j], &shift);
-        float *to = box->data + (cell[2] + l.first[2][j]) * box->plane +
-                    (cell[1] + l.first[1][j]) * box->row + at;
         __m512 tx = taps_of_point(W, &qx, j), add[2];
+        float *to = data + at[j];
 
         /* lanes 8-15 of tx are zero: what wraps below 0 or beyond 7 is nothing */
         for (int v = 0; v < V; v++)
             add[v] = _mm512_mul_ps(
                 _mm512_permutexvar_ps(
-                    _mm512_add_epi32(TWICE, _mm512_set1_epi32(8 * v - shift)), tx),
+                    _mm512_add_epi32(TWICE, _mm512_set1_epi32(8 * v - shift[j])), tx),
                 pair(val[j]));
-        for (int a = 0; a < W; a++)
-            for (int b = 0; b < W; b++) {
-                __m512 kab = _mm512_set1_ps(((const float *)&k[a * W + b])[j]);
+        for (int a = 0; a < W; a++, to += plane) {
+            float *slot = to;
 
-                for (int v = 0; v < V; v++) {
-                    float *row = to + a * box->plane + b * box->row + 16 * v;
+#pragma GCC unroll 8
+            for (int b = 0; b < W; b++, slot += row) {
+                __m512 kab = _mm512_set1_ps(k[a * W + b][j]);
 
-                    _mm512_store_ps(row, _mm512_fmadd_ps(add[v], kab, _mm512_load_ps(row)));
-                }
+                for (int v = 0; v < V; v++)
+                    _mm512_store_ps(
+                        slot + 16 * v,
+                        _mm512_fmadd_ps(add[v], kab, _mm512_load_ps(slot + 16 * v)));
             }
+        }
     }
 }
 

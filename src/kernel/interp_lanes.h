@@ -5,60 +5,87 @@
 #include "kernel/clones.h"
 #include "kernel/interp.h"
 
-/* The compiler makes of these what the instruction set has. */
-typedef float v16 __attribute__((vector_size(64), may_alias));
-typedef int32_t v16i __attribute__((vector_size(64), may_alias));
+/* LANE_BYTES, defined before this file is included: a vector of the instruction set. */
+typedef float vf __attribute__((vector_size(LANE_BYTES), may_alias));
+typedef int32_t vi __attribute__((vector_size(LANE_BYTES), may_alias));
 
 struct lanes {
-    v16 tap[3][SPI_TAPS_MAX]; /* x, y, z; [tap][point] */
-    v16i first[3];            /* first tap, relative to the centre's cell */
+    _Alignas(64) float tap[3][SPI_TAPS_MAX][SPI_LANES]; /* x, y, z; [tap][point] */
+    _Alignas(64) int32_t first[3][SPI_LANES]; /* first tap, from the centre's cell */
 };
+
+#define VF(p) (*(vf *)(void *)(p))
+#define VI(p) (*(vi *)(void *)(p))
+
+/* Taps of one axis of the points of one vector. */
+SPI_INLINE void axis_of(const int W, const struct spi_taps *t, vf v, int32_t *first,
+                        float (*tap)[SPI_LANES])
+{
+    const int K = (W + 1) / 2 + 1; /* terms for degree w + 1 */
+    vi i = __builtin_convertvector(v, vi);
+
+    i -= v > __builtin_convertvector(i, vf); /* ceil */
+    VI(first) = i;
+
+    vf z = 2 * (__builtin_convertvector(i, vf) - v) - 1, z2 = z * z;
+
+    for (int c = 0; c < (W + 1) / 2; c++) {
+        vf e = t->even[c][K - 1] + (vf){0}, o = t->odd[c][K - 1] + (vf){0};
+
+        for (int k = K - 2; k >= 0; k--) {
+            e = e * z2 + t->even[c][k];
+            o = o * z2 + t->odd[c][k];
+        }
+        if (c == W - 1 - c) { /* the middle tap of an odd number is even */
+            VF(tap[c]) = e;
+            continue;
+        }
+        VF(tap[c]) = e + o * z;
+        VF(tap[W - 1 - c]) = e - o * z;
+    }
+}
 
 SPI_INLINE void lanes_of(const int W, const struct spi_taps *t, const struct spi_patch *p,
                          struct lanes *l)
 {
-    const int K = (W + 1) / 2 + 1; /* terms for degree w + 1, (w + 3) / 2 rounded down */
-    const v16 *d = (const v16 *)(const void *)p->d;
+    const int V = LANE_BYTES / 4;
 
-    for (int a = 0; a < 3; a++) {
-        const float *M = p->M + 3 * a;
-        v16 v = d[0] * M[0] + (d[1] * M[1] + (d[2] * M[2] + (p->f[a] - 0.5F * (float)W)));
-        v16i i = __builtin_convertvector(v, v16i);
+    for (int h = 0; h < SPI_LANES; h += V) {
+        vf x = *(const vf *)(const void *)(p->d + h);
+        vf y = *(const vf *)(const void *)(p->d + SPI_LANES + h);
+        vf z = *(const vf *)(const void *)(p->d + 2 * SPI_LANES + h);
 
-        i -= v > __builtin_convertvector(i, v16); /* ceil */
-        l->first[a] = i;
+        for (int a = 0; a < 3; a++) {
+            const float *M = p->M + 3 * a;
+            vf v = x * M[0] + (y * M[1] + (z * M[2] + (p->f[a] - 0.5F * (float)W)));
 
-        v16 z = 2 * (__builtin_convertvector(i, v16) - v) - 1, z2 = z * z;
-
-        for (int c = 0; c < W / 2; c++) {
-            v16 e = t->even[c][K - 1] + (v16){0}, o = t->odd[c][K - 1] + (v16){0};
-
-            for (int k = K - 2; k >= 0; k--) {
-                e = e * z2 + t->even[c][k];
-                o = o * z2 + t->odd[c][k];
-            }
-            o *= z;
-            l->tap[a][c] = e + o;
-            l->tap[a][W - 1 - c] = e - o;
-        }
-        if (W % 2) {
-            v16 e = t->even[W / 2][K - 1] + (v16){0};
-
-            for (int k = K - 2; k >= 0; k--)
-                e = e * z2 + t->even[W / 2][k];
-            l->tap[a][W / 2] = e;
+            axis_of(W, t, v, l->first[a] + h, (float(*)[SPI_LANES])(l->tap[a][0] + h));
         }
     }
 }
 
-/* Which copy, slot and shift hold a row that begins at cell x. */
-SPI_INLINE int slot_of(const struct spi_slots *b, const int S, const int step, int x,
-                       int *shift)
-{
-    int s = x / S, r = x % S, p = r / step;
+/* Slot layout by width (interp.h: spi_slots). */
+#define SLOT_CELLS(W) ((W) <= 6 ? 8 : 16)
+#define SLOT_STEP(W)  ((W) <= 5 ? 4 : (W) == 6 ? 3 : 8)
 
-    *shift = r % step;
-    return (s * b->copies + p) * 2 * S;
+/* at[j]: the slot that holds the first row of point j; shift[j]: its cell in the slot. */
+SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_slots *b,
+                         const int cell[3], int32_t at[SPI_LANES], int32_t shift[SPI_LANES])
+{
+    const int V = LANE_BYTES / 4, S = SLOT_CELLS(W), step = SLOT_STEP(W);
+    const int copies = (S + step - 1) / step;
+    const int times = step == 3 ? 11 : 1, by = step == 3 ? 5 : step == 4 ? 2 : 3;
+    int32_t plane = (int32_t)b->plane, row = (int32_t)b->row;
+
+    for (int h = 0; h < SPI_LANES; h += V) {
+        vi x = *(const vi *)(const void *)(l->first[0] + h) + cell[0];
+        vi y = *(const vi *)(const void *)(l->first[1] + h) + cell[1];
+        vi z = *(const vi *)(const void *)(l->first[2] + h) + cell[2];
+        vi r = x & (S - 1), p = r * times >> by; /* r / step */
+
+        VI(shift + h) = r - p * step;
+        VI(at + h) = z * plane + y * row + ((x >> (S == 8 ? 3 : 4)) * copies + p) * (2 * S);
+    }
 }
 
 /* call(W, ...) with W a constant */
@@ -86,8 +113,5 @@ SPI_INLINE int slot_of(const struct spi_slots *b, const int S, const int step, i
         call(8, __VA_ARGS__); \
         break;                \
     }
-
-#define SLOT_CELLS(W) ((W) <= 6 ? 8 : 16)
-#define SLOT_STEP(W)  ((W) <= 5 ? 4 : (W) == 6 ? 3 : 8)
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/clones.h"
 #include "math/fft.h"
 #include "nufft/plan.h"
 #include "nufft/team.h"
@@ -19,7 +20,7 @@ static void choose(spi_nufft *p, double tol)
     int w = 1;
 
     while (sigma == 0 && w < SPI_TAPS_MAX)
-        sigma = spi_kaiser_sigma(++w, 0.9 * tol / sqrt(3));
+        sigma = spi_kaiser_sigma(++w, 0.95 * tol / sqrt(3));
     if (sigma == 0)
         sigma = 2;
     p->nf = spi_fft_good_size((int)ceil(sigma * p->n));
@@ -320,17 +321,26 @@ spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
 }
 
 /* to[nf] += component c of a row with margins, taken at -x if mirrored. */
-static void add_row(const spi_nufft *p, const float *from, int c, bool mirrored, float *to)
+SPI_CLONES static void add_row(int nf, const float *restrict from, bool mirrored,
+                               float *restrict to)
 {
-    int nf = p->nf;
+    const float *inner = from + 2 * MARGIN;
 
-    from += c;
-    for (int x = 0; x < p->side; x++) {
-        int i = x - MARGIN;
+    if (!mirrored) {
+#pragma omp simd
+        for (int x = 0; x < nf; x++)
+            to[x] += inner[2 * x];
+    } else {
+        to[0] += inner[0];
+#pragma omp simd
+        for (int x = 1; x < nf; x++)
+            to[nf - x] += inner[2 * x];
+    }
+    for (int x = 0; x < MARGIN; x++) {
+        int lo = nf - 1 - x % nf, hi = x % nf; /* inner places of -1 - x and nf + x */
 
-        if (i < 0 || i >= nf)
-            i = (i % nf + nf) % nf;
-        to[mirrored && i ? nf - i : i] += from[2 * x];
+        to[mirrored ? (nf - lo) % nf : lo] += from[2 * (MARGIN - 1 - x)];
+        to[mirrored ? (nf - hi) % nf : hi] += inner[2 * (nf + x)];
     }
 }
 
@@ -350,7 +360,7 @@ static void fold_plane(const struct job *job, int k_z, float *plane)
             int i = ((y - MARGIN) % p->nf + p->nf) % p->nf;
             size_t row = (size_t)z * (size_t)p->side + (size_t)y;
 
-            add_row(p, job->from + 2 * row * (size_t)p->pitch, job->comp, mirrored,
+            add_row(p->nf, job->from + 2 * row * (size_t)p->pitch + job->comp, mirrored,
                     plane + (size_t)(mirrored && i ? p->nf - i : i) * nf);
         }
     }

@@ -55,6 +55,9 @@ SPI_MUSTUSE spi_err spi_nufft_collect(const spi_nufft *plan, const float *grid, 
 /** Points q of one detector, grouped into small patches.  Borrows the plan. */
 typedef struct spi_points spi_points;
 
+/** order[n]: the points patch by patch.  A list already in this order is sliced and spread
+ *  faster: a patch's values are then neighbours in memory. */
+SPI_MUSTUSE spi_err spi_points_order(int64_t n, const float (*q)[3], int32_t *order);
 /** q[n] in the laboratory; n may be 0.  About 0.2 us a point. */
 SPI_MUSTUSE spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float (*q)[3],
                                    spi_points **out);

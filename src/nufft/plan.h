@@ -10,9 +10,9 @@
 #include "nufft/nufft.h"
 
 enum {
-    RADIUS_MAX = 12, /* of a patch, in fine-grid points; its centre is within nf/2 + 1 */
-    MARGIN = 24,     /* >= RADIUS_MAX + SPI_TAPS_MAX + 2: what a patch at a face reaches */
-    Z_LOW = MARGIN   /* and one at z = 0 */
+    RADIUS_MAX = 6, /* of a patch, in fine-grid points; its centre is within nf/2 + 1 */
+    MARGIN = 16,    /* >= RADIUS_MAX + SPI_TAPS_MAX + 2: what a patch at a face reaches */
+    Z_LOW = MARGIN  /* and one at z = 0 */
 };
 
 struct spi_nufft {

@@ -42,19 +42,32 @@ static void swap(struct member *a, struct member *b)
     *b = t;
 }
 
+/* Along an axis, then the others: only equal points are equal, so that a partition does not
+ * depend on the order the points come in. */
+static bool before(const struct member *a, const struct member *b, int axis)
+{
+    for (int c = 0; c < 3; c++) {
+        int k = (axis + c) % 3;
+
+        if (a->q[k] != b->q[k])
+            return a->q[k] < b->q[k];
+    }
+    return false;
+}
+
 /* Partition so that the k smallest along an axis come first (Hoare's selection). */
 static void select_smallest(struct member *m, int64_t n, int64_t k, int axis)
 {
     int64_t lo = 0, hi = n - 1;
 
     while (lo < hi) {
-        float pivot = m[(lo + hi) / 2].q[axis];
+        struct member pivot = m[(lo + hi) / 2];
         int64_t i = lo, j = hi;
 
         while (i <= j) {
-            while (m[i].q[axis] < pivot)
+            while (before(&m[i], &pivot, axis))
                 i++;
-            while (m[j].q[axis] > pivot)
+            while (before(&pivot, &m[j], axis))
                 j--;
             if (i <= j)
                 swap(&m[i++], &m[j--]);
@@ -103,11 +116,12 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Halve along the widest axis, at a multiple of 16 points, until a part fits a patch. */
-static void group(struct spi_points *p, struct member *m, int64_t first, int64_t n)
+static void group(struct spi_points *p, struct member *m, int64_t first, int64_t n,
+                  double scale)
 {
     struct patch *to = p->patch + p->n_patches;
     int widest;
-    double radius = box(m + first, n, spi_nufft_scale(p->plan), to->centre, &widest);
+    double radius = box(m + first, n, scale, to->centre, &widest);
 
     if (n <= SPI_LANES && (radius <= RADIUS_MAX - 1 || n == 1)) {
         qsort(m + first, (size_t)n, sizeof *m, by_place);
@@ -121,8 +135,8 @@ static void group(struct spi_points *p, struct member *m, int64_t first, int64_t
     int64_t half = n <= SPI_LANES ? n / 2 : (n / 2 + SPI_LANES - 1) / SPI_LANES * SPI_LANES;
 
     select_smallest(m + first, n, half, widest);
-    group(p, m, first, half);
-    group(p, m, first + half, n - half);
+    group(p, m, first, half, scale);
+    group(p, m, first + half, n - half, scale);
 }
 
 static spi_err fill(struct spi_points *p, const struct member *m)
@@ -147,6 +161,37 @@ out:
     return err;
 }
 
+static spi_err members_of(int64_t n, const float (*q)[3], struct member **m)
+{
+    spi_err err = SPI_NEW(*m, n, "points");
+
+    for (int64_t i = 0; i < n && !err; i++) {
+        if (!isfinite(q[i][0]) || !isfinite(q[i][1]) || !isfinite(q[i][2]))
+            return spi_fail(SPI_EINVAL, "nufft: point %lld is not finite", (long long)i);
+        memcpy((*m)[i].q, q[i], sizeof q[i]);
+        (*m)[i].at = (int32_t)i;
+    }
+    return err;
+}
+
+spi_err spi_points_order(int64_t n, const float (*q)[3], int32_t *order)
+{
+    struct member *m = NULL;
+    struct spi_points p = {0};
+    spi_err err;
+
+    SPI_TRY(err = members_of(n, q, &m), out);
+    SPI_TRY(err = SPI_NEW(p.patch, n, "points"), out);
+    if (n > 0)
+        group(&p, m, 0, n, 0);
+    for (int64_t i = 0; i < n; i++)
+        order[i] = m[i].at;
+out:
+    free(p.patch);
+    free(m);
+    return err;
+}
+
 spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float (*q)[3],
                        spi_points **out)
 {
@@ -159,19 +204,11 @@ spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float (*q)[3],
     SPI_TRY(err = SPI_NEW(p, 1, "points"), out);
     p->plan = plan;
     p->n = n;
-    SPI_TRY(err = SPI_NEW(m, n, "points"), out);
+    SPI_TRY(err = members_of(n, q, &m), out);
     SPI_TRY(err = SPI_NEW(p->order, n, "points"), out);
     SPI_TRY(err = SPI_NEW(p->patch, n, "points"), out);
-    for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(q[i][0]) || !isfinite(q[i][1]) || !isfinite(q[i][2])) {
-            err = spi_fail(SPI_EINVAL, "nufft: point %lld is not finite", (long long)i);
-            goto out;
-        }
-        memcpy(m[i].q, q[i], sizeof m[i].q);
-        m[i].at = (int32_t)i;
-    }
     if (n > 0)
-        group(p, m, 0, n);
+        group(p, m, 0, n, spi_nufft_scale(plan));
     for (int64_t i = 0; i < n; i++) {
         p->order[i] = m[i].at;
         in_order = in_order && m[i].at == i;
@@ -206,7 +243,9 @@ void spi_points_free(spi_points *p)
 
 enum {
     ENTRIES_MAX = 1 << 20, /* patches of a batch */
-    CHUNK = 128            /* patches of a task */
+    SLICE_EDGE = 8,   /* fine-grid points of a brick: patches of one share cache lines, */
+    SPREAD_EDGE = 24, /* and accumulators, of which the rims are overhead */
+    CHUNK = 128       /* patches of a task */
 };
 
 static const uint32_t lower_half = 1U << 31; /* the patch is taken at -u */
@@ -358,6 +397,31 @@ static const struct patch *load(const struct batch *b, uint32_t entry, struct sp
     return patch;
 }
 
+/* Bring the values of an entry that comes soon into cache: those of neighbouring entries
+ * are of different images, far apart. */
+static void prefetch(const struct batch *b, int64_t e, int64_t end)
+{
+    enum { AHEAD = 4 };
+    const spi_points *p = b->points;
+
+    if (e + AHEAD >= end)
+        return;
+
+    uint32_t i = b->entry[e + AHEAD] & ~lower_half;
+    int64_t k = i / (uint32_t)p->n_patches, at = i % (uint32_t)p->n_patches;
+    const struct patch *patch = &p->patch[at];
+
+    for (int j = 0; j < patch->n; j++) {
+        int64_t point =
+            k * p->n + (p->order ? p->order[patch->first + j] : patch->first + j);
+
+        if (b->val)
+            __builtin_prefetch(&b->val[point]);
+        else
+            __builtin_prefetch(&b->out[point], 1);
+    }
+}
+
 /* Grid point (x, y, z), counted from u = 0, of a grid of `comp` components. */
 static ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int z)
 {
@@ -388,6 +452,7 @@ static void slice_chunk(void *ctx, int rank, int64_t task)
         const struct patch *at = load(b, b->entry[e], &patch, cell, &k);
         float *out = b->out + k * p->n, value[SPI_LANES];
 
+        prefetch(b, e, to);
         rows.at = b->grid + grid_at(plan, 1, cell[0], cell[1], cell[2]);
         if (!p->order) {
             b->variant->interp(&plan->taps, &patch, &rows, out + at->first);
@@ -402,10 +467,9 @@ static void slice_chunk(void *ctx, int rank, int64_t task)
 spi_err spi_nufft_slice(const spi_points *p, const float *grid, int64_t n_rot,
                         const double (*M)[9], float *out)
 {
-    enum { EDGE = 8 };
     int64_t most = rotations_max(p);
     struct batch b;
-    spi_err err = batch_new(&b, p, n_rot, EDGE);
+    spi_err err = batch_new(&b, p, n_rot, SLICE_EDGE);
 
     if (err)
         return err;
@@ -464,6 +528,7 @@ static void spread_brick(void *ctx, int rank, int64_t task)
         const struct patch *at = load(b, b->entry[e], &patch, cell, &k);
         const float(*val)[2] = b->val + k * p->n;
 
+        prefetch(b, e, b->at[brick + 1]);
         if (!p->order) {
             val += at->first;
         } else {
@@ -507,7 +572,7 @@ static void spreader_free(struct spreader *s)
 static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_rot)
 {
     int w = p->plan->taps.w, r = (int)ceil(p->radius) + 1;
-    int edge = 16;
+    int edge = SPREAD_EDGE;
     spi_err err;
 
     *s = (struct spreader){.reach = r + (w - 1) / 2 + 1};

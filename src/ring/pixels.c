@@ -2,10 +2,29 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "math/rot.h"
 #include "math/sphere.h"
+
+/* The pixels patch by patch, as the transforms want them. */
+static spi_err sort_pixels(struct spi_pixel_list *l)
+{
+    int32_t *order = NULL, *pixel = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(order, l->n, "pixels"), out);
+    SPI_TRY(err = SPI_NEW(pixel, l->n, "pixels"), out);
+    SPI_TRY(err = spi_points_order(l->n, (const float(*)[3])l->q, order), out);
+    for (int64_t i = 0; i < l->n; i++)
+        pixel[i] = l->pixel[order[i]];
+    memcpy(l->pixel, pixel, (size_t)l->n * sizeof *pixel);
+out:
+    free(order);
+    free(pixel);
+    return err;
+}
 
 spi_err spi_pixel_list_init(struct spi_pixel_list *l, const struct spi_detector *det,
                             double q_min, double q_max)
@@ -25,14 +44,23 @@ spi_err spi_pixel_list_init(struct spi_pixel_list *l, const struct spi_detector 
             continue;
         for (int c = 0; c < 3; c++)
             l->q[l->n][c] = (float)v[c];
-        l->pixel[l->n] = (int32_t)p;
-        l->kappa[l->n] = (float)(q / q_max);
-        l->geometry[l->n++] = det->geometry[p];
+        l->pixel[l->n++] = (int32_t)p;
     }
-    if (l->n > 0)
-        return SPI_OK;
-    err = spi_fail(SPI_EINVAL, "no usable pixel lies between |q| = %g and %g 1/A", q_min,
-                   q_max);
+    if (l->n == 0) {
+        err = spi_fail(SPI_EINVAL, "no usable pixel lies between |q| = %g and %g 1/A",
+                       q_min, q_max);
+        goto fail;
+    }
+    SPI_TRY(err = sort_pixels(l), fail);
+    for (int64_t i = 0; i < l->n; i++) {
+        const double *v = det->q + 3 * (int64_t)l->pixel[i];
+
+        for (int c = 0; c < 3; c++)
+            l->q[i][c] = (float)v[c];
+        l->kappa[i] = (float)(sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) / q_max);
+        l->geometry[i] = det->geometry[l->pixel[i]];
+    }
+    return SPI_OK;
 fail:
     spi_pixel_list_clear(l);
     return err;

@@ -13,7 +13,7 @@
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 
-/** The pixels that take part, once per data set. */
+/** The pixels that take part, once per data set, in the order of spi_points_order. */
 struct spi_pixel_list {
     int64_t n;
     int32_t *pixel;  /* [n] index in an image, owned */
