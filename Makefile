@@ -1,7 +1,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan bench-nufft clean docs format install
+.PHONY: all test asan bench-match bench-nufft clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -22,6 +22,11 @@ asan:
 bench-nufft: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet benches/bench_nufft
 	@$(BUILD)/benches/bench_nufft $(ARGS) $(if $(TABLE),| benches/table.sh)
+
+# Matching against brute force (one minute or two): JSON lines.
+bench-match: $(BUILD)/build.ninja
+	ninja -C $(BUILD) benches/bench_match
+	$(BUILD)/benches/bench_match
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

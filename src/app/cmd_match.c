@@ -21,7 +21,7 @@
 #include "io/file.h"
 #include "math/rot.h"
 
-static const double image_bytes = 1e9; /* brute: images in memory at once */
+static const double image_bytes = 1e9; /* of images in memory at once */
 
 struct args {
     const char *out, *model, *method, *score;
@@ -40,9 +40,10 @@ static const struct spi_opt opts[] = {
     {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
      .absent = "runtime.workers"},
     SPI_HEADING("How"),
-    {0, "method", SPI_CHOICE(args, method), 0, 0, "rings|brute",
-     "on rings, all in-plane angles at once; or pixel by pixel, as published",
-     .absent = "rings"},
+    {0, "method", SPI_CHOICE(args, method), 0, 0, "levels|rings|brute",
+     "on rings, all in-plane angles at once, from coarse to fine or exhaustively; or pixel "
+     "by pixel, as published",
+     .absent = "levels"},
     {0, "score", SPI_CHOICE(args, score), 0, 0, "poisson|gaussian|euclid|published",
      "likelihood of photons; of analogue data with the variance of each ring; squared "
      "distance at the best scale; squared distance as it is (brute only)",
@@ -83,7 +84,7 @@ static spi_err choose_score(struct job *j)
 {
     static const char *const names[] = {"poisson", "gaussian", "euclid", "published"};
 
-    j->method = j->args->method ? j->args->method : "rings";
+    j->method = j->args->method ? j->args->method : "levels";
     j->score = j->args->score ? j->args->score : j->set.score;
     if (strcmp(j->score, "auto") == 0)
         j->score = names[SPI_MATCHING_POISSON];
@@ -174,7 +175,7 @@ static spi_err prepare(struct job *j)
     j->spec.finer = j->args->finer;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
-    j->spec.block_images = j->set.block_images;
+    j->spec.start_qD = j->set.start_qD;
     j->spec.graph = j->graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
@@ -193,8 +194,9 @@ static spi_err match(struct job *j)
         (long long)m->n_images, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
         (long long)m->views.nd, m->views.Na);
     spi_progress_begin("matching", m->n_images, "images");
-    err = strcmp(j->method, "brute") == 0 ? spi_matching_brute(m, image_bytes, &j->o)
-                                          : spi_matching_rings(m, &j->o);
+    err = strcmp(j->method, "brute") == 0    ? spi_matching_brute(m, image_bytes, &j->o)
+          : strcmp(j->method, "levels") == 0 ? spi_matching_levels(m, image_bytes, &j->o)
+                                             : spi_matching_rings(m, &j->o);
     spi_progress_end();
     return err;
 }
@@ -287,7 +289,10 @@ const struct spi_cmd spi_cmd_match = {
         "its margin above the best of the other directions, and the fluence of the "
         "image.\n\n"
         "On rings all in-plane angles are compared by one correlation, and the angle is "
-        "refined between the steps. The brute method compares pixel by pixel with model "
+        "refined between the steps. The method levels does so for all directions at low "
+        "resolution (algorithm.start_qD) and then, ring by ring, only near the best five; "
+        "margins are against those. The method rings compares with all directions at full "
+        "resolution. The brute method compares pixel by pixel with model "
         "images of all orientations, as was published; it is slower by orders of magnitude "
         "and is kept to compare with.\n\n"
         "Images and model need no common scale: their means are made equal first.",

@@ -5,10 +5,10 @@
 #define LANE_BYTES 16
 #include "kernel/interp_lanes.h"
 
-void spi_taps_init(struct spi_taps *t, int w, double sigma)
+void spi_taps_init(struct spi_taps *t, int w, double beta)
 {
     memset(t, 0, sizeof *t);
-    spi_kaiser_init(&t->window, w, sigma);
+    spi_kaiser_init(&t->window, w, beta);
     t->w = w;
     t->terms = (w + 1) / 2 + 1;
     for (int c = 0; c < (w + 1) / 2; c++)
@@ -93,7 +93,7 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_slots *b, const int cell[3])
 {
     struct lanes l;
-    _Alignas(64) int32_t at[SPI_LANES], shift[SPI_LANES];
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
 
     lanes_of(W, t, p, &l);
     slots_of(W, &l, b, cell, at, shift);

@@ -27,9 +27,9 @@
 #include "kernel/kaiser.h"
 
 enum {
-    SPI_LANES = 16,    /* points of a patch */
-    SPI_TAPS_MAX = 8,  /* widest window; rows are read and written up to this many wide */
-    SPI_TAPS_TERMS = 5 /* of a polynomial in z^2 */
+    SPI_PATCH_MAX = 16, /* points of a patch */
+    SPI_TAPS_MAX = 8,   /* widest window; rows are read and written up to this many wide */
+    SPI_TAPS_TERMS = 5  /* of a polynomial in z^2 */
 };
 
 /** A window of w <= SPI_TAPS_MAX points in float.  Tap c and tap w-1-c at the fraction
@@ -40,8 +40,8 @@ struct spi_taps {
     struct spi_kaiser window;
 };
 
-/** sigma: fine-grid points per mode.  2 <= w <= SPI_TAPS_MAX. */
-void spi_taps_init(struct spi_taps *taps, int w, double sigma);
+/** 2 <= w <= SPI_TAPS_MAX. */
+void spi_taps_init(struct spi_taps *taps, int w, double beta);
 
 struct spi_patch {
     const float *d; /* [3][16] x, y, z of the offsets, 64-byte aligned, zero beyond n */

@@ -30,8 +30,8 @@ SPI_INLINE void transpose8(const __m256 r[8], __m256 c[8])
 }
 
 /* The taps of each point together, zero beyond W. */
-SPI_INLINE void taps_by_point(const int W, const float (*tap)[SPI_LANES],
-                              __m256 by_point[SPI_LANES])
+SPI_INLINE void taps_by_point(const int W, const float (*tap)[SPI_PATCH_MAX],
+                              __m256 by_point[SPI_PATCH_MAX])
 {
     for (int h = 0; h < 2; h++) {
         __m256 r[8];
@@ -95,7 +95,7 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
                        const struct spi_rows_in *g, float *out)
 {
     struct lanes l;
-    __m256 tx[SPI_LANES];
+    __m256 tx[SPI_PATCH_MAX];
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
@@ -135,11 +135,11 @@ SPI_INLINE __m256 pair(const float *val)
 }
 
 /* tz ty at each row and point. */
-SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_LANES])
+SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATCH_MAX])
 {
     for (int a = 0; a < W; a++)
         for (int b = 0; b < W; b++)
-            for (int h = 0; h < SPI_LANES; h += 8)
+            for (int h = 0; h < SPI_PATCH_MAX; h += 8)
                 _mm256_store_ps(k[a * W + b] + h,
                                 _mm256_mul_ps(_mm256_load_ps(l->tap[2][a] + h),
                                               _mm256_load_ps(l->tap[1][b] + h)));
@@ -158,7 +158,7 @@ SPI_INLINE void add_rows(const int W, const int V, const float *k, const __m256 
                 _mm256_storeu_ps(
                     at + 8 * v,
                     _mm256_fmadd_ps(add[v],
-                                    _mm256_broadcast_ss(k + (a * W + b) * SPI_LANES),
+                                    _mm256_broadcast_ss(k + (a * W + b) * SPI_PATCH_MAX),
                                     _mm256_loadu_ps(at + 8 * v)));
     }
 }
@@ -166,9 +166,9 @@ SPI_INLINE void add_rows(const int W, const int V, const float *k, const __m256 
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     struct lanes l;
-    __m256 tx[SPI_LANES], add[2];
+    __m256 tx[SPI_PATCH_MAX], add[2];
     ptrdiff_t row = g->row, plane = g->plane;
 
     lanes_of(W, t, p, &l);
@@ -187,10 +187,10 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_patch *p, const float (*val)[2],
                              const struct spi_slots *box, const int cell[3])
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
-    _Alignas(64) int32_t at[SPI_LANES], shift[SPI_LANES];
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
     struct lanes l;
-    __m256 tx[SPI_LANES], add[2];
+    __m256 tx[SPI_PATCH_MAX], add[2];
     ptrdiff_t row = box->row, plane = box->plane;
     float *data = box->data;
 

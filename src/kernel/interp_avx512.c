@@ -28,7 +28,7 @@ struct quads {
     __m512 q[2][4]; /* taps 0-3, 4-7 */
 };
 
-SPI_INLINE void quads_of(const int W, const float (*tap)[SPI_LANES], struct quads *to)
+SPI_INLINE void quads_of(const int W, const float (*tap)[SPI_PATCH_MAX], struct quads *to)
 {
     __m512 t[8];
 
@@ -178,7 +178,7 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
  */
 
 /* Values of tz ty at each row and point. */
-SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_LANES])
+SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATCH_MAX])
 {
     for (int a = 0; a < W; a++)
         for (int b = 0; b < W; b++)
@@ -208,7 +208,7 @@ SPI_INLINE __m512 pair(const float *val)
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     struct lanes l;
     struct quads qx;
     ptrdiff_t row = g->row, plane = g->plane;
@@ -244,8 +244,8 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_slots *box, const int cell[3])
 {
     const int V = SLOT_CELLS(W) / 8; /* vectors of a slot */
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_LANES];
-    _Alignas(64) int32_t at[SPI_LANES], shift[SPI_LANES];
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
     struct lanes l;
     struct quads qx;
     ptrdiff_t row = box->row, plane = box->plane;

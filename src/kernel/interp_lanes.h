@@ -10,8 +10,8 @@ typedef float vf __attribute__((vector_size(LANE_BYTES), may_alias));
 typedef int32_t vi __attribute__((vector_size(LANE_BYTES), may_alias));
 
 struct lanes {
-    _Alignas(64) float tap[3][SPI_TAPS_MAX][SPI_LANES]; /* x, y, z; [tap][point] */
-    _Alignas(64) int32_t first[3][SPI_LANES]; /* first tap, from the centre's cell */
+    _Alignas(64) float tap[3][SPI_TAPS_MAX][SPI_PATCH_MAX]; /* x, y, z; [tap][point] */
+    _Alignas(64) int32_t first[3][SPI_PATCH_MAX]; /* first tap, from the centre's cell */
 };
 
 #define VF(p) (*(vf *)(void *)(p))
@@ -19,7 +19,7 @@ struct lanes {
 
 /* Taps of one axis of the points of one vector. */
 SPI_INLINE void axis_of(const int W, const struct spi_taps *t, vf v, int32_t *first,
-                        float (*tap)[SPI_LANES])
+                        float (*tap)[SPI_PATCH_MAX])
 {
     const int K = (W + 1) / 2 + 1; /* terms for degree w + 1 */
     vi i = __builtin_convertvector(v, vi);
@@ -50,16 +50,16 @@ SPI_INLINE void lanes_of(const int W, const struct spi_taps *t, const struct spi
 {
     const int V = LANE_BYTES / 4;
 
-    for (int h = 0; h < SPI_LANES; h += V) {
+    for (int h = 0; h < SPI_PATCH_MAX; h += V) {
         vf x = *(const vf *)(const void *)(p->d + h);
-        vf y = *(const vf *)(const void *)(p->d + SPI_LANES + h);
-        vf z = *(const vf *)(const void *)(p->d + 2 * SPI_LANES + h);
+        vf y = *(const vf *)(const void *)(p->d + SPI_PATCH_MAX + h);
+        vf z = *(const vf *)(const void *)(p->d + 2 * SPI_PATCH_MAX + h);
 
         for (int a = 0; a < 3; a++) {
             const float *M = p->M + 3 * a;
             vf v = x * M[0] + (y * M[1] + (z * M[2] + (p->f[a] - 0.5F * (float)W)));
 
-            axis_of(W, t, v, l->first[a] + h, (float(*)[SPI_LANES])(l->tap[a][0] + h));
+            axis_of(W, t, v, l->first[a] + h, (float(*)[SPI_PATCH_MAX])(l->tap[a][0] + h));
         }
     }
 }
@@ -70,14 +70,15 @@ SPI_INLINE void lanes_of(const int W, const struct spi_taps *t, const struct spi
 
 /* at[j]: the slot that holds the first row of point j; shift[j]: its cell in the slot. */
 SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_slots *b,
-                         const int cell[3], int32_t at[SPI_LANES], int32_t shift[SPI_LANES])
+                         const int cell[3], int32_t at[SPI_PATCH_MAX],
+                         int32_t shift[SPI_PATCH_MAX])
 {
     const int V = LANE_BYTES / 4, S = SLOT_CELLS(W), step = SLOT_STEP(W);
     const int copies = (S + step - 1) / step;
     const int times = step == 3 ? 11 : 1, by = step == 3 ? 5 : step == 4 ? 2 : 3;
     int32_t plane = (int32_t)b->plane, row = (int32_t)b->row;
 
-    for (int h = 0; h < SPI_LANES; h += V) {
+    for (int h = 0; h < SPI_PATCH_MAX; h += V) {
         vi x = *(const vi *)(const void *)(l->first[0] + h) + cell[0];
         vi y = *(const vi *)(const void *)(l->first[1] + h) + cell[1];
         vi z = *(const vi *)(const void *)(l->first[2] + h) + cell[2];

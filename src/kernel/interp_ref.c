@@ -10,7 +10,7 @@ static void place(const struct spi_taps *t, const struct spi_patch *p, int j, do
     for (int a = 0; a < 3; a++) {
         u[a] = (double)p->f[a];
         for (int b = 0; b < 3; b++)
-            u[a] += (double)p->M[3 * a + b] * (double)p->d[b * SPI_LANES + j];
+            u[a] += (double)p->M[3 * a + b] * (double)p->d[b * SPI_PATCH_MAX + j];
         first[a] = (int)ceil(u[a] - t->w / 2.0);
     }
 }

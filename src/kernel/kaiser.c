@@ -29,11 +29,17 @@ double spi_kaiser_value(const struct spi_kaiser *win, double x)
     return (double)value(win->w, win->beta, x);
 }
 
-double spi_kaiser_transform(const struct spi_kaiser *win, double xi)
+/* (G3) without its constant factors. */
+static double shape(int w, double beta, double xi)
 {
-    double a = pi * win->w * xi, r = sqrt(fmax(0, win->beta * win->beta - a * a));
+    double a = pi * w * xi, q = beta * beta - a * a, r = sqrt(fabs(q));
 
-    return win->w * (r < 1e-8 ? 1 : sinh(r) / r) / (double)bessel_i0(win->beta);
+    return r < 1e-8 ? 1 : q > 0 ? sinh(r) / r : sin(r) / r;
+}
+
+double spi_kaiser_transform(int w, double beta, double xi)
+{
+    return w * shape(w, beta, xi) / (double)bessel_i0(beta);
 }
 
 /* Monomial coefficients of the polynomial through (z[i], y[i]), Newton's form expanded. */
@@ -50,14 +56,14 @@ static void interpolate(int n, const long double *z, long double *y, long double
     }
 }
 
-void spi_kaiser_init(struct spi_kaiser *win, int w, double sigma)
+void spi_kaiser_init(struct spi_kaiser *win, int w, double beta)
 {
     enum { MAX = SPI_KAISER_DEGREE_MAX + 1 };
 
     memset(win, 0, sizeof *win);
     win->w = w;
     win->degree = SPI_KAISER_DEGREE(w);
-    win->beta = (1 - 0.45 / (w * w)) * pi * w * (1 - 0.5 / sigma);
+    win->beta = beta;
 
     int n = win->degree + 1;
 
@@ -74,25 +80,49 @@ void spi_kaiser_init(struct spi_kaiser *win, int w, double sigma)
     }
 }
 
-double spi_kaiser_error(int w, double sigma)
+static double shape2(int w, double beta, double xi)
+{
+    double s = shape(w, beta, xi);
+
+    return s * s;
+}
+
+/* Squared aliases of mode k, relative. */
+static double aliases(int w, double beta, double k, int n)
+{
+    enum { ALIASES = 4 };
+    double sum = 0;
+
+    for (int p = 1; p <= ALIASES; p++)
+        sum += shape2(w, beta, k / n + p) + shape2(w, beta, k / n - p);
+    return sum / shape2(w, beta, k / n);
+}
+
+double spi_kaiser_error2(int w, double beta, int m, int n)
+{
+    enum { EDGE = 8, SAMPLES = 16 };
+    double sum = 0;
+
+    if (m <= 2 * (EDGE + SAMPLES)) {
+        for (int i = 0; i < m; i++)
+            sum += aliases(w, beta, i - m / 2, n);
+        return sum / m;
+    }
+    /* the error is at the ends: their modes each, of the others k = K (1 - t^2), dense near
+     * K */
+    for (int i = 0; i < EDGE; i++)
+        sum += aliases(w, beta, i - m / 2, n) + aliases(w, beta, m - 1 - i - m / 2, n);
+    for (int i = 0; i < SAMPLES; i++) {
+        double t = (i + 0.5) / SAMPLES, weight = 2 * t * (m - 2 * EDGE) / SAMPLES;
+
+        sum += weight * aliases(w, beta, (0.5 * m - EDGE) * (1 - t * t), n);
+    }
+    return sum / m;
+}
+
+double spi_kaiser_estimate(int w, double sigma)
 {
     double s = 1 - 1 / sigma;
 
     return 5.6 * s * exp(-pi * w * sqrt(s));
-}
-
-double spi_kaiser_sigma(int w, double eps)
-{
-    double lo = 1.25, hi = 2;
-
-    if (spi_kaiser_error(w, hi) > eps)
-        return 0;
-    if (spi_kaiser_error(w, lo) <= eps)
-        return lo;
-    while (hi - lo > 1e-6) {
-        double mid = (lo + hi) / 2;
-
-        *(spi_kaiser_error(w, mid) <= eps ? &hi : &lo) = mid;
-    }
-    return hi;
 }

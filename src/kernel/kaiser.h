@@ -20,16 +20,16 @@ struct spi_kaiser {
     double coef[SPI_KAISER_DEGREE_MAX + 1][SPI_KAISER_W_MAX];
 };
 
-/** w: SPI_KAISER_W_MIN..SPI_KAISER_W_MAX; sigma: fine-grid points per mode, above 1.2. */
-void spi_kaiser_init(struct spi_kaiser *win, int w, double sigma);
+/** w: SPI_KAISER_W_MIN..SPI_KAISER_W_MAX. */
+void spi_kaiser_init(struct spi_kaiser *win, int w, double beta);
 double spi_kaiser_value(const struct spi_kaiser *win, double x);
-/** Integral of phi(x) cos(2 pi xi x), xi in cycles per fine-grid point, |xi| <= 1/(2 sigma).
- */
-double spi_kaiser_transform(const struct spi_kaiser *win, double xi);
+/** Integral of phi(x) cos(2 pi xi x), xi in cycles per fine-grid point. */
+double spi_kaiser_transform(int w, double beta, double xi);
 
-/** Estimate of the rms aliasing error on one axis, (G6). */
-double spi_kaiser_error(int w, double sigma);
-/** The smallest sigma in [1.25, 2] whose estimate is at most eps; 0 if there is none. */
-double spi_kaiser_sigma(int w, double eps);
+/** Mean over the modes of an axis (m modes on n fine points) of the squared aliasing error,
+ * (G6); of many modes over the outermost and samples of the others. */
+double spi_kaiser_error2(int w, double beta, int m, int n);
+/** Quick estimate of its root for long axes, (G7): where to begin the search for sigma. */
+double spi_kaiser_estimate(int w, double sigma);
 
 #endif

@@ -28,10 +28,13 @@
 enum {
     SPI_NU_W_MAX_F32 = 8, /* wider windows are below the rounding of float */
     SPI_NU_SLACK = 32,
+    /* Coordinates in single precision are fixed-point: a float of this range would be wrong
+     * by 2^-20, which is seen in the result. */
+    SPI_NU_FRACTION = 26,
 };
 
 struct spi_nu_point_f32 {
-    float v[3];
+    int32_t v[3]; /* units of 2^-SPI_NU_FRACTION */
     uint32_t index;
 };
 

@@ -41,8 +41,8 @@ void spi_nu_spread_ref(const struct spi_kaiser *win, const struct spi_nu_brick *
             for (int y = 0; y < win->w; y++)
                 for (int x = 0; x < win->w; x++) {
                     double k = p.t[0][x] * p.t[1][y] * p.t[2][z];
-                    int64_t at = ((p.i[2] + z) * shape->rows + p.i[1] + y) * shape->row +
-                                 p.i[0] + x;
+                    int64_t at =
+                        ((p.i[2] + z) * shape->rows + p.i[1] + y) * shape->row + p.i[0] + x;
 
                     brick[at] += k * c[points[j].index];
                     if (mag)

@@ -4,11 +4,16 @@
 #include <math.h>
 
 #include "kernel/clones.h"
+#include "kernel/nubrick.h"
 
 #define REAL   float
+#define COORD  int32_t
+#define UNIT   (1 << SPI_NU_FRACTION)
 #define SPI(x) x##_f32
 #include "kernel/nugrid_body.h"
 
 #define REAL   double
+#define COORD  double
+#define UNIT   1
 #define SPI(x) x##_f64
 #include "kernel/nugrid_body.h"

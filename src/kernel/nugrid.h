@@ -13,11 +13,12 @@ struct spi_nu_axis {
     uint32_t stride; /* of the brick's number on this axis in the number of a brick */
 };
 
-/** x (radians) folded to u = n x / (2 pi) mod n, 0 <= u < n; its brick b = floor(u) >> shift;
- * v = u - b 2^shift; brick[i] += b stride.  False if some x is not finite (v and brick are
- * then of no use).  The error of u is 3 u_64 n, and for |x| > 2 pi 2^22 that of reducing x by
- * a rounded 2 pi: 2^-53 |x| / (2 pi) n. */
-bool spi_nu_locate_f32(const struct spi_nu_axis *axis, int n, const float *x, float *v,
+/** x (radians) folded to u = n x / (2 pi) mod n, 0 <= u < n; its brick b = floor(u) >>
+ * shift; v = u - b 2^shift (f32: in units of 2^-SPI_NU_FRACTION, rounded down; shift <= 5);
+ * brick[i] += b stride.  False if some x is not finite (v and brick are then of no use).
+ * The error of u is 3 u_64 n, and for |x| > 2 pi 2^22 that of reducing x by a rounded 2 pi:
+ * 2^-53 |x| / (2 pi) n. */
+bool spi_nu_locate_f32(const struct spi_nu_axis *axis, int n, const float *x, int32_t *v,
                        uint32_t *brick);
 bool spi_nu_locate_f64(const struct spi_nu_axis *axis, int n, const double *x, double *v,
                        uint32_t *brick);

@@ -1,12 +1,14 @@
-/* Included by nugrid.c for each precision: REAL, SPI(name). */
+/* Included by nugrid.c for each precision: REAL, COORD, UNIT, SPI(name). */
 
 SPI_CLONES bool SPI(spi_nu_locate)(const struct spi_nu_axis *axis, int n,
-                                   const REAL *restrict x, REAL *restrict v,
+                                   const REAL *restrict x, COORD *restrict v,
                                    uint32_t *restrict brick)
 {
-    /* two parts of 2 pi: the first has 31 bits, so that turns * high is exact for 2^22 turns */
+    /* two parts of 2 pi: the first has 31 bits, so that turns * high is exact for 2^22
+     * turns */
     const double high = 0x1.921fb544p+2, low = 0x1.0b4611a626331p-32;
-    const double per_radian = 0.15915494309189535, size = axis->n, scale = size * per_radian;
+    const double per_radian = 0.15915494309189535, size = axis->n,
+                 scale = size * per_radian;
     const int shift = axis->shift, stride = (int)axis->stride;
     int bad = 0;
 
@@ -20,7 +22,7 @@ SPI_CLONES bool SPI(spi_nu_locate)(const struct spi_nu_axis *axis, int n,
         u = u >= 0 && u < size ? u : 0; /* huge x */
         int b = (int)u >> shift;
 
-        v[i] = (REAL)(u - (b << shift));
+        v[i] = (COORD)((u - (b << shift)) * UNIT);
         brick[i] += (uint32_t)(b * stride);
     }
     return !bad;
@@ -50,4 +52,6 @@ SPI_CLONES void SPI(spi_nu_scale)(int n, REAL factor, const REAL *restrict d,
 }
 
 #undef REAL
+#undef COORD
+#undef UNIT
 #undef SPI

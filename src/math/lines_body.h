@@ -18,9 +18,9 @@ static spi_err SPI(make)(int n, int columns, int stride, int dist, int sign, boo
     if (!in_place)
         SPI_TRY(err = SPI_NEW(b, size, "fft plan"), out);
     spi_fft_lock();
-    (*out)->plan = FFTW(plan_many_dft)(1, &n, columns, a, NULL, stride, dist,
-                                       in_place ? a : b, NULL, stride, dist, fftw_sign,
-                                       FFTW_ESTIMATE | (in_place ? 0 : FFTW_PRESERVE_INPUT));
+    (*out)->plan = FFTW(plan_many_dft)(
+        1, &n, columns, a, NULL, stride, dist, in_place ? a : b, NULL, stride, dist,
+        fftw_sign, FFTW_ESTIMATE | (in_place ? 0 : FFTW_PRESERVE_INPUT));
     spi_fft_unlock();
     if (!(*out)->plan)
         err = spi_fail(SPI_ENOMEM, "fft: no plan for %d lines of %d", columns, n);

@@ -8,6 +8,8 @@
 #include "nufft/general_grid.h"
 
 enum { MODES_MAX = 1 << 20, THREADS_MAX = 256 };
+static const double SIGMA_MIN = 1.25, SIGMA_MAX = 2.05;
+static const double ALLOW = 1.1; /* (G8): a hair that often saves the next larger FFT */
 
 spi_err spi_nu_check(const struct spi_nu_spec *spec, double tol_min)
 {
@@ -18,7 +20,8 @@ spi_err spi_nu_check(const struct spi_nu_spec *spec, double tol_min)
             return spi_fail(SPI_EINVAL, "nufft: %d modes on axis %c; need 1..%d",
                             spec->modes[d], "xyz"[d], MODES_MAX);
     if (!(spec->tol >= tol_min * 0.999 && spec->tol <= 0.1001))
-        return spi_fail(SPI_EINVAL, "nufft: tolerance %g; need %g..0.1", spec->tol, tol_min);
+        return spi_fail(SPI_EINVAL, "nufft: tolerance %g; need %g..0.1", spec->tol,
+                        tol_min);
     if (spec->n_threads < 1 || spec->n_threads > THREADS_MAX)
         return spi_fail(SPI_EINVAL, "nufft: %d threads; need 1..%d", spec->n_threads,
                         THREADS_MAX);
@@ -57,39 +60,86 @@ static double cost(const struct spi_nu_spec *spec, int real_bytes, int64_t n, in
     return (double)n * (8 + 0.8 * rows * vectors) + grid * 1.0 * real_bytes;
 }
 
+/* One window that might do. */
+struct candidate {
+    double sigma; /* asked; the axes have at least that */
+    double beta, cost;
+    int fine[3];
+    bool proved; /* its error is at most tol */
+};
+
+static void size_up(const struct spi_nu_spec *spec, int real_bytes, int64_t n, int w,
+                    struct candidate *c)
+{
+    for (int d = 0; d < 3; d++)
+        c->fine[d] = d < spec->dim ? good_size(fmax(2, c->sigma * spec->modes[d])) : 1;
+    c->cost = cost(spec, real_bytes, n, w, c->fine);
+}
+
+/* Smallest fine points per mode of all axes, at most SIGMA_MAX. */
+static double least_sigma(const struct spi_nu_spec *spec, const int *fine)
+{
+    double sigma = SIGMA_MAX;
+
+    for (int d = 0; d < spec->dim; d++)
+        if (spec->modes[d] > 1)
+            sigma = fmin(sigma, (double)fine[d] / spec->modes[d]);
+    return sigma;
+}
+
+/* The best beta of this window on these axes, and its error (G8). */
+static double best_beta(const struct spi_nu_spec *spec, int w, struct candidate *c)
+{
+    const double pi = 3.14159265358979323846;
+    double centre = pi * w * (1 - 0.5 / least_sigma(spec, c->fine)), best = INFINITY;
+
+    for (int i = 0; i < 12; i++) {
+        double beta = centre * (1 - 0.45 / (w * w) + 0.004 * (i - 7)), sum = 0;
+
+        for (int d = 0; d < spec->dim; d++)
+            sum += spi_kaiser_error2(w, beta, spec->modes[d], c->fine[d]);
+        if (sum < best) {
+            best = sum;
+            c->beta = beta;
+        }
+    }
+    return sqrt(best);
+}
+
+/* The cheapest window whose error is at most tol.  The estimate (G7), a little low, gives
+ * each width a sigma; the cheapest is proved by (G8), or gets a finer grid and waits for
+ * its turn. */
 static void choose(const struct spi_nu_spec *spec, int real_bytes, int64_t n,
                    struct spi_nu_grid *g)
 {
-    int w_max = real_bytes == 4 ? SPI_NU_W_MAX_F32 : SPI_KAISER_W_MAX, best_w = w_max;
-    double best = INFINITY, eps = spec->tol / sqrt(spec->dim);
-    int best_fine[3] = {1, 1, 1};
+    int w_max = real_bytes == 4 ? SPI_NU_W_MAX_F32 : SPI_KAISER_W_MAX, best;
+    struct candidate c[SPI_KAISER_W_MAX + 1] = {0};
 
     for (int w = SPI_KAISER_W_MIN; w <= w_max; w++) {
-        double sigma = spi_kaiser_sigma(w, eps);
-        int fine[3] = {1, 1, 1};
-
-        if (sigma == 0 && w < w_max)
-            continue;
-        sigma = sigma == 0 ? 2 : sigma;
-        for (int d = 0; d < spec->dim; d++)
-            fine[d] = good_size(fmax(2, sigma * spec->modes[d]));
-
-        double t = cost(spec, real_bytes, n, w, fine);
-
-        if (t < best) {
-            best = t;
-            best_w = w;
-            memcpy(best_fine, fine, sizeof fine);
-        }
+        c[w].sigma = SIGMA_MIN;
+        while (c[w].sigma < SIGMA_MAX &&
+               spi_kaiser_estimate(w, c[w].sigma) * sqrt(spec->dim) > 1.4 * spec->tol)
+            c[w].sigma += 0.01;
+        size_up(spec, real_bytes, n, w, &c[w]);
     }
-    g->sigma = 2;
-    for (int d = 0; d < spec->dim; d++)
-        if (spec->modes[d] > 1)
-            g->sigma = fmin(g->sigma, (double)best_fine[d] / spec->modes[d]);
-    spi_kaiser_init(&g->win, best_w, g->sigma);
+    do {
+        best = w_max;
+        for (int w = SPI_KAISER_W_MIN; w < w_max; w++)
+            if (c[w].sigma < SIGMA_MAX && c[w].cost < c[best].cost)
+                best = w;
+        /* the widest window at the finest grid serves every tolerance that is allowed */
+        c[best].proved = best_beta(spec, best, &c[best]) <= ALLOW * spec->tol ||
+                         (best == w_max && c[best].sigma >= SIGMA_MAX);
+        if (!c[best].proved) {
+            c[best].sigma += 0.02;
+            size_up(spec, real_bytes, n, best, &c[best]);
+        }
+    } while (!c[best].proved);
+    g->sigma = least_sigma(spec, c[best].fine);
+    spi_kaiser_init(&g->win, best, c[best].beta);
     for (int d = 0; d < 3; d++) {
         g->axis[d].m = d < spec->dim ? spec->modes[d] : 1;
-        g->axis[d].n = best_fine[d];
+        g->axis[d].n = c[best].fine[d];
     }
 }
 
@@ -123,8 +173,8 @@ static bool overlap(const struct spi_nu_grid *g, int axis, int b, int c)
     return d < spi_nu_extent(g, axis, c) || n - d < spi_nu_extent(g, axis, b);
 }
 
-/* The smallest colour that no earlier overlapping brick has.  Bricks overlap only with their
- * neighbours on the circle, but for small n that may be all. */
+/* The smallest colour that no earlier overlapping brick has.  Bricks overlap only with
+ * their neighbours on the circle, but for small n that may be all. */
 static spi_err colour(struct spi_nu_grid *g, int axis)
 {
     struct spi_nu_cut *a = &g->axis[axis];
@@ -207,6 +257,7 @@ double spi_nu_deconvolve(const struct spi_nu_grid *g, int axis, bool fft_order, 
 {
     const struct spi_nu_cut *a = &g->axis[axis];
 
-    return axis >= g->dim ? 1
-                          : 1 / spi_kaiser_transform(&g->win, (double)mode(a, fft_order, i) / a->n);
+    double xi = (double)mode(a, fft_order, i) / a->n;
+
+    return axis >= g->dim ? 1 : 1 / spi_kaiser_transform(g->win.w, g->win.beta, xi);
 }

@@ -2,7 +2,8 @@
  * The complete nonuniform fast Fourier transform: types 1 and 2, two and three dimensions,
  * single and double precision.  Layer: nufft.  doc/math.md (G1).
  *
- *     type 1:  f[k] = sum_j c[j] exp(i s k.x_j)       type 2:  c[j] = sum_k f[k] exp(i s k.x_j)
+ *     type 1:  f[k] = sum_j c[j] exp(i s k.x_j)       type 2:  c[j] = sum_k f[k] exp(i s
+ * k.x_j)
  *
  * with s = +1 or -1, k.x = k_x x + k_y y (+ k_z z), and on an axis of m modes
  * k = -floor(m/2) ... ceil(m/2) - 1.  Nothing is scaled: type 1 with s is the exact adjoint
@@ -13,9 +14,10 @@
  * f + t * (number of modes) and c + t * (number of points).  Points: radians, any finite
  * value, folded with period 2 pi.
  *
- * The relative l2 error of a transform against the sum above is at most (doc/math.md (G9))
- *     tol + 8 u sqrt(log2(fine grid points)),     u = 2^-24 or 2^-53,
- * for values without a special relation to the window's aliases.
+ * Error, in the l2 norm, relative to the result or (where values cancel) to what random
+ * values would give, sqrt(modes) |c| for type 1 and sqrt(points) |f| for type 2;
+ * doc/math.md (G8): at most 2 tol + 16 u for points here and there, at most 4 tol + 16 u if
+ * all points sit at the same place between fine-grid points, u = 2^-24 or 2^-53.
  *
  * The result does not depend on the number of threads, to the last bit.  A plan is used by
  * one thread at a time; different plans are independent. */
@@ -40,14 +42,16 @@ typedef struct spi_nuplan_f32 spi_nuplan_f32;
 typedef struct spi_nuplan_f64 spi_nuplan_f64;
 
 /** A plan without points.  SPI_EINVAL if the specification is out of range; SPI_ENOMEM. */
-SPI_MUSTUSE spi_err spi_nuplan_new_f32(const struct spi_nu_spec *spec, spi_nuplan_f32 **out);
-SPI_MUSTUSE spi_err spi_nuplan_new_f64(const struct spi_nu_spec *spec, spi_nuplan_f64 **out);
+SPI_MUSTUSE spi_err spi_nuplan_new_f32(const struct spi_nu_spec *spec,
+                                       spi_nuplan_f32 **out);
+SPI_MUSTUSE spi_err spi_nuplan_new_f64(const struct spi_nu_spec *spec,
+                                       spi_nuplan_f64 **out);
 
 /** Set (or replace) the points: they are sorted into the plan, the arrays are not needed
  * afterwards.  n >= 0, below 2^32; z is not read in two dimensions.  SPI_EINVAL names the
  * first point that is not finite; the plan then has no points.
- * Memory: 16 (32) bytes a point, and a fine grid of 1.25^dim to 2^dim complex numbers a mode,
- * once, whatever the number of transforms. */
+ * Memory: 16 (32) bytes a point, and a fine grid of 1.25^dim to 2^dim complex numbers a
+ * mode, once, whatever the number of transforms. */
 SPI_MUSTUSE spi_err spi_nuplan_points_f32(spi_nuplan_f32 *plan, int64_t n, const float *x,
                                           const float *y, const float *z);
 SPI_MUSTUSE spi_err spi_nuplan_points_f64(spi_nuplan_f64 *plan, int64_t n, const double *x,

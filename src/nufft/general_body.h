@@ -1,5 +1,5 @@
-/* The general transform for one precision: REAL, REAL_BYTES, TOL_MIN, SPI(name).  Included
- * by general_f32.c and general_f64.c. */
+/* The general transform for one precision: REAL, REAL_BYTES, COORD, TOL_MIN, SPI(name).
+ * Included by general_f32.c and general_f64.c. */
 #include <math.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -18,10 +18,11 @@ typedef struct SPI(spi_nu_point) point;
 typedef struct SPI(spi_nuplan) plan_t;
 
 enum {
-    BLOCK = 256,     /* points located at once */
-    CHUNK = 1 << 15, /* points of a brick spread at once: a full brick keeps all threads busy */
-    COLUMNS = 8,     /* columns of one transform in two dimensions */
-    ROWS = 16,       /* rows of one task in two dimensions */
+    BLOCK = 256, /* points located at once */
+    CHUNK =
+        1 << 15, /* points of a brick spread at once: a full brick keeps all threads busy */
+    COLUMNS = 8, /* columns of one transform in two dimensions */
+    ROWS = 16,   /* rows of one task in two dimensions */
 };
 
 /* Points of one brick, at most CHUNK. */
@@ -44,12 +45,12 @@ struct SPI(spi_nuplan) {
     int n_phases;
     char *done; /* [n_tasks], owned: added to the grid */
 
-    int stride;            /* complex numbers in a line of `slab` and `middle` */
-    cplx *fine;            /* [nz][ny][nx], owned */
-    cplx *middle;          /* [nz][my][stride], owned; 3-D only */
-    cplx **slab, **line;   /* [n_threads], owned: scratch of each thread */
-    cplx **local;          /* likewise */
-    REAL *deconv[3];       /* [m] of an axis, owned */
+    int stride;                   /* complex numbers in a line of `slab` and `middle` */
+    cplx *fine;                   /* [nz][ny][nx], owned */
+    cplx *middle;                 /* [nz][my][stride], owned; 3-D only */
+    cplx **slab, **line;          /* [n_threads], owned: scratch of each thread */
+    cplx **local;                 /* likewise */
+    REAL *deconv[3];              /* [m] of an axis, owned */
     SPI(spi_lines) * lines[2][3]; /* by sign and axis, owned; made when first used */
 
     /* of the transform in progress */
@@ -168,13 +169,15 @@ static spi_err prepare_grid(plan_t *p, int64_t n)
     a = p->g.axis;
     p->stride = (a[0].m + 7) / 8 * 8;
     lines = (size_t)a[1].n * (size_t)a[2].n;
-    if (!(p->fine = spi_alloc_unset(lines * (size_t)a[0].n, sizeof(cplx), "nufft fine grid")))
+    if (!(p->fine =
+              spi_alloc_unset(lines * (size_t)a[0].n, sizeof(cplx), "nufft fine grid")))
         return SPI_ENOMEM;
     if (p->spec.dim == 2)
         lines = (size_t)a[1].n;
     else
         lines = (size_t)a[1].m * (size_t)a[2].n;
-    p->middle = spi_alloc_unset(lines * (size_t)p->stride, sizeof(cplx), "nufft half-way grid");
+    p->middle =
+        spi_alloc_unset(lines * (size_t)p->stride, sizeof(cplx), "nufft half-way grid");
     if (!p->middle)
         return SPI_ENOMEM;
     SPI_TRY(err = SPI_NEW(p->taps, 1, "nufft window"), out);
@@ -204,7 +207,7 @@ struct sort {
     int64_t *bad; /* [ranges]: first point that is not finite, or -1 */
 };
 
-static bool locate(const struct sort *s, int64_t from, int n, REAL v[3][BLOCK],
+static bool locate(const struct sort *s, int64_t from, int n, COORD v[3][BLOCK],
                    uint32_t *brick)
 {
     const struct spi_nu_grid *g = &s->p->g;
@@ -239,7 +242,7 @@ static void count_range(void *ctx, int rank, int64_t r)
     const struct sort *s = ctx;
     uint32_t *count = s->at + r * s->p->g.n_bricks, brick[BLOCK];
     int64_t end = range_start(s, r + 1);
-    REAL v[3][BLOCK];
+    COORD v[3][BLOCK];
 
     (void)rank;
     s->bad[r] = -1;
@@ -260,7 +263,7 @@ static void place_range(void *ctx, int rank, int64_t r)
     const struct sort *s = ctx;
     uint32_t *at = s->at + r * s->p->g.n_bricks, brick[BLOCK];
     int64_t end = range_start(s, r + 1);
-    REAL v[3][BLOCK];
+    COORD v[3][BLOCK];
 
     (void)rank;
     memset(v, 0, sizeof v);
@@ -347,7 +350,8 @@ static spi_err sort_points(struct sort *s)
         if (s->bad[r] >= 0) {
             int64_t j = s->bad[r];
 
-            err = spi_fail(SPI_EINVAL, "nufft: point %lld is (%g, %g, %g); need finite numbers",
+            err = spi_fail(SPI_EINVAL,
+                           "nufft: point %lld is (%g, %g, %g); need finite numbers",
                            (long long)j, (double)s->x[0][j], (double)s->x[1][j],
                            p->spec.dim == 3 ? (double)s->x[2][j] : 0);
             goto out;
@@ -486,7 +490,8 @@ static void copy_x(const plan_t *p, const cplx *from, cplx *to, bool to_fine)
 {
     const struct spi_nu_cut *a = &p->g.axis[0];
     int negative = a->m / 2, positive = a->m - negative;
-    int neg_at = p->spec.fft_order ? positive : 0, pos_at = p->spec.fft_order ? 0 : negative;
+    int neg_at = p->spec.fft_order ? positive : 0,
+        pos_at = p->spec.fft_order ? 0 : negative;
     int neg_fine = a->n - negative;
 
     memcpy(to + (to_fine ? 0 : pos_at), from + (to_fine ? pos_at : 0), bytes(positive));
@@ -530,8 +535,9 @@ static void take_modes(const plan_t *p, int ky, int kz, cplx *to)
 {
     const struct spi_nu_cut *a = p->g.axis;
 
-    SPI(spi_nu_scale)(a[0].m, p->deconv[1][ky] * p->deconv[2][kz], p->deconv[0],
-                      p->in + ((int64_t)kz * a[1].m + ky) * a[0].m, to);
+    SPI(spi_nu_scale)
+    (a[0].m, p->deconv[1][ky] * p->deconv[2][kz], p->deconv[0],
+     p->in + ((int64_t)kz * a[1].m + ky) * a[0].m, to);
     memset(to + a[0].m, 0, bytes(p->stride - a[0].m));
 }
 
@@ -539,12 +545,13 @@ static void give_modes(const plan_t *p, int ky, int kz, const cplx *from)
 {
     const struct spi_nu_cut *a = p->g.axis;
 
-    SPI(spi_nu_scale)(a[0].m, p->deconv[1][ky] * p->deconv[2][kz], p->deconv[0], from,
-                      p->out + ((int64_t)kz * a[1].m + ky) * a[0].m);
+    SPI(spi_nu_scale)
+    (a[0].m, p->deconv[1][ky] * p->deconv[2][kz], p->deconv[0], from,
+     p->out + ((int64_t)kz * a[1].m + ky) * a[0].m);
 }
 
-/* Three dimensions, type 1: tasks 0 ... nz-1 transform a plane on x and y and keep the modes;
- * then task nz + ky transforms on z. */
+/* Three dimensions, type 1: tasks 0 ... nz-1 transform a plane on x and y and keep the
+ * modes; then task nz + ky transforms on z. */
 static void modes3_task(void *ctx, int rank, int64_t task)
 {
     plan_t *p = ctx;
@@ -585,7 +592,8 @@ static void fine3_task(void *ctx, int rank, int64_t task)
             take_modes(p, ky, kz, slab + fine_of(p, 2, kz) * stride);
         SPI(spi_lines_run)(p->lines[p->sign][2], slab, slab);
         for (int64_t i = 0; i < a[2].n; i++)
-            memcpy(p->middle + (i * a[1].m + ky) * stride, slab + i * stride, bytes(stride));
+            memcpy(p->middle + (i * a[1].m + ky) * stride, slab + i * stride,
+                   bytes(stride));
         return;
     }
     memset(slab, 0, bytes(a[1].n * stride));
@@ -615,10 +623,11 @@ static void modes2_task(void *ctx, int rank, int64_t task)
     int64_t y_task = task - x_tasks, block = y_task - y_tasks;
 
     if (y_task < 0)
-        x_to_modes(p, 0, (int)task * ROWS, block_end(task, a[1].n), p->line[rank], p->middle);
+        x_to_modes(p, 0, (int)task * ROWS, block_end(task, a[1].n), p->line[rank],
+                   p->middle);
     else if (block < 0)
-        SPI(spi_lines_run)(p->lines[p->sign][1], p->middle + y_task * COLUMNS,
-                           p->middle + y_task * COLUMNS);
+        SPI(spi_lines_run)
+        (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
     else
         for (int ky = (int)block * ROWS; ky < block_end(block, a[1].m); ky++)
             give_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
@@ -635,8 +644,8 @@ static void fine2_task(void *ctx, int rank, int64_t task)
         for (int ky = (int)task * ROWS; ky < block_end(task, a[1].m); ky++)
             take_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
     else if (block < 0)
-        SPI(spi_lines_run)(p->lines[p->sign][1], p->middle + y_task * COLUMNS,
-                           p->middle + y_task * COLUMNS);
+        SPI(spi_lines_run)
+        (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
     else
         x_from_modes(p, 0, (int)block * ROWS, block_end(block, a[1].n), p->line[rank],
                      p->middle);
@@ -692,7 +701,8 @@ static spi_err prepare_lines(plan_t *p, int s)
         SPI_TRY(err = SPI(spi_lines_row)(a[0].n, s, &l[0]), out);
     for (int d = 1; d < p->spec.dim; d++)
         if (!l[d])
-            SPI_TRY(err = SPI(spi_lines_columns)(a[d].n, columns, p->stride, s, &l[d]), out);
+            SPI_TRY(err = SPI(spi_lines_columns)(a[d].n, columns, p->stride, s, &l[d]),
+                    out);
 out:
     return err;
 }

@@ -9,7 +9,8 @@
 #include "nufft/general.h"
 
 /* One axis.  Brick b covers the fine points b 2^shift ... and its local grid begins
- * floor(w/2) points before; bricks whose local grids share points (mod n) differ in colour. */
+ * floor(w/2) points before; bricks whose local grids share points (mod n) differ in colour.
+ */
 struct spi_nu_cut {
     int m, n, shift;
     int bricks, colours;

@@ -22,10 +22,10 @@ struct spi_points {
     const spi_nufft *plan; /* borrowed */
     int64_t n;
     int n_patches;
-    double radius;            /* of the largest patch, fine-grid units */
-    struct patch *patch;      /* [n_patches], owned */
-    float (*d)[3][SPI_LANES]; /* [n_patches] offsets from the centre, owned */
-    float *centre[3];         /* [n_patches] again, for sorting, owned */
+    double radius;                /* of the largest patch, fine-grid units */
+    struct patch *patch;          /* [n_patches], owned */
+    float (*d)[3][SPI_PATCH_MAX]; /* [n_patches] offsets from the centre, owned */
+    float *centre[3];             /* [n_patches] again, for sorting, owned */
     int32_t *order; /* [n] point at each place of patch order, owned; NULL: in order */
 };
 
@@ -98,7 +98,7 @@ static double box(const struct member *m, int64_t n, double scale, double centre
         if (hi[a] - lo[a] > most)
             most = hi[a] - lo[a], *widest = a;
     }
-    for (int64_t i = 0; i < n && n <= SPI_LANES; i++) {
+    for (int64_t i = 0; i < n && n <= SPI_PATCH_MAX; i++) {
         double s = 0;
 
         for (int a = 0; a < 3; a++)
@@ -123,7 +123,7 @@ static void group(struct spi_points *p, struct member *m, int64_t first, int64_t
     int widest;
     double radius = box(m + first, n, scale, to->centre, &widest);
 
-    if (n <= SPI_LANES && (radius <= RADIUS_MAX - 1 || n == 1)) {
+    if (n <= SPI_PATCH_MAX && (radius <= RADIUS_MAX - 1 || n == 1)) {
         qsort(m + first, (size_t)n, sizeof *m, by_place);
         to->first = (int32_t)first;
         to->n = (int32_t)n;
@@ -132,7 +132,9 @@ static void group(struct spi_points *p, struct member *m, int64_t first, int64_t
         return;
     }
 
-    int64_t half = n <= SPI_LANES ? n / 2 : (n / 2 + SPI_LANES - 1) / SPI_LANES * SPI_LANES;
+    int64_t half = n <= SPI_PATCH_MAX
+                       ? n / 2
+                       : (n / 2 + SPI_PATCH_MAX - 1) / SPI_PATCH_MAX * SPI_PATCH_MAX;
 
     select_smallest(m + first, n, half, widest);
     group(p, m, first, half, scale);
@@ -450,7 +452,7 @@ static void slice_chunk(void *ctx, int rank, int64_t task)
         int cell[3];
         int64_t k;
         const struct patch *at = load(b, b->entry[e], &patch, cell, &k);
-        float *out = b->out + k * p->n, value[SPI_LANES];
+        float *out = b->out + k * p->n, value[SPI_PATCH_MAX];
 
         prefetch(b, e, to);
         rows.at = b->grid + grid_at(plan, 1, cell[0], cell[1], cell[2]);
@@ -522,7 +524,7 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     box.data = s->boxes + (size_t)rank * s->box_floats;
     for (int64_t e = b->at[brick]; e < b->at[brick + 1]; e++) {
         struct spi_patch patch;
-        float value[SPI_LANES][2];
+        float value[SPI_PATCH_MAX][2];
         int cell[3];
         int64_t k;
         const struct patch *at = load(b, b->entry[e], &patch, cell, &k);
@@ -583,7 +585,7 @@ static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_r
     s->slots.row = (ptrdiff_t)s->n_slots * s->slots.copies * 2 * s->slots.cells;
     s->slots.plane = s->slots.row * s->rows;
     s->box_floats = (size_t)(s->slots.plane * s->rows);
-    s->direct = (int64_t)s->box_floats / (SPI_LANES * 16 * w * w);
+    s->direct = (int64_t)s->box_floats / (SPI_PATCH_MAX * 16 * w * w);
     SPI_TRY(err =
                 SPI_NEW(s->boxes, s->box_floats * (size_t)p->plan->threads, "nufft boxes"),
             out);

@@ -20,7 +20,7 @@ enum { SIDE = 48, PITCH = 64, COUNT = SIDE * SIDE * PITCH, MID = SIDE / 2, PATCH
 
 static double tap_error(const struct spi_taps *t)
 {
-    double worst = 0, most = 0, allowed = 0.2 * spi_kaiser_error(t->w, 1.8);
+    double worst = 0, most = 0, allowed = 0.2 * spi_kaiser_estimate(t->w, 1.8);
 
     for (int c = 0; c < t->w; c++) {
         double sum = 0;
@@ -42,12 +42,12 @@ static double tap_error(const struct spi_taps *t)
 }
 
 /* n points within 7 of a centre, some exactly on grid points. */
-static void make_patch(struct spi_rng *rng, int n, float d[3][SPI_LANES],
+static void make_patch(struct spi_rng *rng, int n, float d[3][SPI_PATCH_MAX],
                        struct spi_patch *p)
 {
     static const float turn[9] = {0, 0, 1, 1, 0, 0, 0, 1, 0};
 
-    memset(d, 0, 3 * SPI_LANES * sizeof d[0][0]);
+    memset(d, 0, 3 * SPI_PATCH_MAX * sizeof d[0][0]);
     *p = (struct spi_patch){.d = d[0], .n = n};
     memcpy(p->M, turn, sizeof turn);
     for (int a = 0; a < 3; a++) {
@@ -72,7 +72,7 @@ struct scene {
 static void check_interp(const struct spi_interp_variant *v, struct scene *s,
                          struct spi_rng *rng)
 {
-    static _Alignas(64) float d[3][SPI_LANES];
+    static _Alignas(64) float d[3][SPI_PATCH_MAX];
     int w3 = s->t.w * s->t.w * s->t.w, beyond = 0;
     double worst = 0, wrong = 0;
     struct spi_rows_in rows = {s->grid + (MID * SIDE + MID) * PITCH + MID, PITCH,
@@ -82,11 +82,11 @@ static void check_interp(const struct spi_interp_variant *v, struct scene *s,
         s->grid[k] = (float)(2 * spi_rng_uniform(rng) - 1); /* |value| < 1 */
     for (int i = 0; i < PATCHES; i++) {
         struct spi_patch p;
-        float out[SPI_LANES + 1];
-        double ref[SPI_LANES], mag[SPI_LANES];
+        float out[SPI_PATCH_MAX + 1];
+        double ref[SPI_PATCH_MAX], mag[SPI_PATCH_MAX];
 
         make_patch(rng, i < 4 ? 16 - 4 * i : i + 1, d, &p);
-        for (int j = 0; j <= SPI_LANES; j++)
+        for (int j = 0; j <= SPI_PATCH_MAX; j++)
             out[j] = 99;
         v->interp(&s->t, &p, &rows, out);
         spi_interp_ref(&s->t, &p, &rows, ref, mag);
@@ -96,7 +96,7 @@ static void check_interp(const struct spi_interp_variant *v, struct scene *s,
             worst = fmax(worst, fabs((double)out[j] - ref[j]) / bound);
             wrong = fmax(wrong, fabs((double)out[j] + 3 * bound - ref[j]) / bound);
         }
-        for (int j = p.n; j <= SPI_LANES; j++)
+        for (int j = p.n; j <= SPI_PATCH_MAX; j++)
             beyond |= out[j] != 99;
     }
     OK(worst <= 1, "%s, w = %d: interpolation: error / bound = %.3f", v->name, s->t.w,
@@ -127,9 +127,9 @@ static void compare(const char *what, const struct spi_interp_variant *v, struct
        "%s, w = %d: %s: a wrong sum is noticed", v->name, s->t.w, what);
 }
 
-static void make_values(struct spi_rng *rng, float val[SPI_LANES][2], double *total)
+static void make_values(struct spi_rng *rng, float val[SPI_PATCH_MAX][2], double *total)
 {
-    for (int j = 0; j < SPI_LANES; j++) {
+    for (int j = 0; j < SPI_PATCH_MAX; j++) {
         val[j][0] = (float)(2 * spi_rng_uniform(rng) - 1);
         val[j][1] = (float)spi_rng_uniform(rng);
         *total += 1;
@@ -139,7 +139,7 @@ static void make_values(struct spi_rng *rng, float val[SPI_LANES][2], double *to
 static void check_spread(const struct spi_interp_variant *v, struct scene *s,
                          struct spi_rng *rng)
 {
-    static _Alignas(64) float d[3][SPI_LANES];
+    static _Alignas(64) float d[3][SPI_PATCH_MAX];
     ptrdiff_t mid = 2 * ((MID * SIDE + MID) * PITCH + MID);
     struct spi_rows rows = {s->grid + mid, 2 * PITCH, 2 * SIDE * PITCH};
     double total = 0;
@@ -149,7 +149,7 @@ static void check_spread(const struct spi_interp_variant *v, struct scene *s,
     memset(s->ref, 0, 2 * COUNT * sizeof *s->ref);
     for (int i = 0; i < PATCHES; i++) {
         struct spi_patch p;
-        float val[SPI_LANES][2];
+        float val[SPI_PATCH_MAX][2];
 
         make_patch(rng, i < 4 ? 16 - 4 * i : i + 1, d, &p);
         make_values(rng, val, &total);
@@ -167,7 +167,7 @@ static void check_slots(const struct spi_interp_variant *v, struct scene *s,
                         struct spi_rng *rng)
 {
     enum { ROWS = 40, FROM = 3 };
-    static _Alignas(64) float d[3][SPI_LANES];
+    static _Alignas(64) float d[3][SPI_PATCH_MAX];
     ptrdiff_t mid = 2 * ((MID * SIDE + MID) * PITCH + MID);
     struct spi_rows rows = {s->grid + 2 * ((FROM * SIDE + FROM) * PITCH + FROM), 2 * PITCH,
                             2 * SIDE * PITCH};
@@ -186,7 +186,7 @@ static void check_slots(const struct spi_interp_variant *v, struct scene *s,
     memset(s->ref, 0, 2 * COUNT * sizeof *s->ref);
     for (int i = 0; i < PATCHES; i++) {
         struct spi_patch p;
-        float val[SPI_LANES][2];
+        float val[SPI_PATCH_MAX][2];
 
         make_patch(rng, i < 4 ? 16 - 4 * i : i + 1, d, &p);
         make_values(rng, val, &total);
@@ -209,7 +209,7 @@ int main(void)
     if (!s.grid || !s.ref)
         return 1;
     for (int w = 2; w <= SPI_TAPS_MAX; w++) {
-        spi_taps_init(&s.t, w, 1.8);
+        spi_taps_init(&s.t, w, 0.97 * 3.14159 * w * (1 - 0.5 / 1.8)); /* sigma = 1.8 */
         s.te = tap_error(&s.t);
         for (const struct spi_interp_variant *v = spi_interp_variants; v->name; v++) {
             struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, (uint64_t)w);
