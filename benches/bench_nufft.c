@@ -25,9 +25,9 @@ enum { POINTS_CHECKED = 48, REPEATS_MAX = 31, ONE_SLICE_CALLS = 64 };
 
 struct job {
     const struct workload *w;
-    int m, n; /* modes per axis; the even number that our slicing takes */
-    int rival_m;
+    int m, n;          /* modes per axis; the even number that our slicing takes */
     const char *rival; /* finufft, bart or none */
+    int rival_m;       /* its modes per axis */
     double tol;
     int n_threads;
     bool cpu_time;
@@ -37,8 +37,9 @@ struct job {
     float *sums[2];                  /* [n^3] merged data, weights */
     float complex *c, *F;            /* [points], [m^3]: of complex transforms */
     int k[SAMPLE][3];
-    double complex
-        exact[2][2][SAMPLE]; /* sums at +-k over points as they are, as rounded */
+    /* sums over the points as they are and as rounded, at k and at -k; and which are known
+     */
+    double complex exact[2][2][SAMPLE];
     bool have[2][2];
 };
 
