@@ -28,6 +28,8 @@ struct args {
     bool resume, json;
     struct spi_settings_args settings;
 };
+enum { WORK = 1000 }; /* parts of the planned work, for the bar */
+
 static const struct args defaults = {.seed = 1};
 
 static const struct spi_opt opts[] = {
@@ -317,6 +319,12 @@ static spi_err append_metrics(const struct job *j, const struct spi_generation_r
     return bad ? spi_fail(SPI_EIO, "%s: cannot write: %s", path, strerror(errno)) : SPI_OK;
 }
 
+/* Of WORK units, after a step of a stage. */
+static int64_t work_done(const struct job *j, enum spi_stage stage, int step)
+{
+    return (int64_t)(WORK * spi_plan_done(&j->set, j->diameter_A, j->q_max, stage, step));
+}
+
 static spi_err on_generation(struct spi_run *run, const struct spi_generation_report *g,
                              void *user)
 {
@@ -327,7 +335,7 @@ static spi_err on_generation(struct spi_run *run, const struct spi_generation_re
     if (isfinite(g->resolution_A))
         snprintf(resolution, sizeof resolution, "%.1f A", g->resolution_A);
     spi_progress_generation(g->generation, 0);
-    spi_progress_update(g->generation, spi_stage_name(g->stage));
+    spi_progress_update(work_done(j, g->stage, g->step), spi_stage_name(g->stage));
     spi_info(
         "generation %3d  %-6s  to %5.1f A  half maps %-7s  intensity cc %.3f  score %.5f  "
         "%6.0f images/s  %.1f s",
@@ -438,7 +446,9 @@ static spi_err run_loop(struct job *j)
 {
     spi_err err;
 
-    spi_progress_begin("reconstructing", 0, "generations");
+    spi_progress_begin("reconstructing", WORK, "");
+    if (j->run->generation > 0)
+        spi_progress_from(work_done(j, (enum spi_stage)j->run->stage, j->run->step - 1));
     err = spi_mtip_run(j->run, on_generation, j);
     spi_progress_end();
     if (err)

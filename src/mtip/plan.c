@@ -123,3 +123,24 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
                               .keep = true};
     return stage == SPI_STAGE_POLISH;
 }
+
+double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
+                     enum spi_stage stage, int i)
+{
+    enum { POLISH = 2 };
+    double done = 0, total = 0;
+
+    for (int at = SPI_STAGE_START; at <= SPI_STAGE_POLISH; at++) {
+        struct spi_step step;
+
+        for (int k = 0; spi_plan_step(s, diameter_A, q_max, (enum spi_stage)at, k, &step);
+             k++) {
+            if (at == SPI_STAGE_POLISH && k == POLISH)
+                break;
+            total += pow(step.q_merge * diameter_A, 4);
+            if (at < (int)stage || (at == (int)stage && k <= i))
+                done = total;
+        }
+    }
+    return done / total;
+}

@@ -42,6 +42,11 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
  *  p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
                            double n);
+/** Share of the planned work (one round of starts, the march, two generations of polish)
+ *  that is done after step `i` of a stage, 0 to 1: slicing and merging grow as q^4, views
+ *  times samples.  More rounds or polish: the share stays until the plan is caught up. */
+double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
+                     enum spi_stage stage, int i);
 /** "start", "march", "polish", "done". */
 const char *spi_stage_name(enum spi_stage stage);
 

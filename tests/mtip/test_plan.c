@@ -86,6 +86,26 @@ static void check_perplexity(const struct spi_settings *set)
        "half way: %g", spi_plan_perplexity(set, &s, n));
 }
 
+/* The share of work never falls and ends at 1, most of it at high resolution. */
+static void check_done(const struct spi_settings *set)
+{
+    double D = 150, q_max = 1 / 12.0, last = 0, starts = 0;
+    struct spi_step s;
+    int falls = 0;
+
+    for (int stage = SPI_STAGE_START; stage <= SPI_STAGE_POLISH; stage++)
+        for (int i = 0;
+             i < 100 && spi_plan_step(set, D, q_max, (enum spi_stage)stage, i, &s); i++) {
+            double done = spi_plan_done(set, D, q_max, (enum spi_stage)stage, i);
+
+            falls += done < last || done <= 0 || done > 1;
+            starts = stage == SPI_STAGE_START ? done : starts;
+            last = done;
+        }
+    OK(falls == 0 && last == 1, "the share of work done rises to %g", last);
+    OK(starts < 0.3, "the starts are %.2f of it", starts);
+}
+
 int main(void)
 {
     struct spi_settings set;
@@ -103,6 +123,7 @@ int main(void)
     OK(bad_length == 0 && longest < 100, "longest march: %d generations", longest);
     spi_settings_default(&set);
     check_perplexity(&set);
+    check_done(&set);
     OK(spi_stage_name(SPI_STAGE_MARCH)[0] == 'm' &&
            spi_stage_name(SPI_STAGE_DONE)[0] == 'd',
        "names");
