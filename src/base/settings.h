@@ -60,7 +60,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, cutoff, double, 0.08, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
-    X(converge, halves_sure, double, 0.9, 0, 1, "", "the same at which no further rounds of starts are made") \
+    X(converge, halves_sure, double, 0.8, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \
