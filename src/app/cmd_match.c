@@ -26,7 +26,7 @@ static const double image_bytes = 1e9; /* brute: images in memory at once */
 struct args {
     const char *out, *model, *method, *score;
     double diameter_A, q_max, q_min, finer;
-    int workers;
+    int workers, refine;
     bool json;
     struct spi_settings_args settings;
 };
@@ -49,6 +49,8 @@ static const struct spi_opt opts[] = {
      .absent = "algorithm.score; auto is poisson"},
     {0, "finer", SPI_REAL(args, finer), 0.1, 16, "",
      "orientations per Shannon cell 1/(2 diameter q_max)"},
+    {0, "refine", SPI_INT(args, refine), 0, 32, "K",
+     "rings: refine the K best candidates continuously, pixel by pixel; 0: none"},
     SPI_HEADING("What is known"),
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle",
@@ -92,6 +94,8 @@ static spi_err choose_score(struct job *j)
             j->spec.score = (enum spi_matching_score)i;
     if (j->spec.score == SPI_MATCHING_PUBLISHED && strcmp(j->method, "brute") != 0)
         return spi_call_fail(j->call, "score", "published needs --method brute");
+    if (j->args->refine > 0 && strcmp(j->method, "brute") == 0)
+        return spi_call_fail(j->call, "refine", "needs --method rings");
     return SPI_OK;
 }
 
@@ -172,6 +176,7 @@ static spi_err prepare(struct job *j)
     j->spec.images = j->images;
     j->spec.A = &j->A;
     j->spec.finer = j->args->finer;
+    j->spec.refine = j->args->refine;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
     j->spec.block_images = j->set.block_images;

@@ -8,6 +8,7 @@
 #include "app/stage.h"
 #include "base/mem.h"
 #include "match/posterior.h"
+#include "match/refine.h"
 #include "math/rot.h"
 #include "slice/templates.h"
 
@@ -249,6 +250,7 @@ static void slots_free(struct slots *s)
 struct ring_job {
     const struct spi_matching *m;
     float *templates, *table, *S;
+    struct spi_refine_set refine; /* when spec.refine > 0 */
     struct spi_orientations *o;
 };
 
@@ -281,16 +283,15 @@ static spi_err task_templates(void *const *data, const void *arg, const volatile
                               a->j->S + a->first * m->views.Na);
 }
 
-/* Images -> harmonic-major records and their counts. */
+/* Images -> harmonic-major records and their counts; pixels: read and scaled. */
 static spi_err make_records(const struct spi_matching *m, int64_t first, int64_t n,
-                            float *records, float *counts)
+                            float *pixels, float *records, float *counts)
 {
     const struct spi_rings *g = &m->rings;
-    float *pixels = NULL, *samples = NULL;
+    float *samples = NULL;
     float complex *h = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(pixels, n * m->det->n_pixels, "images"), out);
     SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "images"), out);
     SPI_TRY(err = SPI_NEW(h, g->h_at[g->R], "images"), out);
     SPI_TRY(err = spi_images_read(m->spec.images, first, n, pixels), out);
@@ -308,7 +309,6 @@ static spi_err make_records(const struct spi_matching *m, int64_t first, int64_t
         counts[k] = (float)fmax(sum, 0);
     }
 out:
-    free(pixels);
     free(samples);
     free(h);
     return err;
@@ -332,20 +332,90 @@ static void store_best(const struct ring_args *a, const struct spi_posterior *po
     }
 }
 
+/* The best candidates of image k as quaternions, best first; q[0] is in o already. */
+static int candidates(const struct spi_matching *m, const struct spi_scores *s, int k,
+                      int keep, const int32_t *dir, double (*q)[4])
+{
+    int n = 1;
+
+    for (; n < keep && dir[n] >= 0; n++) {
+        const float *LL = s->LL + (s->first[k] + dir[n]) * s->Na;
+        int a = 0;
+
+        for (int i = 1; i < s->Na; i++)
+            if (LL[i] > LL[a])
+                a = i;
+        spi_view_quat(&m->views, dir[n], 2 * SPI_PI * a / s->Na, q[n]);
+    }
+    return n;
+}
+
+static spi_err refine_block(const struct ring_args *a, const struct spi_scores *scores,
+                            const float *pixels)
+{
+    const struct spi_matching *m = a->j->m;
+    struct spi_orientations *o = a->j->o;
+    int keep = m->spec.refine;
+    int32_t *dir = NULL;
+    double(*q)[4] = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(dir, a->n * keep, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(q, keep, "candidates"), out);
+    SPI_TRY(err = spi_best_directions(scores, &m->views, keep, dir), out);
+    for (int64_t k = 0; k < a->n; k++) {
+        int64_t i = a->first + k;
+        struct spi_refined best;
+
+        memcpy(q[0], o->quat + 4 * i, sizeof q[0]);
+
+        int n = candidates(m, scores, (int)k, keep, dir + k * keep, q);
+
+        SPI_TRY(err = spi_refine_image(&a->j->refine.r, pixels + k * m->det->n_pixels, n,
+                                       (const double(*)[4])q, &best),
+                out);
+        memcpy(o->quat + 4 * i, best.quat, sizeof best.quat);
+        o->score[i] = (float)best.score;
+        o->fluence[i] = (float)best.fluence;
+    }
+out:
+    free(dir);
+    free(q);
+    return err;
+}
+
+static spi_err prepare_refinement(struct ring_job *j)
+{
+    const struct spi_matching *m = j->m;
+    const float *inv_var = m->spec.score == SPI_MATCHING_POISSON ? NULL : m->inv_var;
+    double *mean;
+    spi_err err = SPI_NEW(mean, m->band.R, "refinement");
+
+    if (!err)
+        err = spi_ring_means_of_model(&m->rings, m->band.R, m->plan, m->grid, DIRECTIONS,
+                                      mean);
+    if (!err)
+        err = spi_refine_set_init(&j->refine, m->det, &m->rings, m->band.R, mean, inv_var,
+                                  m->plan, m->grid);
+    free(mean);
+    return err;
+}
+
 static spi_err task_score(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct spi_matching *m = a->j->m;
     struct spi_scores scores = {0};
     struct spi_posterior post = {0};
-    float *records = NULL, *counts = NULL;
+    float *pixels = NULL, *records = NULL, *counts = NULL;
     spi_err err;
 
     (void)data;
     (void)stop;
+    SPI_TRY(err = SPI_NEW(pixels, a->n * m->det->n_pixels, "images"), out);
     SPI_TRY(err = SPI_NEW(records, a->n * m->band.floats, "images"), out);
     SPI_TRY(err = SPI_NEW(counts, a->n, "images"), out);
-    SPI_TRY(err = make_records(m, a->first, a->n, records, counts), out);
+    SPI_TRY(err = make_records(m, a->first, a->n, pixels, records, counts), out);
 
     struct spi_score_input in = {.band = &m->band,
                                  .views = m->views,
@@ -359,9 +429,12 @@ static spi_err task_score(void *const *data, const void *arg, const volatile int
     SPI_TRY(err = spi_score_all(&in, &scores), out);
     SPI_TRY(err = spi_posterior_make(&scores, &m->views, 1, 1, a->j->S, NULL, &post), out);
     store_best(a, &post, counts);
+    if (m->spec.refine > 0)
+        err = refine_block(a, &scores, pixels);
 out:
     spi_posterior_clear(&post);
     spi_scores_clear(&scores);
+    free(pixels);
     free(records);
     free(counts);
     return err;
@@ -410,6 +483,8 @@ spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations
     SPI_TRY(err = SPI_NEW(j.table, nd * Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(j.S, nd * Na, "templates"), out);
     SPI_TRY(err = orientations_new(m->n_images, o), out);
+    if (m->spec.refine > 0)
+        SPI_TRY(err = prepare_refinement(&j), out);
     SPI_TRY(err = each_block(&j, "slice", task_templates, nd, 256, false), out);
     SPI_TRY(
         err = each_block(&j, "match", task_score, m->n_images, block > 1 ? block : 1, true),
@@ -418,6 +493,7 @@ spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations
 out:
     if (err)
         spi_orientations_clear(o);
+    spi_refine_set_clear(&j.refine);
     free(j.templates);
     free(j.table);
     free(j.S);
@@ -444,26 +520,6 @@ struct brute_args {
     int slot;
     int64_t first, n; /* directions */
 };
-
-/* 1 / variance of the rings at the pixels, linear in |q|; divided by nothing else: (B2) has
- * the geometry factor. */
-static spi_err pixel_variances(struct brute_job *j)
-{
-    const struct spi_rings *g = &j->m->rings;
-    const float *v = j->m->inv_var;
-    int last = j->m->band.R - 1;
-    spi_err err = SPI_NEW(j->inv_var, j->list.n, "variances");
-
-    for (int64_t p = 0; p < j->list.n && !err; p++) {
-        double q = (double)j->list.kappa[p] * j->list.q_max;
-        double rho = fmin(fmax((q - g->q[0]) / g->dq, 0), last);
-        int r = rho < last ? (int)rho : last - 1;
-
-        j->inv_var[p] =
-            (float)((1 - (rho - r)) * (double)v[r] + (rho - r) * (double)v[r + 1]);
-    }
-    return err;
-}
 
 static spi_err task_brute(void *const *data, const void *arg, const volatile int *stop)
 {
@@ -502,7 +558,8 @@ static spi_err brute_init(struct brute_job *j)
     SPI_TRY(err = spi_pixel_list_init(&j->list, m->det, m->rings.q[0],
                                       m->rings.q[m->band.R - 1]),
             out);
-    SPI_TRY(err = pixel_variances(j), out);
+    SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
+    spi_pixels_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
     SPI_TRY(err = spi_brute_init(&j->brute, kind[m->spec.score], &j->list, j->inv_var,
                                  m->rings.dq),
             out);

@@ -26,6 +26,7 @@ struct spi_matching_spec {
     double oversampling; /* rings per Shannon cell */
     double nufft_tol;
     enum spi_matching_score score;
+    int refine;              /* rings: candidates refined continuously; 0: none */
     int block_images;        /* at most so many images in one task */
     struct spi_graph *graph; /* borrowed */
     void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */

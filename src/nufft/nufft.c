@@ -66,6 +66,11 @@ int spi_nufft_modes(const spi_nufft *p)
     return p->n;
 }
 
+const struct spi_window *spi_nufft_window(const spi_nufft *p)
+{
+    return &p->win;
+}
+
 spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 {
     size_t s = (size_t)p->side;

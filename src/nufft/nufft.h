@@ -31,6 +31,8 @@ double spi_nufft_scale(const spi_nufft *plan);
 /** Side of a fine grid with its margins. */
 int spi_nufft_side(const spi_nufft *plan);
 int spi_nufft_modes(const spi_nufft *plan);
+/** The window whose taps read a prepared grid. */
+const struct spi_window *spi_nufft_window(const spi_nufft *plan);
 
 /** A zeroed fine grid with `comp` (1 or 2) interleaved reals per point; release: free(). */
 SPI_MUSTUSE spi_err spi_nufft_grid_new(const spi_nufft *plan, int comp, float **grid);

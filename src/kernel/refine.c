@@ -1,0 +1,224 @@
+#include "kernel/refine.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernel/clones.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize( \
+    "fp-contract=fast") /* -std=c17 alone would forbid fused multiply-add */
+#endif
+
+/* ---- interpolation ------------------------------------------------------------------- */
+
+/* Eight floats at any float's address; the compiler makes of it what the processor has. */
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+#define LOAD8(from) (*(const v8 *)(const void *)(from))
+#define LOAD4(from) (*(const v4 *)(const void *)(from))
+
+enum { V_MAX = 8 };
+
+/* Taps t and their derivatives d of the three coordinates by Horner's rule for both; at[]:
+ * first grid index.  z = 2 f - 1, so d/du = 2 d/dz. */
+SPI_INLINE void taps(const struct spi_window *win, int side, const float u[3], v8 t[3],
+                     v8 d[3], size_t at[3])
+{
+    float z[3];
+
+    for (int k = 0; k < 3; k++) {
+        float fl = floorf(u[k]);
+        int i0 = (int)fl - win->w / 2 + 1 + side / 2;
+
+        assert(i0 >= 0 && i0 + 8 <= side);
+        at[k] = (size_t)i0;
+        z[k] = 2 * (u[k] - fl) - 1;
+        t[k] = LOAD8(win->coef[win->degree]);
+        d[k] = (v8){0};
+    }
+    for (int p = win->degree - 1; p >= 0; p--) {
+        v8 coef = LOAD8(win->coef[p]);
+
+        for (int k = 0; k < 3; k++) {
+            d[k] = d[k] * z[k] + t[k];
+            t[k] = t[k] * z[k] + coef;
+        }
+    }
+    for (int k = 0; k < 3; k++)
+        d[k] *= 2;
+}
+
+/* The taps of y for vector i of a plane: L = 4 holds two rows in a vector, L = 8 one. */
+SPI_INLINE void rows(const int L, const float *tap, int i, v8 *out)
+{
+    float a = tap[L == 4 ? 2 * i : i], b = tap[L == 4 ? 2 * i + 1 : i];
+
+    *out = (v8){a, a, a, a, b, b, b, b};
+}
+
+/* The taps of x, for L = 4 twice. */
+SPI_INLINE void columns(const int L, const float *tap, v8 *out)
+{
+    if (L == 4)
+        *out = (v8){tap[0], tap[1], tap[2], tap[3], tap[0], tap[1], tap[2], tap[3]};
+    else
+        *out = LOAD8(tap);
+}
+
+SPI_INLINE float dot8(const v8 *x, const v8 *y)
+{
+    v8 p = *x * *y;
+    float a[8];
+
+    memcpy(a, &p, sizeof a);
+    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
+}
+
+/* W planes of W rows, each row read L wide: acc and dcc are the sums over z with the taps
+ * and their derivatives. */
+SPI_INLINE void gather(const int W, const int L, const float *corner, size_t side,
+                       const float *tz, const float *dz, v8 *acc, v8 *dcc)
+{
+    const int V = W * L / 8;
+
+    for (int i = 0; i < V; i++)
+        acc[i] = dcc[i] = (v8){0};
+    for (int a = 0; a < W; a++)
+        for (int i = 0; i < V; i++) {
+            const float *row =
+                corner + ((size_t)a * side + (size_t)(L == 4 ? 2 * i : i)) * side;
+            v8 r;
+
+            if (L == 4) {
+                v4 lo = LOAD4(row), hi = LOAD4(row + side);
+
+                r = (v8){lo[0], lo[1], lo[2], lo[3], hi[0], hi[1], hi[2], hi[3]};
+            } else {
+                r = LOAD8(row);
+            }
+            acc[i] += tz[a] * r;
+            dcc[i] += dz[a] * r;
+        }
+}
+
+SPI_INLINE void interp_grad(const int W, const int L, const struct spi_window *win,
+                            int side, const float *restrict grid, int n,
+                            const float (*restrict u)[SPI_POINTS],
+                            float (*restrict out)[SPI_POINTS])
+{
+    const int V = W * L / 8;
+    size_t s = (size_t)side;
+
+    for (int j = 0; j < n; j++) {
+        float p[3] = {u[0][j], u[1][j], u[2][j]}, tap[3][8], slope[3][8];
+        v8 t[3], d[3], acc[V_MAX], dcc[V_MAX], s0 = {0}, sy = {0}, sz = {0}, x, dx;
+        size_t at[3];
+
+        taps(win, side, p, t, d, at);
+        memcpy(tap, t, sizeof tap);
+        memcpy(slope, d, sizeof slope);
+        gather(W, L, grid + (at[2] * s + at[1]) * s + at[0], s, tap[2], slope[2], acc, dcc);
+        for (int i = 0; i < V; i++) {
+            v8 y, dy;
+
+            rows(L, tap[1], i, &y);
+            rows(L, slope[1], i, &dy);
+            s0 += acc[i] * y;
+            sy += acc[i] * dy;
+            sz += dcc[i] * y;
+        }
+        columns(L, tap[0], &x);
+        columns(L, slope[0], &dx);
+        out[0][j] = dot8(&s0, &x);
+        out[1][j] = dot8(&s0, &dx);
+        out[2][j] = dot8(&sy, &x);
+        out[3][j] = dot8(&sz, &x);
+    }
+}
+
+SPI_CLONES void spi_interp_grad(const struct spi_window *win, int side, const float *grid,
+                                int n, const float u[3][SPI_POINTS],
+                                float out[4][SPI_POINTS])
+{
+    assert(n <= SPI_POINTS);
+    if (win->w == 4)
+        interp_grad(4, 4, win, side, grid, n, u, out);
+    else if (win->w == 6)
+        interp_grad(6, 8, win, side, grid, n, u, out);
+    else
+        interp_grad(8, 8, win, side, grid, n, u, out);
+}
+
+/* ---- sums of the likelihood ---------------------------------------------------------- */
+
+/* log x, x > 0 and normal: x = 2^e m, sqrt(1/2) <= m < sqrt 2, and with s = (m - 1)/(m +
+ * 1), |s| < 0.1716, log m = 2 (s + s^3/3 + s^5/5 + s^7/7 + ...): the next term is below
+ * 3e-8. */
+SPI_INLINE float log_of(float x)
+{
+    int32_t bits, e, m_bits;
+    float m;
+
+    memcpy(&bits, &x, sizeof bits);
+    e = (bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
+    m_bits = bits - (e << 23);
+    memcpy(&m, &m_bits, sizeof m);
+
+    float s = (m - 1) / (m + 1), s2 = s * s;
+
+    return (float)e * 0.693147181F +
+           2 * s * (1 + s2 * (1.0F / 3 + s2 * (1.0F / 5 + s2 * (1.0F / 7))));
+}
+
+/* What is added over pixels: the weights of K, of g with one y, of g with two. */
+SPI_INLINE void add_sums(const bool poisson, int n, const float *restrict K,
+                         const float *restrict g, const float *restrict least,
+                         const float *restrict v, const float (*restrict u)[SPI_POINTS],
+                         const float (*restrict W)[SPI_POINTS],
+                         struct spi_likelihood_sums *sums)
+{
+    float fit = 0, model = 0, kx = 0, ky = 0, kz = 0, gx = 0, gy = 0, gz = 0;
+    float xx = 0, xy = 0, xz = 0, yy = 0, yz = 0, zz = 0;
+
+#pragma omp simd reduction(+ : fit, model, kx, ky, kz, gx, gy, gz, xx, xy, xz, yy, yz, zz)
+    for (int j = 0; j < n; j++) {
+        float T = W[0][j] > least[j] ? W[0][j] : least[j];
+        float live = W[0][j] > least[j] ? 1 : 0;
+        float y0 = live * (u[1][j] * W[3][j] - u[2][j] * W[2][j]);
+        float y1 = live * (u[2][j] * W[1][j] - u[0][j] * W[3][j]);
+        float y2 = live * (u[0][j] * W[2][j] - u[1][j] * W[1][j]);
+        float a = poisson ? 1 / T : v[j]; /* of K y and of g y y' */
+        float b = poisson ? 1 : T * v[j]; /* of g y */
+        float wk = K[j] * a, wg = g[j] * b, w2 = g[j] * a;
+
+        fit += K[j] * (poisson ? log_of(T) : b);
+        model += wg * T;
+        kx += wk * y0, ky += wk * y1, kz += wk * y2;
+        gx += wg * y0, gy += wg * y1, gz += wg * y2;
+        xx += w2 * y0 * y0, xy += w2 * y0 * y1, xz += w2 * y0 * y2;
+        yy += w2 * y1 * y1, yz += w2 * y1 * y2, zz += w2 * y2 * y2;
+    }
+    sums->fit += (double)fit, sums->model += (double)model;
+    sums->K1[0] += (double)kx, sums->K1[1] += (double)ky, sums->K1[2] += (double)kz;
+    sums->g1[0] += (double)gx, sums->g1[1] += (double)gy, sums->g1[2] += (double)gz;
+    sums->g2[0] += (double)xx, sums->g2[1] += (double)xy, sums->g2[2] += (double)xz;
+    sums->g2[3] += (double)yy, sums->g2[4] += (double)yz, sums->g2[5] += (double)zz;
+}
+
+SPI_CLONES void spi_likelihood_sums(int n, const float *K, const float *g,
+                                    const float *least, const float *v,
+                                    const float u[3][SPI_POINTS],
+                                    const float W[4][SPI_POINTS],
+                                    struct spi_likelihood_sums *sums)
+{
+    assert(n <= SPI_POINTS);
+    if (v)
+        add_sums(false, n, K, g, least, v, u, W, sums);
+    else
+        add_sums(true, n, K, g, least, g, u, W, sums);
+}

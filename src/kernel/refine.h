@@ -1,0 +1,55 @@
+/** \file
+ * The two hot loops of continuous refinement: a real function on a grid with its gradient,
+ * and the sums of a likelihood over pixels.  Layer: kernel.  doc/math.md (G1)...(G4).
+ *
+ * Both work on at most SPI_POINTS points at once, one array a component, so that what one
+ * loop writes the next reads from cache.
+ *
+ * spi_interp_grad: grid, positions and taps as in kernel/interp.h.
+ *     out[0][j] = sum_i phi(i - u_j) grid[i],    out[1 + c][j] = d out[0][j] / d u_c  (G1)
+ * The derivative is that of the tap polynomials.  Float sums of w^3 products err by
+ * gamma_{w^3 + 8} of their absolute values.
+ *
+ * spi_likelihood_sums: with T = max(W, least), y = u x dW/du (0 where W <= least) the
+ * derivative of T to a small turn of the points, K the image, g the geometry factor and v
+ * the inverse variance (gaussian only):
+ *                      poisson        gaussian
+ *     fit     +=     sum K log T     sum K T v
+ *     model   +=     sum g T         sum g T^2 v
+ *     K1      +=     sum K y / T     sum K y v                                       (G3)
+ *     g1      +=     sum g y         sum g T y v
+ *     g2      +=     sum g y y'/ T   sum g y y' v       (xx, xy, xz, yy, yz, zz)
+ * The logarithm errs by less than 2^-23 (1 + |log T|); sums of SPI_POINTS terms are float,
+ * the rest double: gamma_{SPI_POINTS + 8} of the sum of absolute values at most. */
+#ifndef SPI_KERNEL_REFINE_H
+#define SPI_KERNEL_REFINE_H
+
+#include <stdbool.h>
+
+#include "kernel/window.h"
+
+enum { SPI_POINTS = 256 };
+
+void spi_interp_grad(const struct spi_window *win, int side, const float *grid, int n,
+                     const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
+/** The formula in double, with the exact window and its derivative; mag: sums of absolute
+ *  values. */
+void spi_interp_grad_ref(const struct spi_window *win, int side, const float *grid, int n,
+                         const float u[3][SPI_POINTS], double out[4][SPI_POINTS],
+                         double mag[4][SPI_POINTS]);
+
+struct spi_likelihood_sums {
+    double fit, model, K1[3], g1[3], g2[6];
+};
+
+/** K, g, least, v: [n]; v NULL: the Poisson form.  W: as spi_interp_grad leaves it. */
+void spi_likelihood_sums(int n, const float *K, const float *g, const float *least,
+                         const float *v, const float u[3][SPI_POINTS],
+                         const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums);
+/** In double; mag takes the sums of absolute values. */
+void spi_likelihood_sums_ref(int n, const float *K, const float *g, const float *least,
+                             const float *v, const float u[3][SPI_POINTS],
+                             const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums,
+                             struct spi_likelihood_sums *mag);
+
+#endif
