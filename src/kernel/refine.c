@@ -53,30 +53,38 @@ SPI_INLINE void taps(const struct spi_window *win, int side, const float u[3], v
         d[k] *= 2;
 }
 
-/* The taps of y for vector i of a plane: L = 4 holds two rows in a vector, L = 8 one. */
-SPI_INLINE void rows(const int L, const float *tap, int i, v8 *out)
-{
-    float a = tap[L == 4 ? 2 * i : i], b = tap[L == 4 ? 2 * i + 1 : i];
+typedef int i8 __attribute__((vector_size(32)));
 
-    *out = (v8){a, a, a, a, b, b, b, b};
+/* The taps of y for vector i of a plane: L = 4 holds two rows in a vector, L = 8 one. */
+SPI_INLINE void rows(const int L, const v8 *tap, int i, v8 *out)
+{
+    int a = L == 4 ? 2 * i : i, b = L == 4 ? 2 * i + 1 : i;
+
+    *out = __builtin_shuffle(*tap, (i8){a, a, a, a, b, b, b, b});
 }
 
 /* The taps of x, for L = 4 twice. */
-SPI_INLINE void columns(const int L, const float *tap, v8 *out)
+SPI_INLINE void columns(const int L, const v8 *tap, v8 *out)
 {
-    if (L == 4)
-        *out = (v8){tap[0], tap[1], tap[2], tap[3], tap[0], tap[1], tap[2], tap[3]};
-    else
-        *out = LOAD8(tap);
+    *out = L == 4 ? __builtin_shuffle(*tap, (i8){0, 1, 2, 3, 0, 1, 2, 3}) : *tap;
 }
 
-SPI_INLINE float dot8(const v8 *x, const v8 *y)
+/* out[i] = sum of the eight numbers of p[i]. */
+SPI_INLINE void sums_of_8(const v8 p[4], v4 *out)
 {
-    v8 p = *x * *y;
-    float a[8];
+    v4 h[4];
 
-    memcpy(a, &p, sizeof a);
-    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
+    for (int i = 0; i < 4; i++)
+        h[i] = __builtin_shufflevector(p[i], p[i], 0, 1, 2, 3) +
+               __builtin_shufflevector(p[i], p[i], 4, 5, 6, 7);
+
+    v4 a = __builtin_shufflevector(h[0], h[1], 0, 4, 1, 5) +
+           __builtin_shufflevector(h[0], h[1], 2, 6, 3, 7);
+    v4 b = __builtin_shufflevector(h[2], h[3], 0, 4, 1, 5) +
+           __builtin_shufflevector(h[2], h[3], 2, 6, 3, 7);
+
+    *out = __builtin_shufflevector(a, b, 0, 1, 4, 5) +
+           __builtin_shufflevector(a, b, 2, 3, 6, 7);
 }
 
 /* W planes of W rows, each row read L wide: acc and dcc are the sums over z with the taps
@@ -95,9 +103,8 @@ SPI_INLINE void gather(const int W, const int L, const float *corner, size_t sid
             v8 r;
 
             if (L == 4) {
-                v4 lo = LOAD4(row), hi = LOAD4(row + side);
-
-                r = (v8){lo[0], lo[1], lo[2], lo[3], hi[0], hi[1], hi[2], hi[3]};
+                r = __builtin_shufflevector(LOAD4(row), LOAD4(row + side), 0, 1, 2, 3, 4, 5,
+                                            6, 7);
             } else {
                 r = LOAD8(row);
             }
@@ -115,29 +122,29 @@ SPI_INLINE void interp_grad(const int W, const int L, const struct spi_window *w
     size_t s = (size_t)side;
 
     for (int j = 0; j < n; j++) {
-        float p[3] = {u[0][j], u[1][j], u[2][j]}, tap[3][8], slope[3][8];
+        float p[3] = {u[0][j], u[1][j], u[2][j]}, tz[8], dz[8];
         v8 t[3], d[3], acc[V_MAX], dcc[V_MAX], s0 = {0}, sy = {0}, sz = {0}, x, dx;
+        v4 sum;
         size_t at[3];
 
         taps(win, side, p, t, d, at);
-        memcpy(tap, t, sizeof tap);
-        memcpy(slope, d, sizeof slope);
-        gather(W, L, grid + (at[2] * s + at[1]) * s + at[0], s, tap[2], slope[2], acc, dcc);
+        memcpy(tz, &t[2], sizeof tz);
+        memcpy(dz, &d[2], sizeof dz);
+        gather(W, L, grid + (at[2] * s + at[1]) * s + at[0], s, tz, dz, acc, dcc);
         for (int i = 0; i < V; i++) {
             v8 y, dy;
 
-            rows(L, tap[1], i, &y);
-            rows(L, slope[1], i, &dy);
+            rows(L, &t[1], i, &y);
+            rows(L, &d[1], i, &dy);
             s0 += acc[i] * y;
             sy += acc[i] * dy;
             sz += dcc[i] * y;
         }
-        columns(L, tap[0], &x);
-        columns(L, slope[0], &dx);
-        out[0][j] = dot8(&s0, &x);
-        out[1][j] = dot8(&s0, &dx);
-        out[2][j] = dot8(&sy, &x);
-        out[3][j] = dot8(&sz, &x);
+        columns(L, &t[0], &x);
+        columns(L, &d[0], &dx);
+        sums_of_8((v8[4]){s0 * x, s0 * dx, sy * x, sz * x}, &sum);
+        for (int c = 0; c < 4; c++)
+            out[c][j] = sum[c];
     }
 }
 

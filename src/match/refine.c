@@ -10,7 +10,10 @@
 
 enum { EVALUATIONS = 10 };
 static const double floor_of_mean = 0.02;                /* as on rings */
-static const double first_step = 0.5, last_step = 0.005; /* of a cell */
+#define E(n,d) (getenv(n)?atof(getenv(n)):d)
+#define first_step E("FS",1)
+#define last_step E("LS",0.1)
+#define no_step E("NS",0.01)
 
 /* ---- what the images share ----------------------------------------------------------- */
 
@@ -27,7 +30,7 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     SPI_TRY(err = SPI_NEW(s->least, s->pixels.n, "refinement"), fail);
     SPI_TRY(err = SPI_NEW(ring, R, "refinement"), fail);
     for (int r = 0; r < R; r++)
-        ring[r] = ring_mean[r] > 0 ? (float)(floor_of_mean * ring_mean[r]) : 1e-30F;
+        ring[r] = ring_mean[r] > 0 ? (float)(E("FL",0.02) * ring_mean[r]) : 1e-30F;
     spi_pixels_from_rings(&s->pixels, g, R, ring, s->least);
     if (ring_inv_var) {
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
@@ -155,23 +158,26 @@ static int climb(const struct spi_refine *r, const float *K, double M[9],
     int used = 1;
 
     spi_refine_at(r, K, M, at);
-    for (; used < EVALUATIONS; used++) {
+    while (used < EVALUATIONS) {
         struct spi_refine_point next;
-        double w[3], E[9], there[9];
+        double w[3], E[9], there[9], step;
 
         find_step(at, radius, w);
-        if (!(norm(w) > last_step * r->cell))
+        step = norm(w);
+        if (!(step > no_step * r->cell))
             break;
         spi_rot_from_vector(w, E);
         spi_rot_mul(E, M, there);
         spi_refine_at(r, K, there, &next);
+        used++;
         if (next.score > at->score) {
-            radius = fmax(radius, 2 * norm(w));
             memcpy(M, there, sizeof there);
             *at = next;
         } else {
-            radius = norm(w) / 4;
+            radius = step / 4;
         }
+        if (step < last_step * r->cell)
+            break;
     }
     return used;
 }
@@ -193,8 +199,10 @@ spi_err spi_refine_image(const struct spi_refine *r, const float *image, int n_s
         double R[9], M[9];
 
         spi_rot_matrix(quat[s], R);
+        double kf=E("KF",0);
         for (int i = 0; i < 9; i++)
             M[i] = R[i % 3 * 3 + i / 3];
+        if(kf>0){ float*l2=malloc(4*l->n); for(int64_t p=0;p<l->n;p++)l2[p]=kf*r->least[p]; struct spi_refine r2=*r; r2.least=l2; out->evaluations += climb(&r2,K,M,&at); free(l2);}
         out->evaluations += climb(r, K, M, &at);
         if (!(at.score > out->score))
             continue;
