@@ -173,7 +173,8 @@ static char *settings_text(const struct spi_settings *set)
 }
 
 /* What two runs must share to be the same run.  The number of workers, the engine and the
- * limit of generations change no result: a run may be resumed with others. */
+ * limit of generations change no result, N_refine only what comes after the loop: a run may
+ * be resumed with others. */
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
@@ -184,6 +185,7 @@ static spi_err make_key(struct job *j)
     spi_settings_default(&usual);
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
+    same.N_refine = usual.N_refine;
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
@@ -398,7 +400,7 @@ static spi_err run_loop(struct job *j)
     spi_progress_end();
     if (err)
         return err;
-    spi_progress_begin("finishing", 5, "steps");
+    spi_progress_begin("finishing", 6, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
     return err ? err : spi_result_write(j->run, &j->result, j->args->out, j->provenance);

@@ -328,6 +328,7 @@ static void store_best(const struct ring_args *a, const struct spi_posterior *po
         spi_view_quat(&m->views, b->dir, (double)b->angle, o->quat + 4 * i);
         o->score[i] = b->score;
         o->margin[i] = b->margin;
+        o->entropy[i] = b->entropy;
         o->fluence[i] = model > 0 ? counts[k] / model : 0;
     }
 }
@@ -339,9 +340,15 @@ static int candidates(const struct spi_matching *m, const struct spi_scores *s, 
     int n = 1;
 
     for (; n < keep && dir[n] >= 0; n++) {
-        const float *LL = s->LL + (s->first[k] + dir[n]) * s->Na;
+        int64_t at = s->first[k];
+        const float *LL;
         int a = 0;
 
+        while (at < s->first[k + 1] && (s->dir ? s->dir[at] : at - s->first[k]) != dir[n])
+            at++;
+        if (at == s->first[k + 1])
+            break;
+        LL = s->LL + at * s->Na;
         for (int i = 1; i < s->Na; i++)
             if (LL[i] > LL[a])
                 a = i;
@@ -483,6 +490,7 @@ spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations
     SPI_TRY(err = SPI_NEW(j.table, nd * Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(j.S, nd * Na, "templates"), out);
     SPI_TRY(err = orientations_new(m->n_images, o), out);
+    SPI_TRY(err = SPI_NEW(o->entropy, o->n, "orientations"), out);
     if (m->spec.refine > 0)
         SPI_TRY(err = prepare_refinement(&j), out);
     SPI_TRY(err = each_block(&j, "slice", task_templates, nd, 256, false), out);

@@ -7,8 +7,9 @@
  *
  * spi_interp_grad: grid, positions and taps as in kernel/interp.h.
  *     out[0][j] = sum_i phi(i - u_j) grid[i],    out[1 + c][j] = d out[0][j] / d u_c  (G1)
- * The derivative is that of the tap polynomials.  Float sums of w^3 products err by
- * gamma_{w^3 + 8} of their absolute values.
+ * The derivative is that of the tap polynomials.  Horner's rule for three taps, their
+ * product and the sum of w^3 of these err by gamma_{w^3 + 9 degree + 8} of the sum of
+ * absolute values (with sum |coefficients| for each tap).
  *
  * spi_likelihood_sums: with T = max(W, least), y = u x dW/du (0 where W <= least) the
  * derivative of T to a small turn of the points, K the image, g the geometry factor and v
@@ -19,8 +20,9 @@
  *     K1      +=     sum K y / T     sum K y v                                       (G3)
  *     g1      +=     sum g y         sum g T y v
  *     g2      +=     sum g y y'/ T   sum g y y' v       (xx, xy, xz, yy, yz, zz)
- * The logarithm errs by less than 2^-23 (1 + |log T|); sums of SPI_POINTS terms are float,
- * the rest double: gamma_{SPI_POINTS + 8} of the sum of absolute values at most. */
+ * Sums of SPI_POINTS terms are float, the rest double; with the operations of a term (the
+ * logarithm errs by less than 2^-22 (1 + |log T|)) gamma_{SPI_POINTS + 16} of the sum of
+ * absolute values: of K (1 + |log T|), and of the two products of each y. */
 #ifndef SPI_KERNEL_REFINE_H
 #define SPI_KERNEL_REFINE_H
 
@@ -32,8 +34,7 @@ enum { SPI_POINTS = 256 };
 
 void spi_interp_grad(const struct spi_window *win, int side, const float *grid, int n,
                      const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
-/** The formula in double, with the exact window and its derivative; mag: sums of absolute
- *  values. */
+/** The formula in double; mag: the sums of absolute values. */
 void spi_interp_grad_ref(const struct spi_window *win, int side, const float *grid, int n,
                          const float u[3][SPI_POINTS], double out[4][SPI_POINTS],
                          double mag[4][SPI_POINTS]);

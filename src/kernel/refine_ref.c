@@ -3,12 +3,20 @@
 
 #include "kernel/refine.h"
 
-/* d phi / d u at grid point i: the window is a function of i - u. */
-static double window_slope(const struct spi_window *win, double x)
+/* Tap c of a coordinate (slope: its derivative) from the polynomial, sum_p coef z^p; mag:
+ * the sum of absolute values. */
+static double tap(const struct spi_window *win, float u, int c, bool slope, double *mag)
 {
-    double t = 2 * x / win->w, s = 1 - t * t;
+    double z = (double)(2 * (u - floorf(u)) - 1), sum = 0, power = 1;
 
-    return s <= 0 ? 0 : win->beta * t / sqrt(s) * 2 / win->w * spi_window_value(win, x);
+    *mag = 0;
+    for (int p = slope; p <= win->degree; p++, power *= z) { /* dz/du = 2 */
+        double coef = (double)win->coef[p][c] * (slope ? 2 * p : 1);
+
+        sum += coef * power;
+        *mag += fabs(coef);
+    }
+    return sum;
 }
 
 void spi_interp_grad_ref(const struct spi_window *win, int side, const float *grid, int n,
@@ -19,28 +27,27 @@ void spi_interp_grad_ref(const struct spi_window *win, int side, const float *gr
         for (int c = 0; c < 4; c++) { /* 0: the value; 1, 2, 3: slope along x, y, z */
             out[c][j] = mag[c][j] = 0;
             for (int at = 0; at < win->w * win->w * win->w; at++) {
-                int tap[3] = {at % win->w, at / win->w % win->w, at / win->w / win->w};
-                double product = 1;
+                int t[3] = {at % win->w, at / win->w % win->w, at / win->w / win->w};
+                double product = 1, abs_product = 1, m;
                 size_t where = 0;
 
                 for (int k = 2; k >= 0; k--) {
-                    double p = (double)u[k][j];
-                    int i = (int)floor(p) - win->w / 2 + 1 + tap[k];
+                    int i = (int)floorf(u[k][j]) - win->w / 2 + 1 + t[k];
 
-                    product *= c == k + 1 ? window_slope(win, i - p)
-                                          : spi_window_value(win, i - p);
+                    product *= tap(win, u[k][j], t[k], c == k + 1, &m);
+                    abs_product *= m;
                     where = where * (size_t)side + (size_t)(i + side / 2);
                 }
                 out[c][j] += product * (double)grid[where];
-                mag[c][j] += fabs(product * (double)grid[where]);
+                mag[c][j] += fabs(abs_product * (double)grid[where]);
             }
         }
 }
 
-static void add(double term, double *sum, double *mag)
+static void add(double term, double abs_term, double *sum, double *mag)
 {
     *sum += term;
-    *mag += fabs(term);
+    *mag += abs_term;
 }
 
 void spi_likelihood_sums_ref(int n, const float *K, const float *g, const float *least,
@@ -49,27 +56,35 @@ void spi_likelihood_sums_ref(int n, const float *K, const float *g, const float 
                              struct spi_likelihood_sums *mag)
 {
     for (int j = 0; j < n; j++) {
-        double k = (double)K[j], gj = (double)g[j], T = (double)W[0][j], y[3] = {0};
+        double k = (double)K[j], gj = (double)g[j], T = (double)W[0][j];
+        double y[3] = {0}, size[3] = {0};
         double a, b;
 
         if (T > (double)least[j])
             for (int c = 0; c < 3; c++) {
                 int d = (c + 1) % 3, e = (c + 2) % 3;
 
-                y[c] = (double)u[d][j] * (double)W[1 + e][j] -
-                       (double)u[e][j] * (double)W[1 + d][j];
+                double left = (double)u[d][j] * (double)W[1 + e][j];
+                double right = (double)u[e][j] * (double)W[1 + d][j];
+
+                y[c] = left - right;
+                size[c] = fabs(left) + fabs(right);
             }
         else
             T = (double)least[j];
         a = v ? (double)v[j] : 1 / T;
         b = v ? T * (double)v[j] : 1;
-        add(v ? k * b : k * log(T), &sums->fit, &mag->fit);
-        add(gj * b * T, &sums->model, &mag->model);
+        if (v)
+            add(k * b, fabs(k * b), &sums->fit, &mag->fit);
+        else
+            add(k * log(T), fabs(k) * (1 + fabs(log(T))), &sums->fit, &mag->fit);
+        add(gj * b * T, fabs(gj * b * T), &sums->model, &mag->model);
         for (int c = 0, at = 0; c < 3; c++) {
-            add(k * a * y[c], &sums->K1[c], &mag->K1[c]);
-            add(gj * b * y[c], &sums->g1[c], &mag->g1[c]);
+            add(k * a * y[c], fabs(k * a) * size[c], &sums->K1[c], &mag->K1[c]);
+            add(gj * b * y[c], fabs(gj * b) * size[c], &sums->g1[c], &mag->g1[c]);
             for (int d = c; d < 3; d++, at++)
-                add(gj * a * y[c] * y[d], &sums->g2[at], &mag->g2[at]);
+                add(gj * a * y[c] * y[d], fabs(gj * a) * size[c] * size[d], &sums->g2[at],
+                    &mag->g2[at]);
         }
     }
 }

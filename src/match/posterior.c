@@ -84,7 +84,7 @@ static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
 /* Keep what is above the threshold of one image; returns the kept weight. */
 static spi_err sparse_image(const struct spi_scores *s, int k, float max, float beta,
                             float least, float *buffer, struct spi_posterior *p,
-                            double *kept)
+                            double *kept, float *entropy)
 {
     spi_err err;
     int Na = s->Na;
@@ -92,6 +92,7 @@ static spi_err sparse_image(const struct spi_scores *s, int k, float max, float 
     int64_t from = s->first[k], n = s->first[k + 1] - from;
 
     spi_exp_sums(n * Na, s->LL + from * Na, max, beta, &sum, &sum_x);
+    *entropy = (float)(log(sum) - (double)beta * sum_x / sum);
     *kept = 0;
     for (int64_t i = 0; i < n; i++) {
         const float *LL = s->LL + (from + i) * Na;
@@ -183,8 +184,8 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
         double kept, model = 0;
 
         out->best[k] = find_best(s, views, k);
-        SPI_TRY(err =
-                    sparse_image(s, k, out->best[k].score, beta, least, buffer, out, &kept),
+        SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, buffer, out,
+                                   &kept, &out->best[k].entropy),
                 out);
         for (int64_t e = entry0; e < out->n_entries; e++)
             out->weight[e] = (float)((double)out->weight[e] / kept);

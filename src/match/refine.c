@@ -8,12 +8,12 @@
 #include "kernel/refine.h"
 #include "math/rot.h"
 
-enum { EVALUATIONS = 10 };
-static const double floor_of_mean = 0.02;                /* as on rings */
-#define E(n,d) (getenv(n)?atof(getenv(n)):d)
-#define first_step E("FS",1)
-#define last_step E("LS",0.1)
-#define no_step E("NS",0.01)
+enum { EVALUATIONS = 8 };
+/* Of a cell: the first radius; a step so short is the last; one so short is not made. */
+static const double first_radius = 1, last_step = 0.1, no_step = 0.01;
+/* Five times that of the templates: below it the logarithm is steep, and the likelihood of
+ * a few photons in dark pixels has local maxima (measured: doc/decisions/008). */
+static const double floor_of_mean = 0.1;
 
 /* ---- what the images share ----------------------------------------------------------- */
 
@@ -30,7 +30,7 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     SPI_TRY(err = SPI_NEW(s->least, s->pixels.n, "refinement"), fail);
     SPI_TRY(err = SPI_NEW(ring, R, "refinement"), fail);
     for (int r = 0; r < R; r++)
-        ring[r] = ring_mean[r] > 0 ? (float)(E("FL",0.02) * ring_mean[r]) : 1e-30F;
+        ring[r] = ring_mean[r] > 0 ? (float)(floor_of_mean * ring_mean[r]) : 1e-30F;
     spi_pixels_from_rings(&s->pixels, g, R, ring, s->least);
     if (ring_inv_var) {
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
@@ -154,7 +154,7 @@ static void find_step(const struct spi_refine_point *at, double radius, double w
 static int climb(const struct spi_refine *r, const float *K, double M[9],
                  struct spi_refine_point *at)
 {
-    double radius = first_step * r->cell;
+    double radius = first_radius * r->cell;
     int used = 1;
 
     spi_refine_at(r, K, M, at);
@@ -194,15 +194,14 @@ spi_err spi_refine_image(const struct spi_refine *r, const float *image, int n_s
     for (int64_t p = 0; p < l->n; p++)
         K[p] = image[l->pixel[p]];
     *out = (struct spi_refined){.score = -INFINITY};
+    memcpy(out->quat, quat[0], sizeof out->quat);
     for (int s = 0; s < n_starts; s++) {
         struct spi_refine_point at;
         double R[9], M[9];
 
         spi_rot_matrix(quat[s], R);
-        double kf=E("KF",0);
         for (int i = 0; i < 9; i++)
             M[i] = R[i % 3 * 3 + i / 3];
-        if(kf>0){ float*l2=malloc(4*l->n); for(int64_t p=0;p<l->n;p++)l2[p]=kf*r->least[p]; struct spi_refine r2=*r; r2.least=l2; out->evaluations += climb(&r2,K,M,&at); free(l2);}
         out->evaluations += climb(r, K, M, &at);
         if (!(at.score > out->score))
             continue;

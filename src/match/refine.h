@@ -23,7 +23,7 @@ struct spi_refine {
 };
 
 /** Everything for a model: pixels between the first and the last of R rings, T floored at
- *  2 % of its mean on the ring as in templates; ring_mean [R]: of the model; ring_inv_var:
+ *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_inv_var:
  *  [R] or NULL for Poisson. */
 struct spi_refine_set {
     struct spi_pixel_list pixels; /* owned */

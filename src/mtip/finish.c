@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "math/rot.h"
-#include "math/sphere.h"
 #include "merge/pixels.h"
+#include "mtip/orientations.h"
 
-enum { SLOTS = 2, BLOCK = 256, CG_STEPS = 100 };
+enum { SLOTS = 2, BLOCK = 256, CG_STEPS = 100, STEPS = 6 };
 
 /* What merging a set of images pixel by pixel needs. */
 struct final_merge {
@@ -161,56 +160,6 @@ out:
     return err;
 }
 
-/* ---- orientations
- * ------------------------------------------------------------------------ */
-
-/* Best orientation of each image as a quaternion, each half in its own frame. */
-static spi_err own_frames(const struct spi_run *r, struct spi_orientations *o)
-{
-    spi_err err;
-
-    *o = (struct spi_orientations){.n = r->data->n_images};
-    SPI_TRY(err = SPI_NEW(o->quat, 4 * o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->score, o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->margin, o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->fluence, o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
-    for (int h = 0; h < 2; h++)
-        for (int64_t i = 0; i < r->half[h].n_images; i++) {
-            const struct spi_best *b = &r->half[h].best[i];
-            int64_t k = r->half[h].image[i];
-            double dir[3], M[9], R[9];
-
-            spi_sphere_point(r->half[h].best_nd, b->dir, dir);
-            spi_rot_view(dir, (double)b->angle, M);
-            for (int c = 0; c < 9; c++)
-                R[c] = M[c % 3 * 3 + c / 3];
-            spi_rot_quat(R, o->quat + 4 * k);
-            o->score[k] = b->score;
-            o->margin[k] = b->margin;
-            o->fluence[k] = r->half[h].fluence[i];
-            o->half[k] = (uint8_t)(h + 1);
-        }
-out:
-    if (err)
-        spi_orientations_clear(o);
-    return err;
-}
-
-/* Half 2 into the frame of half 1: M -> G M, so R = M^T -> R G^T. */
-static void common_frame(const double G[9], struct spi_orientations *o)
-{
-    for (int64_t k = 0; k < o->n; k++) {
-        double R[9], RG[9];
-
-        if (o->half[k] != 2)
-            continue;
-        spi_rot_matrix(o->quat + 4 * k, R);
-        spi_rot_mul_nt(R, G, RG);
-        spi_rot_quat(RG, o->quat + 4 * k);
-    }
-}
-
 /* ---- phasing
  * ------------------------------------------------------------------------------- */
 
@@ -336,12 +285,36 @@ out:
     return err;
 }
 
+/* Both halves merged at their orientations, after `rounds` of refining these: first against
+ * the models of the loop, then against what was merged. */
+static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
+                            spi_on_finish *progress, void *user, struct spi_result *res)
+{
+    int rounds = r->set->N_refine;
+    const struct spi_volume *model[2] = {&r->chain[0][r->leading[0]].A,
+                                         &r->chain[1][r->leading[1]].A};
+    spi_err err = SPI_OK;
+
+    for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
+        if (progress)
+            progress(0, STEPS, "refining the orientations", user);
+        if (rounds > 0)
+            SPI_TRY(err = spi_run_refine(r, model, o), out);
+        for (int h = 0; h < 2; h++) {
+            if (progress)
+                progress(1 + h, STEPS, h ? "merging half 2" : "merging half 1", user);
+            spi_volume_clear(&res->half_A[h]);
+            SPI_TRY(err = finish_half(r, h, o, res), out);
+            model[h] = &res->half_A[h];
+        }
+    }
+out:
+    return err;
+}
+
 spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
                    struct spi_result *res)
 {
-    static const char *const what[] = {"merging half 1", "merging half 2", "phasing",
-                                       "comparing the halves", "merging all images"};
-    enum { STEPS = 5 };
     struct spi_orientations *o = &res->orientations;
     struct final_merge m = {0};
     double lambda;
@@ -349,21 +322,17 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
 
     *res = (struct spi_result){.n_lambda = r->set->N_lambda};
     SPI_TRY(err = SPI_NEW(res->lcurve, res->n_lambda, "L-curve"), out);
-    SPI_TRY(err = own_frames(r, o), out);
-    for (int h = 0; h < 2; h++) {
-        if (progress)
-            progress(h, STEPS, what[h], user);
-        SPI_TRY(err = finish_half(r, h, o, res), out);
-    }
+    SPI_TRY(err = spi_run_orientations(r, o), out);
+    SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
     if (progress)
-        progress(2, STEPS, what[2], user);
+        progress(3, STEPS, "phasing", user);
     SPI_TRY(err = phase_both(r, res), out);
     if (progress)
-        progress(3, STEPS, what[3], user);
+        progress(4, STEPS, "comparing the halves", user);
     SPI_TRY(err = compare_halves(r, res), out);
-    common_frame(res->pose.R, o);
+    spi_orientations_common_frame(res->pose.R, o);
     if (progress)
-        progress(4, STEPS, what[4], user);
+        progress(5, STEPS, "merging all images", user);
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence, &m), out);
     lambda = sqrt(res->lambda[0] * res->lambda[1]);
     SPI_TRY(err = solve_set(r, &m, lambda, NULL, NULL, NULL, &res->A), out);

@@ -289,7 +289,9 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .seed = seed,
                           .stage = SPI_STAGE_START};
     /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
-    r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
+    r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN
+              : strcmp(set->score, "euclid") == 0 ? SPI_SCORE_EUCLID
+                                                  : SPI_SCORE_POISSON;
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
     SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
