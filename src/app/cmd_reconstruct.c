@@ -426,21 +426,27 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged,
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged,
             "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "view_coverage",
+            spi_json_number(converged ? r->coverage.ratio : (double)NAN), "view_chi2",
+            spi_json_number(converged ? r->coverage.chi2 : (double)NAN), "diameter_A",
             j->diameter_A, "seconds", seconds, "output", j->args->out));
     if (!converged)
         return SPI_OK;
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
+    printf("views     %.0f %% of the directions seen that an even spread of as many images "
+           "sees; chi2 %.2f (1 +- %.2f)\n",
+           100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);
-    printf("pictures  %s/density.png fsc.png lcurve.png mean_image.png radial.png\n",
+    printf("pictures  %s/density.png fsc.png lcurve.png coverage.png mean_image.png "
+           "radial.png\n",
            j->args->out);
     return SPI_OK;
 }

@@ -331,6 +331,9 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
         progress(4, STEPS, "comparing the halves", user);
     SPI_TRY(err = compare_halves(r, res), out);
     spi_orientations_common_frame(res->pose.R, o);
+    SPI_TRY(err = spi_coverage_init(&res->coverage, o,
+                                    1 / (2 * r->data->rings.diameter_A * r->q_max)),
+            out);
     if (progress)
         progress(5, STEPS, "merging all images", user);
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence, &m), out);
@@ -358,6 +361,7 @@ void spi_result_clear(struct spi_result *r)
     spi_volume_clear(&r->density);
     spi_fsc_clear(&r->fsc);
     spi_orientations_clear(&r->orientations);
+    spi_coverage_clear(&r->coverage);
     free(r->lcurve);
     *r = (struct spi_result){0};
 }
