@@ -18,13 +18,14 @@
 #include "app/provenance.h"
 #include "app/stage.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "io/file.h"
 #include "math/rot.h"
 
 static const double image_bytes = 1e9; /* brute: images in memory at once */
 
 struct args {
-    const char *out, *model, *method, *score;
+    const char *out, *model, *method, *score, *truth;
     double diameter_A, q_max, q_min, finer;
     int workers, refine;
     bool json;
@@ -36,6 +37,10 @@ static const struct spi_opt opts[] = {
      .required = true},
     {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc", "what is compared",
      .required = true},
+    {0, "true", SPI_PATH(args, truth), 0, 0, "FILE.h5|truth",
+     "true orientations in the frame of the model (truth: those in IMAGES.h5): tell how "
+     "far "
+     "the found ones are off"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
      .absent = "runtime.workers"},
@@ -74,7 +79,8 @@ struct job {
     struct spi_graph *graph;
     struct spi_matching_spec spec;
     struct spi_matching m;
-    struct spi_orientations o;
+    struct spi_orientations o, truth; /* truth.n = 0: not asked for */
+    double *error;                    /* [truth.n] rad, ascending */
     struct spi_input input[2];
     char scratch[SPI_PATH_MAX]; /* for StarPU's files; "": none was made */
 };
@@ -168,6 +174,10 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_stage_model(j->args->model, &j->A, &reach), out);
     SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    if (j->args->truth)
+        SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,
+                                             spi_images_count(j->images), &j->truth),
+                out);
     SPI_TRY(err = choose_ranges(j, reach), out);
     j->input[0] = (struct spi_input){.role = "images", .path = j->path};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
@@ -202,6 +212,35 @@ static spi_err match(struct job *j)
                                           : spi_matching_rings(m, &j->o);
     spi_progress_end();
     return err;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static spi_err find_errors(struct job *j)
+{
+    spi_err err = SPI_NEW(j->error, j->truth.n, "errors");
+
+    for (int64_t k = 0; k < j->truth.n && !err; k++) {
+        double P[9], Q[9];
+
+        spi_rot_matrix(j->o.quat + 4 * k, P);
+        spi_rot_matrix(j->truth.quat + 4 * k, Q);
+        j->error[k] = spi_rot_angle_between(P, Q);
+    }
+    if (!err)
+        qsort(j->error, (size_t)j->truth.n, sizeof *j->error, by_value);
+    return err;
+}
+
+/* The error that a part of the images stays below, degrees. */
+static double error_deg(const struct job *j, double part)
+{
+    return j->error[(int64_t)(part * (double)(j->truth.n - 1))] * 180 / SPI_PI;
 }
 
 static json_t *numbers_of(const struct job *j)
@@ -244,6 +283,12 @@ static spi_err report(const struct job *j, double seconds)
         if (o && more)
             json_object_update(o, more);
         json_decref(more);
+        if (j->truth.n > 0) {
+            more = json_pack("{s:f, s:f}", "error_deg_median", error_deg(j, 0.5),
+                             "error_deg_p90", error_deg(j, 0.9));
+            json_object_update(o, more);
+            json_decref(more);
+        }
         return spi_print_json_take(o);
     }
     printf("images        %lld, |q| %.5f to %.5f 1/A (%.2f A)\n", (long long)j->o.n,
@@ -252,6 +297,9 @@ static spi_err report(const struct job *j, double seconds)
            (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
     printf("score         %s, mean %.6g, %.4g above the next direction\n", j->score, score,
            margin);
+    if (j->truth.n > 0)
+        printf("error         median %.3f, 90 %% below %.3f degrees\n", error_deg(j, 0.5),
+               error_deg(j, 0.9));
     printf("time          %.1f s, %.0f images/s (%s)\n", seconds, n / seconds, j->method);
     printf("file          %s\n", j->args->out);
     return SPI_OK;
@@ -265,10 +313,14 @@ static spi_err run(const struct spi_call *call)
 
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = match(&j), out);
+    if (j.truth.n > 0)
+        SPI_TRY(err = find_errors(&j), out);
     SPI_TRY(err = write_result(&j), out);
     err = report(&j, spi_now_s() - t0);
 out:
     spi_orientations_clear(&j.o);
+    spi_orientations_clear(&j.truth);
+    free(j.error);
     spi_matching_clear(&j.m);
     spi_graph_free(j.graph);
     if (j.scratch[0])
@@ -292,7 +344,9 @@ const struct spi_cmd spi_cmd_match = {
         "its margin above the best of the other directions, and the fluence of the "
         "image.\n\n"
         "On rings all in-plane angles are compared by one correlation, and the angle is "
-        "refined between the steps. The brute method compares pixel by pixel with model "
+        "refined between the steps. --refine then climbs the likelihood of the pixels over "
+        "all three angles, from the K best directions of each image. The brute method "
+        "compares pixel by pixel with model "
         "images of all orientations, as was published; it is slower by orders of magnitude "
         "and is kept to compare with.\n\n"
         "Images and model need no common scale: their means are made equal first.",

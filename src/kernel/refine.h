@@ -1,12 +1,12 @@
 /** \file
  * The two hot loops of continuous refinement: a real function on a grid with its gradient,
- * and the sums of a likelihood over pixels.  Layer: kernel.  doc/math.md (G1)...(G4).
+ * and the sums of a likelihood over pixels.  Layer: kernel.  doc/math.md (Q1)...(Q4).
  *
  * Both work on at most SPI_POINTS points at once, one array a component, so that what one
  * loop writes the next reads from cache.
  *
  * spi_interp_grad: grid, positions and taps as in kernel/interp.h.
- *     out[0][j] = sum_i phi(i - u_j) grid[i],    out[1 + c][j] = d out[0][j] / d u_c  (G1)
+ *     out[0][j] = sum_i phi(i - u_j) grid[i],    out[1 + c][j] = d out[0][j] / d u_c  (Q1)
  * The derivative is that of the tap polynomials.  Horner's rule for three taps, their
  * product and the sum of w^3 of these err by gamma_{w^3 + 9 degree + 8} of the sum of
  * absolute values (with sum |coefficients| for each tap).
@@ -17,7 +17,7 @@
  *                      poisson        gaussian
  *     fit     +=     sum K log T     sum K T v
  *     model   +=     sum g T         sum g T^2 v
- *     K1      +=     sum K y / T     sum K y v                                       (G3)
+ *     K1      +=     sum K y / T     sum K y v                                       (Q3)
  *     g1      +=     sum g y         sum g T y v
  *     g2      +=     sum g y y'/ T   sum g y y' v       (xx, xy, xz, yy, yz, zz)
  * Sums of SPI_POINTS terms are float, the rest double; with the operations of a term (the

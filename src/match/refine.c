@@ -72,7 +72,7 @@ static void turn(const float (*q)[3], int n, const float m[9], float u[3][SPI_PO
     }
 }
 
-/* (G4): score, gradient and Fisher matrix from the sums. */
+/* (Q4): score, gradient and Fisher matrix from the sums. */
 static void combine(bool poisson, double N, const struct spi_likelihood_sums *s,
                     struct spi_refine_point *at)
 {
@@ -138,7 +138,7 @@ static double norm(const double v[3])
     return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
 }
 
-/* The step of Fisher scoring no longer than `radius` (G5): mu from 0 (or just above what
+/* The step of Fisher scoring no longer than `radius` (Q5): mu from 0 (or just above what
  * keeps the matrix positive) upwards.  A flat likelihood gives no step. */
 static void find_step(const struct spi_refine_point *at, double radius, double w[3])
 {

@@ -1,5 +1,5 @@
 /** \file
- * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (G2)...(G6).
+ * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (Q2)...(Q6).
  *
  * Pixel by pixel (masks, gaps and geometry factors are exact), from orientations that a
  * search found: Fisher scoring with a trust region climbs the log-likelihood

@@ -1,6 +1,6 @@
 /** \file
  * The orientation of every image at the end of a run: collected from the half sets, refined
- * continuously, brought into one frame.  Layer: mtip.  doc/math.md (G7). */
+ * continuously, brought into one frame.  Layer: mtip.  doc/math.md (Q7). */
 #ifndef SPI_MTIP_ORIENTATIONS_H
 #define SPI_MTIP_ORIENTATIONS_H
 

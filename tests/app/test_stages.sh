@@ -78,6 +78,11 @@ holds "it names its input" labels a.mrc im.h5
 fails "another input is not named" labels a.mrc ph.h5
 [ "$(wc -l < l.csv)" = 14 ] && [ "$(grep -cE ',(corner|plateau|smallest lambda)$' l.csv)" = 1 ]
 ok $? "L-curve of 13 lambdas, one chosen"
+run 0 plot l.csv -o l.png -x lambda -y residual -y norm --log-x --log-y --title "L-curve"
+[ "$(od -A n -t x1 -N 4 l.png)" = " 89 50 4e 47" ]
+ok $? "plot draws a PNG"
+refuse 2 "plot: --y: 'nonsense' is not a column of l.csv" plot l.csv -o x.png -y nonsense
+refuse 1 "a.mrc" plot a.mrc -o x.png
 run 0 merge im.h5 --orientations truth -d 70 -o a2.mrc --lambda 0.01 --json
 json "a lambda that is given" "v['lambda'] == 0.01 and v['lambda_from'] == 'given' and \
 0 < v['misfit'] < 0.1"
@@ -110,7 +115,8 @@ run 0 match im.h5 --model a.mrc -o of.h5 -d 70 --finer 2
 holds "twice finer, half the error" near of.h5 im.h5 1.5 1
 # refined: what is left is the model's error, of slices 5 degrees apart: a tenth of a cell
 for s in poisson gaussian euclid; do
-	run 0 match im.h5 --model a.mrc -o f.h5 -d 70 --refine 1 --score $s
+	run 0 match im.h5 --model a.mrc -o f.h5 -d 70 --refine 1 --score $s --true truth --json
+	json "it tells the error itself" "0 < v['error_deg_median'] < v['error_deg_p90'] < 0.5"
 	holds "orientations, refined, $s" near f.h5 im.h5 0.5 1
 done
 fails "the search alone is not as good" near o.h5 im.h5 0.5 1
