@@ -1,7 +1,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan clean docs format install
+.PHONY: all test asan bench-match clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -16,6 +16,11 @@ asan:
 	test -d build-asan || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	ninja -C build-asan
 	ASAN_OPTIONS=detect_leaks=0 tools/run_tests.sh build-asan
+
+# Matching against brute force (one minute or two): JSON lines.
+bench-match: $(BUILD)/build.ninja
+	ninja -C $(BUILD) benches/bench_match
+	$(BUILD)/benches/bench_match
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

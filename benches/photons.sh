@@ -4,7 +4,7 @@
 #   benches/photons.sh [PHOTONS] [IMAGES]     PHOTONS: "100000 10000 1000 300 100" or fewer
 # Writes OUT/photons.csv (median error, degrees), OUT/photons_90.csv (90 % are below) and a
 # picture of the first, and prints both as tables.  Environment: SPINIFEL (binary), OUT
-# (directory), K (candidates refined, 5).
+# (directory).
 photons=${1:-"100000 10000 1000 300 100"}
 images=${2:-400}
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -38,10 +38,10 @@ for p in $photons; do
 		--photons "$p" --quiet > /dev/null || exit 1
 	median=$p p90=$p
 	for c in $columns; do
-		refine=${K:-5}
-		[ "$c" = poisson_search ] && refine=0
+		refine=--refine
+		[ "$c" = poisson_search ] && refine=
 		$spinifel match photons_im.h5 -m photons_model.mrc -d $diameter -o photons_o.h5 \
-			--score "${c%_search}" --refine "$refine" --true truth --json --quiet \
+			--score "${c%_search}" $refine --true truth --json --quiet \
 			> photons.json || exit 1
 		median=$median,$(field photons.json error_deg_median)
 		p90=$p90,$(field photons.json error_deg_p90)

@@ -22,13 +22,13 @@
 #include "io/file.h"
 #include "math/rot.h"
 
-static const double image_bytes = 1e9; /* brute: images in memory at once */
+static const double image_bytes = 1e9; /* of images in memory at once */
 
 struct args {
     const char *out, *model, *method, *score, *truth;
     double diameter_A, q_max, q_min, finer;
-    int workers, refine;
-    bool json;
+    int workers;
+    bool json, refine;
     struct spi_settings_args settings;
 };
 
@@ -45,17 +45,18 @@ static const struct spi_opt opts[] = {
     {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
      .absent = "runtime.workers"},
     SPI_HEADING("How"),
-    {0, "method", SPI_CHOICE(args, method), 0, 0, "rings|brute",
-     "on rings, all in-plane angles at once; or pixel by pixel, as published",
-     .absent = "rings"},
+    {0, "method", SPI_CHOICE(args, method), 0, 0, "levels|rings|brute",
+     "on rings, all in-plane angles at once, from coarse to fine or exhaustively; or pixel "
+     "by pixel, as published",
+     .absent = "levels"},
     {0, "score", SPI_CHOICE(args, score), 0, 0, "poisson|gaussian|euclid|published",
      "likelihood of photons; of analogue data with the variance of each ring; squared "
      "distance at the best scale; squared distance as it is (brute only)",
      .absent = "algorithm.score; auto is poisson"},
     {0, "finer", SPI_REAL(args, finer), 0.1, 16, "",
      "orientations per Shannon cell 1/(2 diameter q_max)"},
-    {0, "refine", SPI_INT(args, refine), 0, 32, "K",
-     "rings: refine the K best candidates continuously, pixel by pixel; 0: none"},
+    {0, "refine", SPI_FLAG(args, refine), 0, 0, "",
+     "climb from the best orientation of each image, continuously, pixel by pixel"},
     SPI_HEADING("What is known"),
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle",
@@ -91,7 +92,7 @@ static spi_err choose_score(struct job *j)
 {
     static const char *const names[] = {"poisson", "gaussian", "euclid", "published"};
 
-    j->method = j->args->method ? j->args->method : "rings";
+    j->method = j->args->method ? j->args->method : "levels";
     j->score = j->args->score ? j->args->score : j->set.score;
     if (strcmp(j->score, "auto") == 0)
         j->score = names[SPI_MATCHING_POISSON];
@@ -100,8 +101,8 @@ static spi_err choose_score(struct job *j)
             j->spec.score = (enum spi_matching_score)i;
     if (j->spec.score == SPI_MATCHING_PUBLISHED && strcmp(j->method, "brute") != 0)
         return spi_call_fail(j->call, "score", "published needs --method brute");
-    if (j->args->refine > 0 && strcmp(j->method, "brute") == 0)
-        return spi_call_fail(j->call, "refine", "needs --method rings");
+    if (j->args->refine && j->spec.score == SPI_MATCHING_PUBLISHED)
+        return spi_call_fail(j->call, "refine", "there is none for --score published");
     return SPI_OK;
 }
 
@@ -186,10 +187,9 @@ static spi_err prepare(struct job *j)
     j->spec.images = j->images;
     j->spec.A = &j->A;
     j->spec.finer = j->args->finer;
-    j->spec.refine = j->args->refine;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
-    j->spec.block_images = j->set.block_images;
+    j->spec.start_qD = j->set.start_qD;
     j->spec.graph = j->graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
@@ -208,9 +208,15 @@ static spi_err match(struct job *j)
         (long long)m->n_images, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
         (long long)m->views.nd, m->views.Na);
     spi_progress_begin("matching", m->n_images, "images");
-    err = strcmp(j->method, "brute") == 0 ? spi_matching_brute(m, image_bytes, &j->o)
-                                          : spi_matching_rings(m, &j->o);
+    err = strcmp(j->method, "brute") == 0    ? spi_matching_brute(m, image_bytes, &j->o)
+          : strcmp(j->method, "levels") == 0 ? spi_matching_levels(m, image_bytes, &j->o)
+                                             : spi_matching_rings(m, &j->o);
     spi_progress_end();
+    if (!err && j->args->refine) {
+        spi_progress_begin("refining", m->n_images, "images");
+        err = spi_matching_refine(m, &j->o);
+        spi_progress_end();
+    }
     return err;
 }
 
@@ -344,11 +350,13 @@ const struct spi_cmd spi_cmd_match = {
         "its margin above the best of the other directions, and the fluence of the "
         "image.\n\n"
         "On rings all in-plane angles are compared by one correlation, and the angle is "
-        "refined between the steps. --refine then climbs the likelihood of the pixels over "
-        "all three angles, from the K best directions of each image. The brute method "
-        "compares pixel by pixel with model "
+        "refined between the steps. The method levels does so for all directions at low "
+        "resolution (algorithm.start_qD) and then, ring by ring, only near the best five; "
+        "margins are against those. The method rings compares with all directions at full "
+        "resolution. The brute method compares pixel by pixel with model "
         "images of all orientations, as was published; it is slower by orders of magnitude "
-        "and is kept to compare with.\n\n"
+        "and is kept to compare with. After any of them --refine climbs the likelihood of "
+        "the pixels over all three angles.\n\n"
         "Images and model need no common scale: their means are made equal first.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",

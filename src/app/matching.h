@@ -26,8 +26,7 @@ struct spi_matching_spec {
     double oversampling; /* rings per Shannon cell */
     double nufft_tol;
     enum spi_matching_score score;
-    int refine;              /* rings: candidates refined continuously; 0: none */
-    int block_images;        /* at most so many images in one task */
+    double start_qD;         /* coarse to fine: |q| times diameter of the first level */
     struct spi_graph *graph; /* borrowed */
     void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */
     void *user;
@@ -60,9 +59,17 @@ void spi_matching_clear(struct spi_matching *m);
  *  The result does not depend on the number of workers. */
 SPI_MUSTUSE spi_err spi_matching_rings(const struct spi_matching *m,
                                        struct spi_orientations *o);
+/** The same from coarse to fine (spi_search); memory for images: about `bytes`. */
+SPI_MUSTUSE spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
+                                        struct spi_orientations *o);
 /** The same pixel by pixel; memory for images: about `bytes`, then the model images are
  * made again for the next images. */
 SPI_MUSTUSE spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
                                        struct spi_orientations *o);
+
+/** Refine the orientations that any of these found, pixel by pixel (match/refine.h): rotation,
+ *  score and fluence are replaced.  Not for the published distance. */
+SPI_MUSTUSE spi_err spi_matching_refine(const struct spi_matching *m,
+                                        struct spi_orientations *o);
 
 #endif

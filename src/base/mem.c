@@ -10,7 +10,8 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20)
 
-void *spi_alloc(size_t n, size_t size, const char *what)
+/* *allocated: the size after rounding up. */
+static void *reserve(size_t n, size_t size, const char *what, size_t *allocated)
 {
     size_t bytes;
     void *p;
@@ -31,7 +32,23 @@ void *spi_alloc(size_t n, size_t size, const char *what)
      * address translation.  Only advice: where the system has none, nothing changes. */
     if (align == HUGE_PAGE)
         (void)madvise(p, bytes, MADV_HUGEPAGE);
-    return memset(p, 0, bytes);
+    *allocated = bytes;
+    return p;
+}
+
+void *spi_alloc(size_t n, size_t size, const char *what)
+{
+    size_t bytes;
+    void *p = reserve(n, size, what, &bytes);
+
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+void *spi_alloc_unset(size_t n, size_t size, const char *what)
+{
+    size_t bytes;
+
+    return reserve(n, size, what, &bytes);
 }
 
 spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need, int64_t *cap,

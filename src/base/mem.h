@@ -12,6 +12,9 @@
  *  message when there is no memory or n * size overflows.  Release: free(). */
 SPI_MUSTUSE void *spi_alloc(size_t n, size_t size, const char *what);
 
+/** The same without the zeros: for large arrays that several threads fill at once. */
+SPI_MUSTUSE void *spi_alloc_unset(size_t n, size_t size, const char *what);
+
 /** p = n elements of its own type; the value is a spi_err. */
 #define SPI_NEW(p, n, what) \
     (((p) = spi_alloc((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)

@@ -1,29 +1,37 @@
 /** \file
- * From harmonics to in-plane angles.  Layer: kernel.  doc/math.md (R7).
+ * From harmonics to in-plane angles.  Layer: kernel.  doc/math.md (R7), (R9).
  *
  *     f(a) = C_0 + 2 Re sum_{0 < m < M} C_m exp(2 pi i m a / Na),  a = 0 ... Na - 1
  *
- * Na even, Na >= 2 M.  As a matrix product with the even/odd split
- *     E_a = sum_m Re C_m cos_ma,  O_a = sum_m Im C_m sin_ma,  f(+-a) = E_a +- O_a
- * for a = 0 ... Na/2: half the products of a plain table. */
+ * Na = 2 H, H > M - 1, H = 2^i 3^j 5^k.  It is a real Fourier transform: a complex one of
+ * length H, Z_k -> f(2n) + i f(2n + 1), after
+ *     Z_k = X_k + conj X_{H-k} + i exp(2 pi i k / Na) (X_k - conj X_{H-k}),  X_m = C_m, 0
+ * from M on.  Each of SPI_LANES lanes is a transform of its own. */
 #ifndef SPI_KERNEL_ANGULAR_H
 #define SPI_KERNEL_ANGULAR_H
 
-#include <stdint.h>
+#include "base/error.h"
 
-/** cos_table, sin_table: [M][Na/2 + 1], with the factors 2 (m > 0) and -2 included. */
-void spi_angular_tables(int M, int Na, float *cos_table, float *sin_table);
+enum { SPI_PASSES_MAX = 24 };
 
-/** n functions at once: re, im are [M][n] (harmonic-major), out is [n][Na]; E and O are
- *  scratch of n * (Na/2 + 1) floats each. */
-void spi_angular(int M, int Na, const float *cos_table, const float *sin_table, int64_t n,
-                 const float *re, const float *im, float *E, float *O, float *out);
+struct spi_angular {
+    int M, Na, n_passes;
+    int radix[SPI_PASSES_MAX]; /* of each pass: 4, 2, 3 or 5 */
+    float *twiddle;            /* owned: H of the first step, then of each pass */
+    double flops;              /* real additions and multiplications of one transform */
+};
 
-/** One function, straight from the formula, in double inside. */
+/** SPI_EINVAL: Na is not such a number. */
+SPI_MUSTUSE spi_err spi_angular_init(struct spi_angular *t, int M, int Na);
+void spi_angular_clear(struct spi_angular *t);
+/** The least such Na that is at least `least`. */
+int spi_angular_count(int least);
+
+/** One function, straight from the formula, in double inside; any Na. */
 void spi_angular_one(int M, int Na, const float *re, const float *im, float *out);
 
-/** The formula in double; mag: the sum of absolute values.  spi_angular: rounded tables,
- * two sums of M products, one sum: |error| <= gamma_{M + 3} mag. */
+/** The formula in double; mag: the sum of absolute values.  A transform in p passes:
+ * |error| <= (p + 1) 9 u mag (doc/math.md (R9)). */
 void spi_angular_ref(int M, int Na, const float *re, const float *im, double *out,
                      double *mag);
 

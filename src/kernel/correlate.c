@@ -1,21 +1,32 @@
 #include "kernel/correlate.h"
 
-#include "kernel/clones.h"
-
-SPI_CLONES void spi_correlate(int M, const int *off, const float *c, const float *L,
-                              long stride, float *re, float *im)
+static long harmonics(const struct spi_band *b)
 {
-    for (int m = 0; m < M; m++) {
-        int k = (off[m + 1] - off[m]) / 2;
-        const float *cr = c + off[m], *ci = cr + k, *lr = L + off[m], *li = lr + k;
-        float sr = 0, si = 0;
+    long n = 0;
 
-#pragma omp simd reduction(+ : sr, si)
-        for (int i = 0; i < k; i++) {
-            sr += cr[i] * lr[i] + ci[i] * li[i];
-            si += cr[i] * li[i] - ci[i] * lr[i];
-        }
-        re[m * stride] = sr;
-        im[m * stride] = si;
-    }
+    for (int m = 0; m < b->M; m++)
+        n += b->R - b->first[m];
+    return n;
+}
+
+long spi_panel_floats(const struct spi_band *b)
+{
+    return 2 * SPI_LANES * harmonics(b);
+}
+
+long spi_group_floats(const struct spi_band *b)
+{
+    return 2 * SPI_GROUP * harmonics(b);
+}
+
+void spi_group_pack(const struct spi_band *b, const float *const image[SPI_GROUP],
+                    float *group)
+{
+    for (int m = 0; m < b->M; m++)
+        for (int r = b->first[m], at = spi_band_at(b, r, m); r < b->R;
+             r++, at += 2 * SPI_LANES)
+            for (int i = 0; i < SPI_GROUP; i++, group += 2) {
+                group[0] = image[i] ? image[i][at] : 0;
+                group[1] = image[i] ? image[i][at + SPI_LANES] : 0;
+            }
 }

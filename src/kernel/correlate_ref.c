@@ -5,16 +5,15 @@
 
 static const double two_pi = 6.283185307179586477;
 
-void spi_correlate_ref(int M, const int *off, const float *c, const float *L, double *re,
+void spi_correlate_ref(const struct spi_band *b, const float *c, const float *L, double *re,
                        double *im, double *mag)
 {
-    for (int m = 0; m < M; m++) {
-        int k = (off[m + 1] - off[m]) / 2;
-
+    for (int m = 0; m < b->M; m++) {
         re[m] = im[m] = mag[m] = 0;
-        for (int i = 0; i < k; i++) {
-            double cr = (double)c[off[m] + i], ci = (double)c[off[m] + k + i];
-            double lr = (double)L[off[m] + i], li = (double)L[off[m] + k + i];
+        for (int r = b->first[m]; r < b->R; r++) {
+            int at = spi_band_at(b, r, m);
+            double cr = (double)c[at], ci = (double)c[at + SPI_LANES];
+            double lr = (double)L[at], li = (double)L[at + SPI_LANES];
 
             re[m] += cr * lr + ci * li;
             im[m] += cr * li - ci * lr;

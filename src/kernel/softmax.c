@@ -41,6 +41,28 @@ SPI_CLONES float spi_max(int64_t n, const float *x)
     return m;
 }
 
+int64_t spi_arg_max(int64_t n, const float *x)
+{
+    float m = spi_max(n, x);
+    int64_t i = 0;
+
+    while (i < n - 1 && x[i] != m)
+        i++;
+    return i;
+}
+
+SPI_CLONES void spi_drop_near(int64_t n, const float *restrict x, const float *restrict y,
+                              const float *restrict z, const float axis[3], float cosine,
+                              float *restrict value)
+{
+    float ax = axis[0], ay = axis[1], az = axis[2];
+
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        value[i] =
+            ax * x[i] + ay * y[i] + az * z[i] >= cosine ? -__builtin_inff() : value[i];
+}
+
 SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
                              double *sum_x)
 {
@@ -70,4 +92,30 @@ SPI_CLONES void spi_exp_weights(int64_t n, const float *x, float max, float beta
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
         out[i] = scale * exp_neg(beta * (x[i] - max));
+}
+
+int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_t *place,
+                     float *kept, double *sum, double *sum_S)
+{
+    int count = 0;
+    double s = 0, sS = 0;
+
+    for (int i = 0; i < n; i++) { /* without branches: about half may be kept */
+        place[count] = (uint16_t)i;
+        kept[count] = w[i];
+        count += w[i] >= least;
+    }
+    for (int i = 0; i < count; i++) {
+        s += (double)kept[i];
+        sS += (double)kept[i] * (S ? (double)S[place[i]] : 1);
+    }
+    *sum += s;
+    *sum_S += sS;
+    return count;
+}
+
+SPI_CLONES void spi_scale(int64_t n, float scale, float *x)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= scale;
 }

@@ -7,10 +7,23 @@
 
 /** Largest of n values. */
 float spi_max(int64_t n, const float *x);
+/** Index of the largest, the lowest of equals. */
+int64_t spi_arg_max(int64_t n, const float *x);
+/** value[i] = -infinity for all directions at least so near: axis . (x, y, z)_i >= cosine.
+ */
+void spi_drop_near(int64_t n, const float *x, const float *y, const float *z,
+                   const float axis[3], float cosine, float *value);
 /** sum_i e_i and sum_i e_i (x_i - max), e_i = exp(beta (x_i - max)); exp is a polynomial of
  *  relative error below 4e-7 and 0 below exp(-87). */
 void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
                   double *sum_x);
+/** Of n < 65536 weights those >= least, in order: their places and values (room for n);
+ *  returns how many.  sum, sum_S: added to them, of the kept w_i and w_i S_i (S NULL: 1).
+ */
+int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_t *place,
+                     float *kept, double *sum, double *sum_S);
+/** x_i *= scale. */
+void spi_scale(int64_t n, float scale, float *x);
 /** out_i = exp(beta (x_i - max)) * scale. */
 void spi_exp_weights(int64_t n, const float *x, float max, float beta, float scale,
                      float *out);

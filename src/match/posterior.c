@@ -13,16 +13,39 @@
 enum { IMAGES_FOR_BETA = 32 };
 static const double least_weight = 1e-3;
 
+/* Sums of exp(beta (LL - max)) and of that times (LL - max) over image k.  A row whose best
+ * is so low that all rows like it together are below 2^-24 of the sum (which is at least 1)
+ * adds nothing. */
+static void exp_sums(const struct spi_scores *s, int k, float max, double beta, double *sum,
+                     double *sum_x)
+{
+    int64_t from = s->first[k], n = s->first[k + 1] - from;
+    double least = (double)max - (log((double)n * s->Na) + 24 * log(2)) / beta;
+
+    *sum = *sum_x = 0;
+    for (int64_t i = from, end; i < from + n; i = end + 1) {
+        double part, part_x;
+
+        for (end = i; end < from + n && (double)s->row_top[end] >= least;)
+            end++; /* rows i ... end-1 lie together and count */
+        if (end == i)
+            continue;
+        spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, &part,
+                     &part_x);
+        *sum += part;
+        *sum_x += part_x;
+    }
+}
+
 /* Mean over the first images of the entropy at beta. */
 static double mean_entropy(const struct spi_scores *s, int n, const float *max, double beta)
 {
     double total = 0;
 
     for (int k = 0; k < n; k++) {
-        int64_t from = s->first[k] * s->Na, count = (s->first[k + 1] - s->first[k]) * s->Na;
         double sum, sum_x;
 
-        spi_exp_sums(count, s->LL + from, max[k], (float)beta, &sum, &sum_x);
+        exp_sums(s, k, max[k], beta, &sum, &sum_x);
         total += log(sum) - beta * sum_x / sum;
     }
     return total / n;
@@ -35,8 +58,7 @@ float spi_posterior_beta(const struct spi_scores *s, double perplexity, float gu
     double want = log(perplexity), lo = log(1e-9), hi = 0;
 
     for (int k = 0; k < n; k++)
-        max[k] =
-            spi_max((s->first[k + 1] - s->first[k]) * s->Na, s->LL + s->first[k] * s->Na);
+        max[k] = spi_max(s->first[k + 1] - s->first[k], s->row_top + s->first[k]);
     if (mean_entropy(s, n, max, 1) >= want)
         return 1;
     if (guess > 0) { /* bracket around the last generation's value */
@@ -81,40 +103,40 @@ static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
     return err;
 }
 
-/* Keep what is above the threshold of one image; returns the kept weight. */
+/* Keep what is above the threshold of one image, scaled to a sum of 1; model: the sum of
+ * P S.  S: rows of expected counts, see spi_posterior_make. */
 static spi_err sparse_image(const struct spi_scores *s, int k, float max, float beta,
-                            float least, float *buffer, struct spi_posterior *p,
-                            double *kept, float *entropy)
+                            float least, const float *S, const int32_t *row, float *buffer,
+                            struct spi_posterior *p, float *model, float *entropy)
 {
     spi_err err;
     int Na = s->Na;
-    double sum, sum_x;
-    int64_t from = s->first[k], n = s->first[k + 1] - from;
+    double sum, sum_x, kept = 0, sum_S = 0;
+    int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
-    spi_exp_sums(n * Na, s->LL + from * Na, max, beta, &sum, &sum_x);
+    exp_sums(s, k, max, (double)beta, &sum, &sum_x);
     *entropy = (float)(log(sum) - (double)beta * sum_x / sum);
-    *kept = 0;
     for (int64_t i = 0; i < n; i++) {
-        const float *LL = s->LL + (from + i) * Na;
+        int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;
 
-        if (expf(beta * (spi_max(Na, LL) - max)) < least * (float)sum)
+        if (expf(beta * (s->row_top[from + i] - max)) < least * (float)sum)
             continue;
         if ((err = room(p, 1, Na)))
             return err;
-        spi_exp_weights(Na, LL, max, beta, (float)(1 / sum), buffer);
-        for (int a = 0; a < Na; a++)
-            if (buffer[a] >= least) {
-                p->angle[p->n_entries] = (uint16_t)a;
-                p->weight[p->n_entries++] = buffer[a];
-                *kept += (double)buffer[a];
-            }
+        spi_exp_weights(Na, s->LL + (from + i) * Na, max, beta, (float)(1 / sum), buffer);
+        p->n_entries += spi_keep_weights(
+            Na, buffer, least, S ? S + (row ? row[dir] : dir) * (int64_t)Na : NULL,
+            p->angle + start, p->weight + start, &kept, &sum_S);
         p->pair[p->n_pairs++] =
             (struct spi_posterior_pair){.image = k,
-                                        .dir = s->dir ? s->dir[from + i] : (int32_t)i,
+                                        .dir = dir,
                                         .first = start,
                                         .count = (int32_t)(p->n_entries - start)};
     }
+    if (kept > 0)
+        spi_scale(p->n_entries - entry0, (float)(1 / kept), p->weight + entry0);
+    *model = S ? (kept > 0 ? (float)(sum_S / kept) : 0) : 1;
     return SPI_OK;
 }
 
@@ -126,46 +148,100 @@ static float vertex(float l, float c, float r)
     return curve < 0 ? fmaxf(-0.5F, fminf(0.5F, 0.5F * (l - r) / curve)) : 0;
 }
 
-static struct spi_best find_best(const struct spi_scores *s, const struct spi_views *v,
-                                 int k)
+/* ---- directions ------------------------------------------------------------------------
+ */
+
+/* The directions an image was compared with and the largest LL of each. */
+struct tops {
+    int64_t n;
+    const float *value;      /* [n], borrowed */
+    const int32_t *dir;      /* [n], borrowed; NULL: i */
+    float *x, *y, *z, *left; /* [most], owned: of each direction; values not yet dropped */
+    bool made;               /* x, y, z of all directions are there */
+};
+
+static spi_err tops_new(const struct spi_scores *s, struct tops *t)
 {
-    int Na = s->Na, at = 0;
-    int64_t where = s->first[k];
-    float top = -INFINITY, second = -INFINITY;
-    double n0[3], near = cos(2 * v->cell);
+    int64_t most = s->nd;
+    spi_err err;
 
-    assert(s->first[k + 1] > s->first[k]);
-    for (int64_t i = s->first[k]; i < s->first[k + 1]; i++) {
-        float m = spi_max(Na, s->LL + i * Na);
+    *t = (struct tops){0};
+    for (int k = 0; k < s->n_images; k++)
+        if (s->first[k + 1] - s->first[k] > most)
+            most = s->first[k + 1] - s->first[k];
+    SPI_TRY(err = SPI_NEW(t->x, most, "directions"), out);
+    SPI_TRY(err = SPI_NEW(t->y, most, "directions"), out);
+    SPI_TRY(err = SPI_NEW(t->z, most, "directions"), out);
+    SPI_TRY(err = SPI_NEW(t->left, most, "directions"), out);
+out:
+    return err;
+}
 
-        if (m > top)
-            top = m, where = i;
+static void tops_free(struct tops *t)
+{
+    free(t->x);
+    free(t->y);
+    free(t->z);
+    free(t->left);
+}
+
+/* Image k; where all images have all directions their places are found once. */
+static void tops_of(const struct spi_scores *s, const struct spi_views *v, int k,
+                    struct tops *t)
+{
+    int64_t from = s->first[k];
+
+    t->n = s->top ? s->nd : s->first[k + 1] - from;
+    t->value = s->top ? s->top + k * s->nd : s->row_top + from;
+    t->dir = s->top || !s->dir ? NULL : s->dir + from;
+    memcpy(t->left, t->value, (size_t)t->n * sizeof *t->left);
+    for (int64_t i = 0; i < t->n && !t->made; i++) {
+        double p[3];
+
+        spi_sphere_point(v->nd, t->dir ? t->dir[i] : i, p);
+        t->x[i] = (float)p[0];
+        t->y[i] = (float)p[1];
+        t->z[i] = (float)p[2];
     }
+    t->made = !t->dir;
+}
 
+/* Take direction i out, and those within `angle` of it. */
+static void tops_drop(struct tops *t, int64_t i, double angle)
+{
+    float axis[3] = {t->x[i], t->y[i], t->z[i]};
+
+    spi_drop_near(t->n, t->x, t->y, t->z, axis, (float)cos(angle), t->left);
+    t->left[i] = -INFINITY;
+}
+
+static struct spi_best find_best(const struct spi_scores *s, const struct spi_views *v,
+                                 int k, struct tops *t)
+{
+    int Na = s->Na;
+    int64_t from = s->first[k];
+
+    assert(s->first[k + 1] > from);
+
+    int64_t where = from + spi_arg_max(s->first[k + 1] - from, s->row_top + from);
     const float *LL = s->LL + where * Na;
-    int32_t dir = s->dir ? s->dir[where] : (int32_t)(where - s->first[k]);
+    int32_t dir = s->dir ? s->dir[where] : (int32_t)(where - from);
+    int at = (int)spi_arg_max(Na, LL);
+    float shift = vertex(LL[(at + Na - 1) % Na], LL[at], LL[(at + 1) % Na]), second;
 
-    while (at < Na - 1 && LL[at] != top)
-        at++;
-    spi_sphere_point(v->nd, dir, n0);
-    for (int64_t i = s->first[k]; i < s->first[k + 1]; i++) {
-        float m = spi_max(Na, s->LL + i * Na);
-        double n[3];
-
-        if (m <= second)
-            continue;
-        spi_sphere_point(v->nd, s->dir ? s->dir[i] : i - s->first[k], n);
-        if (n[0] * n0[0] + n[1] * n0[1] + n[2] * n0[2] < near)
-            second = m;
-    }
-
-    float shift = vertex(LL[(at + Na - 1) % Na], LL[at], LL[(at + 1) % Na]);
-
+    tops_of(s, v, k, t);
+    tops_drop(t, s->top ? dir : where - from, 2 * v->cell);
+    second = spi_max(t->n, t->left);
     return (struct spi_best){.dir = dir,
                              .angle =
                                  (float)(2 * SPI_PI * ((double)at + (double)shift) / Na),
-                             .score = top,
-                             .margin = isinf(second) ? 0 : top - second};
+                             .score = LL[at],
+                             .margin = isinf(second) ? 0 : LL[at] - second};
+}
+
+double spi_posterior_drop(float beta, double perplexity, double n)
+{
+    return log(n * perplexity / least_weight) / (double)beta;
 }
 
 spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *views,
@@ -174,32 +250,22 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
 {
     spi_err err;
     float *buffer = NULL, least = (float)(least_weight / perplexity);
+    struct tops tops = {0};
 
     *out = (struct spi_posterior){.n_images = s->n_images};
+    SPI_TRY(err = tops_new(s, &tops), out);
     SPI_TRY(err = SPI_NEW(buffer, s->Na, "posterior"), out);
     SPI_TRY(err = SPI_NEW(out->best, s->n_images, "posterior"), out);
     SPI_TRY(err = SPI_NEW(out->model_sum, s->n_images, "posterior"), out);
     for (int k = 0; k < s->n_images; k++) {
-        int64_t pair0 = out->n_pairs, entry0 = out->n_entries;
-        double kept, model = 0;
-
-        out->best[k] = find_best(s, views, k);
-        SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, buffer, out,
-                                   &kept, &out->best[k].entropy),
+        out->best[k] = find_best(s, views, k, &tops);
+        SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, S, row, buffer,
+                                   out, &out->model_sum[k], &out->best[k].entropy),
                 out);
-        for (int64_t e = entry0; e < out->n_entries; e++)
-            out->weight[e] = (float)((double)out->weight[e] / kept);
-        for (int64_t i = pair0; S && i < out->n_pairs; i++) {
-            const struct spi_posterior_pair *p = out->pair + i;
-            const float *Sn = S + (row ? row[p->dir] : p->dir) * (int64_t)s->Na;
-
-            for (int64_t e = p->first; e < p->first + p->count; e++)
-                model += (double)out->weight[e] * (double)Sn[out->angle[e]];
-        }
-        out->model_sum[k] = S ? (float)model : 1;
     }
 out:
     free(buffer);
+    tops_free(&tops);
     if (err)
         spi_posterior_clear(out);
     return err;
@@ -215,53 +281,26 @@ void spi_posterior_clear(struct spi_posterior *p)
     *p = (struct spi_posterior){0};
 }
 
-struct ranked {
-    float score;
-    int32_t dir;
-};
-
-static int by_score(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x->dir < y->dir ? -1 : x->dir > y->dir;
-}
-
 spi_err spi_best_directions(const struct spi_scores *s, const struct spi_views *views,
                             int keep, int32_t *dirs)
 {
-    double apart = cos(1.5 * views->cell);
+    struct tops t;
+    spi_err err;
 
+    SPI_TRY(err = tops_new(s, &t), out);
     for (int k = 0; k < s->n_images; k++) {
-        int64_t n = s->first[k + 1] - s->first[k];
-        struct ranked *list;
-        spi_err err = SPI_NEW(list, n, "candidates");
-        double kept[32][3];
-        int found = 0;
+        tops_of(s, views, k, &t);
+        for (int c = 0; c < keep; c++) {
+            int64_t i = spi_arg_max(t.n, t.left);
 
-        if (err)
-            return err;
-        for (int64_t i = 0; i < n; i++)
-            list[i] = (struct ranked){spi_max(s->Na, s->LL + (s->first[k] + i) * s->Na),
-                                      s->dir ? s->dir[s->first[k] + i] : (int32_t)i};
-        qsort(list, (size_t)n, sizeof *list, by_score);
-        for (int64_t i = 0; i < n && found < keep && found < 32; i++) {
-            double p[3];
-            bool far = true;
-
-            spi_sphere_point(views->nd, list[i].dir, p);
-            for (int j = 0; j < found && far; j++)
-                far = p[0] * kept[j][0] + p[1] * kept[j][1] + p[2] * kept[j][2] < apart;
-            if (!far)
+            dirs[k * keep + c] = -1;
+            if (isinf(t.left[i]))
                 continue;
-            memcpy(kept[found], p, sizeof p);
-            dirs[k * keep + found++] = list[i].dir;
+            dirs[k * keep + c] = t.dir ? t.dir[i] : (int32_t)i;
+            tops_drop(&t, i, 1.5 * views->cell);
         }
-        for (; found < keep; found++)
-            dirs[k * keep + found] = -1;
-        free(list);
     }
-    return SPI_OK;
+out:
+    tops_free(&t);
+    return err;
 }

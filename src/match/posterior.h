@@ -42,7 +42,8 @@ struct spi_posterior {
     float *model_sum;      /* [n_images] sum_na P S_{n,a}: for the fluence; owned */
 };
 
-/** Sparse posterior: weights below 1e-3 / perplexity are dropped, the rest is renormalised.
+/** Sparse posterior: weights below 1e-3 / perplexity are dropped, the rest is renormalised
+ *  (of rows only, where spi_score_peaks kept few: spi_posterior_drop).
  *  S[direction row][a]: expected counts at fluence 1 (NULL: model_sum is 1).  Pair images
  * are 0 ... n_images-1 of the block. */
 SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s,
@@ -50,6 +51,9 @@ SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s,
                                        double perplexity, const float *S,
                                        const int32_t *row, struct spi_posterior *out);
 void spi_posterior_clear(struct spi_posterior *p);
+/** How far below the best LL a direction may be and still have a weight that is kept; all
+ *  that is farther adds less than 1e-3 / perplexity to the sum of n orientations. */
+double spi_posterior_drop(float beta, double perplexity, double n);
 
 /** The `keep` best directions of each image, at least 1.5 cells apart, best first;
  *  dirs[n_images][keep], -1 where there are fewer. */

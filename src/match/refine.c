@@ -182,10 +182,12 @@ static int climb(const struct spi_refine *r, const float *K, double M[9],
     return used;
 }
 
-spi_err spi_refine_image(const struct spi_refine *r, const float *image, int n_starts,
-                         const double (*quat)[4], struct spi_refined *out)
+spi_err spi_refine_image(const struct spi_refine *r, const float *image,
+                         const double start[4], struct spi_refined *out)
 {
     const struct spi_pixel_list *l = r->pixels;
+    struct spi_refine_point at;
+    double R[9], M[9];
     float *K = NULL;
     spi_err err = SPI_NEW(K, l->n, "refinement");
 
@@ -193,25 +195,15 @@ spi_err spi_refine_image(const struct spi_refine *r, const float *image, int n_s
         return err;
     for (int64_t p = 0; p < l->n; p++)
         K[p] = image[l->pixel[p]];
-    *out = (struct spi_refined){.score = -INFINITY};
-    memcpy(out->quat, quat[0], sizeof out->quat);
-    for (int s = 0; s < n_starts; s++) {
-        struct spi_refine_point at;
-        double R[9], M[9];
-
-        spi_rot_matrix(quat[s], R);
-        for (int i = 0; i < 9; i++)
-            M[i] = R[i % 3 * 3 + i / 3];
-        out->evaluations += climb(r, K, M, &at);
-        if (!(at.score > out->score))
-            continue;
-        for (int i = 0; i < 9; i++)
-            R[i] = M[i % 3 * 3 + i / 3];
-        spi_rot_quat(R, out->quat);
-        out->score = at.score;
-        out->fluence = at.fluence;
-        out->start = s;
-    }
+    spi_rot_matrix(start, R);
+    for (int i = 0; i < 9; i++)
+        M[i] = R[i % 3 * 3 + i / 3];
+    out->evaluations = climb(r, K, M, &at);
+    for (int i = 0; i < 9; i++)
+        R[i] = M[i % 3 * 3 + i / 3];
+    spi_rot_quat(R, out->quat);
+    out->score = at.score;
+    out->fluence = at.fluence;
     free(K);
     return SPI_OK;
 }

@@ -1,7 +1,7 @@
 /** \file
- * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (Q2)...(Q6).
+ * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (Q2)...(Q5).
  *
- * Pixel by pixel (masks, gaps and geometry factors are exact), from orientations that a
+ * Pixel by pixel (masks, gaps and geometry factors are exact), from the orientation that a
  * search found: Fisher scoring with a trust region climbs the log-likelihood
  *     poisson:  sum_p K_p log T_p - N log S,  N = sum K,  S = sum g T        as (B3)
  *     gaussian: C^2 / (2 B) if C > 0, else 0;  C = sum K T v,  B = sum g T^2 v   as (B2)
@@ -39,18 +39,15 @@ void spi_refine_set_clear(struct spi_refine_set *s);
 
 struct spi_refined {
     double quat[4]; /* molecule -> laboratory */
-    double score;   /* never below that of the best start */
+    double score;   /* never below that of the start */
     double fluence; /* N / S or C / B there */
-    int start;      /* the start it was reached from */
     int evaluations;
 };
 
-/** The best of the maxima reached from n_starts orientations quat[]; image: [n_pixels] of
- *  the detector.  Cost: 3 to 4 interpolations with gradient of all pixels per start.
- *  SPI_ENOMEM. */
+/** The maximum reached from `start` (a quaternion); image: [n_pixels] of the detector.
+ *  Cost: 3 to 4 interpolations with gradient of all pixels.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_refine_image(const struct spi_refine *r, const float *image,
-                                     int n_starts, const double (*quat)[4],
-                                     struct spi_refined *out);
+                                     const double start[4], struct spi_refined *out);
 
 /** The log-likelihood at M (detector -> object), its gradient to w and the Fisher matrix
  *  (xx, xy, xz, yy, yz, zz).  K: [pixels->n] the pixels of the list. */

@@ -11,14 +11,17 @@
 
 #include "ring/ring.h"
 
-/** Log-likelihoods of a block of images against directions; LL of pair i (image k owns
- * pairs first[k] ... first[k+1]-1) at angle a is LL[i * Na + a].  The posterior needs at
- * least one pair of each image. */
+/** Log-likelihoods of a block of images against directions.  Rows: LL of pair i (image k
+ * owns pairs first[k] ... first[k+1]-1, at least one) at angle a is LL[i * Na + a]. */
 struct spi_scores {
     int n_images, Na;
     int64_t *first; /* [n_images + 1], owned */
     int32_t *dir;   /* [pairs], owned; NULL: pair i of an image is direction i */
     float *LL;      /* [pairs][Na], owned */
+    float *row_top; /* [pairs] the largest LL of each row, owned */
+    int64_t nd;     /* top: directions */
+    float *top; /* [n_images][nd] the largest LL of every direction, where only some have
+                 * rows, else NULL; owned */
 };
 
 struct spi_score_input {
@@ -34,6 +37,10 @@ struct spi_score_input {
 
 /** Every image against all nd directions. */
 SPI_MUSTUSE spi_err spi_score_all(const struct spi_score_input *in, struct spi_scores *out);
+/** The same, but rows only of the directions whose best is at most `drop` below the image's
+ * best: what is not of interest never goes to memory. */
+SPI_MUSTUSE spi_err spi_score_peaks(const struct spi_score_input *in, double drop,
+                                    struct spi_scores *out);
 
 /** Image k against directions dir[first[k]] ... dir[first[k+1]-1] (view indices); row[view
  *  index] is its place in `templates` and `table`, NULL: the index itself. */

@@ -145,6 +145,16 @@ int spi_fft_good_size(int least)
     }
 }
 
+void spi_fft_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void spi_fft_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 void spi_fft_cleanup(void)
 {
     pthread_mutex_lock(&lock);
@@ -156,5 +166,6 @@ void spi_fft_cleanup(void)
         free(e);
     }
     fftwf_cleanup();
+    fftw_cleanup();
     pthread_mutex_unlock(&lock);
 }

@@ -1,5 +1,5 @@
 /** \file
- * The only user of FFTW.  Layer: math.
+ * Cubes and rows by FFTW (with math/lines.h its only user).  Layer: math.
  *
  * Single precision, 3-D cubes and batches of 1-D rows.  Plans are made with
  * FFTW_ESTIMATE (so that two runs use the same algorithm and give the same bits),
@@ -28,6 +28,10 @@ SPI_MUSTUSE spi_err spi_fft2_c2c(int n, int sign, float complex *x);
 
 /** Smallest even n >= least with no prime factor above 7. */
 int spi_fft_good_size(int least);
+
+/** Held while FFTW plans are made or destroyed anywhere in the process (math/lines.c). */
+void spi_fft_lock(void);
+void spi_fft_unlock(void);
 
 /** Release all plans (the end of the program; no transform may be running). */
 void spi_fft_cleanup(void);

@@ -201,7 +201,11 @@ static spi_err score_block(struct spi_chain *c, const struct range *a,
                                  .records = records,
                                  .counts = counts};
 
-    if (!c->first) {
+    double n = (double)l->views.nd * l->views.Na;
+
+    if (!c->first && a->block > 0 && c->perplexity < 1e-3 * n) {
+        err = spi_score_peaks(&in, spi_posterior_drop(c->beta, c->perplexity, n), scores);
+    } else if (!c->first) { /* beta is not known, or most of it counts */
         err = spi_score_all(&in, scores);
     } else {
         SPI_TRY(err = SPI_NEW(first, a->n + 1, "match"), out);

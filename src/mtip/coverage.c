@@ -24,7 +24,7 @@ static spi_err count(const struct spi_patches *p, const struct spi_orientations 
     return err;
 }
 
-/* (Q8): patches of a Shannon cell that some image looks along. */
+/* (Q7): patches of a Shannon cell that some image looks along. */
 static spi_err see(struct spi_coverage *c, const struct spi_orientations *o, double cell)
 {
     struct spi_patches p;
@@ -61,7 +61,7 @@ spi_err spi_coverage_init(struct spi_coverage *c, const struct spi_orientations 
 
     double even = (double)o->n / (double)c->patches.n, freedom = (double)c->patches.n - 1;
 
-    for (int64_t i = 0; i < c->patches.n; i++) { /* (Q9) */
+    for (int64_t i = 0; i < c->patches.n; i++) { /* (Q8) */
         double d = (double)n[i] - even;
 
         c->density[i] = (float)((double)n[i] / even);

@@ -1,6 +1,6 @@
 /** \file
  * How evenly the view directions of the images cover the sphere.  Layer: mtip.
- * doc/math.md (Q8), (Q9). */
+ * doc/math.md (Q7), (Q8). */
 #ifndef SPI_MTIP_COVERAGE_H
 #define SPI_MTIP_COVERAGE_H
 

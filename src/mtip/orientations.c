@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "match/refine.h"
 #include "math/rot.h"
 
 enum { BLOCK = 64, PLACES = 64, DIRECTIONS = 100 };
@@ -56,23 +55,106 @@ void spi_orientations_common_frame(const double G[9], struct spi_orientations *o
 
 /* ---- refining ------------------------------------------------------------------------ */
 
+struct block_args {
+    struct spi_images *images;
+    double scale;
+    const struct spi_refine *model[2];
+    struct spi_orientations *o;
+    int64_t first, n;
+};
+
+static spi_err task_refine(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct block_args *a = arg;
+    struct spi_orientations *o = a->o;
+    int64_t n_pixels = spi_images_detector(a->images)->n_pixels;
+    float *pixels = NULL;
+    spi_err err;
+
+    (void)data;
+    SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
+    SPI_TRY(err = spi_images_read(a->images, a->first, a->n, pixels), out);
+    for (int64_t i = 0; i < a->n * n_pixels; i++)
+        pixels[i] *= (float)a->scale;
+    for (int64_t i = 0; i < a->n; i++) {
+        int64_t k = a->first + i;
+        struct spi_refined best;
+
+        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+        SPI_TRY(err = spi_refine_image(a->model[o->half ? o->half[k] - 1 : 0],
+                                       pixels + i * n_pixels, o->quat + 4 * k, &best),
+                out);
+        memcpy(o->quat + 4 * k, best.quat, sizeof best.quat);
+        o->score[k] = (float)best.score;
+        o->fluence[k] = (float)best.fluence;
+    }
+out:
+    free(pixels);
+    return err;
+}
+
+/* Mean fluence of each half becomes 1: the scale lives in its model alone. */
+static void normalise(struct spi_orientations *o)
+{
+    double sum[2] = {0}, n[2] = {0};
+
+    for (int64_t k = 0; k < o->n; k++) {
+        int h = o->half ? o->half[k] - 1 : 0;
+
+        sum[h] += (double)o->fluence[k];
+        n[h] += 1;
+    }
+    for (int64_t k = 0; k < o->n; k++) {
+        int h = o->half ? o->half[k] - 1 : 0;
+
+        if (sum[h] > 0)
+            o->fluence[k] = (float)((double)o->fluence[k] * n[h] / sum[h]);
+    }
+}
+
+spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double scale,
+                          const struct spi_refine *const model[2],
+                          void (*progress)(int64_t done, int64_t total, void *user),
+                          void *user, struct spi_orientations *o)
+{
+    struct spi_region *region[PLACES] = {NULL};
+    char place[PLACES];
+    spi_err err, late;
+    int b = 0;
+
+    for (int i = 0; i < PLACES; i++)
+        SPI_TRY(err = spi_region_new(g, &place[i], 1, &region[i]), out);
+    for (int64_t first = 0; first < o->n; first += BLOCK, b++) {
+        struct block_args a = {.images = images,
+                               .scale = scale,
+                               .model = {model[0], model[1]},
+                               .o = o,
+                               .first = first,
+                               .n = o->n - first < BLOCK ? o->n - first : BLOCK};
+        struct spi_access access = {region[b % PLACES], SPI_READ_WRITE};
+
+        SPI_TRY(err = spi_graph_submit(g, "refine", task_refine, &a, sizeof a, 1, &access),
+                out);
+        if (progress && b % PLACES == PLACES - 1) {
+            SPI_TRY(err = spi_graph_wait(g), out);
+            progress(first + a.n, o->n, user);
+        }
+    }
+out:
+    late = spi_graph_wait(g);
+    err = err ? err : late;
+    for (int i = 0; i < PLACES; i++)
+        spi_region_free(g, region[i]);
+    if (!err)
+        normalise(o);
+    return err;
+}
+
 /* The model of a half set, ready to be compared with. */
 struct model {
     spi_nufft *plan;
     float *grid;
     struct spi_refine_set set;
-};
-
-struct refinement {
-    struct spi_run *r;
-    struct spi_orientations *o;
-    struct model model[2];
-    char place[PLACES];
-};
-
-struct block_args {
-    struct refinement *f;
-    int64_t first, n;
 };
 
 static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
@@ -108,84 +190,19 @@ static void model_clear(struct model *m)
     free(m->grid);
 }
 
-static spi_err task_refine(void *const *data, const void *arg, const volatile int *stop)
-{
-    const struct block_args *a = arg;
-    const struct spi_data *d = a->f->r->data;
-    struct spi_orientations *o = a->f->o;
-    int64_t n_pixels = d->det->n_pixels;
-    float *pixels = NULL;
-    spi_err err;
-
-    (void)data;
-    SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
-    SPI_TRY(err = spi_images_read(d->images, a->first, a->n, pixels), out);
-    for (int64_t i = 0; i < a->n * n_pixels; i++)
-        pixels[i] *= (float)d->scale;
-    for (int64_t i = 0; i < a->n && !*stop; i++) {
-        int64_t k = a->first + i;
-        const struct spi_refine *s = &a->f->model[o->half[k] - 1].set.r;
-        double start[1][4];
-        struct spi_refined best;
-
-        memcpy(start, o->quat + 4 * k, sizeof start);
-        SPI_TRY(err = spi_refine_image(s, pixels + i * n_pixels, 1,
-                                       (const double(*)[4])start, &best),
-                out);
-        memcpy(o->quat + 4 * k, best.quat, sizeof best.quat);
-        o->score[k] = (float)best.score;
-        o->fluence[k] = (float)best.fluence;
-    }
-out:
-    free(pixels);
-    return err;
-}
-
-/* Mean fluence of each half becomes 1: the scale lives in its model alone. */
-static void normalise(struct spi_orientations *o)
-{
-    double sum[2] = {0}, n[2] = {0};
-
-    for (int64_t k = 0; k < o->n; k++) {
-        sum[o->half[k] - 1] += (double)o->fluence[k];
-        n[o->half[k] - 1] += 1;
-    }
-    for (int64_t k = 0; k < o->n; k++) {
-        int h = o->half[k] - 1;
-
-        if (sum[h] > 0)
-            o->fluence[k] = (float)((double)o->fluence[k] * n[h] / sum[h]);
-    }
-}
-
 spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                        struct spi_orientations *o)
 {
-    struct refinement f = {.r = r, .o = o};
-    struct spi_region *region[PLACES] = {NULL};
-    spi_err err, late;
-    int b = 0;
+    struct model model[2] = {{0}};
+    const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
+    spi_err err;
 
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = model_init(r, A[h], &f.model[h]), out);
-    for (int i = 0; i < PLACES; i++)
-        SPI_TRY(err = spi_region_new(r->graph, &f.place[i], 1, &region[i]), out);
-    for (int64_t first = 0; first < o->n; first += BLOCK, b++) {
-        struct block_args a = {&f, first, o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access = {region[b % PLACES], SPI_READ_WRITE};
-
-        SPI_TRY(err = spi_graph_submit(r->graph, "refine", task_refine, &a, sizeof a, 1,
-                                       &access),
-                out);
-    }
+        SPI_TRY(err = model_init(r, A[h], &model[h]), out);
+    err =
+        spi_refine_images(r->graph, r->data->images, r->data->scale, refine, NULL, NULL, o);
 out:
-    late = spi_graph_wait(r->graph);
-    err = err ? err : late;
-    for (int i = 0; i < PLACES; i++)
-        spi_region_free(r->graph, region[i]);
     for (int h = 0; h < 2; h++)
-        model_clear(&f.model[h]);
-    if (!err)
-        normalise(o);
+        model_clear(&model[h]);
     return err;
 }

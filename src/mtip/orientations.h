@@ -1,10 +1,11 @@
 /** \file
  * The orientation of every image at the end of a run: collected from the half sets, refined
- * continuously, brought into one frame.  Layer: mtip.  doc/math.md (Q7). */
+ * continuously, brought into one frame.  Layer: mtip.  doc/math.md (Q6). */
 #ifndef SPI_MTIP_ORIENTATIONS_H
 #define SPI_MTIP_ORIENTATIONS_H
 
 #include "io/orient.h"
+#include "match/refine.h"
 #include "mtip/mtip.h"
 
 /** What the last generation stored, in the order of the file; each half in its own frame.
@@ -12,9 +13,16 @@
 SPI_MUSTUSE spi_err spi_run_orientations(const struct spi_run *r,
                                          struct spi_orientations *o);
 
-/** Refine every image against the model A[h] of its own half, pixel by pixel; rotation,
- *  score and fluence are replaced (fluences of each half divided by their mean).  The
- *  result does not depend on the number of workers. */
+/** Refine images as tasks, pixel by pixel, against model[half - 1] (o->half NULL:
+ * model[0]); rotation, score and fluence are replaced, fluences of each half divided by
+ * their mean. scale: image value -> counts.  progress (may be NULL) is told how many images
+ * are done. The result does not depend on the number of workers. */
+SPI_MUSTUSE spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images,
+                                      double scale, const struct spi_refine *const model[2],
+                                      void (*progress)(int64_t done, int64_t total,
+                                                       void *user),
+                                      void *user, struct spi_orientations *o);
+/** All images of a run, each half against A[h], its own. */
 SPI_MUSTUSE spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                                    struct spi_orientations *o);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/angular.h"
 #include "math/fft.h"
 #include "math/rot.h"
 #include "math/sphere.h"
@@ -277,17 +278,20 @@ void spi_ring_turn(const double R[9], int64_t n, const float (*from)[3], float (
 spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R)
 {
     spi_err err;
+    int blocks;
 
     *b = (struct spi_band){.R = R, .M = g->m_max[R - 1] + 1};
+    blocks = (b->M + SPI_LANES - 1) / SPI_LANES;
     SPI_TRY(err = SPI_NEW(b->first, b->M, "band"), fail);
-    SPI_TRY(err = SPI_NEW(b->off, b->M + 1, "band"), fail);
+    SPI_TRY(err = SPI_NEW(b->off, blocks + 1, "band"), fail);
     for (int m = 0, r = 0; m < b->M; m++) {
         while (g->m_max[r] < m)
             r++;
         b->first[m] = r;
-        b->off[m + 1] = b->off[m] + 2 * (R - r);
     }
-    b->floats = b->off[b->M];
+    for (int k = 0; k < blocks; k++)
+        b->off[k + 1] = b->off[k] + 2 * SPI_LANES * (R - b->first[k * SPI_LANES]);
+    b->floats = b->off[blocks];
     return SPI_OK;
 fail:
     spi_band_clear(b);
@@ -304,25 +308,27 @@ void spi_band_clear(struct spi_band *b)
 void spi_band_pack(const struct spi_band *b, const struct spi_rings *g,
                    const float complex *h, const float *scale, float *record)
 {
-    for (int m = 0; m < b->M; m++) {
-        int first = b->first[m], k = b->R - first;
-        float *re = record + b->off[m], *im = re + k;
+    for (int m0 = 0; m0 < b->M; m0 += SPI_LANES)
+        for (int r = b->first[m0]; r < b->R; r++, record += 2 * SPI_LANES) {
+            const float complex *from = h + g->h_at[r] + m0;
+            int n = g->m_max[r] + 1 - m0;
+            float s = scale ? scale[r] : 1;
 
-        for (int i = 0; i < k; i++) {
-            float complex v = h[g->h_at[first + i] + m];
-            float s = scale ? scale[first + i] : 1;
-
-            re[i] = s * crealf(v);
-            im[i] = s * cimagf(v);
+            n = n < SPI_LANES ? n : SPI_LANES;
+            for (int c = 0; c < n; c++) {
+                record[c] = s * crealf(from[c]);
+                record[c + SPI_LANES] = s * cimagf(from[c]);
+            }
+            for (int c = n; c < SPI_LANES; c++)
+                record[c] = record[c + SPI_LANES] = 0;
         }
-    }
 }
 
 struct spi_views spi_views_for(const struct spi_rings *g, const struct spi_band *b,
                                double finer)
 {
     double cell = 1 / (2 * g->diameter_A * g->q[b->R - 1]) / finer;
-    int Na = 2 * (int)ceil((b->M + 1) * (finer > 1 ? finer : 1));
+    int Na = spi_angular_count(2 * (int)ceil((b->M + 1) * (finer > 1 ? finer : 1)));
 
     return (struct spi_views){.nd = spi_sphere_count(cell), .Na = Na, .cell = cell};
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "io/images.h"
+#include "kernel/correlate.h"
 
 struct spi_rings {
     double diameter_A, wavelength_A, dq; /* dq <= 1 / (2 D oversampling), 1/A */
@@ -70,24 +71,17 @@ void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], dou
 /** The same for many turns: `to` = R applied to n positions made with the identity. */
 void spi_ring_turn(const double R[9], int64_t n, const float (*from)[3], float (*to)[3]);
 
-/** The first R rings, re-ordered for correlation: for each harmonic m the rings that have
- * it, real parts then imaginary parts ("harmonic-major record" of `floats` floats). */
-struct spi_band {
-    int R, M;   /* rings; harmonics 0 ... M-1 occur */
-    int *first; /* [M] first ring with harmonic m (m_max grows with r), owned */
-    int *off;   /* [M + 1] float offset of harmonic m in a record, owned */
-    int floats; /* off[M] */
-};
+/** The first R rings, re-ordered for correlation: see kernel/correlate.h. */
 SPI_MUSTUSE spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R);
 void spi_band_clear(struct spi_band *b);
-/** record = harmonics (ring-major), ring r multiplied by scale[r] (NULL: 1). */
+/** record [b->floats] = harmonics (ring-major), ring r multiplied by scale[r] (NULL: 1). */
 void spi_band_pack(const struct spi_band *b, const struct spi_rings *g,
                    const float complex *h, const float *scale, float *record);
 
 /** The discrete orientations of a level: nd directions x Na in-plane angles. */
 struct spi_views {
     int64_t nd;
-    int Na;      /* even, >= 2 M: angle a is 2 pi a / Na */
+    int Na;      /* >= 2 M, as spi_angular_count: angle a is 2 pi a / Na */
     double cell; /* rad between neighbours */
 };
 /** What compares an image with a slice: doc/math.md (M1), (M2); euclid is (M2) with the

@@ -103,7 +103,7 @@ run 0 info mo.h5
 # ---- match: cells of d / 2D = 12 / 140 rad = 4.9 degrees; refined in-plane, noise-free, the
 # three angles are off by less than half a cell each: median below 0.6 cells = 3 degrees
 run 0 match im.h5 --model a.mrc -o o.h5 -d 70 --json
-json "JSON of match" "v['images'] == 400 and v['method'] == 'rings' and v['mean_margin'] > 0"
+json "JSON of match" "v['images'] == 400 and v['method'] == 'levels' and v['mean_margin'] > 0"
 holds "orientations" near o.h5 im.h5 3 1
 holds "their inputs" inputs o.h5 a.mrc im.h5
 # the model sum of the nearest orientations, 5 degrees apart, of a beam that never changes
@@ -115,18 +115,24 @@ run 0 match im.h5 --model a.mrc -o of.h5 -d 70 --finer 2
 holds "twice finer, half the error" near of.h5 im.h5 1.5 1
 # refined: what is left is the model's error, of slices 5 degrees apart: a tenth of a cell
 for s in poisson gaussian euclid; do
-	run 0 match im.h5 --model a.mrc -o f.h5 -d 70 --refine 1 --score $s --true truth --json
+	run 0 match im.h5 --model a.mrc -o f.h5 -d 70 --refine --score $s --true truth --json
 	json "it tells the error itself" "0 < v['error_deg_median'] < v['error_deg_p90'] < 0.5"
 	holds "orientations, refined, $s" near f.h5 im.h5 0.5 1
 done
 fails "the search alone is not as good" near o.h5 im.h5 0.5 1
-run 0 match im.h5 --model a.mrc -o f1.h5 -d 70 --refine 1 --score euclid --workers 1
+run 0 match im.h5 --model a.mrc -o f1.h5 -d 70 --refine --score euclid --workers 1
 holds "the same with one worker" same f.h5 f1.h5 orientations score margin fluence entropy
 run 0 match im.h5 --model a.mrc -o o1.h5 -d 70 --workers 1
 run 0 match im.h5 --model a.mrc -o os.h5 -d 70 --set runtime.backend=serial
 holds "the same with one worker" same o.h5 o1.h5 orientations score margin fluence
 holds "the same without StarPU" same o.h5 os.h5 orientations score margin fluence
 fails "not the same with another score" same o.h5 og.h5 score
+# what pruning loses: an image whose best direction was not near the five kept
+run 0 match im.h5 --model a.mrc -o oe.h5 -d 70 --method rings
+holds "exhaustive orientations" near oe.h5 im.h5 3 1
+holds "coarse to fine finds the same" near o.h5 oe.h5 0.01 0.99
+run 0 match im.h5 --model a.mrc -o oe1.h5 -d 70 --method rings --workers 1
+holds "exhaustive: the same with one worker" same oe.h5 oe1.h5 orientations score margin fluence
 
 # brute force at 22 A: cells of 9 degrees, not refined; plain distances hear little but the
 # bright middle of the images, and some images go astray
@@ -134,7 +140,8 @@ for s in poisson:0.97 gaussian:0.97 euclid:0.9 published:0.9; do
 	run 0 match im.h5 --model a.mrc -o b.h5 -d 70 --q-max 0.045 --method brute --score ${s%:*}
 	holds "orientations, brute, ${s%:*}" near b.h5 im.h5 7 ${s#*:}
 done
-run 0 match im.h5 --model a.mrc -o r.h5 -d 70 --q-max 0.045 --score poisson
+run 0 match im.h5 --model a.mrc -o r.h5 -d 70 --q-max 0.045 --score poisson \
+	--method rings
 run 0 match im.h5 --model a.mrc -o b.h5 -d 70 --q-max 0.045 --score poisson \
 	--method brute
 holds "rings and brute force agree" near b.h5 r.h5 5 0.97
@@ -153,8 +160,8 @@ fails "orientations of other images are noticed" near shuffled.h5 im.h5 3 1
 run 0 match ph.h5 --model a.mrc -o p.h5 -d 70
 holds "orientations of 20,000 photons" near p.h5 ph.h5 4 0.95
 holds "fluences" fluence p.h5 ph.h5 0.99
-run 0 match ph.h5 --model a.mrc -o p3.h5 -d 70 --refine 3
-holds "refined, three candidates" near p3.h5 ph.h5 1.5 0.95
+run 0 match ph.h5 --model a.mrc -o p3.h5 -d 70 --refine
+holds "refined" near p3.h5 ph.h5 1.5 0.95
 fails "the search alone is not as good" near p.h5 ph.h5 1.5 0.95
 holds "fluences, refined" fluence p3.h5 ph.h5 0.99
 run 0 merge im.h5 --orientations o.h5 -d 70 -o back.mrc
@@ -179,8 +186,8 @@ refuse 1 "voxels an axis; at most 512" merge im.h5 --orientations truth -d 9000 
 refuse 1 "no/x.mrc" merge im.h5 --orientations truth -d 70 -o no/x.mrc
 refuse 2 "match: --score: published needs --method brute" match im.h5 -m a.mrc -o x.h5 \
 	--score published
-refuse 2 "match: --refine: needs --method rings" match im.h5 -m a.mrc -o x.h5 --refine 1 \
-	--method brute
+refuse 2 "match: --refine: there is none for --score published" match im.h5 -m a.mrc -o x.h5 \
+	--refine --method brute --score published
 refuse 2 "match: --q-max: 0.2 1/A; a.mrc ends at" match im.h5 -m a.mrc -o x.h5 --q-max 0.2
 refuse 1 "none.mrc" match im.h5 -m none.mrc -o x.h5
 refuse 1 "no/x.h5" match im.h5 -m a.mrc -d 70 -o no/x.h5 --q-max 0.045

@@ -16,6 +16,18 @@ enum { IMAGES = 6, ND = 200, NA = 24 };
 static const struct spi_views views = {
     .nd = ND, .Na = NA, .cell = 0.25}; /* sqrt(4 pi / 200) */
 
+/* The largest of each row, as scoring makes it. */
+static void row_tops(int64_t pairs, struct spi_scores *s)
+{
+    free(s->row_top);
+    s->row_top = spi_alloc((size_t)pairs, sizeof *s->row_top, "tops");
+    for (int64_t i = 0; i < pairs; i++) {
+        s->row_top[i] = -INFINITY;
+        for (int a = 0; a < NA; a++)
+            s->row_top[i] = fmaxf(s->row_top[i], s->LL[i * NA + a]);
+    }
+}
+
 /* Log-likelihoods with a peak of height `sharp` at a random orientation, and noise. */
 static void make(struct spi_rng *rng, double sharp, struct spi_scores *s)
 {
@@ -37,6 +49,7 @@ static void make(struct spi_rng *rng, double sharp, struct spi_scores *s)
                             spi_rng_normal(rng));
         }
     }
+    row_tops(IMAGES * ND, s);
 }
 
 static double entropy(const struct spi_scores *s, int k, double beta)
@@ -175,6 +188,7 @@ static void check_weights(struct spi_rng *rng)
 
     /* all orientations alike: nothing is above the threshold, nothing is divided by zero */
     memset(s.LL, 0, IMAGES * ND * NA * sizeof *s.LL);
+    row_tops(IMAGES * ND, &s);
     OK(spi_posterior_make(&s, &views, 1, 1, NULL, NULL, &p) == SPI_OK && p.n_entries == 0,
        "an image that says nothing has no weight");
     spi_posterior_clear(&p);
@@ -203,6 +217,7 @@ static void check_best(void)
                 s.LL[d * NA + a] =
                     (float)(-(d == 50 ? 1 : 2) * gap * gap - (d == 50 ? 0 : 3));
             }
+        row_tops(ND, &s);
         if (spi_posterior_make(&s, &views, 1, 4, NULL, NULL, &p))
             OK(0, "%s", spi_err_message());
         double found = (double)p.best[0].angle, cell = 2 * SPI_PI / NA;
@@ -213,6 +228,7 @@ static void check_best(void)
         OK(p.best[0].dir == 50, "best direction");
         spi_posterior_clear(&p);
         free(s.LL);
+        free(s.row_top);
     }
     /* LL near the vertex is below 4, rounded to 4 u; the vertex divides a sum of four of
      * them by a curvature of 2; the angle itself is rounded to 2 pi u */

@@ -30,16 +30,13 @@ static double all_abs(const float *record, const float *template)
 {
     double sum = 0;
 
-    for (int m = 0; m < band.M; m++) {
-        int k = (band.off[m + 1] - band.off[m]) / 2;
+    for (int m = 0; m < band.M; m++)
+        for (int r = band.first[m]; r < band.R; r++) {
+            int at = spi_band_at(&band, r, m), im = at + SPI_LANES;
 
-        for (int i = 0; i < k; i++) {
-            const float *c = record + band.off[m] + i, *L = template + band.off[m] + i;
-
-            sum += (m ? 2 : 1) *
-                   (double)((fabsf(c[0]) + fabsf(c[k])) * (fabsf(L[0]) + fabsf(L[k])));
+            sum += (m ? 2 : 1) * (double)((fabsf(record[at]) + fabsf(record[im])) *
+                                          (fabsf(template[at]) + fabsf(template[im])));
         }
-    }
     return sum;
 }
 

@@ -56,9 +56,9 @@ static double record_gap(const double Rn[9], const float *record, double inv_sba
     *wrong = 0;
     for (int r = 0; r < band.R; r++)
         for (int m = 0; m <= g.m_max[r]; m++) {
-            int i = r - band.first[m], k = band.R - band.first[m];
-            double complex h = 0, got = CMPLX((double)record[band.off[m] + i],
-                                              (double)record[band.off[m] + k + i]);
+            int at = spi_band_at(&band, r, m);
+            double complex h = 0,
+                           got = CMPLX((double)record[at], (double)record[at + SPI_LANES]);
             double size = 0;
 
             for (int j = 0; j < g.n[r]; j++) {

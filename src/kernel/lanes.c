@@ -1,0 +1,84 @@
+#include "kernel/lanes.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* Sanitizers and other compilers see the plain variant only. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define X86 1
+#else
+#define X86 0
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if X86
+#include <immintrin.h>
+
+#define LANES     16
+#define IMAGES    12
+#define NAME(x)   x##_avx512
+#define MAX(a, b) (vec) _mm512_max_ps((__m512)(a), (__m512)(b))
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#include "kernel/lanes_body.h"
+#pragma GCC pop_options
+
+#define LANES     8
+#define IMAGES    6
+#define NAME(x)   x##_avx2
+#define MAX(a, b) (vec) _mm256_max_ps((__m256)(a), (__m256)(b))
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#include "kernel/lanes_body.h"
+#pragma GCC pop_options
+
+static bool available_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+
+static bool available_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2");
+}
+#endif
+
+#define LANES   4
+#define IMAGES  4
+#define NAME(x) x##_plain
+#include "kernel/lanes_body.h"
+
+static bool available_plain(void)
+{
+    return true;
+}
+
+const struct spi_lanes spi_lanes_variants[] = {
+#define ROW(isa, n)                                                           \
+    {                                                                         \
+        .name = #isa, .available = available_##isa, .fma_lanes = (n),         \
+        .panel = panel_##isa, .tile = tile_##isa, .pairs = pairs_##isa,       \
+        .angular = angular_##isa, .columns = columns_##isa, .top = top_##isa, \
+        .rows = rows_##isa, .peak = peak_##isa                                \
+    }
+#if X86
+    ROW(avx512, 16),
+    ROW(avx2, 8),
+#endif
+    ROW(plain, 4),
+};
+const int spi_lanes_count = sizeof spi_lanes_variants / sizeof *spi_lanes_variants;
+
+const struct spi_lanes *spi_lanes_best(void)
+{
+    const struct spi_lanes *v = spi_lanes_variants;
+
+    while (!v->available())
+        v++;
+    return v;
+}

@@ -1,0 +1,59 @@
+/** \file
+ * The kernels of matching, SPI_LANES pairs at once.  Layer: kernel.  doc/math.md (R6) to
+ * (R9), (M1), (M2).
+ *
+ * Written once with vectors of 16, 8 or 4 floats and compiled for AVX-512, AVX2 + FMA and
+ * whatever the compiler makes otherwise; arrays are the same for all and 64-byte aligned.
+ * The results of two variants differ by rounding only (fused products). */
+#ifndef SPI_KERNEL_LANES_H
+#define SPI_KERNEL_LANES_H
+
+#include <stdbool.h>
+
+#include "kernel/angular.h"
+#include "kernel/correlate.h"
+
+/** How a correlation x becomes a score: x - count * table (M1), or x^2 / (2 table) where
+ * both are positive, else 0 (M2). */
+enum spi_score_form { SPI_FORM_DIFFERENCE, SPI_FORM_RATIO };
+
+struct spi_lanes {
+    const char *name;
+    bool (*available)(void);
+    int fma_lanes; /* floats of a vector */
+
+    /** n <= SPI_LANES templates, interleaved: panel[m][r][re, im][lane]; lanes from n on
+     * repeat the last. */
+    void (*panel)(const struct spi_band *b, int n, const float *const *record,
+                  float *panel);
+    /** A panel against the first n of a group of images (spi_group_pack): C of image i is
+     * at C + i * spi_pairs_floats(); C has room for SPI_GROUP images. */
+    void (*tile)(const struct spi_band *b, const float *panel, int n, const float *group,
+                 float *C);
+    /** n <= SPI_LANES pairs, one in a lane: image[i] with record[i].  work: SPI_LANES *
+     * 32 ceil(M / 16) floats. */
+    void (*pairs)(const struct spi_band *b, int n, const float *const *image,
+                  const float *const *record, float *work, float *C);
+    /** (R7) of every lane: out [Na][SPI_LANES]; work: 2 Na SPI_LANES floats. */
+    void (*angular)(const struct spi_angular *t, const float *C, float *work, float *out);
+    /** rows[n][width] -> out [width][SPI_LANES]; lanes from n on repeat the last. */
+    void (*columns)(int n, int width, const float *const *row, float *out);
+    /** Scores of one image: x, table [Na][SPI_LANES]; top: the largest of each lane. */
+    void (*top)(enum spi_score_form form, int Na, const float *x, const float *table,
+                float count, float top[SPI_LANES]);
+    /** Scores of n pairs as rows of Na: x [Na][SPI_LANES]; table, out: row of pair i. */
+    void (*rows)(enum spi_score_form form, int Na, int n, const float *x,
+                 const float *const *table, const float *count, float *const *out,
+                 float *top);
+    /** Rate of fused multiply-adds on registers: 12 n_lanes n of them.  What the machine
+     * can do at most, for benches. */
+    float (*peak)(long n);
+};
+
+/** All variants, the fastest first; the last is always available. */
+extern const struct spi_lanes spi_lanes_variants[];
+extern const int spi_lanes_count;
+/** The first that is available. */
+const struct spi_lanes *spi_lanes_best(void);
+
+#endif

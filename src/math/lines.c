@@ -1,0 +1,18 @@
+#include "math/lines.h"
+
+#include <fftw3.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "math/fft.h"
+
+#define REAL    float
+#define FFTW(x) fftwf_##x
+#define SPI(x)  x##_f32
+#include "math/lines_body.h"
+
+#define REAL    double
+#define FFTW(x) fftw_##x
+#define SPI(x)  x##_f64
+#include "math/lines_body.h"

@@ -1,0 +1,310 @@
+/* The search from coarse to fine, and scores of which only the peaks are kept, against the
+ * scores of all pairs.
+ *
+ * What is compared is computed by the same kernels in the same order, so equality is
+ * exact; that pruning loses nothing is a measurement: images without noise. */
+#include <complex.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "match/search.h"
+#include "math/sphere.h"
+#include "nufft/nufft.h"
+#include "scene.h"
+#include "slice/templates.h"
+#include "tap.h"
+
+enum { IMAGES = 40 };
+
+static struct spi_rings g;
+static struct spi_detector det;
+static struct spi_ring_map map;
+static spi_nufft *plan;
+static float *grid;
+static float complex *h;
+static const float complex *row[IMAGES];
+static double truth[IMAGES][9]; /* detector -> object */
+
+static void must(spi_err err)
+{
+    if (err)
+        OK(0, "%s", spi_err_message());
+}
+
+static void make_images(void)
+{
+    struct spi_rng rng = spi_rng_stream(4, SPI_RNG_TEST, 0);
+    float image[SCENE_PIXELS], *samples = spi_alloc((size_t)g.at[g.R], 4, "s");
+
+    h = spi_alloc((size_t)(IMAGES * g.h_at[g.R]), sizeof *h, "h");
+    for (int k = 0; k < IMAGES; k++) {
+        double quat[4];
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, truth[k]);
+        scene_image(&det, truth[k], 100, image);
+        spi_ring_resample(&map, &g, image, samples);
+        row[k] = h + k * g.h_at[g.R];
+        must(spi_ring_analyse(&g, g.R, samples, h + k * g.h_at[g.R]));
+    }
+    free(samples);
+}
+
+/* Templates of all directions of a level. */
+struct model {
+    float *templates, *table, *S;
+};
+
+static struct model model_of(const struct spi_band *b, struct spi_views v)
+{
+    struct spi_template_spec spec = {
+        .rings = &g, .band = b, .map = &map, .views = v, .kind = SPI_SCORE_POISSON};
+    struct model m = {spi_alloc((size_t)(v.nd * b->floats), 4, "t"),
+                      spi_alloc((size_t)(v.nd * v.Na), 4, "t"),
+                      spi_alloc((size_t)(v.nd * v.Na), 4, "S")};
+
+    must(spi_templates_make(&spec, plan, grid, NULL, 0, v.nd, m.templates, m.table, m.S));
+    return m;
+}
+
+static void model_free(struct model *m)
+{
+    free(m->templates), free(m->table), free(m->S);
+}
+
+/* All images against all directions of a band. */
+static struct spi_score_input input_of(const struct spi_band *b, struct spi_views v,
+                                       const struct model *m, float *records, float *counts)
+{
+    for (int k = 0; k < IMAGES; k++) {
+        double sum = 0;
+
+        spi_band_pack(b, &g, row[k], NULL, records + (int64_t)k * b->floats);
+        for (int r = 0; r < b->R; r++)
+            sum += (double)crealf(row[k][g.h_at[r]]);
+        counts[k] = (float)sum;
+    }
+    return (struct spi_score_input){.band = b,
+                                    .views = v,
+                                    .kind = SPI_SCORE_POISSON,
+                                    .templates = m->templates,
+                                    .table = m->table,
+                                    .n_images = IMAGES,
+                                    .records = records,
+                                    .counts = counts};
+}
+
+/* Kept rows are those within the drop, with the same bits; so are all tops. */
+static void check_peaks(const struct spi_scores *all, const struct spi_score_input *in,
+                        double drop)
+{
+    struct spi_scores s;
+    int rows = 0, same = 1, tops = 1;
+    int64_t nd = in->views.nd;
+
+    must(spi_score_peaks(in, drop, &s));
+    for (int k = 0; k < IMAGES; k++) {
+        float best = -INFINITY;
+        int64_t i = s.first[k];
+
+        for (int64_t d = 0; d < nd; d++)
+            best = fmaxf(best, all->row_top[k * nd + d]);
+        for (int64_t d = 0; d < nd; d++) {
+            float top = all->row_top[k * nd + d];
+
+            tops &= s.top[k * nd + d] == top;
+            if ((double)top < (double)best - drop)
+                continue;
+            same &= i < s.first[k + 1] && s.dir[i] == d && s.row_top[i] == top &&
+                    memcmp(s.LL + i * s.Na, all->LL + (k * nd + d) * s.Na,
+                           (size_t)s.Na * 4) == 0;
+            i++;
+            rows++;
+        }
+        same &= i == s.first[k + 1];
+    }
+    OK(same && tops, "within %g of the best: %d of %lld rows, the same bits", drop, rows,
+       (long long)(IMAGES * nd));
+    OK(drop > 0 ? rows > 2 * IMAGES : rows == IMAGES, "the drop decides how many are kept");
+    spi_scores_clear(&s);
+}
+
+/* Weights from the peaks are those from all scores but for what the sum lost. */
+static void check_posterior(const struct spi_scores *all, const struct spi_score_input *in,
+                            const struct model *m)
+{
+    const double perplexity = 3, n = (double)in->views.nd * in->views.Na;
+    float beta = 0.5F * spi_posterior_beta(all, perplexity, 0);
+    struct spi_scores few;
+    struct spi_posterior a, b;
+    double worst = 0;
+    int same = 1;
+    int32_t far[IMAGES * 5], near[IMAGES * 5];
+
+    must(spi_score_peaks(in, spi_posterior_drop(beta, perplexity, n), &few));
+    must(spi_posterior_make(all, &in->views, beta, perplexity, m->S, NULL, &a));
+    must(spi_posterior_make(&few, &in->views, beta, perplexity, m->S, NULL, &b));
+    for (int k = 0; k < IMAGES; k++) {
+        worst = fmax(worst, fabs((double)(b.model_sum[k] / a.model_sum[k]) - 1));
+        same &= memcmp(&a.best[k], &b.best[k], sizeof a.best[k]) == 0;
+    }
+    OK(few.first[IMAGES] < all->first[IMAGES], "%lld of %lld rows are kept",
+       (long long)few.first[IMAGES], (long long)all->first[IMAGES]);
+    OK(same, "the same best orientations and margins");
+    /* the sum decides what is kept: it is short by at most 1e-3 / p (posterior.h), which
+     * may keep weights up to that much below 1e-3 / p: n (1e-3 / p)^2 in all, S within 2 x
+     */
+    double bound = 2 * n * (1e-3 / perplexity) * (1e-3 / perplexity) + 1e-5;
+
+    OK(worst <= bound, "expected counts: error / bound = %.3f", worst / bound);
+    must(spi_best_directions(all, &in->views, 5, far));
+    must(spi_best_directions(&few, &in->views, 5, near));
+    OK(memcmp(far, near, sizeof far) == 0, "the same candidates");
+    spi_posterior_clear(&a);
+    spi_posterior_clear(&b);
+    spi_scores_clear(&few);
+}
+
+/* Angle between the view and in-plane rotation found and the truth, rad. */
+static double error_of(const struct spi_views *v, const struct spi_best *b, int k)
+{
+    double dir[3], M[9], trace = 0;
+
+    spi_sphere_point(v->nd, b->dir, dir);
+    spi_rot_view(dir, (double)b->angle, M);
+    for (int i = 0; i < 9; i++)
+        trace += M[i] * truth[k][i];
+    return acos(fmax(-1, fmin(1, (trace - 1) / 2)));
+}
+
+static void check_search(const struct spi_scores *all, const struct spi_views *views,
+                         double finer, double degrees)
+{
+    struct spi_search s;
+    struct model m[SPI_SEARCH_LEVELS];
+    int32_t candidates[IMAGES * SPI_SEARCH_KEEP], *list[IMAGES];
+    const float complex *sorted[IMAGES];
+    int64_t order[IMAGES];
+    struct spi_best best[IMAGES];
+    float fluence[IMAGES];
+    double worst = 0;
+    int same = 0, each_once = 1, seen[IMAGES] = {0};
+
+    must(spi_search_init(&s, &g, SPI_SCORE_POISSON, 0.06, finer));
+    for (int l = 0; l < s.n; l++) {
+        struct spi_search_level *level = &s.level[l];
+
+        m[l] = model_of(&level->band, level->views);
+        level->templates = m[l].templates;
+        level->table = m[l].table;
+        level->S = m[l].S;
+        if (l == 0) {
+            must(spi_search_coarse(&s, IMAGES, row, candidates));
+            must(spi_search_order(&s, IMAGES, candidates, order));
+            for (int i = 0; i < IMAGES; i++) {
+                seen[order[i]]++;
+                list[i] = candidates + order[i] * SPI_SEARCH_KEEP;
+                sorted[i] = row[order[i]];
+            }
+            continue;
+        }
+        spi_search_near(&s, l, 0, level[-1].views.nd, NULL);
+        must(spi_search_fine(&s, l, IMAGES, sorted, list, l == s.n - 1 ? best : NULL,
+                             fluence));
+    }
+    for (int i = 0; i < IMAGES; i++) {
+        const struct spi_views *v = &s.level[s.n - 1].views;
+        int64_t k = order[i], nd = views->nd, top = 0;
+
+        each_once &= seen[i] == 1;
+        worst = fmax(worst, error_of(v, &best[i], (int)k));
+        for (int64_t d = 1; d < nd && all; d++)
+            top = all->row_top[k * nd + d] > all->row_top[k * nd + top] ? d : top;
+        same += all && best[i].dir == top;
+    }
+    OK(each_once, "the order has each image once");
+    if (all)
+        OK(same == IMAGES, "%d levels: %d of %d directions as in the exhaustive search",
+           s.n, same, IMAGES);
+    OK(worst < degrees * SPI_PI / 180, "%d levels: errors below %.2f degrees", s.n,
+       worst * 180 / SPI_PI);
+    for (int l = 0; l < s.n; l++)
+        model_free(&m[l]);
+    spi_search_clear(&s);
+}
+
+/* Directions near a candidate are marked, and only those. */
+static void check_mark(void)
+{
+    struct spi_search s;
+    int32_t candidates[SPI_SEARCH_KEEP] = {17, 40, -1, -1, -1};
+    uint8_t *used, *wanted;
+    int wrong = 0, marked = 0;
+
+    must(spi_search_init(&s, &g, SPI_SCORE_POISSON, 0.06, 1));
+    used = spi_alloc((size_t)s.level[1].views.nd, 1, "used");
+    wanted = spi_alloc((size_t)s.level[0].views.nd, 1, "wanted");
+    wanted[17] = wanted[40] = 1;
+    spi_search_near(&s, 1, 0, s.level[0].views.nd, wanted);
+    spi_search_mark(&s, 1, 1, candidates, used);
+    for (int64_t d = 0; d < s.level[1].views.nd; d++) {
+        double p[3], a[3], b[3], c = cos(s.level[1].radius);
+
+        spi_sphere_point(s.level[1].views.nd, d, p);
+        spi_sphere_point(s.level[0].views.nd, 17, a);
+        spi_sphere_point(s.level[0].views.nd, 40, b);
+
+        bool near = p[0] * a[0] + p[1] * a[1] + p[2] * a[2] >= c ||
+                    p[0] * b[0] + p[1] * b[1] + p[2] * b[2] >= c;
+
+        wrong += near != (used[d] != 0);
+        marked += near;
+    }
+    OK(wrong == 0 && marked > 8, "%d directions near two candidates are marked", marked);
+    free(used), free(wanted);
+    spi_search_clear(&s);
+    OK(spi_search_init(&s, &g, SPI_SCORE_POISSON, 1e-9, 1) == SPI_EINVAL, "%s",
+       spi_err_message());
+}
+
+int main(void)
+{
+    float *A = scene_A(SCENE_N, scene_dx), counts[IMAGES], *records;
+    struct spi_band band;
+    struct spi_scores all;
+    struct model m;
+
+    if (scene_detector(&det) || scene_rings(&g) || spi_ring_map_init(&map, &g, &det) ||
+        spi_band_init(&band, &g, g.R) || spi_nufft_new(SCENE_N, scene_dx, 1e-6, &plan) ||
+        spi_nufft_grid_new(plan, 1, &grid) || spi_nufft_prepare(plan, A, grid)) {
+        OK(0, "%s", spi_err_message());
+        return tap_done();
+    }
+    make_images();
+
+    struct spi_views views = spi_views_for(&g, &band, 1);
+
+    m = model_of(&band, views);
+    records = spi_alloc((size_t)(IMAGES * band.floats), 4, "records");
+
+    struct spi_score_input in = input_of(&band, views, &m, records, counts);
+
+    must(spi_score_all(&in, &all));
+    check_peaks(&all, &in, 0);
+    check_peaks(&all, &in, 500);
+    check_posterior(&all, &in, &m);
+    /* no direction is farther than 0.7 of a cell from the grid; the likelihood is not
+     * round, and may prefer one twice as far; the angle is refined */
+    check_search(&all, &views, 1, 1.4 * views.cell * 180 / SPI_PI);
+    check_search(NULL, &views, 2, 0.7 * views.cell * 180 / SPI_PI);
+    check_mark();
+    spi_scores_clear(&all);
+    model_free(&m);
+    free(A), free(grid), free(h), free(records);
+    spi_nufft_free(plan);
+    spi_band_clear(&band);
+    spi_ring_map_clear(&map);
+    spi_rings_clear(&g);
+    spi_detector_clear(&det);
+    return tap_done();
+}
