@@ -1,7 +1,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan bench-match clean docs format install
+.PHONY: all test asan bench-nufft bench-merge bench-match clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -16,6 +16,17 @@ asan:
 	test -d build-asan || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	ninja -C build-asan
 	ASAN_OPTIONS=detect_leaks=0 tools/run_tests.sh build-asan
+
+# Nonuniform transforms beside the machine's bound and FINUFFT (meson -Dfinufft=PREFIX,...):
+# JSON lines; TABLE=1 prints a table.  ARGS="--op slice --modes 81" for some cases only.
+bench-nufft: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet benches/bench_nufft
+	@$(BUILD)/benches/bench_nufft $(ARGS) $(if $(TABLE),| benches/table.sh)
+
+# Merging by parts, the L-curve and a step of the solution beside the published ways: JSON lines.
+bench-merge: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet benches/bench_merge
+	@$(BUILD)/benches/bench_merge $(ARGS)
 
 # Matching against brute force (one minute or two): JSON lines.
 bench-match: $(BUILD)/build.ninja

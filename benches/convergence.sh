@@ -1,7 +1,8 @@
 #!/bin/sh
 # Success from random orientations over seeds: simulate, reconstruct, compare with the truth.
 #   benches/convergence.sh [SETS] [SEEDS]      SETS: any of polii polii1e4 cex
-#                                             groel groel7 narrow wide noise
+#                                             groel groelD7 d7ideal d7idealD7 tmv tmvC17
+#                                             narrow wide noise
 # Prints a table (and keeps one JSON line a run in OUT/results.jsonl); every number can be had
 # again by the same command.  Environment: SPINIFEL (binary), OUT (directory), EXTRA (options of
 # reconstruct, e.g. "--diameter 150").
@@ -24,12 +25,16 @@ setup() {
 	narrow | wide) structure=1I3Q.pdb.gz limit=2.5 fsc=17 # diameter 15 % wrong (true: 151 A)
 		options="--images 3000 --resolution 12 --energy 1600 --photons 10000"
 		[ "$1" = narrow ] && extra_run="--diameter 129" || extra_run="--diameter 174" ;;
-	groel7) structure=1OEL.pdb.gz limit=2.5 fsc=99 symmetry=D7 extra_truth="--assembly 1"
+	groel | groelD7) structure=1OEL.pdb.gz limit=2.5 fsc=15 symmetry=D7 extra_truth="--assembly 1"
 		options="--images 4000 --resolution 12 --energy 1600 --assembly 1"
-		extra_run="--set algorithm.start_qD=6.5 --set algorithm.N_generations_start=40
-			--set algorithm.perplexity_start=0.1" ;; # more rings, slower, warmer
-	groel) structure=1OEL.pdb.gz limit=2.5 fsc=99 symmetry=D7 extra_truth="--assembly 1"
-		options="--images 4000 --resolution 12 --energy 1600 --assembly 1" ;;
+		[ "$1" = groelD7 ] && extra_run="--symmetry D7" ;;
+	d7ideal | d7idealD7) structure=groel_D7_T_subunit.pdb.gz limit=2.5 fsc=15 symmetry=D7
+		extra_truth="--assembly 1"
+		options="--images 4000 --resolution 12 --energy 1600 --assembly 1"
+		[ "$1" = d7idealD7 ] && extra_run="--symmetry D7" ;;
+	tmv | tmvC17) structure=1EI7.pdb.gz limit=2.5 fsc=15 symmetry=C17 extra_truth="--assembly 1"
+		options="--images 4000 --resolution 12 --energy 1600 --assembly 1"
+		[ "$1" = tmvC17 ] && extra_run="--symmetry C17" ;;
 	noise) structure=1I3Q.pdb.gz limit=0 fsc=0
 		options="--images 3000 --resolution 12 --energy 1600 --photons 10000 --pure-noise" ;;
 	*) echo "convergence.sh: unknown set '$1'" >&2; exit 2 ;;
@@ -40,8 +45,8 @@ field() { # JSON file, key
 	sed -n "s/.*\"$2\": *\([-0-9.eE+]*\|true\|false\|null\).*/\1/p" "$1" | head -n 1
 }
 
-printf '%-9s %4s %5s %8s %8s %9s %9s %9s %9s %7s  %s\n' set seed code median p90 fsc05 fsc0143 \
-	halves143 halves05 seconds verdict
+printf '%-9s %4s %5s %8s %8s %9s %9s %9s %9s %7s  %-4s %s\n' set seed code median p90 fsc05 fsc0143 \
+	halves143 halves05 seconds group verdict
 for set in $sets; do
 	setup "$set"
 	good=0 total=0
@@ -74,10 +79,11 @@ for set in $sets; do
 		[ "$verdict" = good ] && good=$((good + 1))
 		total=$((total + 1))
 		seconds=$(field "$run.json" seconds)
-		printf '%-9s %4s %5s %8.3s %8.3s %9.5s %9.5s %9.5s %9.5s %7.0f  %s\n' "$set" "$seed" "$code" \
+		group=$(sed -n 's/.*"symmetry": *"\([^"]*\)".*/\1/p' "$run.json" | head -n 1)
+		printf '%-9s %4s %5s %8.3s %8.3s %9.5s %9.5s %9.5s %9.5s %7.0f  %-4s %s\n' "$set" "$seed" "$code" \
 			"${median:--}" "${p90:--}" "${fsc05:--}" "${fsc0143:--}" \
 			"$(field "$run.json" resolution_A)" "$(field "$run.json" resolution05_A)" \
-			"${seconds:-0}" "$verdict"
+			"${seconds:-0}" "${group:--}" "$verdict"
 		printf '{"set":"%s","seed":%s,"code":%s,"median_deg":%s,"p90_deg":%s,"fsc05_A":%s,"seconds":%s,"good":%s}\n' \
 			"$set" "$seed" "$code" "${median:-null}" "${p90:-null}" "${fsc05:-null}" \
 			"${seconds:-null}" "$([ "$verdict" = good ] && echo true || echo false)" \

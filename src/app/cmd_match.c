@@ -1,14 +1,9 @@
 /* spinifel match: orientations of images, given a model. */
-#define _XOPEN_SOURCE 700 /* nftw */
-#include <cblas.h>
-#include <errno.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
@@ -77,13 +72,12 @@ struct job {
     struct spi_settings set;
     struct spi_volume A;
     struct spi_images *images;
-    struct spi_graph *graph;
+    struct spi_stage_graph tasks;
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
     double *error;                    /* [truth.n] rad, ascending */
     struct spi_input input[2];
-    char scratch[SPI_PATH_MAX]; /* for StarPU's files; "": none was made */
 };
 
 /* ---- choices ------------------------------------------------------------------------- */
@@ -126,37 +120,6 @@ static spi_err choose_ranges(struct job *j, double reach)
     return SPI_OK;
 }
 
-static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
-{
-    (void)s;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static spi_err make_graph(struct job *j, const volatile int *stop)
-{
-    bool serial = strcmp(j->set.backend, "serial") == 0;
-    int workers = spi_call_given(j->call, "workers") ? j->args->workers : j->set.workers;
-
-    openblas_set_num_threads(1); /* the tasks are what runs in parallel */
-    if (!serial) {
-        const char *tmp = getenv("TMPDIR");
-
-        if (!tmp || !*tmp)
-            tmp = "/tmp";
-        snprintf(j->scratch, sizeof j->scratch, "%s/spinifel-XXXXXX", tmp);
-        if (!mkdtemp(j->scratch)) {
-            j->scratch[0] = 0;
-            return spi_fail(SPI_EIO,
-                            "%s: cannot make a folder: %s; --set runtime.backend=serial "
-                            "needs none",
-                            tmp, strerror(errno));
-        }
-    }
-    return spi_graph_new(serial, workers, j->scratch, stop, &j->graph);
-}
-
 /* ---- the command --------------------------------------------------------------------- */
 
 static void on_progress(int64_t done, int64_t total, void *user)
@@ -183,14 +146,18 @@ static spi_err prepare(struct job *j)
     j->input[0] = (struct spi_input){.role = "images", .path = j->path};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
     SPI_TRY(err = spi_inputs_hash(2, j->input), out);
-    SPI_TRY(err = make_graph(j, spi_interrupt_catch()), out);
+    SPI_TRY(err = spi_stage_graph_init(&j->tasks, &j->set,
+                                       spi_call_given(j->call, "workers") ? j->args->workers
+                                                                          : j->set.workers,
+                                       spi_interrupt_catch()),
+            out);
     j->spec.images = j->images;
     j->spec.A = &j->A;
     j->spec.finer = j->args->finer;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
     j->spec.start_qD = j->set.start_qD;
-    j->spec.graph = j->graph;
+    j->spec.graph = j->tasks.graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
 out:
@@ -328,9 +295,7 @@ out:
     spi_orientations_clear(&j.truth);
     free(j.error);
     spi_matching_clear(&j.m);
-    spi_graph_free(j.graph);
-    if (j.scratch[0])
-        nftw(j.scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    spi_stage_graph_clear(&j.tasks);
     spi_images_close(j.images);
     spi_volume_clear(&j.A);
     return err;

@@ -14,16 +14,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/mask.h"
 #include "io/mrc.h"
-#include "merge/normal.h"
-#include "merge/pixels.h"
+#include "merge/weights.h"
+#include "mtip/merging.h"
 
-enum { SIDE_MAX = 512 }; /* a plan of twice as many modes is needed */
+enum { SIDE_MAX = 512 };               /* a plan of twice as many modes is needed */
+static const double double_tol = 1e-9; /* of a transform in double precision */
 
 struct args {
-    const char *out, *orientations, *lcurve, *intensity;
-    double diameter_A, q_max, q_min, lambda;
-    bool l_curve, json;
+    const char *out, *orientations, *csv, *png, *intensity, *method, *precision, *lcurve,
+        *pixel_weights, *weights, *prior;
+    double diameter_A, q_max, q_min, lambda, average;
+    int workers;
+    bool json;
     struct spi_settings_args settings;
 };
 
@@ -33,6 +37,8 @@ static const struct spi_opt opts[] = {
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
      "one for each image; \"truth\": those that the image file holds", .required = true},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
+     .absent = "runtime.workers"},
     SPI_HEADING("What is known"),
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle", .absent = "particle.diameter_A"},
@@ -40,19 +46,39 @@ static const struct spi_opt opts[] = {
      .absent = "the middle of the detector's edge"},
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| merged",
      .absent = "1/diameter"},
+    {0, "pixel-weights", SPI_CHOICE(args, pixel_weights), 0, 0, "q|poisson|none",
+     "|q|, which makes up for slices crowding at the centre; 1/variance of photons, from "
+     "the "
+     "mean image; all alike"},
+    {0, "weights", SPI_PATH(args, weights), 0, 0, "FILE[:/DATASET]",
+     "HDF5 weights of the detector's shape, times the above; 0: hidden"},
     SPI_HEADING("Regularisation"),
     {0, "lambda", SPI_REAL(args, lambda), 0, 1e3, "",
      "Tikhonov weight, relative to the trace, instead of the L-curve"},
-    {0, "l-curve", SPI_FLAG(args, l_curve), 0, 0, "",
-     "choose lambda from the L-curve (algorithm.N_lambda weights)"},
+    {0, "lcurve", SPI_CHOICE(args, lcurve), 0, 0, "krylov|independent",
+     "how the algorithm.N_lambda weights are tried: all from one Krylov sequence; one "
+     "solution "
+     "each as published"},
+    {0, "prior", SPI_PATH(args, prior), 0, 0, "FILE.mrc",
+     "autocorrelation towards which the Tikhonov term draws, instead of 0"},
+    SPI_HEADING("How"),
+    {0, "method", SPI_CHOICE(args, method), 0, 0, "toeplitz|direct",
+     "a step of the solution is one convolution; or goes through all pixels, as published"},
+    {0, "precision", SPI_CHOICE(args, precision), 0, 0, "single|double",
+     "double: transforms are good to at most 1e-9"},
+    {0, "average", SPI_REAL(args, average), 0, 4, "cells",
+     "first average the images of each view direction, directions so many Shannon cells "
+     "1/(2 diameter q_max) apart; 0: merge every pixel of every image"},
     SPI_HEADING("Also write"),
-    {0, "lcurve", SPI_PATH(args, lcurve), 0, 0, "FILE.csv", "the L-curve as a table"},
+    {0, "lcurve-csv", SPI_PATH(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
+    {0, "lcurve-png", SPI_PATH(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
     {0, "intensity", SPI_PATH(args, intensity), 0, 0, "FILE.mrc",
      "the intensity, the Fourier transform of the autocorrelation"},
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
-static const struct args defaults = {.l_curve = true};
+static const struct args defaults = {
+    .method = "toeplitz", .precision = "single", .lcurve = "krylov", .pixel_weights = "q"};
 
 struct job {
     const struct spi_call *call;
@@ -60,19 +86,20 @@ struct job {
     const char *path;
     struct spi_settings set;
     struct spi_images *images;
+    struct spi_stage_graph tasks;
     const struct spi_detector *det; /* borrowed */
     struct spi_orientations o;
     struct spi_pixel_list list;
-    double diameter_A, q_min, q_max, dx;
-    int n;
-    spi_nufft *plan; /* 2 n modes */
-    float *grid2;
-    double weight, norm2; /* sums of w, w b^2 */
+    double diameter_A, q_min, q_max, tol;
+    double *counts;         /* [list.n] of all images, for Poisson weights */
+    struct spi_rings rings; /* for --average */
+    struct spi_ring_map map;
+    struct spi_volume prior; /* on the grid of the merge */
+    struct spi_merging m;
     struct spi_volume A;
     bool from_lcurve;
     double lambda;
-    struct spi_lcurve_point *points; /* [N_lambda] */
-    struct spi_lcurve_choice choice;
+    struct spi_merging_lcurve curve;
     struct spi_cg_report report; /* of the chosen solution */
     const volatile int *stop;
     struct spi_input input[2];
@@ -83,12 +110,16 @@ static spi_err check(const struct spi_call *call)
     const struct args *a = call->args;
     bool lambda = spi_call_given(call, "lambda");
 
-    if (lambda && spi_call_given(call, "l-curve") && a->l_curve)
-        return spi_call_fail(call, "lambda", "either this or --l-curve");
-    if (!lambda && !a->l_curve)
-        return spi_call_fail(call, "lambda", "is needed with --no-l-curve");
-    if (lambda && a->lcurve)
-        return spi_call_fail(call, "lcurve", "there is no L-curve with --lambda");
+    if (lambda && spi_call_given(call, "lcurve"))
+        return spi_call_fail(call, "lambda", "either this or --lcurve");
+    if (a->average > 0 &&
+        (strcmp(a->method, "direct") == 0 || strcmp(a->precision, "double") == 0 ||
+         strcmp(a->pixel_weights, "q") != 0 || a->weights))
+        return spi_call_fail(call, "average",
+                             "is for --method toeplitz, single precision and weights |q|");
+    if (lambda && (a->csv || a->png))
+        return spi_call_fail(call, a->csv ? "lcurve-csv" : "lcurve-png",
+                             "there is no L-curve with --lambda");
     return SPI_OK;
 }
 
@@ -97,7 +128,8 @@ static spi_err check(const struct spi_call *call)
 static spi_err find_ranges(struct job *j)
 {
     const struct args *a = j->args;
-    double corner = spi_detector_q_corner(j->det);
+    double corner = spi_detector_q_corner(j->det), dx;
+    int n;
 
     j->diameter_A = spi_call_given(j->call, "diameter") ? a->diameter_A : j->set.diameter_A;
     if (!(j->diameter_A > 0))
@@ -122,10 +154,10 @@ static spi_err find_ranges(struct job *j)
                         "most %d are possible",
                         j->path, j->diameter_A, j->q_max,
                         2.1 * 2.08 * j->diameter_A * j->q_max, SIDE_MAX);
-    spi_merge_grid(j->diameter_A, j->q_max, &j->n, &j->dx);
-    if (j->n > SIDE_MAX)
+    spi_merge_grid(j->diameter_A, j->q_max, &n, &dx);
+    if (n > SIDE_MAX)
         return spi_fail(SPI_EINVAL, "%s: a grid of %d voxels an axis; at most %d", j->path,
-                        j->n, SIDE_MAX);
+                        n, SIDE_MAX);
     return SPI_OK;
 }
 
@@ -186,20 +218,27 @@ static spi_err count_block(struct job *j, int64_t first, int64_t n, const float 
     for (int64_t k = 0; k < n; k++) {
         double sum = 0;
 
-        for (int64_t p = 0; p < j->list.n; p++)
-            sum += (double)pixels[k * j->det->n_pixels + j->list.pixel[p]];
+        for (int64_t p = 0; p < j->list.n; p++) {
+            double K = (double)pixels[k * j->det->n_pixels + j->list.pixel[p]];
+
+            sum += K;
+            j->counts[p] += K;
+        }
         j->o.fluence[first + k] = (float)sum;
     }
     return SPI_OK;
 }
 
-/* Fluences that no file gives: counts of each image relative to the mean. */
-static spi_err estimate_fluence(struct job *j)
+/* One pass over the images: counts of each pixel, and of each image relative to the mean,
+ * which is its fluence where no file gives it. */
+static spi_err survey(struct job *j)
 {
+    float *known = j->o.fluence;
     double sum = 0;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(j->o.fluence, j->o.n, "fluences"), out);
+    SPI_TRY(err = SPI_NEW(j->counts, j->list.n, "counts"), out);
     SPI_TRY(err = each_block(j, "counting", count_block), out);
     for (int64_t k = 0; k < j->o.n; k++)
         sum += (double)j->o.fluence[k];
@@ -212,74 +251,181 @@ static spi_err estimate_fluence(struct job *j)
     for (int64_t k = 0; k < j->o.n; k++)
         j->o.fluence[k] = (float)((double)j->o.fluence[k] * (double)j->o.n / sum);
 out:
+    if (known) {
+        free(j->o.fluence);
+        j->o.fluence = known;
+    }
     return err;
 }
 
-static spi_err merge_block(struct job *j, int64_t first, int64_t n, const float *pixels)
+static spi_err own_weights(struct job *j)
 {
-    return spi_pixels_merge(&j->list, n, j->det->n_pixels, pixels,
-                            (const double(*)[4])j->o.quat + first, j->o.fluence + first,
-                            j->plan, j->grid2, &j->weight, &j->norm2);
+    float *weight;
+    spi_err err = SPI_NEW(weight, j->det->n_pixels, "weights");
+
+    if (!err)
+        err = spi_weights_read(j->args->weights, j->det->panels, j->det->ny, j->det->nx,
+                               weight);
+    if (!err)
+        err = spi_pixel_list_scale(&j->list, weight);
+    free(weight);
+    return err;
+}
+
+static spi_err weigh(struct job *j)
+{
+    const char *word = j->args->pixel_weights;
+    enum spi_pixel_weights how = strcmp(word, "poisson") == 0 ? SPI_WEIGHTS_POISSON
+                                 : strcmp(word, "none") == 0  ? SPI_WEIGHTS_NONE
+                                                              : SPI_WEIGHTS_Q;
+    double fluence = 0;
+    spi_err err;
+
+    if (!j->o.fluence || how == SPI_WEIGHTS_POISSON)
+        SPI_TRY(err = survey(j), out);
+    for (int64_t k = 0; k < j->o.n; k++)
+        fluence += (double)j->o.fluence[k];
+    SPI_TRY(err = spi_pixel_list_weigh(&j->list, how, j->diameter_A, j->counts, fluence),
+            out);
+    if (j->args->weights)
+        err = own_weights(j);
+out:
+    return err;
+}
+
+/* The prior on the grid of the merge: the same voxels, the rest cut off or zero. */
+static spi_err read_prior(struct job *j)
+{
+    struct spi_volume from = {0};
+    double dx;
+    int n, h;
+    spi_err err;
+
+    spi_merge_grid(j->diameter_A, j->q_max, &n, &dx);
+    SPI_TRY(err = spi_mrc_read(j->args->prior, &from, NULL), out);
+    if (fabs(from.step / dx - 1) > 1e-3) {
+        err =
+            spi_fail(SPI_EFORMAT,
+                     "%s: voxels of %.5g A; the merge needs %.5g (--q-max %.6g would suit)",
+                     j->args->prior, from.step, dx, 1 / (2.08 * from.step));
+        goto out;
+    }
+    SPI_TRY(err = spi_volume_init(&j->prior, n, dx), out);
+    h = (n < from.n ? n : from.n) / 2;
+    for (int z = -h; z < h; z++)
+        for (int y = -h; y < h; y++)
+            memcpy(j->prior.data +
+                       spi_volume_index(&j->prior, z + n / 2, y + n / 2, n / 2 - h),
+                   from.data + spi_volume_index(&from, z + from.n / 2, y + from.n / 2,
+                                                from.n / 2 - h),
+                   2 * (size_t)h * sizeof(float));
+out:
+    spi_volume_clear(&from);
+    return err;
+}
+
+static void on_images(int64_t done, int64_t total, void *user)
+{
+    (void)user;
+    spi_progress_update(done, NULL);
+    if (done >= total)
+        spi_progress_begin("solving", 0, "steps");
+}
+
+static void on_step(int64_t products, void *user)
+{
+    (void)user;
+    spi_progress_update(products, NULL);
+}
+
+static spi_err spread(struct job *j)
+{
+    const struct args *a = j->args;
+    bool f64 = strcmp(a->precision, "double") == 0;
+    struct spi_merging_spec spec = {.graph = j->tasks.graph,
+                                    .images = j->images,
+                                    .pixels = &j->list,
+                                    .quat = (const double(*)[4])j->o.quat,
+                                    .fluence = j->o.fluence,
+                                    .scale = 1,
+                                    .diameter_A = j->diameter_A,
+                                    .f64 = f64,
+                                    .direct = strcmp(a->method, "direct") == 0,
+                                    .corner_weight = j->set.flambda,
+                                    .prior = j->prior.data,
+                                    .stop = j->stop,
+                                    .progress = on_images,
+                                    .stepped = on_step};
+
+    struct spi_view_average average = {&j->rings, &j->map, a->average};
+    spi_err err;
+
+    if (a->average > 0) {
+        SPI_TRY(err = spi_rings_init(&j->rings, j->diameter_A, j->det->wavelength_A,
+                                     j->q_min, j->q_max, j->set.ring_oversampling),
+                out);
+        SPI_TRY(err = spi_ring_map_init(&j->map, &j->rings, j->det), out);
+        spec.average = &average;
+    }
+    spec.tol = j->tol = f64 ? fmin(j->set.nufft_tol, double_tol) : j->set.nufft_tol;
+    spi_progress_begin("merging", j->o.n, "images");
+    err = spi_merging_init(&j->m, &spec);
+    j->m.spec.average = NULL;
+out:
+    return err;
 }
 
 /* ---- solution ------------------------------------------------------------------------ */
 
-static spi_err solve_lcurve(struct job *j, const struct spi_normal *N)
+static spi_err write_curve(const struct job *j)
 {
-    int n = j->set.N_lambda;
-    double *lambdas = NULL, lo = j->set.lambda_min, hi = j->set.lambda_max;
-    spi_err err;
+    const struct spi_merging_lcurve *c = &j->curve;
+    char *text = NULL;
+    spi_err err = SPI_OK;
 
-    if (!(lo > 0 && hi > lo))
-        return spi_fail(SPI_EINVAL,
-                        "algorithm.lambda_min is %g, lambda_max %g; need 0 < min < max", lo,
-                        hi);
-    SPI_TRY(err = SPI_NEW(lambdas, n, "L-curve"), out);
-    SPI_TRY(err = SPI_NEW(j->points, n, "L-curve"), out);
-    for (int i = 0; i < n; i++)
-        lambdas[i] = lo * pow(hi / lo, (double)i / (n - 1));
-    SPI_TRY(err = spi_normal_lcurve(N, n, lambdas, j->set.N_cg, j->norm2, j->stop,
-                                    j->A.data, j->points, &j->choice),
-            out);
-    j->lambda = j->points[j->choice.index].lambda;
-    if (j->args->lcurve) {
-        char *text = NULL;
-
-        SPI_TRY(err = spi_lcurve_csv(n, j->points, &j->choice, &text), out);
-        err = spi_file_write_text(j->args->lcurve, text, strlen(text));
-        free(text);
+    if (j->args->csv) {
+        SPI_TRY(err = spi_lcurve_csv(c->n, c->points, &c->choice, &text), out);
+        SPI_TRY(err = spi_file_write_text(j->args->csv, text, strlen(text)), out);
     }
+    if (j->args->png)
+        err = spi_merging_lcurve_plot(c, j->args->png, "L-curve");
 out:
-    free(lambdas);
+    free(text);
     return err;
 }
 
 static spi_err solve(struct job *j)
 {
-    struct spi_normal N = {0};
+    struct spi_cg_options opt = spi_merging_rules(&j->m, &j->set, j->set.N_cg);
     spi_err err;
 
-    spi_progress_begin("solving", 0, "steps");
-    SPI_TRY(err = spi_normal_init(&N, j->n, j->diameter_A, j->plan, j->grid2, j->weight),
-            out);
-    free(j->grid2); /* large, and no longer needed */
-    j->grid2 = NULL;
-    SPI_TRY(err = spi_volume_init(&j->A, j->n, j->dx), out);
+    SPI_TRY(err = spi_volume_init(&j->A, j->m.n, j->m.dx), out);
+    if (j->prior.data)
+        memcpy(j->A.data, j->prior.data, spi_volume_count(&j->A) * sizeof(float));
     j->from_lcurve = !spi_call_given(j->call, "lambda");
     j->lambda = j->args->lambda;
-    if (j->from_lcurve)
-        SPI_TRY(err = solve_lcurve(j, &N), out);
-    else
-        SPI_TRY(err = spi_normal_solve(&N, j->lambda, j->set.N_cg, j->stop, j->A.data,
-                                       &j->report),
-                out);
+    if (!j->from_lcurve) {
+        err = spi_merging_solve(&j->m, j->lambda, &opt, j->A.data, &j->report);
+        goto out;
+    }
+    SPI_TRY(err = spi_merging_solve_lcurve(&j->m, &j->set,
+                                           strcmp(j->args->lcurve, "independent") == 0,
+                                           &opt, j->A.data, &j->curve),
+            out);
+    j->lambda = j->curve.points[j->curve.choice.index].lambda;
+    j->report = j->curve.report;
+    err = write_curve(j);
 out:
-    spi_normal_clear(&N);
     spi_progress_end();
     return err;
 }
 
 /* ---- results ------------------------------------------------------------------------- */
+
+static const char *lambda_from(const struct job *j)
+{
+    return j->from_lcurve ? spi_lcurve_how_text(j->curve.choice.how) : "given";
+}
 
 static spi_err write_maps(const struct job *j)
 {
@@ -291,8 +437,7 @@ static spi_err write_maps(const struct job *j)
                     "%lld images, D %.4g A, q %.5g..%.5g 1/A\n"
                     "lambda %.3g (%s), N_cg %d, nufft_tol %g",
                     (long long)j->o.n, j->diameter_A, j->q_min, j->q_max, j->lambda,
-                    j->from_lcurve ? spi_lcurve_how_text(j->choice.how) : "given",
-                    j->set.N_cg, j->set.nufft_tol);
+                    lambda_from(j), j->set.N_cg, j->tol);
     SPI_TRY(err = spi_mrc_write(j->args->out, &j->A, l.line), out);
     if (j->args->intensity) {
         SPI_TRY(err = spi_volume_fourier_even(&j->A, &W), out);
@@ -309,54 +454,101 @@ out:
 /* Root of the weighted misfit relative to that of A = 0. */
 static double misfit(const struct job *j)
 {
-    if (!(j->norm2 > 0))
-        return 0;
-    if (j->from_lcurve)
-        return j->points[j->choice.index].residual / sqrt(j->norm2);
-    return sqrt(fmax(0, 1 - j->report.drop / j->norm2));
+    return j->m.norm2 > 0 ? sqrt(fmax(0, 1 - j->report.drop / j->m.norm2)) : 0;
+}
+
+static json_t *seconds_of(const struct job *j, double total)
+{
+    const struct spi_merging *m = &j->m;
+    double part[4] = {m->read_s, m->spread_s, m->collect_s, m->solve_s};
+    double all = fmax(part[0] + part[1] + part[2] + part[3], 1e-9);
+
+    return json_pack("{s:f, s:{s:f, s:f, s:f, s:f}, s:{s:f, s:f, s:f, s:f}}", "seconds",
+                     total, "parts_s", "read", part[0], "spread", part[1], "collect",
+                     part[2], "solve", part[3], "shares", "read", part[0] / all, "spread",
+                     part[1] / all, "collect", part[2] / all, "solve", part[3] / all);
+}
+
+static spi_err report_json(const struct job *j, double seconds)
+{
+    json_t *times = seconds_of(j, seconds);
+    json_t *o = json_pack("{s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:f, s:s, s:s, s:f}",
+                          "autocorrelation", spi_json_name(j->args->out), "images",
+                          (json_int_t)j->o.n, "images_merged", (json_int_t)j->m.n_merged,
+                          "pixels", (json_int_t)j->list.n, "diameter_A", j->diameter_A,
+                          "q_min_invA", j->q_min, "q_max_invA", j->q_max, "voxels", j->m.n,
+                          "voxel_A", j->m.dx, "method", j->args->method, "precision",
+                          j->args->precision, "nufft_tol", j->tol);
+    json_t *solved =
+        json_pack("{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
+                  "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",
+                  j->report.residual, "end", spi_cg_end_text(j->report.end), "products",
+                  (json_int_t)j->m.products, "misfit", misfit(j), "misfit_expected",
+                  j->m.norm2 > 0 ? sqrt(j->m.noise2 / j->m.norm2) : 0, "workers",
+                  spi_graph_workers(j->tasks.graph), "peak_rss_bytes",
+                  (json_int_t)spi_peak_rss_bytes());
+
+    if (o && solved && times) {
+        json_object_update(o, solved);
+        json_object_update(o, times);
+    }
+    json_decref(solved);
+    json_decref(times);
+    return spi_print_json_take(o);
 }
 
 static spi_err report(const struct job *j, double seconds)
 {
-    const char *how = j->from_lcurve ? spi_lcurve_how_text(j->choice.how) : "given";
+    const struct spi_merging *m = &j->m;
 
     if (j->args->json)
-        return spi_print_json_take(json_pack(
-            "{s:o, s:I, s:I, s:f, s:f, s:f, s:i, s:f, s:f, s:s, s:f, s:f}",
-            "autocorrelation", spi_json_name(j->args->out), "images", (json_int_t)j->o.n,
-            "pixels", (json_int_t)j->list.n, "diameter_A", j->diameter_A, "q_min_invA",
-            j->q_min, "q_max_invA", j->q_max, "voxels", j->n, "voxel_A", j->dx, "lambda",
-            j->lambda, "lambda_from", how, "misfit", misfit(j), "seconds", seconds));
+        return report_json(j, seconds);
     printf("images           %lld of %lld usable pixels, |q| %.5f to %.5f 1/A (%.2f A)\n",
-           (long long)j->o.n, (long long)j->list.n, j->q_min, j->q_max, 1 / j->q_max);
-    printf("lambda           %.3g of the trace (%s)\n", j->lambda, how);
+           (long long)m->n_merged, (long long)j->list.n, j->q_min, j->q_max, 1 / j->q_max);
+    printf("lambda           %.3g of the trace (%s)\n", j->lambda, lambda_from(j));
+    printf("solution         %d steps, residual %.2e (%s)\n", j->report.n_iter,
+           j->report.residual, spi_cg_end_text(j->report.end));
     printf("misfit           %.4f of the images' weighted norm\n", misfit(j));
-    printf("autocorrelation  %s: %d^3 voxels of %.4g A\n", j->args->out, j->n, j->dx);
+    printf(
+        "time             %.1f s: reading %.1f, spreading %.1f, FFT %.1f, solving %.1f\n",
+        seconds, m->read_s, m->spread_s, m->collect_s, m->solve_s);
+    printf("autocorrelation  %s: %d^3 voxels of %.4g A\n", j->args->out, m->n, m->dx);
     return SPI_OK;
 }
 
 static spi_err run(const struct spi_call *call)
 {
-    struct job j = {.call = call, .args = call->args, .path = call->operand[0]};
+    const struct args *a = call->args;
+    struct job j = {.call = call, .args = a, .path = call->operand[0]};
     double t0 = spi_now_s();
     spi_err err;
 
     SPI_TRY(err = check(call), out);
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
-    if (!j.o.fluence)
-        SPI_TRY(err = estimate_fluence(&j), out);
-    SPI_TRY(err = spi_nufft_new(2 * j.n, j.dx, j.set.nufft_tol, &j.plan), out);
-    SPI_TRY(err = spi_nufft_grid_new(j.plan, 2, &j.grid2), out);
-    SPI_TRY(err = each_block(&j, "merging", merge_block), out);
+    SPI_TRY(err = weigh(&j), out);
+    if (a->prior)
+        SPI_TRY(err = read_prior(&j), out);
+    SPI_TRY(err = spi_stage_graph_init(
+                &j.tasks, &j.set,
+                spi_call_given(call, "workers") ? a->workers : j.set.workers, j.stop),
+            out);
+    SPI_TRY(err = spread(&j), out);
     SPI_TRY(err = solve(&j), out);
     SPI_TRY(err = write_maps(&j), out);
     err = report(&j, spi_now_s() - t0);
 out:
-    free(j.points);
+    spi_progress_end();
+    if (err == SPI_ECANCEL)
+        err = spi_fail(SPI_ECANCEL, "merge: stopped; %s was not written", a->out);
+    spi_merging_lcurve_clear(&j.curve);
     spi_volume_clear(&j.A);
-    free(j.grid2);
-    spi_nufft_free(j.plan);
+    spi_volume_clear(&j.prior);
+    spi_ring_map_clear(&j.map);
+    spi_rings_clear(&j.rings);
+    spi_merging_clear(&j.m);
+    spi_stage_graph_clear(&j.tasks);
+    free(j.counts);
     spi_pixel_list_clear(&j.list);
     spi_orientations_clear(&j.o);
     spi_images_close(j.images);
@@ -374,13 +566,14 @@ const struct spi_cmd spi_cmd_merge = {
         "turned by their orientations, agrees best with what was measured: weighted "
         "least squares with a Tikhonov term, solved by conjugate gradients. It is "
         "zero beyond the diameter of the particle. The weight of the Tikhonov term "
-        "comes from the L-curve, or from --lambda.\n\n"
+        "comes from the L-curve, or from --lambda. Steps end when algorithm.cg_tol, "
+        "algorithm.discrepancy or algorithm.N_cg says so.\n\n"
         "The fluence of each image comes from the file of orientations; without it, "
         "from the image's counts relative to the mean.\n\n"
         "Writes an MRC map in the units of the images; what no option says comes from "
         "the settings.",
     .examples = {{"spinifel merge images.h5 --orientations run1/orientations.h5 --diameter "
-                  "140 -o autocorrelation.mrc --lcurve lcurve.csv",
+                  "140 -o autocorrelation.mrc --lcurve-csv lcurve.csv",
                   "at orientations that were found"},
                  {"spinifel merge images.h5 --orientations truth -d 140 --lambda 0.01 -o "
                   "best.mrc",

@@ -17,16 +17,19 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "match/diameter.h"
+#include "math/symmetry.h"
 #include "mtip/finish.h"
 
 struct args {
-    const char *out;
+    const char *out, *symmetry;
     int64_t seed;
     int workers;
     double diameter_A;
     bool resume, json;
     struct spi_settings_args settings;
 };
+enum { WORK = 1000 }; /* parts of the planned work, for the bar */
+
 static const struct args defaults = {.seed = 1};
 
 static const struct spi_opt opts[] = {
@@ -36,6 +39,9 @@ static const struct spi_opt opts[] = {
      "of everything random in the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle", .absent = "estimated from the images"},
+    {0, "symmetry", SPI_TEXT(args, symmetry), 0, 0, "GROUP",
+     "point group of the particle: C2, C17, D7, T, O, I ...",
+     .absent = "algorithm.symmetry"},
     {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
      "go on where an interrupted run of the same images and settings stopped"},
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
@@ -55,6 +61,7 @@ struct job {
     struct spi_data data;
     struct spi_run *run;
     struct spi_result result;
+    struct spi_symmetry_found symmetry; /* of the result */
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
@@ -197,6 +204,14 @@ static spi_err make_key(struct job *j)
     return f && text ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
 }
 
+/* NAN: there is none, or it was given. */
+static double symmetry_score(const struct job *j)
+{
+    bool found = strcmp(j->symmetry.group, "C1") != 0 && j->symmetry.score > 0;
+
+    return found ? j->symmetry.score : (double)NAN;
+}
+
 static spi_err make_provenance(struct job *j)
 {
     char *settings = settings_text(&j->set);
@@ -208,10 +223,23 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
+    if (o && *j->symmetry.group) {
+        json_object_set_new(o, "symmetry", json_string(j->symmetry.group));
+        json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
+    }
+    free(j->provenance);
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
     return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+}
+
+static spi_err write_run_json(const struct job *j)
+{
+    char path[SPI_PATH_MAX];
+
+    path_in(j, "run.json", path);
+    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
 }
 
 static spi_err write_settings(const struct job *j)
@@ -229,10 +257,7 @@ static spi_err write_settings(const struct job *j)
     path_in(j, "settings.toml", path);
     err = spi_file_write_text(path, text, len);
     free(text);
-    if (err)
-        return err;
-    path_in(j, "run.json", path);
-    return spi_file_write_text(path, j->provenance, strlen(j->provenance));
+    return err ? err : write_run_json(j);
 }
 
 /* ---- generations ------------------------------------------------------------------------
@@ -296,6 +321,12 @@ static spi_err append_metrics(const struct job *j, const struct spi_generation_r
     return bad ? spi_fail(SPI_EIO, "%s: cannot write: %s", path, strerror(errno)) : SPI_OK;
 }
 
+/* Of WORK units, after a step of a stage. */
+static int64_t work_done(const struct job *j, enum spi_stage stage, int step)
+{
+    return (int64_t)(WORK * spi_plan_done(&j->set, j->diameter_A, j->q_max, stage, step));
+}
+
 static spi_err on_generation(struct spi_run *run, const struct spi_generation_report *g,
                              void *user)
 {
@@ -306,7 +337,7 @@ static spi_err on_generation(struct spi_run *run, const struct spi_generation_re
     if (isfinite(g->resolution_A))
         snprintf(resolution, sizeof resolution, "%.1f A", g->resolution_A);
     spi_progress_generation(g->generation, 0);
-    spi_progress_update(g->generation, spi_stage_name(g->stage));
+    spi_progress_update(work_done(j, g->stage, g->step), spi_stage_name(g->stage));
     spi_info(
         "generation %3d  %-6s  to %5.1f A  half maps %-7s  intensity cc %.3f  score %.5f  "
         "%6.0f images/s  %.1f s",
@@ -391,11 +422,35 @@ out:
     return err;
 }
 
+/* The point group that was given or used, else the one that the final intensity shows. */
+static spi_err name_symmetry(struct job *j)
+{
+    static const double qD = 7.5; /* shows folds to 18 */
+    const struct spi_run *r = j->run;
+    const struct spi_chain *c = &r->chain[0][r->leading[0]];
+    spi_err err;
+
+    j->symmetry = r->found;
+    snprintf(j->symmetry.group, sizeof j->symmetry.group, "%s", c->symmetry);
+    if (c->n_group > 1 || strcmp(j->set.symmetry, "auto") != 0)
+        return SPI_OK;
+    err = spi_symmetry_find(&j->result.W, j->diameter_A, fmin(j->q_max, qD / j->diameter_A),
+                            r->halves_cc, &j->symmetry);
+    if (!err && strcmp(j->symmetry.group, "C1") != 0)
+        spi_info(
+            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
+            "elements); it was not used",
+            j->symmetry.group, j->symmetry.score, j->symmetry.level, j->symmetry.between);
+    return err;
+}
+
 static spi_err run_loop(struct job *j)
 {
     spi_err err;
 
-    spi_progress_begin("reconstructing", 0, "generations");
+    spi_progress_begin("reconstructing", WORK, "");
+    if (j->run->generation > 0)
+        spi_progress_from(work_done(j, (enum spi_stage)j->run->stage, j->run->step - 1));
     err = spi_mtip_run(j->run, on_generation, j);
     spi_progress_end();
     if (err)
@@ -403,7 +458,13 @@ static spi_err run_loop(struct job *j)
     spi_progress_begin("finishing", 6, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
-    return err ? err : spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    SPI_TRY(err, out);
+    SPI_TRY(err = name_symmetry(j), out);
+    SPI_TRY(err = make_provenance(j), out);
+    SPI_TRY(err = write_run_json(j), out);
+    err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+out:
+    return err;
 }
 
 /* A map that the halves do not share is no map. */
@@ -426,14 +487,16 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:s}", "converged", converged,
-            "generations", j->run ? j->run->generation : 0, "resolution_A",
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
+            converged, "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
             spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "view_coverage",
             spi_json_number(converged ? r->coverage.ratio : (double)NAN), "view_chi2",
             spi_json_number(converged ? r->coverage.chi2 : (double)NAN), "diameter_A",
-            j->diameter_A, "seconds", seconds, "output", j->args->out));
+            j->diameter_A, "seconds", seconds, "symmetry",
+            converged ? json_string(j->symmetry.group) : json_null(), "symmetry_score",
+            spi_json_number(symmetry_score(j)), "output", j->args->out));
     if (!converged)
         return SPI_OK;
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
@@ -442,6 +505,8 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
            100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
+    if (strcmp(j->symmetry.group, "C1") != 0)
+        printf("symmetry  %s\n", j->symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);
@@ -465,6 +530,19 @@ static void job_clear(struct job *j)
     free(j->provenance);
 }
 
+/* Say at once that there is no such group, not after the images have been read. */
+static spi_err check_symmetry(const struct spi_settings *set)
+{
+    double(*ops)[9] = NULL;
+    int n;
+    spi_err err = SPI_OK;
+
+    if (strcmp(set->symmetry, "auto") != 0)
+        err = spi_symmetry_parse(set->symmetry, &ops, &n);
+    free(ops);
+    return err;
+}
+
 static spi_err run(const struct spi_call *call)
 {
     const struct args *a = call->args;
@@ -474,8 +552,13 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
     if (spi_call_given(call, "seed"))
         j.set.seed = (int)a->seed;
+    if (a->symmetry)
+        SPI_TRY(err = spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
+                                       a->symmetry),
+                out);
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
+    SPI_TRY(err = check_symmetry(&j.set), out);
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = begin(&j), out);

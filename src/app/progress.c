@@ -21,7 +21,7 @@ static struct {
     bool active, on_terminal, drawn;
     char stage[64], unit[32], text[256];
     int generation, generations;
-    int64_t done, total;
+    int64_t from, done, total;
     double begun_s, drawn_s, logged_s;
 } bar = {.lock = PTHREAD_MUTEX_INITIALIZER, .generation = -1};
 
@@ -74,7 +74,7 @@ static void append(char *out, size_t size, const char *text)
 /* Percentage, rate and remaining time. */
 static void numbers(const struct spi_progress_view *v, char *out, size_t size)
 {
-    double rate = v->elapsed_s > 0 ? (double)v->done / v->elapsed_s : 0;
+    double rate = v->elapsed_s > 0 ? (double)(v->done - v->from) / v->elapsed_s : 0;
     char part[96];
 
     *out = 0;
@@ -83,7 +83,7 @@ static void numbers(const struct spi_progress_view *v, char *out, size_t size)
                  (int)(100.0 * (double)v->done / (double)v->total));
         append(out, size, part);
     }
-    if (rate > 0) {
+    if (rate > 0 && *v->unit) {
         snprintf(part, sizeof part, rate < 10 ? "  %.2g %s/s" : "  %.0f %s/s", rate,
                  v->unit);
         append(out, size, part);
@@ -164,6 +164,7 @@ static struct spi_progress_view view_now(double now)
         .text = bar.text,
         .generation = bar.generation,
         .generations = bar.generations,
+        .from = bar.from,
         .done = bar.done,
         .total = bar.total,
         .elapsed_s = now - bar.begun_s,
@@ -211,13 +212,20 @@ void spi_progress_begin(const char *stage, int64_t total, const char *unit)
     snprintf(bar.stage, sizeof bar.stage, "%s", stage);
     snprintf(bar.unit, sizeof bar.unit, "%s", unit);
     bar.text[0] = 0;
-    bar.done = 0;
+    bar.from = bar.done = 0;
     bar.total = total;
     bar.active = spi_log_level() >= SPI_LOG_NORMAL;
     bar.on_terminal = bar.active && is_terminal();
     bar.begun_s = bar.logged_s = spi_now_s();
     if (bar.on_terminal)
         draw(bar.begun_s);
+    pthread_mutex_unlock(&bar.lock);
+}
+
+void spi_progress_from(int64_t done)
+{
+    pthread_mutex_lock(&bar.lock);
+    bar.from = bar.done = done;
     pthread_mutex_unlock(&bar.lock);
 }
 
@@ -245,7 +253,7 @@ static void log_view(const struct spi_progress_view *v, bool ended)
     if (ended)
         rest.total = 0; /* neither percentage nor remaining time */
     numbers(&rest, tail, sizeof tail);
-    if (v->done > 0)
+    if (v->done > 0 && *v->unit)
         snprintf(count, sizeof count, " %lld %s", (long long)v->done, v->unit);
     if (ended) {
         char time[32];

@@ -21,9 +21,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Begin a stage of `total` units (0: unknown, no percentage) named `unit`, e.g. "images".
- *  Ends the stage before. */
+/** Begin a stage of `total` units (0: unknown, no percentage) named `unit`, e.g. "images"
+ *  ("": only the share matters, no rate).  Ends the stage before. */
 void spi_progress_begin(const char *stage, int64_t total, const char *unit);
+/** The stage goes on where `done` units are done already: they do not count in the rate. */
+void spi_progress_from(int64_t done);
 /** Generation shown beside the stage until changed; of = 0: the number alone; number < 0:
  *  none. */
 void spi_progress_generation(int number, int of);
@@ -36,7 +38,7 @@ void spi_progress_end(void);
 struct spi_progress_view {
     const char *stage, *unit, *text;
     int generation, generations; /* generation < 0: none */
-    int64_t done, total;
+    int64_t from, done, total;   /* from: done when the stage began */
     double elapsed_s;
     int width; /* of the terminal, columns */
     int utf8;

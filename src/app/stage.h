@@ -3,13 +3,27 @@
 #ifndef SPI_APP_STAGE_H
 #define SPI_APP_STAGE_H
 
+#include "base/settings.h"
 #include "io/images.h"
 #include "io/orient.h"
 #include "math/volume.h"
 #include "nufft/nufft.h"
+#include "task/graph.h"
 
 /** Images in a block of some 32 MiB of pixels, at least 1. */
 int64_t spi_stage_block(const struct spi_detector *det);
+
+/** A task engine for a command that has no run directory: its scratch files go to a
+ *  temporary folder that is removed with it. */
+struct spi_stage_graph {
+    struct spi_graph *graph;
+    char *scratch; /* owned; NULL: none was made */
+};
+/** workers: as spi_graph_new.  SPI_EIO: no temporary folder can be made. */
+SPI_MUSTUSE spi_err spi_stage_graph_init(struct spi_stage_graph *g,
+                                         const struct spi_settings *set, int workers,
+                                         const volatile int *stop);
+void spi_stage_graph_clear(struct spi_stage_graph *g);
 
 /** Smallest |q| of the good pixels, 1/A. */
 double spi_stage_lowest_q(const struct spi_detector *det);

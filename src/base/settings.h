@@ -34,6 +34,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, ring_oversampling, double, 1.3, 1, 4, "", "rings per Shannon cell 1/(2D) of |q|") \
     X(algorithm, N_orientations, int, 0, 0, 100000000, "", "view directions x in-plane angles at most in the starts; 0: one Shannon cell apart") \
     X(algorithm, N_candidates, int, 5, 1, 32, "", "distinct view directions kept for each image between levels") \
+    X(algorithm, symmetry, text, "auto", 0, 0, "", "point group of the particle: C2, D7, T, O, I ...; C1: none; auto: found in the images") \
     X(algorithm, score, text, "auto", 0, 0, "auto|poisson|gaussian|euclid", "what compares an image with a model slice: likelihood of photons; of analogue data with the variance of each ring; distance at the best scale; auto: by what the file holds") \
     X(algorithm, N_refine, int, 1, 0, 20, "", "rounds of continuous refinement of all rotations before the last merge; 0: none") \
     X(algorithm, match_phased, bool, false, 0, 1, "", "match against the phased model, as published, instead of the merged one") \
@@ -41,6 +42,9 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, rlambda, double, 1e-2, 0, 1e3, "", "Tikhonov weight in the march, relative to the trace") \
     X(algorithm, N_cg_start, int, 8, 1, 1000, "", "conjugate-gradient steps of a merge in the starts") \
     X(algorithm, N_cg, int, 40, 1, 1000, "", "conjugate-gradient steps of a merge afterwards") \
+    X(algorithm, flambda, double, 0.1, 0, 1e6, "", "weight of the last merge against intensity beyond q_max, relative to the trace") \
+    X(algorithm, cg_tol, double, 1e-5, 0, 1, "", "conjugate gradients end when the residual has fallen to this fraction of the right-hand side") \
+    X(algorithm, discrepancy, double, 0, 0, 100, "", "the last merge's conjugate gradients end when the misfit is down to this many times that expected of photons; 0: no such rule") \
     X(algorithm, N_lambda, int, 13, 3, 64, "", "points of the L-curve in the last merge") \
     X(algorithm, lambda_min, double, 1e-5, 0, 1e3, "", "smallest Tikhonov weight of the L-curve, relative to the trace") \
     X(algorithm, lambda_max, double, 3e-3, 0, 1e3, "", "largest Tikhonov weight of the L-curve, relative to the trace") \
@@ -57,6 +61,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, cutoff, double, 0.08, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
+    X(converge, halves_sure, double, 0.9, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \

@@ -23,10 +23,12 @@ static double standardise(int parts, int64_t n, float *v)
     int64_t count = n * parts;
 
     if (parts == 1) {
+#pragma omp simd reduction(+ : mean)
         for (int64_t i = 0; i < n; i++)
             mean += (double)v[i];
         mean /= (double)n;
     }
+#pragma omp simd reduction(+ : norm)
     for (int64_t i = 0; i < count; i++) {
         v[i] -= (float)mean;
         norm += (double)v[i] * (double)v[i];
@@ -155,6 +157,7 @@ double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *p
     for (int k = 0; k < n_shells; k++) {
         double rho = 0;
 
+#pragma omp simd reduction(+ : rho)
         for (int64_t i = s->first[k] * fit->parts; i < s->first[k + 1] * fit->parts; i++)
             rho += (double)fit->ref[i] * (double)fit->v[i];
         fit->rho[k] = rho;

@@ -1,15 +1,15 @@
 #include "fsc/spectrum.h"
 
-#include <assert.h>
 #include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/sample.h"
 #include "math/fft.h"
 
-enum { W = 4 };
+enum { W = SPI_SAMPLE_W };
 
 /* A map much finer than q_max asks for: keep the box, drop the frequencies beyond 1.5 q_max
  * (a spectrum between nodes is a sum of sinc tails; the margin keeps theirs small). */
@@ -178,56 +178,18 @@ void spi_spectrum_clear(struct spi_spectrum *s)
     *s = (struct spi_spectrum){0};
 }
 
-/* Sum over the 4 x 4 x 4 nodes about u (nodes, from the cube's corner).  `parts` is a
- * constant where this is inlined, so that the rows become vectors. */
-static inline void sample_one(const struct spi_spectrum *s, int parts, const float u[3],
-                              float *out)
-{
-    float w[3][W], acc[2 * W] = {0};
-    int first[3];
-    size_t side = (size_t)s->side;
-
-    for (int k = 0; k < 3; k++) {
-        int i = (int)u[k];
-
-        first[k] = i - W / 2 + 1;
-        spi_kb_weights(&s->kb, W, u[k] - (float)i, w[k]);
-    }
-    for (int a = 0; a < W; a++)
-        for (int b = 0; b < W; b++) {
-            const float *row =
-                s->f + (((size_t)(first[2] + a) * side + (size_t)(first[1] + b)) * side +
-                        (size_t)first[0]) *
-                           (size_t)parts;
-            float k = w[2][a] * w[1][b];
-
-#pragma omp simd
-            for (int c = 0; c < parts * W; c++)
-                acc[c] += k * row[c];
-        }
-    for (int p = 0; p < parts; p++) {
-        out[p] = 0;
-        for (int c = 0; c < W; c++)
-            out[p] += w[0][c] * acc[parts * c + p];
-    }
-}
-
 void spi_spectrum_sample(const struct spi_spectrum *s, const double R[9], int64_t n,
                          const float (*q)[3], float *out)
 {
-    float M[9], centre = (float)(s->side / 2);
+    struct spi_sample_grid grid = {.side = s->side,
+                                   .parts = s->parts,
+                                   .f = s->f,
+                                   .rows = SPI_KB_ROWS,
+                                   .table = s->kb.table};
+    float M[9]; /* R^T, to nodes */
 
-    for (int k = 0; k < 9; k++)
-        M[k] = (float)(R[k] / s->dq);
-    for (int64_t i = 0; i < n; i++) {
-        float x = q[i][0], y = q[i][1], z = q[i][2];
-        float u[3] = {M[0] * x + M[3] * y + M[6] * z + centre,
-                      M[1] * x + M[4] * y + M[7] * z + centre,
-                      M[2] * x + M[5] * y + M[8] * z + centre};
-
-        if (s->parts == 1)
-            sample_one(s, 1, u, out + i);
-        else
-            sample_one(s, 2, u, out + 2 * i);
-    }
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < 3; i++)
+            M[3 * k + i] = (float)(R[3 * i + k] / s->dq);
+    spi_sample(&grid, M, n, q, out);
 }

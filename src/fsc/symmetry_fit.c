@@ -16,6 +16,7 @@ enum { COARSE_POINTS = 1500, FINE_POINTS = 8000, AXES = 12, FINALISTS = 4, ELEME
 static const double search_qD = 5, end_qD = 10;
 
 struct search {
+    enum spi_fit_kind kind; /* of the map: a density's |F|^2, or an intensity */
     struct spi_spectrum f;
     struct spi_shells shells;
     struct spi_fit fit;
@@ -24,7 +25,8 @@ struct search {
     double op[ELEMENTS][9];
     double axis[3]; /* the main axis in the standard frame */
     int fold;
-    int n_power; /* powers of the main element that are tried */
+    double least; /* a coarse score below it is not refined */
+    int n_power;  /* powers of the main element that are tried */
     double power_angle[ELEMENTS];
 };
 
@@ -83,13 +85,13 @@ static spi_err search_level(struct search *s, double D, double q, int64_t points
 
     search_clear(s);
     SPI_TRY(err = spi_shells_init(D, 1 / D, q, points, &s->shells), out);
-    SPI_TRY(err = spi_fit_init(SPI_FIT_POWER, &s->f, &s->f, &s->shells, D, &s->fit), out);
+    SPI_TRY(err = spi_fit_init(s->kind, &s->f, &s->f, &s->shells, D, &s->fit), out);
     s->cell = 1 / (2 * D * s->shells.q[s->shells.n - 1]);
 out:
     return err;
 }
 
-/* Mean self-correlation under the elements turned by U, (G2). */
+/* Mean self-correlation under the elements turned by U, (Y2). */
 static double self_score(struct search *s, const double U[9])
 {
     struct spi_pose pose = {0};
@@ -243,44 +245,77 @@ static spi_err fit(struct search *s, double D, double q_max, struct candidate *b
     for (int i = 0; i < n; i++)
         climb(s, 0.35 * s->cell, 0.05 * s->cell, &c[i]);
     qsort(c, (size_t)n, sizeof *c, by_score);
-    SPI_TRY(err = search_level(s, D, q_end, FINE_POINTS), out);
-    climb(s, 0.1 * s->cell, 0.005 * s->cell, &c[0]);
+    if (c[0].score >= s->least) {
+        SPI_TRY(err = search_level(s, D, q_end, FINE_POINTS), out);
+        climb(s, 0.1 * s->cell, 0.005 * s->cell, &c[0]);
+    }
     *best = c[0];
 out:
     return err;
 }
 
-spi_err spi_symmetry_fit_map(const char *group, const struct spi_volume *map,
-                             double diameter_A, double q_max, double U[9], double *self_cc)
+/* The map's spectrum is there: find the axes. */
+static spi_err fit_group(const char *group, struct search *s, double D, double q_max,
+                         double U[9], double *self_cc)
 {
-    struct search s = {0};
     struct candidate best = {.U = {1, 0, 0, 0, 1, 0, 0, 0, 1}, .score = 1};
-    double(*ops)[9] = NULL, q = fmin(q_max, 0.5 / map->step);
+    double(*ops)[9] = NULL;
     int n_ops = 0;
-    spi_err err;
+    spi_err err = spi_symmetry_parse(group, &ops, &n_ops);
 
-    SPI_TRY(err = spi_symmetry_parse(group, &ops, &n_ops), out);
-    if (!(diameter_A > 0 && diameter_A <= 2 * map->n * map->step) ||
-        !(q * diameter_A >= 2)) {
-        err = spi_fail(
-            SPI_EINVAL,
-            "symmetry fit: diameter %g A (box %g A), q up to %g 1/A; need a diameter "
-            "within the box and q D of 2 at least",
-            diameter_A, map->n * map->step, q);
-        goto out;
-    }
+    if (err)
+        return err;
     if (n_ops > 1) {
-        choose_elements(n_ops, ops, &s);
-        SPI_TRY(err = spi_spectrum_of_density(map, fmin(q, end_qD / diameter_A), &s.f),
-                out);
-        SPI_TRY(err = fit(&s, diameter_A, q, &best), out);
+        choose_elements(n_ops, ops, s);
+        SPI_TRY(err = fit(s, D, q_max, &best), out);
     }
     spi_rot_nearest(best.U, U);
     *self_cc = best.score;
 out:
+    free(ops);
+    return err;
+}
+
+static spi_err check(double D, double box_A, double q)
+{
+    if (D > 0 && D <= 2 * box_A && q * D >= 2)
+        return SPI_OK;
+    return spi_fail(SPI_EINVAL,
+                    "symmetry fit: diameter %g A (box %g A), q up to %g 1/A; need a "
+                    "diameter within the box and q D of 2 at least",
+                    D, box_A, q);
+}
+
+spi_err spi_symmetry_fit_map(const char *group, const struct spi_volume *map,
+                             double diameter_A, double q_max, double U[9], double *self_cc)
+{
+    struct search s = {.kind = SPI_FIT_POWER, .least = -1};
+    double q = fmin(q_max, 0.5 / map->step);
+    spi_err err;
+
+    SPI_TRY(err = check(diameter_A, map->n * map->step, q), out);
+    SPI_TRY(err = spi_spectrum_of_density(map, fmin(q, end_qD / diameter_A), &s.f), out);
+    err = fit_group(group, &s, diameter_A, q, U, self_cc);
+out:
     search_clear(&s);
     spi_spectrum_clear(&s.f);
-    free(ops);
+    return err;
+}
+
+spi_err spi_symmetry_fit_intensity(const char *group, const struct spi_volume *W,
+                                   double diameter_A, double q_max, double least,
+                                   double U[9], double *self_cc)
+{
+    struct search s = {.kind = SPI_FIT_REAL, .least = least};
+    double q = fmin(q_max, W->n / 2 * W->step);
+    spi_err err;
+
+    SPI_TRY(err = check(diameter_A, 1 / W->step, q), out);
+    SPI_TRY(err = spi_spectrum_of_intensity(W, fmin(q, end_qD / diameter_A), &s.f), out);
+    err = fit_group(group, &s, diameter_A, q, U, self_cc);
+out:
+    search_clear(&s);
+    spi_spectrum_clear(&s.f);
     return err;
 }
 

@@ -1,6 +1,6 @@
 /** \file
  * Where a particle's symmetry axes are: from the standard frame of a point group
- * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (G2).
+ * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (Y2).
  *
  * The self-correlation of |F|^2 (shell means removed, shells by their Shannon cells;
  * neither centre nor hand of the map matters) under the group's elements turned by U is
@@ -20,6 +20,14 @@
 SPI_MUSTUSE spi_err spi_symmetry_fit_map(const char *group, const struct spi_volume *map,
                                          double diameter_A, double q_max, double U[9],
                                          double *self_cc);
+
+/** The same for an intensity map (centred, even).  A group whose score at q D = 5 or 0.55
+ * of its fold, whichever is more, is below `least` is not worth more: U and self_cc are
+ * those of the coarse search. */
+SPI_MUSTUSE spi_err spi_symmetry_fit_intensity(const char *group,
+                                               const struct spi_volume *W,
+                                               double diameter_A, double q_max,
+                                               double least, double U[9], double *self_cc);
 
 /** The same for points (atoms), xyz: [n][3] in A, weight: [n] or NULL. */
 SPI_MUSTUSE spi_err spi_symmetry_fit_points(const char *group, int64_t n, const double *xyz,

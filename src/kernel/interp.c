@@ -1,113 +1,193 @@
 #include "kernel/interp.h"
 
-#include <assert.h>
-#include <math.h>
-#include <stddef.h>
+#include <string.h>
 
-#include "kernel/clones.h"
+#define LANE_BYTES 16
+#include "kernel/interp_lanes.h"
 
-/* Taps of one coordinate by Horner's rule, all W at once. */
-SPI_INLINE int taps(const int L, const struct spi_window *win, int side, float u,
-                    float *tap)
+void spi_taps_init(struct spi_taps *t, int w, double beta)
 {
-    float fl = floorf(u), z = 2 * (u - fl) - 1;
-    int degree = win->degree;
-    float t[8];
+    memset(t, 0, sizeof *t);
+    spi_kaiser_init(&t->window, w, beta);
+    t->w = w;
+    t->terms = (w + 1) / 2 + 1;
+    for (int c = 0; c < (w + 1) / 2; c++)
+        for (int k = 0; k < t->terms; k++) {
+            int p = 2 * k;
 
-    for (int c = 0; c < L; c++)
-        t[c] = win->coef[degree][c];
-    for (int p = degree - 1; p >= 0; p--)
-        for (int c = 0; c < L; c++)
-            t[c] = t[c] * z + win->coef[p][c];
-    for (int c = 0; c < L; c++)
-        tap[c] = t[c];
-
-    int i0 = (int)fl - win->w / 2 + 1 + side / 2;
-
-    assert(i0 >= 0 && i0 + 8 <= side);
-    return i0;
-}
-
-int spi_window_taps(const struct spi_window *win, int side, float u, float tap[SPI_W_MAX])
-{
-    return taps(8, win, side, u, tap);
-}
-
-/* L is the padded width (4 or 8): rows are read and written L wide, taps beyond w are 0. */
-SPI_INLINE void interp1(const int W, const int L, const struct spi_window *win, int side,
-                        const float *restrict grid, int64_t n,
-                        const float (*restrict pos)[3], float *restrict out)
-{
-    size_t s = (size_t)side;
-
-    for (int64_t j = 0; j < n; j++) {
-        float tx[8], ty[8], tz[8], acc[8] = {0};
-        size_t ix = (size_t)taps(L, win, side, pos[j][0], tx);
-        size_t iy = (size_t)taps(L, win, side, pos[j][1], ty);
-        size_t iz = (size_t)taps(L, win, side, pos[j][2], tz);
-
-        for (int a = 0; a < W; a++)
-            for (int b = 0; b < W; b++) {
-                const float *row = grid + ((iz + (size_t)a) * s + iy + (size_t)b) * s + ix;
-                float k = tz[a] * ty[b];
-
-                for (int c = 0; c < L; c++)
-                    acc[c] += k * row[c];
-            }
-
-        float sum = 0;
-
-        for (int c = 0; c < L; c++)
-            sum += acc[c] * tx[c];
-        out[j] = sum;
-    }
-}
-
-SPI_INLINE void spread2(const int W, const int L, const struct spi_window *win, int side,
-                        float *restrict grid, int64_t n, const float (*restrict pos)[3],
-                        const float (*restrict val)[2])
-{
-    size_t s = (size_t)side;
-
-    for (int64_t j = 0; j < n; j++) {
-        float tx[8], ty[8], tz[8], add[16];
-        size_t ix = (size_t)taps(L, win, side, pos[j][0], tx);
-        size_t iy = (size_t)taps(L, win, side, pos[j][1], ty);
-        size_t iz = (size_t)taps(L, win, side, pos[j][2], tz);
-
-        for (int c = 0; c < L; c++) {
-            add[2 * c] = tx[c] * val[j][0];
-            add[2 * c + 1] = tx[c] * val[j][1];
+            if (p <= t->window.degree)
+                t->even[c][k] = (float)t->window.coef[p][c];
+            if (p + 1 <= t->window.degree)
+                t->odd[c][k] = (float)t->window.coef[p + 1][c];
         }
+}
+
+void spi_slots_layout(int w, struct spi_slots *s)
+{
+    s->cells = SLOT_CELLS(w);
+    s->step = SLOT_STEP(w);
+    s->copies = (s->cells + s->step - 1) / s->step;
+}
+
+SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_patch *p,
+                       const struct spi_rows_in *g, float *out)
+{
+    struct lanes l;
+
+    lanes_of(W, t, p, &l);
+    for (int j = 0; j < p->n; j++) {
+        const float *at =
+            g->at + l.first[2][j] * g->plane + l.first[1][j] * g->row + l.first[0][j];
+        float sum[SPI_TAPS_MAX] = {0}, total = 0;
+
         for (int a = 0; a < W; a++)
             for (int b = 0; b < W; b++) {
-                float *row = grid + 2 * (((iz + (size_t)a) * s + iy + (size_t)b) * s + ix);
-                float k = tz[a] * ty[b];
+                float k = l.tap[2][a][j] * l.tap[1][b][j];
+                const float *row = at + a * g->plane + b * g->row;
 
-                for (int c = 0; c < 2 * L; c++)
-                    row[c] += k * add[c];
+                for (int c = 0; c < W; c++)
+                    sum[c] += k * row[c];
             }
+        for (int c = 0; c < W; c++)
+            total += sum[c] * l.tap[0][c][j];
+        out[j] = total;
     }
 }
 
-SPI_CLONES void spi_interp1(const struct spi_window *win, int side, const float *grid,
-                            int64_t n, const float (*pos)[3], float *out)
+/* Rows of W cells times two components, `add`, at the rows a, b of a point. */
+SPI_INLINE void add_rows(const int W, const struct lanes *l, int j,
+                         const float (*restrict val)[2], float *at, ptrdiff_t row,
+                         ptrdiff_t plane)
 {
-    if (win->w == 4)
-        interp1(4, 4, win, side, grid, n, pos, out);
-    else if (win->w == 6)
-        interp1(6, 8, win, side, grid, n, pos, out);
-    else
-        interp1(8, 8, win, side, grid, n, pos, out);
+    float add[2 * SPI_TAPS_MAX];
+
+    for (int c = 0; c < W; c++) {
+        add[2 * c] = l->tap[0][c][j] * val[j][0];
+        add[2 * c + 1] = l->tap[0][c][j] * val[j][1];
+    }
+    for (int a = 0; a < W; a++)
+        for (int b = 0; b < W; b++) {
+            float k = l->tap[2][a][j] * l->tap[1][b][j];
+            float *restrict to = at + a * plane + b * row;
+
+            for (int c = 0; c < 2 * W; c++)
+                to[c] += k * add[c];
+        }
 }
 
-SPI_CLONES void spi_spread2(const struct spi_window *win, int side, float *grid, int64_t n,
-                            const float (*pos)[3], const float (*val)[2])
+SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
+                       const float (*val)[2], const struct spi_rows *g)
 {
-    if (win->w == 4)
-        spread2(4, 4, win, side, grid, n, pos, val);
-    else if (win->w == 6)
-        spread2(6, 8, win, side, grid, n, pos, val);
+    struct lanes l;
+
+    lanes_of(W, t, p, &l);
+    for (int j = 0; j < p->n; j++)
+        add_rows(W, &l, j, val,
+                 g->at + l.first[2][j] * g->plane + l.first[1][j] * g->row +
+                     2 * l.first[0][j],
+                 g->row, g->plane);
+}
+
+SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
+                             const struct spi_patch *p, const float (*val)[2],
+                             const struct spi_slots *b, const int cell[3])
+{
+    struct lanes l;
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
+
+    lanes_of(W, t, p, &l);
+    slots_of(W, &l, b, cell, at, shift);
+    for (int j = 0; j < p->n; j++)
+        add_rows(W, &l, j, val, b->data + at[j] + 2 * shift[j], b->row, b->plane);
+}
+
+static void interp_plain(const struct spi_taps *t, const struct spi_patch *p,
+                         const struct spi_rows_in *g, float *out)
+{
+    BY_WIDTH(interp, t, p, g, out)
+}
+
+static void spread_plain(const struct spi_taps *t, const struct spi_patch *p,
+                         const float (*val)[2], const struct spi_rows *g)
+{
+    BY_WIDTH(spread, t, p, val, g)
+}
+
+static void slots_plain(const struct spi_taps *t, const struct spi_patch *p,
+                        const float (*val)[2], const struct spi_slots *b, const int cell[3])
+{
+    BY_WIDTH(spread_slots, t, p, val, b, cell)
+}
+
+static bool always(void)
+{
+    return true;
+}
+
+const struct spi_interp_variant *spi_interp_best(void)
+{
+    const struct spi_interp_variant *v = spi_interp_variants;
+
+    while (!v->available())
+        v++;
+    return v;
+}
+
+#ifdef SPI_X86_VARIANTS
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("fma");
+}
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+const struct spi_interp_variant spi_interp_variants[] = {
+#ifdef SPI_X86_VARIANTS
+    {"avx512", has_avx512, spi_interp_avx512, spi_spread_avx512, spi_spread_slots_avx512},
+    {"avx2", has_avx2, spi_interp_avx2, spi_spread_avx2, spi_spread_slots_avx2},
+#endif
+    {"plain", always, interp_plain, spread_plain, slots_plain},
+    {0},
+};
+
+/* The cells lo ... hi - 1 of a slot of S cells; the slot is zero afterwards. */
+SPI_INLINE void add_slot(const int S, float *restrict slot, int lo, int hi,
+                         float *restrict to)
+{
+    if (lo == 0 && hi == S)
+        for (int i = 0; i < 2 * S; i++)
+            to[i] += slot[i];
     else
-        spread2(8, 8, win, side, grid, n, pos, val);
+        for (int i = 2 * lo; i < 2 * hi; i++)
+            to[i] += slot[i];
+    for (int i = 0; i < 2 * S; i++)
+        slot[i] = 0;
+}
+
+SPI_CLONES void spi_slots_add(const struct spi_slots *b, int nz, int ny, int n_slots,
+                              int x0, int x1, const struct spi_rows *g)
+{
+    for (int z = 0; z < nz; z++)
+        for (int y = 0; y < ny; y++) {
+            float *slot = b->data + z * b->plane + y * b->row;
+            float *to = g->at + z * g->plane + y * g->row;
+
+            for (int s = 0; s < n_slots; s++)
+                for (int p = 0; p < b->copies; p++, slot += 2 * b->cells) {
+                    int x = s * b->cells + p * b->step;
+                    int lo = x < x0 ? x0 - x : 0;
+                    int hi = x1 - x < b->cells ? x1 - x : b->cells;
+
+                    if (b->cells == 8)
+                        add_slot(8, slot, lo, hi, to + 2 * x);
+                    else
+                        add_slot(16, slot, lo, hi, to + 2 * x);
+                }
+        }
 }

@@ -1,41 +1,119 @@
 /** \file
- * Interpolation from, and spreading to, a real grid with margins.  Layer: kernel.
+ * Interpolation from, and spreading to, a real grid, patch by patch.  Layer: kernel.
+ * doc/math.md (N4), (N5).
  *
- * Grid: side^3 points, C order [z][y][x], `comp` interleaved reals at each; grid point i of
- * an axis has the coordinate i - side/2.  Points: pos[j] = (x, y, z) in grid units; the
- * taps of a coordinate u are the grid points floor(u) - w/2 + 1 ... floor(u) + w/2, and
- * rows are read 8 wide: a point must satisfy |u| <= side/2 - SPI_GRID_MARGIN (asserted).
+ * A patch is up to 16 points near each other: offsets d_j from a centre, turned by a matrix
+ * M; the centre's place on the grid is an integer cell plus a fraction f, so that
  *
- *     interp: out[j][c] = sum_i phi(i - u_j) grid[i][c]                  doc/math.md (N4)
- *     spread: grid[i][c] += phi(i - u_j) val[j][c]                       (N5), its
- * transpose
+ *     u_j = cell + t_j,   t_j = f + M d_j
  *
- * Error of a float variant against _ref on the same taps: a sum of w^3 products of three
- * taps and a value, gamma_{w^3 + 8} times the sum of absolute values for any order of
- * summation; the taps themselves carry the polynomial's error, below 1/10 of the window's.
- */
+ * and the large part of u is never rounded to float.  The taps of a coordinate are the w
+ * grid points from ceil(u - w/2) on.
+ *
+ *     interp: out_j = sum_i phi(i - u_j) G_i           one real at each grid point
+ *     spread: G_ic += phi(i - u_j) val_jc, c = 0, 1    two interleaved reals; its transpose
+ *
+ * The three variants (plain C, AVX2 + FMA, AVX-512) have one contract.  Error against _ref:
+ * a sum of w^3 products of three taps and a value, each tap a polynomial of degree w + 1
+ * evaluated in floats: |error| <= gamma_{w^3 + 3 (w + 6)} times the sum of absolute values,
+ * where a t_j is known to its last float digit. */
 #ifndef SPI_KERNEL_INTERP_H
 #define SPI_KERNEL_INTERP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/window.h"
+#include "kernel/kaiser.h"
 
-enum { SPI_GRID_MARGIN = SPI_W_MAX + 1 };
+enum {
+    SPI_PATCH_MAX = 16, /* points of a patch */
+    SPI_TAPS_MAX = 8,   /* widest window; rows are read and written up to this many wide */
+    SPI_TAPS_TERMS = 5  /* of a polynomial in z^2 */
+};
 
-/** Taps of one coordinate (SPI_W_MAX floats, zero beyond w) and its first grid index. */
-int spi_window_taps(const struct spi_window *win, int side, float u, float tap[SPI_W_MAX]);
+/** A window of w <= SPI_TAPS_MAX points in float.  Tap c and tap w-1-c at the fraction
+ *  z in (-1, 1] are E_c(z^2) +- z O_c(z^2). */
+struct spi_taps {
+    int w, terms; /* coefficients of E and of O */
+    float even[SPI_TAPS_MAX / 2][SPI_TAPS_TERMS], odd[SPI_TAPS_MAX / 2][SPI_TAPS_TERMS];
+    struct spi_kaiser window;
+};
 
-void spi_interp1(const struct spi_window *win, int side, const float *grid, int64_t n,
-                 const float (*pos)[3], float *out);
-void spi_spread2(const struct spi_window *win, int side, float *grid, int64_t n,
-                 const float (*pos)[3], const float (*val)[2]);
+/** 2 <= w <= SPI_TAPS_MAX. */
+void spi_taps_init(struct spi_taps *taps, int w, double beta);
 
-/** The formulas, in double, with the exact window; comp = 1 or 2.  `mag` (may be NULL)
- * takes the sum of absolute values. */
-void spi_interp_ref(const struct spi_window *win, int side, int comp, const float *grid,
-                    int64_t n, const float (*pos)[3], double *out, double *mag);
-void spi_spread_ref(const struct spi_window *win, int side, int comp, double *grid,
-                    int64_t n, const float (*pos)[3], const float *val);
+struct spi_patch {
+    const float *d; /* [3][16] x, y, z of the offsets, 64-byte aligned, zero beyond n */
+    float M[9];     /* row-major, offsets -> grid units */
+    float f[3];     /* place of the centre in its cell, 0 <= f < 1, x y z */
+    int n;          /* points, 1..16 */
+};
+
+/** A grid in plain order; `at` is the centre's cell.  Strides in floats. */
+struct spi_rows {
+    float *at;
+    ptrdiff_t row, plane;
+};
+struct spi_rows_in {
+    const float *at;
+    ptrdiff_t row, plane;
+};
+
+/** Accumulators of a small box whose rows are always written at 64-byte boundaries: each
+ * row is kept in `copies` copies, copy p shifted by p * step cells, in slots of `cells`
+ * cells. The sum over copies is the grid.  Values: data[z * plane + y * row + (s * copies +
+ * p) * 2 * cells + 2 * i + component] belongs to the cell x = s * cells + p * step + i. */
+struct spi_slots {
+    int cells, copies, step; /* by w: spi_slots_layout */
+    ptrdiff_t row, plane;
+    float *data;
+};
+void spi_slots_layout(int w, struct spi_slots *s);
+
+struct spi_interp_variant {
+    const char *name;
+    bool (*available)(void);
+    void (*interp)(const struct spi_taps *taps, const struct spi_patch *patch,
+                   const struct spi_rows_in *grid, float *out);
+    void (*spread)(const struct spi_taps *taps, const struct spi_patch *patch,
+                   const float (*val)[2], const struct spi_rows *grid);
+    /* cell: the centre's cell in the box; all taps must lie in it */
+    void (*spread_slots)(const struct spi_taps *taps, const struct spi_patch *patch,
+                         const float (*val)[2], const struct spi_slots *box,
+                         const int cell[3]);
+};
+
+/** Best first, ends with a NULL name. */
+extern const struct spi_interp_variant spi_interp_variants[];
+/** The first that this machine has. */
+const struct spi_interp_variant *spi_interp_best(void);
+
+/** box -> rows: grid[z][y][x] += box, for nz x ny rows and cells x0 <= x < x1 of the box;
+ *  `at` is cell (0, 0, 0) of the box.  The box is zero afterwards. */
+void spi_slots_add(const struct spi_slots *box, int nz, int ny, int n_slots, int x0, int x1,
+                   const struct spi_rows *grid);
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SPI_X86_VARIANTS
+#define SPI_INTERP_VARIANT(isa)                                                    \
+    void spi_interp_##isa(const struct spi_taps *, const struct spi_patch *,       \
+                          const struct spi_rows_in *, float *);                    \
+    void spi_spread_##isa(const struct spi_taps *, const struct spi_patch *,       \
+                          const float(*)[2], const struct spi_rows *);             \
+    void spi_spread_slots_##isa(const struct spi_taps *, const struct spi_patch *, \
+                                const float(*)[2], const struct spi_slots *,       \
+                                const int[3]);
+SPI_INTERP_VARIANT(avx2)
+SPI_INTERP_VARIANT(avx512)
+#endif
+
+/** The formulas in double with the exact window.  mag[n] (may be NULL) takes the sums of
+ *  absolute values. */
+void spi_interp_ref(const struct spi_taps *taps, const struct spi_patch *patch,
+                    const struct spi_rows_in *grid, double *out, double *mag);
+/** grid as in spi_rows, but doubles. */
+void spi_spread_ref(const struct spi_taps *taps, const struct spi_patch *patch,
+                    const float (*val)[2], double *at, ptrdiff_t row, ptrdiff_t plane);
 
 #endif

@@ -29,7 +29,7 @@ double spi_kaiser_value(const struct spi_kaiser *win, double x)
     return (double)value(win->w, win->beta, x);
 }
 
-/* (G3) without its constant factors. */
+/* (U3) without its constant factors. */
 static double shape(int w, double beta, double xi)
 {
     double a = pi * w * xi, q = beta * beta - a * a, r = sqrt(fabs(q));

@@ -1,5 +1,5 @@
 /** \file
- * The window of the general nonuniform transform.  Layer: kernel.  doc/math.md (G2), (G3).
+ * The window of the general nonuniform transform.  Layer: kernel.  doc/math.md (U2), (U3).
  *
  *     phi(x) = I0(beta sqrt(1 - (2x/w)^2)) / I0(beta),  |x| <= w/2  (fine-grid units)
  *
@@ -27,9 +27,9 @@ double spi_kaiser_value(const struct spi_kaiser *win, double x);
 double spi_kaiser_transform(int w, double beta, double xi);
 
 /** Mean over the modes of an axis (m modes on n fine points) of the squared aliasing error,
- * (G6); of many modes over the outermost and samples of the others. */
+ * (U6); of many modes over the outermost and samples of the others. */
 double spi_kaiser_error2(int w, double beta, int m, int n);
-/** Quick estimate of its root for long axes, (G7): where to begin the search for sigma. */
+/** Quick estimate of its root for long axes, (U7): where to begin the search for sigma. */
 double spi_kaiser_estimate(int w, double sigma);
 
 #endif

@@ -5,6 +5,9 @@
 
 #include "kernel/clones.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#pragma GCC optimize("O2") /* at -O3 the checks are unrolled for many minutes */
+#endif
 #define VECTOR_MAX 16
 #include "kernel/nubrick_isa.h"
 

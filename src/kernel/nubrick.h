@@ -7,15 +7,15 @@
  * i0 + a has the weight phi(i0 - s + a - w/2) of kernel/kaiser.h; in two dimensions
  * (depth 1) there is no z axis.
  *
- *     spread:  brick[node] += phi(x) phi(y) phi(z) c[index]          doc/math.md (G4)
- *     interp:  c[index] = sum over nodes phi(x) phi(y) phi(z) brick[node]        (G5)
+ *     spread:  brick[node] += phi(x) phi(y) phi(z) c[index]          doc/math.md (U4)
+ *     interp:  c[index] = sum over nodes phi(x) phi(y) phi(z) brick[node]        (U5)
  *
  * 0 <= v, and floor(v) + 1 + w <= the brick's length on each axis.  Rows are read and
  * written in whole vectors: SPI_NU_SLACK complex numbers behind the last row must exist.
  *
  * Error against _ref (exact window) on the same points: gamma_{w^2 + 2w + 2 degree} times
  * the sum of absolute values (every product of taps and a value passes that many roundings
- * at most), plus the polynomials' own error, below a tenth of (G6) a tap. */
+ * at most), plus the polynomials' own error, below a tenth of (U6) a tap. */
 #ifndef SPI_KERNEL_NUBRICK_H
 #define SPI_KERNEL_NUBRICK_H
 
@@ -88,7 +88,8 @@ struct spi_nu_kernels {
 };
 
 extern const struct spi_nu_kernels spi_nu_kernels_plain;
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
 #define SPI_NU_X86 1
 extern const struct spi_nu_kernels spi_nu_kernels_avx2, spi_nu_kernels_avx512;
 #endif

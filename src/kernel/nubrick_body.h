@@ -120,7 +120,9 @@ SPI_INLINE void NAME(spread_some)(const int depth, const TYPE(spi_nu_taps) * tap
 
             for (int q = 0; q < NROW; q++)
                 add[q] = depth == 1 ? tx[q] : tx[q] * tz[a];
+#ifdef SPI_NU_X86
 #pragma GCC unroll 8
+#endif
             for (int b = 0; b < W; b++)
                 for (int q = 0; q < NROW; q++) {
                     uvec *at = (uvec *)(base + b * row + q * LANES);
@@ -148,7 +150,9 @@ SPI_INLINE void NAME(interp_some)(const int depth, const TYPE(spi_nu_taps) * tap
         for (int a = 0; a < depth; a++, base += plane) {
             vec part[NROW];
 
+#ifdef SPI_NU_X86
 #pragma GCC unroll 8
+#endif
             for (int b = 0; b < W; b++)
                 for (int q = 0; q < NROW; q++) {
                     vec r = *(const uvec *)(base + b * row + q * LANES);

@@ -22,22 +22,35 @@ typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
 #define LOAD8(from) (*(const v8 *)(const void *)(from))
 #define LOAD4(from) (*(const v4 *)(const void *)(from))
 
-enum { V_MAX = 8 };
+enum { V_MAX = 8, TERMS = SPI_KAISER_DEGREE(SPI_TAPS_MAX) + 1 };
+
+/* The taps of a coordinate: tap c is sum_p coef[p][c] z^p; 0 beyond w. */
+struct window {
+    int w, degree;
+    float coef[TERMS][SPI_TAPS_MAX];
+};
+
+static void window_of(const struct spi_taps *taps, struct window *win)
+{
+    *win = (struct window){.w = taps->w, .degree = taps->window.degree};
+    for (int p = 0; p <= win->degree; p++)
+        for (int c = 0; c < win->w; c++)
+            win->coef[p][c] = (float)taps->window.coef[p][c];
+}
 
 /* Taps t and their derivatives d of the three coordinates by Horner's rule for both; at[]:
- * first grid index.  z = 2 f - 1, so d/du = 2 d/dz. */
-SPI_INLINE void taps(const struct spi_window *win, int side, const float u[3], v8 t[3],
-                     v8 d[3], size_t at[3])
+ * first grid index, ceil(u - w/2).  f = at + w/2 - u and z = 2 f - 1, so d/du = -2 d/dz. */
+SPI_INLINE void taps(const struct window *win, const float u[3], v8 t[3], v8 d[3],
+                     ptrdiff_t at[3])
 {
+    const float odd = (float)(win->w % 2);
     float z[3];
 
     for (int k = 0; k < 3; k++) {
-        float fl = floorf(u[k]);
-        int i0 = (int)fl - win->w / 2 + 1 + side / 2;
+        float c = ceilf(u[k] - 0.5F * odd);
 
-        assert(i0 >= 0 && i0 + 8 <= side);
-        at[k] = (size_t)i0;
-        z[k] = 2 * (u[k] - fl) - 1;
+        at[k] = (ptrdiff_t)c - win->w / 2;
+        z[k] = 2 * (c - u[k]) - 1 + odd;
         t[k] = LOAD8(win->coef[win->degree]);
         d[k] = (v8){0};
     }
@@ -50,7 +63,7 @@ SPI_INLINE void taps(const struct spi_window *win, int side, const float u[3], v
         }
     }
     for (int k = 0; k < 3; k++)
-        d[k] *= 2;
+        d[k] *= -2;
 }
 
 typedef int i8 __attribute__((vector_size(32)));
@@ -87,24 +100,27 @@ SPI_INLINE void sums_of_8(const v8 p[4], v4 *out)
            __builtin_shufflevector(a, b, 2, 3, 6, 7);
 }
 
-/* W planes of W rows, each row read L wide: acc and dcc are the sums over z with the taps
- * and their derivatives. */
-SPI_INLINE void gather(const int W, const int L, const float *corner, size_t side,
-                       const float *tz, const float *dz, v8 *acc, v8 *dcc)
+/* Vectors of a plane: W rows, each read L wide; for L = 4 and odd W one row more, whose tap
+ * is 0. */
+#define VECTORS(W, L) (((W) * (L) + 7) / 8)
+
+/* acc and dcc: the sums over W planes with the taps of z and with their derivatives. */
+SPI_INLINE void gather(const int W, const int L, const float *corner,
+                       const struct spi_rows_in *grid, const float *tz, const float *dz,
+                       v8 *acc, v8 *dcc)
 {
-    const int V = W * L / 8;
+    const int V = VECTORS(W, L);
 
     for (int i = 0; i < V; i++)
         acc[i] = dcc[i] = (v8){0};
     for (int a = 0; a < W; a++)
         for (int i = 0; i < V; i++) {
-            const float *row =
-                corner + ((size_t)a * side + (size_t)(L == 4 ? 2 * i : i)) * side;
+            const float *row = corner + a * grid->plane + (L == 4 ? 2 * i : i) * grid->row;
             v8 r;
 
             if (L == 4) {
-                r = __builtin_shufflevector(LOAD4(row), LOAD4(row + side), 0, 1, 2, 3, 4, 5,
-                                            6, 7);
+                r = __builtin_shufflevector(LOAD4(row), LOAD4(row + grid->row), 0, 1, 2, 3,
+                                            4, 5, 6, 7);
             } else {
                 r = LOAD8(row);
             }
@@ -113,24 +129,24 @@ SPI_INLINE void gather(const int W, const int L, const float *corner, size_t sid
         }
 }
 
-SPI_INLINE void interp_grad(const int W, const int L, const struct spi_window *win,
-                            int side, const float *restrict grid, int n,
+SPI_INLINE void interp_grad(const int W, const int L, const struct window *win,
+                            const struct spi_rows_in *grid, int n,
                             const float (*restrict u)[SPI_POINTS],
                             float (*restrict out)[SPI_POINTS])
 {
-    const int V = W * L / 8;
-    size_t s = (size_t)side;
+    const int V = VECTORS(W, L);
 
     for (int j = 0; j < n; j++) {
         float p[3] = {u[0][j], u[1][j], u[2][j]}, tz[8], dz[8];
         v8 t[3], d[3], acc[V_MAX], dcc[V_MAX], s0 = {0}, sy = {0}, sz = {0}, x, dx;
         v4 sum;
-        size_t at[3];
+        ptrdiff_t at[3];
 
-        taps(win, side, p, t, d, at);
+        taps(win, p, t, d, at);
         memcpy(tz, &t[2], sizeof tz);
         memcpy(dz, &d[2], sizeof dz);
-        gather(W, L, grid + (at[2] * s + at[1]) * s + at[0], s, tz, dz, acc, dcc);
+        gather(W, L, grid->at + at[2] * grid->plane + at[1] * grid->row + at[0], grid, tz,
+               dz, acc, dcc);
         for (int i = 0; i < V; i++) {
             v8 y, dy;
 
@@ -148,17 +164,37 @@ SPI_INLINE void interp_grad(const int W, const int L, const struct spi_window *w
     }
 }
 
-SPI_CLONES void spi_interp_grad(const struct spi_window *win, int side, const float *grid,
+SPI_CLONES void spi_interp_grad(const struct spi_taps *t, const struct spi_rows_in *grid,
                                 int n, const float u[3][SPI_POINTS],
                                 float out[4][SPI_POINTS])
 {
+    struct window win;
+
     assert(n <= SPI_POINTS);
-    if (win->w == 4)
-        interp_grad(4, 4, win, side, grid, n, u, out);
-    else if (win->w == 6)
-        interp_grad(6, 8, win, side, grid, n, u, out);
-    else
-        interp_grad(8, 8, win, side, grid, n, u, out);
+    window_of(t, &win);
+    switch (t->w) {
+    case 2:
+        interp_grad(2, 4, &win, grid, n, u, out);
+        break;
+    case 3:
+        interp_grad(3, 4, &win, grid, n, u, out);
+        break;
+    case 4:
+        interp_grad(4, 4, &win, grid, n, u, out);
+        break;
+    case 5:
+        interp_grad(5, 8, &win, grid, n, u, out);
+        break;
+    case 6:
+        interp_grad(6, 8, &win, grid, n, u, out);
+        break;
+    case 7:
+        interp_grad(7, 8, &win, grid, n, u, out);
+        break;
+    default:
+        interp_grad(8, 8, &win, grid, n, u, out);
+        break;
+    }
 }
 
 /* ---- sums of the likelihood ---------------------------------------------------------- */

@@ -5,7 +5,7 @@
  * Both work on at most SPI_POINTS points at once, one array a component, so that what one
  * loop writes the next reads from cache.
  *
- * spi_interp_grad: grid, positions and taps as in kernel/interp.h.
+ * spi_interp_grad: grid (cell u = 0 at grid->at) and taps as in kernel/interp.h.
  *     out[0][j] = sum_i phi(i - u_j) grid[i],    out[1 + c][j] = d out[0][j] / d u_c  (Q1)
  * The derivative is that of the tap polynomials.  Horner's rule for three taps, their
  * product and the sum of w^3 of these err by gamma_{w^3 + 9 degree + 8} of the sum of
@@ -28,14 +28,15 @@
 
 #include <stdbool.h>
 
-#include "kernel/window.h"
+#include "kernel/interp.h"
 
 enum { SPI_POINTS = 256 };
 
-void spi_interp_grad(const struct spi_window *win, int side, const float *grid, int n,
+/** Rows are read SPI_TAPS_MAX wide, and one row more than w. */
+void spi_interp_grad(const struct spi_taps *taps, const struct spi_rows_in *grid, int n,
                      const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
 /** The formula in double; mag: the sums of absolute values. */
-void spi_interp_grad_ref(const struct spi_window *win, int side, const float *grid, int n,
+void spi_interp_grad_ref(const struct spi_taps *taps, const struct spi_rows_in *grid, int n,
                          const float u[3][SPI_POINTS], double out[4][SPI_POINTS],
                          double mag[4][SPI_POINTS]);
 

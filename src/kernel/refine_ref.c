@@ -3,15 +3,22 @@
 
 #include "kernel/refine.h"
 
+/* First tap of a coordinate. */
+static int first(const struct spi_kaiser *win, float u)
+{
+    return (int)ceil((double)u - win->w / 2.0);
+}
+
 /* Tap c of a coordinate (slope: its derivative) from the polynomial, sum_p coef z^p; mag:
  * the sum of absolute values. */
-static double tap(const struct spi_window *win, float u, int c, bool slope, double *mag)
+static double tap(const struct spi_kaiser *win, float u, int c, bool slope, double *mag)
 {
-    double z = (double)(2 * (u - floorf(u)) - 1), sum = 0, power = 1;
+    double f = first(win, u) - ((double)u - win->w / 2.0), z = 2 * f - 1, sum = 0,
+           power = 1;
 
     *mag = 0;
-    for (int p = slope; p <= win->degree; p++, power *= z) { /* dz/du = 2 */
-        double coef = (double)win->coef[p][c] * (slope ? 2 * p : 1);
+    for (int p = slope; p <= win->degree; p++, power *= z) { /* dz/du = -2 */
+        double coef = win->coef[p][c] * (slope ? -2 * p : 1);
 
         sum += coef * power;
         *mag += fabs(coef);
@@ -19,27 +26,28 @@ static double tap(const struct spi_window *win, float u, int c, bool slope, doub
     return sum;
 }
 
-void spi_interp_grad_ref(const struct spi_window *win, int side, const float *grid, int n,
+void spi_interp_grad_ref(const struct spi_taps *taps, const struct spi_rows_in *grid, int n,
                          const float u[3][SPI_POINTS], double out[4][SPI_POINTS],
                          double mag[4][SPI_POINTS])
 {
+    const struct spi_kaiser *win = &taps->window;
+    const ptrdiff_t stride[3] = {1, grid->row, grid->plane};
+
     for (int j = 0; j < n; j++)
         for (int c = 0; c < 4; c++) { /* 0: the value; 1, 2, 3: slope along x, y, z */
             out[c][j] = mag[c][j] = 0;
             for (int at = 0; at < win->w * win->w * win->w; at++) {
                 int t[3] = {at % win->w, at / win->w % win->w, at / win->w / win->w};
                 double product = 1, abs_product = 1, m;
-                size_t where = 0;
+                ptrdiff_t where = 0;
 
-                for (int k = 2; k >= 0; k--) {
-                    int i = (int)floorf(u[k][j]) - win->w / 2 + 1 + t[k];
-
+                for (int k = 0; k < 3; k++) {
                     product *= tap(win, u[k][j], t[k], c == k + 1, &m);
                     abs_product *= m;
-                    where = where * (size_t)side + (size_t)(i + side / 2);
+                    where += (first(win, u[k][j]) + t[k]) * stride[k];
                 }
-                out[c][j] += product * (double)grid[where];
-                mag[c][j] += fabs(abs_product * (double)grid[where]);
+                out[c][j] += product * (double)grid->at[where];
+                mag[c][j] += fabs(abs_product * (double)grid->at[where]);
             }
         }
 }

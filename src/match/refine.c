@@ -12,7 +12,7 @@ enum { EVALUATIONS = 8 };
 /* Of a cell: the first radius; a step so short is the last; one so short is not made. */
 static const double first_radius = 1, last_step = 0.1, no_step = 0.01;
 /* Five times that of the templates: below it the logarithm is steep, and the likelihood of
- * a few photons in dark pixels has local maxima (measured: doc/decisions/008). */
+ * a few photons in dark pixels has local maxima (measured: doc/decisions/011). */
 static const double floor_of_mean = 0.1;
 
 /* ---- what the images share ----------------------------------------------------------- */
@@ -26,6 +26,10 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     spi_err err;
 
     *s = (struct spi_refine_set){0};
+    if (!(g->q[R - 1] * spi_nufft_spacing(plan) <= 0.5))
+        return spi_fail(SPI_EINVAL,
+                        "refinement: rings to q = %g 1/A, the model ends at %g 1/A",
+                        g->q[R - 1], 0.5 / spi_nufft_spacing(plan));
     SPI_TRY(err = spi_pixel_list_init(&s->pixels, det, g->q[0], g->q[R - 1]), fail);
     SPI_TRY(err = SPI_NEW(s->least, s->pixels.n, "refinement"), fail);
     SPI_TRY(err = SPI_NEW(ring, R, "refinement"), fail);
@@ -93,7 +97,6 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
                    struct spi_refine_point *at)
 {
     const struct spi_pixel_list *l = r->pixels;
-    const struct spi_window *win = spi_nufft_window(r->plan);
     struct spi_likelihood_sums sums = {0};
     double scale = spi_nufft_scale(r->plan), N = 0;
     float m[9], u[3][SPI_POINTS], W[4][SPI_POINTS];
@@ -104,7 +107,7 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
         int n = l->n - p < SPI_POINTS ? (int)(l->n - p) : SPI_POINTS;
 
         turn((const float(*)[3])l->q + p, n, m, u);
-        spi_interp_grad(win, spi_nufft_side(r->plan), r->grid, n, u, W);
+        spi_nufft_gradient(r->plan, r->grid, n, (const float(*)[SPI_POINTS])u, W);
         spi_likelihood_sums(n, K + p, l->geometry + p, r->least + p,
                             r->inv_var ? r->inv_var + p : NULL, u, W, &sums);
     }

@@ -6,7 +6,20 @@
 
 #include "base/mem.h"
 
-enum kind { R2C3, C2R3, C2C3_FWD, C2C3_BWD, R2C1, C2R1, C2C2_FWD, C2C2_BWD };
+enum kind {
+    R2C3,
+    C2R3,
+    C2C3_FWD,
+    C2C3_BWD,
+    R2C1,
+    C2R1,
+    C2C2_FWD,
+    C2C2_BWD,
+    R2C1_COLUMNS,
+    C2R1_COLUMNS,
+    C2C1_FWD_COLUMNS,
+    C2C1_BWD_COLUMNS
+};
 
 struct entry {
     enum kind kind;
@@ -40,6 +53,18 @@ static fftwf_plan make(enum kind kind, int n, int rows, void *a, void *b)
         return fftwf_plan_dft_2d(n, n, a, a, FFTW_FORWARD, eat);
     case C2C2_BWD:
         return fftwf_plan_dft_2d(n, n, a, a, FFTW_BACKWARD, eat);
+    case R2C1_COLUMNS:
+        return fftwf_plan_many_dft_r2c(1, &n, rows, a, NULL, rows, 1, b, NULL, rows, 1,
+                                       keep);
+    case C2R1_COLUMNS:
+        return fftwf_plan_many_dft_c2r(1, &n, rows, a, NULL, rows, 1, b, NULL, rows, 1,
+                                       eat);
+    case C2C1_FWD_COLUMNS:
+        return fftwf_plan_many_dft(1, &n, rows, a, NULL, rows, 1, a, NULL, rows, 1,
+                                   FFTW_FORWARD, eat);
+    case C2C1_BWD_COLUMNS:
+        return fftwf_plan_many_dft(1, &n, rows, a, NULL, rows, 1, a, NULL, rows, 1,
+                                   FFTW_BACKWARD, eat);
     }
     return NULL;
 }
@@ -72,64 +97,79 @@ static spi_err plan_for(enum kind kind, int n, int rows, void *a, void *b, fftwf
     return err;
 }
 
-spi_err spi_fft3_r2c(int n, float *real, float complex *half)
+static spi_err r2c(enum kind kind, int n, int rows, float *real, float complex *half)
 {
     fftwf_plan p;
-    spi_err err = plan_for(R2C3, n, 1, real, half, &p);
+    spi_err err = plan_for(kind, n, rows, real, half, &p);
 
     if (!err)
         fftwf_execute_dft_r2c(p, real, (fftwf_complex *)half);
     return err;
 }
 
-spi_err spi_fft3_c2r(int n, float complex *half, float *real)
+static spi_err c2r(enum kind kind, int n, int rows, float complex *half, float *real)
 {
     fftwf_plan p;
-    spi_err err = plan_for(C2R3, n, 1, half, real, &p);
+    spi_err err = plan_for(kind, n, rows, half, real, &p);
 
     if (!err)
         fftwf_execute_dft_c2r(p, (fftwf_complex *)half, real);
     return err;
 }
 
-static spi_err c2c(enum kind kind, int n, float complex *x)
+static spi_err c2c(enum kind kind, int n, int rows, float complex *x)
 {
     fftwf_plan p;
-    spi_err err = plan_for(kind, n, 1, x, x, &p);
+    spi_err err = plan_for(kind, n, rows, x, x, &p);
 
     if (!err)
         fftwf_execute_dft(p, (fftwf_complex *)x, (fftwf_complex *)x);
     return err;
 }
 
+spi_err spi_fft3_r2c(int n, float *real, float complex *half)
+{
+    return r2c(R2C3, n, 1, real, half);
+}
+
+spi_err spi_fft3_c2r(int n, float complex *half, float *real)
+{
+    return c2r(C2R3, n, 1, half, real);
+}
+
 spi_err spi_fft3_c2c(int n, int sign, float complex *x)
 {
-    return c2c(sign < 0 ? C2C3_FWD : C2C3_BWD, n, x);
+    return c2c(sign < 0 ? C2C3_FWD : C2C3_BWD, n, 1, x);
 }
 
 spi_err spi_fft2_c2c(int n, int sign, float complex *x)
 {
-    return c2c(sign < 0 ? C2C2_FWD : C2C2_BWD, n, x);
+    return c2c(sign < 0 ? C2C2_FWD : C2C2_BWD, n, 1, x);
 }
 
 spi_err spi_fft1_r2c(int n, int rows, float *real, float complex *half)
 {
-    fftwf_plan p;
-    spi_err err = plan_for(R2C1, n, rows, real, half, &p);
-
-    if (!err)
-        fftwf_execute_dft_r2c(p, real, (fftwf_complex *)half);
-    return err;
+    return r2c(R2C1, n, rows, real, half);
 }
 
 spi_err spi_fft1_c2r(int n, int rows, float complex *half, float *real)
 {
-    fftwf_plan p;
-    spi_err err = plan_for(C2R1, n, rows, half, real, &p);
+    return c2r(C2R1, n, rows, half, real);
+}
 
-    if (!err)
-        fftwf_execute_dft_c2r(p, (fftwf_complex *)half, real);
-    return err;
+spi_err spi_fft1_columns_r2c(int n, int columns, float *real, float complex *half)
+{
+    return r2c(R2C1_COLUMNS, n, columns, real, half);
+}
+
+spi_err spi_fft1_columns_c2r(int n, int columns, float complex *half, float *real)
+{
+    return c2r(C2R1_COLUMNS, n, columns, half, real);
+}
+
+spi_err spi_fft1_columns_c2c(int n, int columns, int sign, float complex *x)
+{
+    return c2c(sign < 0 ? C2C1_FWD_COLUMNS : C2C1_BWD_COLUMNS, n, columns, x);
 }
 
 int spi_fft_good_size(int least)

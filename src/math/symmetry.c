@@ -97,3 +97,18 @@ void spi_symmetry_turn(int n, double (*ops)[9], const double U[9])
         spi_rot_mul_nt(US, U, ops[i]);
     }
 }
+
+bool spi_symmetry_in_unit(int n, double (*ops)[9], const double dir[3])
+{
+    static const double nearest[3] = {0.80, 0.27, 0.53}; /* on no axis of any group */
+    double own = dir[0] * nearest[0] + dir[1] * nearest[1] + dir[2] * nearest[2];
+
+    for (int i = 1; i < n; i++) {
+        double S[3];
+
+        spi_rot_apply(ops[i], dir, S);
+        if (S[0] * nearest[0] + S[1] * nearest[1] + S[2] * nearest[2] > own)
+            return false;
+    }
+    return true;
+}

@@ -1,5 +1,5 @@
 /** \file
- * Point groups of rotations.  Layer: math.  doc/math.md (G1).
+ * Point groups of rotations.  Layer: math.  doc/math.md (Y1).
  *
  * Standard frame:
  *   Cn   the n-fold axis is z;
@@ -11,6 +11,8 @@
 #ifndef SPI_MATH_SYMMETRY_H
 #define SPI_MATH_SYMMETRY_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /** The rotations of a group: "C1" ... "C64", "D1" ... "D64", "T", "O", "I" (any case).
@@ -20,5 +22,10 @@ SPI_MUSTUSE spi_err spi_symmetry_parse(const char *name, double (**ops)[9], int 
 
 /** The group turned: each S becomes U S U^T (axes of the standard frame go to U axis). */
 void spi_symmetry_turn(int n, double (*ops)[9], const double U[9]);
+
+/** Whether a unit vector lies in the asymmetric unit: among the directions S dir it is the
+ *  nearest to a fixed direction that no element keeps.  Of the directions S dir exactly one
+ *  does (borders aside).  doc/math.md (Y3). */
+bool spi_symmetry_in_unit(int n, double (*ops)[9], const double dir[3]);
 
 #endif

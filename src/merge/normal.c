@@ -1,8 +1,6 @@
 #include "merge/normal.h"
 
-#include <complex.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,156 +15,234 @@ void spi_merge_grid(double diameter_A, double q_max, int *n, double *dx)
         *n = 8;
 }
 
-/* Qhat = FFT of Q in FFT order; Q is even, so its transform is real. */
-static spi_err make_symbol(struct spi_normal *N, const spi_nufft *plan, const float *grid2)
+/* y = E^T Q * (E x) */
+static spi_err apply_toeplitz(const void *normal, const double *x, double *y)
 {
-    int n2 = 2 * N->n;
-    size_t count = (size_t)n2 * (size_t)n2 * (size_t)n2;
-    float *Q = NULL;
-    float complex *half = (float complex *)N->half;
-    spi_err err;
+    const struct spi_normal *N = normal;
 
-    SPI_TRY(err = SPI_NEW(Q, count, "merge kernel"), out);
-    SPI_TRY(err = spi_nufft_collect(plan, grid2, 1, n2, Q), out);
-    spi_volume_roll(n2, Q, N->pad);
-    SPI_TRY(err = spi_fft3_r2c(n2, N->pad, half), out);
-    count = (size_t)n2 * (size_t)n2 * (size_t)(N->n + 1);
-    for (size_t i = 0; i < count; i++)
-        N->symbol[i] = crealf(half[i]);
-out:
-    free(Q);
+    spi_unknowns_put_f64(&N->u, x, N->cube);
+
+    spi_err err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
+
+    if (!err)
+        spi_unknowns_get_f64(&N->u, N->cube, y);
     return err;
 }
 
-spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
-                        const spi_nufft *plan, const float *grid2, double trace)
+spi_err spi_normal_new(struct spi_normal *N, int n, double dx, double support_A,
+                       const double *b, const double *Q, double trace, bool f64)
 {
     spi_err err;
     size_t count = (size_t)n * (size_t)n * (size_t)n;
-    size_t half = (size_t)(2 * n) * (size_t)(2 * n) * (size_t)(n + 1);
 
-    *N = (struct spi_normal){.n = n,
-                             .trace = trace,
-                             .dx = spi_nufft_scale(plan) / (2.0 * spi_nufft_modes(plan))};
-    if (!(trace > 0))
+    *N = (struct spi_normal){.trace = trace, .dx = dx};
+    if (!(trace > 0) || isinf(trace))
         return spi_fail(SPI_EINVAL,
                         "merge: the weights add to %g; no image covers any of "
                         "reciprocal space",
                         trace);
-    SPI_TRY(err = SPI_NEW(N->rhs, count, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(N->support, count, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(N->symbol, half, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(N->pad, 8 * count, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(N->half, 2 * half, "merge"), fail);
-    SPI_TRY(err = make_symbol(N, plan, grid2), fail);
-    SPI_TRY(err = spi_nufft_collect(plan, grid2, 0, n, N->rhs), fail);
-
-    double r2 = support_A * support_A / (N->dx * N->dx);
-    size_t i = 0;
-
-    for (int z = -n / 2; z < n / 2; z++)
-        for (int y = -n / 2; y < n / 2; y++)
-            for (int x = -n / 2; x < n / 2; x++, i++) {
-                bool edge = z == -n / 2 || y == -n / 2 || x == -n / 2;
-
-                N->support[i] = !edge && x * x + y * y + z * z <= r2;
-                N->rhs[i] *= N->support[i];
-            }
+    SPI_TRY(err = spi_unknowns_init(&N->u, n, support_A / dx), fail);
+    SPI_TRY(err = SPI_NEW(N->rhs, N->u.count, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(N->cube, count, "merge"), fail);
+    SPI_TRY(err = spi_convolve_new(n, f64, Q, &N->toeplitz), fail);
+    spi_unknowns_get_f64(&N->u, b, N->rhs);
+    N->op = (struct spi_operator){.n = N->u.count,
+                                  .apply = apply_toeplitz,
+                                  .self = N,
+                                  .unit = f64 ? 0x1p-53 : 0x1p-24};
     return SPI_OK;
 fail:
     spi_normal_clear(N);
     return err;
 }
 
+/* The central m^3 modes of a component in double. */
+static spi_err collect(const spi_nufft *plan, const float *grid2, int c, int m, double **to)
+{
+    size_t count = (size_t)m * (size_t)m * (size_t)m;
+    float *modes = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(*to, count, "merge"), out);
+    SPI_TRY(err = SPI_NEW(modes, count, "merge"), out);
+    SPI_TRY(err = spi_nufft_collect(plan, grid2, c, m, modes), out);
+    for (size_t i = 0; i < count; i++)
+        (*to)[i] = (double)modes[i];
+out:
+    free(modes);
+    return err;
+}
+
+spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
+                        const spi_nufft *plan, const float *grid2, double trace)
+{
+    double *b = NULL, *Q = NULL, dx = spi_nufft_spacing(plan);
+    spi_err err;
+
+    *N = (struct spi_normal){0};
+    SPI_TRY(err = collect(plan, grid2, 0, n, &b), out);
+    SPI_TRY(err = collect(plan, grid2, 1, 2 * n, &Q), out);
+    err = spi_normal_new(N, n, dx, support_A, b, Q, trace, false);
+out:
+    free(b);
+    free(Q);
+    return err;
+}
+
 void spi_normal_clear(struct spi_normal *N)
 {
+    spi_unknowns_clear(&N->u);
+    spi_convolve_free(N->toeplitz);
     free(N->rhs);
-    free(N->support);
-    free(N->symbol);
-    free(N->pad);
-    free(N->half);
+    free(N->x0);
+    free(N->cube);
     *N = (struct spi_normal){0};
 }
 
-spi_err spi_normal_apply(const void *normal, const float *x, float *y)
+spi_err spi_normal_share(const struct spi_normal *N, struct spi_normal *out)
 {
-    const struct spi_normal *N = normal;
-    size_t n = (size_t)N->n, n2 = 2 * n, half = n2 * n2 * (n + 1);
-    float complex *f = (float complex *)N->half;
-    float scale = 1.0F / ((float)n2 * (float)n2 * (float)n2);
+    size_t n = (size_t)N->u.n;
     spi_err err;
 
-    /* x in the low corner of the doubled grid: a shift of the origin does not change Q * x
-     */
-    memset(N->pad, 0, n2 * n2 * n2 * sizeof *N->pad);
-    for (size_t k = 0; k < n; k++)
-        for (size_t j = 0; j < n; j++) {
-            const float *from = x + (k * n + j) * n, *s = N->support + (k * n + j) * n;
-            float *to = N->pad + (k * n2 + j) * n2;
-
-            for (size_t i = 0; i < n; i++)
-                to[i] = from[i] * s[i];
-        }
-    if ((err = spi_fft3_r2c(N->n * 2, N->pad, f)))
-        return err;
-    for (size_t i = 0; i < half; i++)
-        f[i] *= scale * N->symbol[i];
-    if ((err = spi_fft3_c2r(N->n * 2, f, N->pad)))
-        return err;
-    for (size_t k = 0; k < n; k++)
-        for (size_t j = 0; j < n; j++) {
-            const float *from = N->pad + (k * n2 + j) * n2,
-                        *s = N->support + (k * n + j) * n;
-            float *to = y + (k * n + j) * n;
-
-            for (size_t i = 0; i < n; i++)
-                to[i] = from[i] * s[i];
-        }
+    *out = *N;
+    out->op.apply = apply_toeplitz;
+    out->op.self = out;
+    out->toeplitz = NULL;
+    SPI_TRY(err = SPI_NEW(out->cube, n * n * n, "merge"), fail);
+    SPI_TRY(err = spi_convolve_share(N->toeplitz, &out->toeplitz), fail);
     return SPI_OK;
+fail:
+    spi_normal_unshare(out);
+    return err;
 }
 
-spi_err spi_normal_solve(const struct spi_normal *N, double lambda, int n_iter,
-                         const volatile int *stop, float *A, struct spi_cg_report *report)
+void spi_normal_unshare(struct spi_normal *N)
 {
-    int64_t n = (int64_t)N->n * N->n * N->n;
-    struct spi_operator op = {.n = n, .apply = spi_normal_apply, .self = N};
-    struct spi_cg_options opt = {.n_iter = n_iter, .tol = 1e-5, .stop = stop};
+    spi_convolve_free(N->toeplitz);
+    free(N->cube);
+    *N = (struct spi_normal){0};
+}
+
+void spi_normal_damp_corners(struct spi_normal *N, double weight, double q_max)
+{
+    spi_convolve_add_beyond(N->toeplitz, q_max * 2 * N->u.n * N->dx, weight * N->trace);
+}
+
+static double dot(int64_t n, const double *x, const double *y)
+{
+    double sum = 0;
 
     for (int64_t i = 0; i < n; i++)
-        A[i] *= N->support[i];
-    return spi_cg(&op, lambda * N->trace, N->rhs, &opt, A, report);
+        sum += x[i] * y[i];
+    return sum;
 }
 
-spi_err spi_normal_lcurve(const struct spi_normal *N, int n_lambda, const double *lambdas,
-                          int n_iter, double data_norm2, const volatile int *stop, float *A,
-                          struct spi_lcurve_point *points, struct spi_lcurve_choice *choice)
+spi_err spi_normal_prior(struct spi_normal *N, const float *A0)
 {
-    int64_t n = (int64_t)N->n * N->n * N->n;
-    struct spi_operator op = {.n = n, .apply = spi_normal_apply, .self = N};
-    struct spi_cg_options opt = {.n_iter = n_iter, .tol = 1e-5, .stop = stop};
-    struct spi_cg_report *report = NULL;
-    double *shift = NULL;
-    float *x = NULL;
+    double *Ax = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(report, n_lambda, "L-curve"), out);
+    SPI_TRY(err = SPI_NEW(N->x0, N->u.count, "prior"), out);
+    SPI_TRY(err = SPI_NEW(Ax, N->u.count, "prior"), out);
+    spi_unknowns_get(&N->u, A0, N->x0);
+    SPI_TRY(err = N->op.apply(N->op.self, N->x0, Ax), out);
+    N->drop0 = 2 * dot(N->u.count, N->rhs, N->x0) - dot(N->u.count, N->x0, Ax);
+    for (int64_t i = 0; i < N->u.count; i++)
+        N->rhs[i] -= Ax[i];
+out:
+    free(Ax);
+    return err;
+}
+
+/* A = E (x0 + d) */
+static void finish(const struct spi_normal *N, double *d, float *A)
+{
+    for (int64_t i = 0; N->x0 && i < N->u.count; i++)
+        d[i] += N->x0[i];
+    spi_unknowns_put(&N->u, d, A);
+}
+
+/* What a prior explains counts towards the drop that is enough. */
+static struct spi_cg_options less_prior(const struct spi_normal *N,
+                                        const struct spi_cg_options *opt)
+{
+    struct spi_cg_options o = *opt;
+
+    if (o.enough > 0)
+        o.enough = fmax(o.enough - N->drop0, 1e-300);
+    return o;
+}
+
+spi_err spi_normal_cg(const struct spi_normal *N, double lambda,
+                      const struct spi_cg_options *opt, double *d,
+                      struct spi_cg_report *report)
+{
+    struct spi_cg_options o = less_prior(N, opt);
+
+    return spi_cg(&N->op, lambda * N->trace, N->rhs, &o, d, report);
+}
+
+spi_err spi_normal_solve(const struct spi_normal *N, double lambda,
+                         const struct spi_cg_options *opt, float *A,
+                         struct spi_cg_report *report)
+{
+    double *d = NULL;
+    spi_err err = SPI_NEW(d, N->u.count, "merge");
+
+    if (err)
+        return err;
+    spi_unknowns_get(&N->u, A, d);
+    for (int64_t i = 0; N->x0 && i < N->u.count; i++)
+        d[i] -= N->x0[i];
+    err = spi_normal_cg(N, lambda, opt, d, report);
+    report->drop += N->drop0;
+    finish(N, d, A);
+    free(d);
+    return err;
+}
+
+spi_err spi_normal_krylov(const struct spi_normal *N, int n_lambda, const double *lambdas,
+                          const struct spi_cg_options *opt, double *x,
+                          struct spi_cg_report *report)
+{
+    struct spi_cg_options o = less_prior(N, opt);
+    double *shift = NULL;
+    spi_err err;
+
     SPI_TRY(err = SPI_NEW(shift, n_lambda, "L-curve"), out);
-    SPI_TRY(err = SPI_NEW(x, (size_t)n_lambda * (size_t)n, "L-curve"), out);
     for (int i = 0; i < n_lambda; i++)
         shift[i] = lambdas[i] * N->trace;
-    SPI_TRY(err = spi_cg_shifts(&op, n_lambda, shift, N->rhs, &opt, x, report), out);
+    err = spi_cg_shifts(&N->op, n_lambda, shift, N->rhs, &o, x, report);
+out:
+    free(shift);
+    return err;
+}
+
+spi_err spi_normal_choose(const struct spi_normal *N, int n_lambda, const double *lambdas,
+                          double data_norm2, const double *x,
+                          const struct spi_cg_report *report, float *A,
+                          struct spi_lcurve_point *points, struct spi_lcurve_choice *choice,
+                          struct spi_cg_report *chosen)
+{
+    int64_t n = N->u.count;
+    double *d;
+    spi_err err = SPI_NEW(d, n, "L-curve");
+
+    if (err)
+        return err;
     for (int i = 0; i < n_lambda; i++)
         points[i] = (struct spi_lcurve_point){
             .lambda = lambdas[i],
             .norm = report[i].norm_x,
-            .residual = sqrt(fmax(0, data_norm2 - report[i].drop))};
-    SPI_TRY(err = spi_lcurve_choose(n_lambda, points, 0.03, choice), out);
-    for (int i = 0; i < n_lambda; i++)
-        if (lambdas[i] == points[choice->index].lambda)
-            memcpy(A, x + i * n, (size_t)n * sizeof *A);
-out:
-    free(x);
-    free(shift);
-    free(report);
+            .residual = sqrt(fmax(0, data_norm2 - N->drop0 - report[i].drop))};
+    err = spi_lcurve_choose(n_lambda, points, 0.03, choice);
+    for (int i = 0; i < n_lambda && !err; i++)
+        if (lambdas[i] == points[choice->index].lambda) {
+            memcpy(d, x + i * n, (size_t)n * sizeof *d);
+            finish(N, d, A);
+            *chosen = report[i];
+            chosen->drop += N->drop0;
+        }
+    free(d);
     return err;
 }

@@ -1,51 +1,79 @@
 /** \file
  * Normal equations of merging and their solution.  Layer: merge.  doc/math.md section 2.
  *
- *     (H* w H + lambda t) A = H* w b,   H: type-2 transform, t = sum of weights      (V3)
+ *     (H* w H + lambda t + corner term) A = H* w b + lambda t x0                 (V3),
+ * (V10)
  *
- * over A real, even, zero beyond |x| > D.  H* w H is Toeplitz: a multiplication by the real
- * symbol Qhat on the doubled grid, Q(x) = sum_j w_j cos(2 pi q_j.x) (V4). */
+ * H: type-2 transform, t = sum of weights; over A real, even, zero beyond |x| > D: the
+ * unknowns of merge/unknowns.h.  H* w H is Toeplitz, a convolution with the kernel
+ * Q(x) = sum_j w_j cos(2 pi q_j.x) (V4); or it is applied directly, by an operator of the
+ * caller (mtip/merging.h).  Vectors are double, products float or double. */
 #ifndef SPI_MERGE_NORMAL_H
 #define SPI_MERGE_NORMAL_H
 
+#include "math/convolve.h"
+#include "merge/unknowns.h"
 #include "nufft/nufft.h"
 #include "solve/cg.h"
 #include "solve/lcurve.h"
 
 struct spi_normal {
-    int n;          /* voxels per axis of A */
-    double dx;      /* A */
-    double trace;   /* t */
-    float *rhs;     /* [n^3], owned: H* w b inside the support, 0 outside */
-    float *symbol;  /* [2n][2n][n+1], owned */
-    float *support; /* [n^3], owned: 1 inside |x| <= D, 0 outside */
-    float *pad;     /* [2n]^3, owned scratch: one thread at a time */
-    float *half;    /* [2n][2n][n+1] complex, owned scratch */
+    struct spi_unknowns u;
+    double dx;              /* A */
+    double trace;           /* t */
+    double *rhs;            /* [u.count], owned: E^T H* w b, less A x0 of a prior */
+    double *x0;             /* [u.count] of the prior, NULL: 0; owned */
+    double drop0;           /* of the misfit by x0 */
+    spi_convolve *toeplitz; /* H* w H and the corner term, owned */
+    double *cube;           /* [n^3], owned scratch: one thread at a time */
+    struct spi_operator op; /* on unknowns; .self is this struct: it must not move */
 };
 
-/** grid2: two-component fine grid of a plan with 2n modes (spacing dx): components (w b,
- * w). */
+/** From the sums themselves: b = H* w b [n^3]; Q [2n]^3, the Toeplitz kernel, or NULL: the
+ *  caller sets op (toeplitz is then only the corner term).  f64: products in double.
+ *  SPI_EINVAL: the weights add to nothing. */
+SPI_MUSTUSE spi_err spi_normal_new(struct spi_normal *N, int n, double dx, double support_A,
+                                   const double *b, const double *Q, double trace,
+                                   bool f64);
+/** From the two-component fine grid of a plan with 2n modes (spacing dx): (w b, w). */
 SPI_MUSTUSE spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
                                     const spi_nufft *plan2n, const float *grid2,
                                     double trace);
 void spi_normal_clear(struct spi_normal *N);
+/** A copy with scratch of its own, for another thread, whose product is the Toeplitz one;
+ *  borrows all else: clear it first. */
+SPI_MUSTUSE spi_err spi_normal_share(const struct spi_normal *N, struct spi_normal *out);
+void spi_normal_unshare(struct spi_normal *N);
 
-/** y = support H* w H (support x): an spi_operator on struct spi_normal. */
-SPI_MUSTUSE spi_err spi_normal_apply(const void *normal, const float *x, float *y);
+/** + weight t |W(q)|^2 for |q| > q_max on the grid of the Toeplitz product (V10). */
+void spi_normal_damp_corners(struct spi_normal *N, double weight, double q_max);
+/** lambda t |A - A0|^2 instead of |A|^2; after damp_corners.  A0 [n^3]. */
+SPI_MUSTUSE spi_err spi_normal_prior(struct spi_normal *N, const float *A0);
 
 /** A (n^3, start on input, result on output) for one lambda (relative to t). */
-SPI_MUSTUSE spi_err spi_normal_solve(const struct spi_normal *N, double lambda, int n_iter,
-                                     const volatile int *stop, float *A,
+SPI_MUSTUSE spi_err spi_normal_solve(const struct spi_normal *N, double lambda,
+                                     const struct spi_cg_options *opt, float *A,
                                      struct spi_cg_report *report);
 
-/** The whole L-curve from one Krylov sequence: lambdas[n_lambda] relative to t; A takes the
- * chosen solution; points [n_lambda] sorted by lambda: residual sqrt(|b|_w^2 - drop), norm
- * |A|. data_norm2 = sum_j w_j b_j^2. */
-SPI_MUSTUSE spi_err spi_normal_lcurve(const struct spi_normal *N, int n_lambda,
-                                      const double *lambdas, int n_iter, double data_norm2,
-                                      const volatile int *stop, float *A,
-                                      struct spi_lcurve_point *points,
-                                      struct spi_lcurve_choice *choice);
+/** The same for the unknowns themselves: d [u.count], A = E (x0 + d). */
+SPI_MUSTUSE spi_err spi_normal_cg(const struct spi_normal *N, double lambda,
+                                  const struct spi_cg_options *opt, double *d,
+                                  struct spi_cg_report *report);
+/** An L-curve: x [n_lambda][u.count] and report [n_lambda] for each lambda (relative to t),
+ *  from one Krylov sequence.  The published way makes them one by one with spi_normal_cg. */
+SPI_MUSTUSE spi_err spi_normal_krylov(const struct spi_normal *N, int n_lambda,
+                                      const double *lambdas,
+                                      const struct spi_cg_options *opt, double *x,
+                                      struct spi_cg_report *report);
+/** Choose from it: A [n^3] takes the chosen solution, *chosen its report; points [n_lambda]
+ *  sorted by lambda: residual sqrt(|b|_w^2 - drop), norm |A - x0|. data_norm2 = sum_j w_j
+ *  b_j^2. */
+SPI_MUSTUSE spi_err spi_normal_choose(const struct spi_normal *N, int n_lambda,
+                                      const double *lambdas, double data_norm2,
+                                      const double *x, const struct spi_cg_report *report,
+                                      float *A, struct spi_lcurve_point *points,
+                                      struct spi_lcurve_choice *choice,
+                                      struct spi_cg_report *chosen);
 
 /** Grid for diameter D and highest |q|: spacing 1 / (2.08 q_max), n >= 2.1 D / dx, even,
  * good for the FFT.  doc/math.md (V5). */

@@ -12,19 +12,47 @@
 
 enum {
     PAIRS_AT_ONCE = 64,
-    GROUP = 32 /* directions spread at once: their points share bricks of the grid */
+    GROUP = 256 /* directions spread at once: their points share bricks of the grid */
+};
+
+/* Averaged images on their way to the grid. */
+struct spreader {
+    const struct spi_rings *g;
+    const struct spi_ring_map *map;
+    const spi_nufft *plan;
+    float *grid2;
+    struct spi_view_norms *norms;
+    int R, M;
+    int64_t nd;
+    int n_group; /* elements of a point group; 0 or 1: none */
+    const double (*group)[9];
+    float complex *den;   /* [harmonics] */
+    float *num_s, *den_s; /* [samples] */
+    spi_points *points;   /* samples of the untilted detector */
+    float (*one)[2];      /* [samples] values of one direction */
+    double (*view)[9];    /* [GROUP] detector -> object */
+    float (*val)[2];      /* [GROUP][samples] */
+    int waiting;          /* directions in view and val */
 };
 
 struct scratch {
-    float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
-    float *P, *Phat;            /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
-    float *H, *Hhat;            /* [Na], [2 M] */
-    float complex *num, *den;   /* [harmonics] */
-    float *num_s, *den_s;       /* [samples] */
-    float (*base)[3];           /* [samples] positions of the untilted detector */
-    float (*pos)[3], (*val)[2]; /* [GROUP][samples] */
-    int M, waiting;             /* directions in pos and val */
+    float *turn;        /* [Na][2 M] cos, -sin of 2 pi m a / Na */
+    float *P, *Phat;    /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
+    float *H, *Hhat;    /* [Na], [2 M] */
+    float complex *num; /* [harmonics] */
+    int M;
 };
+
+static void spreader_free(struct spreader *s)
+{
+    free(s->den);
+    free(s->num_s);
+    free(s->den_s);
+    spi_points_free(s->points);
+    free(s->one);
+    free(s->view);
+    free(s->val);
+}
 
 static void scratch_free(struct scratch *s)
 {
@@ -34,21 +62,41 @@ static void scratch_free(struct scratch *s)
     free(s->H);
     free(s->Hhat);
     free(s->num);
-    free(s->den);
-    free(s->num_s);
-    free(s->den_s);
-    free(s->base);
-    free(s->pos);
-    free(s->val);
 }
 
-static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct scratch *s)
+/* s: rings, map, R, nd, plan, grid2 and norms are set. */
+static spi_err spreader_new(struct spreader *s)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    size_t samples = (size_t)s->g->at[s->R];
+    float(*q)[3] = NULL;
+    spi_err err;
+
+    s->M = s->g->m_max[s->R - 1] + 1;
+    SPI_TRY(err = SPI_NEW(s->den, s->g->h_at[s->R], "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(q, samples, "merge"), fail);
+    spi_ring_positions(s->g, s->R, identity, 1, q);
+    SPI_TRY(err =
+                spi_points_new(s->plan, (int64_t)samples, (const float(*)[3])q, &s->points),
+            fail);
+    SPI_TRY(err = SPI_NEW(s->one, samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->view, GROUP, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
+    free(q);
+    return SPI_OK;
+fail:
+    free(q);
+    spreader_free(s);
+    return err;
+}
+
+static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
+{
     const struct spi_rings *g = sp->rings;
     spi_err err;
     int Na = sp->views.Na;
-    size_t samples = (size_t)g->at[sp->R], harmonics = (size_t)g->h_at[sp->R];
 
     *s = (struct scratch){.M = g->m_max[sp->R - 1] + 1};
 
@@ -59,14 +107,7 @@ static spi_err scratch_new(const struct spi_view_spec *sp, double scale, struct 
     SPI_TRY(err = SPI_NEW(s->Phat, PAIRS_AT_ONCE * two_M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->H, Na, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->Hhat, two_M, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->num, harmonics, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->den, harmonics, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->base, samples, "merge"), fail);
-    spi_ring_positions(g, sp->R, identity, scale, s->base);
-    SPI_TRY(err = SPI_NEW(s->pos, GROUP * samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->num, g->h_at[sp->R], "merge"), fail);
     for (int a = 0; a < Na; a++)
         for (int m = 0; m < s->M; m++) {
             double x = 2 * SPI_PI * ((long)m * a % Na) / Na;
@@ -123,44 +164,82 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n,
     }
 }
 
-static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
-                             const struct spi_view_pair *pair, struct scratch *s,
-                             double *weight_sum)
+static spi_err spread_waiting(struct spreader *s)
 {
-    const struct spi_rings *g = sp->rings;
-    int R = sp->R, Na = sp->views.Na, two_M = 2 * s->M;
-    float(*val)[2] = s->val + (int64_t)s->waiting * g->at[R];
-    double dir[3], Rn[9];
+    int n = s->waiting;
+
+    s->waiting = 0;
+    return spi_nufft_spread(s->points, s->grid2, n, (const double(*)[9])s->view,
+                            (const float(*)[2])s->val);
+}
+
+/* s->one at R_n q and, with a point group, at all S R_n q (Y4). */
+static spi_err place(struct spreader *s, int64_t dir)
+{
+    int64_t samples = s->g->at[s->R];
+    double n[3], Rn[9];
+    spi_err err = SPI_OK;
+
+    spi_sphere_point(s->nd, dir, n);
+    spi_rot_to_direction(n, Rn);
+    for (int i = 0; (i == 0 || i < s->n_group) && !err; i++) {
+        memcpy(s->val + s->waiting * samples, s->one, (size_t)samples * sizeof *s->one);
+        if (s->n_group > 1)
+            spi_rot_mul(s->group[i], Rn, s->view[s->waiting]);
+        else
+            memcpy(s->view[s->waiting], Rn, sizeof Rn);
+        if (++s->waiting == GROUP)
+            err = spread_waiting(s);
+    }
+    return err;
+}
+
+/* The averaged image of a direction: num, and den from Hhat_m = sum phi exp(-i m a) (V2).
+ */
+static spi_err add_direction(struct spreader *s, int64_t dir, const float complex *num,
+                             const float *Hhat)
+{
+    const struct spi_rings *g = s->g;
+    double copies = s->n_group > 1 ? s->n_group : 1;
     spi_err err;
 
-    memset(s->num, 0, (size_t)g->h_at[R] * sizeof *s->num);
-    memset(s->den, 0, (size_t)g->h_at[R] * sizeof *s->den);
+    memset(s->den, 0, (size_t)g->h_at[s->R] * sizeof *s->den);
+    for (int r = 0; r < s->R; r++)
+        add_turned(g->m_max[r] + 1, Hhat, (const float *)(s->map->live_h + g->h_at[r]),
+                   (float *)(s->den + g->h_at[r]));
+    SPI_TRY(err = spi_ring_synthesise(g, s->R, num, s->num_s), out);
+    SPI_TRY(err = spi_ring_synthesise(g, s->R, s->den, s->den_s), out);
+    for (int r = 0; r < s->R; r++) {
+        float kappa = (float)(g->q[r] / g->q[s->R - 1]);
+
+        for (int j = g->at[r]; j < g->at[r + 1]; j++) {
+            bool measured = s->den_s[j] > 0; /* the edge of a mask rings below zero */
+            double b = measured ? (double)s->num_s[j] / (double)s->den_s[j] : 0;
+
+            s->one[j][0] = measured ? kappa * s->num_s[j] : 0;
+            s->one[j][1] = measured ? kappa * s->den_s[j] : 0;
+            s->norms->weight += copies * (double)s->one[j][1];
+            s->norms->norm2 += copies * (double)s->one[j][0] * b;
+            s->norms->noise2 += copies * (double)kappa * b;
+        }
+    }
+    err = place(s, dir);
+out:
+    return err;
+}
+
+static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
+                             const struct spi_view_pair *pair, struct scratch *s,
+                             struct spreader *to)
+{
+    int Na = sp->views.Na, two_M = 2 * s->M;
+
+    memset(s->num, 0, (size_t)sp->rings->h_at[sp->R] * sizeof *s->num);
     memset(s->H, 0, (size_t)Na * sizeof *s->H);
     add_pairs(sp, n, pair, s);
     cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M, s->H, 1, 0,
                 s->Hhat, 1);
-    for (int r = 0; r < R; r++)
-        add_turned(g->m_max[r] + 1, s->Hhat, (const float *)(sp->map->live_h + g->h_at[r]),
-                   (float *)(s->den + g->h_at[r]));
-    SPI_TRY(err = spi_ring_synthesise(g, R, s->num, s->num_s), out);
-    SPI_TRY(err = spi_ring_synthesise(g, R, s->den, s->den_s), out);
-    for (int r = 0; r < R; r++) {
-        float kappa = (float)(g->q[r] / g->q[R - 1]);
-
-        for (int j = g->at[r]; j < g->at[r + 1]; j++) {
-            bool measured = s->den_s[j] > 0; /* the edge of a mask rings below zero */
-
-            val[j][0] = measured ? kappa * s->num_s[j] : 0;
-            val[j][1] = measured ? kappa * s->den_s[j] : 0;
-            *weight_sum += (double)val[j][1];
-        }
-    }
-    spi_sphere_point(sp->views.nd, pair->dir, dir);
-    spi_rot_to_direction(dir, Rn);
-    spi_ring_turn(Rn, g->at[R], (const float(*)[3])s->base,
-                  s->pos + (int64_t)s->waiting++ * g->at[R]);
-out:
-    return err;
+    return add_direction(to, pair->dir, s->num, s->Hhat);
 }
 
 spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
@@ -168,23 +247,136 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
                         float *grid2, double *weight_sum)
 {
     struct scratch s;
-    double sum = 0;
-    spi_err err = scratch_new(sp, spi_nufft_scale(plan), &s);
+    struct spi_view_norms norms = {0};
+    struct spreader to = {.g = sp->rings,
+                          .map = sp->map,
+                          .plan = plan,
+                          .grid2 = grid2,
+                          .norms = &norms,
+                          .R = sp->R,
+                          .nd = sp->views.nd,
+                          .n_group = sp->n_group,
+                          .group = sp->group};
+    spi_err err = scratch_new(sp, &s);
 
     if (err)
         return err;
-    for (int64_t from = 0, to; from < n && !err; from = to) {
-        for (to = from + 1; to < n && pair[to].dir == pair[from].dir; to++)
+    SPI_TRY(err = spreader_new(&to), out);
+    for (int64_t from = 0, end; from < n && !err; from = end) {
+        for (end = from + 1; end < n && pair[end].dir == pair[from].dir; end++)
             ;
-        err = one_direction(sp, to - from, pair + from, &s, &sum);
-        if (!err && (s.waiting == GROUP || to == n)) {
-            err = spi_nufft_spread(plan, grid2, (int64_t)s.waiting * sp->rings->at[sp->R],
-                                   (const float(*)[3])s.pos, (const float(*)[2])s.val);
-            s.waiting = 0;
+        err = one_direction(sp, end - from, pair + from, &s, &to);
+    }
+    if (!err && to.waiting)
+        err = spread_waiting(&to);
+    if (weight_sum)
+        *weight_sum += norms.weight;
+    spreader_free(&to);
+out:
+    scratch_free(&s);
+    return err;
+}
+
+/* ---- image by image ------------------------------------------------------------------ */
+
+spi_err spi_view_sums_init(struct spi_view_sums *s, const struct spi_rings *g,
+                           const struct spi_ring_map *map, double cells)
+{
+    double cell = cells / (2 * g->diameter_A * g->q[g->R - 1]);
+    spi_err err;
+
+    *s = (struct spi_view_sums){
+        .rings = g, .map = map, .M = g->m_max[g->R - 1] + 1, .nd = spi_sphere_count(cell)};
+    SPI_TRY(err = SPI_NEW(s->num, s->nd * g->h_at[g->R], "averaged images"), fail);
+    SPI_TRY(err = SPI_NEW(s->turn, s->nd * 2 * s->M, "averaged images"), fail);
+    SPI_TRY(err = SPI_NEW(s->one, 2 * s->M, "averaged images"), fail);
+    SPI_TRY(err = SPI_NEW(s->count, s->nd, "averaged images"), fail);
+    return SPI_OK;
+fail:
+    spi_view_sums_clear(s);
+    return err;
+}
+
+void spi_view_sums_clear(struct spi_view_sums *s)
+{
+    free(s->num);
+    free(s->turn);
+    free(s->one);
+    free(s->count);
+    *s = (struct spi_view_sums){0};
+}
+
+/* The nearest direction to the view of M = R^T, and the turn about it that is left. */
+static int32_t nearest_view(int64_t nd, const double quat[4], double *angle)
+{
+    enum { NEAR = 64 };
+    double R[9], Rn[9], X[9], view[3], best = -2, radius = sqrt(4 * SPI_PI / (double)nd);
+    int32_t near[NEAR], dir = 0;
+    int found;
+
+    spi_rot_matrix(quat, R);
+    for (int c = 0; c < 3; c++)
+        view[c] = R[6 + c]; /* M e_z: the third row of R */
+    found = spi_sphere_near(nd, view, radius, NEAR, near);
+    for (int i = 0; i < found && i < NEAR; i++) {
+        double p[3], dot;
+
+        spi_sphere_point(nd, near[i], p);
+        dot = p[0] * view[0] + p[1] * view[1] + p[2] * view[2];
+        if (dot > best) {
+            best = dot;
+            dir = near[i];
         }
     }
-    if (weight_sum)
-        *weight_sum += sum;
-    scratch_free(&s);
+    spi_sphere_point(nd, dir, view);
+    spi_rot_to_direction(view, Rn);
+    spi_rot_mul(R, Rn, X); /* about Rz(-a) */
+    *angle = atan2(X[1] - X[3], X[0] + X[4]);
+    return dir;
+}
+
+void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
+                       const double quat[4], float fluence)
+{
+    const struct spi_rings *g = s->rings;
+    double a;
+    int32_t dir = nearest_view(s->nd, quat, &a);
+    float *turn = s->turn + (int64_t)dir * 2 * s->M, *p = s->one;
+    float complex *num = s->num + (int64_t)dir * g->h_at[g->R];
+
+    for (int m = 0; m < s->M; m++) {
+        p[2 * m] = (float)cos(m * a);
+        p[2 * m + 1] = (float)-sin(m * a);
+        turn[2 * m] += fluence * p[2 * m];
+        turn[2 * m + 1] += fluence * p[2 * m + 1];
+    }
+    for (int r = 0; r < g->R; r++)
+        add_turned(g->m_max[r] + 1, p, (const float *)(h + g->h_at[r]),
+                   (float *)(num + g->h_at[r]));
+    s->count[dir]++;
+}
+
+spi_err spi_view_sums_spread(const struct spi_view_sums *s, int64_t first, int64_t n,
+                             const spi_nufft *plan, float *grid2,
+                             struct spi_view_norms *norms)
+{
+    struct spreader to = {.g = s->rings,
+                          .map = s->map,
+                          .plan = plan,
+                          .grid2 = grid2,
+                          .norms = norms,
+                          .R = s->rings->R,
+                          .nd = s->nd};
+    spi_err err = spreader_new(&to);
+
+    if (err)
+        return err;
+    for (int64_t d = first; d < first + n && !err; d++)
+        if (s->count[d])
+            err = add_direction(&to, d, s->num + d * s->rings->h_at[s->rings->R],
+                                s->turn + d * 2 * s->M);
+    if (!err && to.waiting)
+        err = spread_waiting(&to);
+    spreader_free(&to);
     return err;
 }

@@ -8,7 +8,9 @@
  *     den_n(r, psi) = sum_k phi_k sum_a P_k(n, a) d(r, psi - a)                      (V2)
  * and the least squares of section 2 has b = num / den with weight kappa_r den,
  * kappa_r = q_r / q_R (density compensation).  Spread: (kappa num, kappa den) at R_n q(r,
- * psi). */
+ * psi); of a particle with a point group at S R_n q(r, psi) for each of its elements S
+ * (V6).
+ */
 #ifndef SPI_MERGE_VIEWS_H
 #define SPI_MERGE_VIEWS_H
 
@@ -32,6 +34,8 @@ struct spi_view_spec {
     const float complex *(*harmonics)(const void *images, int64_t image); /* ring-major */
     const void *images;
     const float *fluence; /* [images] phi_k by global index */
+    int n_group;          /* elements of the point group; 0 or 1: none */
+    const double (*group)[9];
 };
 
 /** Add the pairs (sorted by direction) to a two-component fine grid of `plan`.
@@ -39,5 +43,37 @@ struct spi_view_spec {
 SPI_MUSTUSE spi_err spi_views_merge(const struct spi_view_spec *spec, int64_t n,
                                     const struct spi_view_pair *pair, const spi_nufft *plan,
                                     float *grid2, double *weight_sum);
+
+/** Sums over the samples that were spread, added to: w, w b^2, and its expectation for
+ *  photons (V12). */
+struct spi_view_norms {
+    double weight, norm2, noise2;
+};
+
+/** (V1), (V2) filled image by image, each at one orientation, whose in-plane angle is
+ * exact: only the view direction is rounded, to the nearest of nd (V14).  Memory: nd
+ * images. */
+struct spi_view_sums {
+    const struct spi_rings *rings;  /* borrowed */
+    const struct spi_ring_map *map; /* borrowed */
+    int M;                          /* harmonics of the last ring */
+    int64_t nd;
+    float complex *num; /* [nd][harmonics], owned */
+    float *turn;        /* [nd][2 M], owned: sum of phi exp(-i m a) */
+    float *one;         /* [2 M], owned scratch */
+    int32_t *count;     /* [nd] images, owned */
+};
+
+/** Directions `cells` Shannon cells of the last ring apart. */
+SPI_MUSTUSE spi_err spi_view_sums_init(struct spi_view_sums *s, const struct spi_rings *g,
+                                       const struct spi_ring_map *map, double cells);
+void spi_view_sums_clear(struct spi_view_sums *s);
+/** Add one image: its harmonics, ring-major. */
+void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
+                       const double quat[4], float fluence);
+/** Add directions first .. first + n - 1 to a two-component fine grid. */
+SPI_MUSTUSE spi_err spi_view_sums_spread(const struct spi_view_sums *s, int64_t first,
+                                         int64_t n, const spi_nufft *plan, float *grid2,
+                                         struct spi_view_norms *norms);
 
 #endif

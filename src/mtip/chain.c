@@ -1,6 +1,7 @@
 #include "mtip/chain.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "kernel/interp.h"
 #include "math/rot.h"
 #include "math/sphere.h"
+#include "math/symmetry.h"
 
 /* ---- half sets --------------------------------------------------------------------- */
 
@@ -108,6 +110,7 @@ spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d, struct spi
     random_blobs(&rho, d->rings.diameter_A, &rng);
     SPI_TRY(err = spi_volume_autocorrelate(&rho, &c->A), fail);
     SPI_TRY(err = scale_rings(c, level), fail);
+    SPI_TRY(err = spi_chain_symmetry(c, "C1", NULL), fail);
     spi_volume_clear(&rho);
     return SPI_OK;
 fail:
@@ -116,11 +119,30 @@ fail:
     return err;
 }
 
+spi_err spi_chain_symmetry(struct spi_chain *c, const char *group, const double axes[9])
+{
+    static const double standard[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    double(*ops)[9];
+    int n;
+    spi_err err = spi_symmetry_parse(group, &ops, &n);
+
+    if (err)
+        return err;
+    memcpy(c->axes, axes ? axes : standard, sizeof c->axes);
+    spi_symmetry_turn(n, ops, c->axes);
+    snprintf(c->symmetry, sizeof c->symmetry, "%s", group);
+    free(c->group);
+    c->group = ops;
+    c->n_group = n;
+    return SPI_OK;
+}
+
 void spi_chain_clear(struct spi_chain *c)
 {
     spi_chain_settle(c);
     spi_volume_clear(&c->A);
     free(c->ring_scale);
+    free(c->group);
     *c = (struct spi_chain){0};
 }
 
@@ -181,6 +203,16 @@ static spi_err pack_block(const struct spi_chain *c, const struct range *a, floa
     return SPI_OK;
 }
 
+/* Every image was matched with the rows of the templates: say which views they are. */
+static spi_err name_directions(const struct spi_chain *c, struct spi_scores *scores)
+{
+    spi_err err = SPI_NEW(scores->dir, scores->n_images * c->n_rows, "match");
+
+    for (int k = 0; !err && k < scores->n_images; k++)
+        memcpy(scores->dir + k * c->n_rows, c->used, (size_t)c->n_rows * sizeof *c->used);
+    return err;
+}
+
 static spi_err score_block(struct spi_chain *c, const struct range *a,
                            struct spi_scores *scores, float *counts)
 {
@@ -203,7 +235,11 @@ static spi_err score_block(struct spi_chain *c, const struct range *a,
 
     double n = (double)l->views.nd * l->views.Na;
 
-    if (!c->first && a->block > 0 && c->perplexity < 1e-3 * n) {
+    if (!c->first && c->used) { /* the asymmetric unit */
+        in.views.nd = c->n_rows;
+        SPI_TRY(err = spi_score_all(&in, scores), out);
+        err = name_directions(c, scores);
+    } else if (!c->first && a->block > 0 && c->perplexity < 1e-3 * n) {
         err = spi_score_peaks(&in, spi_posterior_drop(c->beta, c->perplexity, n), scores);
     } else if (!c->first) { /* beta is not known, or most of it counts */
         err = spi_score_all(&in, scores);
@@ -350,7 +386,9 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
                                  .views = l->views,
                                  .harmonics = batch_record,
                                  .images = c,
-                                 .fluence = c->fluence};
+                                 .fluence = c->fluence,
+                                 .n_group = c->n_group,
+                                 .group = (const double(*)[9])c->group};
     int s = a->block % c->n_slots;
     int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
 
@@ -366,7 +404,7 @@ static spi_err task_solve(void *const *data, const void *arg, const volatile int
     const struct spi_level *l = c->level;
     struct spi_normal N;
     struct spi_cg_report report;
-    size_t side = (size_t)spi_nufft_side(l->plan2), count = 2 * side * side * side;
+    size_t count = spi_nufft_grid_floats(l->plan2, 2);
     spi_err err;
 
     (void)data;
@@ -385,7 +423,9 @@ static spi_err task_solve(void *const *data, const void *arg, const volatile int
         free(c->ring_scale);
         c->ring_scale = NULL;
     }
-    err = spi_normal_solve(&N, l->lambda, l->n_cg, stop, c->A.data, &report);
+    struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
+
+    err = spi_normal_solve(&N, l->lambda, &opt, c->A.data, &report);
     c->residual = err ? 0 : report.residual;
 out:
     spi_normal_clear(&N);
@@ -438,6 +478,31 @@ static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
         }
 out:
     free(mark);
+    return err;
+}
+
+/* All directions, or with a point group those of its asymmetric unit. */
+static spi_err all_rows(struct spi_chain *c)
+{
+    int64_t nd = c->level->views.nd;
+    spi_err err;
+
+    c->n_rows = nd;
+    if (c->n_group < 2)
+        return SPI_OK;
+    SPI_TRY(err = SPI_NEW(c->used, nd, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(c->row, nd, "candidates"), out);
+    c->n_rows = 0;
+    for (int32_t i = 0; i < nd; i++) {
+        double dir[3];
+
+        spi_sphere_point(nd, i, dir);
+        if (!spi_symmetry_in_unit(c->n_group, c->group, dir))
+            continue;
+        c->row[i] = (int32_t)c->n_rows;
+        c->used[c->n_rows++] = i;
+    }
+out:
     return err;
 }
 
@@ -597,10 +662,7 @@ spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
     c->n_rows = 0;
     SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
     memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
-    if (gen->local)
-        SPI_TRY(err = find_pairs(c, gen), out);
-    else
-        c->n_rows = gen->level->views.nd;
+    SPI_TRY(err = gen->local ? find_pairs(c, gen) : all_rows(c), out);
     SPI_TRY(err = allocate(c, gen->merge), out);
     SPI_TRY(err = make_regions(c), out);
     SPI_TRY(err = submit_slice(c), out);
@@ -675,7 +737,12 @@ void spi_chain_settle(struct spi_chain *c)
                              .ring_scale = c->ring_scale,
                              .beta = c->beta,
                              .score = c->score,
-                             .residual = c->residual};
+                             .residual = c->residual,
+                             .n_group = c->n_group,
+                             .group = c->group};
+
+    memcpy(keep.symmetry, c->symmetry, sizeof keep.symmetry);
+    memcpy(keep.axes, c->axes, sizeof keep.axes);
 
     *c = keep;
 }

@@ -43,8 +43,12 @@ struct spi_chain {
     struct spi_volume A; /* the model */
     float *ring_scale;   /* [R], owned: of the random start; NULL later */
     float beta;
-    double score;    /* mean best LL per count of the last batch */
-    double residual; /* relative residual of the last solve */
+    double score;       /* mean best LL per count of the last batch */
+    double residual;    /* relative residual of the last solve */
+    char symmetry[16];  /* the particle's point group, "C1": none */
+    double axes[9];     /* from its standard frame to that of the model */
+    int n_group;        /* its elements */
+    double (*group)[9]; /* [n_group], turned by the axes; owned */
 
     /* of the generation that runs; released by spi_chain_settle */
     struct spi_graph *g;
@@ -81,6 +85,11 @@ SPI_MUSTUSE spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d
                                    struct spi_half *half, const struct spi_level *level,
                                    uint64_t seed, int index);
 void spi_chain_clear(struct spi_chain *c);
+/** From now on the particle has this point group: images spread over its elements when
+ * merged, and all directions means all of its asymmetric unit.  axes: from the standard
+ * frame (math/symmetry.h) to that of the model; NULL: the same. */
+SPI_MUSTUSE spi_err spi_chain_symmetry(struct spi_chain *c, const char *group,
+                                       const double axes[9]);
 
 /** How a generation treats the images. */
 struct spi_generation {

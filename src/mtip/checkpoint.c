@@ -1,6 +1,7 @@
 /* The state of a run as named arrays. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "io/state.h"
@@ -14,6 +15,7 @@ struct head {
         converged;
     double best_cc, halves_cc;
     struct spi_pose pose;
+    struct spi_symmetry_found found;
 };
 
 struct half_head {
@@ -24,7 +26,8 @@ struct half_head {
 struct chain_head {
     int32_t n, has_scale;
     float beta;
-    double step, score, residual;
+    double step, score, residual, axes[9];
+    char symmetry[16];
 };
 
 struct list {
@@ -54,7 +57,8 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                         .converged = r->converged,
                         .best_cc = r->best_cc,
                         .halves_cc = r->halves_cc,
-                        .pose = r->pose};
+                        .pose = r->pose,
+                        .found = r->found};
     struct half_head half[2];
     struct chain_head(*chain)[SPI_CHAINS_MAX] = NULL;
     struct list *l = NULL;
@@ -81,6 +85,8 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                                               .step = c->A.step,
                                               .score = c->score,
                                               .residual = c->residual};
+            memcpy(chain[h][s].axes, c->axes, sizeof c->axes);
+            memcpy(chain[h][s].symmetry, c->symmetry, sizeof c->symmetry);
             add(l, sizeof chain[h][s], &chain[h][s], "chain", h, s);
             if (!c->ring_scale) /* a fresh random start is made again */
                 add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
@@ -117,6 +123,8 @@ static spi_err load_chain(const struct spi_state *st, struct spi_run *r, int h, 
     c->beta = head.beta;
     c->score = head.score;
     c->residual = head.residual;
+    head.symmetry[sizeof head.symmetry - 1] = 0;
+    SPI_TRY(err = spi_chain_symmetry(c, head.symmetry, head.axes), out);
     if (head.has_scale) { /* as spi_run_init made it */
         return c->ring_scale ? SPI_OK
                              : spi_fail(SPI_EFORMAT, "the state has an unknown start");
@@ -179,6 +187,8 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
     r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
     r->pose = head.pose;
+    r->found = head.found;
+    r->found.group[sizeof r->found.group - 1] = 0;
     for (int h = 0; h < 2; h++) {
         r->leading[h] = head.leading[h];
         SPI_TRY(err = load_half(st, &r->half[h], h), out);

@@ -6,9 +6,9 @@
 
 #include "io/orient.h"
 #include "mtip/coverage.h"
+#include "mtip/merging.h"
 #include "mtip/mtip.h"
 #include "phase/phase.h"
-#include "solve/lcurve.h"
 
 struct spi_result {
     struct spi_volume half_A[2]; /* autocorrelations of the half sets, owned */
@@ -19,9 +19,7 @@ struct spi_result {
     double resolution_A, resolution05_A;
     bool reached_end, reached_end05; /* the curve stays above the level to the last shell */
     struct spi_phase_result phase[2];
-    struct spi_lcurve_point *lcurve; /* [n_lambda], of half 1, owned */
-    struct spi_lcurve_choice choice;
-    int n_lambda;
+    struct spi_merging_lcurve lcurve;     /* of half 1 */
     double lambda[2];                     /* chosen, relative to the trace */
     struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */

@@ -8,26 +8,25 @@
 /* Phasing inside the loop is for the report (unless match_phased): one start. */
 enum { LOOP_STARTS = 1, SEARCH_EVERY = 5 };
 
-static void loop_options(const struct spi_run *r, int h, char recipe[SPI_TEXT_MAX],
-                         struct spi_phase_options *o)
+void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
+                           uint64_t seed, char recipe[SPI_TEXT_MAX],
+                           struct spi_phase_options *o)
 {
     const struct spi_settings *s = r->set;
-    const struct spi_chain *c = &r->chain[h][r->leading[h]];
 
     spi_settings_recipe(s, recipe);
     *o = (struct spi_phase_options){.diameter_A = r->data->rings.diameter_A,
                                     .q_min = r->data->rings.q[0],
-                                    .q_max = 1 / (2.08 * c->A.step),
+                                    .q_max = q_max,
                                     .recipe = recipe,
                                     .beta = s->beta,
                                     .positive = s->positivity,
                                     .sw_sigma_first = s->sw_sigma_first,
                                     .sw_sigma_last = s->sw_sigma_last,
                                     .sw_threshold = s->cutoff,
-                                    .n_starts = LOOP_STARTS,
+                                    .n_starts = n_starts,
                                     .keep_within = s->keep_within,
-                                    .seed = r->seed * 2 + (uint64_t)h +
-                                            1000003 * (uint64_t)r->generation};
+                                    .seed = seed};
 }
 
 struct phase_args {
@@ -58,7 +57,9 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
     spi_err err;
 
     (void)data;
-    loop_options(r, a->half, recipe, &opt);
+    spi_run_phase_options(
+        r, 1 / (2.08 * r->chain[a->half][r->leading[a->half]].A.step), LOOP_STARTS,
+        r->seed * 2 + (uint64_t)a->half + 1000003 * (uint64_t)r->generation, recipe, &opt);
     spi_volume_clear(&r->density[a->half]);
     err = spi_phase(&r->chain[a->half][r->leading[a->half]].A, &opt, stop, &result);
     if (!err) {

@@ -12,6 +12,7 @@ spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
                             .kind = kind,
                             .lambda = start ? set->rlambda_start : set->rlambda,
                             .n_cg = start ? set->N_cg_start : set->N_cg,
+                            .cg_tol = set->cg_tol,
                             .support_A = g->diameter_A,
                             .nufft_tol = set->nufft_tol};
     SPI_TRY(err = spi_band_init(&l->band, g, spi_rings_upto(g, q_match)), fail);

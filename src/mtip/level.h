@@ -20,7 +20,8 @@ struct spi_level {
     spi_nufft *plan2; /* 2 n modes, owned */
     double nufft_tol;
     double lambda; /* Tikhonov weight relative to the trace */
-    int n_cg;
+    int n_cg;      /* steps at most, and when they may end earlier */
+    double cg_tol;
 };
 
 /** Matching on the rings up to q_match, merging up to q_merge; directions one Shannon cell

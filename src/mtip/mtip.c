@@ -71,8 +71,14 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
 /* ---- one generation ---------------------------------------------------------------------
  */
 
+/* View directions x in-plane angles that are really different. */
+static double orientations(const struct spi_chain *c, const struct spi_level *level)
+{
+    return (double)level->views.nd * level->views.Na / c->n_group;
+}
+
 /* In the starts all chains run; afterwards the leading one of each half. */
-static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
+bool spi_run_chain_runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
 {
     if (stage != SPI_STAGE_START)
         return chain == r->leading[which];
@@ -82,15 +88,14 @@ static bool runs(const struct spi_run *r, int which, int chain, enum spi_stage s
 static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
-    double n_orientations = (double)level->views.nd * level->views.Na;
-
     *images = 0;
     for (int s = 0; s < r->n_chains; s++)
         for (int h = 0; h < 2; h++) {
             int64_t *batch = NULL;
             struct spi_generation gen = {
                 .level = level,
-                .perplexity = spi_plan_perplexity(r->set, step, n_orientations),
+                .perplexity =
+                    spi_plan_perplexity(r->set, step, orientations(&r->chain[h][s], level)),
                 .local = step->local,
                 .radius = step->reach * r->half[h].candidate_cell,
                 .best_of = step->best_of,
@@ -99,7 +104,7 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                 .merge = !heldout};
             spi_err err;
 
-            if (!runs(r, h, s, step->stage))
+            if (!spi_run_chain_runs(r, h, s, step->stage))
                 continue;
             err = heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
                           : draw_batch(r, h, s, step, &batch, &gen.n_batch);
@@ -146,8 +151,8 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
     report->q_max_invA = level.q_max;
-    report->perplexity =
-        spi_plan_perplexity(r->set, step, (double)level.views.nd * level.views.Na);
+    report->perplexity = spi_plan_perplexity(
+        r->set, step, orientations(&r->chain[0][r->leading[0]], &level));
     settle_all(r);
     err = err ? err : late;
 out:
@@ -210,9 +215,10 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
         r->pose.R[i] = R[i];
     r->have_pose = 1;
     spi_info(
-        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f)",
+        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f; "
+        "no more starts from %.2f)",
         r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
-        r->set->halves_cc);
+        r->set->halves_cc, r->set->halves_sure);
 out:
     spi_level_clear(&level);
     return err;
@@ -224,18 +230,21 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 
     if (err)
         return err;
-    if (r->halves_cc >= r->set->halves_cc) {
+    bool last =
+        r->n_chains + r->set->N_starts >
+        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX);
+
+    r->step = 0;
+    if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
         r->stage = SPI_STAGE_MARCH;
-        r->step = 0;
-        return SPI_OK;
+        return strcmp(r->set->symmetry, "auto") == 0 ? spi_run_find_symmetry(r, step)
+                                                     : SPI_OK;
     }
-    if (r->n_chains + r->set->N_starts >
-        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX)) {
+    if (last) {
         r->stage = SPI_STAGE_DONE;
         return SPI_OK;
     }
     r->round++;
-    r->step = 0;
     return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
 }
 
@@ -346,6 +355,8 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         double t0 = spi_now_s();
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
+        if (step.lay_group)
+            SPI_TRY(err = spi_run_impose(r, &step), out);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
         if (step.stage == SPI_STAGE_START)
             find_leading(r);

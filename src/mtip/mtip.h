@@ -9,6 +9,7 @@
 #define SPI_MTIP_MTIP_H
 
 #include "fsc/align.h"
+#include "fsc/symmetry_map.h"
 #include "mtip/chain.h"
 #include "mtip/plan.h"
 
@@ -56,6 +57,8 @@ struct spi_run {
     struct spi_pose pose; /* lays half 2 upon half 1 */
     double halves_cc;
     int32_t converged;
+    struct spi_symmetry_found found; /* point group of the leading starts, if none was
+                                      * given; saved */
 
     struct spi_volume density[2]; /* of the last generation; not saved */
 };
@@ -75,11 +78,27 @@ SPI_MUSTUSE spi_err spi_run_make_chains(struct spi_run *r, int n_chains);
  *  when the halves never agree. */
 SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, void *user);
 
+/** Whether a chain takes part: in the starts those of this round, later the leading ones.
+ */
+bool spi_run_chain_runs(const struct spi_run *r, int which, int chain,
+                        enum spi_stage stage);
+
+/** symmetry.c: lay the given point group upon each start of this round; find that of the
+ *  leading starts, and use it when copies turned by it are as alike as the half sets. */
+SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
+SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
+
 /** checkpoint.c: the whole state, atomically; `key` names images, settings and seed. */
 SPI_MUSTUSE spi_err spi_run_save(const struct spi_run *r, const char *path,
                                  const char *key);
 SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char *key);
 
+struct spi_phase_options;
+
+/** halves.c: phasing as the settings ask for, up to q_max; `recipe` holds its text. */
+void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
+                           uint64_t seed, char recipe[SPI_TEXT_MAX],
+                           struct spi_phase_options *o);
 /** halves.c: phase the leading models, lay half 2 upon half 1, FSC. */
 SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,

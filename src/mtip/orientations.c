@@ -5,11 +5,14 @@
 
 #include "base/mem.h"
 #include "math/rot.h"
+#include "math/sphere.h"
 
 enum { BLOCK = 64, PLACES = 64, DIRECTIONS = 100 };
 
 /* ---- collecting ---------------------------------------------------------------------- */
 
+/* With a point group any of its elements may be applied: they are dealt out evenly, so that
+ * no direction is left without images. */
 spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o)
 {
     spi_err err;
@@ -23,11 +26,17 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
     SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
     for (int h = 0; h < 2; h++)
         for (int64_t i = 0; i < r->half[h].n_images; i++) {
+            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
             const struct spi_best *b = &r->half[h].best[i];
-            const struct spi_views views = {.nd = r->half[h].best_nd};
             int64_t k = r->half[h].image[i];
+            double dir[3], M0[9], M[9], R[9];
 
-            spi_view_quat(&views, b->dir, (double)b->angle, o->quat + 4 * k);
+            spi_sphere_point(r->half[h].best_nd, b->dir, dir);
+            spi_rot_view(dir, (double)b->angle, M0);
+            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
+            for (int c = 0; c < 9; c++)
+                R[c] = M[c % 3 * 3 + c / 3];
+            spi_rot_quat(R, o->quat + 4 * k);
             o->score[k] = b->score;
             o->margin[k] = b->margin;
             o->entropy[k] = b->entropy;

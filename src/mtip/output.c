@@ -95,31 +95,15 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
     return spi_plot_curves(path, &p);
 }
 
-static spi_err plot_lcurve(const char *dir, const struct spi_result *res)
+static spi_err write_lcurve(const char *dir, const struct spi_merging_lcurve *c)
 {
-    char path[SPI_PATH_MAX], note[128], *text = NULL;
-    double x[64], y[64];
-    const struct spi_lcurve_point *best = &res->lcurve[res->choice.index];
-    struct spi_curve curve[2] = {
-        {.name = "lambda from small to large", .n = res->n_lambda, .x = x, .y = y},
-        {.name = "chosen", .n = 1, .x = &best->residual, .y = &best->norm, .points = true}};
-    struct spi_plot p = {.title = "L-curve of the last merge (half 1)",
-                         .x_label = "misfit |W b - H x|",
-                         .y_label = "norm of the autocorrelation",
-                         .note = note,
-                         .log_x = true,
-                         .log_y = true,
-                         .curves = curve,
-                         .n_curves = 2};
+    char path[SPI_PATH_MAX], *text = NULL;
     spi_err err;
 
-    for (int i = 0; i < res->n_lambda; i++)
-        x[i] = res->lcurve[i].residual, y[i] = res->lcurve[i].norm;
-    snprintf(note, sizeof note, "lambda = %.3g of the trace (%s)", best->lambda,
-             spi_lcurve_how_text(res->choice.how));
     path_in(path, dir, "lcurve.png");
-    SPI_TRY(err = spi_plot_curves(path, &p), out);
-    SPI_TRY(err = spi_lcurve_csv(res->n_lambda, res->lcurve, &res->choice, &text), out);
+    SPI_TRY(err = spi_merging_lcurve_plot(c, path, "L-curve of the last merge (half 1)"),
+            out);
+    SPI_TRY(err = spi_lcurve_csv(c->n, c->points, &c->choice, &text), out);
     path_in(path, dir, "lcurve.csv");
     err = spi_file_write_text(path, text, strlen(text));
 out:
@@ -211,7 +195,7 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
     SPI_TRY(err = spi_coverage_plot(&res->coverage, res->orientations.n, path), out);
     SPI_TRY(err = write_fsc(dir, res), out);
     SPI_TRY(err = plot_fsc(dir, res), out);
-    SPI_TRY(err = plot_lcurve(dir, res), out);
+    SPI_TRY(err = write_lcurve(dir, &res->lcurve), out);
     path_in(path, dir, "density.png");
     SPI_TRY(err = spi_plot_slices(path, &res->density, "Electron density, central slices",
                                   "arbitrary units"),

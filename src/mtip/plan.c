@@ -1,16 +1,39 @@
 #include "mtip/plan.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { IMAGES_FIRST_MARCH = 800 };
 static const double least_step =
     1.1; /* a last step smaller than this is not worth a level */
 
+/* An n-fold axis changes the intensity from q D = 0.4 n on (fsc/symmetry_fit.c); the
+ * azimuth about it is found when that is more than a few per cent: doc/decisions/010. */
+static const double qD_of_fold = 0.7;
+
+bool spi_plan_symmetry_given(const struct spi_settings *s)
+{
+    return strcmp(s->symmetry, "auto") != 0 && strcmp(s->symmetry, "C1") != 0;
+}
+
+static double reach(double q, double q_max)
+{
+    return q_max / q < least_step ? q_max : q;
+}
+
+/* While the starts do not know their axes yet. */
+static double free_q(const struct spi_settings *s, double diameter_A, double q_max)
+{
+    return reach(s->start_qD / diameter_A, q_max);
+}
+
 double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max)
 {
-    double q = s->start_qD / diameter_A;
+    /* the fold of Cn and Dn stands in the name */
+    double fold = spi_plan_symmetry_given(s) ? strtod(s->symmetry + 1, NULL) : 1;
 
-    return q_max / q < least_step ? q_max : q;
+    return reach(fmax(s->start_qD, qD_of_fold * fold) / diameter_A, q_max);
 }
 
 const char *spi_stage_name(enum spi_stage stage)
@@ -20,12 +43,17 @@ const char *spi_stage_name(enum spi_stage stage)
     return name[stage];
 }
 
-static bool start_step(const struct spi_settings *s, double q0, int i,
+/* From the step on before which a given point group is laid upon the models (`lay`), at a
+ * resolution that shows it. */
+static bool start_step(const struct spi_settings *s, double q_free, double q0, int i,
                        struct spi_step *step)
 {
+    int lay = spi_plan_symmetry_given(s) ? s->N_generations_start / 3 : 0;
+
     *step = (struct spi_step){.stage = SPI_STAGE_START,
-                              .q_match = q0,
-                              .q_merge = q0,
+                              .q_match = i <= lay ? q_free : q0,
+                              .q_merge = i < lay ? q_free : q0,
+                              .lay_group = spi_plan_symmetry_given(s) && i == lay,
                               .finer = 1,
                               .cooling = fmin(1, i / (0.8 * s->N_generations_start)),
                               .batch = s->N_images_start};
@@ -81,7 +109,7 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
     double q0 = spi_plan_start_q(s, diameter_A, q_max);
 
     if (stage == SPI_STAGE_START)
-        return start_step(s, q0, i, step);
+        return start_step(s, free_q(s, diameter_A, q_max), q0, i, step);
     if (stage == SPI_STAGE_MARCH)
         return march_step(s, q0, q_max, i, step);
     *step = (struct spi_step){.stage = SPI_STAGE_POLISH,
@@ -94,4 +122,25 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
                               .best_of = 1,
                               .keep = true};
     return stage == SPI_STAGE_POLISH;
+}
+
+double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
+                     enum spi_stage stage, int i)
+{
+    enum { POLISH = 2 };
+    double done = 0, total = 0;
+
+    for (int at = SPI_STAGE_START; at <= SPI_STAGE_POLISH; at++) {
+        struct spi_step step;
+
+        for (int k = 0; spi_plan_step(s, diameter_A, q_max, (enum spi_stage)at, k, &step);
+             k++) {
+            if (at == SPI_STAGE_POLISH && k == POLISH)
+                break;
+            total += pow(step.q_merge * diameter_A, 4);
+            if (at < (int)stage || (at == (int)stage && k <= i))
+                done = total;
+        }
+    }
+    return done / total;
 }

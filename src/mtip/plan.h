@@ -24,13 +24,16 @@ struct spi_step {
     double cooling;          /* starts: 0 at the first perplexity, 1 at the last */
     double perplexity;       /* march and polish: of the posterior, in orientations */
     bool local;              /* near the candidates only */
-    double reach;  /* local: that many cells of the candidates' grid around each */
-    int best_of;   /* candidates used */
-    int64_t batch; /* images of each half set; 0: all */
-    bool keep;     /* keep candidates and best orientations */
+    double reach;   /* local: that many cells of the candidates' grid around each */
+    int best_of;    /* candidates used */
+    int64_t batch;  /* images of each half set; 0: all */
+    bool lay_group; /* starts: lay the given point group upon the models first */
+    bool keep;      /* keep candidates and best orientations */
 };
 
-/** Resolution of the starts, 1/A. */
+/** Whether the settings name a point group. */
+bool spi_plan_symmetry_given(const struct spi_settings *s);
+/** Resolution at the end of the starts, 1/A. */
 double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max);
 /** Step `i` of a stage; false when the stage has no such step (polish has any number). */
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
@@ -39,6 +42,11 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
  *  p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
                            double n);
+/** Share of the planned work (one round of starts, the march, two generations of polish)
+ *  that is done after step `i` of a stage, 0 to 1: slicing and merging grow as q^4, views
+ *  times samples.  More rounds or polish: the share stays until the plan is caught up. */
+double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
+                     enum spi_stage stage, int i);
 /** "start", "march", "polish", "done". */
 const char *spi_stage_name(enum spi_stage stage);
 

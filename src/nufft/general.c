@@ -9,7 +9,7 @@
 
 enum { MODES_MAX = 1 << 20, THREADS_MAX = 256 };
 static const double SIGMA_MIN = 1.25, SIGMA_MAX = 2.05;
-static const double ALLOW = 1.1; /* (G8): a hair that often saves the next larger FFT */
+static const double ALLOW = 1.1; /* (U8): a hair that often saves the next larger FFT */
 
 spi_err spi_nu_check(const struct spi_nu_spec *spec, double tol_min)
 {
@@ -87,7 +87,7 @@ static double least_sigma(const struct spi_nu_spec *spec, const int *fine)
     return sigma;
 }
 
-/* The best beta of this window on these axes, and its error (G8). */
+/* The best beta of this window on these axes, and its error (U8). */
 static double best_beta(const struct spi_nu_spec *spec, int w, struct candidate *c)
 {
     const double pi = 3.14159265358979323846;
@@ -106,8 +106,8 @@ static double best_beta(const struct spi_nu_spec *spec, int w, struct candidate 
     return sqrt(best);
 }
 
-/* The cheapest window whose error is at most tol.  The estimate (G7), a little low, gives
- * each width a sigma; the cheapest is proved by (G8), or gets a finer grid and waits for
+/* The cheapest window whose error is at most tol.  The estimate (U7), a little low, gives
+ * each width a sigma; the cheapest is proved by (U8), or gets a finer grid and waits for
  * its turn. */
 static void choose(const struct spi_nu_spec *spec, int real_bytes, int64_t n,
                    struct spi_nu_grid *g)

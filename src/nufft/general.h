@@ -1,6 +1,6 @@
 /** \file
  * The complete nonuniform fast Fourier transform: types 1 and 2, two and three dimensions,
- * single and double precision.  Layer: nufft.  doc/math.md (G1).
+ * single and double precision.  Layer: nufft.  doc/math.md (U1).
  *
  *     type 1:  f[k] = sum_j c[j] exp(i s k.x_j)       type 2:  c[j] = sum_k f[k] exp(i s
  * k.x_j)
@@ -16,7 +16,7 @@
  *
  * Error, in the l2 norm, relative to the result or (where values cancel) to what random
  * values would give, sqrt(modes) |c| for type 1 and sqrt(points) |f| for type 2;
- * doc/math.md (G8): at most 2 tol + 16 u for points here and there, at most 4 tol + 16 u if
+ * doc/math.md (U8): at most 2 tol + 16 u for points here and there, at most 4 tol + 16 u if
  * all points sit at the same place between fine-grid points, u = 2^-24 or 2^-53.
  *
  * The result does not depend on the number of threads, to the last bit.  A plan is used by

@@ -1,6 +1,6 @@
 /** \file
  * What a general plan chooses before it sees the values: window, fine grid, bricks.
- * Layer: nufft, internal.  doc/math.md (G6)-(G8). */
+ * Layer: nufft, internal.  doc/math.md (U6)-(U8). */
 #ifndef SPI_NUFFT_GENERAL_GRID_H
 #define SPI_NUFFT_GENERAL_GRID_H
 

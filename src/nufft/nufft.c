@@ -2,18 +2,55 @@
 
 #include <complex.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
-#include "kernel/interp.h"
+#include "kernel/clones.h"
 #include "math/fft.h"
+#include "nufft/plan.h"
+#include "nufft/team.h"
 
-struct spi_nufft {
-    int n, nf, side; /* modes, fine grid, fine grid with margins */
-    double dx;
-    struct spi_window win;
-    double *deconv; /* [n], owned: 1 / window transform of mode i - n/2; 0 at Nyquist */
-};
+static const double pi = 3.14159265358979323846;
+
+/* The rms error of all modes on three axes, (N7), with the best beta of a few. */
+static double error_of(int w, int n, int nf, double *beta)
+{
+    double best = INFINITY, centre = pi * w * (1 - 0.5 * n / nf);
+
+    *beta = centre;
+
+    for (int i = 0; i < 9; i++) {
+        double b = centre * (0.94 + 0.01 * i), e = sqrt(3 * spi_kaiser_error2(w, b, n, nf));
+
+        if (e < best) {
+            best = e;
+            *beta = b;
+        }
+    }
+    return best;
+}
+
+/* The narrowest window that reaches tol on a grid of at most twice the modes, and the
+ * smallest such grid. */
+static void choose(spi_nufft *p, double tol)
+{
+    const int most = spi_fft_good_size(2 * p->n);
+    double beta;
+
+    for (int w = SPI_KAISER_W_MIN; w <= SPI_TAPS_MAX; w++)
+        for (p->nf = spi_fft_good_size((int)(1.2 * p->n)); p->nf <= most;
+             p->nf = spi_fft_good_size(p->nf + 2)) {
+            /* the widest on the largest grid serves every tol that is allowed */
+            bool last = w == SPI_TAPS_MAX && p->nf == most;
+
+            if (error_of(w, p->n, p->nf, &beta) <= tol || last) {
+                spi_taps_init(&p->taps, w, beta);
+                return;
+            }
+        }
+}
 
 spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out)
 {
@@ -29,13 +66,16 @@ spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out)
                         dx);
     SPI_TRY(err = SPI_NEW(p, 1, "nufft plan"), fail);
     p->n = n;
-    p->nf = 2 * n;
-    p->side = p->nf + 2 * SPI_GRID_MARGIN;
     p->dx = dx;
-    spi_window_init(&p->win, tol);
+    p->threads = 1;
+    choose(p, tol);
+    p->side = p->nf + 2 * MARGIN;
+    p->pitch = (p->side + 15) / 16 * 16;
+    p->planes = Z_LOW + p->nf / 2 + MARGIN;
     SPI_TRY(err = SPI_NEW(p->deconv, n, "nufft plan"), fail);
     for (int i = 1; i < n; i++)
-        p->deconv[i] = 1 / spi_window_transform(&p->win, i - n / 2, p->nf);
+        p->deconv[i] = 1 / spi_kaiser_transform(p->taps.w, p->taps.window.beta,
+                                                (double)(i - n / 2) / p->nf);
     *out = p;
     return SPI_OK;
 fail:
@@ -51,14 +91,19 @@ void spi_nufft_free(spi_nufft *p)
     free(p);
 }
 
+void spi_nufft_set_threads(spi_nufft *p, int n)
+{
+    p->threads = n < 1 ? 1 : n;
+}
+
 double spi_nufft_scale(const spi_nufft *p)
 {
     return p->nf * p->dx;
 }
 
-int spi_nufft_side(const spi_nufft *p)
+double spi_nufft_spacing(const spi_nufft *p)
 {
-    return p->side;
+    return p->dx;
 }
 
 int spi_nufft_modes(const spi_nufft *p)
@@ -66,207 +111,356 @@ int spi_nufft_modes(const spi_nufft *p)
     return p->n;
 }
 
-const struct spi_window *spi_nufft_window(const spi_nufft *p)
+int spi_nufft_fine(const spi_nufft *p)
 {
-    return &p->win;
+    return p->nf;
+}
+
+int spi_nufft_width(const spi_nufft *p)
+{
+    return p->taps.w;
+}
+
+size_t spi_nufft_grid_floats(const spi_nufft *p, int comp)
+{
+    return (size_t)p->planes * (size_t)p->side * (size_t)p->pitch * (size_t)comp;
 }
 
 spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 {
-    size_t s = (size_t)p->side;
-
-    return SPI_NEW(*grid, s * s * s * (size_t)comp, "nufft fine grid");
+    return SPI_NEW(*grid, spi_nufft_grid_floats(p, comp), "nufft fine grid");
 }
 
-/* Fine-grid index (FFT order) of grid point g of a side with margins, folded. */
-static size_t fold(const spi_nufft *p, int g)
-{
-    int i = (g - p->side / 2) % p->nf;
+/* ---- the transforms between modes and fine grid ----------------------------------------
+ *
+ * (N9): A is even, so after the transforms over z and y the half x >= 0 is enough, and a
+ * transform over x from Hermitian data gives real values; and z -> k_z of real data needs
+ * k_z
+ * >= 0 only.  Zeros are never transformed: lines over z for the n/2 n pairs (x, y), then
+ * plane by plane n/2 lines over y and nf over x.  Merging runs the same stages backwards.
+ */
 
-    return (size_t)(i < 0 ? i + p->nf : i);
+enum { ROWS = 8 }; /* lines over x at once */
+
+struct job {
+    const spi_nufft *plan;
+    const float *A;        /* prepare: in */
+    float *grid;           /* prepare: out */
+    const float *from;     /* collect: in, component `comp` of two */
+    int comp;              /* collect */
+    float *modes;          /* collect: out [m]^3 */
+    int m, h;              /* modes used per axis; m/2 */
+    float complex *middle; /* [nf/2 + 1][m][h], x >= 0 */
+    char *scratch;         /* [threads][scratch_bytes] */
+    size_t scratch_bytes;
+    spi_err *err; /* [threads] first error of each */
+};
+
+static double deconv(const struct job *job, int i)
+{
+    return i ? job->plan->deconv[i + job->plan->n / 2 - job->m / 2] : 0;
 }
 
-/* Zero-padded, deconvolved modes in FFT order. */
-static void place_modes(const spi_nufft *p, const float *A, float *x)
+/* FFT index of mode i - m/2. */
+static int wrapped(const struct job *job, int i)
 {
-    int n = p->n;
+    int k = i - job->m / 2;
+
+    return k < 0 ? k + job->plan->nf : k;
+}
+
+/* Scratch of a thread: a block of lines over z, or a plane, its columns and ROWS lines. */
+static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
+                   spi_team_fn *second, int64_t n_second)
+{
+    const spi_nufft *p = job->plan;
+    size_t nf = (size_t)p->nf, h = (size_t)job->h;
+    size_t block = nf * h * sizeof(float) + (nf / 2 + 1) * h * sizeof(float complex) + 64;
+    size_t plane = nf * h * sizeof(float complex) +
+                   ROWS * (nf * sizeof(float) + (nf / 2 + 1) * sizeof(float complex)) +
+                   nf * nf * sizeof(float) + 128;
+    spi_err err;
+
+    job->scratch_bytes = ((block > plane ? block : plane) + 63) / 64 * 64;
+    SPI_TRY(err =
+                SPI_NEW(job->middle, (nf / 2 + 1) * (size_t)job->m * h, "nufft transform"),
+            out);
+    SPI_TRY(err = SPI_NEW(job->scratch, job->scratch_bytes * (size_t)p->threads,
+                          "nufft transform"),
+            out);
+    SPI_TRY(err = SPI_NEW(job->err, p->threads, "nufft transform"), out);
+    spi_team_for(p->threads, n_first, first, job);
+    spi_team_for(p->threads, n_second, second, job);
+    for (int t = 0; t < p->threads; t++)
+        err = err ? err : job->err[t];
+out:
+    free(job->err);
+    free(job->scratch);
+    free(job->middle);
+    return err;
+}
+
+/* The parts of a thread's scratch. */
+static void *scratch_at(const struct job *job, int rank, size_t offset)
+{
+    return job->scratch + (size_t)rank * job->scratch_bytes + (offset + 63) / 64 * 64;
+}
+
+/* Lines over z of one y = task + 1: real [nf][h] -> [nf/2 + 1][h]. */
+static void prepare_lines(void *ctx, int rank, int64_t task)
+{
+    struct job *job = ctx;
+    const spi_nufft *p = job->plan;
+    int n = p->n, h = job->h, y = (int)task + 1;
     size_t nf = (size_t)p->nf;
+    float *real = scratch_at(job, rank, 0);
+    float complex *half = scratch_at(job, rank, nf * (size_t)h * sizeof *real);
 
-    for (int k = 1; k < n; k++)
-        for (int j = 1; j < n; j++) {
-            size_t row = ((size_t)((k - n / 2 + p->nf) % p->nf) * nf +
-                          (size_t)((j - n / 2 + p->nf) % p->nf)) *
-                         nf;
-            double dkj = p->deconv[k] * p->deconv[j];
+    memset(real, 0, nf * (size_t)h * sizeof *real);
+    for (int z = 1; z < n; z++) {
+        const float *from =
+            job->A + ((size_t)z * (size_t)n + (size_t)y) * (size_t)n + (size_t)n / 2;
+        float *to = real + (size_t)wrapped(job, z) * (size_t)h;
+        double d = deconv(job, z) * deconv(job, y);
 
-            for (int i = 1; i < n; i++)
-                x[row + (size_t)((i - n / 2 + p->nf) % p->nf)] =
-                    (float)(dkj * p->deconv[i]) *
-                    A[((size_t)k * (size_t)n + (size_t)j) * (size_t)n + (size_t)i];
+        /* the signs centre the grid: (-1)^y, (-1)^x */
+        for (int x = 0; x < h; x++)
+            to[x] = (float)((x + y + h) % 2 ? -d * deconv(job, x + h)
+                                            : d * deconv(job, x + h)) *
+                    from[x];
+    }
+
+    spi_err err = spi_fft1_columns_r2c(p->nf, h, real, half);
+
+    if (err && !job->err[rank])
+        job->err[rank] = err;
+    for (size_t k = 0; k <= nf / 2; k++)
+        memcpy(job->middle + (k * (size_t)n + (size_t)y) * (size_t)h, half + k * (size_t)h,
+               (size_t)h * sizeof *half);
+}
+
+/* The margins of a plane whose inner [nf][nf] is filled: W is periodic. */
+static void wrap_plane(const spi_nufft *p, float *plane)
+{
+    size_t pitch = (size_t)p->pitch, nf = (size_t)p->nf;
+
+    for (size_t y = MARGIN; y < MARGIN + nf; y++) {
+        float *row = plane + y * pitch;
+
+        for (size_t x = 0; x < MARGIN; x++) {
+            row[MARGIN - 1 - x] = row[MARGIN + nf - 1 - x % nf];
+            row[MARGIN + nf + x] = row[MARGIN + x % nf];
         }
+    }
+    for (size_t y = 0; y < MARGIN; y++) {
+        memcpy(plane + (MARGIN - 1 - y) * pitch, plane + (MARGIN + nf - 1 - y % nf) * pitch,
+               pitch * sizeof *plane);
+        memcpy(plane + (MARGIN + nf + y) * pitch, plane + (MARGIN + y % nf) * pitch,
+               pitch * sizeof *plane);
+    }
+}
+
+/* One plane k_z = task: lines over y, then over x, into the grid. */
+static void prepare_plane(void *ctx, int rank, int64_t task)
+{
+    struct job *job = ctx;
+    const spi_nufft *p = job->plan;
+    size_t n = (size_t)p->n, nf = (size_t)p->nf, h = (size_t)job->h, hf = nf / 2 + 1;
+    float complex *columns = scratch_at(job, rank, 0);
+    float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
+    float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
+    float *plane =
+        job->grid + ((size_t)Z_LOW + (size_t)task) * (size_t)p->side * (size_t)p->pitch;
+    spi_err err;
+
+    memset(columns, 0, nf * h * sizeof *columns);
+    for (size_t y = 1; y < n; y++)
+        memcpy(columns + (size_t)wrapped(job, (int)y) * h,
+               job->middle + ((size_t)task * n + y) * h, h * sizeof *columns);
+    SPI_TRY(err = spi_fft1_columns_c2c(p->nf, (int)h, -1, columns), out);
+    for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
+        size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
+
+        memset(half, 0, ROWS * hf * sizeof *half);
+        /* the transform to real values has the other sign: conjugate */
+        for (size_t r = 0; r < rows; r++)
+            for (size_t x = 0; x < h; x++)
+                half[r * hf + x] = conjf(columns[(y0 + r) * h + x]);
+        SPI_TRY(err = spi_fft1_c2r(p->nf, ROWS, half, real), out);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(plane + (MARGIN + y0 + r) * (size_t)p->pitch + MARGIN, real + r * nf,
+                   nf * sizeof *real);
+    }
+    wrap_plane(p, plane);
+out:
+    if (err && !job->err[rank])
+        job->err[rank] = err;
+}
+
+/* The plane that stands for plane z: its number, or minus it if it is to be taken at (-y,
+ * -x), because W(-q) = W(q). */
+static int stand_in(const spi_nufft *p, int z, bool *mirrored)
+{
+    int k = (z % p->nf + p->nf) % p->nf;
+
+    *mirrored = k > p->nf / 2;
+    return *mirrored ? p->nf - k : k;
+}
+
+/* A plane below 0 or above nf/2. */
+static void copy_plane(void *ctx, int rank, int64_t task)
+{
+    const struct job *job = ctx;
+    const spi_nufft *p = job->plan;
+    int z = task < Z_LOW ? -1 - (int)task : p->nf / 2 + 1 + (int)task - Z_LOW;
+    size_t pitch = (size_t)p->pitch, size = (size_t)p->side * pitch, nf = (size_t)p->nf;
+    bool mirrored;
+    const float *from = job->grid + (size_t)(Z_LOW + stand_in(p, z, &mirrored)) * size;
+    float *to = job->grid + (size_t)(Z_LOW + z) * size;
+
+    (void)rank;
+    if (!mirrored) {
+        memcpy(to, from, size * sizeof *to);
+        return;
+    }
+    /* inner index i is u = i - nf/2; -u has index nf - i */
+    for (size_t y = 0; y < nf; y++) {
+        float *t = to + (MARGIN + y) * pitch + MARGIN;
+        const float *f = from + (MARGIN + (nf - y) % nf) * pitch + MARGIN;
+
+        t[0] = f[0];
+        for (size_t x = 1; x < nf; x++)
+            t[x] = f[nf - x];
+    }
+    wrap_plane(p, to);
 }
 
 spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
 {
-    spi_err err;
-    size_t nf = (size_t)p->nf, h = nf / 2 + 1, side = (size_t)p->side;
-    float *x = NULL;
-    float complex *half = NULL;
+    struct job job = {.plan = p, .A = A, .grid = grid, .m = p->n, .h = p->n / 2};
+    spi_err err = run(&job, prepare_lines, p->n - 1, prepare_plane, p->nf / 2 + 1);
 
-    SPI_TRY(err = SPI_NEW(x, nf * nf * nf, "nufft transform"), out);
-    SPI_TRY(err = SPI_NEW(half, nf * nf * h, "nufft transform"), out);
-    place_modes(p, A, x);
-    SPI_TRY(err = spi_fft3_r2c(p->nf, x, half), out);
-    for (size_t k = 0; k < side; k++)
-        for (size_t j = 0; j < side; j++) {
-            size_t z = fold(p, (int)k), y = fold(p, (int)j);
-            const float complex *row = half + (z * nf + y) * h;
-            const float complex *twin = half + ((nf - z) % nf * nf + (nf - y) % nf) * h;
-
-            for (size_t i = 0; i < side; i++) {
-                size_t u = fold(p, (int)i);
-
-                grid[(k * side + j) * side + i] = crealf(u < h ? row[u] : twin[nf - u]);
-            }
-        }
-out:
-    free(half);
-    free(x);
+    if (!err)
+        spi_team_for(p->threads, p->planes - p->nf / 2 - 1, copy_plane, &job);
     return err;
+}
+
+/* to[nf] += component c of a row with margins, taken at -x if mirrored. */
+SPI_CLONES static void add_row(int nf, const float *restrict from, bool mirrored,
+                               float *restrict to)
+{
+    const float *inner = from + 2 * MARGIN;
+
+    if (!mirrored) {
+#pragma omp simd
+        for (int x = 0; x < nf; x++)
+            to[x] += inner[2 * x];
+    } else {
+        to[0] += inner[0];
+#pragma omp simd
+        for (int x = 1; x < nf; x++)
+            to[nf - x] += inner[2 * x];
+    }
+    for (int x = 0; x < MARGIN; x++) {
+        int lo = nf - 1 - x % nf, hi = x % nf; /* inner places of -1 - x and nf + x */
+
+        to[mirrored ? (nf - lo) % nf : lo] += from[2 * (MARGIN - 1 - x)];
+        to[mirrored ? (nf - hi) % nf : hi] += inner[2 * (nf + x)];
+    }
+}
+
+/* plane[nf][nf] = component c of all planes of the grid that stand for k_z. */
+static void fold_plane(const struct job *job, int k_z, float *plane)
+{
+    const spi_nufft *p = job->plan;
+    size_t nf = (size_t)p->nf;
+
+    memset(plane, 0, nf * nf * sizeof *plane);
+    for (int z = 0; z < p->planes; z++) {
+        bool mirrored;
+
+        if (stand_in(p, z - Z_LOW, &mirrored) != k_z)
+            continue;
+        for (int y = 0; y < p->side; y++) {
+            int i = ((y - MARGIN) % p->nf + p->nf) % p->nf;
+            size_t row = (size_t)z * (size_t)p->side + (size_t)y;
+
+            add_row(p->nf, job->from + 2 * row * (size_t)p->pitch + job->comp, mirrored,
+                    plane + (size_t)(mirrored && i ? p->nf - i : i) * nf);
+        }
+    }
+}
+
+/* One plane k_z = task of the folded grid: lines over x, then over y. */
+static void collect_plane(void *ctx, int rank, int64_t task)
+{
+    struct job *job = ctx;
+    const spi_nufft *p = job->plan;
+    size_t nf = (size_t)p->nf, m = (size_t)job->m, h = (size_t)job->h, hf = nf / 2 + 1;
+    float complex *columns = scratch_at(job, rank, 0);
+    float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
+    float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
+    float *plane = real + ROWS * nf;
+    spi_err err;
+
+    fold_plane(job, (int)task, plane);
+    for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
+        size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
+
+        memcpy(real, plane + y0 * nf, rows * nf * sizeof *real);
+        SPI_TRY(err = spi_fft1_r2c(p->nf, ROWS, real, half), out);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(columns + (y0 + r) * h, half + r * hf, h * sizeof *half);
+    }
+    SPI_TRY(err = spi_fft1_columns_c2c(p->nf, (int)h, -1, columns), out);
+    for (size_t y = 0; y < m; y++)
+        memcpy(job->middle + ((size_t)task * m + y) * h,
+               columns + (size_t)wrapped(job, (int)y) * h, h * sizeof *columns);
+out:
+    if (err && !job->err[rank])
+        job->err[rank] = err;
+}
+
+/* Lines over z of one y = task + 1, and the modes (z, y, x >= 0) and their twins. */
+static void collect_lines(void *ctx, int rank, int64_t task)
+{
+    struct job *job = ctx;
+    int nf = job->plan->nf, m = job->m, h = job->h, y = (int)task + 1;
+    float *real = scratch_at(job, rank, 0);
+    float complex *half = scratch_at(job, rank, (size_t)nf * (size_t)h * sizeof *real);
+
+    for (int k = 0; k <= nf / 2; k++) {
+        const float complex *from =
+            job->middle + ((size_t)k * (size_t)m + (size_t)y) * (size_t)h;
+        bool once = k == 0 || k == nf / 2;
+
+        /* the sum of k and -k is the real part; conjugate for the other sign */
+        for (int x = 0; x < h; x++)
+            half[k * h + x] = once ? crealf(from[x]) : 0.5F * conjf(from[x]);
+    }
+
+    spi_err err = spi_fft1_columns_c2r(nf, h, half, real);
+
+    if (err && !job->err[rank])
+        job->err[rank] = err;
+    for (int z = 1; z < m; z++)
+        for (int x = 0; x < h; x++) {
+            double d = deconv(job, z) * deconv(job, y) * deconv(job, x + h);
+            float v = (float)((x + y + h) % 2 ? -d : d) * real[wrapped(job, z) * h + x];
+
+            job->modes[((size_t)z * (size_t)m + (size_t)y) * (size_t)m + (size_t)(h + x)] =
+                v;
+            if (x > 0)
+                job->modes[((size_t)(m - z) * (size_t)m + (size_t)(m - y)) * (size_t)m +
+                           (size_t)(h - x)] = v;
+        }
 }
 
 spi_err spi_nufft_collect(const spi_nufft *p, const float *grid, int c, int m, float *modes)
 {
-    spi_err err;
-    size_t nf = (size_t)p->nf, h = nf / 2 + 1, side = (size_t)p->side;
-    float *x = NULL;
-    float complex *half = NULL;
+    struct job job = {
+        .plan = p, .from = grid, .comp = c, .modes = modes, .m = m, .h = m / 2};
 
-    SPI_TRY(err = SPI_NEW(x, nf * nf * nf, "nufft transform"), out);
-    SPI_TRY(err = SPI_NEW(half, nf * nf * h, "nufft transform"), out);
-    for (size_t k = 0; k < side; k++)
-        for (size_t j = 0; j < side; j++) {
-            float *row = x + (fold(p, (int)k) * nf + fold(p, (int)j)) * nf;
-            const float *from = grid + (k * side + j) * side * 2 + c;
-
-            for (size_t i = 0; i < side; i++)
-                row[fold(p, (int)i)] += from[2 * i];
-        }
-    SPI_TRY(err = spi_fft3_r2c(p->nf, x, half), out);
-    for (int k = 0; k < m; k++)
-        for (int j = 0; j < m; j++)
-            for (int i = 0; i < m; i++) {
-                int off = p->n / 2 - m / 2;
-                int z = (k - m / 2 + p->nf) % p->nf, y = (j - m / 2 + p->nf) % p->nf;
-                int u = i - m / 2;
-                /* even: the mode at -x is the same real part */
-                size_t at = u >= 0
-                                ? ((size_t)z * nf + (size_t)y) * h + (size_t)u
-                                : ((nf - (size_t)z) % nf * nf + (nf - (size_t)y) % nf) * h +
-                                      (size_t)-u;
-                double d = k && j && i ? p->deconv[k + off] * p->deconv[j + off] *
-                                             p->deconv[i + off]
-                                       : 0;
-
-                modes[((size_t)k * (size_t)m + (size_t)j) * (size_t)m + (size_t)i] =
-                    (float)(d * (double)crealf(half[at]));
-            }
-out:
-    free(half);
-    free(x);
-    return err;
-}
-
-/* ---- points, brick by brick ---------------------------------------------------------- */
-
-enum {
-    BRICK_SHIFT = 4,
-    CHUNK = 256
-}; /* 16^3 grid points; points handed to a kernel at once */
-
-static int brick_axis(const spi_nufft *p, float u)
-{
-    return ((int)floorf(u) + p->side / 2) >> BRICK_SHIFT;
-}
-
-/* order[i]: points sorted by brick; points in the lower half are taken at -u. */
-static spi_err sort_points(const spi_nufft *p, int64_t n, const float (*u)[3],
-                           int32_t **order)
-{
-    int per_axis = (p->side >> BRICK_SHIFT) + 1;
-    size_t bricks = (size_t)per_axis * (size_t)per_axis * (size_t)per_axis;
-    int32_t *key = NULL, *at = NULL;
-    spi_err err;
-
-    SPI_TRY(err = SPI_NEW(*order, n, "nufft order"), out);
-    SPI_TRY(err = SPI_NEW(key, n, "nufft order"), out);
-    SPI_TRY(err = SPI_NEW(at, bricks + 1, "nufft order"), out);
-    for (int64_t j = 0; j < n; j++) {
-        float s = u[j][2] < 0 ? -1.0F : 1.0F;
-
-        key[j] = (brick_axis(p, s * u[j][2]) * per_axis + brick_axis(p, s * u[j][1])) *
-                     per_axis +
-                 brick_axis(p, s * u[j][0]);
-        at[key[j] + 1]++;
-    }
-    for (size_t b = 0; b < bricks; b++)
-        at[b + 1] += at[b];
-    for (int64_t j = 0; j < n; j++)
-        (*order)[at[key[j]]++] = (int32_t)j;
-out:
-    free(at);
-    free(key);
-    return err;
-}
-
-static void gather(const float (*u)[3], int n, const int32_t *order, float (*to)[3])
-{
-    for (int i = 0; i < n; i++) {
-        const float *from = u[order[i]];
-        float s = from[2] < 0 ? -1.0F : 1.0F;
-
-        for (int c = 0; c < 3; c++)
-            to[i][c] = s * from[c];
-    }
-}
-
-spi_err spi_nufft_slice(const spi_nufft *p, const float *grid, int64_t n,
-                        const float (*u)[3], float *out)
-{
-    int32_t *order = NULL;
-    spi_err err = sort_points(p, n, u, &order);
-
-    for (int64_t i = 0; i < n && !err; i += CHUNK) {
-        float pos[CHUNK][3], value[CHUNK];
-        int m = n - i < CHUNK ? (int)(n - i) : CHUNK;
-
-        gather(u, m, order + i, pos);
-        spi_interp1(&p->win, p->side, grid, m, (const float(*)[3])pos, value);
-        for (int k = 0; k < m; k++)
-            out[order[i + k]] = value[k];
-    }
-    free(order);
-    return err;
-}
-
-spi_err spi_nufft_spread(const spi_nufft *p, float *grid2, int64_t n, const float (*u)[3],
-                         const float (*val)[2])
-{
-    int32_t *order = NULL;
-    spi_err err = sort_points(p, n, u, &order);
-
-    for (int64_t i = 0; i < n && !err; i += CHUNK) {
-        float pos[CHUNK][3], value[CHUNK][2];
-        int m = n - i < CHUNK ? (int)(n - i) : CHUNK;
-
-        gather(u, m, order + i, pos);
-        for (int k = 0; k < m; k++) {
-            value[k][0] = val[order[i + k]][0];
-            value[k][1] = val[order[i + k]][1];
-        }
-        spi_spread2(&p->win, p->side, grid2, m, (const float(*)[3])pos,
-                    (const float(*)[2])value);
-    }
-    free(order);
-    return err;
+    memset(modes, 0, (size_t)m * (size_t)m * (size_t)m * sizeof *modes);
+    return run(&job, collect_plane, p->nf / 2 + 1, collect_lines, m - 1);
 }

@@ -7,53 +7,77 @@
  *     type 1 (merge)   b(x)   = sum_j s_j cos(2 pi q_j.x)                 its transpose
  *
  * over a cube of n^3 modes, x = (i - n/2) dx on each axis (planes i = 0, the Nyquist
- * planes, are treated as zero).  Points are given in fine-grid units u = q * nf * dx, nf =
- * 2 n: see spi_nufft_scale.  |q| dx must stay below 1/2 on each axis.  Relative l2 error of
- * a transform:
- * <= tol for well-spread points (tests/nufft). */
+ * planes, are treated as zero: n^3 modes of an odd grid M^3 are those of n = M + 1).
+ *
+ * The points are the pixels of one detector, turned: q_kj = M_k q_j, M_k = detector ->
+ * object.  They are given once; no array of turned points ever exists.  Relative l2 error
+ * of a transform: <= tol for well-spread points (tests/nufft). */
 #ifndef SPI_NUFFT_NUFFT_H
 #define SPI_NUFFT_NUFFT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/window.h"
+#include "kernel/refine.h"
 #include "math/volume.h"
 
 typedef struct spi_nufft spi_nufft;
 
-/** Plan for n^3 modes of spacing dx.  n even in 4..1024, tol in 1e-6..0.1.  A plan is
- *  read-only after this: any number of threads may share it. */
+/** Plan for n^3 modes of spacing dx.  n even in 4..1024, tol in 1e-6..0.1; one thread. */
 SPI_MUSTUSE spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out);
 void spi_nufft_free(spi_nufft *plan);
+/** Transforms with this plan may use n threads (1: the calling thread only).  Results do
+ *  not depend on n.  Otherwise a plan is read-only: any number of threads may share it. */
+void spi_nufft_set_threads(spi_nufft *plan, int n);
 
-/** u = q * scale. */
+/** Fine-grid points per axis times dx: u = q * scale is q in fine-grid points. */
 double spi_nufft_scale(const spi_nufft *plan);
-/** Side of a fine grid with its margins. */
-int spi_nufft_side(const spi_nufft *plan);
 int spi_nufft_modes(const spi_nufft *plan);
-/** The window whose taps read a prepared grid. */
-const struct spi_window *spi_nufft_window(const spi_nufft *plan);
+/** Points of the fine grid per axis, and the width of the window. */
+int spi_nufft_fine(const spi_nufft *plan);
+int spi_nufft_width(const spi_nufft *plan);
+/** Distance of modes. */
+double spi_nufft_spacing(const spi_nufft *plan);
 
-/** A zeroed fine grid with `comp` (1 or 2) interleaved reals per point; release: free(). */
+/** Floats of a fine grid of `comp` (1 or 2) interleaved components.  Grids of one plan may
+ *  be added float by float. */
+size_t spi_nufft_grid_floats(const spi_nufft *plan, int comp);
+/** A zeroed fine grid; release: free(). */
 SPI_MUSTUSE spi_err spi_nufft_grid_new(const spi_nufft *plan, int comp, float **grid);
 
-/** Type 2, first half: A (n^3, centred) -> fine grid of one component; afterwards
- *  spi_interp1 reads W at any points. */
+/** Type 2, first half: A (n^3, centred) -> fine grid of one component, which serves any
+ *  number of spi_nufft_slice. */
 SPI_MUSTUSE spi_err spi_nufft_prepare(const spi_nufft *plan, const float *A, float *grid);
-/** Type 1, second half: component c of a two-component grid filled by spi_spread2 -> the
- * central m^3 modes, m <= n even.  The margins of the grid are folded in: call once per
- * component, after all spreading; the grid is not changed. */
+/** Type 1, second half: component c of a two-component grid filled by spi_nufft_spread ->
+ *  the central m^3 modes, m <= n even.  The grid is not changed. */
 SPI_MUSTUSE spi_err spi_nufft_collect(const spi_nufft *plan, const float *grid, int c,
                                       int m, float *modes);
 
-/** out[j] = W at n points: prepared grid of one component.  Points are visited brick by
- *  brick (and at -u where that is nearer: W is even), so that the grid is read from cache.
- */
-SPI_MUSTUSE spi_err spi_nufft_slice(const spi_nufft *plan, const float *grid, int64_t n,
-                                    const float (*u)[3], float *out);
-/** Add two values at each of n points to a two-component grid, brick by brick likewise. */
-SPI_MUSTUSE spi_err spi_nufft_spread(const spi_nufft *plan, float *grid2, int64_t n,
-                                     const float (*u)[3], const float (*val)[2]);
+/** Points q of one detector, grouped into small patches.  Borrows the plan. */
+typedef struct spi_points spi_points;
+
+/** order[n]: the points patch by patch.  A list already in this order is sliced and spread
+ *  faster: a patch's values are then neighbours in memory. */
+SPI_MUSTUSE spi_err spi_points_order(int64_t n, const float (*q)[3], int32_t *order);
+/** q[n] in the laboratory; n may be 0.  About 0.2 us a point. */
+SPI_MUSTUSE spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float (*q)[3],
+                                   spi_points **out);
+void spi_points_free(spi_points *points);
+
+/** out[k][j] = W(M_k q_j) for n_rot rotations, from a prepared grid.  SPI_EINVAL if a
+ * turned point lies beyond |q| dx = 1/2 on an axis, except for the few fine-grid points of
+ * its patch. */
+SPI_MUSTUSE spi_err spi_nufft_slice(const spi_points *points, const float *grid,
+                                    int64_t n_rot, const double (*M)[9], float *out);
+/** Add val[k][j] (two values) at M_k q_j to a two-component grid. */
+SPI_MUSTUSE spi_err spi_nufft_spread(const spi_points *points, float *grid2, int64_t n_rot,
+                                     const double (*M)[9], const float (*val)[2]);
+
+/** out[0][j] = W at u_j, out[1 + c][j] = dW / du_c (Q1), from a prepared grid; u = scale q
+ *  in fine-grid points, |u_c| <= half of the grid's points per axis (asserted).  n <=
+ * SPI_POINTS. */
+void spi_nufft_gradient(const spi_nufft *plan, const float *grid, int n,
+                        const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
 
 /** The sums themselves, in double: out[j]; modes[m^3]. */
 void spi_nufft_slice_ref(int n, double dx, const float *A, int64_t points,

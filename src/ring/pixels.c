@@ -2,12 +2,29 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "math/rot.h"
 #include "math/sphere.h"
 
-enum { GROUP = 8 }; /* images at once: their points share bricks of the grid */
+/* The pixels patch by patch, as the transforms want them. */
+static spi_err sort_pixels(struct spi_pixel_list *l)
+{
+    int32_t *order = NULL, *pixel = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(order, l->n, "pixels"), out);
+    SPI_TRY(err = SPI_NEW(pixel, l->n, "pixels"), out);
+    SPI_TRY(err = spi_points_order(l->n, (const float(*)[3])l->q, order), out);
+    for (int64_t i = 0; i < l->n; i++)
+        pixel[i] = l->pixel[order[i]];
+    memcpy(l->pixel, pixel, (size_t)l->n * sizeof *pixel);
+out:
+    free(order);
+    free(pixel);
+    return err;
+}
 
 spi_err spi_pixel_list_init(struct spi_pixel_list *l, const struct spi_detector *det,
                             double q_min, double q_max)
@@ -27,14 +44,23 @@ spi_err spi_pixel_list_init(struct spi_pixel_list *l, const struct spi_detector 
             continue;
         for (int c = 0; c < 3; c++)
             l->q[l->n][c] = (float)v[c];
-        l->pixel[l->n] = (int32_t)p;
-        l->kappa[l->n] = (float)(q / q_max);
-        l->geometry[l->n++] = det->geometry[p];
+        l->pixel[l->n++] = (int32_t)p;
     }
-    if (l->n > 0)
-        return SPI_OK;
-    err = spi_fail(SPI_EINVAL, "no usable pixel lies between |q| = %g and %g 1/A", q_min,
-                   q_max);
+    if (l->n == 0) {
+        err = spi_fail(SPI_EINVAL, "no usable pixel lies between |q| = %g and %g 1/A",
+                       q_min, q_max);
+        goto fail;
+    }
+    SPI_TRY(err = sort_pixels(l), fail);
+    for (int64_t i = 0; i < l->n; i++) {
+        const double *v = det->q + 3 * (int64_t)l->pixel[i];
+
+        for (int c = 0; c < 3; c++)
+            l->q[i][c] = (float)v[c];
+        l->kappa[i] = (float)(sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) / q_max);
+        l->geometry[i] = det->geometry[l->pixel[i]];
+    }
+    return SPI_OK;
 fail:
     spi_pixel_list_clear(l);
     return err;
@@ -49,44 +75,31 @@ void spi_pixel_list_clear(struct spi_pixel_list *l)
     *l = (struct spi_pixel_list){0};
 }
 
-void spi_pixel_positions(const struct spi_pixel_list *l, const double quat[4], double scale,
-                         float (*u)[3])
+void spi_pixel_turns(int64_t n, const double (*quat)[4], double (*M)[9])
 {
-    double R[9];
-    float m[9];
+    for (int64_t k = 0; k < n; k++) {
+        double R[9];
 
-    spi_rot_matrix(quat, R);
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++)
-            m[3 * i + j] = (float)(scale * R[3 * j + i]);
-    for (int64_t p = 0; p < l->n; p++) {
-        float x = l->q[p][0], y = l->q[p][1], z = l->q[p][2];
-
-        u[p][0] = m[0] * x + m[1] * y + m[2] * z;
-        u[p][1] = m[3] * x + m[4] * y + m[5] * z;
-        u[p][2] = m[6] * x + m[7] * y + m[8] * z;
+        spi_rot_matrix(quat[k], R);
+        for (int i = 0; i < 9; i++)
+            M[k][i] = R[i % 3 * 3 + i / 3];
     }
 }
 
 spi_err spi_pixel_values(const struct spi_pixel_list *l, int64_t n, const double (*quat)[4],
                          const spi_nufft *plan, const float *grid, float *W)
 {
-    float(*u)[3] = NULL;
-    double scale = spi_nufft_scale(plan);
+    spi_points *points = NULL;
+    double(*M)[9] = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(u, GROUP * l->n, "slice"), out);
-    for (int64_t k0 = 0; k0 < n; k0 += GROUP) {
-        int64_t m = n - k0 < GROUP ? n - k0 : GROUP;
-
-        for (int64_t i = 0; i < m; i++)
-            spi_pixel_positions(l, quat[k0 + i], scale, u + i * l->n);
-        SPI_TRY(err = spi_nufft_slice(plan, grid, m * l->n, (const float(*)[3])u,
-                                      W + k0 * l->n),
-                out);
-    }
+    SPI_TRY(err = SPI_NEW(M, n, "slice"), out);
+    spi_pixel_turns(n, quat, M);
+    SPI_TRY(err = spi_points_new(plan, l->n, (const float(*)[3])l->q, &points), out);
+    err = spi_nufft_slice(points, grid, n, (const double(*)[9])M, W);
 out:
-    free(u);
+    spi_points_free(points);
+    free(M);
     return err;
 }
 

@@ -13,7 +13,7 @@
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 
-/** The pixels that take part, once per data set. */
+/** The pixels that take part, once per data set, in the order of spi_points_order. */
 struct spi_pixel_list {
     int64_t n;
     int32_t *pixel;  /* [n] index in an image, owned */
@@ -29,9 +29,8 @@ SPI_MUSTUSE spi_err spi_pixel_list_init(struct spi_pixel_list *l,
                                         double q_max);
 void spi_pixel_list_clear(struct spi_pixel_list *l);
 
-/** u[l->n][3] = scale R(quat)^T q of all pixels (scale: spi_nufft_scale). */
-void spi_pixel_positions(const struct spi_pixel_list *l, const double quat[4], double scale,
-                         float (*u)[3]);
+/** M[n] = R(quat)^T, detector -> object. */
+void spi_pixel_turns(int64_t n, const double (*quat)[4], double (*M)[9]);
 
 /** W(R_k^T q_p) of n orientations at all pixels: W[n][l->n].  grid: prepared fine grid. */
 SPI_MUSTUSE spi_err spi_pixel_values(const struct spi_pixel_list *l, int64_t n,

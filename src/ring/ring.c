@@ -260,21 +260,6 @@ void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], dou
     }
 }
 
-void spi_ring_turn(const double R[9], int64_t n, const float (*from)[3], float (*to)[3])
-{
-    float m[9];
-
-    for (int i = 0; i < 9; i++)
-        m[i] = (float)R[i];
-    for (int64_t i = 0; i < n; i++) {
-        float x = from[i][0], y = from[i][1], z = from[i][2];
-
-        to[i][0] = m[0] * x + m[1] * y + m[2] * z;
-        to[i][1] = m[3] * x + m[4] * y + m[5] * z;
-        to[i][2] = m[6] * x + m[7] * y + m[8] * z;
-    }
-}
-
 spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R)
 {
     spi_err err;

@@ -63,13 +63,10 @@ SPI_MUSTUSE spi_err spi_ring_analyse(const struct spi_rings *g, int R, float *sa
 SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
                                         const float complex *h, float *samples);
 
-/** Fine-grid positions of the samples of the first R rings turned by M (detector ->
- * object); pos: [g->at[R]][3]. */
+/** scale times the positions of the samples of the first R rings turned by M (detector ->
+ * object); pos: [g->at[R]][3], 1/A for scale 1. */
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,
                         float (*pos)[3]);
-
-/** The same for many turns: `to` = R applied to n positions made with the identity. */
-void spi_ring_turn(const double R[9], int64_t n, const float (*from)[3], float (*to)[3]);
 
 /** The first R rings, re-ordered for correlation: see kernel/correlate.h. */
 SPI_MUSTUSE spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R);

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-enum { GROUP = 8 }; /* images at once: their points share bricks of the grid */
+enum { GROUP = 64 }; /* images at once: their points share bricks of the grid */
 
 spi_err spi_pixels_slice(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
                          const double (*quat)[4], const float *fluence,

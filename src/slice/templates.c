@@ -14,30 +14,38 @@ static const float floor_of_mean = 0.02F;
 enum { GROUP = 32 }; /* directions sliced at once: their points share bricks of the grid */
 
 struct scratch {
-    float (*base)[3], (*pos)[3], *T, *f, *acc; /* pos, T: of GROUP directions */
+    spi_points *points;
+    double (*turn)[9];  /* [GROUP] */
+    float *T, *f, *acc; /* T: of GROUP directions */
     float complex *h;
 };
 
-static spi_err scratch_new(const struct spi_rings *g, int R, int Na, struct scratch *s)
+static spi_err scratch_new(const struct spi_rings *g, int R, int Na, const spi_nufft *plan,
+                           struct scratch *s)
 {
+    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    float(*q)[3] = NULL;
     spi_err err;
     size_t n = (size_t)g->at[R];
 
     *s = (struct scratch){0};
-    SPI_TRY(err = SPI_NEW(s->base, n, "templates"), out);
-    SPI_TRY(err = SPI_NEW(s->pos, GROUP * n, "templates"), out);
+    SPI_TRY(err = SPI_NEW(q, n, "templates"), out);
+    spi_ring_positions(g, R, identity, 1, q);
+    SPI_TRY(err = spi_points_new(plan, (int64_t)n, (const float(*)[3])q, &s->points), out);
+    SPI_TRY(err = SPI_NEW(s->turn, GROUP, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->T, GROUP * n, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->f, n, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->acc, 2 * (size_t)Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->h, g->h_at[R], "templates"), out);
 out:
+    free(q);
     return err;
 }
 
 static void scratch_free(struct scratch *s)
 {
-    free(s->base);
-    free(s->pos);
+    spi_points_free(s->points);
+    free(s->turn);
     free(s->T);
     free(s->f);
     free(s->acc);
@@ -127,32 +135,28 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
                            const float *grid, const int32_t *dir_list, int64_t first,
                            int64_t n, float *record, float *table, float *S)
 {
-    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     const struct spi_rings *g = sp->rings;
     int R = sp->band->R;
     struct scratch s;
     float *inv_n = NULL;
     spi_err err;
 
-    SPI_TRY(err = scratch_new(g, R, sp->views.Na, &s), out);
+    SPI_TRY(err = scratch_new(g, R, sp->views.Na, plan, &s), out);
     SPI_TRY(err = SPI_NEW(inv_n, R, "templates"), out);
     for (int r = 0; r < R; r++)
         inv_n[r] = 1.0F / (float)g->n[r];
-    spi_ring_positions(g, R, identity, spi_nufft_scale(plan), s.base);
     for (int64_t i0 = 0; i0 < n; i0 += GROUP) {
         int m = n - i0 < GROUP ? (int)(n - i0) : GROUP;
         int64_t points = g->at[R];
 
         for (int i = 0; i < m; i++) {
-            double dir[3], Rn[9];
+            double dir[3];
             int64_t d = first + i0 + i;
 
             spi_sphere_point(sp->views.nd, dir_list ? dir_list[d] : d, dir);
-            spi_rot_to_direction(dir, Rn);
-            spi_ring_turn(Rn, points, (const float(*)[3])s.base, s.pos + i * points);
+            spi_rot_to_direction(dir, s.turn[i]);
         }
-        SPI_TRY(err =
-                    spi_nufft_slice(plan, grid, m * points, (const float(*)[3])s.pos, s.T),
+        SPI_TRY(err = spi_nufft_slice(s.points, grid, m, (const double(*)[9])s.turn, s.T),
                 out);
         for (int i = 0; i < m; i++) {
             float *T = s.T + i * points;
@@ -174,16 +178,15 @@ spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nuff
                                 const float *grid, int n_dir, double *mean)
 {
     struct scratch s;
-    spi_err err = scratch_new(g, R, 1, &s);
+    spi_err err = scratch_new(g, R, 1, plan, &s);
 
     memset(mean, 0, (size_t)R * sizeof *mean);
     for (int i = 0; i < n_dir && !err; i++) {
-        double dir[3], Rn[9];
+        double dir[3];
 
         spi_sphere_point(n_dir, i, dir);
-        spi_rot_to_direction(dir, Rn);
-        spi_ring_positions(g, R, Rn, spi_nufft_scale(plan), s.pos);
-        if ((err = spi_nufft_slice(plan, grid, g->at[R], (const float(*)[3])s.pos, s.T)))
+        spi_rot_to_direction(dir, s.turn[0]);
+        if ((err = spi_nufft_slice(s.points, grid, 1, (const double(*)[9])s.turn, s.T)))
             break;
         for (int r = 0; r < R; r++)
             for (int j = g->at[r]; j < g->at[r + 1]; j++)

@@ -11,7 +11,7 @@
 enum { LANES = 8 };
 
 /* Eight partial sums in a fixed order: vectorised, and the same bits everywhere. */
-static double dot(int64_t n, const float *x, const float *y)
+static double dot(int64_t n, const double *x, const double *y)
 {
     double s[LANES] = {0};
     int64_t i = 0;
@@ -19,30 +19,26 @@ static double dot(int64_t n, const float *x, const float *y)
     for (; i + LANES <= n; i += LANES)
 #pragma omp simd
         for (int k = 0; k < LANES; k++)
-            s[k] += (double)x[i + k] * (double)y[i + k];
+            s[k] += x[i + k] * y[i + k];
     for (; i < n; i++)
-        s[0] += (double)x[i] * (double)y[i];
+        s[0] += x[i] * y[i];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
 /* y += a x */
-static void axpy(int64_t n, double a, const float *x, float *y)
+static void axpy(int64_t n, double a, const double *x, double *y)
 {
-    float f = (float)a;
-
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        y[i] += f * x[i];
+        y[i] += a * x[i];
 }
 
 /* p = z r + b p */
-static void direction(int64_t n, double z, const float *r, double b, float *p)
+static void direction(int64_t n, double z, const double *r, double b, double *p)
 {
-    float fz = (float)z, fb = (float)b;
-
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        p[i] = fz * r[i] + fb * p[i];
+        p[i] = z * r[i] + b * p[i];
 }
 
 static spi_err check(const struct spi_operator *A, const struct spi_cg_options *opt,
@@ -56,6 +52,8 @@ static spi_err check(const struct spi_operator *A, const struct spi_cg_options *
     if (!(opt->tol >= 0) || isinf(opt->tol))
         return spi_fail(SPI_EINVAL, "cg: tolerance is %g; need a finite number >= 0",
                         opt->tol);
+    if (isnan(opt->enough))
+        return spi_fail(SPI_EINVAL, "cg: the drop to stop at is not a number");
     if (n_shifts < 1)
         return spi_fail(SPI_EINVAL, "cg: %d shifts; need at least 1", n_shifts);
     for (int k = 0; k < n_shifts; k++)
@@ -68,9 +66,9 @@ static spi_err check(const struct spi_operator *A, const struct spi_cg_options *
 }
 
 /* q = (A + shift) p and the curvature pq = p.q.  *positive is false when the sign of pq is
- * unknown: q carries relative errors of u = 2^-24, hence pq one of u |p| |q|. */
-static spi_err product(const struct spi_operator *A, double shift, const float *p, float *q,
-                       double *pq, bool *positive)
+ * unknown: q carries relative errors of A->unit, hence pq one of unit |p| |q|. */
+static spi_err product(const struct spi_operator *A, double shift, const double *p,
+                       double *q, double *pq, bool *positive)
 {
     spi_err err = A->apply(A->self, p, q);
 
@@ -83,15 +81,29 @@ static spi_err product(const struct spi_operator *A, double shift, const float *
     *pq = dot(A->n, p, q);
     if (!isfinite(qq) || !isfinite(*pq))
         return spi_fail(SPI_EINVAL, "cg: the operator gave a value that is not finite");
-    *positive = *pq > 0x1p-24 * sqrt(pp) * sqrt(qq);
+    *positive = *pq > A->unit * sqrt(pp) * sqrt(qq);
     return SPI_OK;
 }
 
-/* Norms of the solution x whose residual is zeta r; (L8). */
-static void measure(int64_t n, const float *b, double bb, const float *x, double zeta,
-                    const float *r, struct spi_cg_report *rep)
+/* (L8) of the solution x whose residual is zeta r. */
+static double drop(int64_t n, double shift, const double *b, const double *x, double zeta,
+                   const double *r)
 {
-    double bx = dot(n, b, x), xx = dot(n, x, x), xr = zeta * dot(n, x, r);
+    return dot(n, b, x) + shift * dot(n, x, x) + zeta * dot(n, x, r);
+}
+
+/* The rule of discrepancy (L13): is the misfit small enough? */
+static bool fits(const struct spi_cg_options *opt, int64_t n, double shift, const double *b,
+                 const double *x, const double *r)
+{
+    return opt->enough > 0 && drop(n, shift, b, x, 1, r) >= opt->enough;
+}
+
+/* Norms of the solution x whose residual is zeta r. */
+static void measure(int64_t n, const double *b, double bb, const double *x, double zeta,
+                    const double *r, struct spi_cg_report *rep)
+{
+    double xx = dot(n, x, x), xr = zeta * dot(n, x, r);
     double rr = zeta * zeta * dot(n, r, r), nb = sqrt(bb);
     double dd =
         rr + 2 * rep->shift * xr + rep->shift * rep->shift * xx; /* |r + shift x|^2 */
@@ -100,12 +112,12 @@ static void measure(int64_t n, const float *b, double bb, const float *x, double
     rep->norm_x = sqrt(xx);
     rep->residual = nb > 0 ? sqrt(rr) / nb : 0;
     rep->data_residual = nb > 0 ? sqrt(fmax(dd, 0)) / nb : 0;
-    rep->drop = bx + rep->shift * xx + xr;
+    rep->drop = drop(n, rep->shift, b, x, zeta, r);
 }
 
 /* r = b - (A + shift) x.  The product is not made for x = 0. */
-static spi_err start_residual(const struct spi_operator *A, double shift, const float *b,
-                              const float *x, float *r)
+static spi_err start_residual(const struct spi_operator *A, double shift, const double *b,
+                              const double *x, double *r)
 {
     int64_t n = A->n;
     double xx = dot(n, x, x), unused;
@@ -124,20 +136,20 @@ static spi_err start_residual(const struct spi_operator *A, double shift, const 
     return err;
 }
 
-/* Does x + alpha p stay in the range of float? */
-static bool step_fits(int64_t n, double alpha, const float *p, const float *x)
+/* Does x + alpha p stay in the range of float, in which solutions are kept? */
+static bool step_fits(int64_t n, double alpha, const double *p, const double *x)
 {
     return alpha < (double)FLT_MAX &&
            alpha * sqrt(dot(n, p, p)) + sqrt(dot(n, x, x)) < (double)FLT_MAX / 2;
 }
 
 struct krylov {
-    float *r, *p, *q; /* residual, direction, product */
+    double *r, *p, *q; /* residual, direction, product */
 };
 
 /* Steps (L1)-(L3) until one of the four ends; r and p are set. */
 static spi_err iterate(const struct spi_operator *A, const struct spi_cg_options *opt,
-                       double goal, const struct krylov *v, float *x,
+                       const double *b, double goal, const struct krylov *v, double *x,
                        struct spi_cg_report *rep)
 {
     int64_t n = A->n;
@@ -147,6 +159,10 @@ static spi_err iterate(const struct spi_operator *A, const struct spi_cg_options
     for (;; rep->n_iter++) {
         if (rr <= goal || rr == 0) {
             rep->end = SPI_CG_CONVERGED;
+            return SPI_OK;
+        }
+        if (fits(opt, n, rep->shift, b, x, v->r)) {
+            rep->end = SPI_CG_DISCREPANCY;
             return SPI_OK;
         }
         if (rep->n_iter >= opt->n_iter)
@@ -172,8 +188,8 @@ static spi_err iterate(const struct spi_operator *A, const struct spi_cg_options
     }
 }
 
-spi_err spi_cg(const struct spi_operator *A, double shift, const float *b,
-               const struct spi_cg_options *opt, float *x, struct spi_cg_report *report)
+spi_err spi_cg(const struct spi_operator *A, double shift, const double *b,
+               const struct spi_cg_options *opt, double *x, struct spi_cg_report *report)
 {
     int64_t n = A->n;
     struct krylov v = {0};
@@ -190,7 +206,7 @@ spi_err spi_cg(const struct spi_operator *A, double shift, const float *b,
     SPI_TRY(err = SPI_NEW(v.q, n, "cg"), out);
     SPI_TRY(err = start_residual(A, shift, b, x, v.r), out);
     memcpy(v.p, v.r, (size_t)n * sizeof *v.p);
-    SPI_TRY(err = iterate(A, opt, opt->tol * opt->tol * bb, &v, x, report), out);
+    SPI_TRY(err = iterate(A, opt, b, opt->tol * opt->tol * bb, &v, x, report), out);
     measure(n, b, bb, x, 1, v.r, report);
     if (report->end == SPI_CG_STOPPED)
         err = spi_fail(SPI_ECANCEL, "cg: stopped on request after %d of %d steps",
@@ -207,21 +223,21 @@ out:
 struct shift {
     bool done;
     double shift, zeta, rho, alpha, beta;
-    float *x, *p;
+    double *x, *p;
 };
 
 struct multishift {
     int64_t n;
     int n_shifts, seed; /* seed: the smallest shift still running, -1: none */
-    const float *b;
+    const double *b;
     double bb, rr;
-    float *r, *q, *p; /* p [n_shifts][n] */
+    double *r, *q, *p; /* p [n_shifts][n] */
     struct shift *s;
     struct spi_cg_report *report;
 };
 
 static spi_err multishift_init(const struct spi_operator *A, int n_shifts,
-                               const double *shifts, const float *b, double bb, float *x,
+                               const double *shifts, const double *b, double bb, double *x,
                                struct spi_cg_report *report, struct multishift *m)
 {
     spi_err err;
@@ -292,7 +308,7 @@ static void choose_seed(struct multishift *m)
     if (zeta == 1 && rho == 1)
         return;
     for (int64_t i = 0; i < m->n; i++)
-        m->r[i] *= (float)zeta;
+        m->r[i] *= zeta;
     m->rr = dot(m->n, m->r, m->r);
     for (int k = 0; k < m->n_shifts; k++) {
         m->s[k].zeta /= zeta;
@@ -366,6 +382,8 @@ static spi_err run_shifts(const struct spi_operator *A, const struct spi_cg_opti
         if (positive && step_fits(m->n, m->rr / pq, seed->p, seed->x)) {
             advance(m, m->rr / pq);
             freeze_converged(m, goal);
+            if (!m->s[m->seed].done && fits(opt, m->n, seed->shift, m->b, seed->x, m->r))
+                freeze_all(m, SPI_CG_DISCREPANCY);
         } else
             freeze(m, m->seed, SPI_CG_CURVATURE);
         choose_seed(m);
@@ -375,7 +393,7 @@ static spi_err run_shifts(const struct spi_operator *A, const struct spi_cg_opti
 }
 
 spi_err spi_cg_shifts(const struct spi_operator *A, int n_shifts, const double *shifts,
-                      const float *b, const struct spi_cg_options *opt, float *x,
+                      const double *b, const struct spi_cg_options *opt, double *x,
                       struct spi_cg_report *report)
 {
     struct multishift m = {0};
@@ -388,4 +406,15 @@ spi_err spi_cg_shifts(const struct spi_operator *A, int n_shifts, const double *
 out:
     multishift_clear(&m);
     return err;
+}
+
+const char *spi_cg_end_text(enum spi_cg_end end)
+{
+    static const char *const text[] = {[SPI_CG_CONVERGED] = "converged",
+                                       [SPI_CG_DISCREPANCY] = "discrepancy",
+                                       [SPI_CG_ITERATIONS] = "steps",
+                                       [SPI_CG_CURVATURE] = "curvature",
+                                       [SPI_CG_STOPPED] = "stopped"};
+
+    return text[end];
 }

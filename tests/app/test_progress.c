@@ -143,6 +143,14 @@ int main(void)
     spi_progress_line(&v, line, sizeof line);
     OK(!strchr(line, '%') && !strstr(line, "gen") && strstr(line, "images/s"),
        "unknown total: %s", line);
+    v.total = 1000;
+    v.done = 600, v.from = 500, v.elapsed_s = 10;
+    v.unit = "";
+    spi_progress_line(&v, line, sizeof line);
+    OK(strstr(line, "60 %") && strstr(line, "40 s left") && !strstr(line, "/s"),
+       "gone on at 500, without a unit: %s", line);
+    v.unit = "images";
+    v.from = 0;
     v.total = 3000;
     v.elapsed_s = 0;
     spi_progress_line(&v, line, sizeof line);

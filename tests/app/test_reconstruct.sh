@@ -104,6 +104,41 @@ says noise.out "not converged" "pure noise"
 [ ! -e noise/density.mrc ]
 ok $? "pure noise: no density is presented"
 
+# a particle with a fourfold axis: 40 pseudo atoms of a quarter, turned about z
+awk 'BEGIN { s = 12345
+	for (i = 0; i < 40; i++) {
+		do { for (k = 0; k < 3; k++) { s = s * 16807 % 2147483647; u[k] = s / 2147483647 }
+			x = 22 * u[0]; y = 22 * u[1]; z = 30 * u[2] - 12
+		} while (x * x + y * y > 484)
+		for (k = 0; k < 4; k++) {
+			printf "HETATM%5d  C   DUM A%4d    %8.3f%8.3f%8.3f  1.00 20.00           C\n", \
+				++n, n, x, y, z
+			t = x; x = -y; y = t
+		}
+	}
+	print "END" }' > c4.pdb
+$SPINIFEL simulate c4.pdb -o c4.h5 --images 400 --detector 32x32 --resolution 9 --energy 4000 \
+	--photons 20000 --beam-stop 2 --seed 1 --quiet > sim.out 2>&1
+ok $? "simulate a particle with a fourfold axis"
+fourfold="--diameter 55 --set algorithm.N_images_start=100 --set algorithm.N_generations_start=18
+--set phasing.N_phase_starts=2"
+symmetry() { sed -n 's/.*"symmetry": *"\([^"]*\)".*/\1/p' "$1"; }
+for group in auto C4; do
+	$SPINIFEL reconstruct c4.h5 -o c4-$group --seed 3 $fourfold --symmetry $group --json \
+		> c4.json 2> c4.err
+	ok $? "symmetry $group: converges"
+	[ "$(symmetry c4.json)" = C4 ] && [ "$(symmetry c4-$group/run.json)" = C4 ]
+	ok $? "symmetry $group: the result has $(symmetry c4.json)"
+	$SPINIFEL compare c4-$group/density.mrc --truth c4.pdb --symmetry C4 \
+		--orientations c4-$group/orientations.h5 --true c4.h5 --json --quiet \
+		> compare.json 2> compare.err
+	median=$(key compare.json orientation_error_deg_median)
+	below "$median" 4.7 # one Shannon angle, 9 / 110 rad
+	ok $? "symmetry $group: median orientation error $median modulo C4, needed 4.7 degrees"
+done
+[ "$(symmetry run1/run.json)" = C1 ]
+ok $? "lysozyme has no symmetry: $(symmetry run1/run.json)"
+
 # wrong input: exit code 1 (2 for the command line) and one line that says what
 bad() { # code, text, words, arguments...
 	code=$1 text=$2 words=$3
@@ -120,6 +155,7 @@ bad 1 "cannot" "directory that cannot be made" images.h5 -o no/such/place $fast
 echo plain > plain
 bad 1 "plain" "a file where the directory should be" images.h5 -o plain $fast
 bad 2 "nearest" "unknown setting" images.h5 -o bad $fast --set algorithm.N_startz=2
+bad 1 "no point group" "a group that is none" images.h5 -o bad $fast --symmetry Q7
 bad 2 "need 0..1" "value out of range" images.h5 -o bad $fast --set phasing.beta=3
 printf '[algorithm]\nN_cgg = 3\n' > bad.toml
 bad 1 "bad.toml:2" "unknown key in a settings file" images.h5 -o bad $fast --settings bad.toml

@@ -68,8 +68,11 @@ run 0 simulate "$structure" -o ph.h5 --images 150 --detector 48x48 --resolution 
 	--energy 1600 --seed 5 --photons 20000 --fluence-spread 0.4
 
 # ---- merge
-run 0 merge im.h5 --orientations truth -d 70 -o a.mrc --lcurve l.csv --intensity w.mrc --json
-json "JSON of merge" "v['images'] == 400 and v['lambda'] > 0 and v['misfit'] < 0.05 and \
+run 0 merge im.h5 --orientations truth -d 70 -o a.mrc --lcurve-csv l.csv --lcurve-png l.png \
+	--intensity w.mrc --json
+json "JSON of merge" "v['images'] == 400 and v['images_merged'] == 400 and v['workers'] == 2 and \
+v['end'] in ('steps', 'converged') and 0 < v['residual'] < 0.1 and v['products'] <= 40 and \
+abs(sum(v['shares'].values()) - 1) < 1e-6 and v['peak_rss_bytes'] > 0 and v['lambda'] > 0 and v['misfit'] < 0.05 and \
 v['voxels'] % 2 == 0 and v['lambda_from'] in ('corner', 'plateau', 'smallest lambda')"
 holds "the map is an MRC file" valid a.mrc
 holds "so is the intensity" valid w.mrc
@@ -83,6 +86,8 @@ run 0 plot l.csv -o l.png -x lambda -y residual -y norm --log-x --log-y --title 
 ok $? "plot draws a PNG"
 refuse 2 "plot: --y: 'nonsense' is not a column of l.csv" plot l.csv -o x.png -y nonsense
 refuse 1 "a.mrc" plot a.mrc -o x.png
+[ "$(head -c 4 l.png | tail -c 3)" = PNG ]
+ok $? "and its picture"
 run 0 merge im.h5 --orientations truth -d 70 -o a2.mrc --lambda 0.01 --json
 json "a lambda that is given" "v['lambda'] == 0.01 and v['lambda_from'] == 'given' and \
 0 < v['misfit'] < 0.1"
@@ -171,10 +176,10 @@ fails "a merge at wrong orientations is another map" maps_alike wrong.mrc a.mrc 
 
 # ---- what is refused
 refuse 2 "merge: --diameter: is needed" merge im.h5 --orientations truth -o x.mrc
-refuse 2 "merge: --lambda: either this or --l-curve" merge im.h5 --orientations truth -d 70 \
-	-o x.mrc --lambda 1 --l-curve
-refuse 2 "merge: --lcurve: there is no L-curve" merge im.h5 --orientations truth -d 70 -o x.mrc \
-	--lambda 1 --lcurve x.csv
+refuse 2 "merge: --lambda: either this or --lcurve" merge im.h5 --orientations truth -d 70 \
+	-o x.mrc --lambda 1 --lcurve krylov
+refuse 2 "merge: --lcurve-csv: there is no L-curve" merge im.h5 --orientations truth -d 70 \
+	-o x.mrc --lambda 1 --lcurve-csv x.csv
 refuse 2 "merge: --q-max: 0.5 1/A; the detector of im.h5 ends at" merge im.h5 -d 70 \
 	--orientations truth -o x.mrc --q-max 0.5
 refuse 1 "other.h5: 30 orientations, but im.h5 has 400 images" merge im.h5 -d 70 \

@@ -21,7 +21,7 @@ struct scene {
 static spi_err scene_init(struct scene *s)
 {
     struct spi_pixel_list l = {0};
-    double sum = 0;
+    double sum = 0, centre = 0;
     spi_err err;
 
     random_quats(21, IMAGES, s->quat);
@@ -40,9 +40,11 @@ static spi_err scene_init(struct scene *s)
     for (int k = 0; k < IMAGES; k++)
         for (int p = 0; p < NP; p++)
             s->images[k][p] *= (float)(counts / sum);
+    for (int i = 0; i < N * N * N; i++)
+        centre += (double)s->A[i];
     for (int r = 0; r < s->rings.R;
          r++) { /* floors: 1e-7 of what is at q = 0, hardly any */
-        s->mean[r] = 1e-6 * (double)s->grid[0];
+        s->mean[r] = 1e-6 * centre;
         s->inv_var[r] = (float)(s->rings.q[r] * s->rings.q[r] / q_max / q_max);
     }
 out:

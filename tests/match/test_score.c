@@ -123,18 +123,22 @@ static void check_against_ref(const struct stage *s, const struct spi_scores *al
     int Na = s->in.views.Na;
     static const int dirs[] = {63, 149};
     float(*pos)[3] = spi_alloc((size_t)g.at[g.R], sizeof *pos, "p");
+    spi_points *points = NULL;
     float *T = spi_alloc((size_t)g.at[g.R], 4, "T");
     double *LL = spi_alloc((size_t)Na, 8, "LL"), worst = 0, wrong = 0;
 
     for (int i = 0; i < 2; i++) {
+        static const double identity[1][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}};
         double dir[3], Rn[9];
         int d = dirs[i];
 
         spi_sphere_point(s->in.views.nd, d, dir);
         spi_rot_to_direction(dir, Rn);
-        spi_ring_positions(&g, g.R, Rn, spi_nufft_scale(plan), pos);
-        if (spi_nufft_slice(plan, grid, g.at[g.R], (const float(*)[3])pos, T))
+        spi_ring_positions(&g, g.R, Rn, 1, pos);
+        if (spi_points_new(plan, g.at[g.R], (const float(*)[3])pos, &points) ||
+            spi_nufft_slice(points, grid, 1, identity, T))
             OK(0, "%s", spi_err_message());
+        spi_points_free(points);
         for (int k = 0; k < IMAGES; k += 3 - i) { /* 0 3, then 0 2 4 */
             const float *samples = s->samples + k * g.at[g.R];
             double count_abs = 0;

@@ -31,6 +31,40 @@ static double distance_to_group(int n, double (*ops)[9], const double R[9])
     return best;
 }
 
+/* How many of the images of a direction lie in the asymmetric unit: always one. */
+static void unit(const char *name, uint64_t seed)
+{
+    struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_TEST, 0);
+    double(*ops)[9];
+    int n, bad = 0, inside = 0;
+
+    if (spi_symmetry_parse(name, &ops, &n)) {
+        OK(0, "%s: %s", name, spi_err_message());
+        return;
+    }
+    for (int i = 0; i < 500; i++) {
+        double quat[4], R[9], dir[3], S[3];
+        int count = 0;
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, R);
+        for (int k = 0; k < 3; k++)
+            dir[k] = R[3 * k];
+        for (int k = 0; k < n; k++) {
+            spi_rot_apply(ops[k], dir, S);
+            count += spi_symmetry_in_unit(n, ops, S);
+        }
+        bad += count != 1;
+        inside += spi_symmetry_in_unit(n, ops, dir);
+    }
+    OK(bad == 0, "%s: one image of each direction is in the asymmetric unit", name);
+    /* 500 draws with p = 1/n: 5 standard deviations */
+    OK(fabs(inside - 500.0 / n) <= 5 * sqrt(500.0 / n), "%s: %d of 500 lie in it", name,
+       inside);
+    OK(n == 1 || inside < 500, "%s: not all do", name);
+    free(ops);
+}
+
 static void group(const char *name, int order)
 {
     double(*ops)[9], worst = 0, closed = 0, apart = 10;
@@ -123,6 +157,12 @@ int main(void)
     group("I", 60);
     frames();
     turned();
+    unit("C1", 1);
+    unit("C17", 2);
+    unit("D7", 3);
+    unit("T", 4);
+    unit("O", 5);
+    unit("I", 6);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         OK(spi_symmetry_parse(bad[i], &ops, &n) == SPI_EINVAL && !ops &&
                strstr(spi_err_message(), "no point group"),

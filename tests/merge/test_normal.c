@@ -6,29 +6,70 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "math/fft.h"
 #include "merge/normal.h"
 #include "tap.h"
 
 enum { N = 10, COUNT = N * N * N, POINTS = 3000 };
 static const double dx = 3, support_A = 12.1, tol = 1e-6;
+static const struct spi_cg_options rule = {.n_iter = 200, .tol = 1e-5};
 
 static double q[POINTS][3], w[POINTS], b[POINTS];
-static float u[POINTS][3], val[POINTS][2];
+static float qf[POINTS][3], val[POINTS][2];
 
 /* Points spread over the whole cube |q_i| < 0.48 / dx, weights in (0.5, 1.5). */
-static void make_points(struct spi_rng *rng, double scale)
+static void make_points(struct spi_rng *rng)
 {
     for (int j = 0; j < POINTS; j++) {
         for (int c = 0; c < 3; c++) {
-            u[j][c] = (float)((spi_rng_uniform(rng) - 0.5) * 0.96 / dx * scale);
-            q[j][c] = (double)u[j][c] / scale;
+            qf[j][c] = (float)((spi_rng_uniform(rng) - 0.5) * 0.96 / dx);
+            q[j][c] = (double)qf[j][c];
         }
         w[j] = (double)(val[j][1] = (float)(0.5 + spi_rng_uniform(rng)));
     }
 }
 
+/* 1 inside the support, and never on the Nyquist planes. */
+static float inside[COUNT];
+
+static void make_inside(void)
+{
+    for (int z = -N / 2, i = 0; z < N / 2; z++)
+        for (int y = -N / 2; y < N / 2; y++)
+            for (int x = -N / 2; x < N / 2; x++, i++)
+                inside[i] = (x * x + y * y + z * z) * dx * dx <= support_A * support_A;
+}
+
+/* The operator on cubes. */
+static spi_err apply(const struct spi_normal *normal, const float *x, float *y)
+{
+    static double a[COUNT], b2[COUNT];
+    spi_err err;
+
+    spi_unknowns_get(&normal->u, x, a);
+    err = normal->op.apply(normal->op.self, a, b2);
+    spi_unknowns_put(&normal->u, b2, y);
+    return err;
+}
+
+/* Largest transform of the kernel. */
+static double largest_symbol(float *Q)
+{
+    enum { M = 2 * N, HALF = M * M * (N + 1) };
+    float *rolled = spi_alloc(8 * COUNT, 4, "Q"), largest = 0;
+    float complex *half = spi_alloc(HALF, sizeof *half, "Q");
+
+    spi_volume_roll(M, Q, rolled);
+    if (spi_fft3_r2c(M, rolled, half))
+        OK(0, "%s", spi_err_message());
+    for (int i = 0; i < HALF; i++)
+        largest = fmaxf(largest, cabsf(half[i]));
+    free(rolled), free(half);
+    return (double)largest;
+}
+
 /* Real, even, inside the support. */
-static void make_even(struct spi_rng *rng, const float *support, float *A)
+static void make_even(struct spi_rng *rng, float *A)
 {
     memset(A, 0, COUNT * sizeof *A);
     for (int k = 1; k < N; k++)
@@ -36,7 +77,7 @@ static void make_even(struct spi_rng *rng, const float *support, float *A)
             for (int i = 1; i < N; i++) {
                 int at = (k * N + j) * N + i, twin = ((N - k) * N + N - j) * N + N - i;
 
-                A[at] = A[twin] = support[at] * (float)spi_rng_normal(rng);
+                A[at] = A[twin] = inside[at] * (float)spi_rng_normal(rng);
             }
 }
 
@@ -51,14 +92,47 @@ static double dot(const float *x, const float *y)
 
 static spi_err build(spi_nufft *plan, double trace, float **grid, struct spi_normal *normal)
 {
+    static const double identity[1][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}};
+    spi_points *points = NULL;
     spi_err err = spi_nufft_grid_new(plan, 2, grid);
 
     for (int j = 0; j < POINTS; j++)
         val[j][0] = (float)(w[j] * b[j]);
     if (!err)
-        err = spi_nufft_spread(plan, *grid, POINTS, (const float(*)[3])u,
-                               (const float(*)[2])val);
+        err = spi_points_new(plan, POINTS, (const float(*)[3])qf, &points);
+    if (!err)
+        err = spi_nufft_spread(points, *grid, 1, identity, (const float(*)[2])val);
+    spi_points_free(points);
     return err ? err : spi_normal_init(normal, N, support_A, plan, *grid, trace);
+}
+
+static double distance(const float *A, const float *B)
+{
+    double sum = 0;
+
+    for (int i = 0; i < COUNT; i++)
+        sum += ((double)A[i] - (double)B[i]) * ((double)A[i] - (double)B[i]);
+    return sqrt(sum);
+}
+
+/* Every voxel of the support once, |A| = |y|, and there and back is the same. */
+static void check_unknowns(const struct spi_unknowns *v, const float *A)
+{
+    static double y[COUNT];
+    static float back[COUNT];
+    double sum = 0, yy = 0;
+
+    for (int i = 0; i < COUNT; i++)
+        sum += (double)inside[i];
+    OK((double)(2 * v->count - 1) == sum, "%d unknowns, %.0f voxels", (int)v->count, sum);
+    spi_unknowns_get(v, A, y);
+    for (int64_t i = 0; i < v->count; i++)
+        yy += y[i] * y[i];
+    OK(fabs(yy / dot(A, A) - 1) < 1e-14 * COUNT, "|y| = |A|"); /* gamma_n in double */
+    spi_unknowns_put(v, y, back);
+    OK(distance(A, back) == 0, "there and back");
+    back[7] = 1;
+    OK(distance(A, back) != 0, "a voxel outside is noticed");
 }
 
 static void check_apply(struct spi_rng *rng, const struct spi_normal *normal,
@@ -66,12 +140,12 @@ static void check_apply(struct spi_rng *rng, const struct spi_normal *normal,
 {
     float *x = spi_alloc(COUNT, 4, "x"), *y = spi_alloc(COUNT, 4, "y");
     float *z = spi_alloc(COUNT, 4, "z"), *Az = spi_alloc(COUNT, 4, "Az");
-    float *Q = spi_alloc(8 * COUNT, 4, "Q"), largest = 0;
+    float *Q = spi_alloc(8 * COUNT, 4, "Q");
     double *W = spi_alloc(POINTS, 8, "W"), *ref = spi_alloc(COUNT, 8, "ref");
     double worst = 0, wrong = 0, outside = 0, norm_Q = 0;
 
-    make_even(rng, normal->support, x);
-    OK(spi_normal_apply(normal, x, y) == SPI_OK, "applied");
+    make_even(rng, x);
+    OK(apply(normal, x, y) == SPI_OK, "applied");
     spi_nufft_slice_ref(N, dx, x, POINTS, (const double(*)[3])q, W);
     for (int j = 0; j < POINTS; j++)
         W[j] *= w[j];
@@ -82,45 +156,33 @@ static void check_apply(struct spi_rng *rng, const struct spi_normal *normal,
         norm_Q += (double)Q[i] * (double)Q[i];
     norm_Q = sqrt(norm_Q);
     for (int i = 0; i < COUNT; i++) {
-        double want = ref[i] * (double)normal->support[i];
+        double want = ref[i] * (double)inside[i];
 
         worst = fmax(worst, fabs((double)y[i] - want));
         wrong = fmax(wrong, fabs((double)y[i] * 1.001 - want));
-        outside = fmax(outside, normal->support[i] == 0 ? fabs((double)y[i]) : 0);
+        outside = fmax(outside, inside[i] == 0 ? fabs((double)y[i]) : 0);
     }
-    for (int i = 0; i < 4 * N * N * (N + 1); i++)
-        largest = fmaxf(largest, fabsf(normal->symbol[i]));
     /* y = Q * x: |dy| <= |dQ|_2 |x|_2 with |dQ|_2 <= (2 tol + 2e-6) |Q|_2 (tests/nufft),
      * and two transforms of (2N)^3 in float: 2 * 4 log2((2N)^3) u of the largest symbol
      * times |x|_2 */
-    double fft = 2 * 4 * 3 * log2(2 * N) * 0x1p-24 * (double)largest;
+    double fft = 2 * 4 * 3 * log2(2 * N) * 0x1p-24 * largest_symbol(Q);
     double bound = ((2 * tol + 2e-6) * norm_Q + fft) * sqrt(dot(x, x));
 
     OK(worst <= bound, "H* w H x as direct sums: error / bound = %.4f", worst / bound);
     OK(wrong > bound, "a factor of 1.001 is noticed");
     OK(outside == 0, "nothing outside the support");
 
-    for (int i = 0; i < COUNT; i++) /* any vectors, also odd ones */
-        x[i] = (float)spi_rng_normal(rng), z[i] = (float)spi_rng_normal(rng);
-    if (spi_normal_apply(normal, x, y) || spi_normal_apply(normal, z, Az))
+    make_even(rng, x), make_even(rng, z);
+    if (apply(normal, x, y) || apply(normal, z, Az))
         OK(0, "%s", spi_err_message());
     bound = fft * sqrt(dot(x, x) * dot(z, z));
     OK(fabs(dot(x, Az) - dot(z, y)) <= bound, "symmetric: gap / bound = %.3f",
        fabs(dot(x, Az) - dot(z, y)) / bound);
     /* positive up to the error of its symbol */
     OK(dot(x, y) >= -bound, "positive: x.Ax / x.x = %.3g", dot(x, y) / dot(x, x));
-    y[5] += 1e3F * (float)bound / x[5];
+    y[N / 2 * (N * N + N + 1)] += 1e3F * (float)bound / x[N / 2 * (N * N + N + 1)];
     OK(fabs(dot(x, Az) - dot(z, y)) > bound, "a wrong product is noticed");
     free(x), free(y), free(z), free(Az), free(W), free(ref), free(Q);
-}
-
-static double distance(const float *A, const float *B)
-{
-    double sum = 0;
-
-    for (int i = 0; i < COUNT; i++)
-        sum += ((double)A[i] - (double)B[i]) * ((double)A[i] - (double)B[i]);
-    return sqrt(sum);
 }
 
 /* Noise-free values of a known A are recovered.  The rows cos(2 pi q.x) of uniform random q
@@ -135,24 +197,25 @@ static void check_recovers(const struct spi_normal *normal, const float *A)
     double p = 0, norm = sqrt(dot(A, A));
 
     for (int i = 0; i < COUNT; i++)
-        p += (double)normal->support[i];
+        p += (double)inside[i];
 
     double gamma = sqrt(p / 2 / POINTS), kappa = 3 * pow((1 + gamma) / (1 - gamma), 2);
     double bound = kappa * (1e-5 + 2 * (2 * tol + 2e-6)) * norm;
 
-    OK(spi_normal_solve(normal, 0, 200, NULL, x, &report) == SPI_OK &&
+    OK(spi_normal_solve(normal, 0, &rule, x, &report) == SPI_OK &&
            report.end == SPI_CG_CONVERGED,
        "solved in %d steps", report.n_iter);
     OK(distance(x, A) <= bound, "a known A is recovered: error / bound = %.4f",
        distance(x, A) / bound);
 
     volatile int stop = 1;
+    struct spi_cg_options stopped = {.n_iter = 200, .tol = 1e-5, .stop = &stop};
 
-    OK(spi_normal_solve(normal, 1e-2, 200, NULL, x, &report) == SPI_OK &&
+    OK(spi_normal_solve(normal, 1e-2, &rule, x, &report) == SPI_OK &&
            distance(x, A) > bound,
        "regularisation is noticed: %.3g", distance(x, A) / norm);
     memset(x, 0, COUNT * sizeof *x);
-    OK(spi_normal_solve(normal, 0, 200, &stop, x, &report) == SPI_ECANCEL, "stop flag: %s",
+    OK(spi_normal_solve(normal, 0, &stopped, x, &report) == SPI_ECANCEL, "stop flag: %s",
        spi_err_message());
     free(x);
 }
@@ -164,15 +227,18 @@ static void check_lcurve(const struct spi_normal *normal)
     float *x = spi_alloc(COUNT, 4, "x"), *one = spi_alloc(COUNT, 4, "x");
     struct spi_lcurve_point point[LAMBDAS];
     struct spi_lcurve_choice choice;
-    struct spi_cg_report report;
+    struct spi_cg_report report, all[LAMBDAS];
+    double *xs = spi_alloc((size_t)(LAMBDAS * normal->u.count), 8, "x");
     double norm2 = 0, *W = spi_alloc(POINTS, 8, "W"), misfit = 0;
     int rising = 1;
 
     for (int j = 0; j < POINTS; j++)
         norm2 += w[j] * b[j] * b[j];
-    OK(spi_normal_lcurve(normal, LAMBDAS, lambda, 200, norm2, NULL, x, point, &choice) ==
-           SPI_OK,
+    OK(spi_normal_krylov(normal, LAMBDAS, lambda, &rule, xs, all) == SPI_OK &&
+           spi_normal_choose(normal, LAMBDAS, lambda, norm2, xs, all, x, point, &choice,
+                             &report) == SPI_OK,
        "L-curve");
+    OK(report.shift == point[choice.index].lambda * normal->trace, "report of the chosen");
     for (int i = 1; i < LAMBDAS; i++)
         rising &=
             point[i].lambda > point[i - 1].lambda &&
@@ -192,12 +258,12 @@ static void check_lcurve(const struct spi_normal *normal)
        spi_lcurve_how_text(choice.how), got / sqrt(misfit));
     OK(fabs(point[LAMBDAS - 1].residual * point[LAMBDAS - 1].residual / misfit - 1) > bound,
        "another residual is noticed");
-    if (spi_normal_solve(normal, point[choice.index].lambda, 200, NULL, one, &report))
+    if (spi_normal_solve(normal, point[choice.index].lambda, &rule, one, &report))
         OK(0, "%s", spi_err_message());
     /* both stop at a residual of 1e-5; condition number below 12 (check_recovers) */
     OK(distance(one, x) <= 12 * 2e-5 * sqrt(dot(x, x)), "the same as solved alone: %.1e",
        distance(one, x) / sqrt(dot(x, x)));
-    free(x), free(one), free(W);
+    free(x), free(one), free(W), free(xs);
 }
 
 static void check_grid(void)
@@ -217,24 +283,21 @@ int main(void)
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
     struct spi_normal normal = {0}, empty;
     spi_nufft *plan;
-    float *grid, *A = spi_alloc(COUNT, 4, "A"), *all = spi_alloc(COUNT, 4, "1");
+    float *grid, *A = spi_alloc(COUNT, 4, "A");
     double trace = 0;
 
     if (spi_nufft_new(2 * N, dx, tol, &plan)) {
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    make_points(&rng, spi_nufft_scale(plan));
+    make_points(&rng);
     for (int j = 0; j < POINTS; j++)
         trace += w[j];
-    for (int z = -N / 2, i = 0; z < N / 2; z++)
-        for (int y = -N / 2; y < N / 2; y++)
-            for (int x = -N / 2; x < N / 2; x++, i++)
-                all[i] = (x * x + y * y + z * z) * dx * dx <= support_A * support_A;
-    make_even(&rng, all, A);
+    make_inside();
+    make_even(&rng, A);
     spi_nufft_slice_ref(N, dx, A, POINTS, (const double(*)[3])q, b);
     OK(build(plan, trace, &grid, &normal) == SPI_OK, "normal equations");
-    OK(memcmp(all, normal.support, COUNT * sizeof *all) == 0, "support");
+    check_unknowns(&normal.u, A);
     check_apply(&rng, &normal, plan, grid);
     check_recovers(&normal, A);
     spi_normal_clear(&normal);
@@ -249,7 +312,7 @@ int main(void)
     OK(spi_normal_init(&empty, N, support_A, plan, grid, NAN) == SPI_EINVAL, "%s",
        spi_err_message());
     check_grid();
-    free(grid), free(A), free(all);
+    free(grid), free(A);
     spi_nufft_free(plan);
     return tap_done();
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "math/sphere.h"
+#include "math/symmetry.h"
 #include "merge/views.h"
 #include "scene.h"
 #include "tap.h"
@@ -211,11 +212,70 @@ static void check_merge(struct spi_rng *rng)
     }
     OK(fabs(sum / want - 1) <= bound, "sum of the weights is added: %.6f", sum / want);
 
-    memset(grid, 0, (size_t)spi_nufft_side(plan) * 4);
+    memset(grid, 0, spi_nufft_grid_floats(plan, 2) * sizeof *grid);
     sum = 5;
     OK(spi_views_merge(&spec, 0, NULL, plan, grid, &sum) == SPI_OK && sum == 5,
        "no pairs at all");
     free(q), free(b), free(w), free(ref), free(grid);
+    spi_nufft_free(plan);
+    spi_band_clear(&band);
+}
+
+/* Spread over a point group: (Y4) is the literal sum with each position turned by each
+ * element. */
+static void check_group(struct spi_rng *rng)
+{
+    struct spi_band band;
+    struct spi_views views;
+    struct pairs p;
+    spi_nufft *plan;
+    int R = g.R - 2, n_ops;
+    size_t max = 3 * (size_t)g.at[g.R], modes = N * N * N;
+    float *grid, got[N * N * N];
+    double(*ops)[9], (*q)[3] = spi_alloc(max, sizeof *q, "q"), *b = spi_alloc(max, 8, "b");
+    double *w = spi_alloc(max, 8, "w"), *one = spi_alloc(modes, 8, "m"), sum = 0, want = 0;
+    double *ref = spi_alloc(modes, 8, "m"), (*Sq)[3] = spi_alloc(max, sizeof *q, "q");
+    double dx = 1 / (2.08 * g.q[R - 1]), bound = 2 * 1e-6 + 2e-6 + 3e-5; /* as above */
+    int64_t n;
+
+    if (spi_band_init(&band, &g, R) || spi_nufft_new(N, dx, 1e-6, &plan) ||
+        spi_nufft_grid_new(plan, 2, &grid) || spi_symmetry_parse("D7", &ops, &n_ops)) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    views = spi_views_for(&g, &band, 1);
+    make(rng, views.Na, &p);
+
+    struct spi_view_spec spec = {.rings = &g,
+                                 .R = R,
+                                 .map = &map,
+                                 .views = views,
+                                 .harmonics = record_of,
+                                 .images = records,
+                                 .fluence = p.fluence,
+                                 .n_group = n_ops,
+                                 .group = (const double(*)[9])ops};
+
+    OK(spi_views_merge(&spec, PAIRS, p.pair, plan, grid, &sum) == SPI_OK, "merged");
+    if (spi_nufft_collect(plan, grid, 0, N, got))
+        OK(0, "%s", spi_err_message());
+    n = literal(&p, views, R, -1, q, b, w);
+    for (int s = 0; s < n_ops; s++) {
+        for (int64_t i = 0; i < n; i++) {
+            spi_rot_apply(ops[s], q[i], Sq[i]);
+            want += w[i];
+        }
+        spi_nufft_merge_ref(N, dx, n, (const double(*)[3])Sq, b, one);
+        for (size_t i = 0; i < modes; i++)
+            ref[i] += one[i];
+        if (s == n_ops - 2)
+            OK(relative_l2(N * N * N, got, ref) > bound, "an element less is noticed");
+    }
+    OK(relative_l2(N * N * N, got, ref) <= bound, "(Y4) over D7: error / bound = %.3f",
+       relative_l2(N * N * N, got, ref) / bound);
+    OK(fabs(sum / want - 1) <= bound, "the weight of all elements is added: %.6f",
+       sum / want);
+    free(ops), free(q), free(Sq), free(b), free(w), free(one), free(ref), free(grid);
     spi_nufft_free(plan);
     spi_band_clear(&band);
 }
@@ -230,6 +290,7 @@ int main(void)
     }
     load_images(&rng);
     check_merge(&rng);
+    check_group(&rng);
     free(records);
     free(samples);
     spi_ring_map_clear(&map);

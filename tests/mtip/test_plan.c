@@ -1,5 +1,6 @@
 /* The schedule of a run for many sizes of particle and detector. */
 #include <math.h>
+#include <stdio.h>
 
 #include "mtip/plan.h"
 #include "tap.h"
@@ -34,6 +35,28 @@ static void walk(const struct spi_settings *set, double D, double q_max)
                s.q_match != q_max || s.q_merge != q_max || !s.local || s.finer != 2;
 }
 
+/* A given group is laid upon the starts once, and where its fold shows nowhere earlier. */
+static void check_group(const char *group, double qD)
+{
+    struct spi_settings set;
+    struct spi_step s;
+    double D = 190, q_max = 1 / 12.0, q = 0;
+    int laid = 0, wrong = 0;
+
+    spi_settings_default(&set);
+    snprintf(set.symmetry, sizeof set.symmetry, "%s", group);
+    for (int i = 0; spi_plan_step(&set, D, q_max, SPI_STAGE_START, i, &s); i++) {
+        laid += s.lay_group;
+        wrong += s.q_match > (i ? q : s.q_match); /* beyond what the model knows */
+        wrong += s.lay_group && i != set.N_generations_start / 3;
+        q = s.q_merge;
+    }
+    OK(laid == spi_plan_symmetry_given(&set) && wrong == 0, "%s: laid %d times", group,
+       laid);
+    OK(fabs(q * D - qD) < 1e-9 && q == spi_plan_start_q(&set, D, q_max),
+       "%s: the starts end at q D = %.2f", group, q * D);
+}
+
 static void check_perplexity(const struct spi_settings *set)
 {
     struct spi_step s;
@@ -63,6 +86,26 @@ static void check_perplexity(const struct spi_settings *set)
        "half way: %g", spi_plan_perplexity(set, &s, n));
 }
 
+/* The share of work never falls and ends at 1, most of it at high resolution. */
+static void check_done(const struct spi_settings *set)
+{
+    double D = 150, q_max = 1 / 12.0, last = 0, starts = 0;
+    struct spi_step s;
+    int falls = 0;
+
+    for (int stage = SPI_STAGE_START; stage <= SPI_STAGE_POLISH; stage++)
+        for (int i = 0;
+             i < 100 && spi_plan_step(set, D, q_max, (enum spi_stage)stage, i, &s); i++) {
+            double done = spi_plan_done(set, D, q_max, (enum spi_stage)stage, i);
+
+            falls += done < last || done <= 0 || done > 1;
+            starts = stage == SPI_STAGE_START ? done : starts;
+            last = done;
+        }
+    OK(falls == 0 && last == 1, "the share of work done rises to %g", last);
+    OK(starts < 0.3, "the starts are %.2f of it", starts);
+}
+
 int main(void)
 {
     struct spi_settings set;
@@ -80,6 +123,7 @@ int main(void)
     OK(bad_length == 0 && longest < 100, "longest march: %d generations", longest);
     spi_settings_default(&set);
     check_perplexity(&set);
+    check_done(&set);
     OK(spi_stage_name(SPI_STAGE_MARCH)[0] == 'm' &&
            spi_stage_name(SPI_STAGE_DONE)[0] == 'd',
        "names");
@@ -93,5 +137,10 @@ int main(void)
            spi_plan_step(&set, 140, 5.4 / 140, SPI_STAGE_MARCH, 0, &s) &&
            s.q_match > 5 / 140.0,
        "a q_max just above the starts is where they start");
+    check_group("auto", 5);
+    check_group("C1", 5);
+    check_group("D7", 5);
+    check_group("C17", 0.7 * 17);
+    check_group("I", 5);
     return tap_done();
 }

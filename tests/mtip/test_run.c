@@ -57,7 +57,7 @@ static void small_settings(struct spi_settings *set)
     set->block_images = 16;
     set->perplexity_start = 1e-3;
     set->N_cg = 8;
-    set->halves_cc = 0; /* the starts are taken as good: march and polish follow */
+    set->halves_cc = set->halves_sure = 0; /* the starts are taken as good: march and polish follow */
     snprintf(set->recipe, sizeof set->recipe, "5 ER");
 }
 

@@ -2,7 +2,7 @@
  * 1 and 2, two and three dimensions, odd, even, prime and single modes, both orders and
  * signs, six sets of points.
  *
- * Bound: general.h's promise, doc/math.md (G8): the root mean square of the aliases over
+ * Bound: general.h's promise, doc/math.md (U8): the root mean square of the aliases over
  * positions and modes is at most 1.1 tol; 2 allows for one draw of few values.  At one
  * position the aliases may all be in phase, which is up to 2.5 times as much on an axis,
  * and not quite sqrt 3 times that on three: 4 tol for the sets whose points agree.  16 u is

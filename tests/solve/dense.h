@@ -16,8 +16,8 @@ struct dense {
     int stop;
 };
 
-/* Sums in double, rounded once: |error| <= u |A x| to first order, so c = 1 in (L7). */
-static inline spi_err dense_apply(const void *self, const float *x, float *y)
+/* Rounded to float: |error| <= u |A x| with u = 2^-24, so c = 1 in (L7). */
+static inline spi_err dense_apply(const void *self, const double *x, double *y)
 {
     struct dense *d = *(struct dense *const *)self;
 
@@ -26,7 +26,7 @@ static inline spi_err dense_apply(const void *self, const float *x, float *y)
 
         for (int j = 0; j < d->n; j++)
             s += d->a[i][j] * (double)x[j];
-        y[i] = (float)s;
+        y[i] = (double)(float)s;
     }
     if (++d->calls == d->stop_at)
         d->stop = 1;
@@ -35,7 +35,7 @@ static inline spi_err dense_apply(const void *self, const float *x, float *y)
 
 static inline struct spi_operator dense_operator(struct dense *const *d)
 {
-    return (struct spi_operator){(*d)->n, dense_apply, d};
+    return (struct spi_operator){(*d)->n, dense_apply, d, 0x1p-24};
 }
 
 /* A = H diag(eigen) H with H the product of two random reflections: the spectrum is known.
@@ -96,8 +96,8 @@ static inline void dense_solve(const struct dense *d, double shift, const double
 }
 
 /* r = b - (A + shift) x in double. */
-static inline void dense_residual(const struct dense *d, double shift, const float *b,
-                                  const float *x, double *r)
+static inline void dense_residual(const struct dense *d, double shift, const double *b,
+                                  const double *x, double *r)
 {
     for (int i = 0; i < d->n; i++) {
         r[i] = (double)b[i] - shift * (double)x[i];

@@ -13,10 +13,11 @@ enum { N = 60, SHIFTS = 6 };
 
 static const double u = 0x1p-24;
 
-/* The bound (L7) on the gap between true and recursive residual after k steps; c = 1. */
+/* The bound (L7) on the gap between true and recursive residual after k steps; c = 1, and
+ * one more product for a warm start. */
 static double gap_bound(int k, double norm_a, double largest_x)
 {
-    return 15 * (k + 1) * u * norm_a * largest_x;
+    return (2 * u + 13 * 0x1p-53) * (k + 1) * norm_a * largest_x;
 }
 
 static void spectrum(struct dense *d, double lowest, double highest, struct spi_rng *rng)
@@ -28,15 +29,15 @@ static void spectrum(struct dense *d, double lowest, double highest, struct spi_
     dense_spectrum(d, N, e, rng);
 }
 
-static void random_vector(struct spi_rng *rng, float *b, double *bd)
+static void random_vector(struct spi_rng *rng, double *b, double *bd)
 {
     for (int i = 0; i < N; i++) {
-        b[i] = (float)spi_rng_normal(rng);
+        b[i] = spi_rng_normal(rng);
         bd[i] = (double)b[i];
     }
 }
 
-static double distance(const float *x, const double *y)
+static double distance(const double *x, const double *y)
 {
     double d[N];
 
@@ -50,9 +51,9 @@ static void test_plain(struct dense *d)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 1);
     struct spi_operator A = dense_operator(&d);
-    struct spi_cg_options opt = {200, 1e-5, NULL};
+    struct spi_cg_options opt = {200, 1e-5, 0, NULL};
     struct spi_cg_report rep, warm;
-    float b[N], x[N] = {0}, y[N];
+    double b[N], x[N] = {0}, y[N];
     double bd[N], want[N], r[N];
 
     spectrum(d, 0.01, 1, &rng);
@@ -67,7 +68,7 @@ static void test_plain(struct dense *d)
     OK(distance(x, want) <= bound, "its error is %.3f of the bound",
        distance(x, want) / bound);
     memcpy(y, x, sizeof y);
-    y[7] += (float)(2 * bound);
+    y[7] += (2 * bound);
     OK(distance(y, want) > bound, "a wrong solution is noticed");
 
     dense_residual(d, 0.02, b, x, r);
@@ -88,7 +89,7 @@ static void test_plain(struct dense *d)
 
     memcpy(y, x, sizeof y);
     for (int i = 0; i < N; i++)
-        y[i] += (float)(1e-4 * spi_rng_normal(&rng));
+        y[i] += (1e-4 * spi_rng_normal(&rng));
     OK(spi_cg(&A, 0.02, b, &opt, y, &warm) == SPI_OK && warm.end == SPI_CG_CONVERGED &&
            warm.n_iter < rep.n_iter && distance(y, want) <= bound,
        "a warm start ends at the same place in %d steps", warm.n_iter);
@@ -99,7 +100,7 @@ static void test_plain(struct dense *d)
        "from the solution no step is made");
 
     /* the recursive residual vanishes, the true one stays: it is the gap itself */
-    opt = (struct spi_cg_options){200, 1e-12, NULL};
+    opt = (struct spi_cg_options){200, 1e-12, 0, NULL};
     memset(y, 0, sizeof y);
     OK(spi_cg(&A, 0.02, b, &opt, y, &rep) == SPI_OK && rep.residual <= 1e-12,
        "pressed beyond float: %d steps", rep.n_iter);
@@ -109,7 +110,7 @@ static void test_plain(struct dense *d)
 }
 
 /* Energy norm of the error after k steps. */
-static double energy_error(const struct dense *d, const float *x, const double *want)
+static double energy_error(const struct dense *d, const double *x, const double *want)
 {
     double e[N], s = 0;
 
@@ -122,7 +123,7 @@ static double energy_error(const struct dense *d, const float *x, const double *
 }
 
 /* The twin that is too slow: steepest descent, double. */
-static void steepest_descent(const struct dense *d, const double *b, int steps, float *x)
+static void steepest_descent(const struct dense *d, const double *b, int steps, double *x)
 {
     double y[N] = {0}, r[N], q[N];
 
@@ -145,7 +146,7 @@ static void steepest_descent(const struct dense *d, const double *b, int steps, 
             y[i] += rr / rq * r[i];
     }
     for (int i = 0; i < N; i++)
-        x[i] = (float)y[i];
+        x[i] = y[i];
 }
 
 /* |e_k|_A <= 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^k |e_0|_A, plus what float adds:
@@ -156,7 +157,7 @@ static void test_chebyshev(struct dense *d)
     struct spi_operator A = dense_operator(&d);
     double worst = 0, lowest = 0.01, bd[N], want[N];
     double f = (sqrt(1 / lowest) - 1) / (sqrt(1 / lowest) + 1);
-    float b[N], zero[N] = {0}, x[N];
+    double b[N], zero[N] = {0}, x[N];
 
     spectrum(d, lowest, 1, &rng);
     random_vector(&rng, b, bd);
@@ -165,7 +166,7 @@ static void test_chebyshev(struct dense *d)
     double e0 = energy_error(d, zero, want);
 
     for (int k = 0; k <= 50; k++) {
-        struct spi_cg_options opt = {k, 0, NULL};
+        struct spi_cg_options opt = {k, 0, 0, NULL};
         struct spi_cg_report rep;
         double bound = 2 * pow(f, k) * e0 + gap_bound(k, 1, norm_d(N, want)) / sqrt(lowest);
 
@@ -184,7 +185,7 @@ static const double shift[SHIFTS] = {1e-1, 1e-4, 1, 1e-2, 1e-3, 1e-4};
 /* Worst of (gap between true and reported residual) / (L7), over the shifts.  (L7) holds
  * for one system; the other shifts step along directions of their own, which are rounded
  * too (3 u a step, once more through A + s): twice the bound. */
-static double worst_gap(const struct dense *d, const float *b, float x[SHIFTS][N],
+static double worst_gap(const struct dense *d, const double *b, double x[SHIFTS][N],
                         const struct spi_cg_report *rep)
 {
     double worst = 0, bd[N], want[N], r[N];
@@ -206,10 +207,10 @@ static void test_shifts(struct dense *d)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 3);
     struct spi_operator A = dense_operator(&d);
-    struct spi_cg_options opt = {150, 1e-4, NULL};
+    struct spi_cg_options opt = {150, 1e-4, 0, NULL};
     struct spi_cg_report rep[SHIFTS], one;
-    static float x[SHIFTS][N], y[SHIFTS][N];
-    float b[N], z[N] = {0};
+    static double x[SHIFTS][N], y[SHIFTS][N];
+    double b[N], z[N] = {0};
     double bd[N], want[N], worst = 0;
     int most = 0;
 
@@ -255,14 +256,14 @@ static void test_shifts(struct dense *d)
        worst_gap(d, b, y, rep));
 
     /* unconverged: the reported residuals are still those of the iterates */
-    opt = (struct spi_cg_options){12, 0, NULL};
+    opt = (struct spi_cg_options){12, 0, 0, NULL};
     OK(spi_cg_shifts(&A, SHIFTS, shift, b, &opt, x[0], rep) == SPI_OK &&
            rep[1].end == SPI_CG_ITERATIONS && rep[1].n_iter == 12,
        "12 steps are not enough for the smallest shift, and it says so");
     OK(worst_gap(d, b, x, rep) <= 1, "true residuals after 12 steps: worst gap %.1e",
        worst_gap(d, b, x, rep));
     for (int i = 0; i < N; i++)
-        x[3][i] *= 1.01f;
+        x[3][i] *= 1.01;
     OK(worst_gap(d, b, x, rep) > 1, "a solution wrong by 1 %% is noticed");
 }
 
@@ -271,11 +272,11 @@ static void test_curvature(struct dense *d)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 4);
     struct spi_operator A = dense_operator(&d);
-    struct spi_cg_options opt = {150, 1e-4, NULL};
+    struct spi_cg_options opt = {150, 1e-4, 0, NULL};
     const double s[3] = {0.5, 1e-3, 0.05};
     struct spi_cg_report rep[3];
-    static float x[3][N];
-    float b[N], y[N] = {0};
+    static double x[3][N];
+    double b[N], y[N] = {0};
     double e[N], bd[N], r[N], sum = 0;
 
     for (int i = 0; i < N; i++)
@@ -309,36 +310,36 @@ static void test_curvature(struct dense *d)
     }
 }
 
-static spi_err apply_nan(const void *self, const float *x, float *y)
+static spi_err apply_nan(const void *self, const double *x, double *y)
 {
     (void)self, (void)x;
     for (int i = 0; i < N; i++)
-        y[i] = (float)NAN;
+        y[i] = (double)NAN;
     return SPI_OK;
 }
 
-static spi_err apply_zero(const void *self, const float *x, float *y)
+static spi_err apply_zero(const void *self, const double *x, double *y)
 {
     (void)self, (void)x;
     memset(y, 0, N * sizeof *y);
     return SPI_OK;
 }
 
-static spi_err apply_tiny(const void *self, const float *x, float *y)
+static spi_err apply_tiny(const void *self, const double *x, double *y)
 {
     (void)self;
     for (int i = 0; i < N; i++)
-        y[i] = 1e-40f * x[i];
+        y[i] = 1e-40 * x[i];
     return SPI_OK;
 }
 
-static spi_err apply_fails(const void *self, const float *x, float *y)
+static spi_err apply_fails(const void *self, const double *x, double *y)
 {
     (void)self, (void)x, (void)y;
     return spi_fail(SPI_EIO, "operator: no");
 }
 
-static bool all_finite(int n, const float *x)
+static bool all_finite(int n, const double *x)
 {
     for (int i = 0; i < n; i++)
         if (!isfinite(x[i]))
@@ -347,12 +348,12 @@ static bool all_finite(int n, const float *x)
 }
 
 /* Both solvers on one operator and right-hand side; false if they disagree or give NaN. */
-static bool both(const struct spi_operator *A, const float *b,
+static bool both(const struct spi_operator *A, const double *b,
                  const struct spi_cg_options *opt, spi_err want, enum spi_cg_end end)
 {
     const double s[2] = {0, 0};
     struct spi_cg_report rep[3];
-    static float x[3][N];
+    static double x[3][N];
 
     memset(x, 0, sizeof x);
 
@@ -370,13 +371,15 @@ static bool both(const struct spi_operator *A, const float *b,
 static void test_hostile(struct dense *d)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 5);
-    struct spi_operator A = dense_operator(&d), nan_op = {N, apply_nan, NULL},
-                        zero_op = {N, apply_zero, NULL}, tiny_op = {N, apply_tiny, NULL},
-                        fail_op = {N, apply_fails, NULL}, empty = {0, apply_zero, NULL};
-    struct spi_cg_options opt = {50, 1e-4, NULL}, bad_tol = {50, (double)NAN, NULL},
-                          bad_iter = {-1, 1e-4, NULL}, none = {0, 1e-4, NULL};
+    struct spi_operator A = dense_operator(&d), nan_op = {N, apply_nan, NULL, 0x1p-24},
+                        zero_op = {N, apply_zero, NULL, 0x1p-24},
+                        tiny_op = {N, apply_tiny, NULL, 0x1p-24},
+                        fail_op = {N, apply_fails, NULL, 0x1p-24},
+                        empty = {0, apply_zero, NULL, 0x1p-24};
+    struct spi_cg_options opt = {50, 1e-4, 0, NULL}, bad_tol = {50, (double)NAN, 0, NULL},
+                          bad_iter = {-1, 1e-4, 0, NULL}, none = {0, 1e-4, 0, NULL};
     struct spi_cg_report rep[2];
-    float b[N], zero[N] = {0}, x[2 * N] = {0}, inf_b[N] = {(float)INFINITY};
+    double b[N], zero[N] = {0}, x[2 * N] = {0}, inf_b[N] = {(double)INFINITY};
     double bd[N];
 
     spectrum(d, 1e-2, 1, &rng);
@@ -401,11 +404,11 @@ static void test_hostile(struct dense *d)
        spi_err_message());
     OK(spi_cg_shifts(&A, 0, s, b, &opt, x, rep) == SPI_EINVAL, "shifts: %s",
        spi_err_message());
-    x[0] = (float)NAN;
+    x[0] = (double)NAN;
     OK(spi_cg(&A, 0, b, &opt, x, rep) == SPI_EINVAL, "start: %s", spi_err_message());
 
     /* the flag is set in the fifth product: five steps are in x */
-    opt = (struct spi_cg_options){50, 0, &d->stop};
+    opt = (struct spi_cg_options){50, 0, 0, &d->stop};
     d->calls = d->stop = 0;
     d->stop_at = 5;
     memset(x, 0, sizeof x);
@@ -416,6 +419,37 @@ static void test_hostile(struct dense *d)
     OK(spi_cg_shifts(&A, 2, (const double[]){0, 1}, b, &opt, x, rep) == SPI_ECANCEL &&
            rep[0].n_iter == 5 && rep[1].end == SPI_CG_STOPPED && all_finite(2 * N, x),
        "stopped with shifts: %s", spi_err_message());
+}
+
+/* CG ends at the first step whose misfit is small enough, in both solvers (L13). */
+static void test_discrepancy(struct dense *d)
+{
+    struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 6);
+    struct spi_operator A = dense_operator(&d);
+    struct spi_cg_options opt = {100, 1e-6, 0, NULL};
+    const double shifts[2] = {1, 1e-2};
+    struct spi_cg_report all, rep, two[2];
+    static double x[N], y[2][N];
+    double b[N], bd[N];
+
+    spectrum(d, 1e-3, 1, &rng);
+    random_vector(&rng, b, bd);
+    OK(spi_cg(&A, 1e-2, b, &opt, x, &all) == SPI_OK && all.end == SPI_CG_CONVERGED,
+       "to the end: %d steps, drop %.6f", all.n_iter, all.drop);
+    opt.enough = 0.95 * all.drop;
+    memset(x, 0, sizeof x);
+    OK(spi_cg(&A, 1e-2, b, &opt, x, &rep) == SPI_OK && rep.end == SPI_CG_DISCREPANCY &&
+           rep.drop >= opt.enough && rep.n_iter < all.n_iter,
+       "95 %% of it: %d steps", rep.n_iter);
+    OK(spi_cg_shifts(&A, 2, shifts, b, &opt, y[0], two) == SPI_OK &&
+           two[1].end == SPI_CG_DISCREPANCY && two[1].n_iter == rep.n_iter &&
+           memcmp(x, y[1], sizeof x) == 0,
+       "the same with shifts");
+    opt.n_iter = rep.n_iter - 1;
+    memset(x, 0, sizeof x);
+    OK(spi_cg(&A, 1e-2, b, &opt, x, &rep) == SPI_OK && rep.end == SPI_CG_ITERATIONS &&
+           rep.drop < opt.enough,
+       "one step before it was not enough");
 }
 
 int main(void)
@@ -430,6 +464,7 @@ int main(void)
     test_shifts(d);
     test_curvature(d);
     test_hostile(d);
+    test_discrepancy(d);
     free(d);
     return tap_done();
 }

@@ -96,26 +96,23 @@ static double dense_curve(struct spi_lcurve_point *p, double *error)
     return best;
 }
 
-/* The same curve as merging gets it: float vectors, one Krylov sequence, the misfit from
+/* The same curve as merging gets it: float products, one Krylov sequence, the misfit from
  * the drop (L8). */
 static void krylov_curve(struct spi_lcurve_point *p)
 {
-    static float x[M][N];
+    static double x[M][N];
     struct dense *d = &shaw.normal;
     struct spi_operator A = dense_operator(&d);
-    struct spi_cg_options opt = {60, 1e-6, NULL};
+    struct spi_cg_options opt = {60, 1e-6, 0, NULL};
     struct spi_cg_report rep[M];
     double b[N], lambda[M], yy = 0;
-    float bf[N];
 
     right_side(b);
-    for (int i = 0; i < N; i++) {
-        bf[i] = (float)b[i];
+    for (int i = 0; i < N; i++)
         yy += shaw.y[i] * shaw.y[i];
-    }
     for (int i = 0; i < M; i++)
         lambda[i] = lambda_of(i);
-    OK(spi_cg_shifts(&A, M, lambda, bf, &opt, x[0], rep) == SPI_OK, "one Krylov sequence");
+    OK(spi_cg_shifts(&A, M, lambda, b, &opt, x[0], rep) == SPI_OK, "one Krylov sequence");
     for (int i = 0; i < M; i++)
         p[i] = (struct spi_lcurve_point){.lambda = lambda[i],
                                          .residual = sqrt(fmax(yy - rep[i].drop, 0)),

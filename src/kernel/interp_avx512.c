@@ -1,0 +1,305 @@
+#include "kernel/interp.h"
+
+#ifdef SPI_X86_VARIANTS
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,bmi2")
+
+#include <immintrin.h>
+#include <string.h>
+
+#define LANE_BYTES 64
+#include "kernel/interp_lanes.h"
+
+/* ---- taps: from one point a lane to one point a quad --------------------------------- */
+
+/* Four taps of 16 points -> quad[j % 4][j / 4]: the four taps of point j together. */
+SPI_INLINE void to_quads(__m512 a, __m512 b, __m512 c, __m512 d, __m512 quad[4])
+{
+    __m512 ab0 = _mm512_unpacklo_ps(a, b), ab1 = _mm512_unpackhi_ps(a, b);
+    __m512 cd0 = _mm512_unpacklo_ps(c, d), cd1 = _mm512_unpackhi_ps(c, d);
+
+#define PD(x) _mm512_castps_pd(x)
+    quad[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(PD(ab0), PD(cd0)));
+    quad[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(PD(ab0), PD(cd0)));
+    quad[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(PD(ab1), PD(cd1)));
+    quad[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(PD(ab1), PD(cd1)));
+}
+
+struct quads {
+    __m512 q[2][4]; /* taps 0-3, 4-7 */
+};
+
+SPI_INLINE void quads_of(const int W, const float (*tap)[SPI_PATCH_MAX], struct quads *to)
+{
+    __m512 t[8];
+
+    for (int c = 0; c < 8; c++)
+        t[c] = c < W ? _mm512_load_ps(tap[c]) : _mm512_setzero_ps();
+    to_quads(t[0], t[1], t[2], t[3], to->q[0]);
+    if (W > 4)
+        to_quads(t[4], t[5], t[6], t[7], to->q[1]);
+}
+
+SPI_INLINE const float *quad_at(const struct quads *q, int half, int j)
+{
+    return (const float *)&q->q[half][j % 4] + 4 * (j / 4);
+}
+
+/* ---- sums over the lanes of 16 vectors ------------------------------------------------
+ */
+
+/* Lane 4 q + i: the sum of quad q of v[i]. */
+SPI_INLINE __m512 add4(const __m512 *v)
+{
+    __m512 a =
+        _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    __m512 b =
+        _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(PD(a), PD(b))),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(PD(a), PD(b))));
+}
+
+/* Lane 4 k + i: the sum over the four quads of r[k], their lane i. */
+SPI_INLINE __m512 add_quads(const __m512 *r)
+{
+    __m512 a = _mm512_shuffle_f32x4(r[0], r[1], 0x88),
+           b = _mm512_shuffle_f32x4(r[0], r[1], 0xdd);
+    __m512 c = _mm512_shuffle_f32x4(r[2], r[3], 0x88),
+           d = _mm512_shuffle_f32x4(r[2], r[3], 0xdd);
+
+    a = _mm512_add_ps(a, b); /* r0: 0+1, 2+3; r1: 0+1, 2+3 */
+    c = _mm512_add_ps(c, d);
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, c, 0x88),
+                         _mm512_shuffle_f32x4(a, c, 0xdd));
+}
+
+/* ---- interpolation ---------------------------------------------------------------------
+ */
+
+/* Up to four rows of four: lanes [row][x]. */
+SPI_INLINE __m512 load_rows4(const int W, const float *p, ptrdiff_t row)
+{
+    __m512 v = _mm512_zextps128_ps512(_mm_loadu_ps(p));
+
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(p + row));
+    if (W > 2)
+        v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(p + 2 * row));
+    if (W > 3)
+        v = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(p + 3 * row));
+    return v;
+}
+
+/* The products of one point, W <= 4: their sum over the lanes is its value. */
+SPI_INLINE __m512 point4(const int W, const struct lanes *l, const struct quads *qx,
+                         const struct quads *qy, int j, const float *at, ptrdiff_t row,
+                         ptrdiff_t plane)
+{
+    const __m512i spread = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    __m512 acc = _mm512_setzero_ps();
+
+    for (int a = 0; a < W; a++)
+        acc = _mm512_fmadd_ps(load_rows4(W, at + a * plane, row),
+                              _mm512_set1_ps(l->tap[2][a][j]), acc);
+
+    __m512 tx = _mm512_broadcast_f32x4(_mm_load_ps(quad_at(qx, 0, j)));
+    __m512 ty = _mm512_castps128_ps512(_mm_load_ps(quad_at(qy, 0, j)));
+
+    return _mm512_mul_ps(acc, _mm512_mul_ps(tx, _mm512_permutexvar_ps(spread, ty)));
+}
+
+/* W > 4: rows of eight, two in a vector. */
+SPI_INLINE __m512 point8(const int W, const struct lanes *l, const struct quads *qx, int j,
+                         const float *at, ptrdiff_t row, ptrdiff_t plane)
+{
+    enum { PAIRS = 4 };
+    const int P = (W + 1) / 2;
+    __m512 acc[PAIRS], sum = _mm512_setzero_ps();
+
+    for (int p = 0; p < P; p++)
+        acc[p] = _mm512_setzero_ps();
+    for (int a = 0; a < W; a++) {
+        __m512 tz = _mm512_set1_ps(l->tap[2][a][j]);
+
+        for (int p = 0; p < P; p++) {
+            const float *from = at + a * plane + 2 * p * row;
+            __m512 v = _mm512_zextps256_ps512(_mm256_loadu_ps(from));
+
+            if (2 * p + 1 < W)
+                v = _mm512_mask_broadcast_f32x8(v, 0xff00, _mm256_loadu_ps(from + row));
+            acc[p] = _mm512_fmadd_ps(v, tz, acc[p]);
+        }
+    }
+    for (int p = 0; p < P; p++) {
+        __m512 ty = _mm512_set1_ps(l->tap[1][2 * p][j]);
+
+        if (2 * p + 1 < W)
+            ty = _mm512_mask_broadcastss_ps(ty, 0xff00,
+                                            _mm_load_ss(&l->tap[1][2 * p + 1][j]));
+        sum = _mm512_fmadd_ps(acc[p], ty, sum);
+    }
+
+    __m512 tx = _mm512_broadcast_f32x4(_mm_load_ps(quad_at(qx, 0, j)));
+
+    tx = _mm512_mask_broadcast_f32x4(tx, 0xf0f0, _mm_load_ps(quad_at(qx, 1, j)));
+    return _mm512_mul_ps(sum, tx);
+}
+
+SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_patch *p,
+                       const struct spi_rows_in *g, float *out)
+{
+    struct lanes l;
+    struct quads qx, qy;
+    __m512 r[4];
+
+    lanes_of(W, t, p, &l);
+    quads_of(W, l.tap[0], &qx);
+    if (W <= 4)
+        quads_of(W, l.tap[1], &qy);
+
+    vi at = VI(l.first[2]) * (int32_t)g->plane + VI(l.first[1]) * (int32_t)g->row +
+            VI(l.first[0]);
+
+    for (int k = 0; k < 4; k++) {
+        __m512 v[4];
+
+        for (int i = 0; i < 4; i++) {
+            int j = 4 * k + i;
+            const float *from = g->at + ((const int32_t *)&at)[j];
+
+            v[i] = W <= 4 ? point4(W, &l, &qx, &qy, j, from, g->row, g->plane)
+                          : point8(W, &l, &qx, j, from, g->row, g->plane);
+        }
+        r[k] = add4(v);
+    }
+    _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), add_quads(r));
+}
+
+/* ---- spreading -------------------------------------------------------------------------
+ */
+
+/* Values of tz ty at each row and point. */
+SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATCH_MAX])
+{
+    for (int a = 0; a < W; a++)
+        for (int b = 0; b < W; b++)
+            _mm512_store_ps(k[a * W + b], _mm512_mul_ps(_mm512_load_ps(l->tap[2][a]),
+                                                        _mm512_load_ps(l->tap[1][b])));
+}
+
+SPI_INLINE __m512 taps_of_point(const int W, const struct quads *qx, int j)
+{
+    __m512 t = _mm512_zextps128_ps512(_mm_load_ps(quad_at(qx, 0, j)));
+
+    if (W > 4)
+        t = _mm512_mask_broadcast_f32x4(t, 0x00f0, _mm_load_ps(quad_at(qx, 1, j)));
+    return t;
+}
+
+SPI_INLINE __m512 pair(const float *val)
+{
+    double both;
+
+    memcpy(&both, val, sizeof both);
+    return _mm512_castpd_ps(_mm512_set1_pd(both));
+}
+
+#define TWICE _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0)
+
+SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
+                       const float (*val)[2], const struct spi_rows *g)
+{
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
+    struct lanes l;
+    struct quads qx;
+    ptrdiff_t row = g->row, plane = g->plane;
+
+    lanes_of(W, t, p, &l);
+    quads_of(W, l.tap[0], &qx);
+    row_taps(W, &l, k);
+    for (int j = 0; j < p->n; j++) {
+        float *to = g->at + l.first[2][j] * plane + l.first[1][j] * row + 2 * l.first[0][j];
+        __m512 add = _mm512_mul_ps(_mm512_permutexvar_ps(TWICE, taps_of_point(W, &qx, j)),
+                                   pair(val[j]));
+        __m256 lo = _mm512_castps512_ps256(add), hi = _mm512_extractf32x8_ps(add, 1);
+
+        for (int a = 0; a < W; a++, to += plane) {
+            float *at = to;
+
+#pragma GCC unroll 8
+            for (int b = 0; b < W; b++, at += row) {
+                __m256 kab = _mm256_broadcast_ss(&k[a * W + b][j]);
+
+                /* two halves: a vector of 64 bytes would mostly cross cache lines */
+                _mm256_storeu_ps(at, _mm256_fmadd_ps(lo, kab, _mm256_loadu_ps(at)));
+                if (W > 4)
+                    _mm256_storeu_ps(at + 8,
+                                     _mm256_fmadd_ps(hi, kab, _mm256_loadu_ps(at + 8)));
+            }
+        }
+    }
+}
+
+SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
+                             const struct spi_patch *p, const float (*val)[2],
+                             const struct spi_slots *box, const int cell[3])
+{
+    const int V = SLOT_CELLS(W) / 8; /* vectors of a slot */
+    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
+    struct lanes l;
+    struct quads qx;
+    ptrdiff_t row = box->row, plane = box->plane;
+    float *data = box->data;
+
+    lanes_of(W, t, p, &l);
+    quads_of(W, l.tap[0], &qx);
+    row_taps(W, &l, k);
+    slots_of(W, &l, box, cell, at, shift);
+    for (int j = 0; j < p->n; j++) {
+        __m512 tx = taps_of_point(W, &qx, j), add[2];
+        float *to = data + at[j];
+
+        /* lanes 8-15 of tx are zero: what wraps below 0 or beyond 7 is nothing */
+        for (int v = 0; v < V; v++)
+            add[v] = _mm512_mul_ps(
+                _mm512_permutexvar_ps(
+                    _mm512_add_epi32(TWICE, _mm512_set1_epi32(8 * v - shift[j])), tx),
+                pair(val[j]));
+        for (int a = 0; a < W; a++, to += plane) {
+            float *slot = to;
+
+#pragma GCC unroll 8
+            for (int b = 0; b < W; b++, slot += row) {
+                __m512 kab = _mm512_set1_ps(k[a * W + b][j]);
+
+                for (int v = 0; v < V; v++)
+                    _mm512_store_ps(
+                        slot + 16 * v,
+                        _mm512_fmadd_ps(add[v], kab, _mm512_load_ps(slot + 16 * v)));
+            }
+        }
+    }
+}
+
+void spi_interp_avx512(const struct spi_taps *t, const struct spi_patch *p,
+                       const struct spi_rows_in *g, float *out)
+{
+    BY_WIDTH(interp, t, p, g, out)
+}
+
+void spi_spread_avx512(const struct spi_taps *t, const struct spi_patch *p,
+                       const float (*val)[2], const struct spi_rows *g)
+{
+    BY_WIDTH(spread, t, p, val, g)
+}
+
+void spi_spread_slots_avx512(const struct spi_taps *t, const struct spi_patch *p,
+                             const float (*val)[2], const struct spi_slots *b,
+                             const int cell[3])
+{
+    BY_WIDTH(spread_slots, t, p, val, b, cell)
+}
+
+#else
+typedef int spi_no_avx512; /* a translation unit is not empty */
+#endif

@@ -1,0 +1,121 @@
+/** \file
+ * Merging images at given orientations, pixel by pixel, as tasks.  Layer: mtip.
+ * doc/math.md (V3)-(V13).
+ *
+ *     spread   blocks of images -> partial sums (fixed slots)          read once, never
+ * kept collect  sums -> right-hand side and Toeplitz kernel solve    conjugate gradients;
+ * each product is made of tasks
+ *
+ * Memory: the slots, whatever the number of images; of each image its orientation and
+ * fluence.  The bits depend on neither the number of workers nor the engine. */
+#ifndef SPI_MTIP_MERGING_H
+#define SPI_MTIP_MERGING_H
+
+#include "base/settings.h"
+#include "io/images.h"
+#include "merge/direct.h"
+#include "merge/normal.h"
+#include "merge/views.h"
+#include "ring/pixels.h"
+#include "task/graph.h"
+
+/** Average the images of each view direction on rings before spreading (V14). */
+struct spi_view_average {
+    const struct spi_rings *rings;
+    const struct spi_ring_map *map;
+    double cells; /* Shannon cells between directions */
+};
+
+struct spi_merging_spec {
+    struct spi_graph *graph; /* borrowed, like all that follows */
+    struct spi_images *images;
+    const struct spi_pixel_list *pixels;
+    const double (*quat)[4]; /* [images of the file] molecule -> laboratory */
+    const float *fluence;    /* [images of the file]; 0: takes no part */
+    double scale;            /* image value -> counts */
+    double diameter_A, tol;  /* of a transform */
+    bool f64;                /* double precision from points to solution */
+    bool direct;             /* H* w H point by point in every step, not Toeplitz */
+    double corner_weight;    /* (V10); 0: none */
+    const float *prior;      /* A0 [n^3] or NULL */
+    const struct spi_view_average *average; /* NULL: pixel by pixel */
+    const volatile int *stop;
+    void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */
+    void (*stepped)(int64_t products, void *user);             /* may be NULL */
+    void *user;
+};
+
+enum { SPI_MERGING_SLOTS_MAX = 8 };
+
+/* Images of a block that take part. */
+struct spi_merging_chosen {
+    int64_t n;
+    double (*quat)[4];
+    float *phi;
+};
+
+struct spi_merging {
+    struct spi_merging_spec spec;
+    int n; /* voxels per axis of A, dx apart */
+    double dx;
+    int64_t n_images, block;      /* of the file; in a task */
+    int64_t n_merged;             /* images that took part */
+    double weight, norm2, noise2; /* sums of w, w b^2, and its expected misfit (V12) */
+    struct spi_normal normal;
+    double read_s, spread_s, collect_s, solve_s; /* wall clock */
+    int64_t products;                            /* by H* w H while solving */
+
+    spi_nufft *plan; /* float: of n (direct) or 2 n modes */
+    struct spi_modes modes;
+    int n_slots;
+    struct spi_merging_slot {
+        float *grid;           /* float: two components */
+        double complex *modes; /* double */
+        double weight, norm2, noise2, read_s, spread_s;
+        int64_t merged;
+        float complex *h;                 /* averaging: harmonics of the images chosen */
+        struct spi_merging_chosen chosen; /* of a block */
+    } slot[SPI_MERGING_SLOTS_MAX];
+    struct spi_region *region[SPI_MERGING_SLOTS_MAX];
+    float *prepared;                 /* direct, float: fine grid of the vector */
+    double complex *A;               /* direct, double: its modes */
+    struct spi_view_sums views;      /* averaging */
+    struct spi_region *views_region; /* of all of them */
+    int64_t done;                    /* images, for progress */
+};
+
+/** Spread all images and set up the normal equations.  m is filled in place and must not
+ *  move; clear it in any case.  SPI_EINVAL: nothing has weight, or a grid too large. */
+SPI_MUSTUSE spi_err spi_merging_init(struct spi_merging *m,
+                                     const struct spi_merging_spec *spec);
+void spi_merging_clear(struct spi_merging *m);
+
+/** When CG ends, from the settings: cg_tol, discrepancy; at most n_iter steps. */
+struct spi_cg_options spi_merging_rules(const struct spi_merging *m,
+                                        const struct spi_settings *set, int n_iter);
+
+/** One lambda: A [n^3], start on input. */
+SPI_MUSTUSE spi_err spi_merging_solve(struct spi_merging *m, double lambda,
+                                      const struct spi_cg_options *opt, float *A,
+                                      struct spi_cg_report *report);
+
+struct spi_merging_lcurve {
+    int n;                           /* lambdas */
+    struct spi_lcurve_point *points; /* [n], owned */
+    struct spi_lcurve_choice choice;
+    struct spi_cg_report report; /* of the chosen */
+};
+
+/** algorithm.N_lambda lambdas from lambda_min to lambda_max, from one Krylov sequence, or
+ *  independently, as published: one CG each, as tasks.  SPI_EINVAL: the range. */
+SPI_MUSTUSE spi_err spi_merging_solve_lcurve(struct spi_merging *m,
+                                             const struct spi_settings *set,
+                                             bool independent,
+                                             const struct spi_cg_options *opt, float *A,
+                                             struct spi_merging_lcurve *curve);
+void spi_merging_lcurve_clear(struct spi_merging_lcurve *c);
+/** The curve as a picture. */
+SPI_MUSTUSE spi_err spi_merging_lcurve_plot(const struct spi_merging_lcurve *c,
+                                            const char *path, const char *title);
+
+#endif

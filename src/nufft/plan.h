@@ -1,0 +1,35 @@
+/* What the files of the nonuniform transforms share.
+ *
+ * The fine grid: planes z = -Z_LOW ... nf/2 + MARGIN of [y][x], each axis -nf/2 - MARGIN
+ * ... nf/2 + MARGIN.  W is even, so the lower half is not kept: a patch whose centre has z
+ * < 0 is taken at -u.  The margins hold what the taps of points near a face touch. */
+#ifndef SPI_NUFFT_PLAN_H
+#define SPI_NUFFT_PLAN_H
+
+#include "kernel/interp.h"
+#include "nufft/nufft.h"
+
+enum {
+    RADIUS_MAX = 6, /* of a patch, in fine-grid points; its centre is within nf/2 + 1 */
+    MARGIN = 16,    /* >= RADIUS_MAX + SPI_TAPS_MAX + 2: what a patch at a face reaches */
+    Z_LOW = MARGIN  /* and one at z = 0 */
+};
+
+struct spi_nufft {
+    int n, nf, threads;
+    double dx;
+    struct spi_taps taps;
+    int side, pitch, planes; /* rows of a plane; floats of a row; planes: one component */
+    double *deconv; /* [n], owned: 1 / window transform of mode i - n/2; 0 at Nyquist */
+};
+
+/* Grid point (x, y, z), counted from u = 0, of a grid of `comp` components. */
+static inline ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int z)
+{
+    int half = p->nf / 2 + MARGIN;
+
+    return (((ptrdiff_t)z + Z_LOW) * p->side + y + half) * p->pitch * comp +
+           (ptrdiff_t)(x + half) * comp;
+}
+
+#endif
