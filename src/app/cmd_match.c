@@ -13,16 +13,17 @@
 #include "app/provenance.h"
 #include "app/stage.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "io/file.h"
 #include "math/rot.h"
 
 static const double image_bytes = 1e9; /* of images in memory at once */
 
 struct args {
-    const char *out, *model, *method, *score;
+    const char *out, *model, *method, *score, *truth;
     double diameter_A, q_max, q_min, finer;
     int workers;
-    bool json;
+    bool json, refine;
     struct spi_settings_args settings;
 };
 
@@ -31,6 +32,10 @@ static const struct spi_opt opts[] = {
      .required = true},
     {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc", "what is compared",
      .required = true},
+    {0, "true", SPI_PATH(args, truth), 0, 0, "FILE.h5|truth",
+     "true orientations in the frame of the model (truth: those in IMAGES.h5): tell how "
+     "far "
+     "the found ones are off"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
      .absent = "runtime.workers"},
@@ -45,6 +50,8 @@ static const struct spi_opt opts[] = {
      .absent = "algorithm.score; auto is poisson"},
     {0, "finer", SPI_REAL(args, finer), 0.1, 16, "",
      "orientations per Shannon cell 1/(2 diameter q_max)"},
+    {0, "refine", SPI_FLAG(args, refine), 0, 0, "",
+     "climb from the best orientation of each image, continuously, pixel by pixel"},
     SPI_HEADING("What is known"),
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle",
@@ -68,7 +75,8 @@ struct job {
     struct spi_stage_graph tasks;
     struct spi_matching_spec spec;
     struct spi_matching m;
-    struct spi_orientations o;
+    struct spi_orientations o, truth; /* truth.n = 0: not asked for */
+    double *error;                    /* [truth.n] rad, ascending */
     struct spi_input input[2];
 };
 
@@ -87,6 +95,8 @@ static spi_err choose_score(struct job *j)
             j->spec.score = (enum spi_matching_score)i;
     if (j->spec.score == SPI_MATCHING_PUBLISHED && strcmp(j->method, "brute") != 0)
         return spi_call_fail(j->call, "score", "published needs --method brute");
+    if (j->args->refine && j->spec.score == SPI_MATCHING_PUBLISHED)
+        return spi_call_fail(j->call, "refine", "there is none for --score published");
     return SPI_OK;
 }
 
@@ -128,6 +138,10 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_stage_model(j->args->model, &j->A, &reach), out);
     SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    if (j->args->truth)
+        SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,
+                                             spi_images_count(j->images), &j->truth),
+                out);
     SPI_TRY(err = choose_ranges(j, reach), out);
     j->input[0] = (struct spi_input){.role = "images", .path = j->path};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
@@ -165,7 +179,41 @@ static spi_err match(struct job *j)
           : strcmp(j->method, "levels") == 0 ? spi_matching_levels(m, image_bytes, &j->o)
                                              : spi_matching_rings(m, &j->o);
     spi_progress_end();
+    if (!err && j->args->refine) {
+        spi_progress_begin("refining", m->n_images, "images");
+        err = spi_matching_refine(m, &j->o);
+        spi_progress_end();
+    }
     return err;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static spi_err find_errors(struct job *j)
+{
+    spi_err err = SPI_NEW(j->error, j->truth.n, "errors");
+
+    for (int64_t k = 0; k < j->truth.n && !err; k++) {
+        double P[9], Q[9];
+
+        spi_rot_matrix(j->o.quat + 4 * k, P);
+        spi_rot_matrix(j->truth.quat + 4 * k, Q);
+        j->error[k] = spi_rot_angle_between(P, Q);
+    }
+    if (!err)
+        qsort(j->error, (size_t)j->truth.n, sizeof *j->error, by_value);
+    return err;
+}
+
+/* The error that a part of the images stays below, degrees. */
+static double error_deg(const struct job *j, double part)
+{
+    return j->error[(int64_t)(part * (double)(j->truth.n - 1))] * 180 / SPI_PI;
 }
 
 static json_t *numbers_of(const struct job *j)
@@ -208,6 +256,12 @@ static spi_err report(const struct job *j, double seconds)
         if (o && more)
             json_object_update(o, more);
         json_decref(more);
+        if (j->truth.n > 0) {
+            more = json_pack("{s:f, s:f}", "error_deg_median", error_deg(j, 0.5),
+                             "error_deg_p90", error_deg(j, 0.9));
+            json_object_update(o, more);
+            json_decref(more);
+        }
         return spi_print_json_take(o);
     }
     printf("images        %lld, |q| %.5f to %.5f 1/A (%.2f A)\n", (long long)j->o.n,
@@ -216,6 +270,9 @@ static spi_err report(const struct job *j, double seconds)
            (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
     printf("score         %s, mean %.6g, %.4g above the next direction\n", j->score, score,
            margin);
+    if (j->truth.n > 0)
+        printf("error         median %.3f, 90 %% below %.3f degrees\n", error_deg(j, 0.5),
+               error_deg(j, 0.9));
     printf("time          %.1f s, %.0f images/s (%s)\n", seconds, n / seconds, j->method);
     printf("file          %s\n", j->args->out);
     return SPI_OK;
@@ -229,10 +286,14 @@ static spi_err run(const struct spi_call *call)
 
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = match(&j), out);
+    if (j.truth.n > 0)
+        SPI_TRY(err = find_errors(&j), out);
     SPI_TRY(err = write_result(&j), out);
     err = report(&j, spi_now_s() - t0);
 out:
     spi_orientations_clear(&j.o);
+    spi_orientations_clear(&j.truth);
+    free(j.error);
     spi_matching_clear(&j.m);
     spi_stage_graph_clear(&j.tasks);
     spi_images_close(j.images);
@@ -259,7 +320,8 @@ const struct spi_cmd spi_cmd_match = {
         "margins are against those. The method rings compares with all directions at full "
         "resolution. The brute method compares pixel by pixel with model "
         "images of all orientations, as was published; it is slower by orders of magnitude "
-        "and is kept to compare with.\n\n"
+        "and is kept to compare with. After any of them --refine climbs the likelihood of "
+        "the pixels over all three angles.\n\n"
         "Images and model need no common scale: their means are made equal first.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",

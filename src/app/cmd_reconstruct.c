@@ -180,7 +180,8 @@ static char *settings_text(const struct spi_settings *set)
 }
 
 /* What two runs must share to be the same run.  The number of workers, the engine and the
- * limit of generations change no result: a run may be resumed with others. */
+ * limit of generations change no result, N_refine only what comes after the loop: a run may
+ * be resumed with others. */
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
@@ -191,6 +192,7 @@ static spi_err make_key(struct job *j)
     spi_settings_default(&usual);
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
+    same.N_refine = usual.N_refine;
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
@@ -453,7 +455,7 @@ static spi_err run_loop(struct job *j)
     spi_progress_end();
     if (err)
         return err;
-    spi_progress_begin("finishing", 5, "steps");
+    spi_progress_begin("finishing", 6, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
@@ -485,11 +487,13 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged", converged,
-            "generations", j->run ? j->run->generation : 0, "resolution_A",
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
+            converged, "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "view_coverage",
+            spi_json_number(converged ? r->coverage.ratio : (double)NAN), "view_chi2",
+            spi_json_number(converged ? r->coverage.chi2 : (double)NAN), "diameter_A",
             j->diameter_A, "seconds", seconds, "symmetry",
             converged ? json_string(j->symmetry.group) : json_null(), "symmetry_score",
             spi_json_number(symmetry_score(j)), "output", j->args->out));
@@ -498,12 +502,16 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
+    printf("views     %.0f %% of the directions seen that an even spread of as many images "
+           "sees; chi2 %.2f (1 +- %.2f)\n",
+           100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
     if (strcmp(j->symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);
-    printf("pictures  %s/density.png fsc.png lcurve.png mean_image.png radial.png\n",
+    printf("pictures  %s/density.png fsc.png lcurve.png coverage.png mean_image.png "
+           "radial.png\n",
            j->args->out);
     return SPI_OK;
 }

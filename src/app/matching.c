@@ -10,6 +10,7 @@
 #include "match/posterior.h"
 #include "match/search.h"
 #include "math/rot.h"
+#include "mtip/orientations.h"
 #include "slice/templates.h"
 
 enum { FIRST_IMAGES = 1000, DIRECTIONS = 100, TASKS_AT_ONCE = 64 };
@@ -193,7 +194,7 @@ void spi_matching_clear(struct spi_matching *m)
 
 /* ---- results ------------------------------------------------------------------------- */
 
-static spi_err orientations_new(int64_t n, struct spi_orientations *o)
+static spi_err orientations_new(int64_t n, bool entropy, struct spi_orientations *o)
 {
     spi_err err;
 
@@ -202,6 +203,8 @@ static spi_err orientations_new(int64_t n, struct spi_orientations *o)
     SPI_TRY(err = SPI_NEW(o->score, n, "orientations"), fail);
     SPI_TRY(err = SPI_NEW(o->margin, n, "orientations"), fail);
     SPI_TRY(err = SPI_NEW(o->fluence, n, "orientations"), fail);
+    if (entropy)
+        SPI_TRY(err = SPI_NEW(o->entropy, n, "orientations"), fail);
     return SPI_OK;
 fail:
     spi_orientations_clear(o);
@@ -366,6 +369,7 @@ static void store_best(const struct ring_args *a, const struct spi_posterior *po
         spi_view_quat(&m->views, b->dir, (double)b->angle, o->quat + 4 * i);
         o->score[i] = b->score;
         o->margin[i] = b->margin;
+        o->entropy[i] = b->entropy;
         o->fluence[i] = model > 0 ? counts[k] / model : 0;
     }
 }
@@ -377,6 +381,7 @@ static spi_err task_score(void *const *data, const void *arg, const volatile int
     struct spi_scores scores = {0};
     struct spi_posterior post = {0};
     float *records = NULL, *counts = NULL;
+    double drop = spi_posterior_drop(1, 1, (double)m->views.nd * m->views.Na);
     spi_err err;
 
     (void)data;
@@ -394,7 +399,7 @@ static spi_err task_score(void *const *data, const void *arg, const volatile int
                                  .records = records,
                                  .counts = counts};
 
-    SPI_TRY(err = spi_score_peaks(&in, 0, &scores), out);
+    SPI_TRY(err = spi_score_peaks(&in, drop, &scores), out);
     SPI_TRY(err = spi_posterior_make(&scores, &m->views, 1, 1, a->j->S, NULL, &post), out);
     store_best(a, &post, counts);
 out:
@@ -444,7 +449,7 @@ spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations
     SPI_TRY(err = SPI_NEW(j.templates, nd * m->band.floats, "templates"), out);
     SPI_TRY(err = SPI_NEW(j.table, nd * Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(j.S, nd * Na, "templates"), out);
-    SPI_TRY(err = orientations_new(m->n_images, o), out);
+    SPI_TRY(err = orientations_new(m->n_images, true, o), out);
     SPI_TRY(err = each_block(&j, "slice", task_templates, nd, 256, false), out);
     SPI_TRY(err = each_block(&j, "match", task_score, m->n_images, BLOCK, true), out);
     normalise(o);
@@ -548,6 +553,7 @@ static spi_err task_fine(void *const *data, const void *arg, const volatile int 
         spi_view_quat(v, best[i].dir, (double)best[i].angle, j->o->quat + 4 * k);
         j->o->score[k] = best[i].score;
         j->o->margin[k] = best[i].margin;
+        j->o->entropy[k] = best[i].entropy;
         j->o->fluence[k] = fluence[i];
     }
     return err;
@@ -645,7 +651,7 @@ spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
                                           : m->n_images;
     /* one chunk of few images does not need all directions of the last levels */
     j.all = chunk < m->n_images || m->n_images > j.search.level[j.search.n - 1].views.nd;
-    SPI_TRY(err = orientations_new(m->n_images, o), out);
+    SPI_TRY(err = orientations_new(m->n_images, true, o), out);
     SPI_TRY(err = SPI_NEW(j.h, chunk * H, "images"), out);
     SPI_TRY(err = SPI_NEW(j.candidates, chunk * SPI_SEARCH_KEEP, "search"), out);
     SPI_TRY(err = SPI_NEW(j.order, chunk, "search"), out);
@@ -687,26 +693,6 @@ struct brute_args {
     int64_t first, n; /* directions */
 };
 
-/* 1 / variance of the rings at the pixels, linear in |q|; divided by nothing else: (B2) has
- * the geometry factor. */
-static spi_err pixel_variances(struct brute_job *j)
-{
-    const struct spi_rings *g = &j->m->rings;
-    const float *v = j->m->inv_var;
-    int last = j->m->band.R - 1;
-    spi_err err = SPI_NEW(j->inv_var, j->list.n, "variances");
-
-    for (int64_t p = 0; p < j->list.n && !err; p++) {
-        double q = (double)j->list.kappa[p] * j->list.q_max;
-        double rho = fmin(fmax((q - g->q[0]) / g->dq, 0), last);
-        int r = rho < last ? (int)rho : last - 1;
-
-        j->inv_var[p] =
-            (float)((1 - (rho - r)) * (double)v[r] + (rho - r) * (double)v[r + 1]);
-    }
-    return err;
-}
-
 static spi_err task_brute(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct brute_args *a = arg;
@@ -744,7 +730,8 @@ static spi_err brute_init(struct brute_job *j)
     SPI_TRY(err = spi_pixel_list_init(&j->list, m->det, m->rings.q[0],
                                       m->rings.q[m->band.R - 1]),
             out);
-    SPI_TRY(err = pixel_variances(j), out);
+    SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
+    spi_pixels_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
     SPI_TRY(err = spi_brute_init(&j->brute, kind[m->spec.score], &j->list, j->inv_var,
                                  m->rings.dq),
             out);
@@ -878,7 +865,7 @@ spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
 
     *o = (struct spi_orientations){0};
     SPI_TRY(err = brute_init(&j), out);
-    SPI_TRY(err = orientations_new(m->n_images, o), out);
+    SPI_TRY(err = orientations_new(m->n_images, false, o), out);
     bytes /= 4.0 * (double)(j.list.n + m->views.nd);
     chunk = bytes < 1 ? 1 : bytes > (double)m->n_images ? m->n_images : (int64_t)bytes;
     for (int64_t k = 0; k < m->n_images; k += chunk) {
@@ -899,5 +886,30 @@ out:
     brute_clear(&j);
     if (err)
         spi_orientations_clear(o);
+    return err;
+}
+
+/* ---- refinement ---------------------------------------------------------------------- */
+
+spi_err spi_matching_refine(const struct spi_matching *m, struct spi_orientations *o)
+{
+    const float *inv_var = m->spec.score == SPI_MATCHING_POISSON ? NULL : m->inv_var;
+    struct spi_refine_set set = {0};
+    const struct spi_refine *model[2] = {&set.r, NULL};
+    double *mean;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(mean, m->band.R, "refinement"), out);
+    SPI_TRY(err = spi_ring_means_of_model(&m->rings, m->band.R, m->plan, m->grid,
+                                          DIRECTIONS, mean),
+            out);
+    SPI_TRY(err = spi_refine_set_init(&set, m->det, &m->rings, m->band.R, mean, inv_var,
+                                      m->plan, m->grid),
+            out);
+    err = spi_refine_images(m->spec.graph, m->spec.images, m->scale, model,
+                            m->spec.progress, m->spec.user, o);
+out:
+    spi_refine_set_clear(&set);
+    free(mean);
     return err;
 }

@@ -35,7 +35,8 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, N_orientations, int, 0, 0, 100000000, "", "view directions x in-plane angles at most in the starts; 0: one Shannon cell apart") \
     X(algorithm, N_candidates, int, 5, 1, 32, "", "distinct view directions kept for each image between levels") \
     X(algorithm, symmetry, text, "auto", 0, 0, "", "point group of the particle: C2, D7, T, O, I ...; C1: none; auto: found in the images") \
-    X(algorithm, score, text, "auto", 0, 0, "auto|poisson|gaussian", "likelihood that compares an image with a model slice") \
+    X(algorithm, score, text, "auto", 0, 0, "auto|poisson|gaussian|euclid", "what compares an image with a model slice: likelihood of photons; of analogue data with the variance of each ring; distance at the best scale; auto: by what the file holds") \
+    X(algorithm, N_refine, int, 1, 0, 20, "", "rounds of continuous refinement of all rotations before the last merge; 0: none") \
     X(algorithm, match_phased, bool, false, 0, 1, "", "match against the phased model, as published, instead of the merged one") \
     X(algorithm, rlambda_start, double, 1e-3, 0, 1e3, "", "Tikhonov weight in the starts, relative to the trace") \
     X(algorithm, rlambda, double, 1e-2, 0, 1e3, "", "Tikhonov weight in the march, relative to the trace") \

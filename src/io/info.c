@@ -278,6 +278,7 @@ static spi_err tell_orientations(const char *path, json_t *to)
     tell_floats(to, "score", o.n, o.score);
     tell_floats(to, "margin", o.n, o.margin);
     tell_floats(to, "fluence", o.n, o.fluence);
+    tell_floats(to, "entropy", o.n, o.entropy);
     for (int64_t i = 0; o.half && i < o.n; i++)
         half[o.half[i] - 1]++;
     if (o.half)

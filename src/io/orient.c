@@ -41,12 +41,15 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
     const struct {
         const char *name;
         const float *value;
-    } part[3] = {{"score", o->score}, {"margin", o->margin}, {"fluence", o->fluence}};
+    } part[] = {{"score", o->score},
+                {"margin", o->margin},
+                {"fluence", o->fluence},
+                {"entropy", o->entropy}};
 
     SPI_TRY(err = spi_h5_write(file, path, "orientations", H5T_IEEE_F64LE,
                                H5T_NATIVE_DOUBLE, 2, dim, o->quat),
             out);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (part[i].value)
             SPI_TRY(err = spi_h5_write(file, path, part[i].name, H5T_IEEE_F32LE,
                                        H5T_NATIVE_FLOAT, 1, dim, part[i].value),
@@ -136,6 +139,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "score", o->n, &o->score), out);
     SPI_TRY(err = read_floats(file, path, "margin", o->n, &o->margin), out);
     SPI_TRY(err = read_floats(file, path, "fluence", o->n, &o->fluence), out);
+    SPI_TRY(err = read_floats(file, path, "entropy", o->n, &o->entropy), out);
     err = read_half(file, path, o->n, &o->half);
 out:
     return err;
@@ -165,6 +169,7 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->score);
     free(o->margin);
     free(o->fluence);
+    free(o->entropy);
     free(o->half);
     *o = (struct spi_orientations){0};
 }

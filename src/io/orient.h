@@ -15,9 +15,11 @@ struct spi_orientations {
     float *margin;  /* [n] score minus that of the next distinct direction (optional) */
     float *fluence; /* [n] relative to the mean (optional) */
     uint8_t *half;  /* [n] 1 or 2 (optional) */
+    float *entropy; /* [n] of the weights of its orientations, nats (optional) */
 };
 
-/** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /half; root attributes
+/** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /entropy,
+ *  /half; root attributes
  *  `convention` (text) and `provenance` (JSON).  Atomic. */
 SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const struct spi_orientations *o,

@@ -107,7 +107,7 @@ static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
  * P S.  S: rows of expected counts, see spi_posterior_make. */
 static spi_err sparse_image(const struct spi_scores *s, int k, float max, float beta,
                             float least, const float *S, const int32_t *row, float *buffer,
-                            struct spi_posterior *p, float *model)
+                            struct spi_posterior *p, float *model, float *entropy)
 {
     spi_err err;
     int Na = s->Na;
@@ -115,6 +115,7 @@ static spi_err sparse_image(const struct spi_scores *s, int k, float max, float 
     int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
     exp_sums(s, k, max, (double)beta, &sum, &sum_x);
+    *entropy = (float)(log(sum) - (double)beta * sum_x / sum);
     for (int64_t i = 0; i < n; i++) {
         int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;
@@ -259,7 +260,7 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
     for (int k = 0; k < s->n_images; k++) {
         out->best[k] = find_best(s, views, k, &tops);
         SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, S, row, buffer,
-                                   out, &out->model_sum[k]),
+                                   out, &out->model_sum[k], &out->best[k].entropy),
                 out);
     }
 out:

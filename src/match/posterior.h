@@ -25,10 +25,11 @@ struct spi_posterior_pair {
 /** What matching says of a block of images. */
 struct spi_best {
     int32_t dir;
-    float angle;  /* rad, refined by a parabola through the best and its neighbours; modulo
-                   * 2 pi (just below 0 is possible) */
-    float score;  /* LL there */
-    float margin; /* LL minus the best LL of a direction farther than two cells */
+    float angle;   /* rad, refined by a parabola through the best and its neighbours; modulo
+                    * 2 pi (just below 0 is possible) */
+    float score;   /* LL there */
+    float entropy; /* of the weights (M4), nats */
+    float margin;  /* LL minus the best LL of a direction farther than two cells */
 };
 
 struct spi_posterior {

@@ -1,6 +1,9 @@
 #include "math/sphere.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
 
 static const double pi = 3.14159265358979323846;
 
@@ -43,4 +46,58 @@ int spi_sphere_near(int64_t n, const double dir[3], double radius, int max, int3
         found++;
     }
     return found;
+}
+
+/* Bands of equal height in the polar angle hold n_i ~ sin(theta) patches; then the borders
+ * move a little, so that every patch has the area 4 pi / n exactly. */
+spi_err spi_patches_init(struct spi_patches *p, int64_t n)
+{
+    double count = fmax(1, (double)n);
+    spi_err err;
+
+    *p = (struct spi_patches){.bands = (int)fmax(1, round(sqrt(pi * count) / 2))};
+    SPI_TRY(err = SPI_NEW(p->z, p->bands + 1, "patches"), fail);
+    SPI_TRY(err = SPI_NEW(p->first, p->bands + 1, "patches"), fail);
+    for (int i = 0; i < p->bands; i++) {
+        double area = cos(pi * i / p->bands) - cos(pi * (i + 1) / p->bands);
+
+        p->first[i + 1] = p->first[i] + (int64_t)fmax(1, round(count * area / 2));
+    }
+    p->n = p->first[p->bands];
+    for (int i = 0; i <= p->bands; i++)
+        p->z[i] = 1 - 2 * (double)p->first[i] / (double)p->n;
+    return SPI_OK;
+fail:
+    spi_patches_clear(p);
+    return err;
+}
+
+void spi_patches_clear(struct spi_patches *p)
+{
+    free(p->z);
+    free(p->first);
+    *p = (struct spi_patches){0};
+}
+
+int64_t spi_patch_of(const struct spi_patches *p, const double dir[3])
+{
+    double turns = atan2(dir[1], dir[0]) / (2 * pi);
+    int band = 0;
+
+    for (int lo = 0, hi = p->bands - 1;
+         lo <= hi;) { /* the last band with z[band] >= dir_z */
+        int mid = (lo + hi) / 2;
+
+        if (p->z[mid] >= dir[2] || mid == 0) {
+            band = mid;
+            lo = mid + 1;
+        } else {
+            hi = mid - 1;
+        }
+    }
+
+    int64_t m = p->first[band + 1] - p->first[band];
+    int64_t at = (int64_t)((turns < 0 ? turns + 1 : turns) * (double)m);
+
+    return p->first[band] + (at < m ? at : m - 1);
 }

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
+
 /** Direction i of n, unit vector. */
 void spi_sphere_point(int64_t n, int64_t i, double dir[3]);
 /** Points of a grid `cell` radians apart: ceil(4 pi / cell^2), at least 12. */
@@ -15,5 +17,18 @@ int64_t spi_sphere_count(double cell);
 /** Indices of all points within `radius` (rad) of `dir`, ascending; at most `max` are
  *  written, the count found is returned.  Cost O(n sin(radius)). */
 int spi_sphere_near(int64_t n, const double dir[3], double radius, int max, int32_t *index);
+
+/** The sphere in about n patches of equal area and about equal sides: bands of z, each cut
+ *  into equal azimuths. */
+struct spi_patches {
+    int64_t n;
+    int bands;
+    double *z;      /* [bands + 1] from 1 down to -1, owned */
+    int64_t *first; /* [bands + 1] patches before the band, owned */
+};
+SPI_MUSTUSE spi_err spi_patches_init(struct spi_patches *p, int64_t n);
+void spi_patches_clear(struct spi_patches *p);
+/** Patch of a unit vector. */
+int64_t spi_patch_of(const struct spi_patches *p, const double dir[3]);
 
 #endif

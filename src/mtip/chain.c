@@ -179,8 +179,7 @@ static spi_err task_slice(void *const *data, const void *arg, const volatile int
 
     (void)data;
     (void)stop;
-    for (int r = 0; r < l->band.R; r++)
-        inv_var[r] = c->data->ring_var[r] > 0 ? (float)(1 / c->data->ring_var[r]) : 0;
+    spi_data_inv_var(c->data, l->kind, l->band.R, inv_var);
     return spi_templates_make(&spec, c->plan, c->fine, c->used, a->first, a->n,
                               c->templates + a->first * l->band.floats,
                               c->table + a->first * l->views.Na,

@@ -235,6 +235,15 @@ void spi_data_clear(struct spi_data *d)
     *d = (struct spi_data){0};
 }
 
+void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
+                      float *inv_var)
+{
+    for (int r = 0; r < R; r++)
+        inv_var[r] = kind == SPI_SCORE_EUCLID ? 1
+                     : d->ring_var[r] > 0     ? (float)(1 / d->ring_var[r])
+                                              : 0;
+}
+
 float spi_data_counts(const struct spi_data *d, int64_t image, int R)
 {
     const float complex *h = spi_data_record(d, image);

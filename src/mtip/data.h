@@ -46,6 +46,10 @@ static inline const float complex *spi_data_record(const struct spi_data *d, int
 {
     return spi_store_record(d->store, image);
 }
+/** 1 / sigma_r^2 of (M2) for the first R rings: of the ring's variance; all 1 for euclid.
+ */
+void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
+                      float *inv_var);
 /** Counts of an image on the first R rings. */
 float spi_data_counts(const struct spi_data *d, int64_t image, int R);
 

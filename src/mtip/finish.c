@@ -6,10 +6,9 @@
 
 #include "base/mem.h"
 #include "fsc/symmetry_map.h"
-#include "math/rot.h"
-#include "math/sphere.h"
+#include "mtip/orientations.h"
 
-enum { CG_STEPS = 100 };
+enum { CG_STEPS = 100, STEPS = 6 };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
  * and solve: for lambda, or the L-curve chooses and `curve` takes it. */
@@ -44,60 +43,6 @@ out:
     spi_merging_clear(&m);
     spi_pixel_list_clear(&pixels);
     return err;
-}
-
-/* ---- orientations
- * ------------------------------------------------------------------------ */
-
-/* Best orientation of each image as a quaternion, each half in its own frame.  With a point
- * group any of its elements may be applied: they are dealt out evenly, so that no direction
- * is left without images. */
-static spi_err own_frames(const struct spi_run *r, struct spi_orientations *o)
-{
-    spi_err err;
-
-    *o = (struct spi_orientations){.n = r->data->n_images};
-    SPI_TRY(err = SPI_NEW(o->quat, 4 * o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->score, o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->margin, o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->fluence, o->n, "orientations"), out);
-    SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
-    for (int h = 0; h < 2; h++)
-        for (int64_t i = 0; i < r->half[h].n_images; i++) {
-            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
-            const struct spi_best *b = &r->half[h].best[i];
-            int64_t k = r->half[h].image[i];
-            double dir[3], M0[9], M[9], R[9];
-
-            spi_sphere_point(r->half[h].best_nd, b->dir, dir);
-            spi_rot_view(dir, (double)b->angle, M0);
-            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
-            for (int c = 0; c < 9; c++)
-                R[c] = M[c % 3 * 3 + c / 3];
-            spi_rot_quat(R, o->quat + 4 * k);
-            o->score[k] = b->score;
-            o->margin[k] = b->margin;
-            o->fluence[k] = r->half[h].fluence[i];
-            o->half[k] = (uint8_t)(h + 1);
-        }
-out:
-    if (err)
-        spi_orientations_clear(o);
-    return err;
-}
-
-/* Half 2 into the frame of half 1: M -> G M, so R = M^T -> R G^T. */
-static void common_frame(const double G[9], struct spi_orientations *o)
-{
-    for (int64_t k = 0; k < o->n; k++) {
-        double R[9], RG[9];
-
-        if (o->half[k] != 2)
-            continue;
-        spi_rot_matrix(o->quat + 4 * k, R);
-        spi_rot_mul_nt(R, G, RG);
-        spi_rot_quat(RG, o->quat + 4 * k);
-    }
 }
 
 /* ---- phasing
@@ -207,6 +152,7 @@ static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientatio
             out);
     res->lambda[h] = curve.points[curve.choice.index].lambda;
     if (h == 0) {
+        spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve;
         curve = (struct spi_merging_lcurve){0};
     }
@@ -217,31 +163,54 @@ out:
     return err;
 }
 
+/* Both halves merged at their orientations, after `rounds` of refining these: first against
+ * the models of the loop, then against what was merged. */
+static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
+                            spi_on_finish *progress, void *user, struct spi_result *res)
+{
+    int rounds = r->set->N_refine;
+    const struct spi_volume *model[2] = {&r->chain[0][r->leading[0]].A,
+                                         &r->chain[1][r->leading[1]].A};
+    spi_err err = SPI_OK;
+
+    for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
+        if (progress)
+            progress(0, STEPS, "refining the orientations", user);
+        if (rounds > 0)
+            SPI_TRY(err = spi_run_refine(r, model, o), out);
+        for (int h = 0; h < 2; h++) {
+            if (progress)
+                progress(1 + h, STEPS, h ? "merging half 2" : "merging half 1", user);
+            spi_volume_clear(&res->half_A[h]);
+            SPI_TRY(err = finish_half(r, h, o, res), out);
+            model[h] = &res->half_A[h];
+        }
+    }
+out:
+    return err;
+}
+
 spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
                    struct spi_result *res)
 {
-    static const char *const what[] = {"merging half 1", "merging half 2", "phasing",
-                                       "comparing the halves", "merging all images"};
-    enum { STEPS = 5 };
     struct spi_orientations *o = &res->orientations;
     spi_err err;
 
     *res = (struct spi_result){0};
-    SPI_TRY(err = own_frames(r, o), out);
-    for (int h = 0; h < 2; h++) {
-        if (progress)
-            progress(h, STEPS, what[h], user);
-        SPI_TRY(err = finish_half(r, h, o, res), out);
-    }
+    SPI_TRY(err = spi_run_orientations(r, o), out);
+    SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
     if (progress)
-        progress(2, STEPS, what[2], user);
+        progress(3, STEPS, "phasing", user);
     SPI_TRY(err = phase_both(r, res), out);
     if (progress)
-        progress(3, STEPS, what[3], user);
+        progress(4, STEPS, "comparing the halves", user);
     SPI_TRY(err = compare_halves(r, res), out);
-    common_frame(res->pose.R, o);
+    spi_orientations_common_frame(res->pose.R, o);
+    SPI_TRY(err = spi_coverage_init(&res->coverage, o,
+                                    1 / (2 * r->data->rings.diameter_A * r->q_max)),
+            out);
     if (progress)
-        progress(4, STEPS, what[4], user);
+        progress(5, STEPS, "merging all images", user);
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence,
                             sqrt(res->lambda[0] * res->lambda[1]), NULL, &res->A),
             out);
@@ -267,6 +236,7 @@ void spi_result_clear(struct spi_result *r)
     spi_volume_clear(&r->density);
     spi_fsc_clear(&r->fsc);
     spi_orientations_clear(&r->orientations);
+    spi_coverage_clear(&r->coverage);
     spi_merging_lcurve_clear(&r->lcurve);
     *r = (struct spi_result){0};
 }

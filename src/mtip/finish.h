@@ -5,6 +5,7 @@
 #define SPI_MTIP_FINISH_H
 
 #include "io/orient.h"
+#include "mtip/coverage.h"
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
 #include "phase/phase.h"
@@ -22,6 +23,7 @@ struct spi_result {
     double lambda[2];                     /* chosen, relative to the trace */
     struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
+    struct spi_coverage coverage;         /* of their view directions */
 };
 
 /** Everything from the orientations of the run.  `progress` (may be NULL) is told what is

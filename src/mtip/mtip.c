@@ -284,6 +284,16 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
 /* ---- the loop ---------------------------------------------------------------------------
  */
 
+/* `auto`: doc/decisions/004-score.md */
+static enum spi_score_kind score_kind(const char *name, enum spi_image_kind images)
+{
+    if (strcmp(name, "auto") == 0)
+        return images == SPI_PHOTONS ? SPI_SCORE_POISSON : SPI_SCORE_GAUSSIAN;
+    return strcmp(name, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN
+           : strcmp(name, "euclid") == 0 ? SPI_SCORE_EUCLID
+                                         : SPI_SCORE_POISSON;
+}
+
 spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                      struct spi_data *data, struct spi_graph *graph,
                      const volatile int *stop, double q_max, uint64_t seed)
@@ -297,8 +307,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .q_max = q_max,
                           .seed = seed,
                           .stage = SPI_STAGE_START};
-    /* `auto`: the Poisson form for analogue data too; doc/decisions/004-score.md */
-    r->kind = strcmp(set->score, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN : SPI_SCORE_POISSON;
+    r->kind = score_kind(set->score, data->kind);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
     SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);

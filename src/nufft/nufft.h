@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/refine.h"
 #include "math/volume.h"
 
 typedef struct spi_nufft spi_nufft;
@@ -71,6 +72,12 @@ SPI_MUSTUSE spi_err spi_nufft_slice(const spi_points *points, const float *grid,
 /** Add val[k][j] (two values) at M_k q_j to a two-component grid. */
 SPI_MUSTUSE spi_err spi_nufft_spread(const spi_points *points, float *grid2, int64_t n_rot,
                                      const double (*M)[9], const float (*val)[2]);
+
+/** out[0][j] = W at u_j, out[1 + c][j] = dW / du_c (Q1), from a prepared grid; u = scale q
+ *  in fine-grid points, |u_c| <= half of the grid's points per axis (asserted).  n <=
+ * SPI_POINTS. */
+void spi_nufft_gradient(const spi_nufft *plan, const float *grid, int n,
+                        const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
 
 /** The sums themselves, in double: out[j]; modes[m^3]. */
 void spi_nufft_slice_ref(int n, double dx, const float *A, int64_t points,

@@ -23,4 +23,13 @@ struct spi_nufft {
     double *deconv; /* [n], owned: 1 / window transform of mode i - n/2; 0 at Nyquist */
 };
 
+/* Grid point (x, y, z), counted from u = 0, of a grid of `comp` components. */
+static inline ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int z)
+{
+    int half = p->nf / 2 + MARGIN;
+
+    return (((ptrdiff_t)z + Z_LOW) * p->side + y + half) * p->pitch * comp +
+           (ptrdiff_t)(x + half) * comp;
+}
+
 #endif

@@ -424,15 +424,6 @@ static void prefetch(const struct batch *b, int64_t e, int64_t end)
     }
 }
 
-/* Grid point (x, y, z), counted from u = 0, of a grid of `comp` components. */
-static ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int z)
-{
-    int half = p->nf / 2 + MARGIN;
-
-    return (((ptrdiff_t)z + Z_LOW) * p->side + y + half) * p->pitch * comp +
-           (ptrdiff_t)(x + half) * comp;
-}
-
 /* ---- slice -----------------------------------------------------------------------------
  */
 

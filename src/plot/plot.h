@@ -2,13 +2,14 @@
  * Pictures (PNG, written atomically, two pixels for each logical one).  Layer: plot.
  *
  * Text is UTF-8.  Data without a single finite value, or all equal, still give a picture,
- * which says so; numbers beyond 1e100 count as not finite.  Errors of all three functions:
+ * which says so; numbers beyond 1e100 count as not finite.  Errors of all functions:
  * SPI_EINVAL (stated below), SPI_EIO (the file cannot be written), SPI_ENOMEM. */
 #ifndef SPI_PLOT_PLOT_H
 #define SPI_PLOT_PLOT_H
 
 #include <stdbool.h>
 
+#include "math/sphere.h"
 #include "math/volume.h"
 
 struct spi_curve {
@@ -46,5 +47,12 @@ SPI_MUSTUSE spi_err spi_plot_slices(const char *path, const struct spi_volume *v
  */
 SPI_MUSTUSE spi_err spi_plot_image(const char *path, int rows, int cols, const float *z,
                                    double decades, const char *title);
+
+/** Values on patches of the sphere (value: [patches->n]) in Mollweide's projection, which
+ *  keeps areas: +z above, +x in the middle.  The colour scale begins at 0.  `unit` names
+ * the values; `note`: a small line under the title. */
+SPI_MUSTUSE spi_err spi_plot_sphere(const char *path, const struct spi_patches *patches,
+                                    const float *value, const char *title, const char *note,
+                                    const char *unit);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "math/rot.h"
 #include "plot/canvas.h"
 #include "plot/colour.h"
 #include "plot/plot.h"
@@ -404,6 +405,120 @@ spi_err spi_plot_slices(const char *path, const struct spi_volume *v, const char
     reason(&s, 0, sizeof note, note);
     if (note[0])
         spi_canvas_note(&c, margin + 1.5 * side + gap, top + side / 2, note);
+    err = spi_canvas_write(&c, path);
+out:
+    spi_canvas_clear(&c);
+    free(z);
+    return err;
+}
+
+/* ---- the sphere ---------------------------------------------------------------------- */
+
+/* Mollweide: with 2 t + sin 2t = pi sin(latitude), x = 2 sqrt 2 / pi longitude cos t,
+ * y = sqrt 2 sin t.  Here x and y are divided by 2 sqrt 2 and sqrt 2: both in -1 ... 1. */
+static bool mollweide_inverse(double x, double y, double dir[3])
+{
+    double t = asin(fmax(-1, fmin(1, y))), c = cos(t), longitude = SPI_PI * x / c;
+
+    if (!(x * x + y * y < 1) || !(fabs(longitude) <= SPI_PI))
+        return false;
+    dir[2] = (2 * t + sin(2 * t)) / SPI_PI;
+    dir[0] = sqrt(fmax(0, 1 - dir[2] * dir[2])) * cos(longitude);
+    dir[1] = sqrt(fmax(0, 1 - dir[2] * dir[2])) * sin(longitude);
+    return true;
+}
+
+static void mollweide(double latitude, double longitude, double *x, double *y)
+{
+    double t = latitude;
+
+    for (int i = 0; i < 50 && fabs(cos(t)) > 1e-6; i++) /* Newton; exact at the poles */
+        t -= (2 * t + sin(2 * t) - SPI_PI * sin(latitude)) / (2 + 2 * cos(2 * t));
+    *x = longitude / SPI_PI * cos(t);
+    *y = sin(t);
+}
+
+/* Meridians and parallels, 30 degrees apart; white is drawn over all outside. */
+static void graticule(struct spi_canvas *c, double x, double y, double w, double h)
+{
+    enum { STEPS = 72 };
+
+    spi_canvas_colour(c, SPI_WHITE, 1);
+    cairo_rectangle(c->cr, x - 1, y - 1, w + 2, h + 2);
+    cairo_save(c->cr);
+    cairo_translate(c->cr, x + w / 2, y + h / 2);
+    cairo_scale(c->cr, w / 2, h / 2);
+    cairo_new_sub_path(c->cr);
+    cairo_arc_negative(c->cr, 0, 0, 1, 2 * SPI_PI, 0);
+    cairo_restore(c->cr);
+    cairo_fill(c->cr);
+    spi_canvas_colour(c, SPI_WHITE, 0.35);
+    cairo_set_line_width(c->cr, 0.7);
+    for (int k = -5; k <= 5; k++)
+        for (int way = 0; way < 2; way++) {
+            if (way == 0 && abs(k) > 2)
+                continue;
+            for (int i = 0; i <= STEPS; i++) {
+                double s = 2.0 * i / STEPS - 1, px, py;
+
+                if (way == 0)
+                    mollweide(k * SPI_PI / 6, SPI_PI * s, &px, &py);
+                else
+                    mollweide(SPI_PI / 2 * s, k * SPI_PI / 6, &px, &py);
+                cairo_line_to(c->cr, x + w * (1 + px) / 2, y + h * (1 - py) / 2);
+            }
+            cairo_stroke(c->cr);
+        }
+    spi_canvas_colour(c, SPI_INK, 1);
+    cairo_set_line_width(c->cr, 1);
+    cairo_save(c->cr);
+    cairo_translate(c->cr, x + w / 2, y + h / 2);
+    cairo_scale(c->cr, w / 2, h / 2);
+    cairo_arc(c->cr, 0, 0, 1, 0, 2 * SPI_PI);
+    cairo_restore(c->cr);
+    cairo_stroke(c->cr);
+}
+
+spi_err spi_plot_sphere(const char *path, const struct spi_patches *patches, const float *v,
+                        const char *title, const char *note, const char *unit)
+{
+    enum { WIDE = 1200, HIGH = WIDE / 2 };
+    const double w = (double)WIDE / SPI_CANVAS_SCALE, h = (double)HIGH / SPI_CANVAS_SCALE;
+    const double x = 30, y = 84;
+    struct scale s = {0};
+    struct spi_canvas c = {0};
+    float *z = NULL;
+    char why[80];
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(z, WIDE * HIGH, "picture of a sphere"), out);
+    for (int row = 0; row < HIGH; row++)
+        for (int col = 0; col < WIDE; col++) {
+            double dir[3];
+            bool in = mollweide_inverse((2 * col + 1.0) / WIDE - 1,
+                                        1 - (2 * row + 1.0) / HIGH, dir);
+
+            z[row * WIDE + col] = in ? v[spi_patch_of(patches, dir)] : 0;
+        }
+    scale_look(&s, (size_t)patches->n, v);
+    s.lo = s.any ? fmin(0, s.lo) : 0;
+    scale_finish(&s, 0);
+    SPI_TRY(err = spi_canvas_init(&c, x + w + 130, y + h + 44), out);
+    spi_canvas_title(&c, title, note);
+
+    struct raster r = {HIGH, WIDE, HIGH, WIDE, z, false};
+
+    SPI_TRY(err = paint(&c, x, y, &r, &s), out);
+    graticule(&c, x, y, w, h);
+    colour_bar(&c, &s, x + w + 16, y, h, unit);
+    spi_canvas_colour(&c, SPI_SOFT, 1);
+    spi_canvas_text(&c, x + w / 2, y - 8, &small, "+z");
+    spi_canvas_text(
+        &c, x + w / 2, y + h + 20, &small,
+        "Mollweide's projection: equal areas; +x in the middle, +y to the right");
+    reason(&s, 0, sizeof why, why);
+    if (why[0])
+        spi_canvas_note(&c, x + w / 2, y + h / 2, why);
     err = spi_canvas_write(&c, path);
 out:
     spi_canvas_clear(&c);

@@ -103,6 +103,19 @@ out:
     return err;
 }
 
+void spi_pixels_from_rings(const struct spi_pixel_list *l, const struct spi_rings *g, int R,
+                           const float *ring, float *out)
+{
+    for (int64_t p = 0; p < l->n; p++) {
+        double q = (double)l->kappa[p] * l->q_max;
+        double rho = fmin(fmax((q - g->q[0]) / g->dq, 0), R - 1);
+        int r = rho < R - 1 ? (int)rho : R - 2;
+
+        out[p] =
+            (float)((1 - (rho - r)) * (double)ring[r] + (rho - r) * (double)ring[r + 1]);
+    }
+}
+
 void spi_view_quat(const struct spi_views *v, int64_t dir, double angle, double quat[4])
 {
     double n[3], M[9], R[9];

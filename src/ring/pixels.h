@@ -37,6 +37,10 @@ SPI_MUSTUSE spi_err spi_pixel_values(const struct spi_pixel_list *l, int64_t n,
                                      const double (*quat)[4], const spi_nufft *plan,
                                      const float *grid, float *W);
 
+/** A quantity of the first R rings (R >= 2) at the pixels, linear in |q|. */
+void spi_pixels_from_rings(const struct spi_pixel_list *l, const struct spi_rings *g, int R,
+                           const float *ring, float *out);
+
 /** The quaternion (molecule -> laboratory) of direction `dir` and in-plane angle `angle`
  * (rad) of a grid of view directions: R = (R_n Rz(angle))^T, see (R1). */
 void spi_view_quat(const struct spi_views *v, int64_t dir, double angle, double quat[4]);

@@ -29,7 +29,7 @@ ok $? "reconstruct converges (exit code 0)"
 missing=0
 for f in density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc orientations.h5 \
 	metrics.jsonl fsc.csv lcurve.csv settings.toml run.json density.png fsc.png lcurve.png \
-	mean_image.png radial.png; do
+	coverage.png mean_image.png radial.png; do
 	[ -s "run1/$f" ] || { ok 1 "run1/$f is there"; missing=1; }
 done
 ok "${missing:-0}" "all files are there"

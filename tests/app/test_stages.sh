@@ -81,6 +81,11 @@ holds "it names its input" labels a.mrc im.h5
 fails "another input is not named" labels a.mrc ph.h5
 [ "$(wc -l < l.csv)" = 14 ] && [ "$(grep -cE ',(corner|plateau|smallest lambda)$' l.csv)" = 1 ]
 ok $? "L-curve of 13 lambdas, one chosen"
+run 0 plot l.csv -o l.png -x lambda -y residual -y norm --log-x --log-y --title "L-curve"
+[ "$(od -A n -t x1 -N 4 l.png)" = " 89 50 4e 47" ]
+ok $? "plot draws a PNG"
+refuse 2 "plot: --y: 'nonsense' is not a column of l.csv" plot l.csv -o x.png -y nonsense
+refuse 1 "a.mrc" plot a.mrc -o x.png
 [ "$(head -c 4 l.png | tail -c 3)" = PNG ]
 ok $? "and its picture"
 run 0 merge im.h5 --orientations truth -d 70 -o a2.mrc --lambda 0.01 --json
@@ -113,6 +118,15 @@ run 0 match im.h5 --model a.mrc -o og.h5 -d 70 --score gaussian
 holds "orientations, gaussian" near og.h5 im.h5 3 1
 run 0 match im.h5 --model a.mrc -o of.h5 -d 70 --finer 2
 holds "twice finer, half the error" near of.h5 im.h5 1.5 1
+# refined: what is left is the model's error, of slices 5 degrees apart: a tenth of a cell
+for s in poisson gaussian euclid; do
+	run 0 match im.h5 --model a.mrc -o f.h5 -d 70 --refine --score $s --true truth --json
+	json "it tells the error itself" "0 < v['error_deg_median'] < v['error_deg_p90'] < 0.5"
+	holds "orientations, refined, $s" near f.h5 im.h5 0.5 1
+done
+fails "the search alone is not as good" near o.h5 im.h5 0.5 1
+run 0 match im.h5 --model a.mrc -o f1.h5 -d 70 --refine --score euclid --workers 1
+holds "the same with one worker" same f.h5 f1.h5 orientations score margin fluence entropy
 run 0 match im.h5 --model a.mrc -o o1.h5 -d 70 --workers 1
 run 0 match im.h5 --model a.mrc -o os.h5 -d 70 --set runtime.backend=serial
 holds "the same with one worker" same o.h5 o1.h5 orientations score margin fluence
@@ -151,6 +165,10 @@ fails "orientations of other images are noticed" near shuffled.h5 im.h5 3 1
 run 0 match ph.h5 --model a.mrc -o p.h5 -d 70
 holds "orientations of 20,000 photons" near p.h5 ph.h5 4 0.95
 holds "fluences" fluence p.h5 ph.h5 0.99
+run 0 match ph.h5 --model a.mrc -o p3.h5 -d 70 --refine
+holds "refined" near p3.h5 ph.h5 1.5 0.95
+fails "the search alone is not as good" near p.h5 ph.h5 1.5 0.95
+holds "fluences, refined" fluence p3.h5 ph.h5 0.99
 run 0 merge im.h5 --orientations o.h5 -d 70 -o back.mrc
 holds "merged at what was found" maps_alike back.mrc a.mrc 0.99
 run 0 merge im.h5 --orientations shuffled.h5 -d 70 -o wrong.mrc
@@ -173,6 +191,8 @@ refuse 1 "voxels an axis; at most 512" merge im.h5 --orientations truth -d 9000 
 refuse 1 "no/x.mrc" merge im.h5 --orientations truth -d 70 -o no/x.mrc
 refuse 2 "match: --score: published needs --method brute" match im.h5 -m a.mrc -o x.h5 \
 	--score published
+refuse 2 "match: --refine: there is none for --score published" match im.h5 -m a.mrc -o x.h5 \
+	--refine --method brute --score published
 refuse 2 "match: --q-max: 0.2 1/A; a.mrc ends at" match im.h5 -m a.mrc -o x.h5 --q-max 0.2
 refuse 1 "none.mrc" match im.h5 -m none.mrc -o x.h5
 refuse 1 "no/x.h5" match im.h5 -m a.mrc -d 70 -o no/x.h5 --q-max 0.045

@@ -100,7 +100,9 @@ static void orientations(void)
     double quat[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
     float score[3] = {-1, -2, -6};
     uint8_t half[3] = {1, 2, 1};
-    const struct spi_orientations o = {3, quat[0], score, NULL, NULL, half};
+    float entropy[3] = {0, 0.5F, 1};
+    const struct spi_orientations o = {
+        .n = 3, .quat = quat[0], .score = score, .half = half, .entropy = entropy};
     spi_err err = spi_orientations_write(in_tmp("o.h5"), &o, "not json");
     json_t *j = info(in_tmp("o.h5"));
 
@@ -108,6 +110,7 @@ static void orientations(void)
     OK(real(json_object_get(j, "score"), "mean") == -3 &&
            real(json_object_get(j, "score"), "min") == -6,
        "score");
+    OK(real(json_object_get(j, "entropy"), "mean") == 0.5, "entropy");
     OK(json_integer_value(json_array_get(json_object_get(j, "halves"), 0)) == 2, "halves");
     OK(!strcmp(text(j, "provenance"), "not json"),
        "provenance that is not JSON stays text");

@@ -13,7 +13,7 @@
 enum { N = 37 };
 
 static double quat[N][4];
-static float score[N], margin[N], fluence[N];
+static float score[N], margin[N], fluence[N], entropy[N];
 static uint8_t half[N];
 
 static void make_content(void)
@@ -25,14 +25,15 @@ static void make_content(void)
         score[i] = (float)spi_rng_normal(&r);
         margin[i] = (float)spi_rng_uniform(&r);
         fluence[i] = (float)spi_rng_uniform(&r);
+        entropy[i] = (float)spi_rng_uniform(&r);
         half[i] = (uint8_t)(1 + i % 2);
     }
 }
 
 static void round_trip(void)
 {
-    const struct spi_orientations o = {N, quat[0], score, margin, fluence, half};
-    const struct spi_orientations few = {N, quat[0], NULL, NULL, NULL, NULL};
+    const struct spi_orientations o = {N, quat[0], score, margin, fluence, half, entropy};
+    const struct spi_orientations few = {.n = N, .quat = quat[0]};
     struct spi_orientations back;
     const char *path = in_tmp("o.h5");
     double worst = 0;
@@ -46,13 +47,14 @@ static void round_trip(void)
        worst); /* ~4 roundings */
     OK(!memcmp(back.score, score, sizeof score) &&
            !memcmp(back.margin, margin, sizeof margin) &&
-           !memcmp(back.fluence, fluence, sizeof fluence) && !memcmp(back.half, half, N),
-       "score, margin, fluence, half");
+           !memcmp(back.fluence, fluence, sizeof fluence) && !memcmp(back.half, half, N) &&
+           !memcmp(back.entropy, entropy, sizeof entropy),
+       "score, margin, fluence, half, entropy");
     OK(back.quat[4] != quat[0][0], "images are not mixed up (the check can fail)");
     spi_orientations_clear(&back);
     OK(spi_orientations_write(path, &few, NULL) == SPI_OK &&
            spi_orientations_read(path, &back) == SPI_OK && !back.score && !back.margin &&
-           !back.fluence && !back.half,
+           !back.fluence && !back.half && !back.entropy,
        "optional parts stay away");
     OK(access(in_tmp("o.h5.tmp"), F_OK) != 0, "no temporary file stays");
     spi_orientations_clear(&back);
@@ -85,7 +87,7 @@ static void bad_files(void)
 {
     static const hsize_t five[2] = {N, 5}, flat[1] = {4 * N}, short_dim[1] = {N - 1},
                          full[1] = {N}, right[2] = {N, 4};
-    const struct spi_orientations o = {N, quat[0], score, margin, fluence, half};
+    const struct spi_orientations o = {N, quat[0], score, margin, fluence, half, entropy};
     const char *path = in_tmp("bad.h5");
     struct spi_orientations back;
     double value[5 * N];
@@ -120,7 +122,7 @@ static void bad_files(void)
     H5Ldelete(file, "orientations", H5P_DEFAULT);
     H5Fclose(file);
     OK(spi_orientations_read(path, &back) == SPI_EFORMAT &&
-           says("no dataset 'orientations'; it has: fluence, half, margin, score"),
+           says("no dataset 'orientations'; it has: entropy, fluence, half, margin, score"),
        "%s", spi_err_message());
     OK(spi_orientations_read(in_tmp("absent.h5"), &back) == SPI_EIO, "%s",
        spi_err_message());
@@ -128,8 +130,8 @@ static void bad_files(void)
 
 static void bad_writes(void)
 {
-    const struct spi_orientations none = {0, quat[0], NULL, NULL, NULL, NULL};
-    struct spi_orientations o = {N, quat[0], score, NULL, NULL, NULL};
+    const struct spi_orientations none = {.quat = quat[0]};
+    struct spi_orientations o = {.n = N, .quat = quat[0], .score = score};
     const char *path = in_tmp("bad_write.h5");
     struct rlimit old, small;
     int told = 0, n = 0;

@@ -115,7 +115,7 @@ static void check_weights(struct spi_rng *rng)
     struct spi_scores s;
     struct spi_posterior p;
     double perplexity = 30, worst = 0, worst_sum = 0, worst_model = 0, lost = 0,
-           doubled = 0;
+           doubled = 0, worst_entropy = 0, other = 0;
     float *S = spi_alloc(ND * NA, sizeof *S, "S"), beta;
     int ordered = 1, extra = 0;
 
@@ -167,12 +167,21 @@ static void check_weights(struct spi_rng *rng)
         }
         /* each weight is rounded once after the division: u of their sum */
         worst_sum = fmax(worst_sum, fabs(sum - 1) / 0x1p-23);
+        /* as in check_beta: the sums, and beta |sum_x / sum| < 20 of them */
+        double H = entropy(&s, k, (double)beta), got = (double)p.best[k].entropy;
+        double slack = 22 * (gamma_f32(1026) + 4e-7);
+
+        worst_entropy = fmax(worst_entropy, fabs(got - H) / slack);
+        other =
+            fmax(other, fabs(got - entropy(&s, (k + 1) % IMAGES, (double)beta)) / slack);
         worst_model = fmax(worst_model, fabs((double)p.model_sum[k] / model - 1) / 0x1p-23);
     }
     OK(worst <= 1 && extra == 0, "weights of (M4): error / bound = %.3f", worst);
     OK(doubled > 1, "twice the weight is noticed");
     OK(worst_sum <= 1, "they add to 1: error / bound = %.3f", worst_sum);
     OK(worst_model <= 1, "expected counts: error / bound = %.3f", worst_model);
+    OK(worst_entropy <= 1, "entropy: error / bound = %.3f", worst_entropy);
+    OK(other > 1, "that of another image is told apart");
     OK(ordered, "%lld pairs in the order image, direction", (long long)p.n_pairs);
     OK(lost / IMAGES < ND * NA * 1e-3 / perplexity, "%.1e dropped", lost / IMAGES);
     spi_posterior_clear(&p);

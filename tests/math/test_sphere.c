@@ -100,6 +100,56 @@ static void check_near(int64_t n)
     OK(cut, "never more than asked are written");
 }
 
+/* Random directions fall into patches evenly: with e = 40 in each on average, chi2 per
+ * degree of freedom is 1 +- sqrt(2 / n); five of these, fixed seed. */
+static void check_patches(int64_t ask)
+{
+    enum { MEAN = 40, MOST = 3000 };
+    struct spi_patches p;
+    struct spi_rng rng = spi_rng_stream(4, SPI_RNG_TEST, 0);
+    static int64_t n[MOST];
+    double chi2 = 0, tilted = 0;
+    int inside = 1;
+
+    if (spi_patches_init(&p, ask) || p.n > MOST) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    memset(n, 0, sizeof n);
+    for (int64_t i = 0; i < p.n * MEAN; i++) {
+        double quat[4], R[9];
+        int64_t at;
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, R);
+        at = spi_patch_of(&p, R);
+        inside &= at >= 0 && at < p.n;
+        n[inside ? at : 0]++;
+    }
+    for (int64_t i = 0; i < p.n; i++) {
+        double d = (double)n[i] - MEAN, t = d + 0.5 * MEAN * (i < p.n / 2 ? 1 : -1);
+
+        chi2 += d * d / MEAN / (double)(p.n - 1);
+        tilted += t * t / MEAN / (double)(p.n - 1);
+    }
+
+    double five = 5 * sqrt(2 / ((double)p.n - 1));
+
+    OK(inside && p.n >= ask * 0.9 && p.n <= ask * 1.1 + 1, "%lld patches for %lld",
+       (long long)p.n, (long long)ask);
+    OK(fabs(chi2 - 1) < five, "random directions: chi2 %.3f, needed 1 +- %.3f", chi2, five);
+    OK(fabs(tilted - 1) > five, "uneven ones are noticed");
+
+    const double up[3] = {0, 0, 1}, down[3] = {0, 0, -1}, back[3] = {-1, -0.0, 0};
+    const double side[3] = {1, -1e-300, 0};
+
+    OK(spi_patch_of(&p, up) < p.first[1] &&
+           spi_patch_of(&p, down) >= p.first[p.bands - 1] && spi_patch_of(&p, back) < p.n &&
+           spi_patch_of(&p, side) < p.n,
+       "poles and the cut");
+    spi_patches_clear(&p);
+}
+
 int main(void)
 {
     check_even(300);
@@ -107,5 +157,8 @@ int main(void)
     check_near(500);
     check_near(12);
     OK(spi_sphere_count(10) == 12 && spi_sphere_count(0.1) == 1257, "4 pi / cell^2 points");
+    check_patches(12);
+    check_patches(300);
+    check_patches(2500);
     return tap_done();
 }

@@ -293,6 +293,46 @@ static void test_image(void)
        spi_err_message());
 }
 
+/* One bright patch: at +z, in the middle (+x), at the right (+y). */
+static void test_sphere(void)
+{
+    static const double dir[3][3] = {{0.02, 0.01, 0.9998}, {1, 0, 0}, {0, 1, 0}};
+    struct spi_patches p;
+    struct spi_colour_map m;
+    struct picture got = {0};
+    struct found f[3] = {{0}};
+    float v[400] = {0};
+    int drawn = 0;
+
+    spi_colour_map_init(&m);
+    if (spi_patches_init(&p, 300)) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        memset(v, 0, sizeof v);
+        v[spi_patch_of(&p, dir[i])] = 3;
+        picture_clear(&got);
+        drawn += spi_plot_sphere(test_path("sphere.png", path), &p, v, "Sphere", "note",
+                                 "images") == SPI_OK &&
+                 picture_read(path, &got);
+        f[i] = picture_find(&got, m.rgb[SPI_COLOURS - 1], picture_all(&got));
+    }
+    OK(drawn == 3, "spheres: %d x %d", got.w, got.h);
+    /* the ellipse covers pi/4 of 1200 x 600 pixels; lines and edges take a part */
+    OK(f[1].n > 0.7 * 1200 * 600 * 0.785 / (double)p.n &&
+           f[1].n < 1.1 * 1200 * 600 * 0.785 / (double)p.n,
+       "a patch has its share of the area: %d pixels", (int)f[1].n);
+    OK(f[0].y < f[1].y - 200 && fabs(f[1].x - 660) < 60 && f[2].x > f[1].x + 200,
+       "+z above, +x in the middle, +y to the right");
+    memset(v, 0, sizeof v);
+    OK(spi_plot_sphere(path, &p, v, "none", NULL, NULL) == SPI_OK, "all zero");
+    OK(spi_plot_sphere("/nonexistent-folder/a.png", &p, v, NULL, NULL, NULL) == SPI_EIO,
+       "folder: %s", spi_err_message());
+    picture_clear(&got);
+    spi_patches_clear(&p);
+}
+
 static void test_errors(void)
 {
     const double v[2] = {1, 2};
@@ -333,6 +373,7 @@ int main(void)
     test_odd_curves();
     test_slices();
     test_image();
+    test_sphere();
     test_errors();
     return tap_done();
 }

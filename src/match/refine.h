@@ -1,0 +1,64 @@
+/** \file
+ * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (Q2)...(Q5).
+ *
+ * Pixel by pixel (masks, gaps and geometry factors are exact), from the orientation that a
+ * search found: Fisher scoring with a trust region climbs the log-likelihood
+ *     poisson:  sum_p K_p log T_p - N log S,  N = sum K,  S = sum g T        as (B3)
+ *     gaussian: C^2 / (2 B) if C > 0, else 0;  C = sum K T v,  B = sum g T^2 v   as (B2)
+ * over the three parameters w of M -> exp([w]x) M, M = R^T, T_p = W(M q_p), v = 1 /
+ * sigma^2; the image's fluence has been profiled out of both. */
+#ifndef SPI_MATCH_REFINE_H
+#define SPI_MATCH_REFINE_H
+
+#include "ring/pixels.h"
+
+/** What the images of a set share; all borrowed. */
+struct spi_refine {
+    const struct spi_pixel_list *pixels;
+    const spi_nufft *plan;
+    const float *grid;    /* prepared fine grid of the model */
+    const float *least;   /* [pixels->n] T is not less than this */
+    const float *inv_var; /* [pixels->n] v; NULL: the Poisson form */
+    double cell;          /* rad, Shannon cell 1 / (2 D q_max): the scale of the steps */
+};
+
+/** Everything for a model: pixels between the first and the last of R rings, T floored at
+ *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_inv_var:
+ *  [R] or NULL for Poisson. */
+struct spi_refine_set {
+    struct spi_pixel_list pixels; /* owned */
+    float *least, *inv_var;       /* owned */
+    struct spi_refine r;          /* points into this: do not copy */
+};
+SPI_MUSTUSE spi_err spi_refine_set_init(struct spi_refine_set *s,
+                                        const struct spi_detector *det,
+                                        const struct spi_rings *g, int R,
+                                        const double *ring_mean, const float *ring_inv_var,
+                                        const spi_nufft *plan, const float *grid);
+void spi_refine_set_clear(struct spi_refine_set *s);
+
+struct spi_refined {
+    double quat[4]; /* molecule -> laboratory */
+    double score;   /* never below that of the start */
+    double fluence; /* N / S or C / B there */
+    int evaluations;
+};
+
+/** The maximum reached from `start` (a quaternion); image: [n_pixels] of the detector.
+ *  Cost: 3 to 4 interpolations with gradient of all pixels.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_refine_image(const struct spi_refine *r, const float *image,
+                                     const double start[4], struct spi_refined *out);
+
+/** The log-likelihood at M (detector -> object), its gradient to w and the Fisher matrix
+ *  (xx, xy, xz, yy, yz, zz).  K: [pixels->n] the pixels of the list. */
+struct spi_refine_point {
+    double score, fluence, gradient[3], fisher[6];
+};
+void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9],
+                   struct spi_refine_point *at);
+
+/** Score and fluence by direct sums in double; A: the model, n^3 voxels of dx. */
+void spi_refine_ref(const struct spi_refine *r, int n, double dx, const float *A,
+                    const float *K, const double M[9], double *score, double *fluence);
+
+#endif

@@ -1,0 +1,28 @@
+/** \file
+ * How evenly the view directions of the images cover the sphere.  Layer: mtip.
+ * doc/math.md (Q7), (Q8). */
+#ifndef SPI_MTIP_COVERAGE_H
+#define SPI_MTIP_COVERAGE_H
+
+#include "io/orient.h"
+#include "math/sphere.h"
+
+struct spi_coverage {
+    struct spi_patches patches; /* some ten images in each, owned */
+    float *density;             /* [patches.n] images over those of an even spread, owned */
+    double chi2;                /* of these counts per degree of freedom: 1 when random */
+    double chi2_sigma;          /* and its standard deviation then */
+    int64_t fine;               /* patches of a Shannon cell */
+    double seen, expected;      /* part of them that images see; when random and even */
+    double ratio;               /* seen / expected */
+};
+
+/** View directions R^T z of all images; cell: rad, Shannon cell 1 / (2 D q_max). */
+SPI_MUSTUSE spi_err spi_coverage_init(struct spi_coverage *c,
+                                      const struct spi_orientations *o, double cell);
+void spi_coverage_clear(struct spi_coverage *c);
+/** A picture of the density. */
+SPI_MUSTUSE spi_err spi_coverage_plot(const struct spi_coverage *c, int64_t n_images,
+                                      const char *path);
+
+#endif

@@ -1,0 +1,217 @@
+#include "mtip/orientations.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "math/rot.h"
+#include "math/sphere.h"
+
+enum { BLOCK = 64, PLACES = 64, DIRECTIONS = 100 };
+
+/* ---- collecting ---------------------------------------------------------------------- */
+
+/* With a point group any of its elements may be applied: they are dealt out evenly, so that
+ * no direction is left without images. */
+spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o)
+{
+    spi_err err;
+
+    *o = (struct spi_orientations){.n = r->data->n_images};
+    SPI_TRY(err = SPI_NEW(o->quat, 4 * o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->score, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->margin, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->fluence, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->entropy, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
+    for (int h = 0; h < 2; h++)
+        for (int64_t i = 0; i < r->half[h].n_images; i++) {
+            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
+            const struct spi_best *b = &r->half[h].best[i];
+            int64_t k = r->half[h].image[i];
+            double dir[3], M0[9], M[9], R[9];
+
+            spi_sphere_point(r->half[h].best_nd, b->dir, dir);
+            spi_rot_view(dir, (double)b->angle, M0);
+            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
+            for (int c = 0; c < 9; c++)
+                R[c] = M[c % 3 * 3 + c / 3];
+            spi_rot_quat(R, o->quat + 4 * k);
+            o->score[k] = b->score;
+            o->margin[k] = b->margin;
+            o->entropy[k] = b->entropy;
+            o->fluence[k] = r->half[h].fluence[i];
+            o->half[k] = (uint8_t)(h + 1);
+        }
+out:
+    if (err)
+        spi_orientations_clear(o);
+    return err;
+}
+
+void spi_orientations_common_frame(const double G[9], struct spi_orientations *o)
+{
+    for (int64_t k = 0; k < o->n; k++) {
+        double R[9], RG[9];
+
+        if (o->half[k] != 2)
+            continue;
+        spi_rot_matrix(o->quat + 4 * k, R);
+        spi_rot_mul_nt(R, G, RG);
+        spi_rot_quat(RG, o->quat + 4 * k);
+    }
+}
+
+/* ---- refining ------------------------------------------------------------------------ */
+
+struct block_args {
+    struct spi_images *images;
+    double scale;
+    const struct spi_refine *model[2];
+    struct spi_orientations *o;
+    int64_t first, n;
+};
+
+static spi_err task_refine(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct block_args *a = arg;
+    struct spi_orientations *o = a->o;
+    int64_t n_pixels = spi_images_detector(a->images)->n_pixels;
+    float *pixels = NULL;
+    spi_err err;
+
+    (void)data;
+    SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
+    SPI_TRY(err = spi_images_read(a->images, a->first, a->n, pixels), out);
+    for (int64_t i = 0; i < a->n * n_pixels; i++)
+        pixels[i] *= (float)a->scale;
+    for (int64_t i = 0; i < a->n; i++) {
+        int64_t k = a->first + i;
+        struct spi_refined best;
+
+        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+        SPI_TRY(err = spi_refine_image(a->model[o->half ? o->half[k] - 1 : 0],
+                                       pixels + i * n_pixels, o->quat + 4 * k, &best),
+                out);
+        memcpy(o->quat + 4 * k, best.quat, sizeof best.quat);
+        o->score[k] = (float)best.score;
+        o->fluence[k] = (float)best.fluence;
+    }
+out:
+    free(pixels);
+    return err;
+}
+
+/* Mean fluence of each half becomes 1: the scale lives in its model alone. */
+static void normalise(struct spi_orientations *o)
+{
+    double sum[2] = {0}, n[2] = {0};
+
+    for (int64_t k = 0; k < o->n; k++) {
+        int h = o->half ? o->half[k] - 1 : 0;
+
+        sum[h] += (double)o->fluence[k];
+        n[h] += 1;
+    }
+    for (int64_t k = 0; k < o->n; k++) {
+        int h = o->half ? o->half[k] - 1 : 0;
+
+        if (sum[h] > 0)
+            o->fluence[k] = (float)((double)o->fluence[k] * n[h] / sum[h]);
+    }
+}
+
+spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double scale,
+                          const struct spi_refine *const model[2],
+                          void (*progress)(int64_t done, int64_t total, void *user),
+                          void *user, struct spi_orientations *o)
+{
+    struct spi_region *region[PLACES] = {NULL};
+    char place[PLACES];
+    spi_err err, late;
+    int b = 0;
+
+    for (int i = 0; i < PLACES; i++)
+        SPI_TRY(err = spi_region_new(g, &place[i], 1, &region[i]), out);
+    for (int64_t first = 0; first < o->n; first += BLOCK, b++) {
+        struct block_args a = {.images = images,
+                               .scale = scale,
+                               .model = {model[0], model[1]},
+                               .o = o,
+                               .first = first,
+                               .n = o->n - first < BLOCK ? o->n - first : BLOCK};
+        struct spi_access access = {region[b % PLACES], SPI_READ_WRITE};
+
+        SPI_TRY(err = spi_graph_submit(g, "refine", task_refine, &a, sizeof a, 1, &access),
+                out);
+        if (progress && b % PLACES == PLACES - 1) {
+            SPI_TRY(err = spi_graph_wait(g), out);
+            progress(first + a.n, o->n, user);
+        }
+    }
+out:
+    late = spi_graph_wait(g);
+    err = err ? err : late;
+    for (int i = 0; i < PLACES; i++)
+        spi_region_free(g, region[i]);
+    if (!err)
+        normalise(o);
+    return err;
+}
+
+/* The model of a half set, ready to be compared with. */
+struct model {
+    spi_nufft *plan;
+    float *grid;
+    struct spi_refine_set set;
+};
+
+static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
+                          struct model *m)
+{
+    const struct spi_data *d = r->data;
+    int R = spi_rings_upto(&d->rings, r->q_max);
+    double *mean = NULL;
+    float *inv_var = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(mean, R, "refinement"), out);
+    SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
+    SPI_TRY(err = spi_nufft_new(A->n, A->step, r->set->nufft_tol, &m->plan), out);
+    SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
+    SPI_TRY(err = spi_nufft_prepare(m->plan, A->data, m->grid), out);
+    SPI_TRY(err = spi_ring_means_of_model(&d->rings, R, m->plan, m->grid, DIRECTIONS, mean),
+            out);
+    spi_data_inv_var(d, r->kind, R, inv_var);
+    err = spi_refine_set_init(&m->set, d->det, &d->rings, R, mean,
+                              r->kind == SPI_SCORE_POISSON ? NULL : inv_var, m->plan,
+                              m->grid);
+out:
+    free(mean);
+    free(inv_var);
+    return err;
+}
+
+static void model_clear(struct model *m)
+{
+    spi_refine_set_clear(&m->set);
+    spi_nufft_free(m->plan);
+    free(m->grid);
+}
+
+spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
+                       struct spi_orientations *o)
+{
+    struct model model[2] = {{0}};
+    const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
+    spi_err err;
+
+    for (int h = 0; h < 2; h++)
+        SPI_TRY(err = model_init(r, A[h], &model[h]), out);
+    err =
+        spi_refine_images(r->graph, r->data->images, r->data->scale, refine, NULL, NULL, o);
+out:
+    for (int h = 0; h < 2; h++)
+        model_clear(&model[h]);
+    return err;
+}
