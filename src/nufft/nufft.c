@@ -106,11 +106,6 @@ double spi_nufft_spacing(const spi_nufft *p)
     return p->dx;
 }
 
-int spi_nufft_modes(const spi_nufft *p)
-{
-    return p->n;
-}
-
 int spi_nufft_fine(const spi_nufft *p)
 {
     return p->nf;

@@ -32,7 +32,6 @@ void spi_nufft_set_threads(spi_nufft *plan, int n);
 
 /** Fine-grid points per axis times dx: u = q * scale is q in fine-grid points. */
 double spi_nufft_scale(const spi_nufft *plan);
-int spi_nufft_modes(const spi_nufft *plan);
 /** Points of the fine grid per axis, and the width of the window. */
 int spi_nufft_fine(const spi_nufft *plan);
 int spi_nufft_width(const spi_nufft *plan);
