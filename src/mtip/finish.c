@@ -8,7 +8,7 @@
 #include "fsc/symmetry_map.h"
 #include "mtip/orientations.h"
 
-enum { CG_STEPS = 100, STEPS = 6 };
+enum { CG_STEPS = 100, STEPS = 7 };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
  * and solve: for lambda, or the L-curve chooses and `curve` takes it. */
@@ -186,6 +186,9 @@ static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
             model[h] = &res->half_A[h];
         }
     }
+    if (progress)
+        progress(3, STEPS, "looking at the images again", user);
+    err = spi_trust_images(r, model, o, &res->trust);
 out:
     return err;
 }
@@ -200,17 +203,21 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = spi_run_orientations(r, o), out);
     SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
     if (progress)
-        progress(3, STEPS, "phasing", user);
+        progress(4, STEPS, "phasing", user);
     SPI_TRY(err = phase_both(r, res), out);
     if (progress)
-        progress(4, STEPS, "comparing the halves", user);
+        progress(5, STEPS, "comparing the halves", user);
     SPI_TRY(err = compare_halves(r, res), out);
     spi_orientations_common_frame(res->pose.R, o);
     SPI_TRY(err = spi_coverage_init(&res->coverage, o,
                                     1 / (2 * r->data->rings.diameter_A * r->q_max)),
             out);
+    SPI_TRY(err = spi_trust_covered(o, r->data->rings.diameter_A, r->q_max,
+                                    r->data->rings.wavelength_A, &res->trust.covered),
+            out);
+    res->trust.resolution05_A = res->resolution05_A;
     if (progress)
-        progress(5, STEPS, "merging all images", user);
+        progress(6, STEPS, "merging all images", user);
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence,
                             sqrt(res->lambda[0] * res->lambda[1]), NULL, &res->A),
             out);

@@ -8,6 +8,7 @@
 #include "mtip/coverage.h"
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
+#include "mtip/trust.h"
 #include "phase/phase.h"
 
 struct spi_result {
@@ -24,6 +25,7 @@ struct spi_result {
     struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
     struct spi_coverage coverage;         /* of their view directions */
+    struct spi_trust trust;               /* what speaks against it all */
 };
 
 /** Everything from the orientations of the run.  `progress` (may be NULL) is told what is
