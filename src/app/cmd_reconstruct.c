@@ -61,7 +61,6 @@ struct job {
     struct spi_data data;
     struct spi_run *run;
     struct spi_result result;
-    struct spi_symmetry_found symmetry; /* of the result */
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
@@ -196,6 +195,7 @@ static spi_err make_key(struct job *j)
     same.resolution_within = usual.resolution_within;
     same.unexplained_most = usual.unexplained_most;
     same.covered_least = usual.covered_least;
+    same.evenness_least = usual.evenness_least;
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
@@ -210,9 +210,9 @@ static spi_err make_key(struct job *j)
 /* NAN: there is none, or it was given. */
 static double symmetry_score(const struct job *j)
 {
-    bool found = strcmp(j->symmetry.group, "C1") != 0 && j->symmetry.score > 0;
+    bool found = strcmp(j->result.symmetry.group, "C1") != 0 && j->result.symmetry.score > 0;
 
-    return found ? j->symmetry.score : (double)NAN;
+    return found ? j->result.symmetry.score : (double)NAN;
 }
 
 static spi_err make_provenance(struct job *j)
@@ -226,8 +226,8 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
-    if (o && *j->symmetry.group) {
-        json_object_set_new(o, "symmetry", json_string(j->symmetry.group));
+    if (o && *j->result.symmetry.group) {
+        json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
     }
     free(j->provenance);
@@ -425,28 +425,6 @@ out:
     return err;
 }
 
-/* The point group that was given or used, else the one that the final intensity shows. */
-static spi_err name_symmetry(struct job *j)
-{
-    static const double qD = 7.5; /* shows folds to 18 */
-    const struct spi_run *r = j->run;
-    const struct spi_chain *c = &r->chain[0][r->leading[0]];
-    spi_err err;
-
-    j->symmetry = r->found;
-    snprintf(j->symmetry.group, sizeof j->symmetry.group, "%s", c->symmetry);
-    if (c->n_group > 1 || strcmp(j->set.symmetry, "auto") != 0)
-        return SPI_OK;
-    err = spi_symmetry_find(&j->result.W, j->diameter_A, fmin(j->q_max, qD / j->diameter_A),
-                            r->halves_cc, &j->symmetry);
-    if (!err && strcmp(j->symmetry.group, "C1") != 0)
-        spi_info(
-            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
-            "elements); it was not used",
-            j->symmetry.group, j->symmetry.score, j->symmetry.level, j->symmetry.between);
-    return err;
-}
-
 /* A result that does not stand is kept apart, so that nobody takes it for one that does. */
 static spi_err write_result(struct job *j)
 {
@@ -479,7 +457,6 @@ static spi_err run_loop(struct job *j)
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
-    SPI_TRY(err = name_symmetry(j), out);
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_run_json(j), out);
     err = write_result(j);
@@ -505,7 +482,7 @@ static spi_err print_result(const struct job *j, bool converged)
             spi_json_number(finished ? r->trust.covered : (double)NAN), "unexplained",
             spi_json_number(finished ? r->trust.unexplained : (double)NAN), "diameter_A",
             j->diameter_A, "seconds", seconds, "symmetry",
-            finished ? json_string(j->symmetry.group) : json_null(), "symmetry_score",
+            finished ? json_string(j->result.symmetry.group) : json_null(), "symmetry_score",
             spi_json_number(symmetry_score(j)), "output", j->args->out));
     if (!converged)
         return SPI_OK;
@@ -518,8 +495,8 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("images    %.1f %% of their structure is not explained by the map; they cross %.0f "
            "%% of the directions\n",
            100 * r->trust.unexplained, 100 * r->trust.covered);
-    if (strcmp(j->symmetry.group, "C1") != 0)
-        printf("symmetry  %s\n", j->symmetry.group);
+    if (strcmp(j->result.symmetry.group, "C1") != 0)
+        printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);

@@ -193,12 +193,17 @@ spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *
                         "not converged: the images cross only %.0f %% of the directions (need "
                         "%.0f %%): they show the particle from too few sides",
                         100 * t->covered, 100 * set->covered_least);
+    if (t->evenness < set->evenness_least)
+        return spi_fail(SPI_ENOCONV,
+                        "not converged: the images gather in %.0f %% of the directions from "
+                        "which as many at random would be seen (need %.0f %%): a mixture of "
+                        "particles does so, or particles that do not lie at random",
+                        100 * t->evenness, 100 * set->evenness_least);
     if (t->unexplained > set->unexplained_most)
         return spi_fail(SPI_ENOCONV,
                         "not converged: the map leaves %.0f %% of the structure in the images "
-                        "unexplained (at most %.0f %%), and more than half of it in %.0f %% of "
-                        "the images: they are not all of this one particle, or not in these "
-                        "orientations",
+                        "unexplained (at most %.0f %%; %.0f %% of the images are strangers): they "
+                        "are not all of this one particle, or not in these orientations",
                         100 * t->unexplained, 100 * set->unexplained_most,
                         100 * t->strangers);
     if (!(t->resolution05_A <= limit_A))

@@ -12,6 +12,7 @@ struct spi_trust {
     double unexplained;    /* (Q9) of all of them together */
     double strangers;      /* share of them that the model leaves half unexplained (Q10) */
     double covered;        /* directions at q_max that some image crosses (Q11) */
+    double evenness;       /* (Q7): view directions seen, of those that random ones see */
     double resolution05_A; /* of the half maps */
 };
 

@@ -57,11 +57,12 @@ static void directions(void)
     OK(fabs(covered(N) - one) < 0.01, "all from one side: %.4f", covered(N));
 }
 
-static spi_err verdict(double cover, double unexplained, double resolution_A)
+static spi_err verdict(double cover, double even, double unexplained, double resolution_A)
 {
     struct spi_settings set;
     struct spi_trust t = {.images = 100,
                           .covered = cover,
+                          .evenness = even,
                           .unexplained = unexplained,
                           .resolution05_A = resolution_A};
 
@@ -71,15 +72,17 @@ static spi_err verdict(double cover, double unexplained, double resolution_A)
 
 static void verdicts(void)
 {
-    OK(verdict(1, 0.05, 10.5) == SPI_OK, "a good result stands");
-    OK(verdict(0.3, 0.05, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "too few sides"),
+    OK(verdict(1, 1, 0.05, 10.5) == SPI_OK, "a good result stands");
+    OK(verdict(0.3, 1, 0.05, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "too few sides"),
        "%s", spi_err_message());
-    OK(verdict(1, 0.5, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "one particle"), "%s",
+    OK(verdict(1, 0.4, 0.05, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "gather"), "%s",
        spi_err_message());
-    OK(verdict(1, 0.05, 17) == SPI_ENOCONV && strstr(spi_err_message(), "17.0 A"), "%s",
+    OK(verdict(1, 1, 0.5, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "one particle"), "%s",
        spi_err_message());
-    OK(verdict(1, 0.05, INFINITY) == SPI_ENOCONV, "half maps that never agree");
-    OK(verdict(1, 0.05, (double)NAN) == SPI_ENOCONV, "a resolution that is no number");
+    OK(verdict(1, 1, 0.05, 17) == SPI_ENOCONV && strstr(spi_err_message(), "17.0 A"), "%s",
+       spi_err_message());
+    OK(verdict(1, 1, 0.05, INFINITY) == SPI_ENOCONV, "half maps that never agree");
+    OK(verdict(1, 1, 0.05, (double)NAN) == SPI_ENOCONV, "a resolution that is no number");
 }
 
 int main(void)
