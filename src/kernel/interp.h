@@ -71,11 +71,29 @@ struct spi_slots {
 };
 void spi_slots_layout(int w, struct spi_slots *s);
 
+/** A copy of a small box of a grid, laid out for reading: the `lanes` cells that begin at
+ * cell y = k * step stand side by side, so that a few whole vectors hold all that a point
+ * touches in a plane.  Cell (x, k * step + i, z) is data[z * plane + k * row + x * lanes + i],
+ * kept lanes / step times. */
+struct spi_columns {
+    int lanes, step; /* by w: spi_columns_layout */
+    ptrdiff_t row, plane;
+    float *data; /* 64-byte aligned */
+};
+void spi_columns_layout(int w, struct spi_columns *c);
+/** Fill nz x nk x nx columns from a grid, of which (nk - 1) * step + lanes rows are read. */
+void spi_columns_fill(const struct spi_columns *c, int nz, int nk, int nx,
+                      const struct spi_rows_in *grid);
+
 struct spi_interp_variant {
     const char *name;
     bool (*available)(void);
     void (*interp)(const struct spi_taps *taps, const struct spi_patch *patch,
                    const struct spi_rows_in *grid, float *out);
+    /* cell: the centre's cell in the box; all taps must lie in it, and on x the next
+     * multiple of four (w <= 4) or two cells */
+    void (*interp_columns)(const struct spi_taps *taps, const struct spi_patch *patch,
+                           const struct spi_columns *box, const int cell[3], float *out);
     void (*spread)(const struct spi_taps *taps, const struct spi_patch *patch,
                    const float (*val)[2], const struct spi_rows *grid);
     /* cell: the centre's cell in the box; all taps must lie in it */
@@ -99,6 +117,8 @@ void spi_slots_add(const struct spi_slots *box, int nz, int ny, int n_slots, int
 #define SPI_INTERP_VARIANT(isa)                                                    \
     void spi_interp_##isa(const struct spi_taps *, const struct spi_patch *,       \
                           const struct spi_rows_in *, float *);                    \
+    void spi_interp_columns_##isa(const struct spi_taps *, const struct spi_patch *, \
+                                  const struct spi_columns *, const int[3], float *); \
     void spi_spread_##isa(const struct spi_taps *, const struct spi_patch *,       \
                           const float(*)[2], const struct spi_rows *);             \
     void spi_spread_slots_##isa(const struct spi_taps *, const struct spi_patch *, \

@@ -44,6 +44,16 @@ SPI_INLINE const float *quad_at(const struct quads *q, int half, int j)
     return (const float *)&q->q[half][j % 4] + 4 * (j / 4);
 }
 
+/* Lanes 0-7: the taps of point j; 8-15: zeros. */
+SPI_INLINE __m512 taps_of_point(const int W, const struct quads *qx, int j)
+{
+    __m512 t = _mm512_zextps128_ps512(_mm_load_ps(quad_at(qx, 0, j)));
+
+    if (W > 4)
+        t = _mm512_mask_broadcast_f32x4(t, 0x00f0, _mm_load_ps(quad_at(qx, 1, j)));
+    return t;
+}
+
 /* ---- sums over the lanes of 16 vectors ------------------------------------------------
  */
 
@@ -174,6 +184,89 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
     _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), add_quads(r));
 }
 
+/* Lane [x][y] of a point's plane times its taps on x, y; W <= 4. */
+SPI_INLINE __m512 column4(const int W, const struct lanes *l, const struct quads *qx,
+                          const struct quads *qy, int j, int shift, const float *at,
+                          ptrdiff_t plane)
+{
+    const __m512i each = _mm512_set_epi32(3, 2, 1, 0, 3, 2, 1, 0, 3, 2, 1, 0, 3, 2, 1, 0);
+    const __m512i spread = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    __m512 acc =
+        _mm512_mul_ps(_mm512_loadu_ps(at), _mm512_set1_ps(l->tap[2][0][j]));
+
+    for (int a = 1; a < W; a++)
+        acc = _mm512_fmadd_ps(_mm512_loadu_ps(at + a * plane),
+                              _mm512_set1_ps(l->tap[2][a][j]), acc);
+
+    __m512 tx = _mm512_castps128_ps512(_mm_load_ps(quad_at(qx, 0, j)));
+    __m512 ty = _mm512_broadcast_f32x4(_mm_load_ps(quad_at(qy, 0, j)));
+
+    if (W < 4) /* what wraps is a zero tap: shift <= 4 - W */
+        ty = _mm512_permutevar_ps(ty, _mm512_sub_epi32(each, _mm512_set1_epi32(shift)));
+    return _mm512_mul_ps(acc, _mm512_mul_ps(_mm512_permutexvar_ps(spread, tx), ty));
+}
+
+/* W > 4: columns of eight, two in a vector. */
+SPI_INLINE __m512 column8(const int W, const struct lanes *l, const struct quads *qx,
+                          const struct quads *qy, int j, int shift, const float *at,
+                          ptrdiff_t plane)
+{
+    enum { PAIRS = 4 };
+    const int P = (W + 1) / 2;
+    const __m512i twice = _mm512_set_epi32(7, 6, 5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i halves = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m512 acc[PAIRS], sum = _mm512_setzero_ps(), tx = taps_of_point(W, qx, j);
+
+    for (int p = 0; p < P; p++)
+        acc[p] = _mm512_setzero_ps();
+    for (int a = 0; a < W; a++) {
+        __m512 tz = _mm512_set1_ps(l->tap[2][a][j]);
+
+        for (int p = 0; p < P; p++)
+            acc[p] = _mm512_fmadd_ps(_mm512_loadu_ps(at + a * plane + 16 * p), tz, acc[p]);
+    }
+    for (int p = 0; p < P; p++)
+        sum = _mm512_fmadd_ps(
+            acc[p],
+            _mm512_permutexvar_ps(_mm512_add_epi32(halves, _mm512_set1_epi32(2 * p)), tx),
+            sum);
+    /* lanes 8-15 of the taps are zero: what wraps below 0 is nothing */
+    return _mm512_mul_ps(
+        sum, _mm512_permutexvar_ps(_mm512_sub_epi32(twice, _mm512_set1_epi32(shift)),
+                                   taps_of_point(W, qy, j)));
+}
+
+SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
+                               const struct spi_patch *p, const struct spi_columns *box,
+                               const int cell[3], float *out)
+{
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
+    struct lanes l;
+    struct quads qx, qy;
+    __m512 r[4];
+
+    lanes_of(W, t, p, &l);
+    quads_of(W, l.tap[0], &qx);
+    quads_of(W, l.tap[1], &qy);
+    columns_of(W, &l, box, cell, at, shift);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+        __m512 v[4];
+
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            int j = 4 * k + i;
+
+            v[i] = W <= 4 ? column4(W, &l, &qx, &qy, j, shift[j], box->data + at[j],
+                                    box->plane)
+                          : column8(W, &l, &qx, &qy, j, shift[j], box->data + at[j],
+                                    box->plane);
+        }
+        r[k] = add4(v);
+    }
+    _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), add_quads(r));
+}
+
 /* ---- spreading -------------------------------------------------------------------------
  */
 
@@ -184,15 +277,6 @@ SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATC
         for (int b = 0; b < W; b++)
             _mm512_store_ps(k[a * W + b], _mm512_mul_ps(_mm512_load_ps(l->tap[2][a]),
                                                         _mm512_load_ps(l->tap[1][b])));
-}
-
-SPI_INLINE __m512 taps_of_point(const int W, const struct quads *qx, int j)
-{
-    __m512 t = _mm512_zextps128_ps512(_mm_load_ps(quad_at(qx, 0, j)));
-
-    if (W > 4)
-        t = _mm512_mask_broadcast_f32x4(t, 0x00f0, _mm_load_ps(quad_at(qx, 1, j)));
-    return t;
 }
 
 SPI_INLINE __m512 pair(const float *val)
@@ -285,6 +369,12 @@ void spi_interp_avx512(const struct spi_taps *t, const struct spi_patch *p,
                        const struct spi_rows_in *g, float *out)
 {
     BY_WIDTH(interp, t, p, g, out)
+}
+
+void spi_interp_columns_avx512(const struct spi_taps *t, const struct spi_patch *p,
+                               const struct spi_columns *b, const int cell[3], float *out)
+{
+    BY_WIDTH(interp_columns, t, p, b, cell, out)
 }
 
 void spi_spread_avx512(const struct spi_taps *t, const struct spi_patch *p,

@@ -89,6 +89,31 @@ SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_sl
     }
 }
 
+/* Column layout by width (interp.h: spi_columns). */
+#define COLUMN_LANES(W) ((W) <= 4 ? 4 : 8)
+#define COLUMN_STEP(W)  (COLUMN_LANES(W) + 1 - (W))
+
+/* at[j]: the first column of point j; shift[j]: its first tap's place in the column. */
+SPI_INLINE void columns_of(const int W, const struct lanes *l, const struct spi_columns *b,
+                           const int cell[3], int32_t at[SPI_PATCH_MAX],
+                           int32_t shift[SPI_PATCH_MAX])
+{
+    const int V = LANE_BYTES / 4, step = COLUMN_STEP(W);
+    const int times = step == 3 ? 171 : 1, by = step == 3 ? 9 : step == 4 ? 2 : step - 1;
+    int32_t plane = (int32_t)b->plane, row = (int32_t)b->row;
+    int32_t base = cell[2] * plane + cell[0] * COLUMN_LANES(W);
+
+    for (int h = 0; h < SPI_PATCH_MAX; h += V) {
+        vi x = *(const vi *)(const void *)(l->first[0] + h);
+        vi y = *(const vi *)(const void *)(l->first[1] + h) + cell[1];
+        vi z = *(const vi *)(const void *)(l->first[2] + h);
+        vi k = y * times >> by; /* y / step, y < 512 */
+
+        VI(shift + h) = y - k * step;
+        VI(at + h) = z * plane + k * row + x * COLUMN_LANES(W) + base;
+    }
+}
+
 /* call(W, ...) with W a constant */
 #define BY_WIDTH(call, ...)   \
     switch (t->w) {           \
