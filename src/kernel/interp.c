@@ -248,7 +248,9 @@ SPI_CLONES void spi_slots_add(const struct spi_slots *b, int nz, int ny, int n_s
                     int lo = x < x0 ? x0 - x : 0;
                     int hi = x1 - x < b->cells ? x1 - x : b->cells;
 
-                    if (b->cells == 8)
+                    if (b->cells == 4)
+                        add_slot(4, slot, lo, hi, to + 2 * x);
+                    else if (b->cells == 8)
                         add_slot(8, slot, lo, hi, to + 2 * x);
                     else
                         add_slot(16, slot, lo, hi, to + 2 * x);

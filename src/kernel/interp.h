@@ -60,7 +60,7 @@ struct spi_rows_in {
     ptrdiff_t row, plane;
 };
 
-/** Accumulators of a small box whose rows are always written at 64-byte boundaries: each
+/** Accumulators of a small box whose rows are always written at 32- or 64-byte boundaries: each
  * row is kept in `copies` copies, copy p shifted by p * step cells, in slots of `cells`
  * cells. The sum over copies is the grid.  Values: data[z * plane + y * row + (s * copies +
  * p) * 2 * cells + 2 * i + component] belongs to the cell x = s * cells + p * step + i. */

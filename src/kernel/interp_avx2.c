@@ -196,50 +196,41 @@ SPI_INLINE __m256 pair(const float *val)
     return _mm256_castpd_ps(_mm256_broadcast_sd((const double *)(const void *)val));
 }
 
-/* tz ty at each row and point. */
-SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATCH_MAX])
+/* row[] += tz ty tx[], V vectors */
+SPI_INLINE void add_rows(const int W, const int V, const struct lanes *l, int j,
+                         const __m256 *tx, float *to, ptrdiff_t row, ptrdiff_t plane)
 {
-    for (int a = 0; a < W; a++)
-        for (int b = 0; b < W; b++)
-            for (int h = 0; h < SPI_PATCH_MAX; h += 8)
-                _mm256_store_ps(k[a * W + b] + h,
-                                _mm256_mul_ps(_mm256_load_ps(l->tap[2][a] + h),
-                                              _mm256_load_ps(l->tap[1][b] + h)));
-}
+    __m256 ty[SPI_TAPS_MAX];
 
-/* row[] += k add[], V vectors */
-SPI_INLINE void add_rows(const int W, const int V, const float *k, const __m256 *add,
-                         float *to, ptrdiff_t row, ptrdiff_t plane)
-{
+    for (int b = 0; b < W; b++)
+        ty[b] = _mm256_broadcast_ss(tap_at(l, 1, b, j));
     for (int a = 0; a < W; a++, to += plane) {
+        __m256 add[2], tz = _mm256_broadcast_ss(tap_at(l, 2, a, j));
         float *at = to;
 
+        for (int v = 0; v < V; v++)
+            add[v] = _mm256_mul_ps(tx[v], tz);
 #pragma GCC unroll 8
         for (int b = 0; b < W; b++, at += row)
             for (int v = 0; v < V; v++)
                 _mm256_storeu_ps(
-                    at + 8 * v,
-                    _mm256_fmadd_ps(add[v],
-                                    _mm256_broadcast_ss(k + (a * W + b) * SPI_PATCH_MAX),
-                                    _mm256_loadu_ps(at + 8 * v)));
+                    at + 8 * v, _mm256_fmadd_ps(add[v], ty[b], _mm256_loadu_ps(at + 8 * v)));
     }
 }
 
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     struct lanes l;
     __m256 tx[SPI_PATCH_MAX], add[2];
     ptrdiff_t row = g->row, plane = g->plane;
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
-    row_taps(W, &l, k);
     for (int j = 0; j < p->n; j++) {
         for (int v = 0; v < 2; v++)
             add[v] = rows_of(tx[j], 4 * v, pair(val[j]));
-        add_rows(W, W <= 4 ? 1 : 2, &k[0][j], add,
+        add_rows(W, W <= 4 ? 1 : 2, &l, j, add,
                  g->at + l.first[2][j] * plane + l.first[1][j] * row + 2 * l.first[0][j],
                  row, plane);
     }
@@ -249,7 +240,6 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_patch *p, const float (*val)[2],
                              const struct spi_slots *box, const int cell[3])
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
     struct lanes l;
     __m256 tx[SPI_PATCH_MAX], add[2];
@@ -258,14 +248,13 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
-    row_taps(W, &l, k);
     slots_of(W, &l, box, cell, at, shift);
     for (int j = 0; j < p->n; j++) {
-        /* up to w = 6 a slot is two vectors; wider windows begin anywhere in theirs */
+        /* up to w = 6 a slot is one or two vectors; wider windows begin anywhere in theirs */
         for (int v = 0; v < 2; v++)
             add[v] = rows_of(tx[j], W <= 6 ? 4 * v - shift[j] : 4 * v, pair(val[j]));
-        add_rows(W, 2, &k[0][j], add, data + at[j] + (W <= 6 ? 0 : 2 * shift[j]), row,
-                 plane);
+        add_rows(W, W <= 4 ? 1 : 2, &l, j, add,
+                 data + at[j] + (W <= 6 ? 0 : 2 * shift[j]), row, plane);
     }
 }
 

@@ -270,15 +270,6 @@ SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
 /* ---- spreading -------------------------------------------------------------------------
  */
 
-/* Values of tz ty at each row and point. */
-SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATCH_MAX])
-{
-    for (int a = 0; a < W; a++)
-        for (int b = 0; b < W; b++)
-            _mm512_store_ps(k[a * W + b], _mm512_mul_ps(_mm512_load_ps(l->tap[2][a]),
-                                                        _mm512_load_ps(l->tap[1][b])));
-}
-
 SPI_INLINE __m512 pair(const float *val)
 {
     double both;
@@ -289,35 +280,44 @@ SPI_INLINE __m512 pair(const float *val)
 
 #define TWICE _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0)
 
+/* The taps of point j on y, each in all lanes. */
+SPI_INLINE void rows_of(const int W, const struct lanes *l, int j, __m512 ty[SPI_TAPS_MAX])
+{
+    for (int b = 0; b < W; b++)
+        ty[b] = _mm512_set1_ps(l->tap[1][b][j]);
+}
+
+#define LOW(v) _mm512_castps512_ps256(v)
+
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     struct lanes l;
     struct quads qx;
     ptrdiff_t row = g->row, plane = g->plane;
 
     lanes_of(W, t, p, &l);
     quads_of(W, l.tap[0], &qx);
-    row_taps(W, &l, k);
     for (int j = 0; j < p->n; j++) {
         float *to = g->at + l.first[2][j] * plane + l.first[1][j] * row + 2 * l.first[0][j];
-        __m512 add = _mm512_mul_ps(_mm512_permutexvar_ps(TWICE, taps_of_point(W, &qx, j)),
-                                   pair(val[j]));
-        __m256 lo = _mm512_castps512_ps256(add), hi = _mm512_extractf32x8_ps(add, 1);
+        __m512 tx = _mm512_mul_ps(_mm512_permutexvar_ps(TWICE, taps_of_point(W, &qx, j)),
+                                  pair(val[j]));
+        __m512 ty[SPI_TAPS_MAX];
 
+        rows_of(W, &l, j, ty);
         for (int a = 0; a < W; a++, to += plane) {
+            __m512 add = _mm512_mul_ps(tx, _mm512_set1_ps(l.tap[2][a][j]));
+            __m256 hi = _mm512_extractf32x8_ps(add, 1);
             float *at = to;
 
 #pragma GCC unroll 8
             for (int b = 0; b < W; b++, at += row) {
-                __m256 kab = _mm256_broadcast_ss(&k[a * W + b][j]);
-
                 /* two halves: a vector of 64 bytes would mostly cross cache lines */
-                _mm256_storeu_ps(at, _mm256_fmadd_ps(lo, kab, _mm256_loadu_ps(at)));
+                _mm256_storeu_ps(
+                    at, _mm256_fmadd_ps(LOW(add), LOW(ty[b]), _mm256_loadu_ps(at)));
                 if (W > 4)
-                    _mm256_storeu_ps(at + 8,
-                                     _mm256_fmadd_ps(hi, kab, _mm256_loadu_ps(at + 8)));
+                    _mm256_storeu_ps(
+                        at + 8, _mm256_fmadd_ps(hi, LOW(ty[b]), _mm256_loadu_ps(at + 8)));
             }
         }
     }
@@ -327,8 +327,7 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_patch *p, const float (*val)[2],
                              const struct spi_slots *box, const int cell[3])
 {
-    const int V = SLOT_CELLS(W) / 8; /* vectors of a slot */
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
+    const int V = W <= 6 ? 1 : 2; /* vectors of a slot */
     _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
     struct lanes l;
     struct quads qx;
@@ -337,30 +336,34 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
 
     lanes_of(W, t, p, &l);
     quads_of(W, l.tap[0], &qx);
-    row_taps(W, &l, k);
     slots_of(W, &l, box, cell, at, shift);
     for (int j = 0; j < p->n; j++) {
-        __m512 tx = taps_of_point(W, &qx, j), add[2];
+        __m512 taps = taps_of_point(W, &qx, j), tx[2], ty[SPI_TAPS_MAX];
         float *to = data + at[j];
 
-        /* lanes 8-15 of tx are zero: what wraps below 0 or beyond 7 is nothing */
+        /* lanes 8-15 of taps are zero: what wraps below 0 or beyond 7 is nothing */
         for (int v = 0; v < V; v++)
-            add[v] = _mm512_mul_ps(
+            tx[v] = _mm512_mul_ps(
                 _mm512_permutexvar_ps(
-                    _mm512_add_epi32(TWICE, _mm512_set1_epi32(8 * v - shift[j])), tx),
+                    _mm512_add_epi32(TWICE, _mm512_set1_epi32(8 * v - shift[j])), taps),
                 pair(val[j]));
+        rows_of(W, &l, j, ty);
         for (int a = 0; a < W; a++, to += plane) {
+            __m512 add[2], tz = _mm512_set1_ps(l.tap[2][a][j]);
             float *slot = to;
 
+            for (int v = 0; v < V; v++)
+                add[v] = _mm512_mul_ps(tx[v], tz);
 #pragma GCC unroll 8
-            for (int b = 0; b < W; b++, slot += row) {
-                __m512 kab = _mm512_set1_ps(k[a * W + b][j]);
-
-                for (int v = 0; v < V; v++)
-                    _mm512_store_ps(
-                        slot + 16 * v,
-                        _mm512_fmadd_ps(add[v], kab, _mm512_load_ps(slot + 16 * v)));
-            }
+            for (int b = 0; b < W; b++, slot += row)
+                if (W <= 4)
+                    _mm256_store_ps(slot, _mm256_fmadd_ps(LOW(add[0]), LOW(ty[b]),
+                                                          _mm256_load_ps(slot)));
+                else
+                    for (int v = 0; v < V; v++)
+                        _mm512_store_ps(
+                            slot + 16 * v,
+                            _mm512_fmadd_ps(add[v], ty[b], _mm512_load_ps(slot + 16 * v)));
         }
     }
 }

@@ -206,15 +206,23 @@ struct turned {
     int32_t first;   /* in patch order */
 };
 
-/* Their values lie far apart, as neighbouring entries are of different images: bring them
- * into the cache. */
-SPI_INLINE void prefetch(const struct batch *b, const struct turned *t)
+/* Bring the values of an entry that comes soon into the cache, a few at a time: those of
+ * neighbouring entries are of different images, far apart. */
+static void prefetch(const struct batch *b, int64_t e, int64_t end)
 {
-    const int32_t *order = b->points->order;
-    const int line = b->val ? 8 : 16; /* values */
+    enum { AHEAD = 8 };
+    const spi_points *p = b->points;
 
-    for (int j = 0; j < t->patch.n; j += order ? 1 : line) {
-        int64_t at = t->values + (order ? order[t->first + j] : t->first + j);
+    if (e + AHEAD >= end)
+        return;
+
+    uint32_t entry = b->entry[e + AHEAD] & ~lower_half;
+    const struct patch *patch = &p->patch[entry & ((1U << b->bits) - 1)];
+    int64_t values = (int64_t)(entry >> b->bits) * p->n;
+    int line = p->order ? 1 : b->val ? 8 : 16; /* values */
+
+    for (int j = patch->first; j < patch->first + patch->n; j += line) {
+        int64_t at = values + (p->order ? p->order[j] : j);
 
         if (b->val)
             __builtin_prefetch(&b->val[at]);
@@ -261,7 +269,6 @@ SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
         to->patch.n = patch->n;
         to->values = (int64_t)k * p->n;
         to->first = patch->first;
-        prefetch(b, to);
     }
 }
 
@@ -329,6 +336,7 @@ static void slice_task(void *ctx, int rank, int64_t task)
         struct turned *at = &turned[i % BLOCK];
         float scattered[SPI_PATCH_MAX];
 
+        prefetch(b, t->first + i, t->first + t->n);
         if (i % BLOCK == 0)
             turn_patches(b, t->first + i, t->n - i < BLOCK ? t->n - i : BLOCK, turned);
 
@@ -459,6 +467,7 @@ static void spread_brick(void *ctx, int rank, int64_t task)
         struct turned *at = &turned[i % BLOCK];
         float value[SPI_PATCH_MAX][2];
 
+        prefetch(b, first + i, first + n);
         if (i % BLOCK == 0)
             turn_patches(b, first + i, n - i < BLOCK ? (int)(n - i) : BLOCK, turned);
 
@@ -514,7 +523,7 @@ static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_r
     s->slots.row = (ptrdiff_t)s->n_slots * s->slots.copies * 2 * s->slots.cells;
     s->slots.plane = s->slots.row * s->rows;
     s->box_floats = (size_t)(s->slots.plane * s->rows);
-    s->direct = (int64_t)s->box_floats / (2 * w * w);
+    s->direct = (int64_t)s->box_floats / (128 * w * w);
     SPI_TRY(err =
                 SPI_NEW(s->boxes, s->box_floats * (size_t)p->plan->threads, "nufft boxes"),
             out);
