@@ -141,8 +141,8 @@ SPI_INLINE __m256 columns(const int W, const struct lanes *l, __m256 tx, __m256 
             acc[p] = _mm256_fmadd_ps(_mm256_loadu_ps(at + a * plane + 8 * p), tz, acc[p]);
     }
     for (int p = 0; p < P; p++) {
-        __m256i which = W <= 4 ? _mm256_set_epi32(2 * p + 1, 2 * p + 1, 2 * p + 1, 2 * p + 1,
-                                                  2 * p, 2 * p, 2 * p, 2 * p)
+        __m256i which = W <= 4 ? _mm256_set_epi32(2 * p + 1, 2 * p + 1, 2 * p + 1,
+                                                  2 * p + 1, 2 * p, 2 * p, 2 * p, 2 * p)
                                : _mm256_set1_epi32(p);
 
         sum = _mm256_fmadd_ps(acc[p], _mm256_permutevar8x32_ps(tx, which), sum);
@@ -170,9 +170,9 @@ SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
         for (int i = 0; i < 4; i++) {
             int j = 4 * k + i;
             /* what wraps is a zero tap: shift <= lanes - W */
-            __m256i place = _mm256_and_si256(
-                _mm256_sub_epi32(first, _mm256_set1_epi32(shift[j])),
-                _mm256_set1_epi32(COLUMN_LANES(W) - 1));
+            __m256i place =
+                _mm256_and_si256(_mm256_sub_epi32(first, _mm256_set1_epi32(shift[j])),
+                                 _mm256_set1_epi32(COLUMN_LANES(W) - 1));
 
             v[i] = columns(W, &l, tx[j], _mm256_permutevar8x32_ps(ty[j], place), j,
                            box->data + at[j], box->plane);
@@ -213,8 +213,8 @@ SPI_INLINE void add_rows(const int W, const int V, const struct lanes *l, int j,
 #pragma GCC unroll 8
         for (int b = 0; b < W; b++, at += row)
             for (int v = 0; v < V; v++)
-                _mm256_storeu_ps(
-                    at + 8 * v, _mm256_fmadd_ps(add[v], ty[b], _mm256_loadu_ps(at + 8 * v)));
+                _mm256_storeu_ps(at + 8 * v, _mm256_fmadd_ps(add[v], ty[b],
+                                                             _mm256_loadu_ps(at + 8 * v)));
     }
 }
 
@@ -250,11 +250,12 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
     taps_by_point(W, l.tap[0], tx);
     slots_of(W, &l, box, cell, at, shift);
     for (int j = 0; j < p->n; j++) {
-        /* up to w = 6 a slot is one or two vectors; wider windows begin anywhere in theirs */
+        /* up to w = 6 a slot is one or two vectors; wider windows begin anywhere in theirs
+         */
         for (int v = 0; v < 2; v++)
             add[v] = rows_of(tx[j], W <= 6 ? 4 * v - shift[j] : 4 * v, pair(val[j]));
-        add_rows(W, W <= 4 ? 1 : 2, &l, j, add,
-                 data + at[j] + (W <= 6 ? 0 : 2 * shift[j]), row, plane);
+        add_rows(W, W <= 4 ? 1 : 2, &l, j, add, data + at[j] + (W <= 6 ? 0 : 2 * shift[j]),
+                 row, plane);
     }
 }
 

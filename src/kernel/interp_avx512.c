@@ -83,38 +83,36 @@ SPI_INLINE __m512 add_quads(const __m512 *r)
                          _mm512_shuffle_f32x4(a, c, 0xdd));
 }
 
+/* The low quads of four vectors side by side. */
+SPI_INLINE __m512 quads_together(const __m512 *v)
+{
+    __m512 a = _mm512_insertf32x4(v[0], _mm512_castps512_ps128(v[1]), 1);
+
+    a = _mm512_insertf32x4(a, _mm512_castps512_ps128(v[2]), 2);
+    return _mm512_insertf32x4(a, _mm512_castps512_ps128(v[3]), 3);
+}
+
 /* ---- interpolation ---------------------------------------------------------------------
  */
 
-/* Up to four rows of four: lanes [row][x]. */
-SPI_INLINE __m512 load_rows4(const int W, const float *p, ptrdiff_t row)
+/* The products of one point, W <= 4: their sum over the lanes is its value.  One row a
+ * vector: putting rows together costs more than it spares. */
+SPI_INLINE __m128 point4(const int W, const struct lanes *l, const struct quads *qx, int j,
+                         const float *at, ptrdiff_t row, ptrdiff_t plane)
 {
-    __m512 v = _mm512_zextps128_ps512(_mm_loadu_ps(p));
+    __m128 acc[4], sum = _mm_setzero_ps();
 
-    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps(p + row));
-    if (W > 2)
-        v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps(p + 2 * row));
-    if (W > 3)
-        v = _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps(p + 3 * row));
-    return v;
-}
+    for (int b = 0; b < W; b++)
+        acc[b] = _mm_setzero_ps();
+    for (int a = 0; a < W; a++) {
+        __m128 tz = _mm_broadcast_ss(&l->tap[2][a][j]);
 
-/* The products of one point, W <= 4: their sum over the lanes is its value. */
-SPI_INLINE __m512 point4(const int W, const struct lanes *l, const struct quads *qx,
-                         const struct quads *qy, int j, const float *at, ptrdiff_t row,
-                         ptrdiff_t plane)
-{
-    const __m512i spread = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-    __m512 acc = _mm512_setzero_ps();
-
-    for (int a = 0; a < W; a++)
-        acc = _mm512_fmadd_ps(load_rows4(W, at + a * plane, row),
-                              _mm512_set1_ps(l->tap[2][a][j]), acc);
-
-    __m512 tx = _mm512_broadcast_f32x4(_mm_load_ps(quad_at(qx, 0, j)));
-    __m512 ty = _mm512_castps128_ps512(_mm_load_ps(quad_at(qy, 0, j)));
-
-    return _mm512_mul_ps(acc, _mm512_mul_ps(tx, _mm512_permutexvar_ps(spread, ty)));
+        for (int b = 0; b < W; b++)
+            acc[b] = _mm_fmadd_ps(_mm_loadu_ps(at + a * plane + b * row), tz, acc[b]);
+    }
+    for (int b = 0; b < W; b++)
+        sum = _mm_fmadd_ps(acc[b], _mm_broadcast_ss(&l->tap[1][b][j]), sum);
+    return _mm_mul_ps(sum, _mm_load_ps(quad_at(qx, 0, j)));
 }
 
 /* W > 4: rows of eight, two in a vector. */
@@ -158,30 +156,35 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
                        const struct spi_rows_in *g, float *out)
 {
     struct lanes l;
-    struct quads qx, qy;
-    __m512 r[4];
+    struct quads qx;
+    __m512 r[4], sums;
 
     lanes_of(W, t, p, &l);
     quads_of(W, l.tap[0], &qx);
-    if (W <= 4)
-        quads_of(W, l.tap[1], &qy);
 
     vi at = VI(l.first[2]) * (int32_t)g->plane + VI(l.first[1]) * (int32_t)g->row +
             VI(l.first[0]);
+    const float *from[SPI_PATCH_MAX];
 
+    for (int j = 0; j < SPI_PATCH_MAX; j++)
+        from[j] = g->at + ((const int32_t *)&at)[j];
+#pragma GCC unroll 4
     for (int k = 0; k < 4; k++) {
         __m512 v[4];
 
+#pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            int j = 4 * k + i;
-            const float *from = g->at + ((const int32_t *)&at)[j];
+            int j = W <= 4 ? 4 * i + k : 4 * k + i;
 
-            v[i] = W <= 4 ? point4(W, &l, &qx, &qy, j, from, g->row, g->plane)
-                          : point8(W, &l, &qx, j, from, g->row, g->plane);
+            v[i] = W <= 4 ? _mm512_zextps128_ps512(
+                                point4(W, &l, &qx, j, from[j], g->row, g->plane))
+                          : point8(W, &l, &qx, j, from[j], g->row, g->plane);
         }
-        r[k] = add4(v);
+        /* quad i: point 4 i + k; or sums of quads of four points */
+        r[k] = W <= 4 ? quads_together(v) : add4(v);
     }
-    _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), add_quads(r));
+    sums = W <= 4 ? add4(r) : add_quads(r);
+    _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), sums);
 }
 
 /* Lane [x][y] of a point's plane times its taps on x, y; W <= 4. */
@@ -191,8 +194,7 @@ SPI_INLINE __m512 column4(const int W, const struct lanes *l, const struct quads
 {
     const __m512i each = _mm512_set_epi32(3, 2, 1, 0, 3, 2, 1, 0, 3, 2, 1, 0, 3, 2, 1, 0);
     const __m512i spread = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-    __m512 acc =
-        _mm512_mul_ps(_mm512_loadu_ps(at), _mm512_set1_ps(l->tap[2][0][j]));
+    __m512 acc = _mm512_mul_ps(_mm512_loadu_ps(at), _mm512_set1_ps(l->tap[2][0][j]));
 
     for (int a = 1; a < W; a++)
         acc = _mm512_fmadd_ps(_mm512_loadu_ps(at + a * plane),
@@ -257,10 +259,10 @@ SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
         for (int i = 0; i < 4; i++) {
             int j = 4 * k + i;
 
-            v[i] = W <= 4 ? column4(W, &l, &qx, &qy, j, shift[j], box->data + at[j],
-                                    box->plane)
-                          : column8(W, &l, &qx, &qy, j, shift[j], box->data + at[j],
-                                    box->plane);
+            v[i] =
+                W <= 4
+                    ? column4(W, &l, &qx, &qy, j, shift[j], box->data + at[j], box->plane)
+                    : column8(W, &l, &qx, &qy, j, shift[j], box->data + at[j], box->plane);
         }
         r[k] = add4(v);
     }
