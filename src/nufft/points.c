@@ -22,9 +22,11 @@ static void swap(struct member *a, struct member *b)
 
 /* Along an axis, then the others: only equal points are equal, so that a partition does not
  * depend on the order the points come in. */
-static bool before(const struct member *a, const struct member *b, int axis)
+static inline bool before(const struct member *a, const struct member *b, int axis)
 {
-    for (int c = 0; c < 3; c++) {
+    if (a->q[axis] != b->q[axis])
+        return a->q[axis] < b->q[axis];
+    for (int c = 1; c < 3; c++) {
         int k = (axis + c) % 3;
 
         if (a->q[k] != b->q[k])
@@ -63,34 +65,48 @@ static void select_smallest(struct member *m, int64_t n, int64_t k, int axis)
 static double box(const struct member *m, int64_t n, double scale, double centre[3],
                   int *widest)
 {
-    double lo[3], hi[3], most = 0, r2 = 0;
+    float lo[3], hi[3], most = 0;
+    double r2 = 0;
 
+    memcpy(lo, m[0].q, sizeof lo);
+    memcpy(hi, m[0].q, sizeof hi);
+    for (int64_t i = 1; i < n; i++)
+        for (int a = 0; a < 3; a++) {
+            float q = m[i].q[a];
+
+            lo[a] = q < lo[a] ? q : lo[a];
+            hi[a] = q > hi[a] ? q : hi[a];
+        }
     *widest = 0;
     for (int a = 0; a < 3; a++) {
-        lo[a] = hi[a] = (double)m[0].q[a];
-        for (int64_t i = 1; i < n; i++) {
-            lo[a] = fmin(lo[a], (double)m[i].q[a]);
-            hi[a] = fmax(hi[a], (double)m[i].q[a]);
-        }
-        centre[a] = scale * (lo[a] + hi[a]) / 2;
+        centre[a] = scale * ((double)lo[a] + (double)hi[a]) / 2;
         if (hi[a] - lo[a] > most)
             most = hi[a] - lo[a], *widest = a;
     }
     for (int64_t i = 0; i < n && n <= SPI_PATCH_MAX; i++) {
         double s = 0;
 
-        for (int a = 0; a < 3; a++)
-            s += pow(scale * (double)m[i].q[a] - centre[a], 2);
-        r2 = fmax(r2, s);
+        for (int a = 0; a < 3; a++) {
+            double d = scale * (double)m[i].q[a] - centre[a];
+
+            s += d * d;
+        }
+        r2 = s > r2 ? s : r2;
     }
     return sqrt(r2);
 }
 
-static int by_place(const void *a, const void *b)
+/* By place: insertion, for the few of a patch. */
+static void sort_few(struct member *m, int64_t n)
 {
-    const struct member *x = a, *y = b;
+    for (int64_t i = 1; i < n; i++) {
+        struct member t = m[i];
+        int64_t j = i;
 
-    return (x->at > y->at) - (x->at < y->at);
+        for (; j > 0 && m[j - 1].at > t.at; j--)
+            m[j] = m[j - 1];
+        m[j] = t;
+    }
 }
 
 /* Halve along the widest axis, at a multiple of 16 points, until a part fits a patch. */
@@ -102,7 +118,7 @@ static void group(struct spi_points *p, struct member *m, int64_t first, int64_t
     double radius = box(m + first, n, scale, to->centre, &widest);
 
     if (n <= SPI_PATCH_MAX && (radius <= RADIUS_MAX - 1 || n == 1)) {
-        qsort(m + first, (size_t)n, sizeof *m, by_place);
+        sort_few(m + first, n);
         to->first = (int32_t)first;
         to->n = (int32_t)n;
         p->radius = fmax(p->radius, radius);
