@@ -15,11 +15,12 @@ enum {
     ENTRIES_MAX = 1 << 20, /* patches of a batch */
     SLICE_EDGE = 16,       /* fine-grid points of a brick: its columns, or its */
     SPREAD_EDGE = 24,      /* accumulators, fit the second cache */
-    SHIFT_MAX = 2,         /* 4^3 parts of a brick: what patches of one touch fits the first */
-    TASK = 4096,           /* patches of a task of slicing */
-    FEW = 8,               /* patches that are not worth a copy of their brick */
-    BLOCK = 16,            /* patches turned at once */
-    THREAD_PATCHES = 512   /* worth starting a thread for */
+    SHIFT_MAX = 2, /* 4^3 parts of a brick: what patches of one touch fits the first */
+    TASK = 4096,   /* patches of a task of slicing, sorted */
+    SPAN = 128,    /* and in the order of images */
+    FEW = 8,       /* patches that are not worth a copy of their brick */
+    BLOCK = 16,    /* patches turned at once */
+    THREAD_PATCHES = 512 /* worth starting a thread for */
 };
 
 static const uint32_t lower_half = 1U << 31; /* the patch is taken at -u */
@@ -36,11 +37,12 @@ struct batch {
     const double (*M)[9];
     int edge, bricks[3]; /* fine-grid points of a brick; bricks on x, y, z */
     int shift, bits;     /* 2^shift parts of a brick an axis; bits of a patch's number */
+    bool sorted;         /* by brick; or else in the order of images */
     struct turn *turn;   /* [n_rot] */
-    uint32_t *key;   /* [n_rot * n_patches] part of a brick of each, in image order */
-    uint32_t *entry; /* [n_rot * n_patches] sorted: rotation, patch, whether at -u */
-    uint32_t *at;    /* [parts + 2] first entry of each */
-    int beyond;      /* a patch lies outside of the grid */
+    uint32_t *key;       /* [n_rot * n_patches] part of a brick of each, in image order */
+    uint32_t *entry;     /* [n_rot * n_patches] sorted: rotation, patch, whether at -u */
+    uint32_t *at;        /* [parts + 2] first entry of each */
+    int beyond;          /* a patch lies outside of the grid */
     const struct spi_interp_variant *variant;
     const float *grid; /* slice */
     float *out;
@@ -97,7 +99,9 @@ static void batch_free(struct batch *b)
     free(b->at);
 }
 
-static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, int edge)
+/* Sorted if there are more patches than `least` a brick. */
+static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, int edge,
+                         int least)
 {
     int nf = p->plan->nf;
     int64_t most = rotations_max(p);
@@ -112,10 +116,13 @@ static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, in
         b->shift++;
     while (1 << b->bits < p->n_patches)
         b->bits++;
+    b->sorted = n_entries(b) > least * n_bricks(b);
     SPI_TRY(err = SPI_NEW(b->turn, n_rot, "nufft batch"), fail);
     SPI_TRY(err = SPI_NEW(b->key, n_entries(b), "nufft batch"), fail);
     SPI_TRY(err = SPI_NEW(b->entry, n_entries(b), "nufft batch"), fail);
-    SPI_TRY(err = SPI_NEW(b->at, (n_bricks(b) << 3 * b->shift) + 2, "nufft batch"), fail);
+    if (b->sorted)
+        SPI_TRY(err = SPI_NEW(b->at, (n_bricks(b) << 3 * b->shift) + 2, "nufft batch"),
+                fail);
     return SPI_OK;
 fail:
     batch_free(b);
@@ -169,9 +176,9 @@ static void find_rotation(void *ctx, int rank, int64_t k)
         __atomic_store_n(&b->beyond, 1, __ATOMIC_RELAXED);
 }
 
-/* The patches of the next rotations: a counting sort, or image order if `sorted` is false.
- * The order within a part is that of images. */
-static spi_err sort(struct batch *b, bool sorted)
+/* The patches of the next rotations; sorted: a counting sort, which keeps the order of
+ * images within a part. */
+static spi_err sort(struct batch *b)
 {
     int64_t parts = n_bricks(b) << 3 * b->shift;
     int n = b->points->n_patches;
@@ -183,17 +190,19 @@ static spi_err sort(struct batch *b, bool sorted)
                         "nufft: a turned point lies beyond |q| = %g on an axis, half the "
                         "period of modes %g apart",
                         0.5 / b->points->plan->dx, b->points->plan->dx);
-    memset(at, 0, (size_t)(parts + 2) * sizeof *at);
-    for (int64_t i = 0; i < n_entries(b) && sorted; i++)
-        at[(b->key[i] & ~lower_half) + 2]++;
-    for (int64_t k = 2; k < parts + 2; k++)
-        at[k] += at[k - 1];
+    if (b->sorted) {
+        memset(at, 0, (size_t)(parts + 2) * sizeof *at);
+        for (int64_t i = 0; i < n_entries(b); i++)
+            at[(b->key[i] & ~lower_half) + 2]++;
+        for (int64_t k = 2; k < parts + 2; k++)
+            at[k] += at[k - 1];
+    }
     for (int64_t k = 0; k < b->n_rot; k++)
         for (int i = 0; i < n; i++) {
             uint32_t key = b->key[k * n + i];
-            uint32_t entry = (uint32_t)k << b->bits | (uint32_t)i | (key & lower_half);
+            int64_t to = b->sorted ? at[(key & ~lower_half) + 1]++ : k * n + i;
 
-            b->entry[sorted ? at[(key & ~lower_half) + 1]++ : k * n + i] = entry;
+            b->entry[to] = (uint32_t)k << b->bits | (uint32_t)i | (key & lower_half);
         }
     return SPI_OK;
 }
@@ -309,7 +318,8 @@ static void fill_box(const struct slicer *s, int32_t brick, struct spi_columns *
                                .plane = (ptrdiff_t)plan->side * plan->pitch};
 
     first_cell(b, brick, origin);
-    for (int a = 0; a < 3; a++) /* no point reaches beyond `last`; columns may, by step - 1 */
+    for (int a = 0; a < 3;
+         a++) /* no point reaches beyond `last`; columns may, by step - 1 */
         n[a] = last - origin[a] < s->cells ? last - origin[a] : s->cells;
     rows.at = b->grid + grid_at(plan, 1, origin[0], origin[1], origin[2]);
     spi_columns_fill(box, n[2], (n[1] - w) / box->step + 1, n[0], &rows);
@@ -368,17 +378,20 @@ static spi_err slicer_new(struct slicer *s, const spi_points *p, int64_t n_rot)
     spi_err err;
 
     *s = (struct slicer){.cells = SLICE_EDGE + 2 * reach_of(p)};
-    SPI_TRY(err = batch_new(&s->b, p, n_rot, SLICE_EDGE), out);
+    SPI_TRY(err = batch_new(&s->b, p, n_rot, SLICE_EDGE, FEW), out);
     spi_columns_layout(p->plan->taps.w, &s->columns);
     s->columns.row = (ptrdiff_t)s->cells * s->columns.lanes;
     s->columns.plane =
         ((s->cells - p->plan->taps.w) / s->columns.step + 1) * s->columns.row;
     /* a vector more: what lies behind the last column is read, and multiplied by zero */
     s->box_floats = ((size_t)(s->columns.plane * s->cells) + 31) / 16 * 16;
-    SPI_TRY(err = SPI_NEW(s->boxes, s->box_floats * (size_t)threads_for(&s->b),
-                          "nufft boxes"),
-            out);
-    SPI_TRY(err = SPI_NEW(s->task, n_bricks(&s->b) + n_entries(&s->b) / TASK + 1,
+    if (s->b.sorted)
+        SPI_TRY(err = SPI_NEW(s->boxes, s->box_floats * (size_t)threads_for(&s->b),
+                              "nufft boxes"),
+                out);
+    SPI_TRY(err = SPI_NEW(s->task,
+                          (s->b.sorted ? n_bricks(&s->b) : 0) +
+                              n_entries(&s->b) / (s->b.sorted ? TASK : SPAN) + 1,
                           "nufft tasks"),
             out);
 out:
@@ -388,20 +401,20 @@ out:
 }
 
 /* Bricks in turn, or images in turn. */
-static void make_tasks(struct slicer *s, bool sorted)
+static void make_tasks(struct slicer *s)
 {
     const struct batch *b = &s->b;
-    int64_t n = sorted ? n_bricks(b) : 1;
+    int64_t n = b->sorted ? n_bricks(b) : 1, most = b->sorted ? TASK : SPAN;
 
     s->n_tasks = 0;
     for (int64_t k = 0; k < n; k++) {
-        int64_t first = sorted ? first_of(b, k) : 0;
-        int64_t end = sorted ? first_of(b, k + 1) : n_entries(b);
+        int64_t first = b->sorted ? first_of(b, k) : 0;
+        int64_t end = b->sorted ? first_of(b, k + 1) : n_entries(b);
 
-        for (; first < end; first += TASK)
-            s->task[s->n_tasks++] = (struct task){
-                first, (int32_t)(end - first < TASK ? end - first : TASK),
-                sorted ? (int32_t)k : -1};
+        for (; first < end; first += most)
+            s->task[s->n_tasks++] =
+                (struct task){first, (int32_t)(end - first < most ? end - first : most),
+                              b->sorted ? (int32_t)k : -1};
     }
 }
 
@@ -419,11 +432,8 @@ spi_err spi_nufft_slice(const spi_points *p, const float *grid, int64_t n_rot,
         s.b.n_rot = n_rot - k < most ? n_rot - k : most;
         s.b.M = M + k;
         s.b.out = out + k * p->n;
-
-        bool sorted = n_entries(&s.b) > FEW * n_bricks(&s.b);
-
-        SPI_TRY(err = sort(&s.b, sorted), out);
-        make_tasks(&s, sorted);
+        SPI_TRY(err = sort(&s.b), out);
+        make_tasks(&s);
         spi_team_for(threads_for(&s.b), s.n_tasks, slice_task, &s);
     }
 out:
@@ -434,6 +444,10 @@ out:
 /* ---- spread ----------------------------------------------------------------------------
  */
 
+struct brick {
+    int64_t brick, n; /* its patches */
+};
+
 /* A brick's accumulators: its cells and what its patches reach beyond them. */
 struct spreader {
     struct batch b;
@@ -443,8 +457,8 @@ struct spreader {
     struct spi_slots slots;
     float *boxes; /* [threads] */
     size_t box_floats;
-    int colours;    /* bricks that many apart never meet */
-    int64_t *brick; /* [bricks] by colour */
+    int colours;         /* bricks that many apart never meet */
+    struct brick *brick; /* [bricks] by colour */
 };
 
 static void spread_brick(void *ctx, int rank, int64_t task)
@@ -453,8 +467,7 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     const struct batch *b = &s->b;
     const spi_points *p = b->points;
     const spi_nufft *plan = p->plan;
-    int64_t brick = s->brick[task], first = first_of(b, brick);
-    int64_t n = first_of(b, brick + 1) - first;
+    int64_t brick = s->brick[task].brick, n = s->brick[task].n, first = first_of(b, brick);
     int origin[3];
     ptrdiff_t row = 2 * (ptrdiff_t)plan->pitch;
     struct spi_rows rows = {.row = row, .plane = plan->side * row};
@@ -517,7 +530,7 @@ static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_r
     spi_err err;
 
     *s = (struct spreader){.rows = edge + 2 * reach_of(p)};
-    SPI_TRY(err = batch_new(&s->b, p, n_rot, edge), out);
+    SPI_TRY(err = batch_new(&s->b, p, n_rot, edge, -1), out);
     spi_slots_layout(w, &s->slots);
     s->n_slots = (s->rows - w) / s->slots.cells + 1;
     s->slots.row = (ptrdiff_t)s->n_slots * s->slots.copies * 2 * s->slots.cells;
@@ -536,7 +549,16 @@ out:
     return err;
 }
 
-/* Bricks with patches, sorted by colour: first[c] ... first[c + 1] - 1 have colour c. */
+static int largest_first(const void *a, const void *b)
+{
+    const struct brick *x = a, *y = b;
+
+    return (x->n < y->n) - (x->n > y->n);
+}
+
+/* Bricks with patches, sorted by colour, the largest first (so that no thread is left with
+ * one in the end; they never meet, so their order does not matter): first[c] ... first[c +
+ * 1] - 1 have colour c. */
 static void colour_bricks(struct spreader *s, int64_t *first)
 {
     const struct batch *b = &s->b;
@@ -550,9 +572,13 @@ static void colour_bricks(struct spreader *s, int64_t *first)
                 for (int64_t x = colour % c; x < b->bricks[0]; x += c) {
                     int64_t brick = (z * b->bricks[1] + y) * b->bricks[0] + x;
 
-                    if (first_of(b, brick + 1) > first_of(b, brick))
-                        s->brick[n++] = brick;
+                    int64_t size = first_of(b, brick + 1) - first_of(b, brick);
+
+                    if (size > 0)
+                        s->brick[n++] = (struct brick){brick, size};
                 }
+        qsort(s->brick + first[colour], (size_t)(n - first[colour]), sizeof *s->brick,
+              largest_first);
     }
     first[c * c * c] = n;
 }
@@ -572,7 +598,7 @@ spi_err spi_nufft_spread(const spi_points *p, float *grid2, int64_t n_rot,
         s.b.n_rot = n_rot - k < most ? n_rot - k : most;
         s.b.M = M + k;
         s.b.val = val + k * p->n;
-        SPI_TRY(err = sort(&s.b, true), out);
+        SPI_TRY(err = sort(&s.b), out);
         colour_bricks(&s, first);
         spi_team_phases(p->plan->threads, s.colours * s.colours * s.colours, first,
                         spread_brick, &s);
