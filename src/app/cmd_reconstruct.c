@@ -192,7 +192,7 @@ static spi_err make_key(struct job *j)
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
     same.N_refine = usual.N_refine;
-    same.resolution_within = usual.resolution_within;
+    same.final_cc = usual.final_cc;
     same.unexplained_most = usual.unexplained_most;
     same.covered_least = usual.covered_least;
     same.evenness_least = usual.evenness_least;
@@ -472,11 +472,12 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
             converged, "generations", j->run ? j->run->generation : 0, "resolution_A",
             spi_json_number(finished ? r->resolution_A : (double)NAN), "resolution05_A",
             spi_json_number(finished ? r->resolution05_A : (double)NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "view_coverage",
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "final_cc",
+            spi_json_number(finished ? r->trust.final_cc : (double)NAN), "view_coverage",
             spi_json_number(finished ? r->coverage.ratio : (double)NAN), "view_chi2",
             spi_json_number(finished ? r->coverage.chi2 : (double)NAN), "covered",
             spi_json_number(finished ? r->trust.covered : (double)NAN), "unexplained",

@@ -64,7 +64,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, halves_sure, double, 0.8, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
-    X(converge, resolution_within, double, 1.5, 1, 1e6, "", "half maps must agree (FSC 0.5) to this many times the resolution asked for") \
+    X(converge, final_cc, double, 0.8, -1, 1, "", "least mean over all shells of the correlation of the half sets' intensities at the end") \
     X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
     X(converge, covered_least, double, 0.8, 0, 1, "", "least part of the directions that images must cross") \
     X(converge, evenness_least, double, 0.6, 0, 1, "", "least number of view directions seen, of those that as many random images see") \

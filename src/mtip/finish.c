@@ -255,6 +255,7 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
                                     r->data->rings.wavelength_A, &res->trust.covered),
             out);
     res->trust.resolution05_A = res->resolution05_A;
+    res->trust.final_cc = r->best_cc;
     if (progress)
         progress(6, STEPS, "merging all images", user);
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence,

@@ -1,6 +1,7 @@
 #include "mtip/trust.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -186,31 +187,34 @@ out:
 spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *set,
                           double q_max)
 {
-    double limit_A = set->resolution_within / q_max;
+    char why[1024];
+    int n = 0, room = sizeof why;
 
-    if (t->covered < set->covered_least)
-        return spi_fail(SPI_ENOCONV,
-                        "not converged: the images cross only %.0f %% of the directions (need "
-                        "%.0f %%): they show the particle from too few sides",
-                        100 * t->covered, 100 * set->covered_least);
-    if (t->evenness < set->evenness_least)
-        return spi_fail(SPI_ENOCONV,
-                        "not converged: the images gather in %.0f %% of the directions from "
-                        "which as many at random would be seen (need %.0f %%): a mixture of "
-                        "particles does so, or particles that do not lie at random",
-                        100 * t->evenness, 100 * set->evenness_least);
-    if (t->unexplained > set->unexplained_most)
-        return spi_fail(SPI_ENOCONV,
-                        "not converged: the map leaves %.0f %% of the structure in the images "
-                        "unexplained (at most %.0f %%; %.0f %% of the images are strangers): they "
-                        "are not all of this one particle, or not in these orientations",
-                        100 * t->unexplained, 100 * set->unexplained_most,
-                        100 * t->strangers);
-    if (!(t->resolution05_A <= limit_A))
-        return spi_fail(SPI_ENOCONV,
-                        "not converged: the half maps agree to %.1f A only (FSC 0.5; need %.1f "
-                        "A, as the images reach %.1f A): too few images or photons for that; "
-                        "particle.q_max_invA = %.4f asks for what they can give",
-                        t->resolution05_A, limit_A, 1 / q_max, 1 / t->resolution05_A);
-    return SPI_OK;
+    why[0] = 0;
+    if (!(t->final_cc >= set->final_cc))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; up to %.1f A the intensities of the two half sets agree to %.2f only "
+                      "(need %.2f), their maps to %.1f A (FSC 0.5): too few images or photons "
+                      "for that, or no particle (particle.q_max_invA = %.4f asks for less)",
+                      1 / q_max, t->final_cc, set->final_cc, t->resolution05_A,
+                      1 / t->resolution05_A);
+    if (!(t->covered >= set->covered_least))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the images cross only %.0f %% of the directions (need %.0f %%): they "
+                      "show the particle from too few sides",
+                      100 * t->covered, 100 * set->covered_least);
+    if (!(t->evenness >= set->evenness_least))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the images gather in %.0f %% of the directions from which as many at "
+                      "random would be seen (need %.0f %%): so do mixtures of particles, and "
+                      "particles that do not lie at random",
+                      100 * t->evenness, 100 * set->evenness_least);
+    if (!(t->unexplained <= set->unexplained_most))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the map leaves %.0f %% of the structure in the images unexplained (at "
+                      "most %.0f %%; %.0f %% of the images are strangers): they are not all of "
+                      "this one particle, or not in these orientations",
+                      100 * t->unexplained, 100 * set->unexplained_most,
+                      100 * t->strangers);
+    return n > 0 ? spi_fail(SPI_ENOCONV, "not converged: %s", why + 2) : SPI_OK;
 }

@@ -13,6 +13,7 @@ struct spi_trust {
     double strangers;      /* share of them that the model leaves half unexplained (Q10) */
     double covered;        /* directions at q_max that some image crosses (Q11) */
     double evenness;       /* (Q7): view directions seen, of those that random ones see */
+    double final_cc;       /* correlation of the half sets' intensities, mean over all shells */
     double resolution05_A; /* of the half maps */
 };
 
@@ -26,7 +27,7 @@ SPI_MUSTUSE spi_err spi_trust_images(const struct spi_run *r,
 SPI_MUSTUSE spi_err spi_trust_covered(const struct spi_orientations *o, double diameter_A,
                                       double q_max, double wavelength_A, double *covered);
 
-/** SPI_ENOCONV with a sentence that says what is wrong, or SPI_OK. */
+/** SPI_ENOCONV with a sentence that says all that is wrong, or SPI_OK. */
 SPI_MUSTUSE spi_err spi_trust_verdict(const struct spi_trust *t,
                                       const struct spi_settings *set, double q_max);
 

@@ -57,14 +57,15 @@ static void directions(void)
     OK(fabs(covered(N) - one) < 0.01, "all from one side: %.4f", covered(N));
 }
 
-static spi_err verdict(double cover, double even, double unexplained, double resolution_A)
+static spi_err verdict(double cover, double even, double unexplained, double cc)
 {
     struct spi_settings set;
     struct spi_trust t = {.images = 100,
                           .covered = cover,
                           .evenness = even,
                           .unexplained = unexplained,
-                          .resolution05_A = resolution_A};
+                          .final_cc = cc,
+                          .resolution05_A = 17};
 
     spi_settings_default(&set);
     return spi_trust_verdict(&t, &set, q_max);
@@ -72,17 +73,19 @@ static spi_err verdict(double cover, double even, double unexplained, double res
 
 static void verdicts(void)
 {
-    OK(verdict(1, 1, 0.05, 10.5) == SPI_OK, "a good result stands");
-    OK(verdict(0.3, 1, 0.05, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "too few sides"),
+    OK(verdict(1, 1, 0.05, 0.95) == SPI_OK, "a good result stands");
+    OK(verdict(0.3, 1, 0.05, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "too few sides"),
        "%s", spi_err_message());
-    OK(verdict(1, 0.4, 0.05, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "gather"), "%s",
+    OK(verdict(1, 0.4, 0.05, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "gather"), "%s",
        spi_err_message());
-    OK(verdict(1, 1, 0.5, 10.5) == SPI_ENOCONV && strstr(spi_err_message(), "one particle"), "%s",
+    OK(verdict(1, 1, 0.5, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "one particle"), "%s",
        spi_err_message());
-    OK(verdict(1, 1, 0.05, 17) == SPI_ENOCONV && strstr(spi_err_message(), "17.0 A"), "%s",
+    OK(verdict(1, 1, 0.05, 0.7) == SPI_ENOCONV && strstr(spi_err_message(), "17.0 A"), "%s",
        spi_err_message());
-    OK(verdict(1, 1, 0.05, INFINITY) == SPI_ENOCONV, "half maps that never agree");
-    OK(verdict(1, 1, 0.05, (double)NAN) == SPI_ENOCONV, "a resolution that is no number");
+    OK(verdict(0.3, 1, 0.05, 0.7) == SPI_ENOCONV &&
+           strstr(spi_err_message(), "too few sides") && strstr(spi_err_message(), "0.70"),
+       "two things wrong: both are said");
+    OK(verdict(1, 1, 0.05, (double)NAN) == SPI_ENOCONV, "a correlation that is no number");
 }
 
 int main(void)
