@@ -580,8 +580,8 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o)) {
         fputs("usage: bench_nufft [--op slice|merge|slice1|type1|type2] [--modes M] [--tol "
               "T]\n"
-              "  [--images N] [--threads N] [--repeats N] [--no-rival] [--cpu-time] "
-              "[--limit X]\n",
+              "  [--images N] [--threads N] [--repeats N] "
+              "[--rival finufft|bart|none]\n  [--cpu-time] [--limit X]\n",
               stderr);
         return 2;
     }

@@ -2,15 +2,21 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "kernel/clones.h"
 #include "math/rot.h"
+#include "nufft/nufft.h"
 
 enum { SIDE = 128, CHUNK = 512 };
 
-static void detector(float (*q)[3])
+static spi_err detector(float (*q)[3])
 {
+    int32_t *order = NULL;
+    float(*in_order)[3] = NULL;
+    spi_err err;
+
     double corner = 0, step = tan(0.2) / (SIDE / 2);
 
     for (int pass = 0; pass < 2; pass++) /* first how far the corner is, then the scale */
@@ -25,6 +31,16 @@ static void detector(float (*q)[3])
             q[i][1] = (float)(scale * y / r);
             q[i][2] = (float)(scale * z);
         }
+    SPI_TRY(err = SPI_NEW(order, WORKLOAD_PIXELS, "workload"), out);
+    SPI_TRY(err = SPI_NEW(in_order, WORKLOAD_PIXELS, "workload"), out);
+    SPI_TRY(err = spi_points_order(WORKLOAD_PIXELS, (const float(*)[3])q, order), out);
+    for (int i = 0; i < WORKLOAD_PIXELS; i++)
+        memcpy(in_order[i], q[order[i]], sizeof q[0]);
+    memcpy(q, in_order, WORKLOAD_PIXELS * sizeof q[0]);
+out:
+    free(order);
+    free(in_order);
+    return err;
 }
 
 void workload_point(const struct workload *w, int64_t i, bool rounded, double x[3])
@@ -49,7 +65,7 @@ spi_err workload_init(int64_t images, struct workload *w)
     SPI_TRY(err = SPI_NEW(w->c, w->n, "workload"), out);
     for (int k = 0; k < 3; k++)
         SPI_TRY(err = SPI_NEW(w->x[k], w->n, "workload"), out);
-    detector(w->q);
+    SPI_TRY(err = detector(w->q), out);
     for (int64_t i = 0; i < images; i++) {
         struct spi_rng rng = spi_rng_stream(1, SPI_RNG_ORIENTATION, (uint64_t)i);
         double quat[4];

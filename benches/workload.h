@@ -1,7 +1,8 @@
 /** \file
  * The workload of single-particle imaging: images of 128 x 128 pixels on Ewald slices
  * (half-angle 0.2 rad), uniform random rotations, modes of spacing 1, the farthest pixel at
- * 0.95 of the Nyquist frequency; and exact sums at a sample, to measure errors. */
+ * 0.95 of the Nyquist frequency, pixels in the order of spi_points_order, as the program
+ * keeps them (both sides get them so); and exact sums at a sample, to measure errors. */
 #ifndef SPI_BENCHES_WORKLOAD_H
 #define SPI_BENCHES_WORKLOAD_H
 

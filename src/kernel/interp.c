@@ -29,6 +29,12 @@ void spi_slots_layout(int w, struct spi_slots *s)
     s->copies = (s->cells + s->step - 1) / s->step;
 }
 
+void spi_columns_layout(int w, struct spi_columns *c)
+{
+    c->lanes = COLUMN_LANES(w);
+    c->step = COLUMN_STEP(w);
+}
+
 SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const struct spi_rows_in *g, float *out)
 {
@@ -50,6 +56,33 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
             }
         for (int c = 0; c < W; c++)
             total += sum[c] * l.tap[0][c][j];
+        out[j] = total;
+    }
+}
+
+SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
+                               const struct spi_patch *p, const struct spi_columns *b,
+                               const int cell[3], float *out)
+{
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
+    struct lanes l;
+
+    lanes_of(W, t, p, &l);
+    columns_of(W, &l, b, cell, at, shift);
+    for (int j = 0; j < p->n; j++) {
+        const float *from = b->data + at[j] + shift[j];
+        float total = 0;
+
+        for (int c = 0; c < W; c++) {
+            float sum[SPI_TAPS_MAX] = {0}, part = 0;
+
+            for (int a = 0; a < W; a++)
+                for (int i = 0; i < W; i++)
+                    sum[i] += l.tap[2][a][j] * from[a * b->plane + c * COLUMN_LANES(W) + i];
+            for (int i = 0; i < W; i++)
+                part += sum[i] * l.tap[1][i][j];
+            total += part * l.tap[0][c][j];
+        }
         out[j] = total;
     }
 }
@@ -107,6 +140,12 @@ static void interp_plain(const struct spi_taps *t, const struct spi_patch *p,
     BY_WIDTH(interp, t, p, g, out)
 }
 
+static void columns_plain(const struct spi_taps *t, const struct spi_patch *p,
+                          const struct spi_columns *b, const int cell[3], float *out)
+{
+    BY_WIDTH(interp_columns, t, p, b, cell, out)
+}
+
 static void spread_plain(const struct spi_taps *t, const struct spi_patch *p,
                          const float (*val)[2], const struct spi_rows *g)
 {
@@ -149,12 +188,37 @@ static bool has_avx2(void)
 
 const struct spi_interp_variant spi_interp_variants[] = {
 #ifdef SPI_X86_VARIANTS
-    {"avx512", has_avx512, spi_interp_avx512, spi_spread_avx512, spi_spread_slots_avx512},
-    {"avx2", has_avx2, spi_interp_avx2, spi_spread_avx2, spi_spread_slots_avx2},
+    {"avx512", has_avx512, spi_interp_avx512, spi_interp_columns_avx512, spi_spread_avx512,
+     spi_spread_slots_avx512},
+    {"avx2", has_avx2, spi_interp_avx2, spi_interp_columns_avx2, spi_spread_avx2,
+     spi_spread_slots_avx2},
 #endif
-    {"plain", always, interp_plain, spread_plain, slots_plain},
+    {"plain", always, interp_plain, columns_plain, spread_plain, slots_plain},
     {0},
 };
+
+SPI_INLINE void fill_row(const int L, int nx, const float *restrict from, ptrdiff_t row,
+                         float *restrict to)
+{
+    for (int x = 0; x < nx; x++)
+        for (int i = 0; i < L; i++)
+            to[x * L + i] = from[i * row + x];
+}
+
+SPI_CLONES void spi_columns_fill(const struct spi_columns *c, int nz, int nk, int nx,
+                                 const struct spi_rows_in *g)
+{
+    for (int z = 0; z < nz; z++)
+        for (int k = 0; k < nk; k++) {
+            const float *from = g->at + z * g->plane + k * c->step * g->row;
+            float *to = c->data + z * c->plane + k * c->row;
+
+            if (c->lanes == 4)
+                fill_row(4, nx, from, g->row, to);
+            else
+                fill_row(8, nx, from, g->row, to);
+        }
+}
 
 /* The cells lo ... hi - 1 of a slot of S cells; the slot is zero afterwards. */
 SPI_INLINE void add_slot(const int S, float *restrict slot, int lo, int hi,
@@ -184,7 +248,9 @@ SPI_CLONES void spi_slots_add(const struct spi_slots *b, int nz, int ny, int n_s
                     int lo = x < x0 ? x0 - x : 0;
                     int hi = x1 - x < b->cells ? x1 - x : b->cells;
 
-                    if (b->cells == 8)
+                    if (b->cells == 4)
+                        add_slot(4, slot, lo, hi, to + 2 * x);
+                    else if (b->cells == 8)
                         add_slot(8, slot, lo, hi, to + 2 * x);
                     else
                         add_slot(16, slot, lo, hi, to + 2 * x);

@@ -60,10 +60,11 @@ struct spi_rows_in {
     ptrdiff_t row, plane;
 };
 
-/** Accumulators of a small box whose rows are always written at 64-byte boundaries: each
- * row is kept in `copies` copies, copy p shifted by p * step cells, in slots of `cells`
- * cells. The sum over copies is the grid.  Values: data[z * plane + y * row + (s * copies +
- * p) * 2 * cells + 2 * i + component] belongs to the cell x = s * cells + p * step + i. */
+/** Accumulators of a small box whose rows are always written at 32- or 64-byte boundaries:
+ * each row is kept in `copies` copies, copy p shifted by p * step cells, in slots of
+ * `cells` cells. The sum over copies is the grid.  Values: data[z * plane + y * row + (s *
+ * copies + p) * 2 * cells + 2 * i + component] belongs to the cell x = s * cells + p * step
+ * + i. */
 struct spi_slots {
     int cells, copies, step; /* by w: spi_slots_layout */
     ptrdiff_t row, plane;
@@ -71,11 +72,30 @@ struct spi_slots {
 };
 void spi_slots_layout(int w, struct spi_slots *s);
 
+/** A copy of a small box of a grid, laid out for reading: the `lanes` cells that begin at
+ * cell y = k * step stand side by side, so that a few whole vectors hold all that a point
+ * touches in a plane.  Cell (x, k * step + i, z) is data[z * plane + k * row + x * lanes +
+ * i], kept lanes / step times. */
+struct spi_columns {
+    int lanes, step; /* by w: spi_columns_layout */
+    ptrdiff_t row, plane;
+    float *data; /* 64-byte aligned */
+};
+void spi_columns_layout(int w, struct spi_columns *c);
+/** Fill nz x nk x nx columns from a grid, of which (nk - 1) * step + lanes rows are read.
+ */
+void spi_columns_fill(const struct spi_columns *c, int nz, int nk, int nx,
+                      const struct spi_rows_in *grid);
+
 struct spi_interp_variant {
     const char *name;
     bool (*available)(void);
     void (*interp)(const struct spi_taps *taps, const struct spi_patch *patch,
                    const struct spi_rows_in *grid, float *out);
+    /* cell: the centre's cell in the box; all taps must lie in it, and on x the next
+     * multiple of four (w <= 4) or two cells */
+    void (*interp_columns)(const struct spi_taps *taps, const struct spi_patch *patch,
+                           const struct spi_columns *box, const int cell[3], float *out);
     void (*spread)(const struct spi_taps *taps, const struct spi_patch *patch,
                    const float (*val)[2], const struct spi_rows *grid);
     /* cell: the centre's cell in the box; all taps must lie in it */
@@ -96,13 +116,15 @@ void spi_slots_add(const struct spi_slots *box, int nz, int ny, int n_slots, int
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define SPI_X86_VARIANTS
-#define SPI_INTERP_VARIANT(isa)                                                    \
-    void spi_interp_##isa(const struct spi_taps *, const struct spi_patch *,       \
-                          const struct spi_rows_in *, float *);                    \
-    void spi_spread_##isa(const struct spi_taps *, const struct spi_patch *,       \
-                          const float(*)[2], const struct spi_rows *);             \
-    void spi_spread_slots_##isa(const struct spi_taps *, const struct spi_patch *, \
-                                const float(*)[2], const struct spi_slots *,       \
+#define SPI_INTERP_VARIANT(isa)                                                       \
+    void spi_interp_##isa(const struct spi_taps *, const struct spi_patch *,          \
+                          const struct spi_rows_in *, float *);                       \
+    void spi_interp_columns_##isa(const struct spi_taps *, const struct spi_patch *,  \
+                                  const struct spi_columns *, const int[3], float *); \
+    void spi_spread_##isa(const struct spi_taps *, const struct spi_patch *,          \
+                          const float(*)[2], const struct spi_rows *);                \
+    void spi_spread_slots_##isa(const struct spi_taps *, const struct spi_patch *,    \
+                                const float(*)[2], const struct spi_slots *,          \
                                 const int[3]);
 SPI_INTERP_VARIANT(avx2)
 SPI_INTERP_VARIANT(avx512)

@@ -91,6 +91,17 @@ SPI_INLINE __m256 point8(const int W, const struct lanes *l, __m256 tx, int j,
     return _mm256_mul_ps(sum, tx);
 }
 
+/* out[0..n-1]: the sums over the lanes of four vectors. */
+SPI_INLINE void put4(const __m256 v[4], int n, float *out)
+{
+    float four[4];
+    __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+
+    _mm_storeu_ps(four, _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+    for (int i = 0; i < 4 && i < n; i++)
+        out[i] = four[i];
+}
+
 SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const struct spi_rows_in *g, float *out)
 {
@@ -101,7 +112,6 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
     taps_by_point(W, l.tap[0], tx);
     for (int k = 0; k < 4; k++) {
         __m256 v[4];
-        float four[4];
 
         for (int i = 0; i < 4; i++) {
             int j = 4 * k + i;
@@ -111,11 +121,63 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
             v[i] = W <= 4 ? point4(W, &l, tx[j], j, at, g->row, g->plane)
                           : point8(W, &l, tx[j], j, at, g->row, g->plane);
         }
-        v[0] = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-        _mm_storeu_ps(
-            four, _mm_add_ps(_mm256_castps256_ps128(v[0]), _mm256_extractf128_ps(v[0], 1)));
-        for (int i = 0; i < 4 && 4 * k + i < p->n; i++)
-            out[4 * k + i] = four[i];
+        put4(v, p->n - 4 * k, out + 4 * k);
+    }
+}
+
+/* Two columns of four (W <= 4), or one of eight, a vector; ty: the taps on y, in place. */
+SPI_INLINE __m256 columns(const int W, const struct lanes *l, __m256 tx, __m256 ty, int j,
+                          const float *at, ptrdiff_t plane)
+{
+    const int P = W <= 4 ? (W + 1) / 2 : W;
+    __m256 acc[SPI_TAPS_MAX], sum = _mm256_setzero_ps();
+
+    for (int p = 0; p < P; p++)
+        acc[p] = _mm256_setzero_ps();
+    for (int a = 0; a < W; a++) {
+        __m256 tz = _mm256_broadcast_ss(tap_at(l, 2, a, j));
+
+        for (int p = 0; p < P; p++)
+            acc[p] = _mm256_fmadd_ps(_mm256_loadu_ps(at + a * plane + 8 * p), tz, acc[p]);
+    }
+    for (int p = 0; p < P; p++) {
+        __m256i which = W <= 4 ? _mm256_set_epi32(2 * p + 1, 2 * p + 1, 2 * p + 1,
+                                                  2 * p + 1, 2 * p, 2 * p, 2 * p, 2 * p)
+                               : _mm256_set1_epi32(p);
+
+        sum = _mm256_fmadd_ps(acc[p], _mm256_permutevar8x32_ps(tx, which), sum);
+    }
+    return _mm256_mul_ps(sum, ty);
+}
+
+SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
+                               const struct spi_patch *p, const struct spi_columns *box,
+                               const int cell[3], float *out)
+{
+    const __m256i first = W <= 4 ? _mm256_set_epi32(3, 2, 1, 0, 3, 2, 1, 0)
+                                 : _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
+    struct lanes l;
+    __m256 tx[SPI_PATCH_MAX], ty[SPI_PATCH_MAX];
+
+    lanes_of(W, t, p, &l);
+    taps_by_point(W, l.tap[0], tx);
+    taps_by_point(W, l.tap[1], ty);
+    columns_of(W, &l, box, cell, at, shift);
+    for (int k = 0; k < 4; k++) {
+        __m256 v[4];
+
+        for (int i = 0; i < 4; i++) {
+            int j = 4 * k + i;
+            /* what wraps is a zero tap: shift <= lanes - W */
+            __m256i place =
+                _mm256_and_si256(_mm256_sub_epi32(first, _mm256_set1_epi32(shift[j])),
+                                 _mm256_set1_epi32(COLUMN_LANES(W) - 1));
+
+            v[i] = columns(W, &l, tx[j], _mm256_permutevar8x32_ps(ty[j], place), j,
+                           box->data + at[j], box->plane);
+        }
+        put4(v, p->n - 4 * k, out + 4 * k);
     }
 }
 
@@ -134,50 +196,41 @@ SPI_INLINE __m256 pair(const float *val)
     return _mm256_castpd_ps(_mm256_broadcast_sd((const double *)(const void *)val));
 }
 
-/* tz ty at each row and point. */
-SPI_INLINE void row_taps(const int W, const struct lanes *l, float (*k)[SPI_PATCH_MAX])
+/* row[] += tz ty tx[], V vectors */
+SPI_INLINE void add_rows(const int W, const int V, const struct lanes *l, int j,
+                         const __m256 *tx, float *to, ptrdiff_t row, ptrdiff_t plane)
 {
-    for (int a = 0; a < W; a++)
-        for (int b = 0; b < W; b++)
-            for (int h = 0; h < SPI_PATCH_MAX; h += 8)
-                _mm256_store_ps(k[a * W + b] + h,
-                                _mm256_mul_ps(_mm256_load_ps(l->tap[2][a] + h),
-                                              _mm256_load_ps(l->tap[1][b] + h)));
-}
+    __m256 ty[SPI_TAPS_MAX];
 
-/* row[] += k add[], V vectors */
-SPI_INLINE void add_rows(const int W, const int V, const float *k, const __m256 *add,
-                         float *to, ptrdiff_t row, ptrdiff_t plane)
-{
+    for (int b = 0; b < W; b++)
+        ty[b] = _mm256_broadcast_ss(tap_at(l, 1, b, j));
     for (int a = 0; a < W; a++, to += plane) {
+        __m256 add[2], tz = _mm256_broadcast_ss(tap_at(l, 2, a, j));
         float *at = to;
 
+        for (int v = 0; v < V; v++)
+            add[v] = _mm256_mul_ps(tx[v], tz);
 #pragma GCC unroll 8
         for (int b = 0; b < W; b++, at += row)
             for (int v = 0; v < V; v++)
-                _mm256_storeu_ps(
-                    at + 8 * v,
-                    _mm256_fmadd_ps(add[v],
-                                    _mm256_broadcast_ss(k + (a * W + b) * SPI_PATCH_MAX),
-                                    _mm256_loadu_ps(at + 8 * v)));
+                _mm256_storeu_ps(at + 8 * v, _mm256_fmadd_ps(add[v], ty[b],
+                                                             _mm256_loadu_ps(at + 8 * v)));
     }
 }
 
 SPI_INLINE void spread(const int W, const struct spi_taps *t, const struct spi_patch *p,
                        const float (*val)[2], const struct spi_rows *g)
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     struct lanes l;
     __m256 tx[SPI_PATCH_MAX], add[2];
     ptrdiff_t row = g->row, plane = g->plane;
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
-    row_taps(W, &l, k);
     for (int j = 0; j < p->n; j++) {
         for (int v = 0; v < 2; v++)
             add[v] = rows_of(tx[j], 4 * v, pair(val[j]));
-        add_rows(W, W <= 4 ? 1 : 2, &k[0][j], add,
+        add_rows(W, W <= 4 ? 1 : 2, &l, j, add,
                  g->at + l.first[2][j] * plane + l.first[1][j] * row + 2 * l.first[0][j],
                  row, plane);
     }
@@ -187,7 +240,6 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
                              const struct spi_patch *p, const float (*val)[2],
                              const struct spi_slots *box, const int cell[3])
 {
-    _Alignas(64) float k[SPI_TAPS_MAX * SPI_TAPS_MAX][SPI_PATCH_MAX];
     _Alignas(64) int32_t at[SPI_PATCH_MAX], shift[SPI_PATCH_MAX];
     struct lanes l;
     __m256 tx[SPI_PATCH_MAX], add[2];
@@ -196,14 +248,14 @@ SPI_INLINE void spread_slots(const int W, const struct spi_taps *t,
 
     lanes_of(W, t, p, &l);
     taps_by_point(W, l.tap[0], tx);
-    row_taps(W, &l, k);
     slots_of(W, &l, box, cell, at, shift);
     for (int j = 0; j < p->n; j++) {
-        /* up to w = 6 a slot is two vectors; wider windows begin anywhere in theirs */
+        /* up to w = 6 a slot is one or two vectors; wider windows begin anywhere in theirs
+         */
         for (int v = 0; v < 2; v++)
             add[v] = rows_of(tx[j], W <= 6 ? 4 * v - shift[j] : 4 * v, pair(val[j]));
-        add_rows(W, 2, &k[0][j], add, data + at[j] + (W <= 6 ? 0 : 2 * shift[j]), row,
-                 plane);
+        add_rows(W, W <= 4 ? 1 : 2, &l, j, add, data + at[j] + (W <= 6 ? 0 : 2 * shift[j]),
+                 row, plane);
     }
 }
 
@@ -211,6 +263,12 @@ void spi_interp_avx2(const struct spi_taps *t, const struct spi_patch *p,
                      const struct spi_rows_in *g, float *out)
 {
     BY_WIDTH(interp, t, p, g, out)
+}
+
+void spi_interp_columns_avx2(const struct spi_taps *t, const struct spi_patch *p,
+                             const struct spi_columns *b, const int cell[3], float *out)
+{
+    BY_WIDTH(interp_columns, t, p, b, cell, out)
 }
 
 void spi_spread_avx2(const struct spi_taps *t, const struct spi_patch *p,

@@ -65,8 +65,8 @@ SPI_INLINE void lanes_of(const int W, const struct spi_taps *t, const struct spi
 }
 
 /* Slot layout by width (interp.h: spi_slots). */
-#define SLOT_CELLS(W) ((W) <= 6 ? 8 : 16)
-#define SLOT_STEP(W)  ((W) <= 5 ? 4 : (W) == 6 ? 3 : 8)
+#define SLOT_CELLS(W) ((W) <= 4 ? 4 : (W) <= 6 ? 8 : 16)
+#define SLOT_STEP(W)  ((W) <= 4 ? 1 : (W) == 5 ? 4 : (W) == 6 ? 3 : 8)
 
 /* at[j]: the slot that holds the first row of point j; shift[j]: its cell in the slot. */
 SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_slots *b,
@@ -75,7 +75,9 @@ SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_sl
 {
     const int V = LANE_BYTES / 4, S = SLOT_CELLS(W), step = SLOT_STEP(W);
     const int copies = (S + step - 1) / step;
-    const int times = step == 3 ? 11 : 1, by = step == 3 ? 5 : step == 4 ? 2 : 3;
+    const int times = step == 3 ? 11 : 1;
+    const int by = step == 1 ? 0 : step == 3 ? 5 : step == 4 ? 2 : 3;
+    const int log2 = S == 4 ? 2 : S == 8 ? 3 : 4;
     int32_t plane = (int32_t)b->plane, row = (int32_t)b->row;
 
     for (int h = 0; h < SPI_PATCH_MAX; h += V) {
@@ -85,7 +87,32 @@ SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_sl
         vi r = x & (S - 1), p = r * times >> by; /* r / step */
 
         VI(shift + h) = r - p * step;
-        VI(at + h) = z * plane + y * row + ((x >> (S == 8 ? 3 : 4)) * copies + p) * (2 * S);
+        VI(at + h) = z * plane + y * row + ((x >> log2) * copies + p) * (2 * S);
+    }
+}
+
+/* Column layout by width (interp.h: spi_columns). */
+#define COLUMN_LANES(W) ((W) <= 4 ? 4 : 8)
+#define COLUMN_STEP(W)  (COLUMN_LANES(W) + 1 - (W))
+
+/* at[j]: the first column of point j; shift[j]: its first tap's place in the column. */
+SPI_INLINE void columns_of(const int W, const struct lanes *l, const struct spi_columns *b,
+                           const int cell[3], int32_t at[SPI_PATCH_MAX],
+                           int32_t shift[SPI_PATCH_MAX])
+{
+    const int V = LANE_BYTES / 4, step = COLUMN_STEP(W);
+    const int times = step == 3 ? 171 : 1, by = step == 3 ? 9 : step == 4 ? 2 : step - 1;
+    int32_t plane = (int32_t)b->plane, row = (int32_t)b->row;
+    int32_t base = cell[2] * plane + cell[0] * COLUMN_LANES(W);
+
+    for (int h = 0; h < SPI_PATCH_MAX; h += V) {
+        vi x = *(const vi *)(const void *)(l->first[0] + h);
+        vi y = *(const vi *)(const void *)(l->first[1] + h) + cell[1];
+        vi z = *(const vi *)(const void *)(l->first[2] + h);
+        vi k = y * times >> by; /* y / step, y < 512 */
+
+        VI(shift + h) = y - k * step;
+        VI(at + h) = z * plane + k * row + x * COLUMN_LANES(W) + base;
     }
 }
 

@@ -39,7 +39,9 @@ static void choose(spi_nufft *p, double tol)
     const int most = spi_fft_good_size(2 * p->n);
     double beta;
 
-    for (int w = SPI_KAISER_W_MIN; w <= SPI_TAPS_MAX; w++)
+    for (int w = SPI_KAISER_W_MIN; w <= SPI_TAPS_MAX; w++) {
+        if (w < SPI_TAPS_MAX && error_of(w, p->n, most, &beta) > tol)
+            continue; /* on no smaller grid either */
         for (p->nf = spi_fft_good_size((int)(1.2 * p->n)); p->nf <= most;
              p->nf = spi_fft_good_size(p->nf + 2)) {
             /* the widest on the largest grid serves every tol that is allowed */
@@ -50,6 +52,7 @@ static void choose(spi_nufft *p, double tol)
                 return;
             }
         }
+    }
 }
 
 spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out)
@@ -121,9 +124,31 @@ size_t spi_nufft_grid_floats(const spi_nufft *p, int comp)
     return (size_t)p->planes * (size_t)p->side * (size_t)p->pitch * (size_t)comp;
 }
 
+/* Planes of zeros: each thread its own, so that their pages are spread over the machine. */
+struct blank {
+    float *grid;
+    size_t floats; /* of a plane */
+};
+
+static void clear_plane(void *ctx, int rank, int64_t task)
+{
+    const struct blank *b = ctx;
+
+    (void)rank;
+    memset(b->grid + (size_t)task * b->floats, 0, b->floats * sizeof *b->grid);
+}
+
 spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 {
-    return SPI_NEW(*grid, spi_nufft_grid_floats(p, comp), "nufft fine grid");
+    size_t n = spi_nufft_grid_floats(p, comp);
+    struct blank b = {spi_alloc_unset(n, sizeof **grid, "nufft fine grid"),
+                      n / (size_t)p->planes};
+
+    *grid = b.grid;
+    if (!b.grid)
+        return SPI_ENOMEM;
+    spi_team_for(p->threads, p->planes, clear_plane, &b);
+    return SPI_OK;
 }
 
 /* ---- the transforms between modes and fine grid ----------------------------------------

@@ -8,6 +8,7 @@
  * coefficients; and a coordinate of |t| <= 16 made by three products and three sums and
  * floored (7 roundings of 16), times the steepest slope of a window, below 1.6. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,17 +70,36 @@ struct scene {
     double *ref, *mag;
 };
 
+/* From the grid, or from columns of a box of 40^3 cells that begins at cell 3. */
 static void check_interp(const struct spi_interp_variant *v, struct scene *s,
-                         struct spi_rng *rng)
+                         bool from_columns, struct spi_rng *rng)
 {
+    enum { CELLS = 40, FROM = 3 };
     static _Alignas(64) float d[3][SPI_PATCH_MAX];
+    const char *what = from_columns ? "columns" : "interpolation";
     int w3 = s->t.w * s->t.w * s->t.w, beyond = 0;
+    int cell[3] = {MID - FROM, MID - FROM, MID - FROM};
     double worst = 0, wrong = 0;
+    struct spi_columns box = {0};
     struct spi_rows_in rows = {s->grid + (MID * SIDE + MID) * PITCH + MID, PITCH,
                                SIDE * PITCH};
 
     for (int k = 0; k < COUNT; k++)
         s->grid[k] = (float)(2 * spi_rng_uniform(rng) - 1); /* |value| < 1 */
+    if (from_columns) {
+        struct spi_rows_in from = {s->grid + (FROM * SIDE + FROM) * PITCH + FROM, PITCH,
+                                   SIDE * PITCH};
+        int n_columns;
+
+        spi_columns_layout(s->t.w, &box);
+        n_columns = (CELLS - s->t.w) / box.step + 1;
+        box.row = CELLS * box.lanes;
+        box.plane = box.row * n_columns;
+        box.data = spi_alloc((size_t)(box.plane * CELLS), sizeof *box.data, "box");
+        if (!box.data)
+            return;
+        spi_columns_fill(&box, CELLS, n_columns, CELLS, &from);
+    }
     for (int i = 0; i < PATCHES; i++) {
         struct spi_patch p;
         float out[SPI_PATCH_MAX + 1];
@@ -88,7 +108,10 @@ static void check_interp(const struct spi_interp_variant *v, struct scene *s,
         make_patch(rng, i < 4 ? 16 - 4 * i : i + 1, d, &p);
         for (int j = 0; j <= SPI_PATCH_MAX; j++)
             out[j] = 99;
-        v->interp(&s->t, &p, &rows, out);
+        if (from_columns)
+            v->interp_columns(&s->t, &p, &box, cell, out);
+        else
+            v->interp(&s->t, &p, &rows, out);
         spi_interp_ref(&s->t, &p, &rows, ref, mag);
         for (int j = 0; j < p.n; j++) {
             double bound = gamma_f32(w3 + 4) * mag[j] + 3 * s->te * w3;
@@ -99,10 +122,11 @@ static void check_interp(const struct spi_interp_variant *v, struct scene *s,
         for (int j = p.n; j <= SPI_PATCH_MAX; j++)
             beyond |= out[j] != 99;
     }
-    OK(worst <= 1, "%s, w = %d: interpolation: error / bound = %.3f", v->name, s->t.w,
-       worst);
-    OK(wrong > 1, "%s, w = %d: a wrong value is noticed", v->name, s->t.w);
-    OK(!beyond, "%s, w = %d: nothing is written beyond the points", v->name, s->t.w);
+    OK(worst <= 1, "%s, w = %d: %s: error / bound = %.3f", v->name, s->t.w, what, worst);
+    OK(wrong > 1, "%s, w = %d: %s: a wrong value is noticed", v->name, s->t.w, what);
+    OK(!beyond, "%s, w = %d: %s: nothing is written beyond the points", v->name, s->t.w,
+       what);
+    free(box.data);
 }
 
 /* The grid against the twin's; `total` = sum of |val| of one component. */
@@ -218,7 +242,8 @@ int main(void)
                 NOTE("%s: not available here", v->name);
                 continue;
             }
-            check_interp(v, &s, &rng);
+            check_interp(v, &s, false, &rng);
+            check_interp(v, &s, true, &rng);
             check_spread(v, &s, &rng);
             check_slots(v, &s, &rng);
         }
