@@ -61,7 +61,6 @@ struct job {
     struct spi_data data;
     struct spi_run *run;
     struct spi_result result;
-    struct spi_symmetry_found symmetry; /* of the result */
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
@@ -180,8 +179,8 @@ static char *settings_text(const struct spi_settings *set)
 }
 
 /* What two runs must share to be the same run.  The number of workers, the engine and the
- * limit of generations change no result, N_refine only what comes after the loop: a run may
- * be resumed with others. */
+ * limit of generations change no result, N_refine and what makes a result trusted only what
+ * comes after the loop: a run may be resumed with others. */
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
@@ -193,6 +192,10 @@ static spi_err make_key(struct job *j)
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
     same.N_refine = usual.N_refine;
+    same.final_cc = usual.final_cc;
+    same.unexplained_most = usual.unexplained_most;
+    same.covered_least = usual.covered_least;
+    same.evenness_least = usual.evenness_least;
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
@@ -207,9 +210,9 @@ static spi_err make_key(struct job *j)
 /* NAN: there is none, or it was given. */
 static double symmetry_score(const struct job *j)
 {
-    bool found = strcmp(j->symmetry.group, "C1") != 0 && j->symmetry.score > 0;
+    bool found = strcmp(j->result.symmetry.group, "C1") != 0 && j->result.symmetry.score > 0;
 
-    return found ? j->symmetry.score : (double)NAN;
+    return found ? j->result.symmetry.score : (double)NAN;
 }
 
 static spi_err make_provenance(struct job *j)
@@ -223,8 +226,8 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
-    if (o && *j->symmetry.group) {
-        json_object_set_new(o, "symmetry", json_string(j->symmetry.group));
+    if (o && *j->result.symmetry.group) {
+        json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
     }
     free(j->provenance);
@@ -422,25 +425,20 @@ out:
     return err;
 }
 
-/* The point group that was given or used, else the one that the final intensity shows. */
-static spi_err name_symmetry(struct job *j)
+/* A result that does not stand is kept apart, so that nobody takes it for one that does. */
+static spi_err write_result(struct job *j)
 {
-    static const double qD = 7.5; /* shows folds to 18 */
-    const struct spi_run *r = j->run;
-    const struct spi_chain *c = &r->chain[0][r->leading[0]];
-    spi_err err;
+    char apart[SPI_PATH_MAX], why[1024];
+    spi_err verdict = spi_trust_verdict(&j->result.trust, &j->set, j->q_max), err;
 
-    j->symmetry = r->found;
-    snprintf(j->symmetry.group, sizeof j->symmetry.group, "%s", c->symmetry);
-    if (c->n_group > 1 || strcmp(j->set.symmetry, "auto") != 0)
-        return SPI_OK;
-    err = spi_symmetry_find(&j->result.W, j->diameter_A, fmin(j->q_max, qD / j->diameter_A),
-                            r->halves_cc, &j->symmetry);
-    if (!err && strcmp(j->symmetry.group, "C1") != 0)
-        spi_info(
-            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
-            "elements); it was not used",
-            j->symmetry.group, j->symmetry.score, j->symmetry.level, j->symmetry.between);
+    if (!verdict)
+        return spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    snprintf(why, sizeof why, "%s", spi_err_message());
+    path_in(j, "unconfirmed", apart);
+    SPI_TRY(err = spi_dir_make(apart), out);
+    SPI_TRY(err = spi_result_write(j->run, &j->result, apart, j->provenance), out);
+    err = spi_fail(verdict, "%s; see %s/", why, apart);
+out:
     return err;
 }
 
@@ -455,47 +453,37 @@ static spi_err run_loop(struct job *j)
     spi_progress_end();
     if (err)
         return err;
-    spi_progress_begin("finishing", 6, "steps");
+    spi_progress_begin("finishing", 7, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
-    SPI_TRY(err = name_symmetry(j), out);
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_run_json(j), out);
-    err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    err = write_result(j);
 out:
     return err;
-}
-
-/* A map that the halves do not share is no map. */
-static spi_err check_result(const struct job *j)
-{
-    double start_A = 1 / spi_plan_start_q(&j->set, j->diameter_A, j->q_max);
-
-    if (j->result.resolution_A <= start_A)
-        return SPI_OK;
-    return spi_fail(SPI_ENOCONV,
-                    "not converged: the phased half maps agree to %.1f A only, which "
-                    "is coarser than the starts (%.1f A)",
-                    j->result.resolution_A, start_A);
 }
 
 static spi_err print_result(const struct job *j, bool converged)
 {
     const struct spi_result *r = &j->result;
     double seconds = spi_now_s() - j->t0;
+    bool finished = r->density.n > 0; /* the loop ended; perhaps the result does not stand */
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
             converged, "generations", j->run ? j->run->generation : 0, "resolution_A",
-            spi_json_number(converged ? r->resolution_A : (double)NAN), "resolution05_A",
-            spi_json_number(converged ? r->resolution05_A : (double)NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "view_coverage",
-            spi_json_number(converged ? r->coverage.ratio : (double)NAN), "view_chi2",
-            spi_json_number(converged ? r->coverage.chi2 : (double)NAN), "diameter_A",
+            spi_json_number(finished ? r->resolution_A : (double)NAN), "resolution05_A",
+            spi_json_number(finished ? r->resolution05_A : (double)NAN), "halves_cc",
+            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "final_cc",
+            spi_json_number(finished ? r->trust.final_cc : (double)NAN), "view_coverage",
+            spi_json_number(finished ? r->coverage.ratio : (double)NAN), "view_chi2",
+            spi_json_number(finished ? r->coverage.chi2 : (double)NAN), "covered",
+            spi_json_number(finished ? r->trust.covered : (double)NAN), "unexplained",
+            spi_json_number(finished ? r->trust.unexplained : (double)NAN), "diameter_A",
             j->diameter_A, "seconds", seconds, "symmetry",
-            converged ? json_string(j->symmetry.group) : json_null(), "symmetry_score",
+            finished ? json_string(j->result.symmetry.group) : json_null(), "symmetry_score",
             spi_json_number(symmetry_score(j)), "output", j->args->out));
     if (!converged)
         return SPI_OK;
@@ -505,8 +493,11 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
            100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
-    if (strcmp(j->symmetry.group, "C1") != 0)
-        printf("symmetry  %s\n", j->symmetry.group);
+    printf("images    %.1f %% of their structure is not explained by the map; they cross %.0f "
+           "%% of the directions\n",
+           100 * r->trust.unexplained, 100 * r->trust.covered);
+    if (strcmp(j->result.symmetry.group, "C1") != 0)
+        printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);
@@ -562,8 +553,7 @@ static spi_err run(const struct spi_call *call)
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = begin(&j), out);
-    SPI_TRY(err = run_loop(&j), out);
-    err = check_result(&j);
+    err = run_loop(&j);
 out:
     if (err == SPI_ECANCEL)
         spi_info("to go on: spinifel reconstruct %s -o %s --resume (with the same options)",
@@ -595,7 +585,9 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "generation state.bin holds all that --resume needs.\n\n"
         "When the halves do not agree the command says \"not converged\", exits with code "
         "3 and "
-        "presents no density.",
+        "presents no density. When they do, but the images show the particle from too few "
+        "sides, are not explained by the map, or do not bear the resolution, it says so, exits "
+        "with code 3 as well and writes what it has into DIR/unconfirmed.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
                   "go on after Ctrl-C or a crash"},

@@ -15,6 +15,7 @@
 #include "base/version.h"
 #include "io/hash.h"
 #include "io/mask.h"
+#include "math/rot.h"
 #include "sim/detector.h"
 #include "sim/simulate.h"
 
@@ -25,7 +26,7 @@ struct args {
     int64_t images, seed;
     int detector[2], assembly, workers;
     double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
-    double photons, fluence, spread;
+    double photons, fluence, spread, views_deg;
     struct spi_texts rectangles;
     bool corner, polarisation, solid_angle, waters, hydrogens, use_b, noise_free,
         pure_noise;
@@ -59,6 +60,9 @@ static const struct spi_opt opts[] = {
     {0, "hydrogens", SPI_FLAG(args, hydrogens), 0, 0, "", "keep the hydrogens of the file"},
     {0, "b-factors", SPI_FLAG(args, use_b), 0, 0, "",
      "blur atoms by the B factors of the file, which describe a crystal"},
+    {0, "views", SPI_REAL(args, views_deg), 1e-6, 180, "degrees",
+     "view directions lie within this angle of one random direction, as of particles that "
+     "lie on a film", .absent = "all directions"},
     SPI_HEADING("Beam"),
     {0, "energy", SPI_REAL(args, energy_eV), 10, 1e6, "eV", "of a photon"},
     {0, "photons", SPI_REAL(args, photons), 1e-6, 1e12, "",
@@ -272,6 +276,7 @@ static spi_err make_simulator(struct job *j)
                                        .noise_free = a->noise_free,
                                        .fluence_spread = a->spread,
                                        .pure_noise = a->pure_noise,
+                                       .view_cone_rad = a->views_deg * SPI_PI / 180,
                                        .proportion = j->proportion};
 
     return spi_simulator_new(&j->detector, j->n, j->model, &opt, &j->simulator);
@@ -291,7 +296,7 @@ static json_t *settings(const struct job *j)
         json_array_append_new(rectangles, json_name(a->rectangles.item[i]));
     return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
                      "s:b, s:b, s:i, s:b, "
-                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b}",
+                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
                      "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
                      "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
                      "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
@@ -302,7 +307,8 @@ static json_t *settings(const struct job *j)
                      "assembly", a->assembly, "waters", a->waters, "hydrogens",
                      a->hydrogens, "b_factors", a->use_b, "proportions", proportion,
                      "photons", a->photons, "fluence_ph_um2", a->fluence, "fluence_spread",
-                     a->spread, "noise_free", a->noise_free, "pure_noise", a->pure_noise);
+                     a->spread, "noise_free", a->noise_free, "pure_noise", a->pure_noise,
+                     "views_deg", a->views_deg);
 }
 
 static spi_err make_provenance(struct job *j)

@@ -19,6 +19,10 @@ SPI_MUSTUSE void *spi_alloc_unset(size_t n, size_t size, const char *what);
 #define SPI_NEW(p, n, what) \
     (((p) = spi_alloc((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
 
+/** The same without the zeros: for large arrays that are filled at once. */
+#define SPI_NEW_UNSET(p, n, what) \
+    (((p) = spi_alloc_unset((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
+
 /** Grow an array that holds `have` elements (capacity *cap) so that it takes
  *  `need`; new elements are zero.  The value is a spi_err. */
 SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need,

@@ -63,8 +63,9 @@ SPI_CLONES void spi_drop_near(int64_t n, const float *restrict x, const float *r
             ax * x[i] + ay * y[i] + az * z[i] >= cosine ? -__builtin_inff() : value[i];
 }
 
-SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
-                             double *sum_x)
+/* e NULL: they are not kept. */
+SPI_INLINE void exponentials(int64_t n, const float *x, float max, float beta, float *e,
+                             double *sum, double *sum_x)
 {
     double s = 0, sx = 0;
 
@@ -74,10 +75,12 @@ SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, d
 
 #pragma omp simd reduction(+ : ps, psx)
         for (int64_t i = from; i < to; i++) {
-            float d = x[i] - max, e = exp_neg(beta * d);
+            float d = x[i] - max, f = exp_neg(beta * d);
 
-            ps += e;
-            psx += e * d;
+            if (e)
+                e[i] = f;
+            ps += f;
+            psx += f * d;
         }
         s += (double)ps;
         sx += (double)psx;
@@ -86,33 +89,80 @@ SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, d
     *sum_x = sx;
 }
 
-SPI_CLONES void spi_exp_weights(int64_t n, const float *x, float max, float beta,
-                                float scale, float *out)
+SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
+                             double *sum_x)
 {
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        out[i] = scale * exp_neg(beta * (x[i] - max));
+    exponentials(n, x, max, beta, NULL, sum, sum_x);
+}
+
+SPI_CLONES void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e,
+                               double *sum, double *sum_x)
+{
+    exponentials(n, x, max, beta, e, sum, sum_x);
+}
+
+int spi_keep_weights_ref(int n, const float *w, float least, const float *S,
+                         uint16_t *place, float *kept, double *sum, double *sum_S)
+{
+    int count = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (w[i] < least)
+            continue;
+        place[count] = (uint16_t)i;
+        kept[count++] = w[i];
+        *sum += (double)w[i];
+        *sum_S += (double)w[i] * (S ? (double)S[i] : 1);
+    }
+    return count;
+}
+
+#ifdef SPI_KERNEL_X86
+#include <immintrin.h>
+
+/* Sixteen at a time: what is kept moves to the front of the register (compress), all of it is
+ * stored, and the next sixteen go behind what was kept. */
+__attribute__((target("arch=x86-64-v4"))) static int
+keep_avx512(int n, const float *w, float least, const float *S, uint16_t *place,
+            float *kept, double *sum, double *sum_S)
+{
+    __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512 limit = _mm512_set1_ps(least), s = _mm512_setzero_ps(), sS = s;
+    int count = 0;
+
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 there = n - i < 16 ? (__mmask16)((1U << (n - i)) - 1) : 0xFFFF;
+        __m512 v = _mm512_maskz_loadu_ps(there, w + i);
+        __mmask16 k = _mm512_mask_cmp_ps_mask(there, v, limit, _CMP_GE_OQ);
+
+        _mm512_storeu_ps(kept + count, _mm512_maskz_compress_ps(k, v));
+        _mm256_storeu_si256((__m256i *)(void *)(place + count),
+                            _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(k, at)));
+        s = _mm512_mask_add_ps(s, k, s, v);
+        if (S)
+            sS = _mm512_mask3_fmadd_ps(v, _mm512_maskz_loadu_ps(k, S + i), sS, k);
+        at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
+        count += __builtin_popcount(k);
+    }
+    *sum += (double)_mm512_reduce_add_ps(s);
+    *sum_S += (double)_mm512_reduce_add_ps(S ? sS : s);
+    return count;
 }
 
 int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_t *place,
                      float *kept, double *sum, double *sum_S)
 {
-    int count = 0;
-    double s = 0, sS = 0;
-
-    for (int i = 0; i < n; i++) { /* without branches: about half may be kept */
-        place[count] = (uint16_t)i;
-        kept[count] = w[i];
-        count += w[i] >= least;
-    }
-    for (int i = 0; i < count; i++) {
-        s += (double)kept[i];
-        sS += (double)kept[i] * (S ? (double)S[place[i]] : 1);
-    }
-    *sum += s;
-    *sum_S += sS;
-    return count;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+               ? keep_avx512(n, w, least, S, place, kept, sum, sum_S)
+               : spi_keep_weights_ref(n, w, least, S, place, kept, sum, sum_S);
 }
+#else
+int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_t *place,
+                     float *kept, double *sum, double *sum_S)
+{
+    return spi_keep_weights_ref(n, w, least, S, place, kept, sum, sum_S);
+}
+#endif
 
 SPI_CLONES void spi_scale(int64_t n, float scale, float *x)
 {

@@ -17,15 +17,18 @@ void spi_drop_near(int64_t n, const float *x, const float *y, const float *z,
  *  relative error below 4e-7 and 0 below exp(-87). */
 void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
                   double *sum_x);
-/** Of n < 65536 weights those >= least, in order: their places and values (room for n);
- *  returns how many.  sum, sum_S: added to them, of the kept w_i and w_i S_i (S NULL: 1).
- */
+/** The same, and the e_i themselves. */
+void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e, double *sum,
+                    double *sum_x);
+/** Of n < 65536 weights those >= least, in order: their places and values (room for n +
+ *  15); returns how many.  sum, sum_S: added to them, of the kept w_i and w_i S_i (S NULL:
+ *  1), float sums of n terms. */
 int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_t *place,
                      float *kept, double *sum, double *sum_S);
+/** The literal twin. */
+int spi_keep_weights_ref(int n, const float *w, float least, const float *S,
+                         uint16_t *place, float *kept, double *sum, double *sum_S);
 /** x_i *= scale. */
 void spi_scale(int64_t n, float scale, float *x);
-/** out_i = exp(beta (x_i - max)) * scale. */
-void spi_exp_weights(int64_t n, const float *x, float max, float beta, float scale,
-                     float *out);
 
 #endif

@@ -13,11 +13,11 @@
 enum { IMAGES_FOR_BETA = 32 };
 static const double least_weight = 1e-3;
 
-/* Sums of exp(beta (LL - max)) and of that times (LL - max) over image k.  A row whose best
- * is so low that all rows like it together are below 2^-24 of the sum (which is at least 1)
- * adds nothing. */
-static void exp_sums(const struct spi_scores *s, int k, float max, double beta, double *sum,
-                     double *sum_x)
+/* Sums of exp(beta (LL - max)) and of that times (LL - max) over image k; e (or NULL) takes
+ * the former, row by row.  A row whose best is so low that all rows like it together are
+ * below 2^-24 of the sum (which is at least 1) adds nothing, and its e are not set. */
+static void exp_sums(const struct spi_scores *s, int k, float max, double beta, float *e,
+                     double *sum, double *sum_x)
 {
     int64_t from = s->first[k], n = s->first[k + 1] - from;
     double least = (double)max - (log((double)n * s->Na) + 24 * log(2)) / beta;
@@ -30,8 +30,12 @@ static void exp_sums(const struct spi_scores *s, int k, float max, double beta, 
             end++; /* rows i ... end-1 lie together and count */
         if (end == i)
             continue;
-        spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, &part,
-                     &part_x);
+        if (e)
+            spi_exp_values((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta,
+                           e + (i - from) * s->Na, &part, &part_x);
+        else
+            spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, &part,
+                         &part_x);
         *sum += part;
         *sum_x += part_x;
     }
@@ -45,7 +49,7 @@ static double mean_entropy(const struct spi_scores *s, int n, const float *max, 
     for (int k = 0; k < n; k++) {
         double sum, sum_x;
 
-        exp_sums(s, k, max[k], beta, &sum, &sum_x);
+        exp_sums(s, k, max[k], beta, NULL, &sum, &sum_x);
         total += log(sum) - beta * sum_x / sum;
     }
     return total / n;
@@ -88,45 +92,70 @@ float spi_posterior_beta(const struct spi_scores *s, double perplexity, float gu
     return (float)exp((lo + hi) / 2);
 }
 
-static spi_err room(struct spi_posterior *p, int64_t pairs, int64_t entries)
+/* Room for all pairs and entries there can be (15 more: spi_keep_weights).  Untouched pages
+ * of it are not yet memory. */
+static spi_err make_room(const struct spi_scores *s, struct spi_posterior *p)
 {
-    int64_t cap = p->cap_entries;
-    spi_err err = spi_grow((void **)&p->pair, sizeof *p->pair, p->n_pairs,
-                           p->n_pairs + pairs, &p->cap_pairs, "posterior");
+    int64_t pairs = s->first[s->n_images], entries = pairs * s->Na + 15;
+    spi_err err;
 
-    if (!err)
-        err = spi_grow((void **)&p->angle, sizeof *p->angle, p->n_entries,
-                       p->n_entries + entries, &cap, "posterior");
-    if (!err)
-        err = spi_grow((void **)&p->weight, sizeof *p->weight, p->n_entries,
-                       p->n_entries + entries, &p->cap_entries, "posterior");
+    SPI_TRY(err = SPI_NEW_UNSET(p->pair, pairs, "posterior"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(p->angle, entries, "posterior"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(p->weight, entries, "posterior"), out);
+out:
+    return err;
+}
+
+static spi_err shrink(void **p, size_t bytes)
+{
+    void *less = spi_alloc_unset(bytes, 1, "posterior");
+
+    if (!less)
+        return SPI_ENOMEM;
+    memcpy(less, *p, bytes);
+    free(*p);
+    *p = less;
+    return SPI_OK;
+}
+
+/* A posterior lives until all images are merged: give back what it does not need, unless that
+ * is little. */
+static spi_err give_back(const struct spi_scores *s, struct spi_posterior *p)
+{
+    size_t n = (size_t)p->n_entries;
+    spi_err err = SPI_OK;
+
+    if (2 * p->n_entries > s->first[s->n_images] * s->Na)
+        return SPI_OK;
+    SPI_TRY(err = shrink((void **)&p->pair, (size_t)p->n_pairs * sizeof *p->pair), out);
+    SPI_TRY(err = shrink((void **)&p->angle, n * sizeof *p->angle), out);
+    SPI_TRY(err = shrink((void **)&p->weight, n * sizeof *p->weight), out);
+out:
     return err;
 }
 
 /* Keep what is above the threshold of one image, scaled to a sum of 1; model: the sum of
- * P S.  S: rows of expected counts, see spi_posterior_make. */
-static spi_err sparse_image(const struct spi_scores *s, int k, float max, float beta,
-                            float least, const float *S, const int32_t *row, float *buffer,
+ * P S.  S: rows of expected counts, see spi_posterior_make; e: room for all rows. */
+static void sparse_image(const struct spi_scores *s, int k, float max, float beta,
+                            float least, const float *S, const int32_t *row, float *e,
                             struct spi_posterior *p, float *model, float *entropy)
 {
-    spi_err err;
     int Na = s->Na;
+    float limit;
     double sum, sum_x, kept = 0, sum_S = 0;
     int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
-    exp_sums(s, k, max, (double)beta, &sum, &sum_x);
+    exp_sums(s, k, max, (double)beta, e, &sum, &sum_x);
     *entropy = (float)(log(sum) - (double)beta * sum_x / sum);
+    limit = least * (float)sum;
     for (int64_t i = 0; i < n; i++) {
         int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;
 
-        if (expf(beta * (s->row_top[from + i] - max)) < least * (float)sum)
+        if (expf(beta * (s->row_top[from + i] - max)) < limit)
             continue;
-        if ((err = room(p, 1, Na)))
-            return err;
-        spi_exp_weights(Na, s->LL + (from + i) * Na, max, beta, (float)(1 / sum), buffer);
         p->n_entries += spi_keep_weights(
-            Na, buffer, least, S ? S + (row ? row[dir] : dir) * (int64_t)Na : NULL,
+            Na, e + i * Na, limit, S ? S + (row ? row[dir] : dir) * (int64_t)Na : NULL,
             p->angle + start, p->weight + start, &kept, &sum_S);
         p->pair[p->n_pairs++] =
             (struct spi_posterior_pair){.image = k,
@@ -137,7 +166,6 @@ static spi_err sparse_image(const struct spi_scores *s, int k, float max, float 
     if (kept > 0)
         spi_scale(p->n_entries - entry0, (float)(1 / kept), p->weight + entry0);
     *model = S ? (kept > 0 ? (float)(sum_S / kept) : 0) : 1;
-    return SPI_OK;
 }
 
 /* Vertex of the parabola through (-1, l), (0, c), (1, r): offset within +-1/2. */
@@ -249,22 +277,27 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
                            const int32_t *row, struct spi_posterior *out)
 {
     spi_err err;
-    float *buffer = NULL, least = (float)(least_weight / perplexity);
+    float *e = NULL, least = (float)(least_weight / perplexity);
     struct tops tops = {0};
+    int64_t most = 0;
 
     *out = (struct spi_posterior){.n_images = s->n_images};
     SPI_TRY(err = tops_new(s, &tops), out);
-    SPI_TRY(err = SPI_NEW(buffer, s->Na, "posterior"), out);
+    for (int k = 0; k < s->n_images; k++)
+        if (s->first[k + 1] - s->first[k] > most)
+            most = s->first[k + 1] - s->first[k];
+    SPI_TRY(err = SPI_NEW_UNSET(e, most * s->Na, "posterior"), out);
+    SPI_TRY(err = make_room(s, out), out);
     SPI_TRY(err = SPI_NEW(out->best, s->n_images, "posterior"), out);
     SPI_TRY(err = SPI_NEW(out->model_sum, s->n_images, "posterior"), out);
     for (int k = 0; k < s->n_images; k++) {
         out->best[k] = find_best(s, views, k, &tops);
-        SPI_TRY(err = sparse_image(s, k, out->best[k].score, beta, least, S, row, buffer,
-                                   out, &out->model_sum[k], &out->best[k].entropy),
-                out);
+        sparse_image(s, k, out->best[k].score, beta, least, S, row, e, out,
+                     &out->model_sum[k], &out->best[k].entropy);
     }
+    err = give_back(s, out);
 out:
-    free(buffer);
+    free(e);
     tops_free(&tops);
     if (err)
         spi_posterior_clear(out);

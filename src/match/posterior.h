@@ -33,7 +33,7 @@ struct spi_best {
 };
 
 struct spi_posterior {
-    int64_t n_pairs, cap_pairs, n_entries, cap_entries;
+    int64_t n_pairs, n_entries;
     struct spi_posterior_pair *pair; /* [n_pairs], in the order image, direction; owned */
     uint16_t *angle;                 /* [n_entries], owned */
     float *weight; /* [n_entries], sums to 1 for each image that has any; owned */

@@ -142,7 +142,7 @@ spi_err spi_score_all(const struct spi_score_input *in, struct spi_scores *out)
 
     *out = (struct spi_scores){.n_images = in->n_images, .Na = in->views.Na};
     SPI_TRY(err = SPI_NEW(out->first, n + 1, "scores"), fail);
-    SPI_TRY(err = SPI_NEW(out->LL, n * nd * in->views.Na, "scores"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(out->LL, n * nd * in->views.Na, "scores"), fail);
     SPI_TRY(err = SPI_NEW(out->row_top, n * nd, "scores"), fail);
     for (int k = 0; k <= n; k++)
         out->first[k] = k * nd;
@@ -200,7 +200,7 @@ spi_err spi_score_some(const struct spi_score_input *in, const int64_t *first,
     SPI_TRY(err = scratch_new(in, 0, &s), fail);
     SPI_TRY(err = SPI_NEW(out->first, n + 1, "scores"), fail);
     SPI_TRY(err = SPI_NEW(out->dir, pairs, "scores"), fail);
-    SPI_TRY(err = SPI_NEW(out->LL, pairs * in->views.Na, "scores"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(out->LL, pairs * in->views.Na, "scores"), fail);
     SPI_TRY(err = SPI_NEW(out->row_top, pairs, "scores"), fail);
     memcpy(out->first, first, (size_t)(n + 1) * sizeof *first);
     memcpy(out->dir, dir, (size_t)pairs * sizeof *dir);

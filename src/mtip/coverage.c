@@ -10,22 +10,30 @@
 
 enum { IMAGES_A_PATCH = 10, PATCHES_LEAST = 12, PATCHES_MOST = 3000 };
 
-static spi_err count(const struct spi_patches *p, const struct spi_orientations *o,
-                     int64_t **n)
+/* The images, and the group by which they may be turned. */
+struct views {
+    const struct spi_orientations *o;
+    int n_group;
+    const double (*group)[9];
+};
+
+static spi_err count(const struct spi_patches *p, const struct views *v, int64_t **n)
 {
+    const struct spi_orientations *o = v->o;
     spi_err err = SPI_NEW(*n, p->n, "coverage");
 
     for (int64_t k = 0; k < o->n && !err; k++) {
-        double R[9];
+        double R[9], view[3];
 
-        spi_rot_matrix(o->quat + 4 * k, R);
-        (*n)[spi_patch_of(p, R + 6)]++; /* R^T z: the last row */
+        spi_rot_matrix(o->quat + 4 * k, R); /* R^T z: the last row */
+        spi_rot_apply(v->group[k % v->n_group], R + 6, view);
+        (*n)[spi_patch_of(p, view)]++;
     }
     return err;
 }
 
 /* (Q7): patches of a Shannon cell that some image looks along. */
-static spi_err see(struct spi_coverage *c, const struct spi_orientations *o, double cell)
+static spi_err see(struct spi_coverage *c, const struct views *v, double cell)
 {
     struct spi_patches p;
     int64_t *n = NULL, seen = 0;
@@ -33,12 +41,12 @@ static spi_err see(struct spi_coverage *c, const struct spi_orientations *o, dou
 
     if (err)
         return err;
-    SPI_TRY(err = count(&p, o, &n), out);
+    SPI_TRY(err = count(&p, v, &n), out);
     for (int64_t i = 0; i < p.n; i++)
         seen += n[i] > 0;
     c->fine = p.n;
     c->seen = (double)seen / (double)p.n;
-    c->expected = -expm1((double)o->n * log1p(-1 / (double)p.n));
+    c->expected = -expm1((double)v->o->n * log1p(-1 / (double)p.n));
     c->ratio = c->seen / c->expected;
 out:
     free(n);
@@ -46,30 +54,31 @@ out:
     return err;
 }
 
-spi_err spi_coverage_init(struct spi_coverage *c, const struct spi_orientations *o,
-                          double cell)
+spi_err spi_coverage_init(struct spi_coverage *c, const struct spi_orientations *o, int n,
+                          const double (*group)[9], double cell)
 {
-    int64_t want = o->n / IMAGES_A_PATCH, *n = NULL;
+    const struct views v = {o, n, group};
+    int64_t want = o->n / IMAGES_A_PATCH, *hits = NULL;
     spi_err err;
 
     *c = (struct spi_coverage){0};
     want = want < PATCHES_LEAST ? PATCHES_LEAST : want > PATCHES_MOST ? PATCHES_MOST : want;
-    SPI_TRY(err = see(c, o, cell), out);
+    SPI_TRY(err = see(c, &v, cell), out);
     SPI_TRY(err = spi_patches_init(&c->patches, want), out);
     SPI_TRY(err = SPI_NEW(c->density, c->patches.n, "coverage"), out);
-    SPI_TRY(err = count(&c->patches, o, &n), out);
+    SPI_TRY(err = count(&c->patches, &v, &hits), out);
 
     double even = (double)o->n / (double)c->patches.n, freedom = (double)c->patches.n - 1;
 
     for (int64_t i = 0; i < c->patches.n; i++) { /* (Q8) */
-        double d = (double)n[i] - even;
+        double d = (double)hits[i] - even;
 
-        c->density[i] = (float)((double)n[i] / even);
+        c->density[i] = (float)((double)hits[i] / even);
         c->chi2 += d * d / even / freedom;
     }
     c->chi2_sigma = sqrt(2 / freedom);
 out:
-    free(n);
+    free(hits);
     if (err)
         spi_coverage_clear(c);
     return err;

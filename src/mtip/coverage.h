@@ -17,9 +17,11 @@ struct spi_coverage {
     double ratio;               /* seen / expected */
 };
 
-/** View directions R^T z of all images; cell: rad, Shannon cell 1 / (2 D q_max). */
+/** View directions R^T z of all images, turned by the n elements of the particle's point
+ * group in turn (all are the same view of it); cell: rad, Shannon cell 1 / (2 D q_max). */
 SPI_MUSTUSE spi_err spi_coverage_init(struct spi_coverage *c,
-                                      const struct spi_orientations *o, double cell);
+                                      const struct spi_orientations *o, int n,
+                                      const double (*group)[9], double cell);
 void spi_coverage_clear(struct spi_coverage *c);
 /** A picture of the density. */
 SPI_MUSTUSE spi_err spi_coverage_plot(const struct spi_coverage *c, int64_t n_images,

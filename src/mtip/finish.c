@@ -1,14 +1,17 @@
 #include "mtip/finish.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "fsc/symmetry_map.h"
+#include "math/symmetry.h"
 #include "mtip/orientations.h"
 
-enum { CG_STEPS = 100, STEPS = 6 };
+enum { CG_STEPS = 100, STEPS = 7 };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
  * and solve: for lambda, or the L-curve chooses and `curve` takes it. */
@@ -186,7 +189,49 @@ static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
             model[h] = &res->half_A[h];
         }
     }
+    if (progress)
+        progress(3, STEPS, "looking at the images again", user);
+    err = spi_trust_images(r, model, o, &res->trust);
 out:
+    return err;
+}
+
+/* The point group that was given or used, else the one that the final intensity shows. */
+static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
+{
+    static const double qD = 7.5; /* shows folds to 18 */
+    const struct spi_chain *c = &r->chain[0][r->leading[0]];
+    struct spi_symmetry_found *f = &res->symmetry;
+    double D = r->data->rings.diameter_A;
+    spi_err err;
+
+    *f = r->found;
+    snprintf(f->group, sizeof f->group, "%s", c->symmetry);
+    memcpy(f->axes, c->axes, sizeof f->axes);
+    if (c->n_group > 1 || strcmp(r->set->symmetry, "auto") != 0)
+        return SPI_OK;
+    err = spi_symmetry_find(&res->W, D, fmin(r->q_max, qD / D), r->halves_cc, f);
+    if (!err && strcmp(f->group, "C1") != 0)
+        spi_info(
+            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
+            "elements); it was not used",
+            f->group, f->score, f->level, f->between);
+    return err;
+}
+
+static spi_err find_coverage(const struct spi_run *r, struct spi_result *res)
+{
+    double(*group)[9] = NULL, cell = 1 / (2 * r->data->rings.diameter_A * r->q_max);
+    int n;
+    spi_err err = spi_symmetry_parse(res->symmetry.group, &group, &n);
+
+    if (err)
+        return err;
+    spi_symmetry_turn(n, group, res->symmetry.axes);
+    err = spi_coverage_init(&res->coverage, &res->orientations, n,
+                            (const double(*)[9])group, cell);
+    res->trust.evenness = res->coverage.ratio;
+    free(group);
     return err;
 }
 
@@ -200,22 +245,26 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = spi_run_orientations(r, o), out);
     SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
     if (progress)
-        progress(3, STEPS, "phasing", user);
+        progress(4, STEPS, "phasing", user);
     SPI_TRY(err = phase_both(r, res), out);
     if (progress)
-        progress(4, STEPS, "comparing the halves", user);
+        progress(5, STEPS, "comparing the halves", user);
     SPI_TRY(err = compare_halves(r, res), out);
     spi_orientations_common_frame(res->pose.R, o);
-    SPI_TRY(err = spi_coverage_init(&res->coverage, o,
-                                    1 / (2 * r->data->rings.diameter_A * r->q_max)),
+    SPI_TRY(err = spi_trust_covered(o, r->data->rings.diameter_A, r->q_max,
+                                    r->data->rings.wavelength_A, &res->trust.covered),
             out);
+    res->trust.resolution05_A = res->resolution05_A;
+    res->trust.final_cc = r->best_cc;
     if (progress)
-        progress(5, STEPS, "merging all images", user);
+        progress(6, STEPS, "merging all images", user);
     SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence,
                             sqrt(res->lambda[0] * res->lambda[1]), NULL, &res->A),
             out);
     SPI_TRY(err = average(r, 0, &res->A), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
+    SPI_TRY(err = name_symmetry(r, res), out);
+    SPI_TRY(err = find_coverage(r, res), out);
     if (progress)
         progress(STEPS, STEPS, "done", user);
 out:

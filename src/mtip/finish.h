@@ -8,6 +8,7 @@
 #include "mtip/coverage.h"
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
+#include "mtip/trust.h"
 #include "phase/phase.h"
 
 struct spi_result {
@@ -23,7 +24,9 @@ struct spi_result {
     double lambda[2];                     /* chosen, relative to the trace */
     struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
-    struct spi_coverage coverage;         /* of their view directions */
+    struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */
+    struct spi_coverage coverage;         /* of the view directions, modulo that group */
+    struct spi_trust trust;               /* what speaks against it all */
 };
 
 /** Everything from the orientations of the run.  `progress` (may be NULL) is told what is

@@ -6,8 +6,9 @@
 #include "base/mem.h"
 #include "math/rot.h"
 #include "math/sphere.h"
+#include "mtip/sharp.h"
 
-enum { BLOCK = 64, PLACES = 64, DIRECTIONS = 100 };
+enum { BLOCK = 64, PLACES = 64 };
 
 /* ---- collecting ---------------------------------------------------------------------- */
 
@@ -161,8 +162,7 @@ out:
 
 /* The model of a half set, ready to be compared with. */
 struct model {
-    spi_nufft *plan;
-    float *grid;
+    struct spi_sharp sharp;
     struct spi_refine_set set;
 };
 
@@ -171,23 +171,16 @@ static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
 {
     const struct spi_data *d = r->data;
     int R = spi_rings_upto(&d->rings, r->q_max);
-    double *mean = NULL;
     float *inv_var = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(mean, R, "refinement"), out);
     SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
-    SPI_TRY(err = spi_nufft_new(A->n, A->step, r->set->nufft_tol, &m->plan), out);
-    SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
-    SPI_TRY(err = spi_nufft_prepare(m->plan, A->data, m->grid), out);
-    SPI_TRY(err = spi_ring_means_of_model(&d->rings, R, m->plan, m->grid, DIRECTIONS, mean),
-            out);
+    SPI_TRY(err = spi_sharp_init(&m->sharp, r, A), out);
     spi_data_inv_var(d, r->kind, R, inv_var);
-    err = spi_refine_set_init(&m->set, d->det, &d->rings, R, mean,
-                              r->kind == SPI_SCORE_POISSON ? NULL : inv_var, m->plan,
-                              m->grid);
+    err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->sharp.ring_mean,
+                              r->kind == SPI_SCORE_POISSON ? NULL : inv_var, m->sharp.plan,
+                              m->sharp.grid);
 out:
-    free(mean);
     free(inv_var);
     return err;
 }
@@ -195,14 +188,13 @@ out:
 static void model_clear(struct model *m)
 {
     spi_refine_set_clear(&m->set);
-    spi_nufft_free(m->plan);
-    free(m->grid);
+    spi_sharp_clear(&m->sharp);
 }
 
 spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                        struct spi_orientations *o)
 {
-    struct model model[2] = {{0}};
+    struct model model[2] = {{.sharp = {0}}};
     const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
     spi_err err;
 

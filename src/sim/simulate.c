@@ -253,14 +253,40 @@ static int label_of(const struct spi_simulator *s, int64_t k)
     return i;
 }
 
+/* Uniform, or with the view direction R^T z within a cap about a direction that all images
+ * share (S14). */
+static void orientation_of(const struct spi_simulator *s, int64_t k, double quat[4])
+{
+    struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_ORIENTATION, (uint64_t)k);
+    struct spi_rng shared = spi_rng_stream(s->opt.seed, SPI_RNG_ORIENTATION, UINT64_MAX);
+    double cap = s->opt.view_cone_rad, z, azimuth, n[3], common[4], C[9], V[9], R[9];
+
+    if (!(cap > 0)) {
+        spi_rot_random(&r, quat);
+        return;
+    }
+    z = 1 - spi_rng_uniform(&r) * (1 - cos(cap));
+    azimuth = 2 * SPI_PI * spi_rng_uniform(&r);
+    n[0] = sqrt(1 - z * z) * cos(azimuth);
+    n[1] = sqrt(1 - z * z) * sin(azimuth);
+    n[2] = z;
+    spi_rot_random(&shared, common);
+    spi_rot_matrix(common, C);
+    spi_rot_view(n, 2 * SPI_PI * spi_rng_uniform(&r), V); /* detector -> tilted object */
+    spi_rot_mul(C, V, R);
+    for (int i = 0; i < 9; i++)
+        V[i] = R[i % 3 * 3 + i / 3]; /* molecule -> laboratory */
+    spi_rot_quat(V, quat);
+}
+
 static void one_image(const struct spi_simulator *s, struct scratch *scratch, int64_t k,
                       float *pixels, double quat[4], int32_t *label, double *fluence)
 {
     const struct spi_detector *d = s->det;
-    struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_ORIENTATION, (uint64_t)k);
+    struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_PHOTONS, (uint64_t)k);
     const float *W = scratch->W;
 
-    spi_rot_random(&r, quat);
+    orientation_of(s, k, quat);
     *label = label_of(s, k);
     *fluence = fluence_of(s, k);
 
@@ -276,7 +302,6 @@ static void one_image(const struct spi_simulator *s, struct scratch *scratch, in
             pixels[p] = (float)(scale * (double)d->geometry[p] * (double)W[p]);
         return;
     }
-    r = spi_rng_stream(s->opt.seed, SPI_RNG_PHOTONS, (uint64_t)k);
     for (int64_t p = 0; p < d->n_pixels; p++)
         pixels[p] =
             d->bad[p]

@@ -22,6 +22,8 @@ struct spi_simulate_options {
     double fluence_ph_um2;    /* incident photons per um^2 */
     bool noise_free;          /* with either: expected photons instead of Poisson numbers */
     double fluence_spread;    /* sigma of ln(fluence); the mean fluence is 1 */
+    double view_cone_rad;     /* the beam comes from within this angle of one random
+                               * direction of the particle; 0: from everywhere */
     bool pure_noise;          /* the mean of all directions in place of W: rings without any
                                * structure, as a negative control */
     const double *proportion; /* [structures], NULL: equal */

@@ -104,6 +104,18 @@ says noise.out "not converged" "pure noise"
 [ ! -e noise/density.mrc ]
 ok $? "pure noise: no density is presented"
 
+# images from one side: it says what is wrong and presents no density
+$SPINIFEL simulate "$pdb" -o side.h5 --images 400 --detector 40x40 --resolution 8 \
+	--energy 4000 --photons 10000 --beam-stop 2 --seed 1 --views 5 --quiet > sim.out 2>&1
+ok $? "simulate images from one side"
+$SPINIFEL reconstruct side.h5 -o side --seed 3 $fast --set algorithm.N_starts_max=1 \
+	--set algorithm.N_generations_start=10 --set converge.halves_cc=0 > side.out 2>&1
+[ $? = 3 ]
+ok $? "images from one side: exit code 3"
+says side.out "from too few sides" "images from one side"
+[ -s side/unconfirmed/density.mrc ] && [ ! -e side/density.mrc ]
+ok $? "images from one side: the map is kept apart"
+
 # a particle with a fourfold axis: 40 pseudo atoms of a quarter, turned about z
 awk 'BEGIN { s = 12345
 	for (i = 0; i < 40; i++) {

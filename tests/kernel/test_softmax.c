@@ -8,16 +8,50 @@
 
 enum { N = 100000 };
 
+/* Weights above a limit beside the literal loop, for all lengths up to some vectors. */
+static void keep(struct spi_rng *rng)
+{
+    enum { MOST = 100 };
+    float w[MOST], S[MOST], kept[MOST + 15], kept_ref[MOST];
+    uint16_t place[MOST + 15], place_ref[MOST];
+    double worst = 0;
+    int same = 1, some = 0;
+
+    for (int n = 0; n <= MOST; n++)
+        for (int k = 0; k < 2; k++) {
+            double sum = 1, sum_S = 2, ref = 1, ref_S = 2;
+
+            for (int i = 0; i < n; i++) {
+                w[i] = (float)spi_rng_uniform(rng);
+                S[i] = (float)spi_rng_uniform(rng);
+            }
+
+            int count = spi_keep_weights(n, w, 0.4F, k ? S : NULL, place, kept, &sum, &sum_S);
+            int want =
+                spi_keep_weights_ref(n, w, 0.4F, k ? S : NULL, place_ref, kept_ref, &ref, &ref_S);
+
+            same &= count == want;
+            for (int i = 0; i < want && same; i++)
+                same &= place[i] == place_ref[i] && kept[i] == kept_ref[i] &&
+                        w[place[i]] == kept[i];
+            some += want;
+            worst = fmax(worst, fmax(fabs(sum / ref - 1), fabs(sum_S / ref_S - 1)));
+        }
+    OK(same && some > MOST, "what is kept, and its places: %d weights", some);
+    OK(worst <= gamma_f32(MOST + 1), "their sums: error %.1e, bound %.1e", worst,
+       gamma_f32(MOST + 1));
+}
+
 int main(void)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
     float *x = calloc(N, sizeof *x), *e = calloc(N, sizeof *e), max;
-    double worst = 0, sum, sum_x, want = 0, want_x = 0;
+    double worst = 0, sum, sum_x, again, again_x, want = 0, want_x = 0;
     int zeros = 1;
 
     for (int i = 0; i < N; i++)
         x[i] = -87 * (float)i / N;
-    spi_exp_weights(N, x, 0, 1, 1, e);
+    spi_exp_values(N, x, 0, 1, e, &sum, &sum_x);
     for (int i = 0; i < N; i++)
         worst = fmax(worst, fabs((double)e[i] / exp((double)x[i]) - 1));
     OK(worst < 4e-7, "exp over [-87, 0]: relative error %.2e < 4e-7 (softmax.h)", worst);
@@ -25,18 +59,16 @@ int main(void)
     OK(fabs((double)e[9] / exp((double)x[9]) - 1) > 4e-7, "8e-7 more are noticed");
     for (int i = 0; i < N; i++)
         x[i] = -87.001F - 1e30F * (float)i;
-    spi_exp_weights(N, x, 0, 1, 1, e);
+    spi_exp_values(N, x, 0, 1, e, &sum, &sum_x);
     for (int i = 0; i < N; i++)
         zeros &= e[i] == 0;
     OK(zeros, "0 below exp(-87), down to -1e35");
 
-    /* beta and scale: exact powers of two, so that the argument has no rounding of its own
-     */
+    /* beta: an exact power of two, so that the argument has no rounding of its own */
     float y[3] = {5, 4, -3}, w[3];
 
-    spi_exp_weights(3, y, 5, 0.5F, 0.25F, w);
-    OK(fabs((double)w[1] / (0.25 * exp(-0.5)) - 1) < 4e-7 && w[0] == 0.25F,
-       "beta and scale");
+    spi_exp_values(3, y, 5, 0.5F, w, &sum, &sum_x);
+    OK(fabs((double)w[1] / exp(-0.5) - 1) < 4e-7 && w[0] == 1, "beta");
 
     for (int i = 0; i < N; i++)
         x[i] = (float)(10 * spi_rng_normal(&rng) - 1000);
@@ -60,8 +92,12 @@ int main(void)
        fabs(sum / want - 1) / bound);
     OK(fabs(sum_x / want_x - 1) <= bound, "weighted sum: error / bound = %.4f",
        fabs(sum_x / want_x - 1) / bound);
+    spi_exp_values(N, x, max, 0.25F, e, &again, &again_x);
+    OK(fabs(again / want - 1) <= bound && fabs(again_x / want_x - 1) <= bound,
+       "the sums beside the values");
     spi_exp_sums(N, x, max, 0.2501F, &sum, &sum_x);
     OK(fabs(sum / want - 1) > bound, "another beta is noticed");
+    keep(&rng);
     free(x);
     free(e);
     return tap_done();

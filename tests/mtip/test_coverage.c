@@ -13,11 +13,19 @@ static const double cell = 0.06; /* 3,491 Shannon cells: 58 % seen by 3,000 imag
 
 static double quat[N][4];
 
-static spi_err measure(struct spi_coverage *c)
+/* The first n of: nothing, half a turn about x. */
+static spi_err measure_modulo(int n, struct spi_coverage *c)
 {
+    static const double turns[2][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1},
+                                       {1, 0, 0, 0, -1, 0, 0, 0, -1}};
     const struct spi_orientations o = {.n = N, .quat = quat[0]};
 
-    return spi_coverage_init(c, &o, cell);
+    return spi_coverage_init(c, &o, n, turns, cell);
+}
+
+static spi_err measure(struct spi_coverage *c)
+{
+    return measure_modulo(1, c);
 }
 
 /* Turn R so that the view direction R^T z has z >= 0: half the sphere only. */
@@ -64,6 +72,10 @@ int main(void)
        c.chi2); /* 0.3: chi2 of the full half adds its own 1 in 10, and noise */
     OK(fabs(c.seen - 0.5 * (1 - exp(-2.0 * N / (double)c.fine))) < 0.05, "seen %.3f",
        c.seen); /* five times sqrt(0.25 / 3491) */
+    spi_coverage_clear(&c);
+
+    OK(measure_modulo(2, &c) == SPI_OK && fabs(c.chi2 - 1) < 5 * c.chi2_sigma,
+       "half the sphere of a particle with a twofold axis across: chi2 %.3f", c.chi2);
     spi_coverage_clear(&c);
 
     for (int k = 0; k < N; k++) /* one view, turned in the plane */

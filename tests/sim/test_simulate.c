@@ -270,6 +270,39 @@ static void pure_noise(void)
     OK(signal > 1.05, "images of particles: variance / mean = %.3f", signal);
 }
 
+/* All views within a cap: its mean direction is cos^2(c / 2) long, and nothing lies farther
+ * than 2 c from the first; in-plane angles are even. */
+static void view_cone(void)
+{
+    double cap = 0.35, mean[3] = {0}, spin[2] = {0}, first[3], farthest = 1, length = 0;
+    struct spi_simulate_options opt = {.view_cone_rad = cap};
+
+    run(1, opt, images, &truth);
+    for (int k = 0; k < N; k++) {
+        double R[9], cosine = 0;
+
+        spi_rot_matrix(truth.quat + 4 * k, R);
+        for (int c = 0; c < 3; c++) {
+            first[c] = k == 0 ? R[6 + c] : first[c];
+            mean[c] += R[6 + c] / N;
+            cosine += first[c] * R[6 + c];
+        }
+        farthest = fmin(farthest, cosine);
+        for (int c = 0; c < 2; c++) /* the laboratory's x and y of one molecular axis */
+            spin[c] += R[3 * c] / N;
+    }
+    for (int c = 0; c < 3; c++)
+        length += mean[c] * mean[c];
+    OK(farthest > cos(2 * cap) && farthest < cos(cap), "views spread over %.2f rad",
+       acos(farthest));
+    /* the cosine to the axis is even in [cos c, 1]: its sd is (1 - cos c) / sqrt(12) */
+    OK(fabs(sqrt(length) - (1 + cos(cap)) / 2) <
+           5 * (1 - cos(cap)) / sqrt(12.0 * N) + sin(cap) * sin(cap) / N,
+       "mean view %.4f long, %.4f expected", sqrt(length), (1 + cos(cap)) / 2);
+    OK(hypot(spin[0], spin[1]) < 5 / sqrt(2.0 * N), "turned evenly about the beam: %.3f",
+       hypot(spin[0], spin[1]));
+}
+
 static spi_err stop_at_once(void *ctx, int64_t done)
 {
     *(int64_t *)ctx = done;
@@ -348,6 +381,7 @@ int main(void)
     fluence();
     labels();
     pure_noise();
+    view_cone();
     files();
     refused();
     spi_model_free(models[0]);

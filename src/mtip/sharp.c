@@ -1,0 +1,33 @@
+#include "mtip/sharp.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "slice/templates.h"
+
+enum { DIRECTIONS = 100 };
+
+spi_err spi_sharp_init(struct spi_sharp *m, const struct spi_run *r,
+                       const struct spi_volume *A)
+{
+    int R = spi_rings_upto(&r->data->rings, r->q_max);
+    spi_err err;
+
+    *m = (struct spi_sharp){0};
+    SPI_TRY(err = SPI_NEW(m->ring_mean, R, "model"), out);
+    SPI_TRY(err = spi_nufft_new(A->n, A->step, r->set->nufft_tol, &m->plan), out);
+    SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
+    SPI_TRY(err = spi_nufft_prepare(m->plan, A->data, m->grid), out);
+    err = spi_ring_means_of_model(&r->data->rings, R, m->plan, m->grid, DIRECTIONS,
+                                  m->ring_mean);
+out:
+    return err;
+}
+
+void spi_sharp_clear(struct spi_sharp *m)
+{
+    spi_nufft_free(m->plan);
+    free(m->grid);
+    free(m->ring_mean);
+    *m = (struct spi_sharp){0};
+}

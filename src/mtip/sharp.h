@@ -1,0 +1,19 @@
+/** \file
+ * A model prepared for comparison with pixels.  Layer: mtip. */
+#ifndef SPI_MTIP_SHARP_H
+#define SPI_MTIP_SHARP_H
+
+#include "mtip/mtip.h"
+#include "nufft/nufft.h"
+
+struct spi_sharp {
+    spi_nufft *plan;   /* owned */
+    float *grid;       /* the prepared fine grid, owned */
+    double *ring_mean; /* [rings up to q_max] mean of the model over directions, owned */
+};
+
+SPI_MUSTUSE spi_err spi_sharp_init(struct spi_sharp *m, const struct spi_run *r,
+                                   const struct spi_volume *A);
+void spi_sharp_clear(struct spi_sharp *m);
+
+#endif

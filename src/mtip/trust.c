@@ -1,0 +1,220 @@
+#include "mtip/trust.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "match/misfit.h"
+#include "math/rot.h"
+#include "math/sphere.h"
+#include "mtip/sharp.h"
+#include "ring/pixels.h"
+
+enum { BLOCK = 50, BLOCKS = 40 }; /* images read at once; places in the file */
+static const double half_explained = 0.5;
+static const double cell_least = 0.035; /* rad; finer ones cost too much and tell no more */
+
+/* ---- images against their models ------------------------------------------------------ */
+
+struct bench {
+    struct spi_pixel_list pixels;
+    struct spi_sharp model[2];
+    float *mean[2]; /* of the model on the pixel's ring */
+    float *inv_var; /* NULL for photons */
+    float *images, *K, *T;
+};
+
+static spi_err ring_to_pixels(const struct bench *b, const struct spi_rings *g, int R,
+                              const double *ring, float **out)
+{
+    float *value = NULL;
+    spi_err err = SPI_NEW(value, R, "trust");
+
+    if (!err)
+        err = SPI_NEW(*out, b->pixels.n, "trust");
+    for (int i = 0; !err && i < R; i++)
+        value[i] = (float)ring[i];
+    if (!err)
+        spi_pixels_from_rings(&b->pixels, g, R, value, *out);
+    free(value);
+    return err;
+}
+
+static void bench_clear(struct bench *b)
+{
+    spi_pixel_list_clear(&b->pixels);
+    for (int h = 0; h < 2; h++) {
+        spi_sharp_clear(&b->model[h]);
+        free(b->mean[h]);
+    }
+    free(b->inv_var);
+    free(b->images);
+    free(b->K);
+    free(b->T);
+}
+
+static spi_err bench_init(struct bench *b, const struct spi_run *r,
+                          const struct spi_volume *const A[2])
+{
+    const struct spi_data *d = r->data;
+    const struct spi_rings *g = &d->rings;
+    int R = spi_rings_upto(g, r->q_max);
+    double *inv_var = NULL;
+    spi_err err;
+
+    *b = (struct bench){0};
+    SPI_TRY(err = SPI_NEW(inv_var, R, "trust"), out);
+    SPI_TRY(err = spi_pixel_list_init(&b->pixels, d->det, g->q[0], g->q[R - 1]), out);
+    for (int h = 0; h < 2; h++) {
+        SPI_TRY(err = spi_sharp_init(&b->model[h], r, A[h]), out);
+        SPI_TRY(err = ring_to_pixels(b, g, R, b->model[h].ring_mean, &b->mean[h]), out);
+    }
+    for (int i = 0; i < R; i++)
+        inv_var[i] = 1 / fmax(d->ring_var[i], 1e-30);
+    if (d->kind != SPI_PHOTONS)
+        SPI_TRY(err = ring_to_pixels(b, g, R, inv_var, &b->inv_var), out);
+    SPI_TRY(err = SPI_NEW(b->images, BLOCK * d->det->n_pixels, "trust"), out);
+    SPI_TRY(err = SPI_NEW(b->K, b->pixels.n, "trust"), out);
+    SPI_TRY(err = SPI_NEW(b->T, b->pixels.n, "trust"), out);
+out:
+    free(inv_var);
+    return err;
+}
+
+static spi_err look(const struct spi_run *r, const struct spi_orientations *o, int64_t k,
+                    const float *image, struct bench *b, struct spi_misfit *all,
+                    struct spi_trust *t)
+{
+    const struct spi_pixel_list *l = &b->pixels;
+    int h = o->half[k] - 1;
+    struct spi_misfit one = {0};
+    spi_err err =
+        spi_pixel_values(l, 1, (const double(*)[4])(o->quat + 4 * k), b->model[h].plan,
+                         b->model[h].grid, b->T);
+
+    if (err)
+        return err;
+    for (int64_t p = 0; p < l->n; p++)
+        b->K[p] = (float)(r->data->scale * (double)image[l->pixel[p]]);
+    spi_misfit_add(l->n, b->K, b->T, l->geometry, b->mean[h], b->inv_var, &one);
+    if (spi_misfit_share(&one) - 2 * spi_misfit_sigma(&one) > half_explained)
+        t->strangers += 1;
+    t->images++;
+    all->left += one.left;
+    all->all += one.all;
+    all->variance += one.variance;
+    return SPI_OK;
+}
+
+spi_err spi_trust_images(const struct spi_run *r, const struct spi_volume *const A[2],
+                         const struct spi_orientations *o, struct spi_trust *t)
+{
+    int64_t n_pixels = r->data->det->n_pixels, blocks = (o->n + BLOCK - 1) / BLOCK;
+    struct spi_misfit all = {0};
+    struct bench b;
+    spi_err err;
+
+    blocks = blocks < BLOCKS ? blocks : BLOCKS;
+    SPI_TRY(err = bench_init(&b, r, A), out);
+    t->images = 0;
+    t->strangers = 0;
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t first = o->n * i / blocks, m = o->n - first < BLOCK ? o->n - first : BLOCK;
+
+        SPI_TRY(err = spi_images_read(r->data->images, first, m, b.images), out);
+        for (int64_t k = 0; k < m; k++)
+            SPI_TRY(err = look(r, o, first + k, b.images + k * n_pixels, &b, &all, t), out);
+    }
+    t->unexplained = spi_misfit_share(&all);
+    t->strangers /= (double)t->images;
+out:
+    bench_clear(&b);
+    return err;
+}
+
+/* ---- directions ----------------------------------------------------------------------- */
+
+spi_err spi_trust_covered(const struct spi_orientations *o, double diameter_A, double q_max,
+                          double wavelength_A, double *covered)
+{
+    double cell = fmax(1 / (2 * diameter_A * q_max), cell_least), z = wavelength_A * q_max / 2;
+    struct spi_patches p = {0};
+    uint8_t *seen = NULL;
+    double(*view)[3] = NULL;
+    int64_t n_views = 0, crossed = 0;
+    spi_err err;
+
+    SPI_TRY(err = spi_patches_init(&p, spi_sphere_count(cell)), out);
+    SPI_TRY(err = SPI_NEW(seen, p.n, "coverage"), out);
+    SPI_TRY(err = SPI_NEW(view, p.n, "coverage"), out);
+    for (int64_t k = 0; k < o->n; k++) {
+        double R[9];
+        int64_t i;
+
+        spi_rot_matrix(o->quat + 4 * k, R);
+        i = spi_patch_of(&p, R + 6);
+        if (seen[i])
+            continue;
+        seen[i] = 1; /* one view stands for all of its cell */
+        for (int c = 0; c < 3; c++)
+            view[n_views][c] = R[6 + c];
+        n_views++;
+    }
+    for (int64_t i = 0; i < p.n; i++) {
+        double u[3];
+
+        spi_sphere_point(p.n, i, u);
+        for (int64_t v = 0; v < n_views; v++) {
+            double along = u[0] * view[v][0] + u[1] * view[v][1] + u[2] * view[v][2];
+
+            if (fabs(fabs(along) - z) <= cell / 2) { /* W(q) = W(-q) */
+                crossed++;
+                break;
+            }
+        }
+    }
+    *covered = (double)crossed / (double)p.n;
+out:
+    spi_patches_clear(&p);
+    free(seen);
+    free(view);
+    return err;
+}
+
+/* ---- the verdict ---------------------------------------------------------------------- */
+
+spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *set,
+                          double q_max)
+{
+    char why[1024];
+    int n = 0, room = sizeof why;
+
+    why[0] = 0;
+    if (!(t->final_cc >= set->final_cc))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; up to %.1f A the intensities of the two half sets agree to %.2f only "
+                      "(need %.2f), their maps to %.1f A (FSC 0.5): too few images or photons "
+                      "for that, or no particle (particle.q_max_invA = %.4f asks for less)",
+                      1 / q_max, t->final_cc, set->final_cc, t->resolution05_A,
+                      1 / t->resolution05_A);
+    if (!(t->covered >= set->covered_least))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the images cross only %.0f %% of the directions (need %.0f %%): they "
+                      "show the particle from too few sides",
+                      100 * t->covered, 100 * set->covered_least);
+    if (!(t->evenness >= set->evenness_least))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the images gather in %.0f %% of the directions from which as many at "
+                      "random would be seen (need %.0f %%): so do mixtures of particles, and "
+                      "particles that do not lie at random",
+                      100 * t->evenness, 100 * set->evenness_least);
+    if (!(t->unexplained <= set->unexplained_most))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the map leaves %.0f %% of the structure in the images unexplained (at "
+                      "most %.0f %%; %.0f %% of the images are strangers): they are not all of "
+                      "this one particle, or not in these orientations",
+                      100 * t->unexplained, 100 * set->unexplained_most,
+                      100 * t->strangers);
+    return n > 0 ? spi_fail(SPI_ENOCONV, "not converged: %s", why + 2) : SPI_OK;
+}
