@@ -13,7 +13,7 @@ enum {
     PIXELS_AT_ONCE = 1 << 22, /* of one task: 16 MiB, 256 images of 128 x 128 */
     POINTS_AT_ONCE = 1 << 20, /* double: 56 bytes a point */
     SERIAL_BELOW = 48,        /* voxels an axis: a product takes less than its tasks */
-    VIEW_BLOCKS = 64,         /* of directions */
+    VIEW_BLOCKS = 32,         /* of directions */
     CHUNKS = 16               /* tasks of one pass over a cube */
 };
 static const double slot_bytes = 6e8; /* all slots together, if there are more than 2 */
