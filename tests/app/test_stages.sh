@@ -141,7 +141,7 @@ for w in q poisson; do
 	fails "but not the same" maps_close av.mrc a.mrc 1e-5
 done
 run 0 merge im.h5 --orientations truth -d 70 -o av1.mrc --average 0.5 --workers 1 --pixel-weights poisson
-cmp -s av.mrc av1.mrc || holds "summed: the same with one worker" maps_close av.mrc av1.mrc 0
+holds "summed: the same with one worker" maps_close av.mrc av1.mrc 0
 
 # ---- slice
 run 0 slice a.mrc --orientations truth --geometry im.h5 -o m.h5 --json
