@@ -4,7 +4,8 @@
 #     polii cex adk         1I3Q at 12 A, 2CEX at 5 A, 4AKE at 4 A: 3,000 noise-free images; also with
 #       1e4                 10^4 photons an image (polii1e4, cex1e4, adk1e4)
 #       1e3                 10^3 photons an image, 10,000 images
-#       hard                fluences spread (sigma 0.5), beam stop of 4 pixels, half the detector missing
+#       hard                1e4 with fluences spread (sigma 0.5), a beam stop of 4 pixels and half of
+#                           the detector missing
 #     narrow wide           polii1e4 with a diameter 15 % too small, too large
 #     groel groelD7 d7ideal d7idealD7 tmv tmvC17     symmetric particles, group found or given
 #     noise few mix mix41 view     must end with exit code 3: pure noise; 300 images; two particles
@@ -36,7 +37,7 @@ setup() {
 	polii1e4 | cex1e4 | adk1e4) options="--images 3000 --photons 10000" ;;
 	polii1e3 | cex1e3 | adk1e3) options="--images 10000 --photons 1000" ;;
 	poliihard | cexhard | adkhard)
-		options="--images 3000 --fluence-spread 0.5 --beam-stop 4 --mask-rect 0:128,64:128" ;;
+		options="--images 3000 --photons 10000 --fluence-spread 0.5 --beam-stop 4 --mask-rect 0:128,64:128" ;;
 	narrow | wide) options="--images 3000 --photons 10000" # diameter 15 % wrong (true: 151 A)
 		[ "$1" = narrow ] && extra_run="--diameter 129" || extra_run="--diameter 174" ;;
 	noise) options="--images 3000 --photons 10000 --pure-noise" code_wanted=3 ;;

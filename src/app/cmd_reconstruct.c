@@ -210,7 +210,8 @@ static spi_err make_key(struct job *j)
 /* NAN: there is none, or it was given. */
 static double symmetry_score(const struct job *j)
 {
-    bool found = strcmp(j->result.symmetry.group, "C1") != 0 && j->result.symmetry.score > 0;
+    bool found =
+        strcmp(j->result.symmetry.group, "C1") != 0 && j->result.symmetry.score > 0;
 
     return found ? j->result.symmetry.score : (double)NAN;
 }
@@ -468,23 +469,24 @@ static spi_err print_result(const struct job *j, bool converged)
 {
     const struct spi_result *r = &j->result;
     double seconds = spi_now_s() - j->t0;
-    bool finished = r->density.n > 0; /* the loop ended; perhaps the result does not stand */
+    bool finished =
+        r->density.n > 0; /* the loop ended; perhaps the result does not stand */
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}", "converged",
-            converged, "generations", j->run ? j->run->generation : 0, "resolution_A",
-            spi_json_number(finished ? r->resolution_A : (double)NAN), "resolution05_A",
-            spi_json_number(finished ? r->resolution05_A : (double)NAN), "halves_cc",
-            spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "final_cc",
-            spi_json_number(finished ? r->trust.final_cc : (double)NAN), "view_coverage",
-            spi_json_number(finished ? r->coverage.ratio : (double)NAN), "view_chi2",
-            spi_json_number(finished ? r->coverage.chi2 : (double)NAN), "covered",
-            spi_json_number(finished ? r->trust.covered : (double)NAN), "unexplained",
-            spi_json_number(finished ? r->trust.unexplained : (double)NAN), "diameter_A",
-            j->diameter_A, "seconds", seconds, "symmetry",
-            finished ? json_string(j->result.symmetry.group) : json_null(), "symmetry_score",
-            spi_json_number(symmetry_score(j)), "output", j->args->out));
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}",
+            "converged", converged, "generations", j->run ? j->run->generation : 0,
+            "resolution_A", spi_json_number(finished ? r->resolution_A : (double)NAN),
+            "resolution05_A", spi_json_number(finished ? r->resolution05_A : (double)NAN),
+            "halves_cc", spi_json_number(j->run ? j->run->halves_cc : (double)NAN),
+            "final_cc", spi_json_number(finished ? r->trust.final_cc : (double)NAN),
+            "view_coverage", spi_json_number(finished ? r->coverage.ratio : (double)NAN),
+            "view_chi2", spi_json_number(finished ? r->coverage.chi2 : (double)NAN),
+            "covered", spi_json_number(finished ? r->trust.covered : (double)NAN),
+            "unexplained", spi_json_number(finished ? r->trust.unexplained : (double)NAN),
+            "diameter_A", j->diameter_A, "seconds", seconds, "symmetry",
+            finished ? json_string(j->result.symmetry.group) : json_null(),
+            "symmetry_score", spi_json_number(symmetry_score(j)), "output", j->args->out));
     if (!converged)
         return SPI_OK;
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
@@ -493,9 +495,10 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
            100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
-    printf("images    %.1f %% of their structure is not explained by the map; they cross %.0f "
-           "%% of the directions\n",
-           100 * r->trust.unexplained, 100 * r->trust.covered);
+    printf(
+        "images    %.1f %% of their structure is not explained by the map; they cross %.0f "
+        "%% of the directions\n",
+        100 * r->trust.unexplained, 100 * r->trust.covered);
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
@@ -586,7 +589,8 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "When the halves do not agree the command says \"not converged\", exits with code "
         "3 and "
         "presents no density. When they do, but the images show the particle from too few "
-        "sides, are not explained by the map, or do not bear the resolution, it says so, exits "
+        "sides, are not explained by the map, or do not bear the resolution, it says so, "
+        "exits "
         "with code 3 as well and writes what it has into DIR/unconfirmed.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",

@@ -62,7 +62,8 @@ static const struct spi_opt opts[] = {
      "blur atoms by the B factors of the file, which describe a crystal"},
     {0, "views", SPI_REAL(args, views_deg), 1e-6, 180, "degrees",
      "view directions lie within this angle of one random direction, as of particles that "
-     "lie on a film", .absent = "all directions"},
+     "lie on a film",
+     .absent = "all directions"},
     SPI_HEADING("Beam"),
     {0, "energy", SPI_REAL(args, energy_eV), 10, 1e6, "eV", "of a photon"},
     {0, "photons", SPI_REAL(args, photons), 1e-6, 1e12, "",
@@ -294,21 +295,20 @@ static json_t *settings(const struct job *j)
         json_array_append_new(proportion, json_real(j->proportion[i]));
     for (int i = 0; i < a->rectangles.n; i++)
         json_array_append_new(rectangles, json_name(a->rectangles.item[i]));
-    return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
-                     "s:b, s:b, s:i, s:b, "
-                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
-                     "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
-                     "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
-                     "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
-                     a->pixel_um, "distance_m", j->detector.distance_m, "beam_stop_px",
-                     a->beam_stop_px, "beam_stop_invA", a->beam_stop_invA, "mask",
-                     a->mask ? json_name(a->mask) : NULL, "mask_rect", rectangles,
-                     "polarisation", a->polarisation, "solid_angle", a->solid_angle,
-                     "assembly", a->assembly, "waters", a->waters, "hydrogens",
-                     a->hydrogens, "b_factors", a->use_b, "proportions", proportion,
-                     "photons", a->photons, "fluence_ph_um2", a->fluence, "fluence_spread",
-                     a->spread, "noise_free", a->noise_free, "pure_noise", a->pure_noise,
-                     "views_deg", a->views_deg);
+    return json_pack(
+        "{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
+        "s:b, s:b, s:i, s:b, "
+        "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
+        "images", (json_int_t)a->images, "seed", (json_int_t)a->seed, "detector",
+        a->detector[0], a->detector[1], "energy_eV", a->energy_eV, "resolution_A",
+        a->resolution_A, "corner", a->corner, "pixel_size_um", a->pixel_um, "distance_m",
+        j->detector.distance_m, "beam_stop_px", a->beam_stop_px, "beam_stop_invA",
+        a->beam_stop_invA, "mask", a->mask ? json_name(a->mask) : NULL, "mask_rect",
+        rectangles, "polarisation", a->polarisation, "solid_angle", a->solid_angle,
+        "assembly", a->assembly, "waters", a->waters, "hydrogens", a->hydrogens,
+        "b_factors", a->use_b, "proportions", proportion, "photons", a->photons,
+        "fluence_ph_um2", a->fluence, "fluence_spread", a->spread, "noise_free",
+        a->noise_free, "pure_noise", a->pure_noise, "views_deg", a->views_deg);
 }
 
 static spi_err make_provenance(struct job *j)

@@ -120,8 +120,8 @@ int spi_keep_weights_ref(int n, const float *w, float least, const float *S,
 #ifdef SPI_KERNEL_X86
 #include <immintrin.h>
 
-/* Sixteen at a time: what is kept moves to the front of the register (compress), all of it is
- * stored, and the next sixteen go behind what was kept. */
+/* Sixteen at a time: what is kept moves to the front of the register (compress), all of it
+ * is stored, and the next sixteen go behind what was kept. */
 __attribute__((target("arch=x86-64-v4"))) static int
 keep_avx512(int n, const float *w, float least, const float *S, uint16_t *place,
             float *kept, double *sum, double *sum_S)

@@ -1,8 +1,8 @@
 /** \file
  * How much of an image its model explains.  Layer: match.  doc/math.md (Q9), (Q10).
  *
- * Of what makes an image different from a plain set of rings, the part that the model at the
- * image's best orientation leaves over, noise not counted: 0 for the right model at the
+ * Of what makes an image different from a plain set of rings, the part that the model at
+ * the image's best orientation leaves over, noise not counted: 0 for the right model at the
  * right orientation, 1 or more for an image of something else. */
 #ifndef SPI_MATCH_MISFIT_H
 #define SPI_MATCH_MISFIT_H

@@ -118,8 +118,8 @@ static spi_err shrink(void **p, size_t bytes)
     return SPI_OK;
 }
 
-/* A posterior lives until all images are merged: give back what it does not need, unless that
- * is little. */
+/* A posterior lives until all images are merged: give back what it does not need, unless
+ * that is little. */
 static spi_err give_back(const struct spi_scores *s, struct spi_posterior *p)
 {
     size_t n = (size_t)p->n_entries;
@@ -137,8 +137,8 @@ out:
 /* Keep what is above the threshold of one image, scaled to a sum of 1; model: the sum of
  * P S.  S: rows of expected counts, see spi_posterior_make; e: room for all rows. */
 static void sparse_image(const struct spi_scores *s, int k, float max, float beta,
-                            float least, const float *S, const int32_t *row, float *e,
-                            struct spi_posterior *p, float *model, float *entropy)
+                         float least, const float *S, const int32_t *row, float *e,
+                         struct spi_posterior *p, float *model, float *entropy)
 {
     int Na = s->Na;
     float limit;

@@ -9,7 +9,8 @@
 #include "math/rot.h"
 
 enum { EVALUATIONS = 8 };
-/* Of a cell: the first radius; a step so short is the last; one so short is not made. */
+/* Of a cell: the first radius; a step so short is the last, and what it gains is not looked
+ * at but predicted; one so short is not made. */
 static const double first_radius = 1, last_step = 0.1, no_step = 0.01;
 /* Five times that of the templates: below it the logarithm is steep, and the likelihood of
  * a few photons in dark pixels has local maxima (measured: doc/decisions/011). */
@@ -153,6 +154,18 @@ static void find_step(const struct spi_refine_point *at, double radius, double w
     w[0] = w[1] = w[2] = 0;
 }
 
+/* Of the likelihood's parabola, gradient . w - w' F w / 2 >= 0 for the w of find_step. */
+static double predicted_gain(const struct spi_refine_point *at, const double w[3])
+{
+    const double *g = at->gradient, *F = at->fisher;
+    double Fw[3] = {F[0] * w[0] + F[1] * w[1] + F[2] * w[2],
+                    F[1] * w[0] + F[3] * w[1] + F[4] * w[2],
+                    F[2] * w[0] + F[4] * w[1] + F[5] * w[2]};
+
+    return (g[0] - Fw[0] / 2) * w[0] + (g[1] - Fw[1] / 2) * w[1] +
+           (g[2] - Fw[2] / 2) * w[2];
+}
+
 /* Climb from M; at: the point there.  Returns evaluations used. */
 static int climb(const struct spi_refine *r, const float *K, double M[9],
                  struct spi_refine_point *at)
@@ -171,6 +184,11 @@ static int climb(const struct spi_refine *r, const float *K, double M[9],
             break;
         spi_rot_from_vector(w, E);
         spi_rot_mul(E, M, there);
+        if (step < last_step * r->cell) {
+            memcpy(M, there, sizeof there);
+            at->score += predicted_gain(at, w);
+            break;
+        }
         spi_refine_at(r, K, there, &next);
         used++;
         if (next.score > at->score) {
@@ -179,8 +197,6 @@ static int climb(const struct spi_refine *r, const float *K, double M[9],
         } else {
             radius = step / 4;
         }
-        if (step < last_step * r->cell)
-            break;
     }
     return used;
 }

@@ -39,13 +39,14 @@ void spi_refine_set_clear(struct spi_refine_set *s);
 
 struct spi_refined {
     double quat[4]; /* molecule -> laboratory */
-    double score;   /* never below that of the start */
+    double score;   /* never below that of the start; the gain of the last, short step is
+                     * that of the parabola */
     double fluence; /* N / S or C / B there */
     int evaluations;
 };
 
 /** The maximum reached from `start` (a quaternion); image: [n_pixels] of the detector.
- *  Cost: 3 to 4 interpolations with gradient of all pixels.  SPI_ENOMEM. */
+ *  Cost: 2 to 3 interpolations with gradient of all pixels.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_refine_image(const struct spi_refine *r, const float *image,
                                      const double start[4], struct spi_refined *out);
 

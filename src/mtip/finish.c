@@ -14,10 +14,9 @@
 enum { CG_STEPS = 100, STEPS = 7 };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
- * and solve: for lambda, or the L-curve chooses and `curve` takes it. */
+ * and solve for the lambda that the L-curve chooses. */
 static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float *fluence,
-                         double lambda, struct spi_merging_lcurve *curve,
-                         struct spi_volume *A)
+                         struct spi_merging_lcurve *curve, struct spi_volume *A)
 {
     const struct spi_data *d = r->data;
     struct spi_pixel_list pixels = {0};
@@ -33,15 +32,13 @@ static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float
                                     .stop = r->stop};
     struct spi_merging m = {0};
     struct spi_cg_options opt;
-    struct spi_cg_report report;
     spi_err err;
 
     SPI_TRY(err = spi_pixel_list_init(&pixels, d->det, d->rings.q[0], r->q_max), out);
     SPI_TRY(err = spi_merging_init(&m, &spec), out);
     SPI_TRY(err = spi_volume_init(A, m.n, m.dx), out);
     opt = spi_merging_rules(&m, r->set, CG_STEPS);
-    err = curve ? spi_merging_solve_lcurve(&m, r->set, false, &opt, A->data, curve)
-                : spi_merging_solve(&m, lambda, &opt, A->data, &report);
+    err = spi_merging_solve_lcurve(&m, r->set, false, &opt, A->data, curve);
 out:
     spi_merging_clear(&m);
     spi_pixel_list_clear(&pixels);
@@ -150,10 +147,9 @@ static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientatio
     SPI_TRY(err = SPI_NEW(fluence, o->n, "merge"), out);
     for (int64_t k = 0; k < o->n; k++)
         fluence[k] = o->half[k] == h + 1 ? o->fluence[k] : 0;
-    SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, fluence, 0, &curve,
-                            &res->half_A[h]),
+    SPI_TRY(err =
+                merge_set(r, (const double(*)[4])o->quat, fluence, &curve, &res->half_A[h]),
             out);
-    res->lambda[h] = curve.points[curve.choice.index].lambda;
     if (h == 0) {
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve;
@@ -193,6 +189,26 @@ static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
         progress(3, STEPS, "looking at the images again", user);
     err = spi_trust_images(r, model, o, &res->trust);
 out:
+    return err;
+}
+
+/* A: the mean of the half sets, half 2 turned upon half 1 (an autocorrelation has neither
+ * place nor hand). */
+static spi_err join_halves(const struct spi_run *r, struct spi_result *res)
+{
+    const struct spi_volume *one = &res->half_A[0];
+    struct spi_pose turn = {.inverted = false};
+    struct spi_volume two = {0};
+    spi_err err;
+
+    memcpy(turn.R, res->pose.R, sizeof turn.R);
+    SPI_TRY(err = spi_pose_apply(&res->half_A[1], &turn, one->n, one->step, &two), out);
+    SPI_TRY(err = spi_volume_copy(one, &res->A), out);
+    for (int64_t i = 0; i < (int64_t)one->n * one->n * one->n; i++)
+        res->A.data[i] = (one->data[i] + two.data[i]) / 2;
+    err = average(r, 0, &res->A);
+out:
+    spi_volume_clear(&two);
     return err;
 }
 
@@ -257,11 +273,8 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     res->trust.resolution05_A = res->resolution05_A;
     res->trust.final_cc = r->best_cc;
     if (progress)
-        progress(6, STEPS, "merging all images", user);
-    SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, o->fluence,
-                            sqrt(res->lambda[0] * res->lambda[1]), NULL, &res->A),
-            out);
-    SPI_TRY(err = average(r, 0, &res->A), out);
+        progress(6, STEPS, "joining the halves", user);
+    SPI_TRY(err = join_halves(r, res), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);
     SPI_TRY(err = find_coverage(r, res), out);

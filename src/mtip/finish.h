@@ -13,7 +13,8 @@
 
 struct spi_result {
     struct spi_volume half_A[2]; /* autocorrelations of the half sets, owned */
-    struct spi_volume A, W;      /* of all images, frame of half 1; its intensity, owned */
+    struct spi_volume A, W;      /* mean of the half sets, frame of half 1; its intensity,
+                                  * owned */
     struct spi_volume half[2];   /* densities; half 2 laid upon half 1, owned */
     struct spi_volume density;   /* their mean, owned */
     struct spi_fsc fsc;          /* of the halves */
@@ -21,7 +22,6 @@ struct spi_result {
     bool reached_end, reached_end05; /* the curve stays above the level to the last shell */
     struct spi_phase_result phase[2];
     struct spi_merging_lcurve lcurve;     /* of half 1 */
-    double lambda[2];                     /* chosen, relative to the trace */
     struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
     struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */

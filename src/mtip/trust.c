@@ -15,7 +15,8 @@ enum { BLOCK = 50, BLOCKS = 40 }; /* images read at once; places in the file */
 static const double half_explained = 0.5;
 static const double cell_least = 0.035; /* rad; finer ones cost too much and tell no more */
 
-/* ---- images against their models ------------------------------------------------------ */
+/* ---- images against their models ------------------------------------------------------
+ */
 
 struct bench {
     struct spi_pixel_list pixels;
@@ -89,9 +90,8 @@ static spi_err look(const struct spi_run *r, const struct spi_orientations *o, i
     const struct spi_pixel_list *l = &b->pixels;
     int h = o->half[k] - 1;
     struct spi_misfit one = {0};
-    spi_err err =
-        spi_pixel_values(l, 1, (const double(*)[4])(o->quat + 4 * k), b->model[h].plan,
-                         b->model[h].grid, b->T);
+    spi_err err = spi_pixel_values(l, 1, (const double(*)[4])(o->quat + 4 * k),
+                                   b->model[h].plan, b->model[h].grid, b->T);
 
     if (err)
         return err;
@@ -133,12 +133,14 @@ out:
     return err;
 }
 
-/* ---- directions ----------------------------------------------------------------------- */
+/* ---- directions -----------------------------------------------------------------------
+ */
 
 spi_err spi_trust_covered(const struct spi_orientations *o, double diameter_A, double q_max,
                           double wavelength_A, double *covered)
 {
-    double cell = fmax(1 / (2 * diameter_A * q_max), cell_least), z = wavelength_A * q_max / 2;
+    double cell = fmax(1 / (2 * diameter_A * q_max), cell_least),
+           z = wavelength_A * q_max / 2;
     struct spi_patches p = {0};
     uint8_t *seen = NULL;
     double(*view)[3] = NULL;
@@ -182,7 +184,8 @@ out:
     return err;
 }
 
-/* ---- the verdict ---------------------------------------------------------------------- */
+/* ---- the verdict ----------------------------------------------------------------------
+ */
 
 spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *set,
                           double q_max)
@@ -192,29 +195,32 @@ spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *
 
     why[0] = 0;
     if (!(t->final_cc >= set->final_cc))
-        n += snprintf(why + n, (size_t)(room - n),
-                      "; up to %.1f A the intensities of the two half sets agree to %.2f only "
-                      "(need %.2f), their maps to %.1f A (FSC 0.5): too few images or photons "
-                      "for that, or no particle (particle.q_max_invA = %.4f asks for less)",
-                      1 / q_max, t->final_cc, set->final_cc, t->resolution05_A,
-                      1 / t->resolution05_A);
+        n += snprintf(
+            why + n, (size_t)(room - n),
+            "; up to %.1f A the intensities of the two half sets agree to %.2f only "
+            "(need %.2f), their maps to %.1f A (FSC 0.5): too few images or photons "
+            "for that, or no particle (particle.q_max_invA = %.4f asks for less)",
+            1 / q_max, t->final_cc, set->final_cc, t->resolution05_A,
+            1 / t->resolution05_A);
     if (!(t->covered >= set->covered_least))
-        n += snprintf(why + n, (size_t)(room - n),
-                      "; the images cross only %.0f %% of the directions (need %.0f %%): they "
-                      "show the particle from too few sides",
-                      100 * t->covered, 100 * set->covered_least);
+        n += snprintf(
+            why + n, (size_t)(room - n),
+            "; the images cross only %.0f %% of the directions (need %.0f %%): they "
+            "show the particle from too few sides",
+            100 * t->covered, 100 * set->covered_least);
     if (!(t->evenness >= set->evenness_least))
-        n += snprintf(why + n, (size_t)(room - n),
-                      "; the images gather in %.0f %% of the directions from which as many at "
-                      "random would be seen (need %.0f %%): so do mixtures of particles, and "
-                      "particles that do not lie at random",
-                      100 * t->evenness, 100 * set->evenness_least);
+        n += snprintf(
+            why + n, (size_t)(room - n),
+            "; the images gather in %.0f %% of the directions from which as many at "
+            "random would be seen (need %.0f %%): so do mixtures of particles, and "
+            "particles that do not lie at random",
+            100 * t->evenness, 100 * set->evenness_least);
     if (!(t->unexplained <= set->unexplained_most))
-        n += snprintf(why + n, (size_t)(room - n),
-                      "; the map leaves %.0f %% of the structure in the images unexplained (at "
-                      "most %.0f %%; %.0f %% of the images are strangers): they are not all of "
-                      "this one particle, or not in these orientations",
-                      100 * t->unexplained, 100 * set->unexplained_most,
-                      100 * t->strangers);
+        n += snprintf(
+            why + n, (size_t)(room - n),
+            "; the map leaves %.0f %% of the structure in the images unexplained (at "
+            "most %.0f %%; %.0f %% of the images are strangers): they are not all of "
+            "this one particle, or not in these orientations",
+            100 * t->unexplained, 100 * set->unexplained_most, 100 * t->strangers);
     return n > 0 ? spi_fail(SPI_ENOCONV, "not converged: %s", why + 2) : SPI_OK;
 }

@@ -8,12 +8,12 @@
 #include "mtip/mtip.h"
 
 struct spi_trust {
-    int64_t images;        /* that were looked at */
-    double unexplained;    /* (Q9) of all of them together */
-    double strangers;      /* share of them that the model leaves half unexplained (Q10) */
-    double covered;        /* directions at q_max that some image crosses (Q11) */
-    double evenness;       /* (Q7): view directions seen, of those that random ones see */
-    double final_cc;       /* correlation of the half sets' intensities, mean over all shells */
+    int64_t images;     /* that were looked at */
+    double unexplained; /* (Q9) of all of them together */
+    double strangers;   /* share of them that the model leaves half unexplained (Q10) */
+    double covered;     /* directions at q_max that some image crosses (Q11) */
+    double evenness;    /* (Q7): view directions seen, of those that random ones see */
+    double final_cc; /* correlation of the half sets' intensities, mean over all shells */
     double resolution05_A; /* of the half maps */
 };
 

@@ -26,9 +26,10 @@ static void keep(struct spi_rng *rng)
                 S[i] = (float)spi_rng_uniform(rng);
             }
 
-            int count = spi_keep_weights(n, w, 0.4F, k ? S : NULL, place, kept, &sum, &sum_S);
-            int want =
-                spi_keep_weights_ref(n, w, 0.4F, k ? S : NULL, place_ref, kept_ref, &ref, &ref_S);
+            int count =
+                spi_keep_weights(n, w, 0.4F, k ? S : NULL, place, kept, &sum, &sum_S);
+            int want = spi_keep_weights_ref(n, w, 0.4F, k ? S : NULL, place_ref, kept_ref,
+                                            &ref, &ref_S);
 
             same &= count == want;
             for (int i = 0; i < want && same; i++)

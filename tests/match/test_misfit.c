@@ -1,5 +1,5 @@
-/* What a model leaves unexplained: nothing of its own images, all of plain rings, twice all of
- * an unrelated image; sums add up. */
+/* What a model leaves unexplained: nothing of its own images, all of plain rings, twice all
+ * of an unrelated image; sums add up. */
 #include <math.h>
 #include <string.h>
 
@@ -44,7 +44,8 @@ static void photons(void)
 
     OK(fabs(spi_misfit_share(&own)) < 5 * sigma, "its own image: %.4f +- %.4f",
        spi_misfit_share(&own), sigma);
-    /* the sampling of N speckles of variance 1 (fourth central moment 9) adds 3 / sqrt(N) */
+    /* the sampling of N speckles of variance 1 (fourth central moment 9) adds 3 / sqrt(N)
+     */
     OK(fabs(spi_misfit_share(&flat) - 1) < 5 * (spi_misfit_sigma(&flat) + 3 / sqrt(N)),
        "plain rings: %.4f", spi_misfit_share(&flat));
     OK(fabs(spi_misfit_share(&wrong) - 2) < 5 * (spi_misfit_sigma(&wrong) + 6 / sqrt(N)),
@@ -101,7 +102,8 @@ static void nothing(void)
 
     memset(K, 0, sizeof K);
     spi_misfit_add(N, K, T, g, mean, NULL, &m);
-    OK(spi_misfit_share(&m) == 0 && spi_misfit_sigma(&m) == 0, "an empty image says nothing");
+    OK(spi_misfit_share(&m) == 0 && spi_misfit_sigma(&m) == 0,
+       "an empty image says nothing");
 }
 
 int main(void)

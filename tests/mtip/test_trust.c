@@ -1,5 +1,5 @@
-/* What makes a result doubtful: too few sides, images it does not explain, half maps that do
- * not bear the resolution. */
+/* What makes a result doubtful: too few sides, images it does not explain, half maps that
+ * do not bear the resolution. */
 #include <math.h>
 #include <string.h>
 
@@ -74,12 +74,13 @@ static spi_err verdict(double cover, double even, double unexplained, double cc)
 static void verdicts(void)
 {
     OK(verdict(1, 1, 0.05, 0.95) == SPI_OK, "a good result stands");
-    OK(verdict(0.3, 1, 0.05, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "too few sides"),
+    OK(verdict(0.3, 1, 0.05, 0.95) == SPI_ENOCONV &&
+           strstr(spi_err_message(), "too few sides"),
        "%s", spi_err_message());
-    OK(verdict(1, 0.4, 0.05, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "gather"), "%s",
-       spi_err_message());
-    OK(verdict(1, 1, 0.5, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "one particle"), "%s",
-       spi_err_message());
+    OK(verdict(1, 0.4, 0.05, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "gather"),
+       "%s", spi_err_message());
+    OK(verdict(1, 1, 0.5, 0.95) == SPI_ENOCONV && strstr(spi_err_message(), "one particle"),
+       "%s", spi_err_message());
     OK(verdict(1, 1, 0.05, 0.7) == SPI_ENOCONV && strstr(spi_err_message(), "17.0 A"), "%s",
        spi_err_message());
     OK(verdict(0.3, 1, 0.05, 0.7) == SPI_ENOCONV &&
