@@ -67,7 +67,7 @@ static const struct spi_opt opts[] = {
     {0, "precision", SPI_CHOICE(args, precision), 0, 0, "single|double",
      "double: transforms are good to at most 1e-9"},
     {0, "average", SPI_REAL(args, average), 0, 4, "cells",
-     "first average the images of each view direction, directions so many Shannon cells "
+     "first sum the images of each view direction, directions so many Shannon cells "
      "1/(2 diameter q_max) apart; 0: merge every pixel of every image"},
     SPI_HEADING("Also write"),
     {0, "lcurve-csv", SPI_PATH(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
@@ -91,9 +91,7 @@ struct job {
     struct spi_orientations o;
     struct spi_pixel_list list;
     double diameter_A, q_min, q_max, tol;
-    double *counts;         /* [list.n] of all images, for Poisson weights */
-    struct spi_rings rings; /* for --average */
-    struct spi_ring_map map;
+    double *counts;          /* [list.n] of all images, for Poisson weights */
     struct spi_volume prior; /* on the grid of the merge */
     struct spi_merging m;
     struct spi_volume A;
@@ -113,10 +111,9 @@ static spi_err check(const struct spi_call *call)
     if (lambda && spi_call_given(call, "lcurve"))
         return spi_call_fail(call, "lambda", "either this or --lcurve");
     if (a->average > 0 &&
-        (strcmp(a->method, "direct") == 0 || strcmp(a->precision, "double") == 0 ||
-         strcmp(a->pixel_weights, "q") != 0 || a->weights))
+        (strcmp(a->method, "direct") == 0 || strcmp(a->precision, "double") == 0))
         return spi_call_fail(call, "average",
-                             "is for --method toeplitz, single precision and weights |q|");
+                             "is for --method toeplitz and --precision single");
     if (lambda && (a->csv || a->png))
         return spi_call_fail(call, a->csv ? "lcurve-csv" : "lcurve-png",
                              "there is no L-curve with --lambda");
@@ -352,27 +349,14 @@ static spi_err spread(struct job *j)
                                     .f64 = f64,
                                     .direct = strcmp(a->method, "direct") == 0,
                                     .corner_weight = j->set.flambda,
+                                    .average = a->average,
                                     .prior = j->prior.data,
                                     .stop = j->stop,
                                     .progress = on_images,
                                     .stepped = on_step};
-
-    struct spi_view_average average = {&j->rings, &j->map, a->average};
-    spi_err err;
-
-    if (a->average > 0) {
-        SPI_TRY(err = spi_rings_init(&j->rings, j->diameter_A, j->det->wavelength_A,
-                                     j->q_min, j->q_max, j->set.ring_oversampling),
-                out);
-        SPI_TRY(err = spi_ring_map_init(&j->map, &j->rings, j->det), out);
-        spec.average = &average;
-    }
     spec.tol = j->tol = f64 ? fmin(j->set.nufft_tol, double_tol) : j->set.nufft_tol;
     spi_progress_begin("merging", j->o.n, "images");
-    err = spi_merging_init(&j->m, &spec);
-    j->m.spec.average = NULL;
-out:
-    return err;
+    return spi_merging_init(&j->m, &spec);
 }
 
 /* ---- solution ------------------------------------------------------------------------ */
@@ -544,8 +528,6 @@ out:
     spi_merging_lcurve_clear(&j.curve);
     spi_volume_clear(&j.A);
     spi_volume_clear(&j.prior);
-    spi_ring_map_clear(&j.map);
-    spi_rings_clear(&j.rings);
     spi_merging_clear(&j.m);
     spi_stage_graph_clear(&j.tasks);
     free(j.counts);

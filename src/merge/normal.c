@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "math/fft.h"
 
+/* Without a corner: what counts as nothing (L12); doc/decisions/012. */
+static const double rise = 0.03, fall = 0.003;
+
 void spi_merge_grid(double diameter_A, double q_max, int *n, double *dx)
 {
     *dx = 1 / (2.08 * q_max);
@@ -235,7 +238,7 @@ spi_err spi_normal_choose(const struct spi_normal *N, int n_lambda, const double
             .lambda = lambdas[i],
             .norm = report[i].norm_x,
             .residual = sqrt(fmax(0, data_norm2 - N->drop0 - report[i].drop))};
-    err = spi_lcurve_choose(n_lambda, points, 0.03, choice);
+    err = spi_lcurve_choose(n_lambda, points, rise, fall, choice);
     for (int i = 0; i < n_lambda && !err; i++)
         if (lambdas[i] == points[choice->index].lambda) {
             memcpy(d, x + i * n, (size_t)n * sizeof *d);

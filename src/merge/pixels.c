@@ -6,20 +6,19 @@
 
 enum { GROUP = 256 }; /* images at once: their points share bricks of the grid */
 
-/* (w b, w) of one image; adds to the sums of w and w b^2. */
-static void weigh(const struct spi_pixel_list *l, const float *image, float phi,
-                  float (*val)[2], double *weight, double *norm2)
+void spi_pixels_weigh(const struct spi_pixel_list *l, const float *image, float fluence,
+                      float (*value)[2], double *weight, double *norm2)
 {
     for (int64_t p = 0; p < l->n; p++) {
-        float K = image[l->pixel[p]], w = l->kappa[p] * phi * l->geometry[p];
+        float K = image[l->pixel[p]], w = l->kappa[p] * fluence * l->geometry[p];
 
-        val[p][0] = val[p][1] = 0;
+        value[p][0] = value[p][1] = 0;
         if (!(w > 0))
             continue;
-        val[p][0] = l->kappa[p] * K;
-        val[p][1] = w;
+        value[p][0] = l->kappa[p] * K;
+        value[p][1] = w;
         *weight += (double)w;
-        *norm2 += (double)val[p][0] * (double)K / (double)(phi * l->geometry[p]);
+        *norm2 += (double)value[p][0] * (double)K / (double)(fluence * l->geometry[p]);
     }
 }
 
@@ -38,8 +37,8 @@ spi_err spi_pixels_merge(const struct spi_pixel_list *l, int64_t n, int64_t n_pi
         int64_t m = n - k0 < GROUP ? n - k0 : GROUP;
 
         for (int64_t i = 0; i < m; i++)
-            weigh(l, images + (k0 + i) * n_pixels, fluence ? fluence[k0 + i] : 1,
-                  val + i * l->n, &sum, &sum2);
+            spi_pixels_weigh(l, images + (k0 + i) * n_pixels, fluence ? fluence[k0 + i] : 1,
+                             val + i * l->n, &sum, &sum2);
         spi_pixel_turns(m, quat + k0, M);
         SPI_TRY(err = spi_nufft_spread(points, grid2, m, (const double(*)[9])M,
                                        (const float(*)[2])val),

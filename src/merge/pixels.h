@@ -12,6 +12,11 @@
 #include "nufft/nufft.h"
 #include "ring/pixels.h"
 
+/** value[l->n] = (w b, w) of one image of counts; adds to the sums of w and w b^2.  A pixel
+ *  without weight, or an image of fluence 0, gives zeros. */
+void spi_pixels_weigh(const struct spi_pixel_list *l, const float *image, float fluence,
+                      float (*value)[2], double *weight, double *norm2);
+
 /** Spread n images into a two-component fine grid: components w b = kappa K and w.
  *  images: [n][n_pixels] counts; quat: [n][4] molecule -> laboratory; fluence: [n] or NULL
  * (1); an image whose fluence is 0 weighs nothing. *weight += sum of w, *norm2 += sum of w

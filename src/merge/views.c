@@ -21,7 +21,7 @@ struct spreader {
     const struct spi_ring_map *map;
     const spi_nufft *plan;
     float *grid2;
-    struct spi_view_norms *norms;
+    double weight; /* sum of what was spread */
     int R, M;
     int64_t nd;
     int n_group; /* elements of a point group; 0 or 1: none */
@@ -36,10 +36,10 @@ struct spreader {
 };
 
 struct scratch {
-    float *turn;        /* [Na][2 M] cos, -sin of 2 pi m a / Na */
-    float *P, *Phat;    /* [PAIRS_AT_ONCE][Na], [PAIRS_AT_ONCE][2 M] */
-    float *H, *Hhat;    /* [Na], [2 M] */
-    float complex *num; /* [harmonics] */
+    float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
+    float *P, *H;               /* [PAIRS_AT_ONCE][Na], [Na] */
+    float complex *Phat, *Hhat; /* [PAIRS_AT_ONCE][M], [M] */
+    float complex *num;         /* [harmonics] */
     int M;
 };
 
@@ -64,7 +64,7 @@ static void scratch_free(struct scratch *s)
     free(s->num);
 }
 
-/* s: rings, map, R, nd, plan, grid2 and norms are set. */
+/* s: rings, map, R, nd, plan and grid2 are set. */
 static spi_err spreader_new(struct spreader *s)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
@@ -104,9 +104,9 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
 
     SPI_TRY(err = SPI_NEW(s->turn, (size_t)Na * two_M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->P, (size_t)PAIRS_AT_ONCE * (size_t)Na, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->Phat, PAIRS_AT_ONCE * two_M, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->Phat, PAIRS_AT_ONCE * s->M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->H, Na, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->Hhat, two_M, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->Hhat, s->M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num, g->h_at[sp->R], "merge"), fail);
     for (int a = 0; a < Na; a++)
         for (int m = 0; m < s->M; m++) {
@@ -119,17 +119,6 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
 fail:
     scratch_free(s);
     return err;
-}
-
-/* acc_m += p_m c_m for the harmonics of one ring. */
-SPI_CLONES static void add_turned(int n, const float *restrict p, const float *restrict c,
-                                  float *restrict acc)
-{
-#pragma omp simd
-    for (int m = 0; m < n; m++) {
-        acc[2 * m] += p[2 * m] * c[2 * m] - p[2 * m + 1] * c[2 * m + 1];
-        acc[2 * m + 1] += p[2 * m] * c[2 * m + 1] + p[2 * m + 1] * c[2 * m];
-    }
 }
 
 /* num += sum over the pairs of Phat c (V1), H += phi P, in batches. */
@@ -153,13 +142,11 @@ static void add_pairs(const struct spi_view_spec *sp, int64_t n,
             }
         }
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, np, two_M, Na, 1, s->P, Na,
-                    s->turn, two_M, 0, s->Phat, two_M);
+                    s->turn, two_M, 0, (float *)s->Phat, two_M);
         for (int i = 0; i < np; i++) {
             const float complex *c = sp->harmonics(sp->images, pair[p0 + i].image);
 
-            for (int r = 0; r < sp->R; r++)
-                add_turned(g->m_max[r] + 1, s->Phat + i * two_M,
-                           (const float *)(c + g->h_at[r]), (float *)(s->num + g->h_at[r]));
+            spi_ring_add_turned(g, sp->R, s->Phat + (int64_t)i * s->M, c, s->num);
         }
     }
 }
@@ -197,16 +184,14 @@ static spi_err place(struct spreader *s, int64_t dir)
 /* The averaged image of a direction: num, and den from Hhat_m = sum phi exp(-i m a) (V2).
  */
 static spi_err add_direction(struct spreader *s, int64_t dir, const float complex *num,
-                             const float *Hhat)
+                             const float complex *Hhat)
 {
     const struct spi_rings *g = s->g;
     double copies = s->n_group > 1 ? s->n_group : 1;
     spi_err err;
 
     memset(s->den, 0, (size_t)g->h_at[s->R] * sizeof *s->den);
-    for (int r = 0; r < s->R; r++)
-        add_turned(g->m_max[r] + 1, Hhat, (const float *)(s->map->live_h + g->h_at[r]),
-                   (float *)(s->den + g->h_at[r]));
+    spi_ring_add_turned(g, s->R, Hhat, s->map->live_h, s->den);
     SPI_TRY(err = spi_ring_synthesise(g, s->R, num, s->num_s), out);
     SPI_TRY(err = spi_ring_synthesise(g, s->R, s->den, s->den_s), out);
     for (int r = 0; r < s->R; r++) {
@@ -214,13 +199,10 @@ static spi_err add_direction(struct spreader *s, int64_t dir, const float comple
 
         for (int j = g->at[r]; j < g->at[r + 1]; j++) {
             bool measured = s->den_s[j] > 0; /* the edge of a mask rings below zero */
-            double b = measured ? (double)s->num_s[j] / (double)s->den_s[j] : 0;
 
             s->one[j][0] = measured ? kappa * s->num_s[j] : 0;
             s->one[j][1] = measured ? kappa * s->den_s[j] : 0;
-            s->norms->weight += copies * (double)s->one[j][1];
-            s->norms->norm2 += copies * (double)s->one[j][0] * b;
-            s->norms->noise2 += copies * (double)kappa * b;
+            s->weight += copies * (double)s->one[j][1];
         }
     }
     err = place(s, dir);
@@ -238,7 +220,7 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
     memset(s->H, 0, (size_t)Na * sizeof *s->H);
     add_pairs(sp, n, pair, s);
     cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M, s->H, 1, 0,
-                s->Hhat, 1);
+                (float *)s->Hhat, 1);
     return add_direction(to, pair->dir, s->num, s->Hhat);
 }
 
@@ -247,12 +229,10 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
                         float *grid2, double *weight_sum)
 {
     struct scratch s;
-    struct spi_view_norms norms = {0};
     struct spreader to = {.g = sp->rings,
                           .map = sp->map,
                           .plan = plan,
                           .grid2 = grid2,
-                          .norms = &norms,
                           .R = sp->R,
                           .nd = sp->views.nd,
                           .n_group = sp->n_group,
@@ -270,113 +250,9 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
     if (!err && to.waiting)
         err = spread_waiting(&to);
     if (weight_sum)
-        *weight_sum += norms.weight;
+        *weight_sum += to.weight;
     spreader_free(&to);
 out:
     scratch_free(&s);
-    return err;
-}
-
-/* ---- image by image ------------------------------------------------------------------ */
-
-spi_err spi_view_sums_init(struct spi_view_sums *s, const struct spi_rings *g,
-                           const struct spi_ring_map *map, double cells)
-{
-    double cell = cells / (2 * g->diameter_A * g->q[g->R - 1]);
-    spi_err err;
-
-    *s = (struct spi_view_sums){
-        .rings = g, .map = map, .M = g->m_max[g->R - 1] + 1, .nd = spi_sphere_count(cell)};
-    SPI_TRY(err = SPI_NEW(s->num, s->nd * g->h_at[g->R], "averaged images"), fail);
-    SPI_TRY(err = SPI_NEW(s->turn, s->nd * 2 * s->M, "averaged images"), fail);
-    SPI_TRY(err = SPI_NEW(s->one, 2 * s->M, "averaged images"), fail);
-    SPI_TRY(err = SPI_NEW(s->count, s->nd, "averaged images"), fail);
-    return SPI_OK;
-fail:
-    spi_view_sums_clear(s);
-    return err;
-}
-
-void spi_view_sums_clear(struct spi_view_sums *s)
-{
-    free(s->num);
-    free(s->turn);
-    free(s->one);
-    free(s->count);
-    *s = (struct spi_view_sums){0};
-}
-
-/* The nearest direction to the view of M = R^T, and the turn about it that is left. */
-static int32_t nearest_view(int64_t nd, const double quat[4], double *angle)
-{
-    enum { NEAR = 64 };
-    double R[9], Rn[9], X[9], view[3], best = -2, radius = sqrt(4 * SPI_PI / (double)nd);
-    int32_t near[NEAR], dir = 0;
-    int found;
-
-    spi_rot_matrix(quat, R);
-    for (int c = 0; c < 3; c++)
-        view[c] = R[6 + c]; /* M e_z: the third row of R */
-    found = spi_sphere_near(nd, view, radius, NEAR, near);
-    for (int i = 0; i < found && i < NEAR; i++) {
-        double p[3], dot;
-
-        spi_sphere_point(nd, near[i], p);
-        dot = p[0] * view[0] + p[1] * view[1] + p[2] * view[2];
-        if (dot > best) {
-            best = dot;
-            dir = near[i];
-        }
-    }
-    spi_sphere_point(nd, dir, view);
-    spi_rot_to_direction(view, Rn);
-    spi_rot_mul(R, Rn, X); /* about Rz(-a) */
-    *angle = atan2(X[1] - X[3], X[0] + X[4]);
-    return dir;
-}
-
-void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
-                       const double quat[4], float fluence)
-{
-    const struct spi_rings *g = s->rings;
-    double a;
-    int32_t dir = nearest_view(s->nd, quat, &a);
-    float *turn = s->turn + (int64_t)dir * 2 * s->M, *p = s->one;
-    float complex *num = s->num + (int64_t)dir * g->h_at[g->R];
-
-    for (int m = 0; m < s->M; m++) {
-        p[2 * m] = (float)cos(m * a);
-        p[2 * m + 1] = (float)-sin(m * a);
-        turn[2 * m] += fluence * p[2 * m];
-        turn[2 * m + 1] += fluence * p[2 * m + 1];
-    }
-    for (int r = 0; r < g->R; r++)
-        add_turned(g->m_max[r] + 1, p, (const float *)(h + g->h_at[r]),
-                   (float *)(num + g->h_at[r]));
-    s->count[dir]++;
-}
-
-spi_err spi_view_sums_spread(const struct spi_view_sums *s, int64_t first, int64_t n,
-                             const spi_nufft *plan, float *grid2,
-                             struct spi_view_norms *norms)
-{
-    struct spreader to = {.g = s->rings,
-                          .map = s->map,
-                          .plan = plan,
-                          .grid2 = grid2,
-                          .norms = norms,
-                          .R = s->rings->R,
-                          .nd = s->nd};
-    spi_err err = spreader_new(&to);
-
-    if (err)
-        return err;
-    for (int64_t d = first; d < first + n && !err; d++)
-        if (s->count[d])
-            err = add_direction(&to, d, s->num + d * s->rings->h_at[s->rings->R],
-                                s->turn + d * 2 * s->M);
-    if (!err && to.waiting)
-        err = spread_waiting(&to);
-    spreader_free(&to);
     return err;
 }

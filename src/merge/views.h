@@ -44,36 +44,4 @@ SPI_MUSTUSE spi_err spi_views_merge(const struct spi_view_spec *spec, int64_t n,
                                     const struct spi_view_pair *pair, const spi_nufft *plan,
                                     float *grid2, double *weight_sum);
 
-/** Sums over the samples that were spread, added to: w, w b^2, and its expectation for
- *  photons (V12). */
-struct spi_view_norms {
-    double weight, norm2, noise2;
-};
-
-/** (V1), (V2) filled image by image, each at one orientation, whose in-plane angle is
- * exact: only the view direction is rounded, to the nearest of nd (V14).  Memory: nd
- * images. */
-struct spi_view_sums {
-    const struct spi_rings *rings;  /* borrowed */
-    const struct spi_ring_map *map; /* borrowed */
-    int M;                          /* harmonics of the last ring */
-    int64_t nd;
-    float complex *num; /* [nd][harmonics], owned */
-    float *turn;        /* [nd][2 M], owned: sum of phi exp(-i m a) */
-    float *one;         /* [2 M], owned scratch */
-    int32_t *count;     /* [nd] images, owned */
-};
-
-/** Directions `cells` Shannon cells of the last ring apart. */
-SPI_MUSTUSE spi_err spi_view_sums_init(struct spi_view_sums *s, const struct spi_rings *g,
-                                       const struct spi_ring_map *map, double cells);
-void spi_view_sums_clear(struct spi_view_sums *s);
-/** Add one image: its harmonics, ring-major. */
-void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
-                       const double quat[4], float fluence);
-/** Add directions first .. first + n - 1 to a two-component fine grid. */
-SPI_MUSTUSE spi_err spi_view_sums_spread(const struct spi_view_sums *s, int64_t first,
-                                         int64_t n, const spi_nufft *plan, float *grid2,
-                                         struct spi_view_norms *norms);
-
 #endif

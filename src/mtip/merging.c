@@ -13,7 +13,7 @@ enum {
     PIXELS_AT_ONCE = 1 << 22, /* of one task: 16 MiB, 256 images of 128 x 128 */
     POINTS_AT_ONCE = 1 << 20, /* double: 56 bytes a point */
     SERIAL_BELOW = 48,        /* voxels an axis: a product takes less than its tasks */
-    VIEW_BLOCKS = 64,         /* of directions */
+    VIEW_BLOCKS = 32,         /* of directions */
     CHUNKS = 16               /* tasks of one pass over a cube */
 };
 static const double slot_bytes = 6e8; /* all slots together, if there are more than 2 */
@@ -204,17 +204,26 @@ out:
     return err;
 }
 
-/* ---- averaged images ----------------------------------------------------------------- */
+/* ---- images summed by view direction ------------------------------------------------- */
 
-/* Harmonics on rings of the images of a block that take part. */
+/* Harmonics of the images of a block that take part. */
+static spi_err analyse(struct spi_merging *m, struct spi_merging_slot *slot, int64_t i,
+                       const float *image, float (*value)[2])
+{
+    float phi = slot->chosen.phi[i];
+
+    spi_pixels_weigh(m->spec.pixels, image, phi, value, &slot->weight, &slot->norm2);
+    return spi_view_sums_analyse(&m->views, (const float(*)[2])value,
+                                 slot->h + i * spi_view_sums_harmonics(&m->views));
+}
+
 static spi_err task_rings(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block *a = arg;
-    const struct spi_view_average *v = a->m->spec.average;
-    struct spi_merging_slot *slot = &a->m->slot[a->slot];
-    int64_t n_pixels = spi_images_detector(a->m->spec.images)->n_pixels;
-    int R = v->rings->R, harmonics = v->rings->h_at[R];
-    float *pixels = NULL, *samples = NULL;
+    struct spi_merging *m = a->m;
+    struct spi_merging_slot *slot = &m->slot[a->slot];
+    int64_t n_pixels = spi_images_detector(m->spec.images)->n_pixels;
+    float *pixels = NULL, (*value)[2] = NULL;
     double t0 = spi_now_s(), t1;
     spi_err err;
 
@@ -223,38 +232,38 @@ static spi_err task_rings(void *const *data, const void *arg, const volatile int
     choose_clear(&slot->chosen);
     SPI_TRY(err = choose(a, &slot->chosen), out);
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
-    SPI_TRY(err = SPI_NEW(samples, v->rings->at[R], "merge"), out);
+    SPI_TRY(err = SPI_NEW(value, m->spec.pixels->n, "merge"), out);
     if (!slot->h)
-        SPI_TRY(err = SPI_NEW(slot->h, a->m->block * harmonics, "merge"), out);
+        SPI_TRY(
+            err = SPI_NEW(slot->h, m->block * spi_view_sums_harmonics(&m->views), "merge"),
+            out);
     SPI_TRY(err = read_block(a, pixels), out);
     t1 = spi_now_s();
-    for (int64_t i = 0; i < slot->chosen.n && !err; i++) {
-        spi_ring_resample(v->map, v->rings, pixels + i * n_pixels, samples);
-        err = spi_ring_analyse(v->rings, R, samples, slot->h + i * harmonics);
-    }
+    slot->noise2 += expected_misfit(m->spec.pixels, &slot->chosen, n_pixels, pixels);
+    for (int64_t i = 0; i < slot->chosen.n && !err; i++)
+        err = analyse(m, slot, i, pixels + i * n_pixels, value);
     slot->merged += slot->chosen.n;
     slot->read_s += t1 - t0;
     slot->spread_s += spi_now_s() - t1;
 out:
-    free(samples);
+    free(value);
     free(pixels);
     tell_progress(a, err);
     return err;
 }
 
 /* Their sums by view direction, one block after another. */
-static spi_err task_average(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_sum(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block *a = arg;
     struct spi_merging *m = a->m;
     const struct spi_merging_slot *slot = &m->slot[a->slot];
-    int harmonics = m->spec.average->rings->h_at[m->spec.average->rings->R];
 
     (void)data;
     (void)stop;
     for (int64_t i = 0; i < slot->chosen.n; i++)
-        spi_view_sums_add(&m->views, slot->h + i * harmonics, slot->chosen.quat[i],
-                          slot->chosen.phi[i]);
+        spi_view_sums_add(&m->views, slot->h + i * spi_view_sums_harmonics(&m->views),
+                          slot->chosen.quat[i], slot->chosen.phi[i]);
     return SPI_OK;
 }
 
@@ -263,28 +272,27 @@ static spi_err task_views(void *const *data, const void *arg, const volatile int
 {
     const struct block *a = arg;
     struct spi_merging_slot *slot = &a->m->slot[a->slot];
-    struct spi_view_norms norms = {slot->weight, slot->norm2, slot->noise2};
     double t0 = spi_now_s();
     spi_err err =
-        spi_view_sums_spread(&a->m->views, a->first, a->n, a->m->plan, slot->grid, &norms);
+        spi_view_sums_spread(&a->m->views, a->first, a->n, a->m->plan, slot->grid);
 
     (void)data;
     (void)stop;
-    slot->weight = norms.weight;
-    slot->norm2 = norms.norm2;
-    slot->noise2 = norms.noise2;
     slot->spread_s += spi_now_s() - t0;
     return err;
 }
 
 /* images -> harmonics (a slot holds a block) -> sums by direction -> partial sums */
-static spi_err spread_averages(struct spi_merging *m)
+static spi_err spread_sums(struct spi_merging *m)
 {
-    const struct spi_view_average *v = m->spec.average;
-    struct spi_graph *g = m->spec.graph;
+    const struct spi_merging_spec *s = &m->spec;
+    struct spi_graph *g = s->graph;
     spi_err err, late;
 
-    SPI_TRY(err = spi_view_sums_init(&m->views, v->rings, v->map, v->cells), out);
+    SPI_TRY(err = spi_view_sums_init(&m->views, s->pixels,
+                                     spi_images_detector(s->images)->wavelength_A,
+                                     s->diameter_A, s->average),
+            out);
     SPI_TRY(err = spi_region_new(g, &m->views, sizeof m->views, &m->views_region), out);
     for (int64_t first = 0, b = 0; first < m->n_images && !err; first += m->block, b++) {
         struct block a = block_at(m, first, b);
@@ -294,7 +302,7 @@ static spi_err spread_averages(struct spi_merging *m)
         err = spi_graph_submit(g, "rings", task_rings, &a, sizeof a, 1, access);
         access[0].privilege = SPI_READ;
         if (!err)
-            err = spi_graph_submit(g, "average", task_average, &a, sizeof a, 2, access);
+            err = spi_graph_submit(g, "sum", task_sum, &a, sizeof a, 2, access);
     }
     for (int b = 0; b < VIEW_BLOCKS && !err; b++) {
         int64_t from = m->views.nd * b / VIEW_BLOCKS,
@@ -430,13 +438,13 @@ spi_err spi_merging_init(struct spi_merging *m, const struct spi_merging_spec *s
     *m = (struct spi_merging){.spec = *spec, .n_images = spi_images_count(spec->images)};
     m->block = (spec->f64 ? POINTS_AT_ONCE : PIXELS_AT_ONCE) / per_image;
     m->block = m->block < 1 ? 1 : m->block > 256 ? 256 : m->block;
-    if (spec->average && (spec->direct || spec->f64))
+    if (spec->average > 0 && (spec->direct || spec->f64))
         return spi_fail(SPI_EINVAL,
-                        "merge: averaged images need the Toeplitz product, single "
+                        "merge: summed images need the Toeplitz product, single "
                         "precision");
     SPI_TRY(err = make_plan(m), out);
     SPI_TRY(err = make_slots(m), out);
-    SPI_TRY(err = spec->average ? spread_averages(m) : each_block(m, "merge", task_spread),
+    SPI_TRY(err = spec->average > 0 ? spread_sums(m) : each_block(m, "merge", task_spread),
             out);
     spi_view_sums_clear(&m->views);
     t1 = spi_now_s();

@@ -15,16 +15,8 @@
 #include "io/images.h"
 #include "merge/direct.h"
 #include "merge/normal.h"
-#include "merge/views.h"
-#include "ring/pixels.h"
+#include "merge/sums.h"
 #include "task/graph.h"
-
-/** Average the images of each view direction on rings before spreading (V14). */
-struct spi_view_average {
-    const struct spi_rings *rings;
-    const struct spi_ring_map *map;
-    double cells; /* Shannon cells between directions */
-};
 
 struct spi_merging_spec {
     struct spi_graph *graph; /* borrowed, like all that follows */
@@ -38,7 +30,8 @@ struct spi_merging_spec {
     bool direct;             /* H* w H point by point in every step, not Toeplitz */
     double corner_weight;    /* (V10); 0: none */
     const float *prior;      /* A0 [n^3] or NULL */
-    const struct spi_view_average *average; /* NULL: pixel by pixel */
+    double average; /* > 0: sum images by view direction first, this many Shannon cells
+                       apart (V14); 0: pixel by pixel */
     const volatile int *stop;
     void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */
     void (*stepped)(int64_t products, void *user);             /* may be NULL */
@@ -73,13 +66,13 @@ struct spi_merging {
         double complex *modes; /* double */
         double weight, norm2, noise2, read_s, spread_s;
         int64_t merged;
-        float complex *h;                 /* averaging: harmonics of the images chosen */
+        float complex *h;                 /* summing: harmonics of the images chosen */
         struct spi_merging_chosen chosen; /* of a block */
     } slot[SPI_MERGING_SLOTS_MAX];
     struct spi_region *region[SPI_MERGING_SLOTS_MAX];
     float *prepared;                 /* direct, float: fine grid of the vector */
     double complex *A;               /* direct, double: its modes */
-    struct spi_view_sums views;      /* averaging */
+    struct spi_view_sums views;      /* summing */
     struct spi_region *views_region; /* of all of them */
     int64_t done;                    /* images, for progress */
 };

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "kernel/angular.h"
+#include "kernel/clones.h"
 #include "math/fft.h"
 #include "math/rot.h"
 #include "math/sphere.h"
@@ -242,6 +243,25 @@ out:
     free(row);
     free(half);
     return err;
+}
+
+/* acc_m += p_m c_m for the harmonics of one ring. */
+SPI_CLONES static void add_turned(int n, const float *restrict p, const float *restrict c,
+                                  float *restrict acc)
+{
+#pragma omp simd
+    for (int m = 0; m < n; m++) {
+        acc[2 * m] += p[2 * m] * c[2 * m] - p[2 * m + 1] * c[2 * m + 1];
+        acc[2 * m + 1] += p[2 * m] * c[2 * m + 1] + p[2 * m + 1] * c[2 * m];
+    }
+}
+
+void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
+                         const float complex *h, float complex *to)
+{
+    for (int r = 0; r < R; r++)
+        add_turned(g->m_max[r] + 1, (const float *)turn, (const float *)(h + g->h_at[r]),
+                   (float *)(to + g->h_at[r]));
 }
 
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,

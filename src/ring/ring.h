@@ -63,6 +63,11 @@ SPI_MUSTUSE spi_err spi_ring_analyse(const struct spi_rings *g, int R, float *sa
 SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
                                         const float complex *h, float *samples);
 
+/** to += what h is after a turn: to_rm += turn_m h_rm of the first R rings; a turn by a is
+ *  exp(-i m a). */
+void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
+                         const float complex *h, float complex *to);
+
 /** scale times the positions of the samples of the first R rings turned by M (detector ->
  * object); pos: [g->at[R]][3], 1/A for scale 1. */
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,

@@ -21,12 +21,13 @@ static bool usable(const struct spi_lcurve_point *p)
     return p->residual > 0 && p->norm > 0 && isfinite(p->residual) && isfinite(p->norm);
 }
 
-static spi_err check(int n, const struct spi_lcurve_point *p, double rise)
+static spi_err check(int n, const struct spi_lcurve_point *p, double rise, double fall)
 {
     if (n < 1)
         return spi_fail(SPI_EINVAL, "L-curve: %d points; need at least 1", n);
-    if (!(rise >= 0))
-        return spi_fail(SPI_EINVAL, "L-curve: rise is %g; need 0 or more", rise);
+    if (!(rise >= 0 && fall >= 0))
+        return spi_fail(SPI_EINVAL, "L-curve: rise is %g, fall %g; need 0 or more", rise,
+                        fall);
     for (int i = 0; i < n; i++)
         if (!(p[i].lambda > 0) || isinf(p[i].lambda))
             return spi_fail(SPI_EINVAL, "L-curve: lambda %d is %g; need a positive number",
@@ -74,10 +75,23 @@ static int find_corner(int m, const int *use, struct spi_lcurve_point *p)
     return best;
 }
 
-spi_err spi_lcurve_choose(int n, struct spi_lcurve_point *p, double rise,
+/* (L12): the last point of the plateau in use[m]. */
+static int plateau_end(int m, const int *use, const struct spi_lcurve_point *p, double rise,
+                       double fall)
+{
+    const struct spi_lcurve_point *first = &p[use[0]];
+    int at = 0;
+
+    while (at + 1 < m && p[use[at + 1]].residual <= (1 + rise) * first->residual &&
+           p[use[at + 1]].norm >= (1 - fall) * first->norm)
+        at++;
+    return at;
+}
+
+spi_err spi_lcurve_choose(int n, struct spi_lcurve_point *p, double rise, double fall,
                           struct spi_lcurve_choice *choice)
 {
-    spi_err err = check(n, p, rise);
+    spi_err err = check(n, p, rise, fall);
     int *use, m = 0, at;
 
     *choice = (struct spi_lcurve_choice){0, SPI_LCURVE_SMALLEST};
@@ -99,9 +113,7 @@ spi_err spi_lcurve_choose(int n, struct spi_lcurve_point *p, double rise,
     if (at >= 0)
         *choice = (struct spi_lcurve_choice){use[at], SPI_LCURVE_CORNER};
     else if (m > 0) {
-        for (at = 0; at + 1 < m; at++) /* (L12) */
-            if (!(p[use[at + 1]].residual <= (1 + rise) * p[use[0]].residual))
-                break;
+        at = plateau_end(m, use, p, rise, fall);
         choice->index = use[at];
         choice->how = at > 0 ? SPI_LCURVE_PLATEAU : SPI_LCURVE_SMALLEST;
     }

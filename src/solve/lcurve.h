@@ -29,14 +29,15 @@ struct spi_lcurve_choice {
 
 /** Sort the n points by rising lambda, fill in their curvature and choose one.
  *  A corner is the inner point of largest positive curvature (L10) at which the curve as a
- *  whole turns (L11).  Without one: the largest lambda whose residual is within `rise`
- * (0.03: three per cent) of the residual of the smallest lambda (L12), because that much
- *  regularisation costs nothing; if only the smallest lambda is, that one.  Points that are
- *  not finite, or have a residual or a norm of zero, take no part in the search for a
- * corner and are never chosen unless all are so.  SPI_EINVAL: n < 1, a lambda that is not
- * positive or appears twice, rise < 0. */
+ *  whole turns (L11).  Without one: the largest lambda that costs nothing, which is to say
+ *  up to which the residual has not risen by more than `rise` (0.03: three per cent) and
+ *  the norm has not fallen by more than `fall`, relative to those of the smallest lambda
+ *  (L12); if only the smallest lambda is such, that one.  Points that are not finite, or
+ *  have a residual or a norm of zero, take no part in the search for a corner and are never
+ *  chosen unless all are so.  SPI_EINVAL: n < 1, a lambda that is not positive or appears
+ *  twice, rise or fall < 0. */
 SPI_MUSTUSE spi_err spi_lcurve_choose(int n, struct spi_lcurve_point *p, double rise,
-                                      struct spi_lcurve_choice *choice);
+                                      double fall, struct spi_lcurve_choice *choice);
 
 /** "lambda,residual,norm,curvature,chosen" and one line a point; `choice` may be NULL.
  *  *text is released by the caller with free(). */

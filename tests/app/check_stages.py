@@ -126,4 +126,23 @@ def maps_alike(a, b, least):
     return cc > float(least)
 
 
+def maps_close(a, b, most):
+    """Relative difference, root mean square."""
+    with mrcfile.open(a) as f, mrcfile.open(b) as g:
+        x, y = f.data.astype(float), g.data.astype(float)
+    e = np.linalg.norm(x - y) / np.linalg.norm(y)
+    print("difference %.1e" % e)
+    return e <= float(most)
+
+
+def nothing(a):
+    with mrcfile.open(a) as f:
+        return bool(np.all(f.data == 0))
+
+
+def finite(a):
+    with mrcfile.open(a) as f:
+        return bool(np.all(np.isfinite(f.data)) and np.any(f.data))
+
+
 sys.exit(not globals()[sys.argv[1]](*sys.argv[2:]))

@@ -74,6 +74,7 @@ json "JSON of merge" "v['images'] == 400 and v['images_merged'] == 400 and v['wo
 v['end'] in ('steps', 'converged') and 0 < v['residual'] < 0.1 and v['products'] <= 40 and \
 abs(sum(v['shares'].values()) - 1) < 1e-6 and v['peak_rss_bytes'] > 0 and v['lambda'] > 0 and v['misfit'] < 0.05 and \
 v['voxels'] % 2 == 0 and v['lambda_from'] in ('corner', 'plateau', 'smallest lambda')"
+lambda=$("$python" -c "import json; print(repr(json.load(open('out'))['lambda']))")
 holds "the map is an MRC file" valid a.mrc
 holds "so is the intensity" valid w.mrc
 holds "the map is even" even a.mrc
@@ -93,6 +94,54 @@ json "a lambda that is given" "v['lambda'] == 0.01 and v['lambda_from'] == 'give
 0 < v['misfit'] < 0.1"
 fails "is another map" maps_alike a.mrc a2.mrc 0.999
 run 0 merge im.h5 --orientations truth -d 70 -o a3.mrc --set algorithm.N_lambda=5
+
+# ---- merge: each option, used rightly
+run 0 merge im.h5 --orientations truth -d 70 -o ind.mrc --lcurve independent --json
+json "one solution each: the same lambda" "v['lambda'] == $lambda and v['products'] > 13 * 5"
+holds "and the same map" maps_alike ind.mrc a.mrc 0.99999
+run 0 merge im.h5 --orientations truth -d 70 -o ta.mrc --lambda 0.01 --precision double \
+	--set algorithm.cg_tol=1e-9 --set algorithm.N_cg=200 --json
+json "double precision" "v['precision'] == 'double' and v['nufft_tol'] <= 1e-9 and v['end'] == 'converged'"
+run 0 merge im.h5 --orientations truth -d 70 -o di.mrc --lambda 0.01 --precision double \
+	--set algorithm.cg_tol=1e-9 --set algorithm.N_cg=200 --method direct --json
+json "point by point" "v['method'] == 'direct' and v['end'] == 'converged'"
+holds "Toeplitz and direct agree to 1e-5" maps_close di.mrc ta.mrc 1e-5
+fails "single precision does not" maps_close a2.mrc ta.mrc 1e-5
+for w in poisson none; do
+	run 0 merge im.h5 --orientations truth -d 70 -o w_$w.mrc --pixel-weights $w --json
+	json "weights: $w" "math.isfinite(v['misfit']) and 0 < v['misfit'] < 0.1"
+	holds "noise-free, so nearly the same map" maps_alike w_$w.mrc a.mrc 0.99
+	fails "but not the same" maps_close w_$w.mrc a.mrc 1e-5
+done
+"$python" - << 'EOF'
+import h5py, numpy as np
+with h5py.File("weights.h5", "w") as f:
+    w = np.ones((48, 48), np.float32)
+    f["weights"] = w
+    w[:24] = 0
+    f["half"] = w
+    f["none"] = 0 * w
+    w[3, 5] = -1
+    f["minus"] = w
+    f["small"] = w[:7]
+EOF
+run 0 merge im.h5 --orientations truth -d 70 -o w1.mrc --weights weights.h5
+holds "weights of 1 change nothing" maps_close w1.mrc a.mrc 1e-6
+run 0 merge im.h5 --orientations truth -d 70 -o w2.mrc --weights weights.h5:/half --json
+json "half of the pixels" "0 < v['pixels'] < 900"
+holds "are enough" maps_alike w2.mrc a.mrc 0.99
+run 0 merge im.h5 --orientations truth -d 70 -o pr.mrc --lambda 1000 --prior a.mrc
+holds "a heavy prior: the prior" maps_close pr.mrc a.mrc 1e-2
+fails "not so without it" maps_close a2.mrc a.mrc 1e-2
+for w in q poisson; do
+	run 0 merge im.h5 --orientations truth -d 70 -o av.mrc --average 0.5 --pixel-weights $w --json
+	json "summed by view direction, $w" "v['images_merged'] == 400 and v['end'] in ('steps', 'converged')"
+	# half a cell at most, 2.5 degrees, of few images: 0.99
+	holds "nearly the same map" maps_alike av.mrc a.mrc 0.99
+	fails "but not the same" maps_close av.mrc a.mrc 1e-5
+done
+run 0 merge im.h5 --orientations truth -d 70 -o av1.mrc --average 0.5 --workers 1 --pixel-weights poisson
+holds "summed: the same with one worker" maps_close av.mrc av1.mrc 0
 
 # ---- slice
 run 0 slice a.mrc --orientations truth --geometry im.h5 -o m.h5 --json
@@ -187,6 +236,28 @@ refuse 1 "other.h5: 30 orientations, but im.h5 has 400 images" merge im.h5 -d 70
 refuse 1 "none.h5" merge im.h5 --orientations none.h5 -d 70 -o x.mrc
 refuse 1 "none.h5" merge none.h5 --orientations truth -d 70 -o x.mrc
 refuse 1 "leaves nothing to merge" merge im.h5 --orientations truth -d 70 --q-min 0.2 -o x.mrc
+refuse 2 "merge: --average: is for --method toeplitz and --precision single" merge im.h5 \
+	--orientations truth -d 70 -o x.mrc --average 1 --method direct
+refuse 2 "merge: --average: is for --method toeplitz and --precision single" merge im.h5 \
+	--orientations truth -d 70 -o x.mrc --average 1 --precision double
+refuse 2 "merge: --average: " merge im.h5 --orientations truth -d 70 -o x.mrc --average 9
+refuse 2 "merge: --method: " merge im.h5 --orientations truth -d 70 -o x.mrc --method magic
+refuse 2 "merge: --precision: " merge im.h5 --orientations truth -d 70 -o x.mrc --precision half
+refuse 2 "merge: --lcurve: " merge im.h5 --orientations truth -d 70 -o x.mrc --lcurve magic
+refuse 2 "merge: --pixel-weights: " merge im.h5 --orientations truth -d 70 -o x.mrc \
+	--pixel-weights magic
+refuse 2 "merge: --lcurve-png: there is no L-curve" merge im.h5 --orientations truth -d 70 \
+	-o x.mrc --lambda 1 --lcurve-png x.png
+refuse 1 "no/x.csv" merge im.h5 --orientations truth -d 70 -o x2.mrc --lcurve-csv no/x.csv
+refuse 1 "no/x.png" merge im.h5 --orientations truth -d 70 -o x2.mrc --lcurve-png no/x.png
+refuse 1 "all usable pixels have weight 0" merge im.h5 --orientations truth -d 70 -o x.mrc \
+	--weights weights.h5:/none
+refuse 1 "weights.h5" merge im.h5 --orientations truth -d 70 -o x.mrc --weights weights.h5:/minus
+refuse 1 "weights.h5" merge im.h5 --orientations truth -d 70 -o x.mrc --weights weights.h5:/small
+refuse 1 "none.h5" merge im.h5 --orientations truth -d 70 -o x.mrc --weights none.h5
+refuse 1 "none.mrc" merge im.h5 --orientations truth -d 70 -o x.mrc --prior none.mrc
+refuse 1 "the merge needs" merge im.h5 --orientations truth -d 70 --q-max 0.06 -o x.mrc \
+	--prior a.mrc
 refuse 1 "voxels an axis; at most 512" merge im.h5 --orientations truth -d 9000 -o x.mrc
 refuse 1 "no/x.mrc" merge im.h5 --orientations truth -d 70 -o no/x.mrc
 refuse 2 "match: --score: published needs --method brute" match im.h5 -m a.mrc -o x.h5 \
@@ -221,6 +292,27 @@ with open("short.mrc", "wb") as f:
 EOF
 refuse 1 "blind.h5: has no true orientations" merge blind.h5 --orientations truth -d 70 -o x.mrc
 refuse 1 "dark.h5: fluence of image 7 is -1" merge im.h5 --orientations dark.h5 -d 70 -o x.mrc
+"$python" - << 'EOF'
+import h5py, shutil
+shutil.copy("o.h5", "absent.h5")
+shutil.copy("o.h5", "lonely.h5")
+for name, kept in ("absent.h5", 0), ("lonely.h5", 1):
+    with h5py.File(name, "r+") as f:
+        f["fluence"][kept:] = 0
+EOF
+refuse 1 "no image covers" merge im.h5 --orientations absent.h5 -d 70 -o x.mrc
+refuse 1 "no image covers" merge im.h5 --orientations absent.h5 -d 70 -o x.mrc --average 1
+refuse 1 "the images are all zero" merge zero.h5 --orientations truth -d 70 -o x.mrc \
+	--pixel-weights poisson
+for a in 0 1; do
+	run 0 merge im.h5 --orientations lonely.h5 -d 70 -o lone.mrc --average $a --json
+	json "one image only" "v['images_merged'] == 1 and math.isfinite(v['misfit']) and v['lambda'] > 0"
+	holds "and a finite map" finite lone.mrc
+	run 0 merge zero.h5 --orientations truth -d 70 -o nil.mrc --average $a --json
+	json "no photon" "v['misfit'] == 0 and v['lambda'] > 0"
+	holds "an empty map" nothing nil.mrc
+done
+fails "not every map is empty" nothing a.mrc
 refuse 1 "all zero" match zero.h5 -m a.mrc -o x.h5
 refuse 1 "zero.mrc: all voxels are zero" match im.h5 -m zero.mrc -o x.h5
 refuse 1 "no positive intensity" match im.h5 -m minus.mrc -o x.h5

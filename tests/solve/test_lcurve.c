@@ -142,7 +142,7 @@ static void test_shaw(void)
 
         shaw_problem(1e-2, seed);
         best = dense_curve(p, error);
-        if (spi_lcurve_choose(M, p, 0.03, &c) != SPI_OK)
+        if (spi_lcurve_choose(M, p, 0.03, 0.003, &c) != SPI_OK)
             break;
 
         int i = index_of(p, lambda_of(c.index)), lo = i > 10 ? i - 10 : 0, hi = i + 10;
@@ -161,7 +161,7 @@ static void test_shaw(void)
     double lambda = p[c.index].lambda;
 
     krylov_curve(p);
-    OK(spi_lcurve_choose(M, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_CORNER &&
+    OK(spi_lcurve_choose(M, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_CORNER &&
            fabs(log10(p[c.index].lambda / lambda)) <
                0.31, /* one step of the grid: 10^0.3 */
        "multi-shift CG in float finds the corner at %.1e (dense %.1e)", p[c.index].lambda,
@@ -183,7 +183,7 @@ static void test_circle(void)
                                                  .residual = exp(3 + 3 * cos(a)),
                                                  .norm = exp(3 + 3 * sin(a))};
     }
-    OK(spi_lcurve_choose(M, p, 0.03, &c) == SPI_OK && p[0].lambda < p[M - 1].lambda,
+    OK(spi_lcurve_choose(M, p, 0.03, 0.003, &c) == SPI_OK && p[0].lambda < p[M - 1].lambda,
        "points are sorted by lambda");
     for (int i = 1; i < M - 1; i++)
         worst = fmax(worst, fabs(3 * p[i].curvature - 1));
@@ -212,44 +212,60 @@ static void test_fallback(void)
         p[i] = (struct spi_lcurve_point){.lambda = lambda_of(i),
                                          .residual = lambda_of(i) / (1 + lambda_of(i)),
                                          .norm = 1 / (1 + lambda_of(i))};
-    OK(spi_lcurve_choose(M, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_SMALLEST &&
+    OK(spi_lcurve_choose(M, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_SMALLEST &&
            c.index == 0,
        "noise-free: no corner, the smallest lambda");
 
     points(5, (const double[]){1, 1.001, 1.02, 1.5, 4},
            (const double[]){1, 1, 0.99, 0.7, 0.2}, p);
-    OK(spi_lcurve_choose(5, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_PLATEAU &&
+    OK(spi_lcurve_choose(5, p, 0.03, 0.02, &c) == SPI_OK && c.how == SPI_LCURVE_PLATEAU &&
            c.index == 2,
        "a plateau: its largest lambda");
-    OK(spi_lcurve_choose(5, p, 0.001, &c) == SPI_OK && c.index == 1, "a narrower plateau");
+    OK(spi_lcurve_choose(5, p, 0.005, 0.02, &c) == SPI_OK && c.index == 1,
+       "a lower step of the residual ends it");
+    OK(spi_lcurve_choose(5, p, 0.03, 0.003, &c) == SPI_OK && c.index == 1,
+       "a lower step of the norm ends it");
+    /* merging 300 photons an image: noise hides what damping does to the residual, and the
+     * norm, mostly the unmeasured middle, is the first to go */
+    points(5, (const double[]){1, 1.0000, 1.0001, 1.0004, 1.0019},
+           (const double[]){0.1609, 0.1607, 0.1591, 0.1455, 0.0975}, p);
+    OK(spi_lcurve_choose(5, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_PLATEAU &&
+           c.index == 1,
+       "noisy data: the residual alone does not decide");
+    OK(spi_lcurve_choose(5, p, 0.03, 1, &c) == SPI_OK && c.index == 4,
+       "it would take everything (control)");
 
     /* an L with a spoiled point of zero norm, one NaN and an infinite residual */
     points(9, (const double[]){1, 1, 1.01, 1.02, 1.1, 5, 25, (double)NAN, (double)INFINITY},
            (const double[]){1000, 100, 10, 0, 1, 0.9, 0.8, 1, 1}, p);
-    OK(spi_lcurve_choose(9, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_CORNER &&
+    OK(spi_lcurve_choose(9, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_CORNER &&
            c.index == 4,
        "unusable points are passed over");
     points(3, (const double[]){0, 0, 0}, (const double[]){0, 0, 0}, p);
-    OK(spi_lcurve_choose(3, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_SMALLEST &&
+    OK(spi_lcurve_choose(3, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_SMALLEST &&
            c.index == 0,
        "all points zero: the smallest lambda");
-    OK(spi_lcurve_choose(1, p, 0.03, &c) == SPI_OK && c.index == 0, "one point");
+    OK(spi_lcurve_choose(1, p, 0.03, 0.003, &c) == SPI_OK && c.index == 0, "one point");
     points(3, (const double[]){1, 1, 1}, (const double[]){1, 1, 1}, p);
-    OK(spi_lcurve_choose(3, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_PLATEAU,
+    OK(spi_lcurve_choose(3, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_PLATEAU,
        "three equal points: no division by zero");
 
     shaw_problem(1e-2, 0);
     dense_curve(p, error);
-    OK(spi_lcurve_choose(M, p, 0.03, &c) == SPI_OK && c.how == SPI_LCURVE_CORNER,
+    OK(spi_lcurve_choose(M, p, 0.03, 0.003, &c) == SPI_OK && c.how == SPI_LCURVE_CORNER,
        "a noisy curve has a corner (control)");
 
     p[2].lambda = p[1].lambda;
-    OK(spi_lcurve_choose(M, p, 0.03, &c) == SPI_EINVAL, "twice: %s", spi_err_message());
-    p[2].lambda = -1;
-    OK(spi_lcurve_choose(M, p, 0.03, &c) == SPI_EINVAL, "negative: %s", spi_err_message());
-    OK(spi_lcurve_choose(0, p, 0.03, &c) == SPI_EINVAL, "none: %s", spi_err_message());
-    OK(spi_lcurve_choose(1, p, (double)NAN, &c) == SPI_EINVAL, "rise: %s",
+    OK(spi_lcurve_choose(M, p, 0.03, 0.003, &c) == SPI_EINVAL, "twice: %s",
        spi_err_message());
+    p[2].lambda = -1;
+    OK(spi_lcurve_choose(M, p, 0.03, 0.003, &c) == SPI_EINVAL, "negative: %s",
+       spi_err_message());
+    OK(spi_lcurve_choose(0, p, 0.03, 0.003, &c) == SPI_EINVAL, "none: %s",
+       spi_err_message());
+    OK(spi_lcurve_choose(1, p, (double)NAN, 0.003, &c) == SPI_EINVAL, "rise: %s",
+       spi_err_message());
+    OK(spi_lcurve_choose(1, p, 0.03, -1, &c) == SPI_EINVAL, "fall: %s", spi_err_message());
 }
 
 static void test_csv(void)
@@ -259,7 +275,7 @@ static void test_csv(void)
     char *text = NULL;
 
     points(3, (const double[]){1, 2, 4}, (const double[]){16, 2, 1.9}, p);
-    OK(spi_lcurve_choose(3, p, 0.03, &c) == SPI_OK &&
+    OK(spi_lcurve_choose(3, p, 0.03, 0.003, &c) == SPI_OK &&
            spi_lcurve_csv(3, p, &c, &text) == SPI_OK,
        "CSV is made");
     OK(text &&
