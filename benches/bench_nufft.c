@@ -574,7 +574,7 @@ static bool parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.repeats = 3, .limit = 2, .rival = "finufft"};
+    struct options o = {.repeats = 8, .limit = 2, .rival = "finufft"};
     bool good = true;
 
     if (!parse(argc, argv, &o)) {
@@ -588,7 +588,7 @@ int main(int argc, char **argv)
     /* keep what is freed: page faults of fresh memory would count against the side that
      * allocates a grid in every transform */
     mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_TRIM_THRESHOLD, -1); /* never */
     if (all(&o, &good)) {
         fprintf(stderr, "bench_nufft: %s\n", spi_err_message());
         return 1;
