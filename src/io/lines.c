@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 enum { CHUNK = 1 << 16, LINE_MAX_BYTES = 1 << 24 };
@@ -17,7 +18,7 @@ struct spi_lines {
     size_t used, filled;
     char *line;
     int64_t length, capacity, number;
-    bool again, end;
+    bool again, end, blanked;
 };
 
 spi_err spi_lines_open(const char *path, struct spi_lines **out)
@@ -122,6 +123,32 @@ static spi_err gather(struct spi_lines *l, bool *any)
     return err;
 }
 
+/* Some programs write a chain that has no name as a NUL byte: in a line that is text
+ * otherwise it is a blank.  Other control characters, or as many NULs as text: no text. */
+static spi_err blank_nuls(struct spi_lines *l)
+{
+    int64_t nuls = 0, controls = 0;
+
+    for (int64_t i = 0; i < l->length; i++) {
+        unsigned char c = (unsigned char)l->line[i];
+
+        nuls += c == 0;
+        controls += c != 0 && c < ' ' && c != '\t' && c != '\r' && c != '\f';
+    }
+    if (nuls == 0)
+        return SPI_OK;
+    if (controls > 0 || 4 * nuls > l->length)
+        return spi_fail(SPI_EFORMAT, "%s:%lld: NUL byte; not a text file", l->path,
+                        (long long)l->number);
+    for (int64_t i = 0; i < l->length; i++)
+        if (l->line[i] == 0)
+            l->line[i] = ' ';
+    if (!l->blanked)
+        spi_warn("%s:%lld: a NUL byte is read as a blank", l->path, (long long)l->number);
+    l->blanked = true;
+    return SPI_OK;
+}
+
 spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length)
 {
     bool any = true;
@@ -136,9 +163,9 @@ spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length)
         if (err || !any)
             return err;
         l->number++;
-        if (memchr(l->line, 0, (size_t)l->length))
-            return spi_fail(SPI_EFORMAT, "%s:%lld: NUL byte; not a text file", l->path,
-                            (long long)l->number);
+        err = blank_nuls(l);
+        if (err)
+            return err;
         while (l->length > 0 && l->line[l->length - 1] == '\r')
             l->line[--l->length] = 0;
     }

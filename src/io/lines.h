@@ -17,8 +17,8 @@ SPI_MUSTUSE spi_err spi_lines_open(const char *path, struct spi_lines **out);
 void spi_lines_close(struct spi_lines *l);
 
 /** The next line without its end, NUL-terminated, valid until the next call; NULL at the
- * end of the file.  SPI_EIO: unreadable or truncated; SPI_EFORMAT: a NUL byte (binary) or a
- * line above 16 MiB. */
+ * end of the file.  SPI_EIO: unreadable or truncated; SPI_EFORMAT: binary (NUL bytes; a few in
+ * a line that is text otherwise are blanks, with a warning) or a line above 16 MiB. */
 SPI_MUSTUSE spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length);
 /** Give the line that _next returned last once more. */
 void spi_lines_again(struct spi_lines *l);

@@ -360,6 +360,15 @@ static void unreadable(void)
     OK(spi_structure_read(scratch("cut.pdb.gz"), &opt, &s) == SPI_EFORMAT &&
            strstr(spi_err_message(), ":1: NUL byte; not a text file"),
        "binary file");
+    static const char nul[] =
+        "ATOM      1  CA  ALA A   1       1.000   0.000   0.000  1.00  0.00           C\n"
+        "TER       2      ALA \0   1\n"
+        "ATOM      3  CA  ALA A   2       2.000   0.000   0.000  1.00  0.00           C\n";
+
+    write_text("nul.pdb", nul, sizeof nul - 1);
+    OK(spi_structure_read(scratch("nul.pdb"), &opt, &s) == SPI_OK && s.n == 2,
+       "a chain without a name, written as NUL, is a blank");
+    spi_structure_clear(&s);
 }
 
 static void geometry(void)
