@@ -11,11 +11,11 @@ $(BUILD)/build.ninja:
 test: all
 	tools/run_tests.sh $(BUILD)
 
-# The whole test suite under AddressSanitizer and UBSan.
+# The whole test suite under AddressSanitizer and UBSan (half an hour on 2 cores).
 asan:
 	test -d build-asan || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	ninja -C build-asan
-	ASAN_OPTIONS=detect_leaks=0 tools/run_tests.sh build-asan
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 tools/run_tests.sh build-asan 10
 
 # Nonuniform transforms beside the machine's bound and FINUFFT (meson -Dfinufft=PREFIX,...):
 # JSON lines; TABLE=1 prints a table.  ARGS="--op slice --modes 81" for some cases only.

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Run all tests of a build folder; the last line is "N passed, N failed, N skipped",
 # counted in tests as Meson counts them (one program = one test).
+# run_tests.sh [BUILD [N]]: N times the usual time limits.
 build=${1:-build}
-meson test -C "$build" --print-errorlogs --no-rebuild > "$build/test.out" 2>&1
+meson test -C "$build" -t "${2:-1}" --print-errorlogs --no-rebuild > "$build/test.out" 2>&1
 status=$?
 cat "$build/test.out"
 awk '/^Ok:/ {ok += $2} /^Expected Fail:/ {ok += $3} /^Fail:/ {bad += $2}

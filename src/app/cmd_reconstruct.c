@@ -403,6 +403,17 @@ out:
     return err;
 }
 
+/* Of an earlier run into the same directory. */
+static void remove_results(const struct job *j)
+{
+    char apart[SPI_PATH_MAX];
+
+    path_in(j, "unconfirmed", apart);
+    spi_result_remove(j->args->out);
+    spi_result_remove(apart);
+    (void)rmdir(apart);
+}
+
 static spi_err begin(struct job *j)
 {
     char path[SPI_PATH_MAX];
@@ -421,6 +432,7 @@ static spi_err begin(struct job *j)
     } else if (j->args->resume) {
         spi_info("%s: nothing to resume; a new run begins", path);
     }
+    remove_results(j);
     err = cut_metrics(j, j->run->generation);
 out:
     return err;

@@ -58,13 +58,13 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, N_phase_loops, int, 10, 1, 10000, "", "repeats of (nER, nHIO, nER, shrink-wrap), when recipe is empty") \
     X(phasing, sw_sigma_first, double, 2, 0.1, 20, "voxel", "first blur of shrink-wrap") \
     X(phasing, sw_sigma_last, double, 0.8, 0.1, 20, "voxel", "last blur of shrink-wrap") \
-    X(phasing, cutoff, double, 0.08, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
+    X(phasing, cutoff, double, 0.15, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
     X(converge, halves_sure, double, 0.8, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
-    X(converge, final_cc, double, 0.8, -1, 1, "", "least mean over all shells of the correlation of the half sets' intensities at the end") \
+    X(converge, final_cc, double, 0.82, -1, 1, "", "least mean over all shells of the correlation of the half sets' intensities at the end") \
     X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
     X(converge, covered_least, double, 0.8, 0, 1, "", "least part of the directions that images must cross") \
     X(converge, evenness_least, double, 0.6, 0, 1, "", "least number of view directions seen, of those that as many random images see") \

@@ -276,10 +276,10 @@ static spi_err check_length(const char *path, FILE *fp, const struct spi_mrc_inf
         return spi_fail(SPI_EIO, "%s: %s", path, strerror(errno));
     if (s.st_size < need)
         return spi_fail(SPI_EIO,
-                        "%s: truncated: %d x %d x %d voxels of mode %d after %d bytes of "
+                        "%s: truncated: %d x %d x %d voxels of mode %d after %lld bytes of "
                         "header need %lld bytes; the file has %lld",
                         path, info->n[0], info->n[1], info->n[2], info->mode,
-                        HEADER_BYTES + info->extended_bytes, (long long)need,
+                        (long long)HEADER_BYTES + info->extended_bytes, (long long)need,
                         (long long)s.st_size);
     return SPI_OK;
 }

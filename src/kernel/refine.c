@@ -209,7 +209,7 @@ SPI_INLINE float log_of(float x)
 
     memcpy(&bits, &x, sizeof bits);
     e = (bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
-    m_bits = bits - (e << 23);
+    m_bits = bits - e * (1 << 23);
     memcpy(&m, &m_bits, sizeof m);
 
     float s = (m - 1) / (m + 1), s2 = s * s;

@@ -39,6 +39,8 @@ void spi_result_clear(struct spi_result *r);
 /** Write the result's files into `dir`: maps, orientations, curves, pictures. */
 SPI_MUSTUSE spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
                                      const char *dir, const char *provenance_json);
+/** Remove these files where they are: they would be taken for those of a run that has none. */
+void spi_result_remove(const char *dir);
 /** Pictures and curves of the images alone (also for a run that did not converge). */
 SPI_MUSTUSE spi_err spi_data_pictures(const struct spi_data *d, const char *dir);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/version.h"
@@ -167,6 +168,20 @@ spi_err spi_data_pictures(const struct spi_data *d, const char *dir)
 out:
     free(sigma);
     return err;
+}
+
+void spi_result_remove(const char *dir)
+{
+    static const char *const names[] = {
+        "half1.mrc",     "half2.mrc",       "density.mrc",  "autocorrelation.mrc",
+        "intensity.mrc", "orientations.h5", "coverage.png", "fsc.csv",
+        "fsc.png",       "lcurve.png",      "lcurve.csv",   "density.png"};
+    char path[SPI_PATH_MAX];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        path_in(path, dir, names[i]);
+        (void)unlink(path); /* most often there is none */
+    }
 }
 
 spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,

@@ -104,6 +104,13 @@ says noise.out "not converged" "pure noise"
 [ ! -e noise/density.mrc ]
 ok $? "pure noise: no density is presented"
 
+# into the directory of an earlier run: its map does not stay behind
+mkdir stale && cp run1/density.mrc stale/
+$SPINIFEL reconstruct noise.h5 -o stale --seed 3 $fast --set algorithm.N_starts_max=1 \
+	--set algorithm.N_generations_start=2 > stale.out 2>&1
+[ $? = 3 ] && [ ! -e stale/density.mrc ]
+ok $? "pure noise where a map lay: none is left"
+
 # images from one side: it says what is wrong and presents no density
 $SPINIFEL simulate "$pdb" -o side.h5 --images 400 --detector 40x40 --resolution 8 \
 	--energy 4000 --photons 10000 --beam-stop 2 --seed 1 --views 5 --quiet > sim.out 2>&1
