@@ -510,7 +510,7 @@ static spi_err print_result(const struct job *j, bool converged)
     printf(
         "images    %.1f %% of their structure is not explained by the map; they cross %.0f "
         "%% of the directions\n",
-        100 * r->trust.unexplained, 100 * r->trust.covered);
+        fmax(100 * r->trust.unexplained, 0), 100 * r->trust.covered);
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
