@@ -466,7 +466,7 @@ static spi_err run_loop(struct job *j)
     spi_progress_end();
     if (err)
         return err;
-    spi_progress_begin("finishing", 7, "steps");
+    spi_progress_begin("finishing", SPI_FINISH_STEPS, "steps");
     err = spi_finish(j->run, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);

@@ -3,17 +3,11 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Sanitizers and other compilers see the plain variant only. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define X86 1
-#else
-#define X86 0
-#endif
+#include "kernel/clones.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-#if X86
+#ifdef SPI_KERNEL_X86
 #include <immintrin.h>
 
 #define LANES     16
@@ -66,7 +60,7 @@ const struct spi_lanes spi_lanes_variants[] = {
         .angular = angular_##isa, .columns = columns_##isa, .top = top_##isa, \
         .rows = rows_##isa, .peak = peak_##isa                                \
     }
-#if X86
+#ifdef SPI_KERNEL_X86
     ROW(avx512, 16),
     ROW(avx2, 8),
 #endif

@@ -19,7 +19,7 @@ static bool always(void)
 const struct spi_nu_kernels spi_nu_kernels_plain = {"plain", always, SPI_NU_TABLE};
 
 const struct spi_nu_kernels *const spi_nu_kernels[] = {
-#ifdef SPI_NU_X86
+#ifdef SPI_KERNEL_X86
     &spi_nu_kernels_avx512,
     &spi_nu_kernels_avx2,
 #endif

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/clones.h"
 #include "kernel/kaiser.h"
 
 enum {
@@ -88,9 +89,7 @@ struct spi_nu_kernels {
 };
 
 extern const struct spi_nu_kernels spi_nu_kernels_plain;
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define SPI_NU_X86 1
+#ifdef SPI_KERNEL_X86
 extern const struct spi_nu_kernels spi_nu_kernels_avx2, spi_nu_kernels_avx512;
 #endif
 

@@ -1,6 +1,6 @@
 #include "kernel/nubrick.h"
 
-#ifdef SPI_NU_X86
+#ifdef SPI_KERNEL_X86
 #include <stddef.h>
 
 #include "kernel/clones.h"

@@ -120,7 +120,7 @@ SPI_INLINE void NAME(spread_some)(const int depth, const TYPE(spi_nu_taps) * tap
 
             for (int q = 0; q < NROW; q++)
                 add[q] = depth == 1 ? tx[q] : tx[q] * tz[a];
-#ifdef SPI_NU_X86
+#ifdef SPI_KERNEL_X86
 #pragma GCC unroll 8
 #endif
             for (int b = 0; b < W; b++)
@@ -150,7 +150,7 @@ SPI_INLINE void NAME(interp_some)(const int depth, const TYPE(spi_nu_taps) * tap
         for (int a = 0; a < depth; a++, base += plane) {
             vec part[NROW];
 
-#ifdef SPI_NU_X86
+#ifdef SPI_KERNEL_X86
 #pragma GCC unroll 8
 #endif
             for (int b = 0; b < W; b++)

@@ -188,15 +188,23 @@ struct tops {
     bool made;               /* x, y, z of all directions are there */
 };
 
-static spi_err tops_new(const struct spi_scores *s, struct tops *t)
+/* Rows of the image that has most. */
+static int64_t most_rows(const struct spi_scores *s)
 {
-    int64_t most = s->nd;
-    spi_err err;
+    int64_t most = 0;
 
-    *t = (struct tops){0};
     for (int k = 0; k < s->n_images; k++)
         if (s->first[k + 1] - s->first[k] > most)
             most = s->first[k + 1] - s->first[k];
+    return most;
+}
+
+static spi_err tops_new(const struct spi_scores *s, struct tops *t)
+{
+    int64_t rows = most_rows(s), most = rows > s->nd ? rows : s->nd;
+    spi_err err;
+
+    *t = (struct tops){0};
     SPI_TRY(err = SPI_NEW(t->x, most, "directions"), out);
     SPI_TRY(err = SPI_NEW(t->y, most, "directions"), out);
     SPI_TRY(err = SPI_NEW(t->z, most, "directions"), out);
@@ -279,14 +287,10 @@ spi_err spi_posterior_make(const struct spi_scores *s, const struct spi_views *v
     spi_err err;
     float *e = NULL, least = (float)(least_weight / perplexity);
     struct tops tops = {0};
-    int64_t most = 0;
 
     *out = (struct spi_posterior){.n_images = s->n_images};
     SPI_TRY(err = tops_new(s, &tops), out);
-    for (int k = 0; k < s->n_images; k++)
-        if (s->first[k + 1] - s->first[k] > most)
-            most = s->first[k + 1] - s->first[k];
-    SPI_TRY(err = SPI_NEW_UNSET(e, most * s->Na, "posterior"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(e, most_rows(s) * s->Na, "posterior"), out);
     SPI_TRY(err = make_room(s, out), out);
     SPI_TRY(err = SPI_NEW(out->best, s->n_images, "posterior"), out);
     SPI_TRY(err = SPI_NEW(out->model_sum, s->n_images, "posterior"), out);

@@ -11,7 +11,7 @@
 #include "math/symmetry.h"
 #include "mtip/orientations.h"
 
-enum { CG_STEPS = 100, STEPS = 7 };
+enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
  * and solve for the lambda that the L-curve chooses. */
@@ -270,7 +270,9 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = spi_trust_covered(o, r->data->rings.diameter_A, r->q_max,
                                     r->data->rings.wavelength_A, &res->trust.covered),
             out);
+    res->trust.resolution_A = res->resolution_A;
     res->trust.resolution05_A = res->resolution05_A;
+    res->trust.start_A = 1 / spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max);
     res->trust.final_cc = r->best_cc;
     if (progress)
         progress(6, STEPS, "joining the halves", user);

@@ -29,6 +29,8 @@ struct spi_result {
     struct spi_trust trust;               /* what speaks against it all */
 };
 
+enum { SPI_FINISH_STEPS = 7 }; /* the total that `progress` is told */
+
 /** Everything from the orientations of the run.  `progress` (may be NULL) is told what is
  * being done: (done, total, words, user). */
 typedef void spi_on_finish(int done, int total, const char *what, void *user);
@@ -39,7 +41,8 @@ void spi_result_clear(struct spi_result *r);
 /** Write the result's files into `dir`: maps, orientations, curves, pictures. */
 SPI_MUSTUSE spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
                                      const char *dir, const char *provenance_json);
-/** Remove these files where they are: they would be taken for those of a run that has none. */
+/** Remove these files where they are: they would be taken for those of a run that has none.
+ */
 void spi_result_remove(const char *dir);
 /** Pictures and curves of the images alone (also for a run that did not converge). */
 SPI_MUSTUSE spi_err spi_data_pictures(const struct spi_data *d, const char *dir);

@@ -18,7 +18,7 @@ static const double cell_least = 0.035; /* rad; finer ones cost too much and tel
 /* ---- images against their models ------------------------------------------------------
  */
 
-struct bench {
+struct inspection {
     struct spi_pixel_list pixels;
     struct spi_sharp model[2];
     float *mean[2]; /* of the model on the pixel's ring */
@@ -26,23 +26,17 @@ struct bench {
     float *images, *K, *T;
 };
 
-static spi_err ring_to_pixels(const struct bench *b, const struct spi_rings *g, int R,
-                              const double *ring, float **out)
+static spi_err ring_to_pixels(const struct inspection *b, const struct spi_rings *g, int R,
+                              const float *ring, float **out)
 {
-    float *value = NULL;
-    spi_err err = SPI_NEW(value, R, "trust");
+    spi_err err = SPI_NEW(*out, b->pixels.n, "trust");
 
     if (!err)
-        err = SPI_NEW(*out, b->pixels.n, "trust");
-    for (int i = 0; !err && i < R; i++)
-        value[i] = (float)ring[i];
-    if (!err)
-        spi_pixels_from_rings(&b->pixels, g, R, value, *out);
-    free(value);
+        spi_pixels_from_rings(&b->pixels, g, R, ring, *out);
     return err;
 }
 
-static void bench_clear(struct bench *b)
+static void inspection_clear(struct inspection *b)
 {
     spi_pixel_list_clear(&b->pixels);
     for (int h = 0; h < 2; h++) {
@@ -55,36 +49,37 @@ static void bench_clear(struct bench *b)
     free(b->T);
 }
 
-static spi_err bench_init(struct bench *b, const struct spi_run *r,
-                          const struct spi_volume *const A[2])
+static spi_err inspection_init(struct inspection *b, const struct spi_run *r,
+                               const struct spi_volume *const A[2])
 {
     const struct spi_data *d = r->data;
     const struct spi_rings *g = &d->rings;
     int R = spi_rings_upto(g, r->q_max);
-    double *inv_var = NULL;
+    float *ring = NULL;
     spi_err err;
 
-    *b = (struct bench){0};
-    SPI_TRY(err = SPI_NEW(inv_var, R, "trust"), out);
+    *b = (struct inspection){0};
+    SPI_TRY(err = SPI_NEW(ring, R, "trust"), out);
     SPI_TRY(err = spi_pixel_list_init(&b->pixels, d->det, g->q[0], g->q[R - 1]), out);
     for (int h = 0; h < 2; h++) {
         SPI_TRY(err = spi_sharp_init(&b->model[h], r, A[h]), out);
-        SPI_TRY(err = ring_to_pixels(b, g, R, b->model[h].ring_mean, &b->mean[h]), out);
+        for (int i = 0; i < R; i++)
+            ring[i] = (float)b->model[h].ring_mean[i];
+        SPI_TRY(err = ring_to_pixels(b, g, R, ring, &b->mean[h]), out);
     }
-    for (int i = 0; i < R; i++)
-        inv_var[i] = 1 / fmax(d->ring_var[i], 1e-30);
+    spi_data_inv_var(d, SPI_SCORE_GAUSSIAN, R, ring);
     if (d->kind != SPI_PHOTONS)
-        SPI_TRY(err = ring_to_pixels(b, g, R, inv_var, &b->inv_var), out);
+        SPI_TRY(err = ring_to_pixels(b, g, R, ring, &b->inv_var), out);
     SPI_TRY(err = SPI_NEW(b->images, BLOCK * d->det->n_pixels, "trust"), out);
     SPI_TRY(err = SPI_NEW(b->K, b->pixels.n, "trust"), out);
     SPI_TRY(err = SPI_NEW(b->T, b->pixels.n, "trust"), out);
 out:
-    free(inv_var);
+    free(ring);
     return err;
 }
 
 static spi_err look(const struct spi_run *r, const struct spi_orientations *o, int64_t k,
-                    const float *image, struct bench *b, struct spi_misfit *all,
+                    const float *image, struct inspection *b, struct spi_misfit *all,
                     struct spi_trust *t)
 {
     const struct spi_pixel_list *l = &b->pixels;
@@ -112,11 +107,11 @@ spi_err spi_trust_images(const struct spi_run *r, const struct spi_volume *const
 {
     int64_t n_pixels = r->data->det->n_pixels, blocks = (o->n + BLOCK - 1) / BLOCK;
     struct spi_misfit all = {0};
-    struct bench b;
+    struct inspection b;
     spi_err err;
 
     blocks = blocks < BLOCKS ? blocks : BLOCKS;
-    SPI_TRY(err = bench_init(&b, r, A), out);
+    SPI_TRY(err = inspection_init(&b, r, A), out);
     t->images = 0;
     t->strangers = 0;
     for (int64_t i = 0; i < blocks; i++) {
@@ -129,7 +124,7 @@ spi_err spi_trust_images(const struct spi_run *r, const struct spi_volume *const
     t->unexplained = spi_misfit_share(&all);
     t->strangers /= (double)t->images;
 out:
-    bench_clear(&b);
+    inspection_clear(&b);
     return err;
 }
 
@@ -202,6 +197,11 @@ spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *
             "for that, or no particle (particle.q_max_invA = %.4f asks for less)",
             1 / q_max, t->final_cc, set->final_cc, t->resolution05_A,
             1 / t->resolution05_A);
+    if (!(t->resolution_A <= t->start_A))
+        n += snprintf(why + n, (size_t)(room - n),
+                      "; the phased half maps agree to %.1f A only (FSC 0.143), which is "
+                      "coarser than the starts (%.1f A)",
+                      t->resolution_A, t->start_A);
     if (!(t->covered >= set->covered_least))
         n += snprintf(
             why + n, (size_t)(room - n),

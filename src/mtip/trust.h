@@ -14,7 +14,8 @@ struct spi_trust {
     double covered;     /* directions at q_max that some image crosses (Q11) */
     double evenness;    /* (Q7): view directions seen, of those that random ones see */
     double final_cc; /* correlation of the half sets' intensities, mean over all shells */
-    double resolution05_A; /* of the half maps */
+    double resolution_A, resolution05_A; /* of the half maps, FSC 0.143 and 0.5 */
+    double start_A;                      /* resolution of the starts */
 };
 
 /** A sample of the images, even over the file, each against the model of its half set,

@@ -57,6 +57,8 @@ static void directions(void)
     OK(fabs(covered(N) - one) < 0.01, "all from one side: %.4f", covered(N));
 }
 
+static double resolution_A = 10;
+
 static spi_err verdict(double cover, double even, double unexplained, double cc)
 {
     struct spi_settings set;
@@ -65,7 +67,9 @@ static spi_err verdict(double cover, double even, double unexplained, double cc)
                           .evenness = even,
                           .unexplained = unexplained,
                           .final_cc = cc,
-                          .resolution05_A = 17};
+                          .resolution_A = resolution_A,
+                          .resolution05_A = 17,
+                          .start_A = 30};
 
     spi_settings_default(&set);
     return spi_trust_verdict(&t, &set, q_max);
@@ -89,9 +93,22 @@ static void verdicts(void)
     OK(verdict(1, 1, 0.05, (double)NAN) == SPI_ENOCONV, "a correlation that is no number");
 }
 
+static void phasing(void)
+{
+    resolution_A = 29;
+    OK(verdict(1, 1, 0.05, 0.95) == SPI_OK, "half maps as good as the starts");
+    resolution_A = 31;
+    OK(verdict(1, 1, 0.05, 0.95) == SPI_ENOCONV &&
+           strstr(spi_err_message(), "coarser than the starts"),
+       "%s", spi_err_message());
+    resolution_A = INFINITY;
+    OK(verdict(1, 1, 0.05, 0.95) == SPI_ENOCONV, "half maps that never agree");
+}
+
 int main(void)
 {
     directions();
     verdicts();
+    phasing();
     return tap_done();
 }
