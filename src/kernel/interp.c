@@ -22,11 +22,20 @@ void spi_taps_init(struct spi_taps *t, int w, double beta)
         }
 }
 
-void spi_slots_layout(int w, struct spi_slots *s)
+void spi_slots_layout(int w, int nx, int ny, struct spi_slots *s)
 {
     s->cells = SLOT_CELLS(w);
     s->step = SLOT_STEP(w);
     s->copies = (s->cells + s->step - 1) / s->step;
+    s->n = (nx - w) / s->cells + 1;
+    s->copy = (ptrdiff_t)(s->n + 1) * 2 * s->cells;
+    s->row = s->copies * s->copy;
+    s->plane = ny * s->row;
+}
+
+size_t spi_slots_floats(const struct spi_slots *s, int nz)
+{
+    return (size_t)(nz * s->plane) + 2 * (size_t)s->cells; /* the zeros behind the last */
 }
 
 void spi_columns_layout(int w, struct spi_columns *c)
@@ -220,40 +229,36 @@ SPI_CLONES void spi_columns_fill(const struct spi_columns *c, int nz, int nk, in
         }
 }
 
-/* The cells lo ... hi - 1 of a slot of S cells; the slot is zero afterwards. */
-SPI_INLINE void add_slot(const int S, float *restrict slot, int lo, int hi,
-                         float *restrict to)
+/* Floats from...to - 1 of a row; what is read before and behind a copy is zero. */
+SPI_INLINE void add_copies(const int copies, const int step, const float *restrict first,
+                           ptrdiff_t copy, int from, int to, float *restrict row)
 {
-    if (lo == 0 && hi == S)
-        for (int i = 0; i < 2 * S; i++)
-            to[i] += slot[i];
-    else
-        for (int i = 2 * lo; i < 2 * hi; i++)
-            to[i] += slot[i];
-    for (int i = 0; i < 2 * S; i++)
-        slot[i] = 0;
+    for (int i = from; i < to; i++) {
+        float sum = first[i];
+
+        for (int p = 1; p < copies; p++)
+            sum += first[p * (copy - 2 * step) + i];
+        row[i] += sum;
+    }
 }
 
-SPI_CLONES void spi_slots_add(const struct spi_slots *b, int nz, int ny, int n_slots,
-                              int x0, int x1, const struct spi_rows *g)
+SPI_CLONES void spi_slots_add(const struct spi_slots *b, int nz, int ny, int x0, int x1,
+                              const struct spi_rows *g)
 {
+    size_t row_bytes = (size_t)b->row * sizeof *b->data;
+
     for (int z = 0; z < nz; z++)
         for (int y = 0; y < ny; y++) {
-            float *slot = b->data + z * b->plane + y * b->row;
+            float *from = b->data + z * b->plane + y * b->row;
             float *to = g->at + z * g->plane + y * g->row;
+            const float *first = from + 2 * b->cells;
 
-            for (int s = 0; s < n_slots; s++)
-                for (int p = 0; p < b->copies; p++, slot += 2 * b->cells) {
-                    int x = s * b->cells + p * b->step;
-                    int lo = x < x0 ? x0 - x : 0;
-                    int hi = x1 - x < b->cells ? x1 - x : b->cells;
-
-                    if (b->cells == 4)
-                        add_slot(4, slot, lo, hi, to + 2 * x);
-                    else if (b->cells == 8)
-                        add_slot(8, slot, lo, hi, to + 2 * x);
-                    else
-                        add_slot(16, slot, lo, hi, to + 2 * x);
-                }
+            if (b->step == 1)
+                add_copies(4, 1, first, b->copy, 2 * x0, 2 * x1, to);
+            else if (b->step == 3)
+                add_copies(3, 3, first, b->copy, 2 * x0, 2 * x1, to);
+            else
+                add_copies(2, b->step, first, b->copy, 2 * x0, 2 * x1, to);
+            memset(from, 0, row_bytes);
         }
 }

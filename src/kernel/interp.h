@@ -61,16 +61,19 @@ struct spi_rows_in {
 };
 
 /** Accumulators of a small box whose rows are always written at 32- or 64-byte boundaries:
- * each row is kept in `copies` copies, copy p shifted by p * step cells, in slots of
- * `cells` cells. The sum over copies is the grid.  Values: data[z * plane + y * row + (s *
- * copies + p) * 2 * cells + 2 * i + component] belongs to the cell x = s * cells + p * step
- * + i. */
+ * each row is kept in `copies` copies, copy p shifted by p * step cells, in `n` slots of
+ * `cells` cells behind one that stays zero.  The sum over copies is the grid.  Values:
+ * data[z * plane + y * row + p * copy + (s + 1) * 2 * cells + 2 * i + component] belongs to
+ * the cell x = s * cells + p * step + i. */
 struct spi_slots {
-    int cells, copies, step; /* by w: spi_slots_layout */
-    ptrdiff_t row, plane;
-    float *data;
+    int cells, copies, step, n;
+    ptrdiff_t copy, row, plane;
+    float *data; /* 64-byte aligned */
 };
-void spi_slots_layout(int w, struct spi_slots *s);
+/** For taps of width w in boxes of nx x ny cells a plane. */
+void spi_slots_layout(int w, int nx, int ny, struct spi_slots *s);
+/** Floats of nz planes. */
+size_t spi_slots_floats(const struct spi_slots *s, int nz);
 
 /** A copy of a small box of a grid, laid out for reading: the `lanes` cells that begin at
  * cell y = k * step stand side by side, so that a few whole vectors hold all that a point
@@ -109,9 +112,9 @@ extern const struct spi_interp_variant spi_interp_variants[];
 /** The first that this machine has. */
 const struct spi_interp_variant *spi_interp_best(void);
 
-/** box -> rows: grid[z][y][x] += box, for nz x ny rows and cells x0 <= x < x1 of the box;
- *  `at` is cell (0, 0, 0) of the box.  The box is zero afterwards. */
-void spi_slots_add(const struct spi_slots *box, int nz, int ny, int n_slots, int x0, int x1,
+/** box -> rows: grid[z][y][x] += box, for nz x ny rows and cells x0 <= x < x1 of the box,
+ *  x0 >= 0; `at` is cell (0, 0, 0) of the box.  These rows are zero afterwards. */
+void spi_slots_add(const struct spi_slots *box, int nz, int ny, int x0, int x1,
                    const struct spi_rows *grid);
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)

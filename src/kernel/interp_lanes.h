@@ -74,11 +74,10 @@ SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_sl
                          int32_t shift[SPI_PATCH_MAX])
 {
     const int V = LANE_BYTES / 4, S = SLOT_CELLS(W), step = SLOT_STEP(W);
-    const int copies = (S + step - 1) / step;
     const int times = step == 3 ? 11 : 1;
     const int by = step == 1 ? 0 : step == 3 ? 5 : step == 4 ? 2 : 3;
     const int log2 = S == 4 ? 2 : S == 8 ? 3 : 4;
-    int32_t plane = (int32_t)b->plane, row = (int32_t)b->row;
+    int32_t plane = (int32_t)b->plane, row = (int32_t)b->row, copy = (int32_t)b->copy;
 
     for (int h = 0; h < SPI_PATCH_MAX; h += V) {
         vi x = *(const vi *)(const void *)(l->first[0] + h) + cell[0];
@@ -87,7 +86,7 @@ SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_sl
         vi r = x & (S - 1), p = r * times >> by; /* r / step */
 
         VI(shift + h) = r - p * step;
-        VI(at + h) = z * plane + y * row + ((x >> log2) * copies + p) * (2 * S);
+        VI(at + h) = z * plane + y * row + p * copy + ((x >> log2) + 1) * (2 * S);
     }
 }
 

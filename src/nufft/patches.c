@@ -452,7 +452,6 @@ struct brick {
 struct spreader {
     struct batch b;
     int rows;       /* cells of a box on an axis */
-    int n_slots;    /* on x */
     int64_t direct; /* fewer patches than this go straight to the grid */
     struct spi_slots slots;
     float *boxes; /* [threads] */
@@ -502,7 +501,8 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     }
     if (n >= s->direct) {
         /* what lies beyond the grid is zero: no point reaches it */
-        int half = plan->nf / 2 + MARGIN, x0 = -half - origin[0];
+        int half = plan->nf / 2 + MARGIN,
+            x0 = -half - origin[0] > 0 ? -half - origin[0] : 0;
         int x1 = half - origin[0] < s->rows ? half - origin[0] : s->rows;
         int y0 = -half - origin[1] > 0 ? -half - origin[1] : 0;
         int z0 = -Z_LOW - origin[2] > 0 ? -Z_LOW - origin[2] : 0;
@@ -513,7 +513,7 @@ static void spread_brick(void *ctx, int rank, int64_t task)
 
         rows.at = b->grid2 + grid_at(plan, 2, origin[0], origin[1] + y0, origin[2] + z0);
         box.data += z0 * box.plane + y0 * box.row;
-        spi_slots_add(&box, nz - z0, ny - y0, s->n_slots, x0, x1, &rows);
+        spi_slots_add(&box, nz - z0, ny - y0, x0, x1, &rows);
     }
 }
 
@@ -531,11 +531,8 @@ static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_r
 
     *s = (struct spreader){.rows = edge + 2 * reach_of(p)};
     SPI_TRY(err = batch_new(&s->b, p, n_rot, edge, -1), out);
-    spi_slots_layout(w, &s->slots);
-    s->n_slots = (s->rows - w) / s->slots.cells + 1;
-    s->slots.row = (ptrdiff_t)s->n_slots * s->slots.copies * 2 * s->slots.cells;
-    s->slots.plane = s->slots.row * s->rows;
-    s->box_floats = (size_t)(s->slots.plane * s->rows);
+    spi_slots_layout(w, s->rows, s->rows, &s->slots);
+    s->box_floats = (spi_slots_floats(&s->slots, s->rows) + 15) / 16 * 16;
     s->direct = (int64_t)s->box_floats / (128 * w * w);
     SPI_TRY(err =
                 SPI_NEW(s->boxes, s->box_floats * (size_t)p->plan->threads, "nufft boxes"),

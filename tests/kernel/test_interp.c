@@ -197,13 +197,10 @@ static void check_slots(const struct spi_interp_variant *v, struct scene *s,
                             2 * SIDE * PITCH};
     struct spi_slots box;
     double total = 0;
-    int n = 0, n_slots, cell[3] = {MID - FROM, MID - FROM, MID - FROM};
+    int n = 0, cell[3] = {MID - FROM, MID - FROM, MID - FROM};
 
-    spi_slots_layout(s->t.w, &box);
-    n_slots = (ROWS - s->t.w) / box.cells + 1;
-    box.row = n_slots * box.copies * box.cells * 2;
-    box.plane = box.row * ROWS;
-    box.data = spi_alloc((size_t)(box.plane * ROWS), sizeof *box.data, "box");
+    spi_slots_layout(s->t.w, ROWS, ROWS, &box);
+    box.data = spi_alloc(spi_slots_floats(&box, ROWS), sizeof *box.data, "box");
     if (!box.data)
         return;
     memset(s->grid, 0, 2 * COUNT * sizeof *s->grid);
@@ -220,7 +217,7 @@ static void check_slots(const struct spi_interp_variant *v, struct scene *s,
         n += p.n;
     }
     for (int i = 0; i < 2; i++)
-        spi_slots_add(&box, ROWS, ROWS, n_slots, 0, ROWS, &rows);
+        spi_slots_add(&box, ROWS, ROWS, 0, ROWS, &rows);
     compare("boxes", v, s, n, total);
     free(box.data);
 }
