@@ -26,13 +26,14 @@ struct spreader {
     int64_t nd;
     int n_group; /* elements of a point group; 0 or 1: none */
     const double (*group)[9];
-    float complex *den;   /* [harmonics] */
-    float *num_s, *den_s; /* [samples] */
-    spi_points *points;   /* samples of the untilted detector */
-    float (*one)[2];      /* [samples] values of one direction */
-    double (*view)[9];    /* [GROUP] detector -> object */
-    float (*val)[2];      /* [GROUP][samples] */
-    int waiting;          /* directions in view and val */
+    float complex *den;       /* [harmonics] */
+    float *num_s, *den_s;     /* [samples] */
+    const spi_points *points; /* samples of the untilted detector */
+    spi_points *own;          /* if they were not given */
+    float (*one)[2];          /* [samples] values of one direction */
+    double (*view)[9];        /* [GROUP] detector -> object */
+    float (*val)[2];          /* [GROUP][samples] */
+    int waiting;              /* directions in view and val */
 };
 
 struct scratch {
@@ -48,7 +49,7 @@ static void spreader_free(struct spreader *s)
     free(s->den);
     free(s->num_s);
     free(s->den_s);
-    spi_points_free(s->points);
+    spi_points_free(s->own);
     free(s->one);
     free(s->view);
     free(s->val);
@@ -64,30 +65,25 @@ static void scratch_free(struct scratch *s)
     free(s->num);
 }
 
-/* s: rings, map, R, nd, plan and grid2 are set. */
+/* s: rings, map, R, nd, plan, grid2 and points are set. */
 static spi_err spreader_new(struct spreader *s)
 {
-    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     size_t samples = (size_t)s->g->at[s->R];
-    float(*q)[3] = NULL;
     spi_err err;
 
     s->M = s->g->m_max[s->R - 1] + 1;
     SPI_TRY(err = SPI_NEW(s->den, s->g->h_at[s->R], "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(q, samples, "merge"), fail);
-    spi_ring_positions(s->g, s->R, identity, 1, q);
-    SPI_TRY(err =
-                spi_points_new(s->plan, (int64_t)samples, (const float(*)[3])q, &s->points),
-            fail);
+    if (!s->points) {
+        SPI_TRY(err = spi_ring_points(s->g, s->R, s->plan, &s->own), fail);
+        s->points = s->own;
+    }
     SPI_TRY(err = SPI_NEW(s->one, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->view, GROUP, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
-    free(q);
     return SPI_OK;
 fail:
-    free(q);
     spreader_free(s);
     return err;
 }
@@ -233,6 +229,7 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
                           .map = sp->map,
                           .plan = plan,
                           .grid2 = grid2,
+                          .points = sp->points,
                           .R = sp->R,
                           .nd = sp->views.nd,
                           .n_group = sp->n_group,

@@ -36,6 +36,7 @@ struct spi_view_spec {
     const float *fluence; /* [images] phi_k by global index */
     int n_group;          /* elements of the point group; 0 or 1: none */
     const double (*group)[9];
+    const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };
 
 /** Add the pairs (sorted by direction) to a two-component fine grid of `plan`.

@@ -175,7 +175,8 @@ static spi_err task_slice(void *const *data, const void *arg, const volatile int
                                      .views = l->views,
                                      .kind = l->kind,
                                      .ring_scale = c->ring_scale,
-                                     .inv_var = inv_var};
+                                     .inv_var = inv_var,
+                                     .points = c->points};
 
     (void)data;
     (void)stop;
@@ -388,7 +389,8 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
                                  .images = c,
                                  .fluence = c->fluence,
                                  .n_group = c->n_group,
-                                 .group = (const double(*)[9])c->group};
+                                 .group = (const double(*)[9])c->group,
+                                 .points = l->points2};
     int s = a->block % c->n_slots;
     int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
 
@@ -512,6 +514,7 @@ static spi_err allocate(struct spi_chain *c, bool merge)
     spi_err err;
 
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &c->plan), out);
+    SPI_TRY(err = spi_ring_points(&c->data->rings, l->band.R, c->plan, &c->points), out);
     SPI_TRY(err = spi_nufft_grid_new(c->plan, 1, &c->fine), out);
     SPI_TRY(err = SPI_NEW(c->templates, c->n_rows * l->band.floats, "templates"), out);
     SPI_TRY(err = SPI_NEW(c->table, c->n_rows * l->views.Na, "templates"), out);
@@ -713,6 +716,7 @@ void spi_chain_settle(struct spi_chain *c)
         c->slot_weight[s] = 0;
         c->r_slot[s] = NULL;
     }
+    spi_points_free(c->points);
     spi_nufft_free(c->plan);
     free(c->batch);
     free(c->first);

@@ -53,7 +53,8 @@ struct spi_chain {
     /* of the generation that runs; released by spi_chain_settle */
     struct spi_graph *g;
     const struct spi_level *level;
-    spi_nufft *plan; /* of the model's grid */
+    spi_nufft *plan;    /* of the model's grid */
+    spi_points *points; /* ring samples matched, for plan */
     double perplexity;
     bool keep_candidates, store_best;
     int64_t n_batch, *batch; /* places in the half */

@@ -25,6 +25,7 @@ spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
     }
     spi_merge_grid(g->diameter_A, l->q_max, &l->n, &l->dx);
     SPI_TRY(err = spi_nufft_new(2 * l->n, l->dx, set->nufft_tol, &l->plan2), fail);
+    SPI_TRY(err = spi_ring_points(g, l->R_merge, l->plan2, &l->points2), fail);
     return SPI_OK;
 fail:
     spi_level_clear(l);
@@ -34,6 +35,7 @@ fail:
 void spi_level_clear(struct spi_level *l)
 {
     spi_band_clear(&l->band);
+    spi_points_free(l->points2);
     spi_nufft_free(l->plan2);
     *l = (struct spi_level){0};
 }

@@ -13,11 +13,12 @@ struct spi_level {
     struct spi_band band;   /* rings matched (the first R_match) */
     struct spi_views views; /* directions x in-plane angles */
     enum spi_score_kind kind;
-    int n;            /* voxels per axis of A */
-    double dx;        /* A */
-    double support_A; /* A is zero beyond */
-    double q_max;     /* 1/A, of the last ring merged */
-    spi_nufft *plan2; /* 2 n modes, owned */
+    int n;               /* voxels per axis of A */
+    double dx;           /* A */
+    double support_A;    /* A is zero beyond */
+    double q_max;        /* 1/A, of the last ring merged */
+    spi_nufft *plan2;    /* 2 n modes, owned */
+    spi_points *points2; /* ring samples merged, for plan2, owned */
     double nufft_tol;
     double lambda; /* Tikhonov weight relative to the trace */
     int n_cg;      /* steps at most, and when they may end earlier */

@@ -280,6 +280,22 @@ void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], dou
     }
 }
 
+spi_err spi_ring_points(const struct spi_rings *g, int R, const spi_nufft *plan,
+                        spi_points **out)
+{
+    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    float(*q)[3] = NULL;
+    spi_err err = SPI_NEW(q, g->at[R], "ring points");
+
+    *out = NULL;
+    if (err)
+        return err;
+    spi_ring_positions(g, R, identity, 1, q);
+    err = spi_points_new(plan, g->at[R], (const float(*)[3])q, out);
+    free(q);
+    return err;
+}
+
 spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R)
 {
     spi_err err;

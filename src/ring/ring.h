@@ -19,6 +19,7 @@
 
 #include "io/images.h"
 #include "kernel/correlate.h"
+#include "nufft/nufft.h"
 
 struct spi_rings {
     double diameter_A, wavelength_A, dq; /* dq <= 1 / (2 D oversampling), 1/A */
@@ -72,6 +73,9 @@ void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *
  * object); pos: [g->at[R]][3], 1/A for scale 1. */
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,
                         float (*pos)[3]);
+/** The samples of the first R rings as points of a plan, for any number of transforms. */
+SPI_MUSTUSE spi_err spi_ring_points(const struct spi_rings *g, int R, const spi_nufft *plan,
+                                    spi_points **out);
 
 /** The first R rings, re-ordered for correlation: see kernel/correlate.h. */
 SPI_MUSTUSE spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R);

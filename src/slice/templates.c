@@ -14,37 +14,36 @@ static const float floor_of_mean = 0.02F;
 enum { GROUP = 32 }; /* directions sliced at once: their points share bricks of the grid */
 
 struct scratch {
-    spi_points *points;
+    const spi_points *points;
+    spi_points *own;    /* if no points were given */
     double (*turn)[9];  /* [GROUP] */
     float *T, *f, *acc; /* T: of GROUP directions */
     float complex *h;
 };
 
 static spi_err scratch_new(const struct spi_rings *g, int R, int Na, const spi_nufft *plan,
-                           struct scratch *s)
+                           const spi_points *points, struct scratch *s)
 {
-    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
-    float(*q)[3] = NULL;
     spi_err err;
     size_t n = (size_t)g->at[R];
 
-    *s = (struct scratch){0};
-    SPI_TRY(err = SPI_NEW(q, n, "templates"), out);
-    spi_ring_positions(g, R, identity, 1, q);
-    SPI_TRY(err = spi_points_new(plan, (int64_t)n, (const float(*)[3])q, &s->points), out);
+    *s = (struct scratch){.points = points};
+    if (!points) {
+        SPI_TRY(err = spi_ring_points(g, R, plan, &s->own), out);
+        s->points = s->own;
+    }
     SPI_TRY(err = SPI_NEW(s->turn, GROUP, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->T, GROUP * n, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->f, n, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->acc, 2 * (size_t)Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->h, g->h_at[R], "templates"), out);
 out:
-    free(q);
     return err;
 }
 
 static void scratch_free(struct scratch *s)
 {
-    spi_points_free(s->points);
+    spi_points_free(s->own);
     free(s->turn);
     free(s->T);
     free(s->f);
@@ -141,7 +140,7 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
     float *inv_n = NULL;
     spi_err err;
 
-    SPI_TRY(err = scratch_new(g, R, sp->views.Na, plan, &s), out);
+    SPI_TRY(err = scratch_new(g, R, sp->views.Na, plan, sp->points, &s), out);
     SPI_TRY(err = SPI_NEW(inv_n, R, "templates"), out);
     for (int r = 0; r < R; r++)
         inv_n[r] = 1.0F / (float)g->n[r];
@@ -178,7 +177,7 @@ spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nuff
                                 const float *grid, int n_dir, double *mean)
 {
     struct scratch s;
-    spi_err err = scratch_new(g, R, 1, plan, &s);
+    spi_err err = scratch_new(g, R, 1, plan, NULL, &s);
 
     memset(mean, 0, (size_t)R * sizeof *mean);
     for (int i = 0; i < n_dir && !err; i++) {

@@ -20,8 +20,9 @@ struct spi_template_spec {
     const struct spi_ring_map *map; /* for d */
     struct spi_views views;
     enum spi_score_kind kind;
-    const float *ring_scale; /* [R] or NULL: T is multiplied by it */
-    const float *inv_var;    /* [R], gaussian only: 1 / sigma_r^2 */
+    const float *ring_scale;  /* [R] or NULL: T is multiplied by it */
+    const float *inv_var;     /* [R], gaussian only: 1 / sigma_r^2 */
+    const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };
 
 /** Directions first ... first+n-1 of the views (or dir_list[first + i] if not NULL).
