@@ -107,8 +107,8 @@ static spi_err our_merge(struct job *j, double *seconds, struct result *r)
                                    (const float(*)[2])j->w->c),
             out);
     t = job_clock(j);
-    for (int c = 0; c < 2; c++)
-        SPI_TRY(err = spi_nufft_collect(plan, grid, c, j->n, j->sums[c]), out);
+    SPI_TRY(err = spi_nufft_collect_both(plan, grid, j->n, j->sums[0], j->n, j->sums[1]),
+            out);
     r->width = spi_nufft_width(plan);
     r->fine = spi_nufft_fine(plan);
     seconds[1] = job_clock(j) - t + ready - start;

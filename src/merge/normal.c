@@ -59,32 +59,45 @@ fail:
     return err;
 }
 
-/* The central m^3 modes of a component in double. */
-static spi_err collect(const spi_nufft *plan, const float *grid2, int c, int m, double **to)
+/* The values in double; the floats are freed. */
+static spi_err in_double(size_t n, float **from, double **to)
 {
-    size_t count = (size_t)m * (size_t)m * (size_t)m;
-    float *modes = NULL;
+    spi_err err = SPI_NEW(*to, n, "merge");
+
+    for (size_t i = 0; i < n && !err; i++)
+        (*to)[i] = (double)(*from)[i];
+    free(*from);
+    *from = NULL;
+    return err;
+}
+
+spi_err spi_normal_collect(const spi_nufft *plan, const float *grid2, int n, double **b,
+                           double **Q)
+{
+    size_t count = (size_t)n * (size_t)n * (size_t)n;
+    float *sums[2] = {NULL, NULL};
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(*to, count, "merge"), out);
-    SPI_TRY(err = SPI_NEW(modes, count, "merge"), out);
-    SPI_TRY(err = spi_nufft_collect(plan, grid2, c, m, modes), out);
-    for (size_t i = 0; i < count; i++)
-        (*to)[i] = (double)modes[i];
+    *b = *Q = NULL;
+    SPI_TRY(err = SPI_NEW(sums[0], count, "merge"), out);
+    SPI_TRY(err = SPI_NEW(sums[1], 8 * count, "merge"), out);
+    SPI_TRY(err = spi_nufft_collect_both(plan, grid2, n, sums[0], 2 * n, sums[1]), out);
+    SPI_TRY(err = in_double(count, &sums[0], b), out);
+    SPI_TRY(err = in_double(8 * count, &sums[1], Q), out);
 out:
-    free(modes);
+    free(sums[0]);
+    free(sums[1]);
     return err;
 }
 
 spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
                         const spi_nufft *plan, const float *grid2, double trace)
 {
-    double *b = NULL, *Q = NULL, dx = spi_nufft_spacing(plan);
+    double *b, *Q, dx = spi_nufft_spacing(plan);
     spi_err err;
 
     *N = (struct spi_normal){0};
-    SPI_TRY(err = collect(plan, grid2, 0, n, &b), out);
-    SPI_TRY(err = collect(plan, grid2, 1, 2 * n, &Q), out);
+    SPI_TRY(err = spi_normal_collect(plan, grid2, n, &b, &Q), out);
     err = spi_normal_new(N, n, dx, support_A, b, Q, trace, false);
 out:
     free(b);

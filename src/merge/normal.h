@@ -35,7 +35,11 @@ struct spi_normal {
 SPI_MUSTUSE spi_err spi_normal_new(struct spi_normal *N, int n, double dx, double support_A,
                                    const double *b, const double *Q, double trace,
                                    bool f64);
-/** From the two-component fine grid of a plan with 2n modes (spacing dx): (w b, w). */
+/** b and Q (owned by the caller) from the two-component fine grid of a plan with 2n modes:
+ *  (w b, w). */
+SPI_MUSTUSE spi_err spi_normal_collect(const spi_nufft *plan2n, const float *grid2, int n,
+                                       double **b, double **Q);
+/** From such a grid, of spacing dx. */
 SPI_MUSTUSE spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
                                     const spi_nufft *plan2n, const float *grid2,
                                     double trace);
@@ -60,7 +64,8 @@ SPI_MUSTUSE spi_err spi_normal_cg(const struct spi_normal *N, double lambda,
                                   const struct spi_cg_options *opt, double *d,
                                   struct spi_cg_report *report);
 /** An L-curve: x [n_lambda][u.count] and report [n_lambda] for each lambda (relative to t),
- *  from one Krylov sequence.  The published way makes them one by one with spi_normal_cg. */
+ *  from one Krylov sequence.  The published way makes them one by one with spi_normal_cg.
+ */
 SPI_MUSTUSE spi_err spi_normal_krylov(const struct spi_normal *N, int n_lambda,
                                       const double *lambdas,
                                       const struct spi_cg_options *opt, double *x,

@@ -393,13 +393,18 @@ static spi_err make_normal(struct spi_merging *m)
     double *b = NULL, *Q = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(b, n * n * n, "merge"), out);
-    SPI_TRY(err = collect(m, 0, m->n, b), out);
-    if (!s->direct) {
-        SPI_TRY(err = SPI_NEW(Q, 8 * n * n * n, "merge"), out);
-        SPI_TRY(err = collect(m, 1, 2 * m->n, Q), out);
-        drop_slots(m); /* large, and no longer needed */
+    if (!s->direct && !s->f64) {
+        SPI_TRY(err = spi_normal_collect(m->plan, m->slot[0].grid, m->n, &b, &Q), out);
+    } else {
+        SPI_TRY(err = SPI_NEW(b, n * n * n, "merge"), out);
+        SPI_TRY(err = collect(m, 0, m->n, b), out);
+        if (!s->direct) {
+            SPI_TRY(err = SPI_NEW(Q, 8 * n * n * n, "merge"), out);
+            SPI_TRY(err = collect(m, 1, 2 * m->n, Q), out);
+        }
     }
+    if (!s->direct)
+        drop_slots(m); /* large, and no longer needed */
     SPI_TRY(err = spi_normal_new(&m->normal, m->n, m->dx, s->diameter_A, b, Q, m->weight,
                                  s->f64),
             out);

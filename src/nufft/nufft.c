@@ -162,49 +162,66 @@ spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 
 enum { ROWS = 8 }; /* lines over x at once */
 
+/* A component of the grid on its way from or to modes. */
+struct part {
+    int comp;              /* collect: of two */
+    int m, h;              /* modes used per axis; m/2 */
+    float *modes;          /* collect: out [m]^3 */
+    float complex *middle; /* [nf/2 + 1][m][h], x >= 0 */
+};
+
 struct job {
     const spi_nufft *plan;
-    const float *A;        /* prepare: in */
-    float *grid;           /* prepare: out */
-    const float *from;     /* collect: in, component `comp` of two */
-    int comp;              /* collect */
-    float *modes;          /* collect: out [m]^3 */
-    int m, h;              /* modes used per axis; m/2 */
-    float complex *middle; /* [nf/2 + 1][m][h], x >= 0 */
-    char *scratch;         /* [threads][scratch_bytes] */
+    const float *A;    /* prepare: in */
+    float *grid;       /* prepare: out */
+    const float *from; /* collect: in, two components */
+    struct part part[2];
+    int parts, h;  /* h: the largest of the parts */
+    char *scratch; /* [threads][scratch_bytes] */
     size_t scratch_bytes;
     spi_err *err; /* [threads] first error of each */
 };
 
-static double deconv(const struct job *job, int i)
+static double deconv(const spi_nufft *p, int m, int i)
 {
-    return i ? job->plan->deconv[i + job->plan->n / 2 - job->m / 2] : 0;
+    return i ? p->deconv[i + p->n / 2 - m / 2] : 0;
 }
 
 /* FFT index of mode i - m/2. */
-static int wrapped(const struct job *job, int i)
+static int wrapped(const spi_nufft *p, int m, int i)
 {
-    int k = i - job->m / 2;
+    int k = i - m / 2;
 
-    return k < 0 ? k + job->plan->nf : k;
+    return k < 0 ? k + p->nf : k;
 }
 
-/* Scratch of a thread: a block of lines over z, or a plane, its columns and ROWS lines. */
+/* Scratch of a thread: a block of lines over z, or the planes of two components,
+ * columns and ROWS lines. */
 static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
                    spi_team_fn *second, int64_t n_second)
 {
     const spi_nufft *p = job->plan;
-    size_t nf = (size_t)p->nf, h = (size_t)job->h;
+    spi_err err = SPI_OK;
+    size_t nf = (size_t)p->nf, h;
+
+    for (int i = 0; i < job->parts; i++) {
+        struct part *part = &job->part[i];
+
+        job->h = part->h > job->h ? part->h : job->h;
+        SPI_TRY(err =
+                    SPI_NEW(part->middle, (nf / 2 + 1) * (size_t)part->m * (size_t)part->h,
+                            "nufft transform"),
+                out);
+    }
+
+    h = (size_t)job->h;
+
     size_t block = nf * h * sizeof(float) + (nf / 2 + 1) * h * sizeof(float complex) + 64;
     size_t plane = nf * h * sizeof(float complex) +
                    ROWS * (nf * sizeof(float) + (nf / 2 + 1) * sizeof(float complex)) +
-                   nf * nf * sizeof(float) + 128;
-    spi_err err;
+                   2 * nf * nf * sizeof(float) + 128;
 
     job->scratch_bytes = ((block > plane ? block : plane) + 63) / 64 * 64;
-    SPI_TRY(err =
-                SPI_NEW(job->middle, (nf / 2 + 1) * (size_t)job->m * h, "nufft transform"),
-            out);
     SPI_TRY(err = SPI_NEW(job->scratch, job->scratch_bytes * (size_t)p->threads,
                           "nufft transform"),
             out);
@@ -216,7 +233,8 @@ static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
 out:
     free(job->err);
     free(job->scratch);
-    free(job->middle);
+    for (int i = 0; i < job->parts; i++)
+        free(job->part[i].middle);
     return err;
 }
 
@@ -231,7 +249,8 @@ static void prepare_lines(void *ctx, int rank, int64_t task)
 {
     struct job *job = ctx;
     const spi_nufft *p = job->plan;
-    int n = p->n, h = job->h, y = (int)task + 1;
+    float complex *middle = job->part[0].middle;
+    int n = p->n, h = n / 2, y = (int)task + 1;
     size_t nf = (size_t)p->nf;
     float *real = scratch_at(job, rank, 0);
     float complex *half = scratch_at(job, rank, nf * (size_t)h * sizeof *real);
@@ -240,13 +259,13 @@ static void prepare_lines(void *ctx, int rank, int64_t task)
     for (int z = 1; z < n; z++) {
         const float *from =
             job->A + ((size_t)z * (size_t)n + (size_t)y) * (size_t)n + (size_t)n / 2;
-        float *to = real + (size_t)wrapped(job, z) * (size_t)h;
-        double d = deconv(job, z) * deconv(job, y);
+        float *to = real + (size_t)wrapped(p, n, z) * (size_t)h;
+        double d = deconv(p, n, z) * deconv(p, n, y);
 
         /* the signs centre the grid: (-1)^y, (-1)^x */
         for (int x = 0; x < h; x++)
-            to[x] = (float)((x + y + h) % 2 ? -d * deconv(job, x + h)
-                                            : d * deconv(job, x + h)) *
+            to[x] = (float)((x + y + h) % 2 ? -d * deconv(p, n, x + h)
+                                            : d * deconv(p, n, x + h)) *
                     from[x];
     }
 
@@ -255,7 +274,7 @@ static void prepare_lines(void *ctx, int rank, int64_t task)
     if (err && !job->err[rank])
         job->err[rank] = err;
     for (size_t k = 0; k <= nf / 2; k++)
-        memcpy(job->middle + (k * (size_t)n + (size_t)y) * (size_t)h, half + k * (size_t)h,
+        memcpy(middle + (k * (size_t)n + (size_t)y) * (size_t)h, half + k * (size_t)h,
                (size_t)h * sizeof *half);
 }
 
@@ -285,7 +304,7 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
 {
     struct job *job = ctx;
     const spi_nufft *p = job->plan;
-    size_t n = (size_t)p->n, nf = (size_t)p->nf, h = (size_t)job->h, hf = nf / 2 + 1;
+    size_t n = (size_t)p->n, nf = (size_t)p->nf, h = n / 2, hf = nf / 2 + 1;
     float complex *columns = scratch_at(job, rank, 0);
     float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
     float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
@@ -295,8 +314,8 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
 
     memset(columns, 0, nf * h * sizeof *columns);
     for (size_t y = 1; y < n; y++)
-        memcpy(columns + (size_t)wrapped(job, (int)y) * h,
-               job->middle + ((size_t)task * n + y) * h, h * sizeof *columns);
+        memcpy(columns + (size_t)wrapped(p, p->n, (int)y) * h,
+               job->part[0].middle + ((size_t)task * n + y) * h, h * sizeof *columns);
     SPI_TRY(err = spi_fft1_columns_c2c(p->nf, (int)h, -1, columns), out);
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
@@ -357,7 +376,8 @@ static void copy_plane(void *ctx, int rank, int64_t task)
 
 spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
 {
-    struct job job = {.plan = p, .A = A, .grid = grid, .m = p->n, .h = p->n / 2};
+    struct job job = {
+        .plan = p, .A = A, .grid = grid, .parts = 1, .part = {{.m = p->n, .h = p->n / 2}}};
     spi_err err = run(&job, prepare_lines, p->n - 1, prepare_plane, p->nf / 2 + 1);
 
     if (!err)
@@ -365,37 +385,46 @@ spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
     return err;
 }
 
-/* to[nf] += component c of a row with margins, taken at -x if mirrored. */
+/* to0, to1[nf] += both components of a row with margins, taken at -x if mirrored. */
 SPI_CLONES static void add_row(int nf, const float *restrict from, bool mirrored,
-                               float *restrict to)
+                               float *restrict to0, float *restrict to1)
 {
     const float *inner = from + 2 * MARGIN;
 
     if (!mirrored) {
 #pragma omp simd
-        for (int x = 0; x < nf; x++)
-            to[x] += inner[2 * x];
+        for (int x = 0; x < nf; x++) {
+            to0[x] += inner[2 * x];
+            to1[x] += inner[2 * x + 1];
+        }
     } else {
-        to[0] += inner[0];
+        to0[0] += inner[0];
+        to1[0] += inner[1];
 #pragma omp simd
-        for (int x = 1; x < nf; x++)
-            to[nf - x] += inner[2 * x];
+        for (int x = 1; x < nf; x++) {
+            to0[nf - x] += inner[2 * x];
+            to1[nf - x] += inner[2 * x + 1];
+        }
     }
     for (int x = 0; x < MARGIN; x++) {
         int lo = nf - 1 - x % nf, hi = x % nf; /* inner places of -1 - x and nf + x */
 
-        to[mirrored ? (nf - lo) % nf : lo] += from[2 * (MARGIN - 1 - x)];
-        to[mirrored ? (nf - hi) % nf : hi] += inner[2 * (nf + x)];
+        lo = mirrored ? (nf - lo) % nf : lo;
+        hi = mirrored ? (nf - hi) % nf : hi;
+        to0[lo] += from[2 * (MARGIN - 1 - x)];
+        to1[lo] += from[2 * (MARGIN - 1 - x) + 1];
+        to0[hi] += inner[2 * (nf + x)];
+        to1[hi] += inner[2 * (nf + x) + 1];
     }
 }
 
-/* plane[nf][nf] = component c of all planes of the grid that stand for k_z. */
+/* plane[2][nf][nf] = both components of all planes of the grid that stand for k_z. */
 static void fold_plane(const struct job *job, int k_z, float *plane)
 {
     const spi_nufft *p = job->plan;
     size_t nf = (size_t)p->nf;
 
-    memset(plane, 0, nf * nf * sizeof *plane);
+    memset(plane, 0, 2 * nf * nf * sizeof *plane);
     for (int z = 0; z < p->planes; z++) {
         bool mirrored;
 
@@ -404,26 +433,23 @@ static void fold_plane(const struct job *job, int k_z, float *plane)
         for (int y = 0; y < p->side; y++) {
             int i = ((y - MARGIN) % p->nf + p->nf) % p->nf;
             size_t row = (size_t)z * (size_t)p->side + (size_t)y;
+            float *to = plane + (size_t)(mirrored && i ? p->nf - i : i) * nf;
 
-            add_row(p->nf, job->from + 2 * row * (size_t)p->pitch + job->comp, mirrored,
-                    plane + (size_t)(mirrored && i ? p->nf - i : i) * nf);
+            add_row(p->nf, job->from + 2 * row * (size_t)p->pitch, mirrored, to,
+                    to + nf * nf);
         }
     }
 }
 
-/* One plane k_z = task of the folded grid: lines over x, then over y. */
-static void collect_plane(void *ctx, int rank, int64_t task)
+/* One plane k_z = task of a component: lines over x, then over y. */
+static spi_err collect_part(const struct job *job, const struct part *part, int64_t k_z,
+                            const float *plane, float complex *columns, float complex *half,
+                            float *real)
 {
-    struct job *job = ctx;
     const spi_nufft *p = job->plan;
-    size_t nf = (size_t)p->nf, m = (size_t)job->m, h = (size_t)job->h, hf = nf / 2 + 1;
-    float complex *columns = scratch_at(job, rank, 0);
-    float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
-    float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
-    float *plane = real + ROWS * nf;
+    size_t nf = (size_t)p->nf, m = (size_t)part->m, h = (size_t)part->h, hf = nf / 2 + 1;
     spi_err err;
 
-    fold_plane(job, (int)task, plane);
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
 
@@ -434,53 +460,108 @@ static void collect_plane(void *ctx, int rank, int64_t task)
     }
     SPI_TRY(err = spi_fft1_columns_c2c(p->nf, (int)h, -1, columns), out);
     for (size_t y = 0; y < m; y++)
-        memcpy(job->middle + ((size_t)task * m + y) * h,
-               columns + (size_t)wrapped(job, (int)y) * h, h * sizeof *columns);
+        memcpy(part->middle + ((size_t)k_z * m + y) * h,
+               columns + (size_t)wrapped(p, part->m, (int)y) * h, h * sizeof *columns);
 out:
-    if (err && !job->err[rank])
-        job->err[rank] = err;
+    return err;
 }
 
-/* Lines over z of one y = task + 1, and the modes (z, y, x >= 0) and their twins. */
-static void collect_lines(void *ctx, int rank, int64_t task)
+static void collect_plane(void *ctx, int rank, int64_t task)
 {
     struct job *job = ctx;
-    int nf = job->plan->nf, m = job->m, h = job->h, y = (int)task + 1;
-    float *real = scratch_at(job, rank, 0);
-    float complex *half = scratch_at(job, rank, (size_t)nf * (size_t)h * sizeof *real);
+    size_t nf = (size_t)job->plan->nf, h = (size_t)job->h, hf = nf / 2 + 1;
+    float complex *columns = scratch_at(job, rank, 0);
+    float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
+    float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
+    float *plane = real + ROWS * nf;
+
+    fold_plane(job, (int)task, plane);
+    for (int i = 0; i < job->parts; i++) {
+        const struct part *part = &job->part[i];
+        spi_err err = collect_part(job, part, task, plane + (size_t)part->comp * nf * nf,
+                                   columns, half, real);
+
+        if (err && !job->err[rank])
+            job->err[rank] = err;
+    }
+}
+
+/* Lines over z of one y, and the modes (z, y, x >= 0) and their twins. */
+static spi_err collect_part_lines(const spi_nufft *p, const struct part *part, int y,
+                                  float *real, float complex *half)
+{
+    int nf = p->nf, m = part->m, h = part->h;
+    spi_err err;
 
     for (int k = 0; k <= nf / 2; k++) {
         const float complex *from =
-            job->middle + ((size_t)k * (size_t)m + (size_t)y) * (size_t)h;
+            part->middle + ((size_t)k * (size_t)m + (size_t)y) * (size_t)h;
         bool once = k == 0 || k == nf / 2;
 
         /* the sum of k and -k is the real part; conjugate for the other sign */
         for (int x = 0; x < h; x++)
             half[k * h + x] = once ? crealf(from[x]) : 0.5F * conjf(from[x]);
     }
+    SPI_TRY(err = spi_fft1_columns_c2r(nf, h, half, real), out);
+    for (int z = 1; z < m; z++)
+        for (int x = 0; x < h; x++) {
+            double d = deconv(p, m, z) * deconv(p, m, y) * deconv(p, m, x + h);
+            float v = (float)((x + y + h) % 2 ? -d : d) * real[wrapped(p, m, z) * h + x];
+            float *modes = part->modes;
 
-    spi_err err = spi_fft1_columns_c2r(nf, h, half, real);
+            modes[((size_t)z * (size_t)m + (size_t)y) * (size_t)m + (size_t)(h + x)] = v;
+            if (x > 0)
+                modes[((size_t)(m - z) * (size_t)m + (size_t)(m - y)) * (size_t)m +
+                      (size_t)(h - x)] = v;
+        }
+out:
+    return err;
+}
+
+/* The lines of the first part, y = task + 1, then those of the second. */
+static void collect_lines(void *ctx, int rank, int64_t task)
+{
+    struct job *job = ctx;
+    int64_t first = job->part[0].m - 1;
+    const struct part *part = &job->part[task < first ? 0 : 1];
+    int y = (int)(task < first ? task : task - first) + 1;
+    float *real = scratch_at(job, rank, 0);
+    float complex *half =
+        scratch_at(job, rank, (size_t)job->plan->nf * (size_t)part->h * sizeof *real);
+    spi_err err = collect_part_lines(job->plan, part, y, real, half);
 
     if (err && !job->err[rank])
         job->err[rank] = err;
-    for (int z = 1; z < m; z++)
-        for (int x = 0; x < h; x++) {
-            double d = deconv(job, z) * deconv(job, y) * deconv(job, x + h);
-            float v = (float)((x + y + h) % 2 ? -d : d) * real[wrapped(job, z) * h + x];
+}
 
-            job->modes[((size_t)z * (size_t)m + (size_t)y) * (size_t)m + (size_t)(h + x)] =
-                v;
-            if (x > 0)
-                job->modes[((size_t)(m - z) * (size_t)m + (size_t)(m - y)) * (size_t)m +
-                           (size_t)(h - x)] = v;
-        }
+static spi_err collect(const spi_nufft *p, const float *grid, int parts,
+                       const struct part part[2])
+{
+    struct job job = {.plan = p, .from = grid, .parts = parts};
+    int64_t lines = 0;
+
+    for (int i = 0; i < parts; i++) {
+        size_t m = (size_t)part[i].m;
+
+        job.part[i] = part[i];
+        lines += part[i].m - 1;
+        memset(part[i].modes, 0, m * m * m * sizeof *part[i].modes);
+    }
+    return run(&job, collect_plane, p->nf / 2 + 1, collect_lines, lines);
 }
 
 spi_err spi_nufft_collect(const spi_nufft *p, const float *grid, int c, int m, float *modes)
 {
-    struct job job = {
-        .plan = p, .from = grid, .comp = c, .modes = modes, .m = m, .h = m / 2};
+    struct part part[2] = {{.comp = c, .m = m, .h = m / 2, .modes = modes}};
 
-    memset(modes, 0, (size_t)m * (size_t)m * (size_t)m * sizeof *modes);
-    return run(&job, collect_plane, p->nf / 2 + 1, collect_lines, m - 1);
+    return collect(p, grid, 1, part);
+}
+
+spi_err spi_nufft_collect_both(const spi_nufft *p, const float *grid, int m0, float *modes0,
+                               int m1, float *modes1)
+{
+    struct part part[2] = {{.comp = 0, .m = m0, .h = m0 / 2, .modes = modes0},
+                           {.comp = 1, .m = m1, .h = m1 / 2, .modes = modes1}};
+
+    return collect(p, grid, 2, part);
 }

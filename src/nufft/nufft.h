@@ -51,6 +51,9 @@ SPI_MUSTUSE spi_err spi_nufft_prepare(const spi_nufft *plan, const float *A, flo
  *  the central m^3 modes, m <= n even.  The grid is not changed. */
 SPI_MUSTUSE spi_err spi_nufft_collect(const spi_nufft *plan, const float *grid, int c,
                                       int m, float *modes);
+/** Both components, m0^3 and m1^3 modes, in one pass over the grid. */
+SPI_MUSTUSE spi_err spi_nufft_collect_both(const spi_nufft *plan, const float *grid, int m0,
+                                           float *modes0, int m1, float *modes1);
 
 /** Points q of one detector, grouped into small patches.  Borrows the plan. */
 typedef struct spi_points spi_points;

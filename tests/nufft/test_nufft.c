@@ -220,6 +220,34 @@ static void check_merge(struct scene *s, const char *name)
     free(values);
 }
 
+/* Both components at once: the same bits. */
+static void check_both(struct scene *s, const char *name)
+{
+    int m[2] = {s->n, s->n / 4 * 2};
+    float *modes[2][2] = {{NULL}};
+    size_t bytes[2];
+    bool same = true;
+
+    for (int c = 0; c < 2; c++) {
+        bytes[c] = (size_t)m[c] * (size_t)m[c] * (size_t)m[c] * sizeof(float);
+        modes[0][c] = spi_alloc(bytes[c], 1, "modes");
+        modes[1][c] = spi_alloc(bytes[c], 1, "modes");
+        same = same && modes[0][c] && modes[1][c] &&
+               !spi_nufft_collect(s->plan, s->grid2, c, m[c], modes[0][c]);
+    }
+    if (!same ||
+        spi_nufft_collect_both(s->plan, s->grid2, m[0], modes[1][0], m[1], modes[1][1])) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    for (int c = 0; c < 2; c++)
+        same = same && !memcmp(modes[0][c], modes[1][c], bytes[c]);
+    OK(same, "%s, n = %d, tol %g: both components at once", name, s->n, s->tol);
+    OK(memcmp(modes[1][0], modes[1][1], bytes[1]) != 0, "%s: which differ", name);
+    for (int c = 0; c < 2; c++)
+        free(modes[0][c]), free(modes[1][c]);
+}
+
 /* <slice A, y> = <A, merge y>: the same taps, so up to float roundings.  Those of a value
  * are below gamma_{w^3 + 24} of its sum of absolute values, which is less than the norm of
  * A times that of the window's l1 norm over its l2 norm; a random walk over the terms
@@ -400,6 +428,7 @@ int main(void)
         } else {
             check_slice(s, set_name[set]);
             check_merge(s, set_name[set]);
+            check_both(s, set_name[set]);
             check_adjoint(s, set_name[set]);
         }
         scene_clear(s);
