@@ -12,7 +12,7 @@
 
 enum {
     PAIRS_AT_ONCE = 64,
-    GROUP = 256 /* directions spread at once: their points share bricks of the grid */
+    GROUP = 1024 /* directions spread at once: their points share bricks of the grid */
 };
 
 /* Averaged images on their way to the grid. */

@@ -345,12 +345,12 @@ static spi_err task_index(void *const *data, const void *arg, const volatile int
             at[c->post[b].pair[i].dir + 1]++;
     for (int64_t d = 0; d < nd; d++)
         at[d + 1] += at[d];
-    for (int k = 0, b = 0; b < SPI_BLOCKS_MAX; b++) { /* cut between directions */
-        int64_t upto = c->n_pairs * (b + 1) / SPI_BLOCKS_MAX;
+    for (int k = 0, b = 0; b < c->n_merges; b++) { /* cut between directions */
+        int64_t upto = c->n_pairs * (b + 1) / c->n_merges;
 
         while (k < nd && at[k + 1] <= upto)
             k++;
-        done = b == SPI_BLOCKS_MAX - 1 ? c->n_pairs : at[k];
+        done = b == c->n_merges - 1 ? c->n_pairs : at[k];
         c->pair_at[b + 1] = done;
     }
     for (int b = 0; b < c->n_blocks; b++)
@@ -523,8 +523,10 @@ static spi_err allocate(struct spi_chain *c, bool merge)
     SPI_TRY(err = SPI_NEW(c->fluence, c->n_batch, "fluence"), out);
     SPI_TRY(err = SPI_NEW(c->pair_at, SPI_BLOCKS_MAX + 1, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->r_post, c->n_blocks, "posterior"), out);
-    /* partial sums: as many as memory likes, never a function of the number of workers */
+    /* partial sums: as many as memory likes, never a function of the number of workers;
+     * few large blocks of a large grid, for each walks through all of it */
     c->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
+    c->n_merges = l->n <= 32 ? SPI_BLOCKS_MAX : 4 * c->n_slots;
     for (int s = 0; s < c->n_slots && merge; s++)
         SPI_TRY(err = spi_nufft_grid_new(l->plan2, 2, &c->slot[s]), out);
 out:
@@ -604,7 +606,7 @@ static spi_err submit_merge(struct spi_chain *c)
 {
     spi_err err = gather_posteriors(c, true);
 
-    for (int b = 0; b < SPI_BLOCKS_MAX && !err; b++) {
+    for (int b = 0; b < c->n_merges && !err; b++) {
         struct range a = {.c = c, .block = b};
         struct spi_access access[2] = {{c->r_pairs, SPI_READ},
                                        {c->r_slot[b % c->n_slots], SPI_READ_WRITE}};

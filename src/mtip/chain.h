@@ -69,7 +69,7 @@ struct spi_chain {
     int64_t n_pairs;
     struct spi_view_pair *pair; /* [n_pairs] sorted by direction */
     int64_t *pair_at;           /* [merge blocks + 1] */
-    int n_slots;
+    int n_slots, n_merges;      /* partial sums; blocks of pairs */
     float *slot[SPI_SLOTS_MAX];
     double slot_weight[SPI_SLOTS_MAX];
     struct spi_region *r_model, *r_fine, *r_beta, *r_pairs, *r_templates[SPI_BLOCKS_MAX],

@@ -21,8 +21,9 @@ static const double cell_least = 0.035; /* rad; finer ones cost too much and tel
 struct inspection {
     struct spi_pixel_list pixels;
     struct spi_sharp model[2];
-    float *mean[2]; /* of the model on the pixel's ring */
-    float *inv_var; /* NULL for photons */
+    spi_points *points[2]; /* the pixels, for each model's plan */
+    float *mean[2];        /* of the model on the pixel's ring */
+    float *inv_var;        /* NULL for photons */
     float *images, *K, *T;
 };
 
@@ -40,6 +41,7 @@ static void inspection_clear(struct inspection *b)
 {
     spi_pixel_list_clear(&b->pixels);
     for (int h = 0; h < 2; h++) {
+        spi_points_free(b->points[h]);
         spi_sharp_clear(&b->model[h]);
         free(b->mean[h]);
     }
@@ -63,6 +65,9 @@ static spi_err inspection_init(struct inspection *b, const struct spi_run *r,
     SPI_TRY(err = spi_pixel_list_init(&b->pixels, d->det, g->q[0], g->q[R - 1]), out);
     for (int h = 0; h < 2; h++) {
         SPI_TRY(err = spi_sharp_init(&b->model[h], r, A[h]), out);
+        SPI_TRY(err = spi_points_new(b->model[h].plan, b->pixels.n,
+                                     (const float(*)[3])b->pixels.q, &b->points[h]),
+                out);
         for (int i = 0; i < R; i++)
             ring[i] = (float)b->model[h].ring_mean[i];
         SPI_TRY(err = ring_to_pixels(b, g, R, ring, &b->mean[h]), out);
@@ -85,9 +90,11 @@ static spi_err look(const struct spi_run *r, const struct spi_orientations *o, i
     const struct spi_pixel_list *l = &b->pixels;
     int h = o->half[k] - 1;
     struct spi_misfit one = {0};
-    spi_err err = spi_pixel_values(l, 1, (const double(*)[4])(o->quat + 4 * k),
-                                   b->model[h].plan, b->model[h].grid, b->T);
+    double M[1][9];
+    spi_err err;
 
+    spi_pixel_turns(1, (const double(*)[4])(o->quat + 4 * k), M);
+    err = spi_nufft_slice(b->points[h], b->model[h].grid, 1, (const double(*)[9])M, b->T);
     if (err)
         return err;
     for (int64_t p = 0; p < l->n; p++)
