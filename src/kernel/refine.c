@@ -22,48 +22,92 @@ typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
 #define LOAD8(from) (*(const v8 *)(const void *)(from))
 #define LOAD4(from) (*(const v4 *)(const void *)(from))
 
-enum { V_MAX = 8, TERMS = SPI_KAISER_DEGREE(SPI_TAPS_MAX) + 1 };
+enum { V_MAX = 8, LANES = 16 };
 
-/* The taps of a coordinate: tap c is sum_p coef[p][c] z^p; 0 beyond w. */
-struct window {
-    int w, degree;
-    float coef[TERMS][SPI_TAPS_MAX];
+/* Taps of 16 points and their derivatives, one point a lane; 0 beyond W. */
+struct grad_lanes {
+    _Alignas(64) float tap[3][SPI_TAPS_MAX][LANES], slope[3][SPI_TAPS_MAX][LANES];
+    _Alignas(64) int32_t at[3][LANES]; /* first grid index, ceil(u - W/2) */
 };
 
-static void window_of(const struct spi_taps *taps, struct window *win)
+/* Tap c at z = 2 (at - u) + W - 1 is E(z^2) + z O(z^2), tap W-1-c E - z O (interp.h).
+ * E, O and their derivatives by Horner's rule; du = -dz / 2. */
+SPI_INLINE void grad_taps(const int W, const struct spi_taps *t, int first, int n,
+                          const float (*restrict u)[SPI_POINTS],
+                          struct grad_lanes *restrict l)
 {
-    *win = (struct window){.w = taps->w, .degree = taps->window.degree};
-    for (int p = 0; p <= win->degree; p++)
-        for (int c = 0; c < win->w; c++)
-            win->coef[p][c] = (float)taps->window.coef[p][c];
+    const int K = (W + 1) / 2 + 1;
+
+    for (int a = 0; a < 3; a++) {
+        float z[LANES] = {0};
+
+        memcpy(z, u[a] + first, (size_t)n * sizeof *z);
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            float v = z[j] - 0.5F * (float)W;
+            int32_t i = (int32_t)v;
+
+            i += v > (float)i ? 1 : 0;
+            l->at[a][j] = i;
+            z[j] = 2 * ((float)i - v) - 1;
+        }
+        for (int c = 0; c < (W + 1) / 2; c++) {
+            float *restrict tc = l->tap[a][c], *restrict tw = l->tap[a][W - 1 - c];
+            float *restrict dc = l->slope[a][c], *restrict dw = l->slope[a][W - 1 - c];
+            const bool middle = W % 2 && c == W / 2; /* is even */
+
+#pragma omp simd
+            for (int j = 0; j < LANES; j++) {
+                float x = z[j], x2 = x * x, e = t->even[c][K - 1], o = t->odd[c][K - 1];
+                float e1 = 0, o1 = 0;
+
+                for (int k = K - 2; k >= 0; k--) {
+                    e1 = e1 * x2 + e;
+                    e = e * x2 + t->even[c][k];
+                    o1 = o1 * x2 + o;
+                    o = o * x2 + t->odd[c][k];
+                }
+                e1 = -4 * x * e1;
+                o1 = middle ? 0 : -2 * o - 4 * x2 * o1;
+                o = middle ? 0 : o * x;
+                tc[j] = e + o;
+                dc[j] = e1 + o1;
+                if (!middle) {
+                    tw[j] = e - o;
+                    dw[j] = e1 - o1;
+                }
+            }
+        }
+        for (int c = W; c < SPI_TAPS_MAX; c++)
+            for (int j = 0; j < LANES; j++)
+                l->tap[a][c][j] = l->slope[a][c][j] = 0;
+    }
 }
 
-/* Taps t and their derivatives d of the three coordinates by Horner's rule for both; at[]:
- * first grid index, ceil(u - w/2).  f = at + w/2 - u and z = 2 f - 1, so d/du = -2 d/dz. */
-SPI_INLINE void taps(const struct window *win, const float u[3], v8 t[3], v8 d[3],
-                     ptrdiff_t at[3])
+/* Four taps of 16 points -> the four of each point together. */
+SPI_INLINE void to_quads(const float (*restrict from)[LANES], float (*restrict to)[8])
 {
-    const float odd = (float)(win->w % 2);
-    float z[3];
+    for (int j = 0; j < LANES; j += 4) {
+        v4 a = LOAD4(from[0] + j), b = LOAD4(from[1] + j);
+        v4 c = LOAD4(from[2] + j), d = LOAD4(from[3] + j);
+        v4 ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+        v4 ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        v4 cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        v4 cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
 
-    for (int k = 0; k < 3; k++) {
-        float c = ceilf(u[k] - 0.5F * odd);
-
-        at[k] = (ptrdiff_t)c - win->w / 2;
-        z[k] = 2 * (c - u[k]) - 1 + odd;
-        t[k] = LOAD8(win->coef[win->degree]);
-        d[k] = (v8){0};
+        *(v4 *)(void *)to[j] = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+        *(v4 *)(void *)to[j + 1] = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+        *(v4 *)(void *)to[j + 2] = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+        *(v4 *)(void *)to[j + 3] = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
     }
-    for (int p = win->degree - 1; p >= 0; p--) {
-        v8 coef = LOAD8(win->coef[p]);
+}
 
-        for (int k = 0; k < 3; k++) {
-            d[k] = d[k] * z[k] + t[k];
-            t[k] = t[k] * z[k] + coef;
-        }
-    }
-    for (int k = 0; k < 3; k++)
-        d[k] *= -2;
+/* The taps of each point: four of them twice (L = 4), or eight. */
+SPI_INLINE void by_point(const int L, const float (*restrict from)[LANES],
+                         float (*restrict to)[8])
+{
+    to_quads(from, to);
+    to_quads(L == 4 ? from : from + 4, (float(*)[8])(void *)(to[0] + 4));
 }
 
 typedef int i8 __attribute__((vector_size(32)));
@@ -74,12 +118,6 @@ SPI_INLINE void rows(const int L, const v8 *tap, int i, v8 *out)
     int a = L == 4 ? 2 * i : i, b = L == 4 ? 2 * i + 1 : i;
 
     *out = __builtin_shuffle(*tap, (i8){a, a, a, a, b, b, b, b});
-}
-
-/* The taps of x, for L = 4 twice. */
-SPI_INLINE void columns(const int L, const v8 *tap, v8 *out)
-{
-    *out = L == 4 ? __builtin_shuffle(*tap, (i8){0, 1, 2, 3, 0, 1, 2, 3}) : *tap;
 }
 
 /* out[i] = sum of the eight numbers of p[i]. */
@@ -106,7 +144,7 @@ SPI_INLINE void sums_of_8(const v8 p[4], v4 *out)
 
 /* acc and dcc: the sums over W planes with the taps of z and with their derivatives. */
 SPI_INLINE void gather(const int W, const int L, const float *corner,
-                       const struct spi_rows_in *grid, const float *tz, const float *dz,
+                       const struct spi_rows_in *grid, const struct grad_lanes *l, int j,
                        v8 *acc, v8 *dcc)
 {
     const int V = VECTORS(W, L);
@@ -124,75 +162,84 @@ SPI_INLINE void gather(const int W, const int L, const float *corner,
             } else {
                 r = LOAD8(row);
             }
-            acc[i] += tz[a] * r;
-            dcc[i] += dz[a] * r;
+            acc[i] += l->tap[2][a][j] * r;
+            dcc[i] += l->slope[2][a][j] * r;
         }
 }
 
-SPI_INLINE void interp_grad(const int W, const int L, const struct window *win,
-                            const struct spi_rows_in *grid, int n,
+SPI_INLINE void interp_grad(const int W, const int L, const struct spi_taps *taps,
+                            const struct spi_rows_in *grid, int first, int n,
                             const float (*restrict u)[SPI_POINTS],
                             float (*restrict out)[SPI_POINTS])
 {
     const int V = VECTORS(W, L);
+    _Alignas(64) float x[LANES][8], dx[LANES][8], y[LANES][8], dy[LANES][8];
+    _Alignas(64) float sums[LANES][4];
+    struct grad_lanes l;
 
+    grad_taps(W, taps, first, n, u, &l);
+    by_point(L, (const float(*)[LANES])l.tap[0], x);
+    by_point(L, (const float(*)[LANES])l.slope[0], dx);
+    by_point(L, (const float(*)[LANES])l.tap[1], y);
+    by_point(L, (const float(*)[LANES])l.slope[1], dy);
     for (int j = 0; j < n; j++) {
-        float p[3] = {u[0][j], u[1][j], u[2][j]}, tz[8], dz[8];
-        v8 t[3], d[3], acc[V_MAX], dcc[V_MAX], s0 = {0}, sy = {0}, sz = {0}, x, dx;
-        v4 sum;
-        ptrdiff_t at[3];
+        v8 acc[V_MAX], dcc[V_MAX], s0 = {0}, sy = {0}, sz = {0};
+        v8 ty = LOAD8(y[j]), ty1 = LOAD8(dy[j]), tx = LOAD8(x[j]), tx1 = LOAD8(dx[j]);
 
-        taps(win, p, t, d, at);
-        memcpy(tz, &t[2], sizeof tz);
-        memcpy(dz, &d[2], sizeof dz);
-        gather(W, L, grid->at + at[2] * grid->plane + at[1] * grid->row + at[0], grid, tz,
-               dz, acc, dcc);
+        gather(W, L,
+               grid->at + (ptrdiff_t)l.at[2][j] * grid->plane +
+                   (ptrdiff_t)l.at[1][j] * grid->row + l.at[0][j],
+               grid, &l, j, acc, dcc);
         for (int i = 0; i < V; i++) {
-            v8 y, dy;
+            v8 t, d;
 
-            rows(L, &t[1], i, &y);
-            rows(L, &d[1], i, &dy);
-            s0 += acc[i] * y;
-            sy += acc[i] * dy;
-            sz += dcc[i] * y;
+            rows(L, &ty, i, &t);
+            rows(L, &ty1, i, &d);
+            s0 += acc[i] * t;
+            sy += acc[i] * d;
+            sz += dcc[i] * t;
         }
-        columns(L, &t[0], &x);
-        columns(L, &d[0], &dx);
-        sums_of_8((v8[4]){s0 * x, s0 * dx, sy * x, sz * x}, &sum);
-        for (int c = 0; c < 4; c++)
-            out[c][j] = sum[c];
+        sums_of_8((v8[4]){s0 * tx, s0 * tx1, sy * tx, sz * tx}, (v4 *)(void *)sums[j]);
     }
+    for (int c = 0; c < 4; c++)
+        for (int j = 0; j < n; j++)
+            out[c][first + j] = sums[j][c];
+}
+
+SPI_INLINE void grad(const int W, const int L, const struct spi_taps *taps,
+                     const struct spi_rows_in *grid, int n, const float (*u)[SPI_POINTS],
+                     float (*out)[SPI_POINTS])
+{
+    for (int j = 0; j < n; j += LANES)
+        interp_grad(W, L, taps, grid, j, n - j < LANES ? n - j : LANES, u, out);
 }
 
 SPI_CLONES void spi_interp_grad(const struct spi_taps *t, const struct spi_rows_in *grid,
                                 int n, const float u[3][SPI_POINTS],
                                 float out[4][SPI_POINTS])
 {
-    struct window win;
-
     assert(n <= SPI_POINTS);
-    window_of(t, &win);
     switch (t->w) {
     case 2:
-        interp_grad(2, 4, &win, grid, n, u, out);
+        grad(2, 4, t, grid, n, u, out);
         break;
     case 3:
-        interp_grad(3, 4, &win, grid, n, u, out);
+        grad(3, 4, t, grid, n, u, out);
         break;
     case 4:
-        interp_grad(4, 4, &win, grid, n, u, out);
+        grad(4, 4, t, grid, n, u, out);
         break;
     case 5:
-        interp_grad(5, 8, &win, grid, n, u, out);
+        grad(5, 8, t, grid, n, u, out);
         break;
     case 6:
-        interp_grad(6, 8, &win, grid, n, u, out);
+        grad(6, 8, t, grid, n, u, out);
         break;
     case 7:
-        interp_grad(7, 8, &win, grid, n, u, out);
+        grad(7, 8, t, grid, n, u, out);
         break;
     default:
-        interp_grad(8, 8, &win, grid, n, u, out);
+        grad(8, 8, t, grid, n, u, out);
         break;
     }
 }
