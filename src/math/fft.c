@@ -69,16 +69,28 @@ static fftwf_plan make(enum kind kind, int n, int rows, void *a, void *b)
     return NULL;
 }
 
+/* Entries do not change once they are in the cache: no lock is needed to look. */
+static struct entry *find(enum kind kind, int n, int rows)
+{
+    struct entry *e = __atomic_load_n(&cache, __ATOMIC_ACQUIRE);
+
+    while (e && (e->kind != kind || e->n != n || e->rows != rows))
+        e = e->next;
+    return e;
+}
+
 /* ESTIMATE does not touch the arrays, so planning may use the caller's. */
 static spi_err plan_for(enum kind kind, int n, int rows, void *a, void *b, fftwf_plan *out)
 {
     spi_err err = SPI_OK;
-    struct entry *e;
+    struct entry *e = find(kind, n, rows);
 
+    if (e) {
+        *out = e->plan;
+        return SPI_OK;
+    }
     pthread_mutex_lock(&lock);
-    for (e = cache; e; e = e->next)
-        if (e->kind == kind && e->n == n && e->rows == rows)
-            break;
+    e = find(kind, n, rows); /* another thread may have been faster */
     if (!e) {
         e = spi_alloc(1, sizeof *e, "fft plan");
         if (e)
@@ -89,7 +101,7 @@ static spi_err plan_for(enum kind kind, int n, int rows, void *a, void *b, fftwf
             err = spi_fail(SPI_ENOMEM, "fft: no plan for size %d", n);
         } else {
             e->kind = kind, e->n = n, e->rows = rows, e->next = cache;
-            cache = e;
+            __atomic_store_n(&cache, e, __ATOMIC_RELEASE);
         }
     }
     *out = e ? e->plan : NULL;
