@@ -10,21 +10,20 @@
 #include "math/rot.h"
 #include "math/sphere.h"
 
-enum { IMAGES_FOR_BETA = 32 };
 static const double least_weight = 1e-3;
 
-/* Sums of exp(beta (LL - max)) and of that times (LL - max) over image k; e (or NULL) takes
- * the former, row by row.  A row whose best is so low that all rows like it together are
+/* Sums over image k of exp(beta x) x^i, x = LL - max, i = 0, 1, 2; e (or NULL) takes the
+ * exponentials, row by row.  A row whose best is so low that all rows like it together are
  * below 2^-24 of the sum (which is at least 1) adds nothing, and its e are not set. */
 static void exp_sums(const struct spi_scores *s, int k, float max, double beta, float *e,
-                     double *sum, double *sum_x)
+                     double sum[3])
 {
     int64_t from = s->first[k], n = s->first[k + 1] - from;
     double least = (double)max - (log((double)n * s->Na) + 24 * log(2)) / beta;
 
-    *sum = *sum_x = 0;
+    sum[0] = sum[1] = sum[2] = 0;
     for (int64_t i = from, end; i < from + n; i = end + 1) {
-        double part, part_x;
+        double part[3] = {0};
 
         for (end = i; end < from + n && (double)s->row_top[end] >= least;)
             end++; /* rows i ... end-1 lie together and count */
@@ -32,64 +31,82 @@ static void exp_sums(const struct spi_scores *s, int k, float max, double beta, 
             continue;
         if (e)
             spi_exp_values((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta,
-                           e + (i - from) * s->Na, &part, &part_x);
+                           e + (i - from) * s->Na, part);
         else
-            spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, &part,
-                         &part_x);
-        *sum += part;
-        *sum_x += part_x;
+            spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, part);
+        for (int j = 0; j < 3; j++)
+            sum[j] += part[j];
     }
 }
 
-/* Mean over the first images of the entropy at beta. */
-static double mean_entropy(const struct spi_scores *s, int n, const float *max, double beta)
+/* Means over the first n images: of the entropy at beta, and of -dH / dbeta. */
+struct mean_entropy {
+    double H, fall;
+};
+
+static struct mean_entropy entropy_at(const struct spi_scores *s, int n, const float *max,
+                                      double beta)
 {
-    double total = 0;
+    struct mean_entropy mean = {0};
 
     for (int k = 0; k < n; k++) {
-        double sum, sum_x;
+        double sum[3], x;
 
-        exp_sums(s, k, max[k], beta, NULL, &sum, &sum_x);
-        total += log(sum) - beta * sum_x / sum;
+        exp_sums(s, k, max[k], beta, NULL, sum);
+        x = sum[1] / sum[0];
+        mean.H += (log(sum[0]) - beta * x) / n;
+        mean.fall += beta * (sum[2] / sum[0] - x * x) / n;
     }
-    return total / n;
+    return mean;
 }
 
+/* Where beta may lie if LL were normally distributed; of the first image. */
+static double first_guess(const struct spi_scores *s, const float *max, double want)
+{
+    double sum[3], x;
+
+    exp_sums(s, 0, max[0], 0, NULL, sum);
+    x = sum[1] / sum[0];
+    return want * sqrt(2 / (sum[2] / sum[0] - x * x));
+}
+
+/* Newton's method for g = sqrt(log n - H), nearly a straight line in beta, within bounds
+ * (M5). */
 float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess)
 {
-    int n = s->n_images < IMAGES_FOR_BETA ? s->n_images : IMAGES_FOR_BETA;
-    float max[IMAGES_FOR_BETA];
-    double want = log(perplexity), lo = log(1e-9), hi = 0;
+    enum { STEPS = 50 };
+    int n = s->n_images < SPI_IMAGES_FOR_BETA ? s->n_images : SPI_IMAGES_FOR_BETA;
+    float max[SPI_IMAGES_FOR_BETA];
+    double lo = 1e-9, hi = 1, log_n = 0, want, beta;
 
-    for (int k = 0; k < n; k++)
-        max[k] = spi_max(s->first[k + 1] - s->first[k], s->row_top + s->first[k]);
-    if (mean_entropy(s, n, max, 1) >= want)
+    for (int k = 0; k < n; k++) {
+        int64_t rows = s->first[k + 1] - s->first[k];
+
+        max[k] = spi_max(rows, s->row_top + s->first[k]);
+        log_n += log((double)rows * s->Na) / n;
+    }
+    if (log(perplexity) >= log_n)
+        return (float)lo;
+    if (entropy_at(s, n, max, 1).H >= log(perplexity))
         return 1;
-    if (guess > 0) { /* bracket around the last generation's value */
-        double x = fmax(lo, fmin(hi, log((double)guess))), step = 0.1;
-        bool softer = mean_entropy(s, n, max, exp(x)) > want;
+    want = sqrt(log_n - log(perplexity));
+    beta = guess > 0 ? (double)guess : first_guess(s, max, want);
+    for (int step = 0; step < STEPS; step++) {
+        struct mean_entropy at;
+        double g, next;
 
-        while (x > lo && x < hi) {
-            double next = fmax(lo, fmin(hi, softer ? x + step : x - step));
-
-            if ((mean_entropy(s, n, max, exp(next)) > want) != softer) {
-                lo = fmin(x, next);
-                hi = fmax(x, next);
-                break;
-            }
-            x = next;
-            step *= 2;
-        }
+        beta = fmax(lo, fmin(hi, beta));
+        at = entropy_at(s, n, max, beta);
+        *(at.H > log(perplexity) ? &lo : &hi) = beta;
+        g = sqrt(fmax(0, log_n - at.H));
+        next = beta + (want - g) * 2 * g / at.fall;
+        if (!(next > lo && next < hi))
+            next = sqrt(lo * hi);
+        if (fabs(log(next / beta)) <= 0.01)
+            return (float)next;
+        beta = next;
     }
-    while (hi - lo > 0.01) {
-        double mid = (lo + hi) / 2;
-
-        if (mean_entropy(s, n, max, exp(mid)) > want)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return (float)exp((lo + hi) / 2);
+    return (float)beta;
 }
 
 /* Room for all pairs and entries there can be (15 more: spi_keep_weights).  Untouched pages
@@ -142,12 +159,12 @@ static void sparse_image(const struct spi_scores *s, int k, float max, float bet
 {
     int Na = s->Na;
     float limit;
-    double sum, sum_x, kept = 0, sum_S = 0;
+    double sum[3], kept = 0, sum_S = 0;
     int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
-    exp_sums(s, k, max, (double)beta, e, &sum, &sum_x);
-    *entropy = (float)(log(sum) - (double)beta * sum_x / sum);
-    limit = least * (float)sum;
+    exp_sums(s, k, max, (double)beta, e, sum);
+    *entropy = (float)(log(sum[0]) - (double)beta * sum[1] / sum[0]);
+    limit = least * (float)sum[0];
     for (int64_t i = 0; i < n; i++) {
         int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;

@@ -11,8 +11,10 @@
 
 #include "match/score.h"
 
-/** beta in (1e-9, 1] for a target perplexity, by bisection on log beta from `guess`
- *  (<= 0: none); 1 if even beta = 1 is softer than asked. */
+enum { SPI_IMAGES_FOR_BETA = 32 }; /* the first of the scores */
+
+/** beta in [1e-9, 1] for a target perplexity, good to 1 %, from `guess` (<= 0: none); 1 if
+ *  even beta = 1 is softer than asked. */
 float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess);
 
 /** One image, one direction: entries first ... first+count-1 of angle and weight. */
