@@ -164,6 +164,26 @@ int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_
 }
 #endif
 
+SPI_CLONES void spi_tile_masses(int64_t tiles, int lanes, const float *e, const float *x,
+                                const float *w, const float *wx, const float *wS,
+                                float *mass, float *mass_S, double *sum_x)
+{
+    *sum_x = 0;
+    for (int64_t t = 0; t < tiles; t++) {
+        float m = 0, mS = 0, mx = 0;
+
+#pragma omp simd reduction(+ : m, mS, mx)
+        for (int64_t i = t * lanes; i < (t + 1) * lanes; i++) {
+            m += e[i] * w[i];
+            mS += e[i] * wS[i];
+            mx += e[i] * (wx[i] + x[i] * w[i]);
+        }
+        mass[t] = m;
+        mass_S[t] = mS;
+        *sum_x += (double)mx;
+    }
+}
+
 SPI_CLONES void spi_scale(int64_t n, float scale, float *x)
 {
     for (int64_t i = 0; i < n; i++)

@@ -27,6 +27,11 @@ int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_
 /** The literal twin. */
 int spi_keep_weights_ref(int n, const float *w, float least, const float *S,
                          uint16_t *place, float *kept, double *sum, double *sum_S);
+/** For tiles of `lanes` directions, sums of their weights (M8): mass = sum e w, mass_S =
+ * sum e wS; and over all tiles sum e (wx + x w). */
+void spi_tile_masses(int64_t tiles, int lanes, const float *e, const float *x,
+                     const float *w, const float *wx, const float *wS, float *mass,
+                     float *mass_S, double *sum_x);
 /** x_i *= scale. */
 void spi_scale(int64_t n, float scale, float *x);
 

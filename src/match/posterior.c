@@ -10,7 +10,7 @@
 #include "math/rot.h"
 #include "math/sphere.h"
 
-static const double least_weight = 1e-3;
+static const double least_weight = 1e-3, dropped_most = 1e-3;
 
 /* Sums over image k of exp(beta x) x^i, x = LL - max, i = 0, 1, 2; e (or NULL) takes the
  * exponentials, row by row.  A row whose best is so low that all rows like it together are
@@ -176,7 +176,7 @@ static void sparse_image(const struct spi_scores *s, int k, float max, float bet
             p->angle + start, p->weight + start, &kept, &sum_S);
         p->pair[p->n_pairs++] =
             (struct spi_posterior_pair){.image = k,
-                                        .dir = dir,
+                                        .dir = s->name ? s->name[dir] : dir,
                                         .first = start,
                                         .count = (int32_t)(p->n_entries - start)};
     }
@@ -201,6 +201,7 @@ struct tops {
     int64_t n;
     const float *value;      /* [n], borrowed */
     const int32_t *dir;      /* [n], borrowed; NULL: i */
+    const int32_t *name;     /* of dir, borrowed; NULL: dir itself */
     float *x, *y, *z, *left; /* [most], owned: of each direction; values not yet dropped */
     bool made;               /* x, y, z of all directions are there */
 };
@@ -238,6 +239,13 @@ static void tops_free(struct tops *t)
     free(t->left);
 }
 
+static int32_t name_of(const struct tops *t, int64_t i)
+{
+    int32_t dir = t->dir ? t->dir[i] : (int32_t)i;
+
+    return t->name ? t->name[dir] : dir;
+}
+
 /* Image k; where all images have all directions their places are found once. */
 static void tops_of(const struct spi_scores *s, const struct spi_views *v, int k,
                     struct tops *t)
@@ -247,11 +255,12 @@ static void tops_of(const struct spi_scores *s, const struct spi_views *v, int k
     t->n = s->top ? s->nd : s->first[k + 1] - from;
     t->value = s->top ? s->top + k * s->nd : s->row_top + from;
     t->dir = s->top || !s->dir ? NULL : s->dir + from;
+    t->name = s->name;
     memcpy(t->left, t->value, (size_t)t->n * sizeof *t->left);
     for (int64_t i = 0; i < t->n && !t->made; i++) {
         double p[3];
 
-        spi_sphere_point(v->nd, t->dir ? t->dir[i] : i, p);
+        spi_sphere_point(v->nd, name_of(t, i), p);
         t->x[i] = (float)p[0];
         t->y[i] = (float)p[1];
         t->z[i] = (float)p[2];
@@ -285,7 +294,7 @@ static struct spi_best find_best(const struct spi_scores *s, const struct spi_vi
     tops_of(s, v, k, t);
     tops_drop(t, s->top ? dir : where - from, 2 * v->cell);
     second = spi_max(t->n, t->left);
-    return (struct spi_best){.dir = dir,
+    return (struct spi_best){.dir = s->name ? s->name[dir] : dir,
                              .angle =
                                  (float)(2 * SPI_PI * ((double)at + (double)shift) / Na),
                              .score = LL[at],
@@ -325,6 +334,115 @@ out:
     return err;
 }
 
+/* ---- where most orientations count -----------------------------------------------------
+ */
+
+/* Of one image: relative weights and scores of the directions, weights of tiles. */
+struct soft_image {
+    int64_t directions; /* with those that fill the last tile */
+    float *e, *x, *mass, *mass_S;
+};
+
+static spi_err soft_image_new(const struct spi_soft *soft, struct soft_image *m)
+{
+    spi_err err;
+
+    *m = (struct soft_image){.directions = soft->tiles * SPI_LANES};
+    SPI_TRY(err = SPI_NEW(m->e, m->directions, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(m->x, m->directions, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(m->mass, soft->tiles, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(m->mass_S, soft->tiles, "posterior"), out);
+out:
+    return err;
+}
+
+static void soft_image_free(struct soft_image *m)
+{
+    free(m->e);
+    free(m->x);
+    free(m->mass);
+    free(m->mass_S);
+}
+
+/* Up to which weight tiles can be dropped so that altogether at most `most` is lost, by
+ * bisection on its logarithm. */
+static double least_mass(int64_t tiles, const float *mass, double most)
+{
+    enum { STEPS = 6 };
+    double lo = most / (double)tiles, hi = most;
+
+    for (int step = 0; step < STEPS; step++) {
+        double mid = sqrt(lo * hi), lost = 0;
+
+        for (int64_t t = 0; t < tiles; t++)
+            lost += (double)mass[t] < mid ? (double)mass[t] : 0;
+        if (lost <= most)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* (M8) of image k. */
+static void soften(const struct spi_scores *s, int k, float max, double beta,
+                   struct soft_image *m, struct spi_soft *soft, float *model,
+                   float *entropy)
+{
+    int64_t tiles = soft->tiles, at = k * tiles * SPI_LANES;
+    const float *top = s->top + k * s->nd;
+    double sum, sum_x, tops[3], kept = 0, sum_S = 0, least;
+
+    spi_exp_values(s->nd, top, max, (float)beta, m->e, tops);
+    for (int64_t i = 0; i < s->nd; i++)
+        m->x[i] = top[i] - max;
+    spi_tile_masses(tiles, SPI_LANES, m->e, m->x, soft->w + at, soft->wx + at,
+                    soft->wS + at, m->mass, m->mass_S, &sum_x);
+    sum = 0;
+    for (int64_t t = 0; t < tiles; t++)
+        sum += (double)m->mass[t];
+    *entropy = (float)(log(sum) - beta * sum_x / sum);
+    least = least_mass(tiles, m->mass, dropped_most * sum);
+    for (int64_t t = 0; t < tiles; t++)
+        if ((double)m->mass[t] >= least) {
+            kept += (double)m->mass[t];
+            sum_S += (double)m->mass_S[t];
+        }
+    for (int64_t t = 0; t < tiles; t++) {
+        float *scale = soft->scale + (t * soft->n_images + k) * SPI_LANES;
+        float unit = (double)m->mass[t] >= least ? (float)(1 / (65535 * kept)) : 0;
+
+        for (int i = 0; i < SPI_LANES; i++)
+            scale[i] = unit * m->e[t * SPI_LANES + i];
+    }
+    *model = (float)(sum_S / kept);
+}
+
+spi_err spi_posterior_soft(const struct spi_scores *s, const struct spi_views *views,
+                           float beta, struct spi_soft *soft, struct spi_posterior *out)
+{
+    struct tops tops = {0};
+    struct soft_image m = {0};
+    spi_err err;
+
+    *out = (struct spi_posterior){.n_images = s->n_images};
+    SPI_TRY(err = tops_new(s, &tops), out);
+    SPI_TRY(err = soft_image_new(soft, &m), out);
+    SPI_TRY(err = SPI_NEW(out->best, s->n_images, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(out->model_sum, s->n_images, "posterior"), out);
+    for (int k = 0; k < s->n_images; k++) {
+        out->best[k] = find_best(s, views, k, &tops);
+        soften(s, k, out->best[k].score, (double)beta, &m, soft, &out->model_sum[k],
+               &out->best[k].entropy);
+    }
+out:
+    tops_free(&tops);
+    soft_image_free(&m);
+    if (err)
+        spi_posterior_clear(out);
+    return err;
+}
+
 void spi_posterior_clear(struct spi_posterior *p)
 {
     free(p->pair);
@@ -350,7 +468,7 @@ spi_err spi_best_directions(const struct spi_scores *s, const struct spi_views *
             dirs[k * keep + c] = -1;
             if (isinf(t.left[i]))
                 continue;
-            dirs[k * keep + c] = t.dir ? t.dir[i] : (int32_t)i;
+            dirs[k * keep + c] = name_of(&t, i);
             tops_drop(&t, i, 1.5 * views->cell);
         }
     }

@@ -43,6 +43,38 @@ static void keep(struct spi_rng *rng)
        gamma_f32(MOST + 1));
 }
 
+/* Weights of tiles: sums of `lanes` terms of one sign, of at most three products. */
+static void tiles(struct spi_rng *rng)
+{
+    enum { TILES = 5, LANES = 16, ALL = TILES * LANES };
+    float e[ALL], x[ALL], w[ALL], wx[ALL], wS[ALL], mass[TILES], mass_S[TILES];
+    double sum_x, want_x = 0, worst = 0, bound = gamma_f32(LANES + 4), other = 0;
+
+    for (int i = 0; i < ALL; i++) {
+        e[i] = (float)spi_rng_uniform(rng);
+        x[i] = -(float)spi_rng_uniform(rng);
+        w[i] = (float)spi_rng_uniform(rng);
+        wx[i] = -(float)spi_rng_uniform(rng);
+        wS[i] = (float)spi_rng_uniform(rng);
+    }
+    spi_tile_masses(TILES, LANES, e, x, w, wx, wS, mass, mass_S, &sum_x);
+    for (int t = 0; t < TILES; t++) {
+        double m = 0, mS = 0;
+
+        for (int i = t * LANES; i < (t + 1) * LANES; i++) {
+            m += (double)e[i] * (double)w[i];
+            mS += (double)e[i] * (double)wS[i];
+            want_x += (double)e[i] * ((double)wx[i] + (double)x[i] * (double)w[i]);
+        }
+        worst = fmax(worst,
+                     fmax(fabs((double)mass[t] / m - 1), fabs((double)mass_S[t] / mS - 1)));
+        other = fmax(other, fabs((double)mass_S[t] / m - 1));
+    }
+    worst = fmax(worst, fabs(sum_x / want_x - 1));
+    OK(worst <= bound, "weights of tiles: error / bound = %.3f", worst / bound);
+    OK(other > bound, "the other sum is noticed");
+}
+
 int main(void)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
@@ -96,6 +128,7 @@ int main(void)
     }
     spi_exp_sums(N, x, max, 0.2501F, sum);
     OK(fabs(sum[0] / want[0] - 1) > bound, "another beta is noticed");
+    tiles(&rng);
     keep(&rng);
     free(x);
     free(e);
