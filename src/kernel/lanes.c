@@ -1,6 +1,7 @@
 #include "kernel/lanes.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernel/clones.h"
@@ -53,12 +54,13 @@ static bool available_plain(void)
 }
 
 const struct spi_lanes spi_lanes_variants[] = {
-#define ROW(isa, n)                                                           \
-    {                                                                         \
-        .name = #isa, .available = available_##isa, .fma_lanes = (n),         \
-        .panel = panel_##isa, .tile = tile_##isa, .pairs = pairs_##isa,       \
-        .angular = angular_##isa, .columns = columns_##isa, .top = top_##isa, \
-        .rows = rows_##isa, .peak = peak_##isa                                \
+#define ROW(isa, n)                                                               \
+    {                                                                             \
+        .name = #isa, .available = available_##isa, .fma_lanes = (n),             \
+        .panel = panel_##isa, .tile = tile_##isa, .pairs = pairs_##isa,           \
+        .angular = angular_##isa, .columns = columns_##isa, .top = top_##isa,     \
+        .rows = rows_##isa, .weights = weights_##isa, .spectrum = spectrum_##isa, \
+        .gather = gather_##isa, .peak = peak_##isa                                \
     }
 #ifdef SPI_KERNEL_X86
     ROW(avx512, 16),

@@ -4,9 +4,13 @@
 #define vec NAME(vec)
 #define uvec NAME(uvec)
 #define ivec NAME(ivec)
+#define bvec NAME(bvec)
+#define hvec NAME(hvec)
 /* clang-format on */
 typedef float vec __attribute__((vector_size(4 * LANES), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t bvec __attribute__((vector_size(4 * LANES)));
+typedef uint16_t hvec __attribute__((vector_size(2 * LANES), may_alias));
 typedef float uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 #define V(p)  (*(vec *)(p))
@@ -329,10 +333,22 @@ INLINE void NAME(dft5)(const vec *x, vec *y)
     y[9] = pi - ur;
 }
 
+INLINE vec NAME(of_float)(const void *x, long at)
+{
+    return CV((const float *)x + at);
+}
+
+INLINE vec NAME(of_steps)(const void *q, long at)
+{
+    return __builtin_convertvector(
+        __builtin_convertvector(*(const hvec *)((const uint16_t *)q + at), ivec), vec);
+}
+
 /* One pass (Stockham): s interleaved sequences of length l become s * radix of l / radix.
  */
-INLINE void NAME(pass)(const int radix, void (*dft)(const vec *, vec *), int l, int s,
-                       const float *w, const float *x, float *y)
+INLINE void NAME(pass)(const int radix, void (*dft)(const vec *, vec *),
+                       vec (*of)(const void *, long), int l, int s, const float *w,
+                       const void *x, float *y)
 {
     int m = l / radix;
 
@@ -342,10 +358,10 @@ INLINE void NAME(pass)(const int radix, void (*dft)(const vec *, vec *), int l, 
 
 #pragma GCC unroll 5
             for (int j = 0; j < radix; j++) {
-                const float *p = x + (i + s * (q + m * j)) * STEP;
+                long at = (i + (long)s * (q + m * j)) * STEP;
 
-                in[2 * j] = CV(p);
-                in[2 * j + 1] = CV(p + SPI_LANES);
+                in[2 * j] = of(x, at);
+                in[2 * j + 1] = of(x, at + SPI_LANES);
             }
             dft(in, out);
             if (q > 0)
@@ -367,35 +383,49 @@ INLINE void NAME(pass)(const int radix, void (*dft)(const vec *, vec *), int l, 
         }
 }
 
+INLINE void NAME(pass_of)(int radix, vec (*of)(const void *, long), int l, int s,
+                          const float *w, const void *x, float *y)
+{
+    if (radix == 5)
+        NAME(pass)(5, NAME(dft5), of, l, s, w, x, y);
+    else if (radix == 4)
+        NAME(pass)(4, NAME(dft4), of, l, s, w, x, y);
+    else if (radix == 3)
+        NAME(pass)(3, NAME(dft3), of, l, s, w, x, y);
+    else
+        NAME(pass)(2, NAME(dft2), of, l, s, w, x, y);
+}
+
+/* All passes from `from` to `out`; x and y are work, x may be `from`. */
+INLINE void NAME(passes)(const struct spi_angular *t, vec (*of)(const void *, long),
+                         const void *from, float *x, float *y, float *out)
+{
+    const float *w = t->twiddle + t->Na;
+
+    for (int p = 0, l = t->Na / 2, s = 1; p < t->n_passes; p++) {
+        int radix = t->radix[p];
+        float *to = p == t->n_passes - 1 ? out : y;
+
+        if (p == 0)
+            NAME(pass_of)(radix, of, l, s, w, from, to);
+        else
+            NAME(pass_of)(radix, NAME(of_float), l, s, w, x, to);
+        w += 2 * (l / radix) * (radix - 1);
+        l /= radix;
+        s *= radix;
+        y = x;
+        x = to;
+    }
+}
+
 static void NAME(angular)(const struct spi_angular *t, const float *C, float *work,
                           float *out)
 {
-    int H = t->Na / 2;
+    long half = (long)t->Na * SPI_LANES;
 
     for (int h = 0; h < SPI_LANES; h += LANES) {
-        /* the last pass ends in `out`: begin so that the exchanges come out even */
-        float *x = work + h, *y = work + (long)H * STEP + h;
-        const float *w = t->twiddle + 2 * H;
-
-        NAME(half_length)(t, C + h, x);
-        for (int p = 0, l = H, s = 1; p < t->n_passes; p++) {
-            int radix = t->radix[p];
-            float *to = p == t->n_passes - 1 ? out + h : y;
-
-            if (radix == 5)
-                NAME(pass)(5, NAME(dft5), l, s, w, x, to);
-            else if (radix == 4)
-                NAME(pass)(4, NAME(dft4), l, s, w, x, to);
-            else if (radix == 3)
-                NAME(pass)(3, NAME(dft3), l, s, w, x, to);
-            else
-                NAME(pass)(2, NAME(dft2), l, s, w, x, to);
-            w += 2 * (l / radix) * (radix - 1);
-            l /= radix;
-            s *= radix;
-            y = x;
-            x = to;
-        }
+        NAME(half_length)(t, C + h, work + h);
+        NAME(passes)(t, NAME(of_float), work + h, work + h, work + half + h, out + h);
     }
 }
 
@@ -500,6 +530,185 @@ static void NAME(rows)(enum spi_score_form form, int Na, int n, const float *x,
     }
 }
 
+/* ---- weights (M4) and averages ----------------------------------------------------------
+ */
+
+/* 2^t, t <= 0: 2^i 2^f, |f| <= 1/2, by the polynomial of degree 4 with 1 at f = 0 whose
+ * largest relative error is least, 2.9e-6; below 2^-126: that. */
+INLINE vec NAME(exp2)(vec t)
+{
+    const float to_integer = 12582912; /* 1.5 * 2^23 */
+    vec v = NAME(larger)(t, (vec){0} - 126), u = v + to_integer, f = v - (u - to_integer);
+    vec p =
+        1 + f * (0.6931242F + f * (0.24024099F + f * (0.055906426F + f * 0.009582853F)));
+
+    return (vec)((bvec)p + ((bvec)u << 23)); /* the exponent, of which u has the low bits */
+}
+
+INLINE void NAME(weights_of)(enum spi_score_form form, int Na, const float *x,
+                             const float *table, float count, const float *top, float beta,
+                             const float *S, uint16_t *q, struct spi_weight_sums *sums)
+{
+    for (int h = 0; h < SPI_LANES; h += LANES) {
+        vec n = count - (vec){0}, most = CV(top + h), w = {0}, wx = {0}, wS = {0};
+        float scale = beta * 1.44269504F; /* log2(e) */
+
+        for (int a = 0; a < Na; a++) {
+            long at = (long)a * SPI_LANES + h;
+            vec d = NAME(score)(form, CV(x + at), CV(table + at), n) - most;
+            vec e = NAME(exp2)(scale * d);
+
+            w += e;
+            wx += e * d;
+            wS += e * CV(S + at);
+            /* + 2^23: the nearest integer is in the low bits */
+            *(hvec *)(q + at) = __builtin_convertvector((bvec)(e * 65535 + 8388608), hvec);
+        }
+        V(sums->w + h) = w;
+        V(sums->wx + h) = wx;
+        V(sums->wS + h) = wS;
+    }
+}
+
+static void NAME(weights)(enum spi_score_form form, int Na, const float *x,
+                          const float *table, float count, const float top[SPI_LANES],
+                          float beta, const float *S, uint16_t *q,
+                          struct spi_weight_sums *sums)
+{
+    if (form == SPI_FORM_DIFFERENCE)
+        NAME(weights_of)(SPI_FORM_DIFFERENCE, Na, x, table, count, top, beta, S, q, sums);
+    else
+        NAME(weights_of)(SPI_FORM_RATIO, Na, x, table, count, top, beta, S, q, sums);
+}
+
+/* F_k and F_{H-k} of the header from Z_k and Z_{H-k}, k <= H / 2. */
+INLINE void NAME(full_length)(const struct spi_angular *t, int M, const float *Z, vec scale,
+                              float *out, long stride)
+{
+    int H = t->Na / 2;
+
+    for (int k = 0; 2 * k <= H; k++) {
+        const float *p = Z + k * STEP, *c = Z + (k ? H - k : 0) * STEP,
+                    *w = t->twiddle + 2 * k;
+        vec ar = CV(p), ai = CV(p + SPI_LANES), br = CV(c), bi = CV(c + SPI_LANES);
+        vec sr = ar + br, si = ai - bi, dr = ar - br, di = ai + bi;
+        vec tr = w[0] * dr - w[1] * di, ti = w[0] * di + w[1] * dr;
+
+        if (k < M) {
+            V(out + k * stride) = scale * (sr - tr);
+            V(out + k * stride + SPI_LANES) = scale * (ti - si);
+        }
+        if (H - k < M) {
+            V(out + (H - k) * stride) = scale * (sr + tr);
+            V(out + (H - k) * stride + SPI_LANES) = scale * (si + ti);
+        }
+    }
+}
+
+static void NAME(spectrum)(const struct spi_angular *t, int M, const uint16_t *q,
+                           const float scale[SPI_LANES], float *work, float *out,
+                           long stride)
+{
+    int Na = t->Na;
+    long half = (long)Na * SPI_LANES;
+
+    for (int h = 0; h < SPI_LANES; h += LANES) {
+        float *Z = work + (t->n_passes % 2 ? half : 0) + h;
+
+        NAME(passes)(t, NAME(of_steps), q + h, work + h, work + half + h, Z);
+        NAME(full_length)(t, M, Z, CV(scale + h) / 2, out + h, stride);
+        for (int m = Na / 2 + 1; m < M; m++) { /* F_m = conj F_{Na-m} = F_{m-Na} */
+            const float *p = out + abs(Na - m) * stride + h;
+
+            V(out + m * stride + h) = CV(p);
+            V(out + m * stride + SPI_LANES + h) =
+                m < Na ? -CV(p + SPI_LANES) : CV(p + SPI_LANES);
+        }
+    }
+}
+
+/* N rings of one harmonic, and if there is phi the sum of phi P behind them. */
+INLINE void NAME(gather_rings)(const int N, int n, const float *P,
+                               const float *const *image, long at, const float *phi,
+                               float *sum)
+{
+    vec re[SPI_GROUP], im[SPI_GROUP], dr = {0}, di = {0};
+
+#pragma GCC unroll 12
+    for (int r = 0; r < N; r++) {
+        re[r] = CV(sum + r * STEP);
+        im[r] = CV(sum + r * STEP + SPI_LANES);
+    }
+    for (int i = 0; i < n; i++) {
+        vec pr = CV(P), pi = CV(P + SPI_LANES);
+        const float *c = image[i] + at;
+
+        __builtin_prefetch(sum + (N + 1) * STEP + i * SPI_LANES, 1); /* what comes next */
+#pragma GCC unroll 12
+        for (int r = 0; r < N; r++) {
+            re[r] += c[2 * r] * pr;
+            im[r] += c[2 * r] * pi;
+        }
+#pragma GCC unroll 12
+        for (int r = 0; r < N; r++) {
+            re[r] -= c[2 * r + 1] * pi;
+            im[r] += c[2 * r + 1] * pr;
+        }
+        if (phi) {
+            dr += phi[i] * pr;
+            di += phi[i] * pi;
+        }
+        P += STEP;
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < N; r++) {
+        V(sum + r * STEP) = re[r];
+        V(sum + r * STEP + SPI_LANES) = im[r];
+    }
+    if (phi) {
+        V(sum + N * STEP) += dr;
+        V(sum + N * STEP + SPI_LANES) += di;
+    }
+}
+
+static void NAME(gather)(const struct spi_band *b, int n, const float *P, long stride,
+                         const float *const *image, const float *phi, float *sum)
+{
+    long at = 0;
+
+    for (int m = 0; m < b->M; m++, P += stride, sum += STEP) {
+        int k = b->R - b->first[m];
+
+        for (int N; k > 0; k -= N, at += 2L * N, sum += N * STEP) {
+            N = k < IMAGES ? k : IMAGES;
+            for (int h = 0; h < SPI_LANES; h += LANES)
+                switch (N) {
+#define CASE(j)                                                                   \
+    case j:                                                                       \
+        NAME(gather_rings)(j, n, P + h, image, at, k == j ? phi : NULL, sum + h); \
+        break;
+                    CASE(1)
+                    CASE(2)
+                    CASE(3)
+                    CASE(4)
+#if IMAGES > 4
+                    CASE(5)
+                    CASE(6)
+#endif
+#if IMAGES > 6
+                    CASE(7)
+                    CASE(8)
+                    CASE(9)
+                    CASE(10)
+                    CASE(11)
+                    CASE(12)
+#endif
+#undef CASE
+                }
+        }
+    }
+}
+
 static float NAME(peak)(long n)
 {
     vec a[12], x = {0}, y = {0};
@@ -526,6 +735,8 @@ static float NAME(peak)(long n)
 #undef vec
 #undef uvec
 #undef ivec
+#undef bvec
+#undef hvec
 #undef WHERE
 #undef MAX
 #undef LANES

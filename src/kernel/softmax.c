@@ -5,30 +5,27 @@
 
 #include "kernel/clones.h"
 
-/* exp(x), x <= 0: 2^i exp(f), |f| <= ln(2)/2, exp(f) by its Taylor polynomial of degree 6
- * (remainder (0.3466)^7 / 7! = 1.2e-7 of at least 0.7).  f = x - i ln 2 with ln 2 in two
- * parts, of which the first times i is exact: the error does not grow with |x|. */
+/* exp(x), x <= 0: 2^i exp(f), |f| <= ln(2)/2, exp(f) by the polynomial of degree 5 that
+ * begins with 1 + f and has the least largest relative error, 1.1e-7.  f = x - i ln 2 with
+ * ln 2 in two parts, of which the first times i is exact: the error does not grow with |x|.
+ */
 SPI_INLINE float exp_neg(float x)
 {
-    float y = x * 1.44269504F;
+    const float to_integer = 12582912; /* 1.5 * 2^23 */
 
-    y = y < -126 ? -126 : y;
+    x = x > -87.3F ? x : -87.3F; /* > -126 ln 2 */
 
-    float r = y + 12582912.0F, i = r - 12582912.0F; /* 1.5 * 2^23: to the nearest integer */
-    int32_t bits;
-
-    memcpy(&bits, &r, sizeof bits);
-
+    float r = x * 1.44269504F + to_integer, i = r - to_integer;
     float f = (x - i * 0.693359375F) + i * 2.12194440e-4F;
-    float p =
-        1 +
-        f * (1 + f * (0.5F + f * (1.0F / 6 +
-                                  f * (1.0F / 24 + f * (1.0F / 120 + f * (1.0F / 720))))));
-    int32_t power = (bits - 0x4B400000 + 127) << 23;
-    float two_i;
+    float p = 1 + f * (1 + f * (0.4999923F +
+                                f * (0.16667114F + f * (0.041890156F + f * 0.008312521F))));
+    uint32_t bits, power;
 
-    memcpy(&two_i, &power, sizeof two_i);
-    return x < -87 ? 0 : p * two_i;
+    memcpy(&bits, &p, sizeof bits);
+    memcpy(&power, &r, sizeof power);
+    bits += power << 23; /* the exponent, of which r has the low bits */
+    memcpy(&p, &bits, sizeof p);
+    return p;
 }
 
 SPI_CLONES float spi_max(int64_t n, const float *x)
@@ -65,40 +62,43 @@ SPI_CLONES void spi_drop_near(int64_t n, const float *restrict x, const float *r
 
 /* e NULL: they are not kept. */
 SPI_INLINE void exponentials(int64_t n, const float *x, float max, float beta, float *e,
-                             double *sum, double *sum_x)
+                             double sum[3])
 {
-    double s = 0, sx = 0;
+    double s = 0, sx = 0, sxx = 0;
 
     for (int64_t from = 0; from < n; from += 1024) { /* float partial sums of 1024 terms */
         int64_t to = from + 1024 < n ? from + 1024 : n;
-        float ps = 0, psx = 0;
+        float ps = 0, psx = 0, psxx = 0;
 
-#pragma omp simd reduction(+ : ps, psx)
+#pragma omp simd reduction(+ : ps, psx, psxx)
         for (int64_t i = from; i < to; i++) {
-            float d = x[i] - max, f = exp_neg(beta * d);
+            float d = x[i] - max, f = exp_neg(beta * d), fd = f * d;
 
             if (e)
                 e[i] = f;
             ps += f;
-            psx += f * d;
+            psx += fd;
+            psxx += fd * d;
         }
         s += (double)ps;
         sx += (double)psx;
+        sxx += (double)psxx;
     }
-    *sum = s;
-    *sum_x = sx;
+    sum[0] = s;
+    sum[1] = sx;
+    sum[2] = sxx;
 }
 
-SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
-                             double *sum_x)
+SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta,
+                             double sum[3])
 {
-    exponentials(n, x, max, beta, NULL, sum, sum_x);
+    exponentials(n, x, max, beta, NULL, sum);
 }
 
 SPI_CLONES void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e,
-                               double *sum, double *sum_x)
+                               double sum[3])
 {
-    exponentials(n, x, max, beta, e, sum, sum_x);
+    exponentials(n, x, max, beta, e, sum);
 }
 
 int spi_keep_weights_ref(int n, const float *w, float least, const float *S,
@@ -163,6 +163,26 @@ int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_
     return spi_keep_weights_ref(n, w, least, S, place, kept, sum, sum_S);
 }
 #endif
+
+SPI_CLONES void spi_tile_masses(int64_t tiles, int lanes, const float *e, const float *x,
+                                const float *w, const float *wx, const float *wS,
+                                float *mass, float *mass_S, double *sum_x)
+{
+    *sum_x = 0;
+    for (int64_t t = 0; t < tiles; t++) {
+        float m = 0, mS = 0, mx = 0;
+
+#pragma omp simd reduction(+ : m, mS, mx)
+        for (int64_t i = t * lanes; i < (t + 1) * lanes; i++) {
+            m += e[i] * w[i];
+            mS += e[i] * wS[i];
+            mx += e[i] * (wx[i] + x[i] * w[i]);
+        }
+        mass[t] = m;
+        mass_S[t] = mS;
+        *sum_x += (double)mx;
+    }
+}
 
 SPI_CLONES void spi_scale(int64_t n, float scale, float *x)
 {

@@ -13,13 +13,12 @@ int64_t spi_arg_max(int64_t n, const float *x);
  */
 void spi_drop_near(int64_t n, const float *x, const float *y, const float *z,
                    const float axis[3], float cosine, float *value);
-/** sum_i e_i and sum_i e_i (x_i - max), e_i = exp(beta (x_i - max)); exp is a polynomial of
- *  relative error below 4e-7 and 0 below exp(-87). */
-void spi_exp_sums(int64_t n, const float *x, float max, float beta, double *sum,
-                  double *sum_x);
+/** Sums over i of e_i, e_i d_i, e_i d_i^2; d_i = x_i - max <= 0, e_i = exp(beta d_i) by a
+ *  polynomial, of relative error below 4e-7, and no more than 2e-38 below exp(-87). */
+void spi_exp_sums(int64_t n, const float *x, float max, float beta, double sum[3]);
 /** The same, and the e_i themselves. */
-void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e, double *sum,
-                    double *sum_x);
+void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e,
+                    double sum[3]);
 /** Of n < 65536 weights those >= least, in order: their places and values (room for n +
  *  15); returns how many.  sum, sum_S: added to them, of the kept w_i and w_i S_i (S NULL:
  *  1), float sums of n terms. */
@@ -28,6 +27,11 @@ int spi_keep_weights(int n, const float *w, float least, const float *S, uint16_
 /** The literal twin. */
 int spi_keep_weights_ref(int n, const float *w, float least, const float *S,
                          uint16_t *place, float *kept, double *sum, double *sum_S);
+/** For tiles of `lanes` directions, sums of their weights (M8): mass = sum e w, mass_S =
+ * sum e wS; and over all tiles sum e (wx + x w). */
+void spi_tile_masses(int64_t tiles, int lanes, const float *e, const float *x,
+                     const float *w, const float *wx, const float *wS, float *mass,
+                     float *mass_S, double *sum_x);
 /** x_i *= scale. */
 void spi_scale(int64_t n, float scale, float *x);
 

@@ -10,21 +10,20 @@
 #include "math/rot.h"
 #include "math/sphere.h"
 
-enum { IMAGES_FOR_BETA = 32 };
-static const double least_weight = 1e-3;
+static const double least_weight = 1e-3, dropped_most = 1e-3;
 
-/* Sums of exp(beta (LL - max)) and of that times (LL - max) over image k; e (or NULL) takes
- * the former, row by row.  A row whose best is so low that all rows like it together are
+/* Sums over image k of exp(beta x) x^i, x = LL - max, i = 0, 1, 2; e (or NULL) takes the
+ * exponentials, row by row.  A row whose best is so low that all rows like it together are
  * below 2^-24 of the sum (which is at least 1) adds nothing, and its e are not set. */
 static void exp_sums(const struct spi_scores *s, int k, float max, double beta, float *e,
-                     double *sum, double *sum_x)
+                     double sum[3])
 {
     int64_t from = s->first[k], n = s->first[k + 1] - from;
     double least = (double)max - (log((double)n * s->Na) + 24 * log(2)) / beta;
 
-    *sum = *sum_x = 0;
+    sum[0] = sum[1] = sum[2] = 0;
     for (int64_t i = from, end; i < from + n; i = end + 1) {
-        double part, part_x;
+        double part[3] = {0};
 
         for (end = i; end < from + n && (double)s->row_top[end] >= least;)
             end++; /* rows i ... end-1 lie together and count */
@@ -32,64 +31,82 @@ static void exp_sums(const struct spi_scores *s, int k, float max, double beta, 
             continue;
         if (e)
             spi_exp_values((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta,
-                           e + (i - from) * s->Na, &part, &part_x);
+                           e + (i - from) * s->Na, part);
         else
-            spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, &part,
-                         &part_x);
-        *sum += part;
-        *sum_x += part_x;
+            spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, part);
+        for (int j = 0; j < 3; j++)
+            sum[j] += part[j];
     }
 }
 
-/* Mean over the first images of the entropy at beta. */
-static double mean_entropy(const struct spi_scores *s, int n, const float *max, double beta)
+/* Means over the first n images: of the entropy at beta, and of -dH / dbeta. */
+struct mean_entropy {
+    double H, fall;
+};
+
+static struct mean_entropy entropy_at(const struct spi_scores *s, int n, const float *max,
+                                      double beta)
 {
-    double total = 0;
+    struct mean_entropy mean = {0};
 
     for (int k = 0; k < n; k++) {
-        double sum, sum_x;
+        double sum[3], x;
 
-        exp_sums(s, k, max[k], beta, NULL, &sum, &sum_x);
-        total += log(sum) - beta * sum_x / sum;
+        exp_sums(s, k, max[k], beta, NULL, sum);
+        x = sum[1] / sum[0];
+        mean.H += (log(sum[0]) - beta * x) / n;
+        mean.fall += beta * (sum[2] / sum[0] - x * x) / n;
     }
-    return total / n;
+    return mean;
 }
 
+/* Where beta may lie if LL were normally distributed; of the first image. */
+static double first_guess(const struct spi_scores *s, const float *max, double want)
+{
+    double sum[3], x;
+
+    exp_sums(s, 0, max[0], 0, NULL, sum);
+    x = sum[1] / sum[0];
+    return want * sqrt(2 / (sum[2] / sum[0] - x * x));
+}
+
+/* Newton's method for g = sqrt(log n - H), nearly a straight line in beta, within bounds
+ * (M5). */
 float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess)
 {
-    int n = s->n_images < IMAGES_FOR_BETA ? s->n_images : IMAGES_FOR_BETA;
-    float max[IMAGES_FOR_BETA];
-    double want = log(perplexity), lo = log(1e-9), hi = 0;
+    enum { STEPS = 50 };
+    int n = s->n_images < SPI_IMAGES_FOR_BETA ? s->n_images : SPI_IMAGES_FOR_BETA;
+    float max[SPI_IMAGES_FOR_BETA];
+    double lo = 1e-9, hi = 1, log_n = 0, want, beta;
 
-    for (int k = 0; k < n; k++)
-        max[k] = spi_max(s->first[k + 1] - s->first[k], s->row_top + s->first[k]);
-    if (mean_entropy(s, n, max, 1) >= want)
+    for (int k = 0; k < n; k++) {
+        int64_t rows = s->first[k + 1] - s->first[k];
+
+        max[k] = spi_max(rows, s->row_top + s->first[k]);
+        log_n += log((double)rows * s->Na) / n;
+    }
+    if (log(perplexity) >= log_n)
+        return (float)lo;
+    if (entropy_at(s, n, max, 1).H >= log(perplexity))
         return 1;
-    if (guess > 0) { /* bracket around the last generation's value */
-        double x = fmax(lo, fmin(hi, log((double)guess))), step = 0.1;
-        bool softer = mean_entropy(s, n, max, exp(x)) > want;
+    want = sqrt(log_n - log(perplexity));
+    beta = guess > 0 ? (double)guess : first_guess(s, max, want);
+    for (int step = 0; step < STEPS; step++) {
+        struct mean_entropy at;
+        double g, next;
 
-        while (x > lo && x < hi) {
-            double next = fmax(lo, fmin(hi, softer ? x + step : x - step));
-
-            if ((mean_entropy(s, n, max, exp(next)) > want) != softer) {
-                lo = fmin(x, next);
-                hi = fmax(x, next);
-                break;
-            }
-            x = next;
-            step *= 2;
-        }
+        beta = fmax(lo, fmin(hi, beta));
+        at = entropy_at(s, n, max, beta);
+        *(at.H > log(perplexity) ? &lo : &hi) = beta;
+        g = sqrt(fmax(0, log_n - at.H));
+        next = beta + (want - g) * 2 * g / at.fall;
+        if (!(next > lo && next < hi))
+            next = sqrt(lo * hi);
+        if (fabs(log(next / beta)) <= 0.01)
+            return (float)next;
+        beta = next;
     }
-    while (hi - lo > 0.01) {
-        double mid = (lo + hi) / 2;
-
-        if (mean_entropy(s, n, max, exp(mid)) > want)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return (float)exp((lo + hi) / 2);
+    return (float)beta;
 }
 
 /* Room for all pairs and entries there can be (15 more: spi_keep_weights).  Untouched pages
@@ -142,12 +159,12 @@ static void sparse_image(const struct spi_scores *s, int k, float max, float bet
 {
     int Na = s->Na;
     float limit;
-    double sum, sum_x, kept = 0, sum_S = 0;
+    double sum[3], kept = 0, sum_S = 0;
     int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
-    exp_sums(s, k, max, (double)beta, e, &sum, &sum_x);
-    *entropy = (float)(log(sum) - (double)beta * sum_x / sum);
-    limit = least * (float)sum;
+    exp_sums(s, k, max, (double)beta, e, sum);
+    *entropy = (float)(log(sum[0]) - (double)beta * sum[1] / sum[0]);
+    limit = least * (float)sum[0];
     for (int64_t i = 0; i < n; i++) {
         int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;
@@ -159,7 +176,7 @@ static void sparse_image(const struct spi_scores *s, int k, float max, float bet
             p->angle + start, p->weight + start, &kept, &sum_S);
         p->pair[p->n_pairs++] =
             (struct spi_posterior_pair){.image = k,
-                                        .dir = dir,
+                                        .dir = s->name ? s->name[dir] : dir,
                                         .first = start,
                                         .count = (int32_t)(p->n_entries - start)};
     }
@@ -184,6 +201,7 @@ struct tops {
     int64_t n;
     const float *value;      /* [n], borrowed */
     const int32_t *dir;      /* [n], borrowed; NULL: i */
+    const int32_t *name;     /* of dir, borrowed; NULL: dir itself */
     float *x, *y, *z, *left; /* [most], owned: of each direction; values not yet dropped */
     bool made;               /* x, y, z of all directions are there */
 };
@@ -221,6 +239,13 @@ static void tops_free(struct tops *t)
     free(t->left);
 }
 
+static int32_t name_of(const struct tops *t, int64_t i)
+{
+    int32_t dir = t->dir ? t->dir[i] : (int32_t)i;
+
+    return t->name ? t->name[dir] : dir;
+}
+
 /* Image k; where all images have all directions their places are found once. */
 static void tops_of(const struct spi_scores *s, const struct spi_views *v, int k,
                     struct tops *t)
@@ -230,11 +255,12 @@ static void tops_of(const struct spi_scores *s, const struct spi_views *v, int k
     t->n = s->top ? s->nd : s->first[k + 1] - from;
     t->value = s->top ? s->top + k * s->nd : s->row_top + from;
     t->dir = s->top || !s->dir ? NULL : s->dir + from;
+    t->name = s->name;
     memcpy(t->left, t->value, (size_t)t->n * sizeof *t->left);
     for (int64_t i = 0; i < t->n && !t->made; i++) {
         double p[3];
 
-        spi_sphere_point(v->nd, t->dir ? t->dir[i] : i, p);
+        spi_sphere_point(v->nd, name_of(t, i), p);
         t->x[i] = (float)p[0];
         t->y[i] = (float)p[1];
         t->z[i] = (float)p[2];
@@ -268,7 +294,7 @@ static struct spi_best find_best(const struct spi_scores *s, const struct spi_vi
     tops_of(s, v, k, t);
     tops_drop(t, s->top ? dir : where - from, 2 * v->cell);
     second = spi_max(t->n, t->left);
-    return (struct spi_best){.dir = dir,
+    return (struct spi_best){.dir = s->name ? s->name[dir] : dir,
                              .angle =
                                  (float)(2 * SPI_PI * ((double)at + (double)shift) / Na),
                              .score = LL[at],
@@ -308,6 +334,115 @@ out:
     return err;
 }
 
+/* ---- where most orientations count -----------------------------------------------------
+ */
+
+/* Of one image: relative weights and scores of the directions, weights of tiles. */
+struct soft_image {
+    int64_t directions; /* with those that fill the last tile */
+    float *e, *x, *mass, *mass_S;
+};
+
+static spi_err soft_image_new(const struct spi_soft *soft, struct soft_image *m)
+{
+    spi_err err;
+
+    *m = (struct soft_image){.directions = soft->tiles * SPI_LANES};
+    SPI_TRY(err = SPI_NEW(m->e, m->directions, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(m->x, m->directions, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(m->mass, soft->tiles, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(m->mass_S, soft->tiles, "posterior"), out);
+out:
+    return err;
+}
+
+static void soft_image_free(struct soft_image *m)
+{
+    free(m->e);
+    free(m->x);
+    free(m->mass);
+    free(m->mass_S);
+}
+
+/* Up to which weight tiles can be dropped so that altogether at most `most` is lost, by
+ * bisection on its logarithm. */
+static double least_mass(int64_t tiles, const float *mass, double most)
+{
+    enum { STEPS = 6 };
+    double lo = most / (double)tiles, hi = most;
+
+    for (int step = 0; step < STEPS; step++) {
+        double mid = sqrt(lo * hi), lost = 0;
+
+        for (int64_t t = 0; t < tiles; t++)
+            lost += (double)mass[t] < mid ? (double)mass[t] : 0;
+        if (lost <= most)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* (M8) of image k. */
+static void soften(const struct spi_scores *s, int k, float max, double beta,
+                   struct soft_image *m, struct spi_soft *soft, float *model,
+                   float *entropy)
+{
+    int64_t tiles = soft->tiles, at = k * tiles * SPI_LANES;
+    const float *top = s->top + k * s->nd;
+    double sum, sum_x, tops[3], kept = 0, sum_S = 0, least;
+
+    spi_exp_values(s->nd, top, max, (float)beta, m->e, tops);
+    for (int64_t i = 0; i < s->nd; i++)
+        m->x[i] = top[i] - max;
+    spi_tile_masses(tiles, SPI_LANES, m->e, m->x, soft->w + at, soft->wx + at,
+                    soft->wS + at, m->mass, m->mass_S, &sum_x);
+    sum = 0;
+    for (int64_t t = 0; t < tiles; t++)
+        sum += (double)m->mass[t];
+    *entropy = (float)(log(sum) - beta * sum_x / sum);
+    least = least_mass(tiles, m->mass, dropped_most * sum);
+    for (int64_t t = 0; t < tiles; t++)
+        if ((double)m->mass[t] >= least) {
+            kept += (double)m->mass[t];
+            sum_S += (double)m->mass_S[t];
+        }
+    for (int64_t t = 0; t < tiles; t++) {
+        float *scale = soft->scale + (t * soft->n_images + k) * SPI_LANES;
+        float unit = (double)m->mass[t] >= least ? (float)(1 / (65535 * kept)) : 0;
+
+        for (int i = 0; i < SPI_LANES; i++)
+            scale[i] = unit * m->e[t * SPI_LANES + i];
+    }
+    *model = (float)(sum_S / kept);
+}
+
+spi_err spi_posterior_soft(const struct spi_scores *s, const struct spi_views *views,
+                           float beta, struct spi_soft *soft, struct spi_posterior *out)
+{
+    struct tops tops = {0};
+    struct soft_image m = {0};
+    spi_err err;
+
+    *out = (struct spi_posterior){.n_images = s->n_images};
+    SPI_TRY(err = tops_new(s, &tops), out);
+    SPI_TRY(err = soft_image_new(soft, &m), out);
+    SPI_TRY(err = SPI_NEW(out->best, s->n_images, "posterior"), out);
+    SPI_TRY(err = SPI_NEW(out->model_sum, s->n_images, "posterior"), out);
+    for (int k = 0; k < s->n_images; k++) {
+        out->best[k] = find_best(s, views, k, &tops);
+        soften(s, k, out->best[k].score, (double)beta, &m, soft, &out->model_sum[k],
+               &out->best[k].entropy);
+    }
+out:
+    tops_free(&tops);
+    soft_image_free(&m);
+    if (err)
+        spi_posterior_clear(out);
+    return err;
+}
+
 void spi_posterior_clear(struct spi_posterior *p)
 {
     free(p->pair);
@@ -333,7 +468,7 @@ spi_err spi_best_directions(const struct spi_scores *s, const struct spi_views *
             dirs[k * keep + c] = -1;
             if (isinf(t.left[i]))
                 continue;
-            dirs[k * keep + c] = t.dir ? t.dir[i] : (int32_t)i;
+            dirs[k * keep + c] = name_of(&t, i);
             tops_drop(&t, i, 1.5 * views->cell);
         }
     }

@@ -11,8 +11,10 @@
 
 #include "match/score.h"
 
-/** beta in (1e-9, 1] for a target perplexity, by bisection on log beta from `guess`
- *  (<= 0: none); 1 if even beta = 1 is softer than asked. */
+enum { SPI_IMAGES_FOR_BETA = 32 }; /* the first of the scores */
+
+/** beta in [1e-9, 1] for a target perplexity, good to 1 %, from `guess` (<= 0: none); 1 if
+ *  even beta = 1 is softer than asked. */
 float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess);
 
 /** One image, one direction: entries first ... first+count-1 of angle and weight. */
@@ -34,9 +36,10 @@ struct spi_best {
 
 struct spi_posterior {
     int64_t n_pairs, n_entries;
-    struct spi_posterior_pair *pair; /* [n_pairs], in the order image, direction; owned */
-    uint16_t *angle;                 /* [n_entries], owned */
-    float *weight; /* [n_entries], sums to 1 for each image that has any; owned */
+    struct spi_posterior_pair
+        *pair;       /* [n_pairs], in the order of images, then rows; owned */
+    uint16_t *angle; /* [n_entries], owned */
+    float *weight;   /* [n_entries], sums to 1 for each image that has any; owned */
     int n_images;
     struct spi_best *best; /* [n_images], owned */
     float *model_sum;      /* [n_images] sum_na P S_{n,a}: for the fluence; owned */
@@ -50,6 +53,12 @@ SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s,
                                        const struct spi_views *views, float beta,
                                        double perplexity, const float *S,
                                        const int32_t *row, struct spi_posterior *out);
+/** The same where most orientations count: instead of pairs, `soft` gets the scales of its
+ * weights.  Tiles of directions with the least weight are dropped, at most 1e-3 of it
+ * altogether. */
+SPI_MUSTUSE spi_err spi_posterior_soft(const struct spi_scores *s,
+                                       const struct spi_views *views, float beta,
+                                       struct spi_soft *soft, struct spi_posterior *out);
 void spi_posterior_clear(struct spi_posterior *p);
 /** How far below the best LL a direction may be and still have a weight that is kept; all
  *  that is farther adds less than 1e-3 / perplexity to the sum of n orientations. */

@@ -12,6 +12,7 @@ struct scratch {
     struct spi_angular angular;
     enum spi_score_form form;
     float *panel, *group, *C, *table, *work, *x;
+    float *S; /* of a tile, where soft weights are asked for */
 };
 
 /* groups: of images to be packed. */
@@ -45,18 +46,27 @@ static void scratch_free(struct scratch *s)
     free(s->table);
     free(s->work);
     free(s->x);
+    free(s->S);
 }
 
 /* ---- every image against every direction -----------------------------------------------
  */
 
 /* What becomes of image k against directions d0 ... d0+n-1: s->x [Na][lane]. */
-typedef void use_fn(const struct spi_score_input *in, const struct scratch *s, int k,
-                    int64_t d0, int n, struct spi_scores *out);
+struct use {
+    void (*fn)(const struct spi_score_input *in, const struct scratch *s,
+               const struct use *use, int k, int64_t d0, int n);
+    struct spi_scores *out;
+    /* weights: where to, for which beta, and expected counts [directions][Na] */
+    struct spi_soft *soft;
+    float beta;
+    const float *S;
+};
 
-static void keep_rows(const struct spi_score_input *in, const struct scratch *s, int k,
-                      int64_t d0, int n, struct spi_scores *out)
+static void keep_rows(const struct spi_score_input *in, const struct scratch *s,
+                      const struct use *use, int k, int64_t d0, int n)
 {
+    struct spi_scores *out = use->out;
     const float *table[SPI_LANES];
     float *row[SPI_LANES], count[SPI_LANES];
     int64_t at = k * in->views.nd + d0;
@@ -69,18 +79,38 @@ static void keep_rows(const struct spi_score_input *in, const struct scratch *s,
     s->kernel->rows(s->form, in->views.Na, n, s->x, table, count, row, out->row_top + at);
 }
 
-static void keep_tops(const struct spi_score_input *in, const struct scratch *s, int k,
-                      int64_t d0, int n, struct spi_scores *out)
+static void keep_tops(const struct spi_score_input *in, const struct scratch *s,
+                      const struct use *use, int k, int64_t d0, int n)
 {
+    struct spi_scores *out = use->out;
     _Alignas(64) float top[SPI_LANES];
 
     s->kernel->top(s->form, in->views.Na, s->x, s->table, in->counts[k], top);
     memcpy(out->top + k * in->views.nd + d0, top, (size_t)n * sizeof *top);
 }
 
+static void keep_weights(const struct spi_score_input *in, const struct scratch *s,
+                         const struct use *use, int k, int64_t d0, int n)
+{
+    _Alignas(64) struct spi_weight_sums sums;
+    _Alignas(64) float top[SPI_LANES];
+    struct spi_soft *soft = use->soft;
+    int64_t tile = d0 / SPI_LANES, at = (k * soft->tiles + tile) * SPI_LANES;
+    size_t bytes = (size_t)n * sizeof *top;
+
+    s->kernel->top(s->form, in->views.Na, s->x, s->table, in->counts[k], top);
+    s->kernel->weights(s->form, in->views.Na, s->x, s->table, in->counts[k], top, use->beta,
+                       s->S, soft->q + (tile * in->n_images + k) * in->views.Na * SPI_LANES,
+                       &sums);
+    memcpy(use->out->top + k * in->views.nd + d0, top, bytes);
+    memcpy(soft->w + at, sums.w, bytes);
+    memcpy(soft->wx + at, sums.wx, bytes);
+    memcpy(soft->wS + at, sums.wS, bytes);
+}
+
 /* SPI_LANES directions at a time stay in the second-level cache while all images pass. */
-static void each_tile(const struct spi_score_input *in, struct scratch *s, use_fn *use,
-                      struct spi_scores *out)
+static void each_tile(const struct spi_score_input *in, struct scratch *s,
+                      const struct use *use)
 {
     const struct spi_band *b = in->band;
     int64_t nd = in->views.nd;
@@ -95,6 +125,10 @@ static void each_tile(const struct spi_score_input *in, struct scratch *s, use_f
         }
         s->kernel->panel(b, n, record, s->panel);
         s->kernel->columns(n, in->views.Na, table, s->table);
+        for (int t = 0; t < n && use->S; t++)
+            table[t] = use->S + (d0 + t) * in->views.Na;
+        if (use->S)
+            s->kernel->columns(n, in->views.Na, table, s->S);
         for (int k0 = 0; k0 < in->n_images; k0 += SPI_GROUP) {
             int images = in->n_images - k0 < SPI_GROUP ? in->n_images - k0 : SPI_GROUP;
 
@@ -103,7 +137,7 @@ static void each_tile(const struct spi_score_input *in, struct scratch *s, use_f
             for (int i = 0; i < images; i++) {
                 s->kernel->angular(&s->angular, s->C + i * spi_pairs_floats(b), s->work,
                                    s->x);
-                use(in, s, k0 + i, d0, n, out);
+                use->fn(in, s, use, k0 + i, d0, n);
             }
         }
     }
@@ -121,15 +155,16 @@ static void pack_images(const struct spi_score_input *in, float *group)
     }
 }
 
-static spi_err score_dense(const struct spi_score_input *in, use_fn *use,
-                           struct spi_scores *out)
+static spi_err score_dense(const struct spi_score_input *in, const struct use *use)
 {
     struct scratch s;
     spi_err err;
 
     SPI_TRY(err = scratch_new(in, (in->n_images + SPI_GROUP - 1) / SPI_GROUP, &s), out);
+    if (use->S)
+        SPI_TRY(err = SPI_NEW(s.S, in->views.Na * SPI_LANES, "score"), out);
     pack_images(in, s.group);
-    each_tile(in, &s, use, out);
+    each_tile(in, &s, use);
 out:
     scratch_free(&s);
     return err;
@@ -146,7 +181,7 @@ spi_err spi_score_all(const struct spi_score_input *in, struct spi_scores *out)
     SPI_TRY(err = SPI_NEW(out->row_top, n * nd, "scores"), fail);
     for (int k = 0; k <= n; k++)
         out->first[k] = k * nd;
-    SPI_TRY(err = score_dense(in, keep_rows, out), fail);
+    SPI_TRY(err = score_dense(in, &(struct use){.fn = keep_rows, .out = out}), fail);
     return SPI_OK;
 fail:
     spi_scores_clear(out);
@@ -233,32 +268,90 @@ static int64_t near_top(int64_t nd, const float *top, double drop, int32_t *dir)
     return n;
 }
 
-spi_err spi_score_peaks(const struct spi_score_input *in, double drop,
-                        struct spi_scores *out)
+/* out: tops.top, which is taken over, and rows of the directions near the best. */
+static spi_err rows_near_top(const struct spi_score_input *in, double drop,
+                             struct spi_scores *tops, struct spi_scores *out)
 {
     int n = in->n_images;
     int64_t nd = in->views.nd, *first = NULL;
     int32_t *dir = NULL;
-    struct spi_scores tops = {.nd = nd};
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(first, n + 1, "scores"), out);
+    for (int k = 0; k < n; k++)
+        first[k + 1] = first[k] + near_top(nd, tops->top + k * nd, drop, NULL);
+    SPI_TRY(err = SPI_NEW(dir, first[n], "scores"), out);
+    for (int k = 0; k < n; k++)
+        near_top(nd, tops->top + k * nd, drop, dir + first[k]);
+    SPI_TRY(err = spi_score_some(in, first, dir, NULL, out), out);
+    out->nd = nd;
+    out->top = tops->top;
+    tops->top = NULL;
+out:
+    free(first);
+    free(dir);
+    return err;
+}
+
+spi_err spi_score_peaks(const struct spi_score_input *in, double drop,
+                        struct spi_scores *out)
+{
+    struct spi_scores tops = {0};
     spi_err err;
 
     *out = (struct spi_scores){0};
-    SPI_TRY(err = SPI_NEW(tops.top, n * nd, "scores"), out);
-    SPI_TRY(err = score_dense(in, keep_tops, &tops), out);
-    SPI_TRY(err = SPI_NEW(first, n + 1, "scores"), out);
-    for (int k = 0; k < n; k++)
-        first[k + 1] = first[k] + near_top(nd, tops.top + k * nd, drop, NULL);
-    SPI_TRY(err = SPI_NEW(dir, first[n], "scores"), out);
-    for (int k = 0; k < n; k++)
-        near_top(nd, tops.top + k * nd, drop, dir + first[k]);
-    SPI_TRY(err = spi_score_some(in, first, dir, NULL, out), out);
-    out->nd = nd;
-    out->top = tops.top;
-    tops.top = NULL;
+    SPI_TRY(err = SPI_NEW(tops.top, in->n_images * in->views.nd, "scores"), out);
+    SPI_TRY(err = score_dense(in, &(struct use){.fn = keep_tops, .out = &tops}), out);
+    err = rows_near_top(in, drop, &tops, out);
 out:
     free(tops.top);
-    free(first);
-    free(dir);
+    return err;
+}
+
+/* ---- soft weights of all ---------------------------------------------------------------
+ */
+
+spi_err spi_soft_init(struct spi_soft *s, int n_images, int64_t nd, int Na)
+{
+    int64_t tiles = (nd + SPI_LANES - 1) / SPI_LANES, pairs = tiles * n_images * SPI_LANES;
+    spi_err err;
+
+    *s = (struct spi_soft){.n_images = n_images, .Na = Na, .tiles = tiles};
+    SPI_TRY(err = SPI_NEW_UNSET(s->q, pairs * Na, "weights"), fail);
+    SPI_TRY(err = SPI_NEW(s->w, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW(s->wx, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW(s->wS, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW(s->scale, pairs, "weights"), fail);
+    return SPI_OK;
+fail:
+    spi_soft_clear(s);
+    return err;
+}
+
+void spi_soft_clear(struct spi_soft *s)
+{
+    free(s->q);
+    free(s->w);
+    free(s->wx);
+    free(s->wS);
+    free(s->scale);
+    *s = (struct spi_soft){0};
+}
+
+spi_err spi_score_soft(const struct spi_score_input *in, float beta, const float *S,
+                       struct spi_soft *soft, struct spi_scores *out)
+{
+    struct spi_scores tops = {0};
+    struct use use = {.fn = keep_weights, .out = &tops, .soft = soft, .beta = beta, .S = S};
+    spi_err err;
+
+    *out = (struct spi_scores){0};
+    soft->n_images = in->n_images;
+    SPI_TRY(err = SPI_NEW(tops.top, in->n_images * in->views.nd, "scores"), out);
+    SPI_TRY(err = score_dense(in, &use), out);
+    err = rows_near_top(in, 0, &tops, out);
+out:
+    free(tops.top);
     return err;
 }
 

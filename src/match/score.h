@@ -15,11 +15,12 @@
  * owns pairs first[k] ... first[k+1]-1, at least one) at angle a is LL[i * Na + a]. */
 struct spi_scores {
     int n_images, Na;
-    int64_t *first; /* [n_images + 1], owned */
-    int32_t *dir;   /* [pairs], owned; NULL: pair i of an image is direction i */
-    float *LL;      /* [pairs][Na], owned */
-    float *row_top; /* [pairs] the largest LL of each row, owned */
-    int64_t nd;     /* top: directions */
+    int64_t *first;      /* [n_images + 1], owned */
+    int32_t *dir;        /* [pairs], owned; NULL: pair i of an image is direction i */
+    const int32_t *name; /* borrowed: what direction i of dir and top really is; NULL: i */
+    float *LL;           /* [pairs][Na], owned */
+    float *row_top;      /* [pairs] the largest LL of each row, owned */
+    int64_t nd;          /* top: directions */
     float *top; /* [n_images][nd] the largest LL of every direction, where only some have
                  * rows, else NULL; owned */
 };
@@ -41,6 +42,25 @@ SPI_MUSTUSE spi_err spi_score_all(const struct spi_score_input *in, struct spi_s
  * best: what is not of interest never goes to memory. */
 SPI_MUSTUSE spi_err spi_score_peaks(const struct spi_score_input *in, double drop,
                                     struct spi_scores *out);
+
+/** Weights of all orientations of a block of images, 16 bits each, in tiles of SPI_LANES
+ * directions (M8): where most of them count.  Beyond the last direction all is 0. */
+struct spi_soft {
+    int n_images, Na;
+    int64_t tiles;
+    uint16_t *q; /* [tiles][n_images][Na][SPI_LANES] 65535 exp(beta (LL - top)); owned */
+    float *w, *wx, *wS; /* [n_images][tiles][SPI_LANES] sums over the angles; owned */
+    float *scale; /* [tiles][n_images][SPI_LANES] P = scale q (spi_posterior_soft); owned */
+};
+/** Room for n_images. */
+SPI_MUSTUSE spi_err spi_soft_init(struct spi_soft *s, int n_images, int64_t nd, int Na);
+void spi_soft_clear(struct spi_soft *s);
+/** Every image against every direction: q and sums, of at most as many images as there is
+ * room for.  S [directions][Na].  out: the largest LL of every direction, and rows of the
+ * best. */
+SPI_MUSTUSE spi_err spi_score_soft(const struct spi_score_input *in, float beta,
+                                   const float *S, struct spi_soft *soft,
+                                   struct spi_scores *out);
 
 /** Image k against directions dir[first[k]] ... dir[first[k+1]-1] (view indices); row[view
  *  index] is its place in `templates` and `table`, NULL: the index itself. */

@@ -105,44 +105,19 @@ void spi_search_mark(const struct spi_search *s, int l, int64_t n,
 /* ---- order -----------------------------------------------------------------------------
  */
 
-struct place {
-    int band;
-    double azimuth;
-    int32_t dir;
-};
-
-static int by_place(const void *a, const void *b)
-{
-    const struct place *p = a, *q = b;
-
-    if (p->band != q->band)
-        return p->band < q->band ? -1 : 1;
-    if (p->azimuth != q->azimuth) /* to and fro */
-        return (p->azimuth < q->azimuth) == (p->band % 2 == 0) ? -1 : 1;
-    return p->dir < q->dir ? -1 : p->dir > q->dir;
-}
-
 spi_err spi_search_order(const struct spi_search *s, int64_t n, const int32_t *candidates,
                          int64_t *order)
 {
     int64_t nd = s->level[0].views.nd, *at = NULL;
-    double height = 2 * s->level[0].views.cell; /* of a band */
-    struct place *place = NULL;
-    int32_t *rank = NULL;
+    int32_t *near = NULL, *rank = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(place, nd, "search"), out);
+    SPI_TRY(err = SPI_NEW(near, nd, "search"), out);
     SPI_TRY(err = SPI_NEW(rank, nd, "search"), out);
     SPI_TRY(err = SPI_NEW(at, nd + 1, "search"), out);
-    for (int32_t d = 0; d < nd; d++) {
-        double p[3];
-
-        spi_sphere_point(nd, d, p);
-        place[d] = (struct place){(int)(acos(p[2]) / height), atan2(p[1], p[0]), d};
-    }
-    qsort(place, (size_t)nd, sizeof *place, by_place);
+    SPI_TRY(err = spi_sphere_order(nd, 2 * s->level[0].views.cell, near), out);
     for (int32_t i = 0; i < nd; i++)
-        rank[place[i].dir] = i;
+        rank[near[i]] = i;
     for (int64_t k = 0; k < n; k++)
         at[rank[candidates[k * SPI_SEARCH_KEEP]] + 1]++;
     for (int64_t d = 0; d < nd; d++)
@@ -150,7 +125,7 @@ spi_err spi_search_order(const struct spi_search *s, int64_t n, const int32_t *c
     for (int64_t k = 0; k < n; k++)
         order[at[rank[candidates[k * SPI_SEARCH_KEEP]]]++] = k;
 out:
-    free(place);
+    free(near);
     free(rank);
     free(at);
     return err;

@@ -48,6 +48,43 @@ int spi_sphere_near(int64_t n, const double dir[3], double radius, int max, int3
     return found;
 }
 
+struct place {
+    int band;
+    double azimuth;
+    int32_t point;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct place *p = a, *q = b;
+
+    if (p->band != q->band)
+        return p->band < q->band ? -1 : 1;
+    if (p->azimuth != q->azimuth) /* to and fro */
+        return (p->azimuth < q->azimuth) == (p->band % 2 == 0) ? -1 : 1;
+    return p->point < q->point ? -1 : p->point > q->point;
+}
+
+spi_err spi_sphere_order(int64_t n, double height, int32_t *order)
+{
+    struct place *place;
+    spi_err err = SPI_NEW(place, n, "directions");
+
+    if (err)
+        return err;
+    for (int32_t i = 0; i < n; i++) {
+        double p[3];
+
+        spi_sphere_point(n, i, p);
+        place[i] = (struct place){(int)(acos(p[2]) / height), atan2(p[1], p[0]), i};
+    }
+    qsort(place, (size_t)n, sizeof *place, by_place);
+    for (int32_t i = 0; i < n; i++)
+        order[i] = place[i].point;
+    free(place);
+    return SPI_OK;
+}
+
 /* Bands of equal height in the polar angle hold n_i ~ sin(theta) patches; then the borders
  * move a little, so that every patch has the area 4 pi / n exactly. */
 spi_err spi_patches_init(struct spi_patches *p, int64_t n)

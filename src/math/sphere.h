@@ -18,6 +18,10 @@ int64_t spi_sphere_count(double cell);
  *  written, the count found is returned.  Cost O(n sin(radius)). */
 int spi_sphere_near(int64_t n, const double dir[3], double radius, int max, int32_t *index);
 
+/** order[n]: the points such that neighbours in the order are neighbours on the sphere:
+ * bands of `height` rad in the polar angle, each by azimuth, to and fro. */
+SPI_MUSTUSE spi_err spi_sphere_order(int64_t n, double height, int32_t *order);
+
 /** The sphere in about n patches of equal area and about equal sides: bands of z, each cut
  *  into equal azimuths. */
 struct spi_patches {

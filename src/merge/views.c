@@ -253,3 +253,43 @@ out:
     scratch_free(&s);
     return err;
 }
+
+spi_err spi_views_merge_average(const struct spi_view_spec *sp,
+                                const struct spi_average *average, int64_t first, int64_t n,
+                                const int32_t *dir, float phi_scale, const spi_nufft *plan,
+                                float *grid2, double *weight_sum)
+{
+    struct spreader to = {.g = sp->rings,
+                          .map = sp->map,
+                          .plan = plan,
+                          .points = sp->points,
+                          .grid2 = grid2,
+                          .R = sp->R,
+                          .nd = sp->views.nd,
+                          .n_group = sp->n_group,
+                          .group = sp->group};
+    float complex *num = NULL, *Hhat = NULL;
+    spi_err err = spreader_new(&to);
+
+    if (err)
+        return err;
+    SPI_TRY(err = SPI_NEW(num, sp->rings->h_at[sp->R], "merge"), out);
+    SPI_TRY(err = SPI_NEW(Hhat, to.M, "merge"), out);
+    for (int64_t row = first; row < first + n && !err; row++) {
+        spi_average_get(average, row, num, Hhat);
+        if (crealf(Hhat[0]) <= 0) /* no image has weight here */
+            continue;
+        for (int m = 0; m < to.M; m++)
+            Hhat[m] *= phi_scale;
+        err = add_direction(&to, dir ? dir[row] : row, num, Hhat);
+    }
+    if (!err && to.waiting)
+        err = spread_waiting(&to);
+    if (weight_sum)
+        *weight_sum += to.weight;
+out:
+    free(num);
+    free(Hhat);
+    spreader_free(&to);
+    return err;
+}

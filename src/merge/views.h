@@ -14,6 +14,7 @@
 #ifndef SPI_MERGE_VIEWS_H
 #define SPI_MERGE_VIEWS_H
 
+#include "merge/average.h"
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 
@@ -44,5 +45,14 @@ struct spi_view_spec {
 SPI_MUSTUSE spi_err spi_views_merge(const struct spi_view_spec *spec, int64_t n,
                                     const struct spi_view_pair *pair, const spi_nufft *plan,
                                     float *grid2, double *weight_sum);
+
+/** The same of rows first ... first+n-1 of averages, direction dir[row] (NULL: row); of
+ * spec only rings, R, map, views, points and the group count.  phi_scale: of the fluences.
+ */
+SPI_MUSTUSE spi_err spi_views_merge_average(const struct spi_view_spec *spec,
+                                            const struct spi_average *average,
+                                            int64_t first, int64_t n, const int32_t *dir,
+                                            float phi_scale, const spi_nufft *plan,
+                                            float *grid2, double *weight_sum);
 
 #endif

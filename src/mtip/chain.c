@@ -189,6 +189,17 @@ static spi_err task_slice(void *const *data, const void *arg, const volatile int
 
 /* ---- tasks: match -------------------------------------------------------------------- */
 
+/* From this perplexity on, as a fraction of all orientations, it is faster to give all of
+ * them weight (doc/performance.md). */
+static const double all_from = 2e-4;
+
+static const float complex *batch_record(const void *chain, int64_t i)
+{
+    const struct spi_chain *c = chain;
+
+    return spi_data_record(c->data, c->half->image[c->batch[i]]);
+}
+
 static spi_err pack_block(const struct spi_chain *c, const struct range *a, float *records,
                           float *counts)
 {
@@ -204,55 +215,135 @@ static spi_err pack_block(const struct spi_chain *c, const struct range *a, floa
     return SPI_OK;
 }
 
-/* Every image was matched with the rows of the templates: say which views they are. */
-static spi_err name_directions(const struct spi_chain *c, struct spi_scores *scores)
+/* Images and templates of a block; records, to be freed by the caller, and counts [a->n].
+ */
+static spi_err block_input(struct spi_chain *c, const struct range *a, float **records,
+                           float *counts, struct spi_score_input *in)
 {
-    spi_err err = SPI_NEW(scores->dir, scores->n_images * c->n_rows, "match");
+    const struct spi_level *l = c->level;
+    spi_err err;
 
-    for (int k = 0; !err && k < scores->n_images; k++)
-        memcpy(scores->dir + k * c->n_rows, c->used, (size_t)c->n_rows * sizeof *c->used);
+    SPI_TRY(err = SPI_NEW(*records, a->n * l->band.floats, "match"), out);
+    SPI_TRY(err = pack_block(c, a, *records, counts), out);
+    *in = (struct spi_score_input){.band = &l->band,
+                                   .views = l->views,
+                                   .kind = l->kind,
+                                   .templates = c->templates,
+                                   .table = c->table,
+                                   .n_images = (int)a->n,
+                                   .records = *records,
+                                   .counts = counts};
+    if (!c->first)
+        in->views.nd = c->n_rows;
+out:
     return err;
 }
 
+/* The scores that count of a block. */
 static spi_err score_block(struct spi_chain *c, const struct range *a,
-                           struct spi_scores *scores, float *counts)
+                           const struct spi_score_input *in, struct spi_scores *scores)
 {
-    const struct spi_level *l = c->level;
-    float *records = NULL;
+    double n = (double)in->views.nd * in->views.Na;
     int64_t *first = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(records, a->n * l->band.floats, "match"), out);
-    SPI_TRY(err = pack_block(c, a, records, counts), out);
-
-    struct spi_score_input in = {.band = &l->band,
-                                 .views = l->views,
-                                 .kind = l->kind,
-                                 .templates = c->templates,
-                                 .table = c->table,
-                                 .n_images = (int)a->n,
-                                 .records = records,
-                                 .counts = counts};
-
-    double n = (double)l->views.nd * l->views.Na;
-
-    if (!c->first && c->used) { /* the asymmetric unit */
-        in.views.nd = c->n_rows;
-        SPI_TRY(err = spi_score_all(&in, scores), out);
-        err = name_directions(c, scores);
-    } else if (!c->first && a->block > 0 && c->perplexity < 1e-3 * n) {
-        err = spi_score_peaks(&in, spi_posterior_drop(c->beta, c->perplexity, n), scores);
-    } else if (!c->first) { /* beta is not known, or most of it counts */
-        err = spi_score_all(&in, scores);
-    } else {
+    if (c->first) {
         SPI_TRY(err = SPI_NEW(first, a->n + 1, "match"), out);
         for (int64_t i = 0; i <= a->n; i++)
             first[i] = c->first[a->first + i] - c->first[a->first];
-        err = spi_score_some(&in, first, c->dir + c->first[a->first], c->row, scores);
+        err = spi_score_some(in, first, c->dir + c->first[a->first], c->row, scores);
+    } else {
+        /* beta is not known, or much of it counts */
+        if (a->block == 0 || c->perplexity >= all_from * n)
+            err = spi_score_all(in, scores);
+        else
+            err =
+                spi_score_peaks(in, spi_posterior_drop(c->beta, c->perplexity, n), scores);
+        scores->name = c->used;
     }
 out:
     free(first);
-    free(records);
+    return err;
+}
+
+/* Some orientations have weight: they are kept until all images are matched. */
+static spi_err match_some(struct spi_chain *c, const struct range *a,
+                          const struct spi_score_input *in, struct spi_scores *scores)
+{
+    spi_err err = score_block(c, a, in, scores);
+
+    if (err)
+        return err;
+    if (a->block == 0)
+        c->beta = spi_posterior_beta(scores, c->perplexity, c->beta);
+    return spi_posterior_make(scores, &c->level->views, c->beta, c->perplexity, c->S,
+                              c->first ? c->row : NULL, c->post + a->block);
+}
+
+/* beta from the first images of the first block. */
+static spi_err find_beta(struct spi_chain *c, const struct spi_score_input *in)
+{
+    struct spi_score_input first = *in;
+    struct spi_scores scores = {0};
+    spi_err err;
+
+    if (first.n_images > SPI_IMAGES_FOR_BETA)
+        first.n_images = SPI_IMAGES_FOR_BETA;
+    SPI_TRY(err = spi_score_all(&first, &scores), out);
+    c->beta = spi_posterior_beta(&scores, c->perplexity, c->beta);
+out:
+    spi_scores_clear(&scores);
+    return err;
+}
+
+/* All orientations have weight. */
+static spi_err match_all(struct spi_chain *c, const struct range *a,
+                         const struct spi_score_input *in, struct spi_scores *scores)
+{
+    struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
+    spi_err err = a->block == 0 ? find_beta(c, in) : SPI_OK;
+
+    if (err)
+        return err;
+    SPI_TRY(err = spi_score_soft(in, c->beta, c->S, &soft->weights, scores), out);
+    scores->name = c->used;
+    err = spi_posterior_soft(scores, &c->level->views, c->beta, &soft->weights,
+                             c->post + a->block);
+out:
+    return err;
+}
+
+/* Add the images of a block to the averages. */
+static spi_err average_block(struct spi_chain *c, const struct range *a)
+{
+    struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
+    const float complex **h;
+    spi_err err = SPI_NEW(h, a->n, "match");
+
+    if (err)
+        return err;
+    for (int64_t i = 0; i < a->n; i++)
+        h[i] = batch_record(c, a->first + i);
+    spi_average_add(&soft->average, (int)a->n, h, c->fluence + a->first, soft->weights.q,
+                    soft->weights.scale);
+    free(h);
+    return SPI_OK;
+}
+
+static spi_err keep_candidates(struct spi_chain *c, const struct range *a,
+                               const struct spi_scores *scores)
+{
+    int32_t *kept;
+    int keep = c->half->keep;
+    spi_err err = SPI_NEW(kept, a->n * keep, "match");
+
+    if (err)
+        return err;
+    err = spi_best_directions(scores, &c->level->views, keep, kept);
+    for (int64_t i = 0; i < a->n && !err; i++)
+        memcpy(c->half->candidate + c->batch[a->first + i] * keep, kept + i * keep,
+               (size_t)keep * sizeof *kept);
+    free(kept);
     return err;
 }
 
@@ -260,37 +351,27 @@ static spi_err task_match(void *const *data, const void *arg, const volatile int
 {
     const struct range *a = arg;
     struct spi_chain *c = a->c;
-    const struct spi_level *l = c->level;
     struct spi_scores scores = {0};
-    float *counts = NULL;
+    struct spi_score_input in;
+    float *records = NULL, *counts = NULL;
     spi_err err;
 
     (void)data;
     (void)stop;
     SPI_TRY(err = SPI_NEW(counts, a->n, "match"), out);
-    SPI_TRY(err = score_block(c, a, &scores, counts), out);
-    if (a->block == 0)
-        c->beta = spi_posterior_beta(&scores, c->perplexity, c->beta);
-    SPI_TRY(err = spi_posterior_make(&scores, &l->views, c->beta, c->perplexity, c->S,
-                                     c->row, c->post + a->block),
-            out);
+    SPI_TRY(err = block_input(c, a, &records, counts, &in), out);
+    SPI_TRY(err = (c->n_soft ? match_all : match_some)(c, a, &in, &scores), out);
     for (int64_t i = 0; i < a->n; i++) {
         float model = c->post[a->block].model_sum[i];
 
         c->fluence[a->first + i] = model > 0 ? counts[i] / model : 0;
     }
-    if (c->keep_candidates) {
-        int32_t *kept = NULL;
-        int keep = c->half->keep;
-
-        SPI_TRY(err = SPI_NEW(kept, a->n * keep, "match"), out);
-        err = spi_best_directions(&scores, &l->views, keep, kept);
-        for (int64_t i = 0; i < a->n && !err; i++)
-            memcpy(c->half->candidate + c->batch[a->first + i] * keep, kept + i * keep,
-                   (size_t)keep * sizeof *kept);
-        free(kept);
-    }
+    if (c->n_soft)
+        SPI_TRY(err = average_block(c, a), out);
+    if (c->keep_candidates)
+        err = keep_candidates(c, a, &scores);
 out:
+    free(records);
     free(counts);
     spi_scores_clear(&scores);
     return err;
@@ -308,6 +389,7 @@ static void normalise_fluence(struct spi_chain *c)
 
     double mean = sum > 0 ? sum / (double)c->n_batch : 1;
 
+    c->fluence_scale = (float)(1 / mean);
     for (int64_t i = 0; i < c->n_batch; i++)
         c->fluence[i] = (float)((double)c->fluence[i] / mean);
 }
@@ -369,11 +451,22 @@ out:
     return err;
 }
 
-static const float complex *batch_record(const void *chain, int64_t i)
+/* Rows of a block of directions: the averages of all slots, spread. */
+static spi_err merge_averages(struct spi_chain *c, int block,
+                              const struct spi_view_spec *spec)
 {
-    const struct spi_chain *c = chain;
+    struct spi_average *sum = &c->soft[0].average;
+    int64_t from = sum->tiles * block / c->n_merges, n,
+            to = sum->tiles * (block + 1) / c->n_merges;
+    int s = block % c->n_slots;
 
-    return spi_data_record(c->data, c->half->image[c->batch[i]]);
+    for (int i = 1; i < c->n_soft; i++)
+        for (int64_t t = from; t < to; t++)
+            spi_average_join(sum, &c->soft[i].average, t);
+    from *= SPI_LANES;
+    n = (to * SPI_LANES < c->n_rows ? to * SPI_LANES : c->n_rows) - from;
+    return spi_views_merge_average(spec, sum, from, n, c->used, c->fluence_scale,
+                                   c->level->plan2, c->slot[s], &c->slot_weight[s]);
 }
 
 static spi_err task_merge(void *const *data, const void *arg, const volatile int *stop)
@@ -396,6 +489,8 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
 
     (void)data;
     (void)stop;
+    if (c->n_soft)
+        return merge_averages(c, a->block, &spec);
     return spi_views_merge(&spec, n, c->pair + from, l->plan2, c->slot[s],
                            &c->slot_weight[s]);
 }
@@ -483,26 +578,47 @@ out:
     return err;
 }
 
-/* All directions, or with a point group those of its asymmetric unit. */
+/* All directions, or with a point group those of its asymmetric unit; if all have weight,
+ * neighbours together: where an image has none, it has none in whole tiles. */
 static spi_err all_rows(struct spi_chain *c)
 {
-    int64_t nd = c->level->views.nd;
+    const struct spi_level *l = c->level;
+    int64_t nd = l->views.nd;
+    int32_t *order = NULL;
     spi_err err;
 
     c->n_rows = nd;
-    if (c->n_group < 2)
+    if (c->n_group < 2 && !c->n_soft)
         return SPI_OK;
     SPI_TRY(err = SPI_NEW(c->used, nd, "candidates"), out);
-    SPI_TRY(err = SPI_NEW(c->row, nd, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(order, nd, "candidates"), out);
+    /* tiles of SPI_LANES = 16: 4 x 4 cells */
+    SPI_TRY(err = spi_sphere_order(nd, 4 * l->views.cell, order), out);
     c->n_rows = 0;
     for (int32_t i = 0; i < nd; i++) {
         double dir[3];
 
-        spi_sphere_point(nd, i, dir);
-        if (!spi_symmetry_in_unit(c->n_group, c->group, dir))
-            continue;
-        c->row[i] = (int32_t)c->n_rows;
-        c->used[c->n_rows++] = i;
+        spi_sphere_point(nd, order[i], dir);
+        if (c->n_group < 2 || spi_symmetry_in_unit(c->n_group, c->group, dir))
+            c->used[c->n_rows++] = order[i];
+    }
+out:
+    free(order);
+    return err;
+}
+
+static spi_err allocate_soft(struct spi_chain *c)
+{
+    const struct spi_level *l = c->level;
+    int images = c->block_images < c->n_batch ? c->block_images : (int)c->n_batch;
+    spi_err err = SPI_OK;
+
+    for (int s = 0; s < c->n_soft && !err; s++) {
+        struct spi_chain_soft *soft = &c->soft[s];
+
+        SPI_TRY(err = spi_soft_init(&soft->weights, images, c->n_rows, l->views.Na), out);
+        err = spi_average_init(&soft->average, &c->data->rings, l->R_merge, l->views.Na,
+                               c->n_rows, images);
     }
 out:
     return err;
@@ -523,6 +639,7 @@ static spi_err allocate(struct spi_chain *c, bool merge)
     SPI_TRY(err = SPI_NEW(c->fluence, c->n_batch, "fluence"), out);
     SPI_TRY(err = SPI_NEW(c->pair_at, SPI_BLOCKS_MAX + 1, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->r_post, c->n_blocks, "posterior"), out);
+    SPI_TRY(err = allocate_soft(c), out);
     /* partial sums: as many as memory likes, never a function of the number of workers;
      * few large blocks of a large grid, for each walks through all of it */
     c->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
@@ -549,6 +666,9 @@ static spi_err make_regions(struct spi_chain *c)
     for (int s = 0; s < c->n_slots; s++)
         SPI_TRY(err = spi_region_new(g, &c->slot[s], sizeof c->slot[s], &c->r_slot[s]),
                 out);
+    for (int s = 0; s < c->n_soft; s++)
+        SPI_TRY(err = spi_region_new(g, &c->soft[s], sizeof c->soft[s], &c->soft[s].region),
+                out);
     for (int b = 0; b < c->n_blocks; b++)
         SPI_TRY(err = spi_region_new(g, c->post + b, sizeof *c->post, &c->r_post[b]), out);
 out:
@@ -573,10 +693,11 @@ static spi_err submit_slice(struct spi_chain *c)
     return err;
 }
 
-/* match: posterior of each block of images <- all templates; beta from the first block */
+/* match: posterior of each block of images <- all templates; beta from the first block;
+ * where all orientations have weight, averages <- images, blocks in turn to fixed slots */
 static spi_err submit_match(struct spi_chain *c)
 {
-    struct spi_access access[SPI_BLOCKS_MAX + 2];
+    struct spi_access access[SPI_BLOCKS_MAX + 3];
     spi_err err = SPI_OK;
 
     for (int t = 0; t < SPI_BLOCKS_MAX; t++)
@@ -587,12 +708,15 @@ static spi_err submit_match(struct spi_chain *c)
                           .block = b,
                           .first = from,
                           .n = left < c->block_images ? left : c->block_images};
+        int n = SPI_BLOCKS_MAX + 2;
 
         access[SPI_BLOCKS_MAX] =
             (struct spi_access){c->r_beta, b == 0 ? SPI_READ_WRITE : SPI_READ};
         access[SPI_BLOCKS_MAX + 1] = (struct spi_access){c->r_post[b], SPI_WRITE};
-        err = spi_graph_submit(c->g, "match", task_match, &a, sizeof a, SPI_BLOCKS_MAX + 2,
-                               access);
+        if (c->n_soft)
+            access[n++] =
+                (struct spi_access){c->soft[b % c->n_soft].region, SPI_READ_WRITE};
+        err = spi_graph_submit(c->g, "match", task_match, &a, sizeof a, n, access);
     }
     return err;
 }
@@ -651,6 +775,13 @@ static spi_err gather_posteriors(struct spi_chain *c, bool merge)
     return err;
 }
 
+static bool all_have_weight(const struct spi_chain *c, const struct spi_generation *gen)
+{
+    double n = (double)gen->level->views.nd * gen->level->views.Na / fmax(1, c->n_group);
+
+    return gen->merge && !gen->local && gen->perplexity >= all_from * n;
+}
+
 spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
                          const struct spi_generation *gen, int block_images)
 {
@@ -665,6 +796,8 @@ spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
     c->block_images = block_images;
     c->n_blocks = (int)((gen->n_batch + block_images - 1) / block_images);
     c->n_rows = 0;
+    c->n_soft = all_have_weight(c, gen) ? c->n_blocks : 0;
+    c->n_soft = c->n_soft < SPI_SLOTS_MAX ? c->n_soft : SPI_SLOTS_MAX;
     SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
     memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
     SPI_TRY(err = gen->local ? find_pairs(c, gen) : all_rows(c), out);
@@ -712,6 +845,9 @@ void spi_chain_settle(struct spi_chain *c)
     for (int b = 0; b < c->n_blocks && c->post; b++)
         spi_posterior_clear(c->post + b);
     for (int s = 0; s < SPI_SLOTS_MAX; s++) {
+        spi_region_free(c->g, c->soft[s].region);
+        spi_soft_clear(&c->soft[s].weights);
+        spi_average_clear(&c->soft[s].average);
         spi_region_free(c->g, c->r_slot[s]);
         free(c->slot[s]);
         c->slot[s] = NULL;

@@ -22,6 +22,14 @@
 
 enum { SPI_BLOCKS_MAX = 32, SPI_SLOTS_MAX = 4 };
 
+/** Where most orientations have weight: weights of the block in hand, and the averaged
+ * images they add to. */
+struct spi_chain_soft {
+    struct spi_soft weights;
+    struct spi_average average;
+    struct spi_region *region;
+};
+
 /** What is known of each image of a half set (index: place in the half). */
 struct spi_half {
     int64_t n_images;
@@ -63,9 +71,13 @@ struct spi_chain {
     int32_t *used;           /* [n_rows] template row -> view, or NULL */
     int64_t n_rows;
     float *fine, *templates, *table, *S;
+    int n_soft; /* > 0: all orientations have weight, averages are summed as images are
+                 * matched, blocks in turn */
+    struct spi_chain_soft soft[SPI_SLOTS_MAX];
     struct spi_posterior *post; /* [n_blocks] */
     int n_blocks, block_images;
-    float *fluence; /* [n_batch] */
+    float *fluence;      /* [n_batch] */
+    float fluence_scale; /* that made their mean 1 */
     int64_t n_pairs;
     struct spi_view_pair *pair; /* [n_pairs] sorted by direction */
     int64_t *pair_at;           /* [merge blocks + 1] */

@@ -171,6 +171,174 @@ static void check_posterior(const struct spi_scores *all, const struct spi_score
     spi_scores_clear(&few);
 }
 
+/* The weights of image k as (M8) has them, [nd][Na], and (M4) from all scores, in double.
+ */
+static void soft_weights(const struct spi_soft *soft, int64_t nd, int k, double *P)
+{
+    for (int64_t d = 0; d < nd; d++) {
+        int64_t at = (d / SPI_LANES * soft->n_images + k) * SPI_LANES, lane = d % SPI_LANES;
+
+        for (int a = 0; a < soft->Na; a++)
+            P[d * soft->Na + a] = (double)soft->scale[at + lane] *
+                                  soft->q[at * soft->Na + a * SPI_LANES + lane];
+    }
+}
+
+static void exact_weights(const struct spi_scores *all, int k, double beta, double *P)
+{
+    int64_t n = (all->first[k + 1] - all->first[k]) * all->Na;
+    const float *LL = all->LL + all->first[k] * all->Na;
+    double top = -INFINITY, Z = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        top = fmax(top, (double)LL[i]);
+    for (int64_t i = 0; i < n; i++)
+        Z += P[i] = exp(beta * ((double)LL[i] - top));
+    for (int64_t i = 0; i < n; i++)
+        P[i] /= Z;
+}
+
+static bool same_best(const struct spi_best *a, const struct spi_best *b)
+{
+    return a->dir == b->dir && a->angle == b->angle && a->score == b->score &&
+           a->margin == b->margin;
+}
+
+/* All weights, 16 bits each, against those of (M4): what is dropped, what is rounded.
+ *
+ * Relative: sums of Na and of 16 terms of a few roundings, the polynomial's 2.9e-6, the
+ * argument of the exponential, |beta d| < 100, rounded three times.  Beside that half a
+ * step of 1/65535 of the largest weight of its direction, altogether Na / 2 steps. */
+static void check_soft(const struct spi_scores *all, const struct spi_score_input *in,
+                       const struct model *m, double perplexity)
+{
+    int64_t nd = in->views.nd, n = nd * in->views.Na;
+    float beta = spi_posterior_beta(all, perplexity, 0);
+    double *P = spi_alloc((size_t)n, 8, "P"), *exact = spi_alloc((size_t)n, 8, "P");
+    double relative = gamma_f32(in->views.Na + 40) + 2.9e-6 + 4e-7 + 300 * 0x1p-24;
+    double worst = 0, apart = 0, most_lost = 0, sums = 0, model = 0, entropy = 0, other = 0;
+    struct spi_soft soft;
+    struct spi_scores scores;
+    struct spi_posterior a, b;
+    int same = 1, tiles = 0;
+    int32_t far[IMAGES * 5], near[IMAGES * 5];
+
+    must(spi_soft_init(&soft, IMAGES, nd, in->views.Na));
+    must(spi_score_soft(in, beta, m->S, &soft, &scores));
+    must(spi_posterior_soft(&scores, &in->views, beta, &soft, &a));
+    must(spi_posterior_make(all, &in->views, beta, perplexity, m->S, NULL, &b));
+    for (int k = 0; k < IMAGES; k++) {
+        double lost = 0, sum = 0, S = 0, gap = 0, next = 0;
+
+        soft_weights(&soft, nd, k, P);
+        exact_weights(all, k, (double)beta, exact);
+        for (int64_t d = 0; d < nd; d++) {
+            bool dropped =
+                soft.scale[(d / SPI_LANES * IMAGES + k) * SPI_LANES + d % SPI_LANES] == 0;
+
+            for (int i = 0; i < in->views.Na; i++)
+                lost += dropped ? exact[d * in->views.Na + i] : 0;
+            tiles += dropped && d % SPI_LANES == 0;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            int64_t d = i / in->views.Na;
+            double half =
+                0.5 *
+                (double)
+                    soft.scale[(d / SPI_LANES * IMAGES + k) * SPI_LANES + d % SPI_LANES];
+            double want = half > 0 ? exact[i] / (1 - lost) : 0;
+
+            worst = fmax(worst, fabs(P[i] - want) / (half + relative * want + 1e-30));
+            next = fmax(next,
+                        fabs(P[i] - exact[(i + 1) % n]) / (half + relative * want + 1e-30));
+            sum += P[i];
+            S += want * (double)m->S[i];
+            gap += fabs(P[i] - exact[i]);
+        }
+        apart = fmax(apart, gap);
+        most_lost = fmax(most_lost, lost);
+        sums = fmax(sums, fabs(sum - 1));
+        other = fmax(other, next);
+        model = fmax(model, fabs((double)a.model_sum[k] / S - 1));
+        entropy = fmax(entropy, fabs((double)(a.best[k].entropy - b.best[k].entropy)));
+        same &= same_best(a.best + k, b.best + k);
+    }
+    double rounding = in->views.Na / 131070.0;
+
+    OK(worst <= 1, "perplexity %g, 16 bits: error / bound = %.3f", perplexity, worst);
+    OK(other > 1, "the weight of another angle is noticed");
+    OK(most_lost <= 1e-3 && tiles > IMAGES, "%.1e dropped, %d tiles of %lld", most_lost,
+       tiles, (long long)(IMAGES * soft.tiles));
+    OK(apart <= 2e-3 + rounding + relative, "all together %.1e from (M4)", apart);
+    OK(sums <= rounding + relative, "they add to 1: error %.1e", sums);
+    OK(model <= 2 * relative, "expected counts: error / bound = %.3f",
+       model / (2 * relative));
+    /* sums good to `relative`, log Z and beta <LL> below 20 of them */
+    OK(entropy <= 22 * relative + 22 * gamma_f32(1026), "entropy: %.1e nats apart",
+       entropy);
+    OK(same, "the same best orientations and margins");
+    must(spi_best_directions(all, &in->views, 5, far));
+    must(spi_best_directions(&scores, &in->views, 5, near));
+    OK(memcmp(far, near, sizeof far) == 0, "the same candidates");
+    spi_posterior_clear(&a);
+    spi_posterior_clear(&b);
+    spi_scores_clear(&scores);
+    spi_soft_clear(&soft);
+    free(P), free(exact);
+}
+
+/* Rows in another order, with their names: the same answers. */
+static void check_names(const struct spi_score_input *in, const struct model *m)
+{
+    int64_t nd = in->views.nd, floats = in->band->floats, Na = in->views.Na;
+    struct model turned = model_of(in->band, in->views);
+    struct spi_score_input back = *in;
+    struct spi_scores scores[2];
+    struct spi_posterior post[2];
+    int32_t *name = spi_alloc((size_t)nd, sizeof *name, "name"), dirs[2][IMAGES * 5];
+    int same = 1, named = 0;
+    int64_t entries = 0;
+
+    for (int32_t d = 0; d < nd; d++) {
+        name[d] = (int32_t)nd - 1 - d;
+        memcpy(turned.templates + d * floats, m->templates + name[d] * floats,
+               (size_t)floats * sizeof *turned.templates);
+        memcpy(turned.table + d * Na, m->table + name[d] * Na,
+               (size_t)Na * sizeof *turned.table);
+    }
+    back.templates = turned.templates;
+    back.table = turned.table;
+    for (int i = 0; i < 2; i++) {
+        must(spi_score_peaks(i ? &back : in, 100, scores + i));
+        scores[i].name = i ? name : NULL;
+        must(spi_posterior_make(scores + i, &in->views, 0.1F, 3, NULL, NULL, post + i));
+        must(spi_best_directions(scores + i, &in->views, 5, dirs[i]));
+    }
+    for (int k = 0; k < IMAGES; k++)
+        same &= same_best(post[0].best + k, post[1].best + k);
+    for (int64_t i = 0; i < post[1].n_pairs; i++) {
+        const struct spi_posterior_pair *p = post[1].pair + i, *q = post[0].pair;
+
+        while (q->image != p->image || q->dir != p->dir)
+            if (++q == post[0].pair + post[0].n_pairs)
+                break;
+        named += q < post[0].pair + post[0].n_pairs && q->count == p->count &&
+                 memcmp(post[0].weight + q->first, post[1].weight + p->first,
+                        (size_t)p->count * sizeof(float)) == 0;
+        entries += p->count;
+    }
+    OK(same && memcmp(dirs[0], dirs[1], sizeof dirs[0]) == 0,
+       "rows in another order: the same best directions and candidates");
+    OK(named == post[0].n_pairs && entries == post[0].n_entries && named > IMAGES,
+       "the same weights of %d pairs", named);
+    for (int i = 0; i < 2; i++) {
+        spi_posterior_clear(post + i);
+        spi_scores_clear(scores + i);
+    }
+    model_free(&turned);
+    free(name);
+}
+
 /* Angle between the view and in-plane rotation found and the truth, rad. */
 static double error_of(const struct spi_views *v, const struct spi_best *b, int k)
 {
@@ -299,6 +467,9 @@ int main(void)
     check_peaks(&all, &in, 0);
     check_peaks(&all, &in, 500);
     check_posterior(&all, &in, &m);
+    check_soft(&all, &in, &m, 0.05 * (double)views.nd * views.Na);
+    check_soft(&all, &in, &m, 3);
+    check_names(&in, &m);
     /* no direction is farther than 0.7 of a cell from the grid; the likelihood is not
      * round, and may prefer one twice as far; the angle is refined */
     check_search(&all, &views, 1, 1.4 * views.cell * 180 / SPI_PI);

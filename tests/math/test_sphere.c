@@ -1,5 +1,6 @@
 /* View directions: how evenly they lie, and finding neighbours against looking at all. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
@@ -100,6 +101,48 @@ static void check_near(int64_t n)
     OK(cut, "never more than asked are written");
 }
 
+/* Largest angle between two of 16 that follow each other, cells. */
+static double widest(int64_t n, const int32_t *order)
+{
+    enum { RUN = 16 };
+    double cell = sqrt(4 * SPI_PI / (double)n), least = 1;
+
+    for (int64_t i = 0; i < n; i += RUN)
+        for (int64_t j = i; j < n && j < i + RUN; j++)
+            for (int64_t k = i; k < j; k++) {
+                double a[3], b[3];
+
+                spi_sphere_point(n, order[j], a);
+                spi_sphere_point(n, order[k], b);
+                least = fmin(least, cosine(a, b));
+            }
+    return acos(least) / cell;
+}
+
+/* Bands 4 cells high: 16 points in a row fill 4 x 4 cells; where they are the end of one
+ * band and the beginning of the next, or turn about the pole, they are within 8 x 8. */
+static void check_order(int64_t n)
+{
+    int32_t *order = calloc((size_t)n, sizeof *order),
+            *grid = calloc((size_t)n, sizeof *grid);
+    double wide;
+    int once = 1;
+
+    if (spi_sphere_order(n, 4 * sqrt(4 * SPI_PI / (double)n), order))
+        OK(0, "%s", spi_err_message());
+    for (int64_t i = 0; i < n; i++)
+        grid[order[i]]++;
+    for (int64_t i = 0; i < n; i++) {
+        once &= grid[i] == 1;
+        grid[i] = (int32_t)i;
+    }
+    wide = widest(n, order);
+    OK(once, "the order of %lld has each once", (long long)n);
+    OK(wide < 8 * sqrt(2), "16 in a row lie within %.1f cells", wide);
+    OK(widest(n, grid) > 8 * sqrt(2), "the order of the grid would be noticed");
+    free(order), free(grid);
+}
+
 /* Random directions fall into patches evenly: with e = 40 in each on average, chi2 per
  * degree of freedom is 1 +- sqrt(2 / n); five of these, fixed seed. */
 static void check_patches(int64_t ask)
@@ -152,6 +195,8 @@ static void check_patches(int64_t ask)
 
 int main(void)
 {
+    check_order(1146);
+    check_order(20000);
     check_even(300);
     check_even(1226);
     check_near(500);

@@ -221,6 +221,127 @@ static void check_merge(struct spi_rng *rng)
     spi_band_clear(&band);
 }
 
+/* Averages of all directions, summed in two parts, against the same weights as pairs; rings
+ * beyond those that gave the number of angles, so that harmonics fold over.
+ *
+ * P^ is a matrix product there (gamma_Na), a transform here (45 u at most: 4 passes and a
+ * step), and both are summed over the images, 2 products each: of sums of absolute values,
+ * which exceed the result by less than a factor of 3. */
+static void check_average(struct spi_rng *rng)
+{
+    enum { ROWS = 40, TILES = 3, FIRST = 4 };
+    struct spi_band band;
+    struct spi_views views;
+    struct spi_average part[2];
+    spi_nufft *plan;
+    int R = g.R, n_pairs = 0, at = 0;
+    size_t count;
+    float *grid[3], phi[IMAGES], scaled[IMAGES];
+    double dx = 1 / (2.08 * g.q[R - 1]), diff = 0, norm = 0, wrong = 0, sum[3] = {0};
+    struct spi_view_pair pair[IMAGES * ROWS];
+    int32_t dir[ROWS];
+
+    if (spi_band_init(&band, &g, g.R - 3) || spi_nufft_new(N, dx, 1e-6, &plan)) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    views = spi_views_for(&g, &band, 1);
+    OK(g.m_max[R - 1] > views.Na / 2, "%d harmonics of %d angles", g.m_max[R - 1],
+       views.Na);
+    count = spi_nufft_grid_floats(plan, 2);
+    for (int i = 0; i < 3; i++)
+        if (spi_nufft_grid_new(plan, 2, &grid[i]))
+            OK(0, "%s", spi_err_message());
+
+    size_t steps = (size_t)(TILES * views.Na * SPI_LANES);
+    uint16_t *q = spi_alloc(IMAGES * steps, sizeof *q, "q"),
+             *all = spi_alloc((size_t)views.Na, 2, "a");
+    float *scale = spi_alloc(IMAGES * TILES * SPI_LANES, sizeof *scale, "scale");
+    float *weight = spi_alloc((size_t)(IMAGES * ROWS * views.Na), 4, "w");
+
+    for (int a = 0; a < views.Na; a++)
+        all[a] = (uint16_t)a;
+    for (int d = 0; d < ROWS; d++)
+        dir[d] = 3 * d + 1;
+    for (int k = 0; k < IMAGES; k++) {
+        phi[k] = (float)(0.5 + spi_rng_uniform(rng));
+        scaled[k] = 0.25F * phi[k];
+    }
+    for (int d = 0; d < ROWS; d++)
+        for (int k = 0; k < IMAGES; k++) { /* tiles of the images of each part */
+            int n = k < FIRST ? FIRST : IMAGES - FIRST, t = d / SPI_LANES,
+                l = d % SPI_LANES;
+            int i = (k < FIRST ? 0 : FIRST * TILES) + t * n + (k < FIRST ? k : k - FIRST);
+            float s =
+                (t + k) % 3 ? (float)spi_rng_uniform(rng) / 65535 : 0; /* none of some */
+            float *w = weight + (d * IMAGES + k) * views.Na;
+
+            scale[i * SPI_LANES + l] = s;
+            for (int a = 0; a < views.Na; a++) {
+                uint16_t *to = q + (i * views.Na + a) * SPI_LANES + l;
+
+                *to = (uint16_t)spi_rng_below(rng, 65536);
+                w[a] = s * *to;
+            }
+            if (s > 0)
+                pair[n_pairs++] = (struct spi_view_pair){.image = k,
+                                                         .dir = dir[d],
+                                                         .count = views.Na,
+                                                         .angle = all,
+                                                         .weight = w};
+        }
+
+    struct spi_view_spec spec = {.rings = &g,
+                                 .R = R,
+                                 .map = &map,
+                                 .views = views,
+                                 .harmonics = record_of,
+                                 .images = records,
+                                 .fluence = scaled};
+
+    OK(spi_views_merge(&spec, n_pairs, pair, plan, grid[0], &sum[0]) == SPI_OK, "pairs");
+    for (int i = 0; i < 2; i++) {
+        int n = i ? IMAGES - FIRST : FIRST, from = i * FIRST;
+        const float complex *h[IMAGES];
+
+        if (spi_average_init(&part[i], &g, R, views.Na, ROWS, FIRST))
+            OK(0, "%s", spi_err_message());
+        for (int k = 0; k < n; k++)
+            h[k] = record_of(records, from + k);
+        spi_average_add(&part[i], n, h, phi + from, q + (size_t)from * steps,
+                        scale + from * TILES * SPI_LANES);
+    }
+    OK(spi_views_merge_average(&spec, &part[0], 0, ROWS, dir, 0.25F, plan, grid[2],
+                               &sum[2]) == SPI_OK,
+       "one part");
+    for (int64_t t = 0; t < TILES; t++)
+        spi_average_join(&part[0], &part[1], t);
+    for (; at < ROWS; at += 13) /* in pieces that are no tiles */
+        OK(spi_views_merge_average(&spec, &part[0], at, ROWS - at < 13 ? ROWS - at : 13,
+                                   dir, 0.25F, plan, grid[1], &sum[1]) == SPI_OK,
+           "averages from %d", at);
+    for (size_t i = 0; i < count; i++) {
+        double x = (double)grid[0][i];
+
+        norm += x * x;
+        diff += ((double)grid[1][i] - x) * ((double)grid[1][i] - x);
+        wrong += ((double)grid[2][i] - x) * ((double)grid[2][i] - x);
+    }
+    double bound = 3 * gamma_f32(views.Na + 45 + 2 * 2 * IMAGES);
+
+    OK(sqrt(diff / norm) <= bound, "averages as of pairs: error / bound = %.3f",
+       sqrt(diff / norm) / bound);
+    OK(sqrt(wrong / norm) > bound, "a part less is noticed");
+    OK(fabs(sum[1] / sum[0] - 1) <= bound, "the same sum of weights");
+    for (int i = 0; i < 3; i++)
+        free(grid[i]);
+    free(q), free(all), free(scale), free(weight);
+    spi_average_clear(&part[0]);
+    spi_average_clear(&part[1]);
+    spi_nufft_free(plan);
+    spi_band_clear(&band);
+}
+
 /* Spread over a point group: (Y4) is the literal sum with each position turned by each
  * element. */
 static void check_group(struct spi_rng *rng)
@@ -290,6 +411,7 @@ int main(void)
     }
     load_images(&rng);
     check_merge(&rng);
+    check_average(&rng);
     check_group(&rng);
     free(records);
     free(samples);

@@ -98,9 +98,11 @@ struct outcome {
     double score;
 };
 
-/* Ingest, then two generations of one chain: all orientations, then near the candidates. */
+/* Ingest, then three generations of one chain: all orientations with weight, all but with
+ * few that have, then near the candidates; more blocks than slots. */
 static spi_err generations(bool serial, int workers, uint64_t seed, struct outcome *o)
 {
+    enum { BLOCK = 8 };
     struct spi_settings set;
     struct bench b;
     struct spi_half half = {0};
@@ -119,12 +121,14 @@ static spi_err generations(bool serial, int workers, uint64_t seed, struct outco
     SPI_TRY(err = spi_chain_init(&chain, &b.data, &half, &level, seed, 0), out);
     for (int i = 0; i < IMAGES / 2; i++)
         batch[i] = i;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
+        const double n = (double)level.views.nd * level.views.Na,
+                     perplexity[] = {0.01 * n, 1e-4 * n, 5};
         struct spi_generation gen = {.level = &level,
-                                     .perplexity = 20 - 15 * i,
+                                     .perplexity = perplexity[i],
                                      .n_batch = half.n_images,
                                      .batch = batch,
-                                     .local = i > 0,
+                                     .local = i == 2,
                                      .radius = 1.25 * half.candidate_cell,
                                      .best_of = 3,
                                      .keep_candidates = true,
@@ -132,8 +136,10 @@ static spi_err generations(bool serial, int workers, uint64_t seed, struct outco
                                      .merge = true};
         spi_err late;
 
-        err = spi_chain_submit(&chain, b.graph, &gen, set.block_images);
+        err = spi_chain_submit(&chain, b.graph, &gen, BLOCK);
         late = spi_graph_wait(b.graph);
+        if ((chain.n_soft == SPI_SLOTS_MAX) != (i == 0) || chain.n_blocks <= SPI_SLOTS_MAX)
+            err = err ? err : spi_fail(SPI_EINVAL, "generation %d: not as meant", i);
         spi_chain_settle(&chain);
         SPI_TRY(err = err ? err : late, out);
     }

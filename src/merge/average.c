@@ -1,0 +1,117 @@
+#include "merge/average.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "kernel/softmax.h"
+
+enum {
+    STEP = 2 * SPI_LANES,
+    AT_ONCE = 32 /* images: their P stay in the second-level cache */
+};
+
+/* Floats from one harmonic of P to the next: not a multiple of 4 KB. */
+enum { STRIDE = STEP * (AT_ONCE + 1) };
+
+/* Floats of the harmonics of an image. */
+static int64_t image_floats(const struct spi_average *a)
+{
+    return spi_panel_floats(&a->band) / SPI_LANES;
+}
+
+spi_err spi_average_init(struct spi_average *a, const struct spi_rings *rings, int R,
+                         int Na, int64_t rows, int images)
+{
+    spi_err err;
+
+    *a = (struct spi_average){
+        .rings = rings, .tiles = (rows + SPI_LANES - 1) / SPI_LANES, .images = images};
+    SPI_TRY(err = spi_band_init(&a->band, rings, R), fail);
+    SPI_TRY(err = spi_angular_init(&a->angular, 1, Na), fail);
+    SPI_TRY(err = SPI_NEW(a->sum, a->tiles * spi_sums_floats(&a->band), "averages"), fail);
+    SPI_TRY(err = SPI_NEW(a->P, (int64_t)a->band.M * STRIDE, "averages"), fail);
+    SPI_TRY(err = SPI_NEW(a->work, STEP * (int64_t)Na, "averages"), fail);
+    SPI_TRY(err = SPI_NEW(a->h, images * image_floats(a), "averages"), fail);
+    return SPI_OK;
+fail:
+    spi_average_clear(a);
+    return err;
+}
+
+void spi_average_clear(struct spi_average *a)
+{
+    spi_band_clear(&a->band);
+    spi_angular_clear(&a->angular);
+    free(a->sum);
+    free(a->P);
+    free(a->work);
+    free(a->h);
+    *a = (struct spi_average){0};
+}
+
+/* From the order of rings to that of harmonics. */
+static void pack(const struct spi_average *a, const float complex *h, float *to)
+{
+    for (int m = 0; m < a->band.M; m++)
+        for (int r = a->band.first[m]; r < a->band.R; r++, to += 2)
+            memcpy(to, h + a->rings->h_at[r] + m, sizeof *h);
+}
+
+/* n <= AT_ONCE images and one tile. */
+static void add_tile(const struct spi_average *a, int n, const float *h, const float *phi,
+                     const uint16_t *q, const float *scale, float *sum)
+{
+    const struct spi_lanes *kernel = spi_lanes_best();
+    const float *image[AT_ONCE];
+    float fluence[AT_ONCE];
+    int have = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (spi_max(SPI_LANES, scale + i * SPI_LANES) == 0)
+            continue;
+        kernel->spectrum(&a->angular, a->band.M, q + (int64_t)i * a->angular.Na * SPI_LANES,
+                         scale + i * SPI_LANES, a->work, a->P + have * STEP, STRIDE);
+        image[have] = h + i * image_floats(a);
+        fluence[have++] = phi[i];
+    }
+    if (have)
+        kernel->gather(&a->band, have, a->P, STRIDE, image, fluence, sum);
+}
+
+void spi_average_add(struct spi_average *a, int n, const float complex *const *h,
+                     const float *phi, const uint16_t *q, const float *scale)
+{
+    int64_t weights = (int64_t)a->angular.Na * SPI_LANES;
+
+    for (int i = 0; i < n; i++)
+        pack(a, h[i], a->h + i * image_floats(a));
+    for (int64_t t = 0; t < a->tiles; t++)
+        for (int i = 0; i < n; i += AT_ONCE)
+            add_tile(a, n - i < AT_ONCE ? n - i : AT_ONCE, a->h + i * image_floats(a),
+                     phi + i, q + (t * n + i) * weights, scale + (t * n + i) * SPI_LANES,
+                     a->sum + t * spi_sums_floats(&a->band));
+}
+
+void spi_average_join(struct spi_average *a, const struct spi_average *b, int64_t tile)
+{
+    long n = spi_sums_floats(&a->band);
+    float *to = a->sum + tile * n;
+    const float *from = b->sum + tile * n;
+
+    for (long i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+void spi_average_get(const struct spi_average *a, int64_t row, float complex *num,
+                     float complex *Hhat)
+{
+    const float *at =
+        a->sum + row / SPI_LANES * spi_sums_floats(&a->band) + row % SPI_LANES;
+
+    for (int m = 0; m < a->band.M; m++, at += STEP) {
+        for (int r = a->band.first[m]; r < a->band.R; r++, at += STEP)
+            num[a->rings->h_at[r] + m] = CMPLXF(at[0], at[SPI_LANES]);
+        Hhat[m] = CMPLXF(at[0], at[SPI_LANES]);
+    }
+}
