@@ -179,8 +179,8 @@ static char *settings_text(const struct spi_settings *set)
 }
 
 /* What two runs must share to be the same run.  The number of workers, the engine and the
- * limit of generations change no result, N_refine and what makes a result trusted only what
- * comes after the loop: a run may be resumed with others. */
+ * limit of generations change no result, N_refine, phasing and what makes a result trusted
+ * only what comes after the loop: a run may be resumed with others. */
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
@@ -196,6 +196,9 @@ static spi_err make_key(struct job *j)
     same.unexplained_most = usual.unexplained_most;
     same.covered_least = usual.covered_least;
     same.evenness_least = usual.evenness_least;
+    same.phased_least = usual.phased_least;
+    if (!same.match_phased)
+        spi_settings_copy_section(&same, &usual, "phasing");
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
@@ -230,6 +233,9 @@ static spi_err make_provenance(struct job *j)
     if (o && *j->result.symmetry.group) {
         json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
+        json_object_set_new(o, "phased", spi_json_number(j->result.trust.phased));
+        json_object_set_new(o, "phase_rounds", json_integer(j->result.trust.phase_rounds));
+        json_object_set_new(o, "phase_cutoff", json_real(j->result.phase_cutoff));
     }
     free(j->provenance);
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
@@ -441,7 +447,7 @@ out:
 /* A result that does not stand is kept apart, so that nobody takes it for one that does. */
 static spi_err write_result(struct job *j)
 {
-    char apart[SPI_PATH_MAX], why[1024];
+    char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err verdict = spi_trust_verdict(&j->result.trust, &j->set, j->q_max), err;
 
     if (!verdict)
@@ -486,7 +492,9 @@ static spi_err print_result(const struct job *j, bool converged)
 
     if (j->args->json)
         return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:s}",
+            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, "
+            "s:o, "
+            "s:s}",
             "converged", converged, "generations", j->run ? j->run->generation : 0,
             "resolution_A", spi_json_number(finished ? r->resolution_A : (double)NAN),
             "resolution05_A", spi_json_number(finished ? r->resolution05_A : (double)NAN),
@@ -496,6 +504,8 @@ static spi_err print_result(const struct job *j, bool converged)
             "view_chi2", spi_json_number(finished ? r->coverage.chi2 : (double)NAN),
             "covered", spi_json_number(finished ? r->trust.covered : (double)NAN),
             "unexplained", spi_json_number(finished ? r->trust.unexplained : (double)NAN),
+            "phased", spi_json_number(finished ? r->trust.phased : (double)NAN),
+            "phase_rounds", finished ? json_integer(r->trust.phase_rounds) : json_null(),
             "diameter_A", j->diameter_A, "seconds", seconds, "symmetry",
             finished ? json_string(j->result.symmetry.group) : json_null(),
             "symmetry_score", spi_json_number(symmetry_score(j)), "output", j->args->out));
@@ -504,6 +514,10 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
+    printf("phases    the maps agree to %.2f of what their intensities allow, after %d "
+           "round%s "
+           "of starts\n",
+           r->trust.phased, r->trust.phase_rounds, r->trust.phase_rounds == 1 ? "" : "s");
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
            100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
@@ -601,12 +615,18 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "When the halves do not agree the command says \"not converged\", exits with code "
         "3 and "
         "presents no density. When they do, but the images show the particle from too few "
-        "sides, are not explained by the map, or do not bear the resolution, it says so, "
-        "exits "
-        "with code 3 as well and writes what it has into DIR/unconfirmed.",
+        "sides, are not explained by the map, or do not bear the resolution, or when the "
+        "half maps agree less than their intensities allow, it says so, exits with code 3 "
+        "as "
+        "well and writes what it has into DIR/unconfirmed. --resume of a run that has "
+        "ended "
+        "only finishes it anew, so that other settings of phasing take seconds to try.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
                   "go on after Ctrl-C or a crash"},
+                 {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume --set "
+                  "phasing.N_phase_starts=32",
+                  "phase again, with more starts"},
                  {"spinifel reconstruct images.h5 -o run2/ --set algorithm.N_starts=4",
                   "more random starts"}},
     .may_not_converge = true,

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static _Thread_local char message[1024];
+static _Thread_local char message[SPI_MESSAGE_MAX];
 
 const char *spi_err_text(spi_err err)
 {

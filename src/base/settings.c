@@ -26,6 +26,20 @@ void spi_settings_default(struct spi_settings *s)
     };
 }
 
+void spi_settings_copy_section(struct spi_settings *to, const struct spi_settings *from,
+                               const char *section)
+{
+    static const size_t size[] = {[SPI_SET_int] = sizeof(int),
+                                  [SPI_SET_double] = sizeof(double),
+                                  [SPI_SET_bool] = sizeof(bool),
+                                  [SPI_SET_text] = sizeof(spi_text)};
+
+    for (const struct spi_setting *row = spi_setting_table; row->key; row++)
+        if (strcmp(row->section, section) == 0)
+            memcpy((char *)to + row->offset, (const char *)from + row->offset,
+                   size[row->type]);
+}
+
 const struct spi_setting *spi_setting_find(const char *section, const char *key)
 {
     for (const struct spi_setting *row = spi_setting_table; row->key; row++)

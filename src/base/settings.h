@@ -51,6 +51,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, nufft_tol, double, 1e-3, 1e-6, 0.1, "", "relative error asked of a nonuniform transform") \
     X(phasing, recipe, text, "6*(40 RAAR, 10 ER, 1 SW), 40 ER", 0, 0, "", "steps: ER, HIO, RAAR, SW (shrink-wrap); empty: made from nER, nHIO, N_phase_loops") \
     X(phasing, N_phase_starts, int, 8, 1, 1000, "", "independent random starts of the last phasing") \
+    X(phasing, N_phase_rounds, int, 3, 1, 64, "", "rounds of such starts at most, each with 1.5 times the cutoff of the one before, until the half maps agree (converge.phased_least)") \
     X(phasing, beta, double, 0.9, 0, 1, "", "feedback of HIO and RAAR") \
     X(phasing, positivity, bool, true, 0, 1, "", "negative density is not allowed") \
     X(phasing, nER, int, 50, 0, 100000, "", "ER steps before and after HIO, when recipe is empty") \
@@ -65,6 +66,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
     X(converge, final_cc, double, 0.82, -1, 1, "", "least mean over all shells of the correlation of the half sets' intensities at the end") \
+    X(converge, phased_least, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
     X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
     X(converge, covered_least, double, 0.8, 0, 1, "", "least part of the directions that images must cross") \
     X(converge, evenness_least, double, 0.6, 0, 1, "", "least number of view directions seen, of those that as many random images see") \
@@ -102,6 +104,9 @@ struct spi_setting {
 extern const struct spi_setting spi_setting_table[]; /* ends with a NULL key */
 
 void spi_settings_default(struct spi_settings *s);
+/** One section of `from`, nothing else. */
+void spi_settings_copy_section(struct spi_settings *to, const struct spi_settings *from,
+                               const char *section);
 
 /** Row of a setting; section NULL: the key alone is enough.  NULL: there is none. */
 const struct spi_setting *spi_setting_find(const char *section, const char *key);

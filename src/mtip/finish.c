@@ -45,84 +45,27 @@ out:
     return err;
 }
 
-/* ---- phasing
- * ------------------------------------------------------------------------------- */
-
-struct start_args {
-    const struct spi_volume *A;
-    const struct spi_phase_options *opt;
-    int index;
-    struct spi_volume *density;
-    double *r_factor;
-};
-
-static spi_err task_start(void *const *data, const void *arg, const volatile int *stop)
+/* The densities, in rounds of starts. */
+static spi_err phase(struct spi_run *r, struct spi_result *res)
 {
-    const struct start_args *a = arg;
-
-    (void)data;
-    return spi_phase_start(a->A, a->opt, a->index, stop, a->density, a->r_factor);
-}
-
-static spi_err phase_both(struct spi_run *r, struct spi_result *res)
-{
-    int n = r->set->N_phase_starts;
-    struct spi_phase_options opt[2];
-    struct spi_volume *density = NULL;
-    struct spi_region **region = NULL;
-    char recipe[2][SPI_TEXT_MAX];
-    double *r_factor = NULL;
-    spi_err err, late;
-
-    SPI_TRY(err = SPI_NEW(density, 2 * n, "phasing"), out);
-    SPI_TRY(err = SPI_NEW(region, 2 * n, "phasing"), out);
-    SPI_TRY(err = SPI_NEW(r_factor, 2 * n, "phasing"), out);
-    for (int i = 0; i < 2 * n; i++) {
-        int h = i / n;
-        struct start_args a = {&res->half_A[h], &opt[h], i % n, density + i, r_factor + i};
-
-        spi_run_phase_options(r, r->q_max, n, r->seed * 2 + (uint64_t)h, recipe[h],
-                              &opt[h]);
-        SPI_TRY(err = spi_region_new(r->graph, density + i, sizeof *density, &region[i]),
-                wait);
-
-        struct spi_access access = {region[i], SPI_WRITE};
-
-        SPI_TRY(
-            err = spi_graph_submit(r->graph, "phase", task_start, &a, sizeof a, 1, &access),
-            wait);
-    }
-wait:
-    late = spi_graph_wait(r->graph);
-    err = err ? err : late;
-    for (int h = 0; h < 2 && !err; h++)
-        err = spi_phase_combine(&res->half_A[h], &opt[h], n, density + h * n,
-                                r_factor + h * n, &res->phase[h]);
-out:
-    for (int i = 0; i < 2 * n && region; i++)
-        spi_region_free(r->graph, region[i]);
-    for (int i = 0; i < 2 * n && density; i++)
-        spi_volume_clear(density + i);
-    free(density);
-    free(region);
-    free(r_factor);
-    return err;
-}
-
-static spi_err compare_halves(struct spi_run *r, struct spi_result *res)
-{
-    struct spi_volume half2 = {0};
-    double cc;
-    spi_err err = spi_half_maps(&res->phase[0].density, &res->phase[1].density,
-                                r->data->rings.diameter_A, r->q_max, NULL, r->pose.R,
-                                &res->pose, &cc, &res->density, &res->fsc, &half2);
+    struct spi_phasing p;
+    spi_err err = spi_phasing_run(r, res->half_A, &res->agreement, &p);
 
     if (err)
         return err;
-    res->half[1] = half2;
+    for (int h = 0; h < 2; h++)
+        res->phase[h] = p.half[h];
+    res->half[1] = p.moved2;
+    res->density = p.density;
+    res->fsc = p.fsc;
     res->resolution_A = spi_fsc_resolution_A(&res->fsc, 0.143, r->q_max, &res->reached_end);
     res->resolution05_A =
         spi_fsc_resolution_A(&res->fsc, 0.5, r->q_max, &res->reached_end05);
+    res->phase_cutoff = p.cutoff;
+    res->trust.phased = p.phased;
+    res->trust.phase_rounds = p.rounds;
+    res->trust.resolution_A = res->resolution_A;
+    res->trust.resolution05_A = res->resolution05_A;
     return spi_volume_copy(&res->phase[0].density, &res->half[0]);
 }
 
@@ -193,7 +136,8 @@ out:
 }
 
 /* A: the mean of the half sets, half 2 turned upon half 1 (an autocorrelation has neither
- * place nor hand). */
+ * place nor hand): by the rotation of the intensities, which is right also when the phases
+ * are not. */
 static spi_err join_halves(const struct spi_run *r, struct spi_result *res)
 {
     const struct spi_volume *one = &res->half_A[0];
@@ -201,7 +145,7 @@ static spi_err join_halves(const struct spi_run *r, struct spi_result *res)
     struct spi_volume two = {0};
     spi_err err;
 
-    memcpy(turn.R, res->pose.R, sizeof turn.R);
+    memcpy(turn.R, res->agreement.R, sizeof turn.R);
     SPI_TRY(err = spi_pose_apply(&res->half_A[1], &turn, one->n, one->step, &two), out);
     SPI_TRY(err = spi_volume_copy(one, &res->A), out);
     for (int64_t i = 0; i < (int64_t)one->n * one->n * one->n; i++)
@@ -261,19 +205,17 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = spi_run_orientations(r, o), out);
     SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
     if (progress)
-        progress(4, STEPS, "phasing", user);
-    SPI_TRY(err = phase_both(r, res), out);
-    if (progress)
-        progress(5, STEPS, "comparing the halves", user);
-    SPI_TRY(err = compare_halves(r, res), out);
-    spi_orientations_common_frame(res->pose.R, o);
+        progress(4, STEPS, "comparing the halves", user);
+    SPI_TRY(err = spi_trust_agreement(r, res->half_A, r->pose.R, &res->agreement), out);
+    spi_orientations_common_frame(res->agreement.R, o);
     SPI_TRY(err = spi_trust_covered(o, r->data->rings.diameter_A, r->q_max,
                                     r->data->rings.wavelength_A, &res->trust.covered),
             out);
-    res->trust.resolution_A = res->resolution_A;
-    res->trust.resolution05_A = res->resolution05_A;
     res->trust.start_A = 1 / spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max);
     res->trust.final_cc = r->best_cc;
+    if (progress)
+        progress(5, STEPS, "phasing", user);
+    SPI_TRY(err = phase(r, res), out);
     if (progress)
         progress(6, STEPS, "joining the halves", user);
     SPI_TRY(err = join_halves(r, res), out);
@@ -299,6 +241,7 @@ void spi_result_clear(struct spi_result *r)
     spi_volume_clear(&r->W);
     spi_volume_clear(&r->density);
     spi_fsc_clear(&r->fsc);
+    spi_agreement_clear(&r->agreement);
     spi_orientations_clear(&r->orientations);
     spi_coverage_clear(&r->coverage);
     spi_merging_lcurve_clear(&r->lcurve);

@@ -8,8 +8,8 @@
 #include "mtip/coverage.h"
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
+#include "mtip/phasing.h"
 #include "mtip/trust.h"
-#include "phase/phase.h"
 
 struct spi_result {
     struct spi_volume half_A[2]; /* autocorrelations of the half sets, owned */
@@ -20,9 +20,10 @@ struct spi_result {
     struct spi_fsc fsc;          /* of the halves */
     double resolution_A, resolution05_A;
     bool reached_end, reached_end05; /* the curve stays above the level to the last shell */
+    struct spi_agreement agreement;  /* of the halves' intensities, owned */
     struct spi_phase_result phase[2];
+    double phase_cutoff;                  /* of shrink-wrap, in the round that was taken */
     struct spi_merging_lcurve lcurve;     /* of half 1 */
-    struct spi_pose pose;                 /* lays half 2 upon half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
     struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */
     struct spi_coverage coverage;         /* of the view directions, modulo that group */

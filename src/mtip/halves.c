@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "mtip/mtip.h"
@@ -138,6 +139,8 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
         report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
         report->mean_fsc = mean_fsc(&fsc, r->q_max);
         r->have_pose = 1;
+        /* where the next search begins must not depend on the luck of a phasing start */
+        memcpy(r->pose.R, rotation, sizeof rotation);
     }
 out:
     report->phase_s = spi_graph_seconds(r->graph, "phase");

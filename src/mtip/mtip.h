@@ -54,7 +54,7 @@ struct spi_run {
     double best_cc;  /* largest mean_cc so far at full q_max */
     int32_t waiting; /* polish generations without improvement */
     int32_t have_pose;
-    struct spi_pose pose; /* lays half 2 upon half 1 */
+    struct spi_pose pose; /* lays half 2 upon half 1; R is that of the intensities */
     double halves_cc;
     int32_t converged;
     struct spi_symmetry_found found; /* point group of the leading starts, if none was

@@ -43,9 +43,10 @@ static spi_err write_fsc(const char *dir, const struct spi_result *res)
 
     if (!f)
         return spi_fail(SPI_ENOMEM, "fsc.csv: out of memory");
-    fprintf(f, "q_invA,resolution_A,fsc,voxels,prtf_half1,prtf_half2\n");
+    fprintf(f, "q_invA,resolution_A,fsc,voxels,prtf_half1,prtf_half2,intensity_cc\n");
     for (int i = 0; i < res->fsc.n_shells; i++) {
-        double q = res->fsc.q[i];
+        double q = res->fsc.q[i],
+               cc = spi_agreement_at(&res->agreement, res->agreement.cc, q);
 
         fprintf(f, "%.6g,%.6g,%.6f,%.0f", q, 1 / q, res->fsc.fsc[i], res->fsc.count[i]);
         for (int h = 0; h < 2; h++)
@@ -53,7 +54,10 @@ static spi_err write_fsc(const char *dir, const struct spi_result *res)
                 fprintf(f, ",%.6f", res->phase[h].prtf[i]);
             else
                 fprintf(f, ",");
-        fprintf(f, "\n");
+        if (isfinite(cc))
+            fprintf(f, ",%.6f\n", cc);
+        else
+            fprintf(f, ",\n");
     }
     fclose(f);
     path_in(path, dir, "fsc.csv");
@@ -67,8 +71,12 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
     static const double levels[] = {0.143, 0.5};
     char path[SPI_PATH_MAX], note[128];
     int n = res->fsc.n_shells;
-    struct spi_curve curve[3] = {
+    struct spi_curve curve[4] = {
         {.name = "half maps", .n = n, .x = res->fsc.q, .y = res->fsc.fsc},
+        {.name = "their intensities",
+         .n = res->agreement.n,
+         .x = res->agreement.q,
+         .y = res->agreement.cc},
         {.name = "PRTF half 1",
          .n = res->phase[0].n_shells,
          .x = res->phase[0].shell_q,
@@ -82,7 +90,7 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
                          .y_label = "correlation",
                          .note = note,
                          .curves = curve,
-                         .n_curves = 3,
+                         .n_curves = 4,
                          .h_lines = levels,
                          .n_h_lines = 2,
                          .x_is_q = true,

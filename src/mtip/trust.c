@@ -1,6 +1,8 @@
 #include "mtip/trust.h"
 
+#include <assert.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +16,7 @@
 enum { BLOCK = 50, BLOCKS = 40 }; /* images read at once; places in the file */
 static const double half_explained = 0.5;
 static const double cell_least = 0.035; /* rad; finer ones cost too much and tell no more */
+static const double weight_power = 8; /* (Q12): half the weight at a correlation of 0.92 */
 
 /* ---- images against their models ------------------------------------------------------
  */
@@ -186,48 +189,165 @@ out:
     return err;
 }
 
+/* ---- phases ---------------------------------------------------------------------------
+ */
+
+spi_err spi_trust_agreement(const struct spi_run *r, const struct spi_volume half_A[2],
+                            const double *initial, struct spi_agreement *a)
+{
+    double D = r->data->rings.diameter_A, q_min = r->data->rings.q[0], cc;
+    struct spi_volume W[2] = {{0}, {0}};
+    spi_err err;
+
+    *a = (struct spi_agreement){.q_min = q_min, .q_max = r->q_max};
+    for (int h = 0; h < 2; h++)
+        SPI_TRY(err = spi_volume_fourier_even(&half_A[h], &W[h]), out);
+    SPI_TRY(err =
+                spi_align_intensities(&W[0], &W[1], D, q_min, r->q_max, initial, a->R, &cc),
+            out);
+    SPI_TRY(err = spi_intensity_correlation(&W[0], &W[1], D, q_min, r->q_max, a->R, &a->n,
+                                            &a->q, &a->cc),
+            out);
+out:
+    for (int h = 0; h < 2; h++)
+        spi_volume_clear(&W[h]);
+    return err;
+}
+
+void spi_agreement_clear(struct spi_agreement *a)
+{
+    free(a->q);
+    free(a->cc);
+    *a = (struct spi_agreement){0};
+}
+
+double spi_agreement_at(const struct spi_agreement *a, const double *curve, double q)
+{
+    int n = a->n, i = 0;
+    double t;
+
+    if (n == 0 || !(q >= a->q_min && q <= a->q_max))
+        return (double)NAN;
+    while (i < n && a->q[i] < q)
+        i++;
+    if (i == 0 || i == n)
+        return curve[i == 0 ? 0 : n - 1];
+    t = (q - a->q[i - 1]) / (a->q[i] - a->q[i - 1]);
+    return curve[i - 1] * (1 - t) + curve[i] * t;
+}
+
+spi_err spi_trust_faithful(const struct spi_run *r, const struct spi_volume *A,
+                           const struct spi_volume *density, const struct spi_agreement *a,
+                           double **out)
+{
+    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    struct spi_volume B = {0}, W = {0}, V = {0};
+    double *q = NULL;
+    int n = 0;
+    spi_err err;
+
+    *out = NULL;
+    SPI_TRY(err = spi_volume_fourier_even(A, &W), out);
+    SPI_TRY(err = spi_volume_autocorrelate(density, &B), out);
+    SPI_TRY(err = spi_volume_fourier_even(&B, &V), out);
+    SPI_TRY(err = spi_intensity_correlation(&W, &V, r->data->rings.diameter_A, a->q_min,
+                                            a->q_max, identity, &n, &q, out),
+            out);
+    assert(n == a->n);
+out:
+    free(q);
+    spi_volume_clear(&B);
+    spi_volume_clear(&W);
+    spi_volume_clear(&V);
+    return err;
+}
+
+double spi_trust_phased(const struct spi_agreement *a, const struct spi_fsc *f,
+                        const double *const own[2])
+{
+    double found = 0, allowed = 0;
+
+    for (int i = 0; i < f->n_shells; i++) {
+        double q = f->q[i], c = spi_agreement_at(a, a->cc, q), least = f->fsc[i], w;
+
+        if (!(c > 0))
+            continue;
+        for (int h = 0; h < 2; h++)
+            least = fmin(least, spi_agreement_at(a, own[h], q));
+        w = pow(c, weight_power);
+        found += w * least;
+        allowed += w * sqrt(c);
+    }
+    return allowed > 0 ? found / allowed : (double)NAN;
+}
+
 /* ---- the verdict ----------------------------------------------------------------------
  */
+
+struct words {
+    char text[SPI_MESSAGE_MAX];
+    size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct words *w, const char *fmt, ...)
+{
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(w->text + w->n, sizeof w->text - w->n, fmt, ap);
+    va_end(ap);
+    w->n += n > 0 ? (size_t)n : 0;
+    if (w->n >= sizeof w->text) /* cut */
+        w->n = sizeof w->text - 1;
+}
 
 spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *set,
                           double q_max)
 {
-    char why[1024];
-    int n = 0, room = sizeof why;
+    struct words why = {.n = 0};
 
-    why[0] = 0;
     if (!(t->final_cc >= set->final_cc))
-        n += snprintf(
-            why + n, (size_t)(room - n),
+        say(&why,
             "; up to %.1f A the intensities of the two half sets agree to %.2f only "
             "(need %.2f), their maps to %.1f A (FSC 0.5): too few images or photons "
             "for that, or no particle (particle.q_max_invA = %.4f asks for less)",
             1 / q_max, t->final_cc, set->final_cc, t->resolution05_A,
             1 / t->resolution05_A);
     if (!(t->resolution_A <= t->start_A))
-        n += snprintf(why + n, (size_t)(room - n),
-                      "; the phased half maps agree to %.1f A only (FSC 0.143), which is "
-                      "coarser than the starts (%.1f A)",
-                      t->resolution_A, t->start_A);
+        say(&why,
+            "; the phased half maps agree to %.1f A only (FSC 0.143), which is coarser "
+            "than "
+            "the starts (%.1f A)",
+            t->resolution_A, t->start_A);
+    if (!(t->phased >= set->phased_least))
+        say(&why,
+            "; where the intensities of the half sets agree, their phased maps agree, with "
+            "each other and with these intensities, to %.2f of what that allows (need "
+            "%.2f), in the best of %d round%s of starts: "
+            "the "
+            "phases are wrong or unfinished, which says nothing against orientations and "
+            "intensities (--resume with a larger phasing.N_phase_starts than %d, another "
+            "phasing.cutoff than %g or another phasing.recipe phases again)",
+            fmax(t->phased, 0), set->phased_least, t->phase_rounds,
+            t->phase_rounds == 1 ? "" : "s", set->N_phase_starts, set->cutoff);
     if (!(t->covered >= set->covered_least))
-        n += snprintf(
-            why + n, (size_t)(room - n),
-            "; the images cross only %.0f %% of the directions (need %.0f %%): they "
-            "show the particle from too few sides",
+        say(&why,
+            "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
+            "the "
+            "particle from too few sides",
             100 * t->covered, 100 * set->covered_least);
     if (!(t->evenness >= set->evenness_least))
-        n += snprintf(
-            why + n, (size_t)(room - n),
-            "; the images gather in %.0f %% of the directions from which as many at "
-            "random would be seen (need %.0f %%): so do mixtures of particles, and "
-            "particles that do not lie at random",
+        say(&why,
+            "; the images gather in %.0f %% of the directions from which as many at random "
+            "would be seen (need %.0f %%): so do mixtures of particles, and particles that "
+            "do not lie at random",
             100 * t->evenness, 100 * set->evenness_least);
     if (!(t->unexplained <= set->unexplained_most))
-        n += snprintf(
-            why + n, (size_t)(room - n),
-            "; the map leaves %.0f %% of the structure in the images unexplained (at "
-            "most %.0f %%; %.0f %% of the images are strangers): they are not all of "
-            "this one particle, or not in these orientations",
+        say(&why,
+            "; the map leaves %.0f %% of the structure in the images unexplained (at most "
+            "%.0f %%; %.0f %% of the images are strangers): they are not all of this one "
+            "particle, or not in these orientations",
             100 * t->unexplained, 100 * set->unexplained_most, 100 * t->strangers);
-    return n > 0 ? spi_fail(SPI_ENOCONV, "not converged: %s", why + 2) : SPI_OK;
+    return why.n > 0 ? spi_fail(SPI_ENOCONV, "not converged: %s", why.text + 2) : SPI_OK;
 }

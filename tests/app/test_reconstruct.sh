@@ -1,6 +1,7 @@
 #!/bin/sh
 # End to end: simulate lysozyme, reconstruct from random orientations, compare with the truth;
-# resume after a kill gives the same map; noise does not converge; wrong input says so.
+# resume after a kill gives the same map; unfinished phases are told; noise does not converge;
+# wrong input says so.
 # Resolution is kept low (8 A of a 49 A particle) so that a run takes seconds.
 dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/reconstruct.XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -92,6 +93,25 @@ wait $pid
 ok $? "stopped on request with exit code 1 and a state"
 grep -q -- "--resume" run5.out
 ok $? "it says how to go on"
+
+# phases that are unfinished: no density is presented; phased again as usual: the same map
+cp -r run1 unphased
+$SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --json --quiet \
+	--set "phasing.recipe=20 RAAR, 10 ER" > unphased.json 2> unphased.err
+[ $? = 3 ]
+ok $? "unfinished phases: exit code 3"
+says unphased.err "phases are wrong or unfinished" "unfinished phases"
+[ -s unphased/unconfirmed/density.mrc ] && [ ! -e unphased/density.mrc ]
+ok $? "unfinished phases: the map is kept apart"
+bad=$(key unphased.json phased) good=$(key run1.json phased)
+below "$bad" 0.8 && below 0.8 "$good" # converge.phased_least
+ok $? "agreement of the phases: $bad, $good when they are finished, needed 0.8"
+[ "$(key unphased/run.json phase_rounds)" = 3 ] && [ "$(key run1/run.json phase_rounds)" = 1 ]
+ok $? "unfinished phases: all rounds of starts, finished ones: one"
+$SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --quiet > unphased.out 2>&1
+ok $? "phased again as usual"
+cmp run1/density.mrc unphased/density.mrc > cmp.out 2>&1 && [ ! -e unphased/unconfirmed ]
+ok $? "phased again as usual: the same density, bit for bit, and nothing unconfirmed"
 
 # nothing but noise: no map
 $SPINIFEL simulate "$pdb" -o noise.h5 --images 400 --detector 40x40 --resolution 8 \
