@@ -493,8 +493,7 @@ static spi_err print_result(const struct job *j, bool converged)
     if (j->args->json)
         return spi_print_json_take(json_pack(
             "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, "
-            "s:o, "
-            "s:s}",
+            "s:o, s:s}",
             "converged", converged, "generations", j->run ? j->run->generation : 0,
             "resolution_A", spi_json_number(finished ? r->resolution_A : (double)NAN),
             "resolution05_A", spi_json_number(finished ? r->resolution05_A : (double)NAN),
@@ -515,8 +514,7 @@ static spi_err print_result(const struct job *j, bool converged)
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
            r->resolution05_A);
     printf("phases    the maps agree to %.2f of what their intensities allow, after %d "
-           "round%s "
-           "of starts\n",
+           "round%s of starts\n",
            r->trust.phased, r->trust.phase_rounds, r->trust.phase_rounds == 1 ? "" : "s");
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
@@ -617,10 +615,8 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "presents no density. When they do, but the images show the particle from too few "
         "sides, are not explained by the map, or do not bear the resolution, or when the "
         "half maps agree less than their intensities allow, it says so, exits with code 3 "
-        "as "
-        "well and writes what it has into DIR/unconfirmed. --resume of a run that has "
-        "ended "
-        "only finishes it anew, so that other settings of phasing take seconds to try.",
+        "as well and writes what it has into DIR/unconfirmed. --resume of a run that has "
+        "ended only finishes it anew: other settings of phasing take seconds to try.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
                   "go on after Ctrl-C or a crash"},

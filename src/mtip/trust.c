@@ -317,25 +317,22 @@ spi_err spi_trust_verdict(const struct spi_trust *t, const struct spi_settings *
     if (!(t->resolution_A <= t->start_A))
         say(&why,
             "; the phased half maps agree to %.1f A only (FSC 0.143), which is coarser "
-            "than "
-            "the starts (%.1f A)",
+            "than the starts (%.1f A)",
             t->resolution_A, t->start_A);
     if (!(t->phased >= set->phased_least))
         say(&why,
             "; where the intensities of the half sets agree, their phased maps agree, with "
             "each other and with these intensities, to %.2f of what that allows (need "
-            "%.2f), in the best of %d round%s of starts: "
-            "the "
-            "phases are wrong or unfinished, which says nothing against orientations and "
-            "intensities (--resume with a larger phasing.N_phase_starts than %d, another "
+            "%.2f), in the best of %d round%s of starts: the phases are wrong or "
+            "unfinished, which says nothing against orientations and intensities "
+            "(--resume with a larger phasing.N_phase_starts than %d, another "
             "phasing.cutoff than %g or another phasing.recipe phases again)",
             fmax(t->phased, 0), set->phased_least, t->phase_rounds,
             t->phase_rounds == 1 ? "" : "s", set->N_phase_starts, set->cutoff);
     if (!(t->covered >= set->covered_least))
         say(&why,
             "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
-            "the "
-            "particle from too few sides",
+            "the particle from too few sides",
             100 * t->covered, 100 * set->covered_least);
     if (!(t->evenness >= set->evenness_least))
         say(&why,
