@@ -22,9 +22,11 @@ struct rival_job {
  */
 int finufft_count(void);
 const char *finufft_name(int i);
-/** Plan, sort, transform; false (and a word on standard error) if it fails.  `seconds`: of
- *  all, and of the transform alone. */
-bool finufft_run(int i, const struct rival_job *job, double seconds[2]);
+/** What a transform took: all of it, without the plan, without plan and sort. */
+enum { RIVAL_ALL, RIVAL_KEPT_PLAN, RIVAL_EXECUTE, RIVAL_TIMES };
+
+/** Plan, sort, transform; false (and a word on standard error) if it fails. */
+bool finufft_run(int i, const struct rival_job *job, double seconds[RIVAL_TIMES]);
 
 /** `bart nufft`, forward (type 2, but with the negative exponent) or adjoint; even m only,
  *  its tolerance is fixed.  `seconds`: of the program, with the files that it reads and
