@@ -1,6 +1,7 @@
 #include "math/sphere.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -25,19 +26,40 @@ int64_t spi_sphere_count(double cell)
     return n < 12 ? 12 : (int64_t)n;
 }
 
+/* 2^64 of a turn of the golden angle: azimuths as unsigned numbers, which wrap by themselves.
+ */
+static const uint64_t golden_turn = 0x61C8864680B583EB;
+
+/* Azimuths of a cap that holds no pole: from `low` on, `width` of them. */
+static void azimuths(const double dir[3], double theta, double radius, uint64_t *low,
+                     uint64_t *width)
+{
+    static const double hair = 1e-5; /* rounding of azimuths up to 2^31 points */
+    double half = asin(fmin(1, sin(radius) / sin(theta))) + hair;
+    double from = (atan2(dir[1], dir[0]) - half) / (2 * pi);
+
+    *low = (uint64_t)(fmin(from - floor(from), 1 - 0x1p-53) * 0x1p64);
+    *width = half < pi ? (uint64_t)(half / pi * 0x1p64) : UINT64_MAX;
+}
+
 int spi_sphere_near(int64_t n, const double dir[3], double radius, int max, int32_t *index)
 {
     double theta = acos(fmax(-1, fmin(1, dir[2])));
-    double z_hi = theta - radius <= 0 ? 1 : cos(theta - radius);
-    double z_lo = theta + radius >= pi ? -1 : cos(theta + radius);
+    bool north = theta - radius <= 0, south = theta + radius >= pi;
+    double z_hi = north ? 1 : cos(theta - radius), z_lo = south ? -1 : cos(theta + radius);
     int64_t first = (int64_t)floor((1 - z_hi) * (double)n / 2 - 0.5) - 1;
     int64_t last = (int64_t)ceil((1 - z_lo) * (double)n / 2 - 0.5) + 1;
+    uint64_t low = 0, width = UINT64_MAX;
     double least = cos(radius);
     int found = 0;
 
+    if (!north && !south)
+        azimuths(dir, theta, radius, &low, &width);
     for (int64_t i = first < 0 ? 0 : first; i <= last && i < n; i++) {
         double p[3];
 
+        if ((uint64_t)i * golden_turn - low > width)
+            continue;
         spi_sphere_point(n, i, p);
         if (p[0] * dir[0] + p[1] * dir[1] + p[2] * dir[2] < least)
             continue;

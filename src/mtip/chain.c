@@ -531,16 +531,40 @@ out:
 
 /* ---- one generation ------------------------------------------------------------------ */
 
+/* For every direction of one grid those of another within `radius`: of direction k they
+ * are list[first[k] ... first[k + 1] - 1]. */
+static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t **first,
+                         int32_t **list)
+{
+    enum { NEAR_MAX = 512 };
+    int64_t n = 0, cap = 0;
+    spi_err err = SPI_NEW(*first, nd_from + 1, "candidates");
+
+    for (int64_t k = 0; k < nd_from && !err; k++) {
+        double dir[3];
+
+        err = spi_grow((void **)list, sizeof **list, n, n + NEAR_MAX, &cap, "candidates");
+        if (err)
+            break;
+        spi_sphere_point(nd_from, k, dir);
+
+        int found = spi_sphere_near(nd_to, dir, radius, NEAR_MAX, *list + n);
+
+        n += found < NEAR_MAX ? found : NEAR_MAX;
+        (*first)[k + 1] = n;
+    }
+    return err;
+}
+
 /* Candidate pairs of every image of the batch and the directions they need. */
 static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
 {
-    enum { NEAR_MAX = 512 };
-    const struct spi_level *l = c->level;
     const struct spi_half *h = c->half;
-    int64_t n = 0, cap = 0, nd = l->views.nd;
-    int32_t *mark = NULL, near[NEAR_MAX];
+    int64_t n = 0, cap = 0, nd = c->level->views.nd, *first = NULL;
+    int32_t *mark = NULL, *near = NULL;
     spi_err err;
 
+    SPI_TRY(err = find_near(h->candidate_nd, nd, gen->radius, &first, &near), out);
     SPI_TRY(err = SPI_NEW(c->first, c->n_batch + 1, "candidates"), out);
     SPI_TRY(err = SPI_NEW(c->row, nd, "candidates"), out);
     SPI_TRY(err = SPI_NEW(mark, nd, "candidates"), out);
@@ -548,17 +572,12 @@ static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
         const int32_t *kept = h->candidate + c->batch[i] * h->keep;
 
         for (int k = 0; k < gen->best_of && k < h->keep && kept[k] >= 0; k++) {
-            double dir[3];
+            int64_t from = first[kept[k]], to = first[kept[k] + 1];
 
-            spi_sphere_point(h->candidate_nd, kept[k], dir);
-
-            int found = spi_sphere_near(nd, dir, gen->radius, NEAR_MAX, near);
-
-            found = found < NEAR_MAX ? found : NEAR_MAX;
-            SPI_TRY(err = spi_grow((void **)&c->dir, sizeof *c->dir, n, n + found, &cap,
+            SPI_TRY(err = spi_grow((void **)&c->dir, sizeof *c->dir, n, n + to - from, &cap,
                                    "candidates"),
                     out);
-            for (int j = 0; j < found; j++)
+            for (int64_t j = from; j < to; j++)
                 if (mark[near[j]] != (int32_t)(i + 1)) { /* each direction once an image */
                     mark[near[j]] = (int32_t)(i + 1);
                     c->row[near[j]] = 1;
@@ -574,6 +593,8 @@ static spi_err find_pairs(struct spi_chain *c, const struct spi_generation *gen)
             c->row[d] = (int32_t)c->n_rows++;
         }
 out:
+    free(first);
+    free(near);
     free(mark);
     return err;
 }

@@ -20,7 +20,7 @@ enum {
     SPAN = 128,    /* and in the order of images */
     FEW = 8,       /* patches that are not worth a copy of their brick */
     BLOCK = 16,    /* patches turned at once */
-    THREAD_PATCHES = 512 /* worth starting a thread for */
+    THREAD_PATCHES = 2048 /* worth starting a thread for */
 };
 
 static const uint32_t lower_half = 1U << 31; /* the patch is taken at -u */

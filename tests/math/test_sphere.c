@@ -101,6 +101,36 @@ static void check_near(int64_t n)
     OK(cut, "never more than asked are written");
 }
 
+/* A grid too large to look at all: of caps a few cells wide the points of their band. */
+static void check_near_fine(int64_t n)
+{
+    struct spi_rng rng = spi_rng_stream(2, SPI_RNG_TEST, 0);
+    double radius = 3 * sqrt(4 * SPI_PI / (double)n);
+    int same = 1, total = 0;
+
+    for (int t = 0; t < 40; t++) {
+        int32_t index[MAX];
+        double dir[3], q[3];
+        int found, expect = 0;
+
+        spi_sphere_point(n, t < 20 ? t : spi_rng_below(&rng, (uint32_t)n), dir);
+        found = spi_sphere_near(n, dir, radius, MAX, index);
+        for (int64_t i = 0; i < n; i++) {
+            if (fabs(1 - (2 * (double)i + 1) / (double)n - dir[2]) > radius)
+                continue;
+            spi_sphere_point(n, i, q);
+            if (cosine(q, dir) < cos(radius))
+                continue;
+            same &= expect < found && index[expect] == i;
+            expect++;
+        }
+        same &= expect == found;
+        total += found;
+    }
+    OK(same && total > 20 * 40, "neighbours on a grid of %lld (%d found)", (long long)n,
+       total);
+}
+
 /* Largest angle between two of 16 that follow each other, cells. */
 static double widest(int64_t n, const int32_t *order)
 {
@@ -201,6 +231,7 @@ int main(void)
     check_even(1226);
     check_near(500);
     check_near(12);
+    check_near_fine(3000000);
     OK(spi_sphere_count(10) == 12 && spi_sphere_count(0.1) == 1257, "4 pi / cell^2 points");
     check_patches(12);
     check_patches(300);
