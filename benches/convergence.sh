@@ -100,7 +100,7 @@ for set in $sets; do
 		total=$((total + 1))
 		seconds=$(field "$run.json" seconds)
 		group=$(sed -n 's/.*"symmetry": *"\([^"]*\)".*/\1/p' "$run.json" | head -n 1)
-		printf '%-9s %4s %5s %8.3s %8.3s %9.5s %9.5s %9.5s %9.5s %7.0f  %-4s %s\n' "$set" "$seed" "$code" \
+		printf '%-9s %4s %5s %8.5s %8.5s %9.5s %9.5s %9.5s %9.5s %7.0f  %-4s %s\n' "$set" "$seed" "$code" \
 			"${median:--}" "${p90:--}" "${fsc05:--}" "${fsc0143:--}" \
 			"$(field "$run.json" resolution_A)" "$(field "$run.json" resolution05_A)" \
 			"${seconds:-0}" "${group:--}" "$verdict"

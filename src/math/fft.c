@@ -2,13 +2,13 @@
 
 #include <fftw3.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "math/fft_plans.h"
 
 enum kind {
-    R2C3,
-    C2R3,
     C2C3_FWD,
     C2C3_BWD,
     R2C1,
@@ -18,29 +18,42 @@ enum kind {
     R2C1_COLUMNS,
     C2R1_COLUMNS,
     C2C1_FWD_COLUMNS,
-    C2C1_BWD_COLUMNS
+    C2C1_BWD_COLUMNS,
+    LINES /* and the kinds of fft_plans.h */
 };
 
 struct entry {
-    enum kind kind;
-    int n, rows;
+    int kind, n, rows, row;
     fftwf_plan plan;
     struct entry *next;
 };
 
-static struct entry *cache;
+enum { BUCKETS = 256 };
+
+static struct entry *cache[BUCKETS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static fftwf_plan make(enum kind kind, int n, int rows, void *a, void *b)
+static fftwf_plan make_lines(enum spi_lines_kind kind, int n, int lines, int row, void *a,
+                             void *b)
+{
+    bool in = kind == SPI_LINES_FWD_IN || kind == SPI_LINES_BWD_IN,
+         out = kind == SPI_LINES_FWD_OUT;
+    bool back = kind == SPI_LINES_BWD || kind == SPI_LINES_BWD_IN;
+
+    return fftwf_plan_many_dft(1, &n, lines, a, NULL, in ? row : 1, in ? 1 : n, b, NULL,
+                               out ? row : 1, out ? 1 : n,
+                               back ? FFTW_BACKWARD : FFTW_FORWARD,
+                               FFTW_ESTIMATE | FFTW_PRESERVE_INPUT);
+}
+
+static fftwf_plan make(int kind, int n, int rows, int row, void *a, void *b)
 {
     unsigned keep = FFTW_ESTIMATE | FFTW_PRESERVE_INPUT, eat = FFTW_ESTIMATE;
     int h = n / 2 + 1;
 
-    switch (kind) {
-    case R2C3:
-        return fftwf_plan_dft_r2c_3d(n, n, n, a, b, keep);
-    case C2R3:
-        return fftwf_plan_dft_c2r_3d(n, n, n, a, b, eat);
+    if (kind >= LINES)
+        return make_lines((enum spi_lines_kind)(kind - LINES), n, rows, row, a, b);
+    switch ((enum kind)kind) {
     case C2C3_FWD:
         return fftwf_plan_dft_3d(n, n, n, a, a, FFTW_FORWARD, eat);
     case C2C3_BWD:
@@ -65,43 +78,55 @@ static fftwf_plan make(enum kind kind, int n, int rows, void *a, void *b)
     case C2C1_BWD_COLUMNS:
         return fftwf_plan_many_dft(1, &n, rows, a, NULL, rows, 1, a, NULL, rows, 1,
                                    FFTW_BACKWARD, eat);
+    case LINES:
+        break;
     }
     return NULL;
 }
 
-/* Entries do not change once they are in the cache: no lock is needed to look. */
-static struct entry *find(enum kind kind, int n, int rows)
+static struct entry **bucket(int kind, int n, int rows, int row)
 {
-    struct entry *e = __atomic_load_n(&cache, __ATOMIC_ACQUIRE);
+    return &cache[((unsigned)kind + 31U * (unsigned)n + 167U * (unsigned)rows +
+                   59U * (unsigned)row) %
+                  BUCKETS];
+}
 
-    while (e && (e->kind != kind || e->n != n || e->rows != rows))
+/* Entries do not change once they are in the cache: no lock is needed to look. */
+static struct entry *find(int kind, int n, int rows, int row)
+{
+    struct entry *e = __atomic_load_n(bucket(kind, n, rows, row), __ATOMIC_ACQUIRE);
+
+    while (e && (e->kind != kind || e->n != n || e->rows != rows || e->row != row))
         e = e->next;
     return e;
 }
 
 /* ESTIMATE does not touch the arrays, so planning may use the caller's. */
-static spi_err plan_for(enum kind kind, int n, int rows, void *a, void *b, fftwf_plan *out)
+static spi_err plan_for(int kind, int n, int rows, int row, void *a, void *b,
+                        fftwf_plan *out)
 {
     spi_err err = SPI_OK;
-    struct entry *e = find(kind, n, rows);
+    struct entry *e = find(kind, n, rows, row);
 
     if (e) {
         *out = e->plan;
         return SPI_OK;
     }
     pthread_mutex_lock(&lock);
-    e = find(kind, n, rows); /* another thread may have been faster */
+    e = find(kind, n, rows, row); /* another thread may have been faster */
     if (!e) {
         e = spi_alloc(1, sizeof *e, "fft plan");
         if (e)
-            e->plan = make(kind, n, rows, a, b);
+            e->plan = make(kind, n, rows, row, a, b);
         if (!e || !e->plan) {
             free(e);
             e = NULL;
             err = spi_fail(SPI_ENOMEM, "fft: no plan for size %d", n);
         } else {
-            e->kind = kind, e->n = n, e->rows = rows, e->next = cache;
-            __atomic_store_n(&cache, e, __ATOMIC_RELEASE);
+            struct entry **first = bucket(kind, n, rows, row);
+
+            e->kind = kind, e->n = n, e->rows = rows, e->row = row, e->next = *first;
+            __atomic_store_n(first, e, __ATOMIC_RELEASE);
         }
     }
     *out = e ? e->plan : NULL;
@@ -112,7 +137,7 @@ static spi_err plan_for(enum kind kind, int n, int rows, void *a, void *b, fftwf
 static spi_err r2c(enum kind kind, int n, int rows, float *real, float complex *half)
 {
     fftwf_plan p;
-    spi_err err = plan_for(kind, n, rows, real, half, &p);
+    spi_err err = plan_for(kind, n, rows, 0, real, half, &p);
 
     if (!err)
         fftwf_execute_dft_r2c(p, real, (fftwf_complex *)half);
@@ -122,7 +147,7 @@ static spi_err r2c(enum kind kind, int n, int rows, float *real, float complex *
 static spi_err c2r(enum kind kind, int n, int rows, float complex *half, float *real)
 {
     fftwf_plan p;
-    spi_err err = plan_for(kind, n, rows, half, real, &p);
+    spi_err err = plan_for(kind, n, rows, 0, half, real, &p);
 
     if (!err)
         fftwf_execute_dft_c2r(p, (fftwf_complex *)half, real);
@@ -132,21 +157,22 @@ static spi_err c2r(enum kind kind, int n, int rows, float complex *half, float *
 static spi_err c2c(enum kind kind, int n, int rows, float complex *x)
 {
     fftwf_plan p;
-    spi_err err = plan_for(kind, n, rows, x, x, &p);
+    spi_err err = plan_for(kind, n, rows, 0, x, x, &p);
 
     if (!err)
         fftwf_execute_dft(p, (fftwf_complex *)x, (fftwf_complex *)x);
     return err;
 }
 
-spi_err spi_fft3_r2c(int n, float *real, float complex *half)
+spi_err spi_fft_lines(enum spi_lines_kind kind, int n, int lines, int row,
+                      float complex *in, float complex *out)
 {
-    return r2c(R2C3, n, 1, real, half);
-}
+    fftwf_plan p;
+    spi_err err = plan_for(LINES + (int)kind, n, lines, row, in, out, &p);
 
-spi_err spi_fft3_c2r(int n, float complex *half, float *real)
-{
-    return c2r(C2R3, n, 1, half, real);
+    if (!err)
+        fftwf_execute_dft(p, (fftwf_complex *)in, (fftwf_complex *)out);
+    return err;
 }
 
 spi_err spi_fft3_c2c(int n, int sign, float complex *x)
@@ -210,13 +236,14 @@ void spi_fft_unlock(void)
 void spi_fft_cleanup(void)
 {
     pthread_mutex_lock(&lock);
-    while (cache) {
-        struct entry *e = cache;
+    for (int b = 0; b < BUCKETS; b++)
+        while (cache[b]) {
+            struct entry *e = cache[b];
 
-        cache = e->next;
-        fftwf_destroy_plan(e->plan);
-        free(e);
-    }
+            cache[b] = e->next;
+            fftwf_destroy_plan(e->plan);
+            free(e);
+        }
     fftwf_cleanup();
     fftw_cleanup();
     pthread_mutex_unlock(&lock);

@@ -13,9 +13,10 @@
 
 #include "base/error.h"
 
-/** half[n][n][n/2+1] = sum_x real[n][n][n] exp(-2 pi i k.x / n).  `real` is kept. */
+/** half[n][n][n/2+1] = sum_x real[n][n][n] exp(-2 pi i k.x / n), n even.  `real` is kept.
+ */
 SPI_MUSTUSE spi_err spi_fft3_r2c(int n, float *real, float complex *half);
-/** real[n][n][n] = sum_k half exp(+2 pi i k.x / n).  `half` is destroyed. */
+/** real[n][n][n] = sum_k half exp(+2 pi i k.x / n), n even.  `half` is destroyed. */
 SPI_MUSTUSE spi_err spi_fft3_c2r(int n, float complex *half, float *real);
 /** In place, sign -1 (forward) or +1. */
 SPI_MUSTUSE spi_err spi_fft3_c2c(int n, int sign, float complex *x);

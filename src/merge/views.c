@@ -12,7 +12,8 @@
 
 enum {
     PAIRS_AT_ONCE = 64,
-    GROUP = 1024 /* directions spread at once: their points share bricks of the grid */
+    SAMPLES_AT_ONCE = 1 << 23 /* of the directions spread at once (64 MB): their points
+                               * share bricks of the grid */
 };
 
 /* Averaged images on their way to the grid. */
@@ -31,8 +32,9 @@ struct spreader {
     const spi_points *points; /* samples of the untilted detector */
     spi_points *own;          /* if they were not given */
     float (*one)[2];          /* [samples] values of one direction */
-    double (*view)[9];        /* [GROUP] detector -> object */
-    float (*val)[2];          /* [GROUP][samples] */
+    int at_once;              /* directions spread at once */
+    double (*view)[9];        /* [at_once] detector -> object */
+    float (*val)[2];          /* [at_once][samples] */
     int waiting;              /* directions in view and val */
 };
 
@@ -65,12 +67,23 @@ static void scratch_free(struct scratch *s)
     free(s->num);
 }
 
-/* s: rings, map, R, nd, plan, grid2 and points are set. */
-static spi_err spreader_new(struct spreader *s)
+/* Directions spread at once, of n: as many as memory likes, in equal groups. */
+static int directions_at_once(int64_t n, int64_t samples)
+{
+    int64_t most = samples < SAMPLES_AT_ONCE ? SAMPLES_AT_ONCE / samples : 1;
+    int64_t groups = (n + most - 1) / most;
+
+    return groups > 0 ? (int)((n + groups - 1) / groups) : 1;
+}
+
+/* s: rings, map, R, nd, group, plan, grid2 and points are set; for n directions. */
+static spi_err spreader_new(struct spreader *s, int64_t n)
 {
     size_t samples = (size_t)s->g->at[s->R];
     spi_err err;
 
+    s->at_once =
+        directions_at_once(n * (s->n_group > 1 ? s->n_group : 1), (int64_t)samples);
     s->M = s->g->m_max[s->R - 1] + 1;
     SPI_TRY(err = SPI_NEW(s->den, s->g->h_at[s->R], "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
@@ -80,8 +93,8 @@ static spi_err spreader_new(struct spreader *s)
         s->points = s->own;
     }
     SPI_TRY(err = SPI_NEW(s->one, samples, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->view, GROUP, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->val, GROUP * samples, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->view, s->at_once, "merge"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(s->val, (size_t)s->at_once * samples, "merge"), fail);
     return SPI_OK;
 fail:
     spreader_free(s);
@@ -171,7 +184,7 @@ static spi_err place(struct spreader *s, int64_t dir)
             spi_rot_mul(s->group[i], Rn, s->view[s->waiting]);
         else
             memcpy(s->view[s->waiting], Rn, sizeof Rn);
-        if (++s->waiting == GROUP)
+        if (++s->waiting == s->at_once)
             err = spread_waiting(s);
     }
     return err;
@@ -220,6 +233,15 @@ static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
     return add_direction(to, pair->dir, s->num, s->Hhat);
 }
 
+static int64_t count_directions(int64_t n, const struct spi_view_pair *pair)
+{
+    int64_t count = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        count += i == 0 || pair[i].dir != pair[i - 1].dir;
+    return count;
+}
+
 spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
                         const struct spi_view_pair *pair, const spi_nufft *plan,
                         float *grid2, double *weight_sum)
@@ -238,7 +260,7 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
 
     if (err)
         return err;
-    SPI_TRY(err = spreader_new(&to), out);
+    SPI_TRY(err = spreader_new(&to, count_directions(n, pair)), out);
     for (int64_t from = 0, end; from < n && !err; from = end) {
         for (end = from + 1; end < n && pair[end].dir == pair[from].dir; end++)
             ;
@@ -269,7 +291,7 @@ spi_err spi_views_merge_average(const struct spi_view_spec *sp,
                           .n_group = sp->n_group,
                           .group = sp->group};
     float complex *num = NULL, *Hhat = NULL;
-    spi_err err = spreader_new(&to);
+    spi_err err = spreader_new(&to, n);
 
     if (err)
         return err;

@@ -1,0 +1,23 @@
+/** \file
+ * One-dimensional transforms of many lines, out of place.  Layer: math, for fft3.c.
+ *
+ * Line l of `lines`, element i:  IN: in[i * row + l], OUT: out[i * row + l]; where not
+ * said, [l * n + i].  in and out are 16-byte aligned and do not overlap; `in` is kept. */
+#ifndef SPI_MATH_FFT_PLANS_H
+#define SPI_MATH_FFT_PLANS_H
+
+#include <complex.h>
+
+#include "base/error.h"
+
+enum spi_lines_kind {
+    SPI_LINES_FWD,
+    SPI_LINES_BWD,
+    SPI_LINES_FWD_IN,
+    SPI_LINES_BWD_IN,
+    SPI_LINES_FWD_OUT
+};
+SPI_MUSTUSE spi_err spi_fft_lines(enum spi_lines_kind kind, int n, int lines, int row,
+                                  float complex *in, float complex *out);
+
+#endif
