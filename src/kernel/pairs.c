@@ -60,9 +60,9 @@ SPI_CLONES void spi_pairs_tangle(int n, const float *restrict from, float *restr
 }
 
 SPI_CLONES void spi_turn_lines(int n, int h, const float complex *restrict from,
-                               float complex *restrict to, size_t row)
+                               size_t line, float complex *restrict to, size_t row)
 {
     for (int z = 0; z < n; z++)
         for (int k = 0; k < h; k++)
-            to[(size_t)z * row + (size_t)k] = from[k * n + z];
+            to[(size_t)z * row + (size_t)k] = from[(size_t)k * line + (size_t)z];
 }

@@ -17,7 +17,8 @@ void spi_pairs_untangle(int n, const float *Z, float *to);
 /** The reverse, Z = R + i S; imaginary parts at k = 0 and n / 2 are taken as zero. */
 void spi_pairs_tangle(int n, const float *from, float *Z);
 
-/** to[z][k], z < n rows `row` numbers apart, k < h, = from[k][z]. */
-void spi_turn_lines(int n, int h, const float complex *from, float complex *to, size_t row);
+/** to[z * row + k] = from[k * line + z], z < n, k < h. */
+void spi_turn_lines(int n, int h, const float complex *from, size_t line, float complex *to,
+                    size_t row);
 
 #endif

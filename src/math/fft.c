@@ -17,8 +17,6 @@ enum kind {
     C2C2_BWD,
     R2C1_COLUMNS,
     C2R1_COLUMNS,
-    C2C1_FWD_COLUMNS,
-    C2C1_BWD_COLUMNS,
     LINES /* and the kinds of fft_plans.h */
 };
 
@@ -72,12 +70,6 @@ static fftwf_plan make(int kind, int n, int rows, int row, void *a, void *b)
     case C2R1_COLUMNS:
         return fftwf_plan_many_dft_c2r(1, &n, rows, a, NULL, rows, 1, b, NULL, rows, 1,
                                        eat);
-    case C2C1_FWD_COLUMNS:
-        return fftwf_plan_many_dft(1, &n, rows, a, NULL, rows, 1, a, NULL, rows, 1,
-                                   FFTW_FORWARD, eat);
-    case C2C1_BWD_COLUMNS:
-        return fftwf_plan_many_dft(1, &n, rows, a, NULL, rows, 1, a, NULL, rows, 1,
-                                   FFTW_BACKWARD, eat);
     case LINES:
         break;
     }
@@ -203,11 +195,6 @@ spi_err spi_fft1_columns_r2c(int n, int columns, float *real, float complex *hal
 spi_err spi_fft1_columns_c2r(int n, int columns, float complex *half, float *real)
 {
     return c2r(C2R1_COLUMNS, n, columns, half, real);
-}
-
-spi_err spi_fft1_columns_c2c(int n, int columns, int sign, float complex *x)
-{
-    return c2c(sign < 0 ? C2C1_FWD_COLUMNS : C2C1_BWD_COLUMNS, n, columns, x);
 }
 
 int spi_fft_good_size(int least)

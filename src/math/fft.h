@@ -24,13 +24,11 @@ SPI_MUSTUSE spi_err spi_fft3_c2c(int n, int sign, float complex *x);
 SPI_MUSTUSE spi_err spi_fft1_r2c(int n, int rows, float *real, float complex *half);
 /** The reverse; `half` is destroyed. */
 SPI_MUSTUSE spi_err spi_fft1_c2r(int n, int rows, float complex *half, float *real);
-/** The same three along the first axis of [n][columns] arrays; c2c in place, sign -1 or +1.
- *  c2r destroys `half`. */
+/** The same two along the first axis of [n][columns] arrays. */
 SPI_MUSTUSE spi_err spi_fft1_columns_r2c(int n, int columns, float *real,
                                          float complex *half);
 SPI_MUSTUSE spi_err spi_fft1_columns_c2r(int n, int columns, float complex *half,
                                          float *real);
-SPI_MUSTUSE spi_err spi_fft1_columns_c2c(int n, int columns, int sign, float complex *x);
 /** In place 2-D complex transform of n x n, sign -1 or +1. */
 SPI_MUSTUSE spi_err spi_fft2_c2c(int n, int sign, float complex *x);
 

@@ -87,7 +87,7 @@ static spi_err across_planes(const struct cube *c, bool forward, float complex *
         err = spi_fft_lines(forward ? SPI_LINES_FWD_IN : SPI_LINES_BWD_IN, c->n, c->h,
                             (int)c->pitch, c->a, c->b);
         if (!err)
-            spi_turn_lines(c->n, c->h, c->b, row, plane);
+            spi_turn_lines(c->n, c->h, c->b, n, row, plane);
     }
     return err;
 }

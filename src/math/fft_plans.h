@@ -1,5 +1,5 @@
 /** \file
- * One-dimensional transforms of many lines, out of place.  Layer: math, for fft3.c.
+ * One-dimensional transforms of many lines, out of place.  Layer: math.
  *
  * Line l of `lines`, element i:  IN: in[i * row + l], OUT: out[i * row + l]; where not
  * said, [l * n + i].  in and out are 16-byte aligned and do not overlap; `in` is kept. */

@@ -8,7 +8,9 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
+#include "kernel/pairs.h"
 #include "math/fft.h"
+#include "math/fft_plans.h"
 #include "nufft/plan.h"
 #include "nufft/team.h"
 
@@ -196,7 +198,7 @@ static int wrapped(const spi_nufft *p, int m, int i)
 }
 
 /* Scratch of a thread: a block of lines over z, or the planes of two components,
- * columns and ROWS lines. */
+ * columns, lines and ROWS rows. */
 static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
                    spi_team_fn *second, int64_t n_second)
 {
@@ -217,9 +219,9 @@ static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
     h = (size_t)job->h;
 
     size_t block = nf * h * sizeof(float) + (nf / 2 + 1) * h * sizeof(float complex) + 64;
-    size_t plane = nf * h * sizeof(float complex) +
+    size_t plane = 2 * nf * h * sizeof(float complex) +
                    ROWS * (nf * sizeof(float) + (nf / 2 + 1) * sizeof(float complex)) +
-                   2 * nf * nf * sizeof(float) + 128;
+                   2 * nf * nf * sizeof(float) + 192;
 
     job->scratch_bytes = ((block > plane ? block : plane) + 63) / 64 * 64;
     SPI_TRY(err = SPI_NEW(job->scratch, job->scratch_bytes * (size_t)p->threads,
@@ -306,8 +308,9 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     const spi_nufft *p = job->plan;
     size_t n = (size_t)p->n, nf = (size_t)p->nf, h = n / 2, hf = nf / 2 + 1;
     float complex *columns = scratch_at(job, rank, 0);
-    float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
-    float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
+    float complex *lines = scratch_at(job, rank, nf * h * sizeof *columns);
+    float complex *half = scratch_at(job, rank, 2 * nf * h * sizeof *columns + 64);
+    float *real = scratch_at(job, rank, (2 * nf * h + ROWS * hf) * sizeof *columns + 128);
     float *plane =
         job->grid + ((size_t)Z_LOW + (size_t)task) * (size_t)p->side * (size_t)p->pitch;
     spi_err err;
@@ -316,15 +319,16 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     for (size_t y = 1; y < n; y++)
         memcpy(columns + (size_t)wrapped(p, p->n, (int)y) * h,
                job->part[0].middle + ((size_t)task * n + y) * h, h * sizeof *columns);
-    SPI_TRY(err = spi_fft1_columns_c2c(p->nf, (int)h, -1, columns), out);
+    SPI_TRY(err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, columns, lines),
+            out);
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
 
         memset(half, 0, ROWS * hf * sizeof *half);
         /* the transform to real values has the other sign: conjugate */
-        for (size_t r = 0; r < rows; r++)
-            for (size_t x = 0; x < h; x++)
-                half[r * hf + x] = conjf(columns[(y0 + r) * h + x]);
+        for (size_t x = 0; x < h; x++)
+            for (size_t r = 0; r < rows; r++)
+                half[r * hf + x] = conjf(lines[x * nf + y0 + r]);
         SPI_TRY(err = spi_fft1_c2r(p->nf, ROWS, half, real), out);
         for (size_t r = 0; r < rows; r++)
             memcpy(plane + (MARGIN + y0 + r) * (size_t)p->pitch + MARGIN, real + r * nf,
@@ -443,11 +447,12 @@ static void fold_plane(const struct job *job, int k_z, float *plane)
 
 /* One plane k_z = task of a component: lines over x, then over y. */
 static spi_err collect_part(const struct job *job, const struct part *part, int64_t k_z,
-                            const float *plane, float complex *columns, float complex *half,
-                            float *real)
+                            const float *plane, float complex *columns,
+                            float complex *lines, float complex *half, float *real)
 {
     const spi_nufft *p = job->plan;
     size_t nf = (size_t)p->nf, m = (size_t)part->m, h = (size_t)part->h, hf = nf / 2 + 1;
+    float complex *to = part->middle + (size_t)k_z * m * h;
     spi_err err;
 
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
@@ -458,10 +463,11 @@ static spi_err collect_part(const struct job *job, const struct part *part, int6
         for (size_t r = 0; r < rows; r++)
             memcpy(columns + (y0 + r) * h, half + r * hf, h * sizeof *half);
     }
-    SPI_TRY(err = spi_fft1_columns_c2c(p->nf, (int)h, -1, columns), out);
-    for (size_t y = 0; y < m; y++)
-        memcpy(part->middle + ((size_t)k_z * m + y) * h,
-               columns + (size_t)wrapped(p, part->m, (int)y) * h, h * sizeof *columns);
+    SPI_TRY(err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, columns, lines),
+            out);
+    /* modes y = -m/2 ... -1 stand at the end of the lines, 0 ... at their beginning */
+    spi_turn_lines((int)(m / 2), (int)h, lines + nf - m / 2, nf, to, h);
+    spi_turn_lines((int)(m / 2), (int)h, lines, nf, to + m / 2 * h, h);
 out:
     return err;
 }
@@ -471,15 +477,16 @@ static void collect_plane(void *ctx, int rank, int64_t task)
     struct job *job = ctx;
     size_t nf = (size_t)job->plan->nf, h = (size_t)job->h, hf = nf / 2 + 1;
     float complex *columns = scratch_at(job, rank, 0);
-    float complex *half = scratch_at(job, rank, nf * h * sizeof *columns);
-    float *real = scratch_at(job, rank, (nf * h + ROWS * hf) * sizeof *columns + 64);
+    float complex *lines = scratch_at(job, rank, nf * h * sizeof *columns);
+    float complex *half = scratch_at(job, rank, 2 * nf * h * sizeof *columns + 64);
+    float *real = scratch_at(job, rank, (2 * nf * h + ROWS * hf) * sizeof *columns + 128);
     float *plane = real + ROWS * nf;
 
     fold_plane(job, (int)task, plane);
     for (int i = 0; i < job->parts; i++) {
         const struct part *part = &job->part[i];
         spi_err err = collect_part(job, part, task, plane + (size_t)part->comp * nf * nf,
-                                   columns, half, real);
+                                   columns, lines, half, real);
 
         if (err && !job->err[rank])
             job->err[rank] = err;
