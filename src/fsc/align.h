@@ -49,14 +49,6 @@ SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         double q_max, const struct spi_pose *initial,
                                         struct spi_pose *pose, double *cc);
 
-/** The same when the rotation is known within a Shannon angle or two at q D = 4 (that of
- * the intensities), but neither hand nor shift. */
-SPI_MUSTUSE spi_err spi_align_densities_from_rotation(const struct spi_volume *ref,
-                                                      const struct spi_volume *map,
-                                                      double diameter_A, double q_max,
-                                                      const double R[9],
-                                                      struct spi_pose *pose, double *cc);
-
 /** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
  * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4
  * of the map's rms; zero outside the map's box.  When the grid is really turned, shifted or
@@ -81,8 +73,6 @@ void spi_fsc_clear(struct spi_fsc *f);
  * never does (*reached_end = true); infinity when the first shell is already below. */
 double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
                             bool *reached_end);
-/** Pearson correlation of two maps on one grid. */
-double spi_map_correlation(const struct spi_volume *a, const struct spi_volume *b);
 
 /** Two half maps: half2 is laid upon half1, then mean = (half1 + moved half2) / 2 on the
  * grid of half1, and their FSC. initial non-NULL: local refinement of that pose (the last

@@ -346,14 +346,6 @@ spi_err spi_align_densities(const struct spi_volume *ref, const struct spi_volum
     return align(ref, map, diameter_A, q_max, initial, NULL, pose, cc);
 }
 
-spi_err spi_align_densities_from_rotation(const struct spi_volume *ref,
-                                          const struct spi_volume *map, double diameter_A,
-                                          double q_max, const double R[9],
-                                          struct spi_pose *pose, double *cc)
-{
-    return align(ref, map, diameter_A, q_max, NULL, R, pose, cc);
-}
-
 spi_err spi_half_maps(const struct spi_volume *half1, const struct spi_volume *half2,
                       double diameter_A, double q_max, const struct spi_pose *initial,
                       const double *rotation, struct spi_pose *pose, double *cc,

@@ -122,26 +122,3 @@ double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
         *reached_end = end;
     return d;
 }
-
-double spi_map_correlation(const struct spi_volume *a, const struct spi_volume *b)
-{
-    size_t count = spi_volume_count(a);
-    double ma = 0, mb = 0, ab = 0, aa = 0, bb = 0;
-
-    if (a->n != b->n)
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        ma += (double)a->data[i];
-        mb += (double)b->data[i];
-    }
-    ma /= (double)count;
-    mb /= (double)count;
-    for (size_t i = 0; i < count; i++) {
-        double x = (double)a->data[i] - ma, y = (double)b->data[i] - mb;
-
-        ab += x * y;
-        aa += x * x;
-        bb += y * y;
-    }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
-}

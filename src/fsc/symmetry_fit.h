@@ -29,9 +29,4 @@ SPI_MUSTUSE spi_err spi_symmetry_fit_intensity(const char *group,
                                                double diameter_A, double q_max,
                                                double least, double U[9], double *self_cc);
 
-/** The same for points (atoms), xyz: [n][3] in A, weight: [n] or NULL. */
-SPI_MUSTUSE spi_err spi_symmetry_fit_points(const char *group, int64_t n, const double *xyz,
-                                            const double *weight, double U[9],
-                                            double *self_cc);
-
 #endif

@@ -248,30 +248,6 @@ static spi_err same_grid(const struct spi_volume *a, const struct spi_volume *b)
                     a->n, a->step, b->n, b->step);
 }
 
-spi_err spi_phase_align(const struct spi_volume *ref, const struct spi_volume *map,
-                        double q_max, struct spi_volume *moved, bool *inverted, double *cc)
-{
-    struct spectra s = {0};
-    double max, unused;
-    bool hand;
-    spi_err err;
-
-    *moved = (struct spi_volume){0};
-    SPI_TRY(err = same_grid(ref, map), out);
-    SPI_TRY(err = spectra_init(&s, ref, q_max), out);
-    SPI_TRY(err = spi_volume_init(moved, ref->n, ref->step), out);
-    SPI_TRY(err = lay_upon(&s, map, &max, inverted ? inverted : &hand, cc ? cc : &unused),
-            out);
-    for (size_t i = 0; i < spi_phase_modes(s.n); i++)
-        s.map[i] *= (float)(max / (double)spi_volume_count(ref));
-    SPI_TRY(err = spi_fft3_c2r(s.n, s.map, moved->data), out);
-out:
-    if (err)
-        spi_volume_clear(moved);
-    spectra_clear(&s);
-    return err;
-}
-
 /* Shell s holds s <= |k| < s + 1 (the last also |k| = k_max); (P13). */
 static void transfer(int n, double k_max, int n_kept, const float complex *phases,
                      struct spi_phase_result *out)

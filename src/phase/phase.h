@@ -74,18 +74,12 @@ SPI_MUSTUSE spi_err spi_phase_start(const struct spi_volume *A,
                                     const struct spi_phase_options *opt, int index,
                                     const volatile int *stop, struct spi_volume *density,
                                     double *r_factor);
-/** Align (translation, inversion) the starts to the best, average the good ones, PRTF. */
+/** Each good start laid upon the best by a translation (any, sub-voxel) and, if that fits
+ *  better, the inversion, (P11)-(P12), and their average: only modes 0 < |q| <= q_max are
+ *  compared and kept; PRTF. */
 SPI_MUSTUSE spi_err spi_phase_combine(const struct spi_volume *A,
                                       const struct spi_phase_options *opt, int n_starts,
                                       struct spi_volume *density, const double *r_factor,
                                       struct spi_phase_result *out);
-
-/** moved = map laid upon ref by a translation (any, sub-voxel) and, if that fits better,
- * the inversion, (P11)-(P12): only modes 0 < |q| <= q_max are compared and kept.  Both on
- * one even grid.  cc: correlation over those modes after the move; `inverted`, `cc` may be
- * NULL. */
-SPI_MUSTUSE spi_err spi_phase_align(const struct spi_volume *ref,
-                                    const struct spi_volume *map, double q_max,
-                                    struct spi_volume *moved, bool *inverted, double *cc);
 
 #endif

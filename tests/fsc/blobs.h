@@ -10,7 +10,7 @@
 #include "math/rot.h"
 #include "math/volume.h"
 
-enum { BLOBS_MAX = 400 };
+enum { BLOBS_MAX = 720 };
 
 struct blobs {
     int n;

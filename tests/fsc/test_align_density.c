@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "blobs.h"
+#include "correlation.h"
 #include "tap.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -34,7 +35,8 @@ static void one(uint64_t seed, double noise, enum start start, struct outcome *o
 {
     struct spi_pose pose = random_pose(seed, 12), got = {0}, near = pose;
     struct blobs b = particle(seed), moved = blobs_move(&b, &pose);
-    struct spi_volume ref, map;
+    struct spi_volume ref, map, mean = {0};
+    struct spi_fsc fsc = {0};
     double cc = 0, t, v[3] = {0.04, -0.04, 0.04}, dR[9];
     spi_err err;
 
@@ -51,7 +53,8 @@ static void one(uint64_t seed, double noise, enum start start, struct outcome *o
     near.shift_A[0] += 4;
     t = spi_now_s();
     if (start == FROM_ROTATION)
-        err = spi_align_densities_from_rotation(&ref, &map, D, q_max, near.R, &got, &cc);
+        err =
+            spi_half_maps(&ref, &map, D, q_max, NULL, near.R, &got, &cc, &mean, &fsc, NULL);
     else
         err = spi_align_densities(&ref, &map, D, q_max, start == LOCAL ? &near : NULL, &got,
                                   &cc);
@@ -64,6 +67,8 @@ static void one(uint64_t seed, double noise, enum start start, struct outcome *o
     o->wrong_hands += got.inverted != pose.inverted;
     spi_volume_clear(&ref);
     spi_volume_clear(&map);
+    spi_volume_clear(&mean);
+    spi_fsc_clear(&fsc);
 }
 
 static struct outcome run(uint64_t seeds, double noise, enum start start)
@@ -114,13 +119,13 @@ static void other_grid(void)
     OK(degrees_between(got.R, pose.R) < 0.02 && distance(got.shift_A, pose.shift_A) < 0.025,
        "80 voxels of 3.1 A upon 44 of 5: %.4f degrees, %.4f A",
        degrees_between(got.R, pose.R), distance(got.shift_A, pose.shift_A));
-    cc = spi_map_correlation(&ref, &laid);
+    cc = map_correlation(&ref, &laid);
     OK(cc > 0.9999, "laid upon the reference: correlation %.6f", cc);
     got.inverted = !got.inverted;
     spi_volume_clear(&laid);
     if (spi_pose_apply(&map, &got, N, step, &laid))
         return;
-    cc = spi_map_correlation(&ref, &laid);
+    cc = map_correlation(&ref, &laid);
     OK(cc < 0.95, "the wrong hand: correlation %.3f", cc);
     spi_volume_clear(&laid);
     spi_volume_clear(&ref);
@@ -143,8 +148,8 @@ static void halves(void)
         return;
     OK(degrees_between(got.R, pose.R) < 0.2, "half maps: %.3f degrees",
        degrees_between(got.R, pose.R));
-    low = spi_map_correlation(&h1, &laid);
-    high = spi_map_correlation(&h1, &mean);
+    low = map_correlation(&h1, &laid);
+    high = map_correlation(&h1, &mean);
     OK(high > low && low > 0.8, "the mean is between the halves: %.3f, %.3f", low, high);
     OK(fsc.fsc[3] > 0.99 && fabs(fsc.fsc[20]) < 6 / sqrt(fsc.count[20]) + 0.1,
        "FSC falls from %.3f to %.3f (blobs end, noise stays)", fsc.fsc[3], fsc.fsc[20]);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "blobs.h"
+#include "correlation.h"
 #include "tap.h"
 
 enum { N = 32 };
@@ -52,7 +53,7 @@ static void correlations(struct spi_volume *a, struct spi_volume *b, struct spi_
         return;
     r = worst_in_errors(&f, 0);
     OK(r < 6, "independent noise: 0 within %.2f standard errors", r);
-    OK(fabs(spi_map_correlation(a, b)) < 6 / sqrt(N * N * N), "correlation of noise is 0");
+    OK(fabs(map_correlation(a, b)) < 6 / sqrt(N * N * N), "correlation of noise is 0");
     spi_fsc_clear(&f);
 
     /* b = a + s x noise: correlation 1 / sqrt(1 + s^2) */
@@ -67,7 +68,7 @@ static void correlations(struct spi_volume *a, struct spi_volume *b, struct spi_
         r = worst_in_errors(&f, expected);
         OK(r < 6, "mixture %.2f: within %.2f standard errors", expected, r);
         OK(worst_in_errors(&f, expected * 0.9) > 6, "10 %% less is noticed");
-        OK(fabs(spi_map_correlation(a, c) - expected) < 6 / sqrt(N * N * N), "correlation");
+        OK(fabs(map_correlation(a, c) - expected) < 6 / sqrt(N * N * N), "correlation");
         spi_fsc_clear(&f);
     }
 }

@@ -10,23 +10,36 @@
 
 enum { UNIT = 12 }; /* points of an asymmetric unit */
 
-/* Points of a particle whose standard frame is turned by `turn`; the centre is not 0. */
-static double *particle(int n_ops, double (*ops)[9], const double turn[9])
+static const double diameter_A = 100;
+
+/* A particle whose standard frame is turned by `turn`; the centre is not 0. */
+static spi_err particle(int n_ops, double (*ops)[9], const double turn[9],
+                        struct spi_volume *map)
 {
-    struct blobs b = blobs_random(7, UNIT, 40, 3);
-    double *xyz = malloc(sizeof *xyz * 3 * UNIT * (size_t)n_ops);
+    enum { SIDE = 72 };
+    struct blobs unit = blobs_random(7, UNIT, 40, 3), *all = calloc(1, sizeof *all);
+    spi_err err;
 
-    if (!xyz)
+    if (!all)
         exit(1);
+    all->sigma = 1.8;
     for (int i = 0; i < UNIT; i++)
-        for (int k = 0; k < n_ops; k++) {
-            double y[3], *out = xyz + 3 * (i * n_ops + k);
+        for (int k = 0; k < n_ops && all->n < BLOBS_MAX; k++, all->n++) {
+            double y[3], *out = all->c[all->n];
 
-            spi_rot_apply(ops[k], b.c[i], y);
+            spi_rot_apply(ops[k], unit.c[i], y);
             spi_rot_apply(turn, y, out);
-            out[2] += 25;
+            out[2] += 5;
+            all->a[all->n] = 1;
         }
-    return xyz;
+    err = blobs_density(all, SIDE, 1.8, map);
+    free(all);
+    return err;
+}
+
+static spi_err fit(const char *group, const struct spi_volume *map, double U[9], double *cc)
+{
+    return spi_symmetry_fit_map(group, map, diameter_A, 1 / (3 * map->step), U, cc);
 }
 
 /* Largest distance of an element of the fitted group from the nearest of the true one. */
@@ -55,13 +68,13 @@ static double worst_element(int n, double (*ops)[9], const double U[9],
 static void fits(const char *name, uint64_t seed)
 {
     struct spi_pose turn = random_pose(seed, 0);
-    double(*ops)[9], *xyz, U[9], cc, off;
+    struct spi_volume map = {0};
+    double(*ops)[9], U[9], cc, off;
     int n;
 
     if (spi_symmetry_parse(name, &ops, &n))
         return;
-    xyz = particle(n, ops, turn.R);
-    if (spi_symmetry_fit_points(name, n * UNIT, xyz, NULL, U, &cc) == SPI_OK) {
+    if (!particle(n, ops, turn.R, &map) && !fit(name, &map, U, &cc)) {
         off = worst_element(n, ops, U, turn.R);
         /* the search ends at 0.005 of a Shannon angle at q D = 10, 0.014 degrees, on each
          * of three axes; an element turns by up to twice that: 0.05 */
@@ -70,7 +83,7 @@ static void fits(const char *name, uint64_t seed)
     } else {
         OK(0, "%s: %s", name, spi_err_message());
     }
-    free(xyz);
+    spi_volume_clear(&map);
     free(ops);
 }
 
@@ -78,24 +91,21 @@ int main(void)
 {
     static const char *const names[] = {"C2", "C7", "D2", "D7", "T", "O", "I"};
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
-    double(*ops)[9], *xyz, U[9], cc;
+    struct spi_volume map = {0};
+    double(*ops)[9], U[9], cc;
     int n;
 
     for (uint64_t i = 0; i < sizeof names / sizeof *names; i++)
         fits(names[i], 40 + i);
-    if (spi_symmetry_parse("C7", &ops, &n))
+    if (spi_symmetry_parse("C7", &ops, &n) || particle(n, ops, identity, &map))
         return 1;
-    xyz = particle(n, ops, identity);
-    OK(spi_symmetry_fit_points("D7", n * UNIT, xyz, NULL, U, &cc) == SPI_OK && cc < 0.8,
+    OK(fit("D7", &map, U, &cc) == SPI_OK && cc < 0.8,
        "a C7 particle is not D7: self-correlation %.3f", cc);
-    OK(spi_symmetry_fit_points("C1", n * UNIT, xyz, NULL, U, &cc) == SPI_OK && cc == 1,
-       "C1 always fits");
-    OK(spi_symmetry_fit_points("X7", n * UNIT, xyz, NULL, U, &cc) == SPI_EINVAL,
-       "no such group");
-    OK(spi_symmetry_fit_points("C2", 1, xyz, NULL, U, &cc) == SPI_EINVAL, "one point");
-    xyz[4] = NAN;
-    OK(spi_symmetry_fit_points("C2", n * UNIT, xyz, NULL, U, &cc) == SPI_EINVAL, "NaN");
-    free(xyz);
+    OK(fit("C1", &map, U, &cc) == SPI_OK && cc == 1, "C1 always fits");
+    OK(fit("X7", &map, U, &cc) == SPI_EINVAL, "no such group");
+    map.data[4] = NAN;
+    OK(fit("C2", &map, U, &cc) == SPI_EINVAL, "NaN");
+    spi_volume_clear(&map);
     free(ops);
     return tap_done();
 }
