@@ -228,15 +228,16 @@ static void prefetch(const struct batch *b, int64_t e, int64_t end)
     uint32_t entry = b->entry[e + AHEAD] & ~lower_half;
     const struct patch *patch = &p->patch[entry & ((1U << b->bits) - 1)];
     int64_t values = (int64_t)(entry >> b->bits) * p->n;
-    int per_line = b->val ? 8 : 16;
+    int shift = b->val ? 3 : 4; /* values of a line of the cache */
     int64_t last = -1;
 
-    for (int j = patch->first; j < patch->first + patch->n; j += p->order ? 1 : per_line) {
+    for (int j = patch->first; j < patch->first + patch->n;
+         j += p->order ? 1 : 1 << shift) {
         int64_t at = values + (p->order ? p->order[j] : j);
 
-        if (at / per_line == last)
+        if (at >> shift == last)
             continue;
-        last = at / per_line;
+        last = at >> shift;
         if (b->val)
             __builtin_prefetch(&b->val[at]);
         else
