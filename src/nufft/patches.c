@@ -215,36 +215,6 @@ struct turned {
     int32_t first;   /* in patch order */
 };
 
-/* Bring the values of an entry that comes soon into the cache, a few at a time: those of
- * neighbouring entries are of different images, far apart. */
-static void prefetch(const struct batch *b, int64_t e, int64_t end)
-{
-    enum { AHEAD = 8 };
-    const spi_points *p = b->points;
-
-    if (e + AHEAD >= end)
-        return;
-
-    uint32_t entry = b->entry[e + AHEAD] & ~lower_half;
-    const struct patch *patch = &p->patch[entry & ((1U << b->bits) - 1)];
-    int64_t values = (int64_t)(entry >> b->bits) * p->n;
-    int shift = b->val ? 3 : 4; /* values of a line of the cache */
-    int64_t last = -1;
-
-    for (int j = patch->first; j < patch->first + patch->n;
-         j += p->order ? 1 : 1 << shift) {
-        int64_t at = values + (p->order ? p->order[j] : j);
-
-        if (at >> shift == last)
-            continue;
-        last = at >> shift;
-        if (b->val)
-            __builtin_prefetch(&b->val[at]);
-        else
-            __builtin_prefetch(&b->out[at], 1);
-    }
-}
-
 /* Entries e ... e + n - 1, n <= BLOCK. */
 SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
                                     struct turned *to)
@@ -284,6 +254,46 @@ SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
         to->values = (int64_t)k * p->n;
         to->first = patch->first;
     }
+}
+
+/* Bring what a patch that comes soon needs into the cache: its offsets and its values,
+ * which are those of another image than its neighbour's. */
+static void call_for(const struct batch *b, const struct turned *t)
+{
+    const spi_points *p = b->points;
+    int shift = b->val ? 3 : 4; /* values of a line of the cache */
+    int64_t last = -1;
+
+    for (int i = 0; i < 3; i++)
+        __builtin_prefetch(t->patch.d + i * SPI_PATCH_MAX);
+    for (int j = 0; j < t->patch.n; j += p->order ? 1 : 1 << shift) {
+        int64_t at = t->values + (p->order ? p->order[t->first + j] : t->first + j);
+
+        if (at >> shift == last)
+            continue;
+        last = at >> shift;
+        if (b->val)
+            __builtin_prefetch(&b->val[at]);
+        else
+            __builtin_prefetch(&b->out[at], 1);
+    }
+}
+
+/* Patch i of the n that begin with entry `first`, i = 0, 1, ... in turn; a block of them is
+ * turned while the one before is worked on. */
+static struct turned *next_patch(const struct batch *b, int64_t first, int64_t n, int64_t i,
+                                 struct turned block[2 * BLOCK])
+{
+    for (int64_t from = i ? i + BLOCK : 0; i % BLOCK == 0 && from <= i + BLOCK && from < n;
+         from += BLOCK) {
+        struct turned *to = block + from % (2 * BLOCK);
+        int m = n - from < BLOCK ? (int)(n - from) : BLOCK;
+
+        turn_patches(b, first + from, m, to);
+        for (int k = 0; k < m; k++)
+            call_for(b, to + k);
+    }
+    return &block[i % (2 * BLOCK)];
 }
 
 /* Threads that are worth starting. */
@@ -341,20 +351,15 @@ static void slice_task(void *ctx, int rank, int64_t task)
                                .plane = (ptrdiff_t)plan->side * plan->pitch};
     struct spi_columns box = s->columns;
     bool copy = t->brick >= 0 && t->n >= FEW;
-    struct turned turned[BLOCK];
+    struct turned block[2 * BLOCK];
     int origin[3] = {0};
 
     box.data = s->boxes + (size_t)rank * s->box_floats;
     if (copy)
         fill_box(s, t->brick, &box, origin);
     for (int i = 0; i < t->n; i++) {
-        struct turned *at = &turned[i % BLOCK];
+        struct turned *at = next_patch(b, t->first, t->n, i, block);
         float scattered[SPI_PATCH_MAX];
-
-        prefetch(b, t->first + i, t->first + t->n);
-        if (i % BLOCK == 0)
-            turn_patches(b, t->first + i, t->n - i < BLOCK ? t->n - i : BLOCK, turned);
-
         float *out = b->out + at->values;
         float *value = p->order ? scattered : out + at->first;
 
@@ -476,18 +481,13 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     ptrdiff_t row = 2 * (ptrdiff_t)plan->pitch;
     struct spi_rows rows = {.row = row, .plane = plan->side * row};
     struct spi_slots box = s->slots;
-    struct turned turned[BLOCK];
+    struct turned block[2 * BLOCK];
 
     first_cell(b, brick, origin);
     box.data = s->boxes + (size_t)rank * s->box_floats;
     for (int64_t i = 0; i < n; i++) {
-        struct turned *at = &turned[i % BLOCK];
+        struct turned *at = next_patch(b, first, n, i, block);
         float value[SPI_PATCH_MAX][2];
-
-        prefetch(b, first + i, first + n);
-        if (i % BLOCK == 0)
-            turn_patches(b, first + i, n - i < BLOCK ? (int)(n - i) : BLOCK, turned);
-
         const float(*val)[2] = b->val + at->values + (p->order ? 0 : at->first);
 
         if (p->order) {
