@@ -1,6 +1,7 @@
 /** \file
- * Two rows of reals as one of complex numbers, for transforms of cubes (math/fft3.c).
- * Layer: kernel.  n is even; complex numbers are pairs of floats but in spi_turn_lines. */
+ * Two rows of reals as one of complex numbers, for transforms of cubes (math/fft3.c), and
+ * lines of a transform as columns.  Layer: kernel.  n is even; complex numbers are pairs of
+ * floats but in spi_turn_lines. */
 #ifndef SPI_KERNEL_PAIRS_H
 #define SPI_KERNEL_PAIRS_H
 

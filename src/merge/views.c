@@ -76,12 +76,22 @@ static int directions_at_once(int64_t n, int64_t samples)
     return groups > 0 ? (int)((n + groups - 1) / groups) : 1;
 }
 
-/* s: rings, map, R, nd, group, plan, grid2 and points are set; for n directions. */
-static spi_err spreader_new(struct spreader *s, int64_t n)
+/* For n directions. */
+static spi_err spreader_new(const struct spi_view_spec *sp, int64_t n,
+                            const spi_nufft *plan, float *grid2, struct spreader *s)
 {
-    size_t samples = (size_t)s->g->at[s->R];
+    size_t samples = (size_t)sp->rings->at[sp->R];
     spi_err err;
 
+    *s = (struct spreader){.g = sp->rings,
+                           .map = sp->map,
+                           .plan = plan,
+                           .grid2 = grid2,
+                           .points = sp->points,
+                           .R = sp->R,
+                           .nd = sp->views.nd,
+                           .n_group = sp->n_group,
+                           .group = sp->group};
     s->at_once =
         directions_at_once(n * (s->n_group > 1 ? s->n_group : 1), (int64_t)samples);
     s->M = s->g->m_max[s->R - 1] + 1;
@@ -247,20 +257,12 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
                         float *grid2, double *weight_sum)
 {
     struct scratch s;
-    struct spreader to = {.g = sp->rings,
-                          .map = sp->map,
-                          .plan = plan,
-                          .grid2 = grid2,
-                          .points = sp->points,
-                          .R = sp->R,
-                          .nd = sp->views.nd,
-                          .n_group = sp->n_group,
-                          .group = sp->group};
+    struct spreader to;
     spi_err err = scratch_new(sp, &s);
 
     if (err)
         return err;
-    SPI_TRY(err = spreader_new(&to, count_directions(n, pair)), out);
+    SPI_TRY(err = spreader_new(sp, count_directions(n, pair), plan, grid2, &to), out);
     for (int64_t from = 0, end; from < n && !err; from = end) {
         for (end = from + 1; end < n && pair[end].dir == pair[from].dir; end++)
             ;
@@ -281,17 +283,9 @@ spi_err spi_views_merge_average(const struct spi_view_spec *sp,
                                 const int32_t *dir, float phi_scale, const spi_nufft *plan,
                                 float *grid2, double *weight_sum)
 {
-    struct spreader to = {.g = sp->rings,
-                          .map = sp->map,
-                          .plan = plan,
-                          .points = sp->points,
-                          .grid2 = grid2,
-                          .R = sp->R,
-                          .nd = sp->views.nd,
-                          .n_group = sp->n_group,
-                          .group = sp->group};
+    struct spreader to;
     float complex *num = NULL, *Hhat = NULL;
-    spi_err err = spreader_new(&to, n);
+    spi_err err = spreader_new(sp, n, plan, grid2, &to);
 
     if (err)
         return err;

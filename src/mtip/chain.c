@@ -658,13 +658,13 @@ static spi_err allocate(struct spi_chain *c, bool merge)
     SPI_TRY(err = SPI_NEW(c->S, c->n_rows * l->views.Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(c->post, c->n_blocks, "posterior"), out);
     SPI_TRY(err = SPI_NEW(c->fluence, c->n_batch, "fluence"), out);
-    SPI_TRY(err = SPI_NEW(c->pair_at, SPI_BLOCKS_MAX + 1, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->r_post, c->n_blocks, "posterior"), out);
     SPI_TRY(err = allocate_soft(c), out);
     /* partial sums: as many as memory likes, never a function of the number of workers;
      * few large blocks, for each walks through all of the grid */
     c->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
     c->n_merges = 2 * c->n_slots;
+    SPI_TRY(err = SPI_NEW(c->pair_at, c->n_merges + 1, "merge"), out);
     for (int s = 0; s < c->n_slots && merge; s++)
         SPI_TRY(err = spi_nufft_grid_new(l->plan2, 2, &c->slot[s]), out);
 out:

@@ -246,6 +246,27 @@ static void *scratch_at(const struct job *job, int rank, size_t offset)
     return job->scratch + (size_t)rank * job->scratch_bytes + (offset + 63) / 64 * 64;
 }
 
+/* What the work on a plane needs of it. */
+struct plane_scratch {
+    float complex *columns, *lines; /* [nf][h], [h][nf] */
+    float complex *half;            /* [ROWS][nf/2 + 1] */
+    float *real;                    /* [ROWS][nf] */
+    float *plane;                   /* [2][nf][nf]: collect */
+};
+
+static struct plane_scratch plane_scratch(const struct job *job, int rank)
+{
+    size_t nf = (size_t)job->plan->nf, h = (size_t)job->h, hf = nf / 2 + 1;
+    size_t one = sizeof(float complex);
+    float *real = scratch_at(job, rank, (2 * nf * h + ROWS * hf) * one + 128);
+
+    return (struct plane_scratch){.columns = scratch_at(job, rank, 0),
+                                  .lines = scratch_at(job, rank, nf * h * one),
+                                  .half = scratch_at(job, rank, 2 * nf * h * one + 64),
+                                  .real = real,
+                                  .plane = real + ROWS * nf};
+}
+
 /* Lines over z of one y = task + 1: real [nf][h] -> [nf/2 + 1][h]. */
 static void prepare_lines(void *ctx, int rank, int64_t task)
 {
@@ -307,32 +328,30 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     struct job *job = ctx;
     const spi_nufft *p = job->plan;
     size_t n = (size_t)p->n, nf = (size_t)p->nf, h = n / 2, hf = nf / 2 + 1;
-    float complex *columns = scratch_at(job, rank, 0);
-    float complex *lines = scratch_at(job, rank, nf * h * sizeof *columns);
-    float complex *half = scratch_at(job, rank, 2 * nf * h * sizeof *columns + 64);
-    float *real = scratch_at(job, rank, (2 * nf * h + ROWS * hf) * sizeof *columns + 128);
+    struct plane_scratch t = plane_scratch(job, rank);
     float *plane =
         job->grid + ((size_t)Z_LOW + (size_t)task) * (size_t)p->side * (size_t)p->pitch;
     spi_err err;
 
-    memset(columns, 0, nf * h * sizeof *columns);
+    memset(t.columns, 0, nf * h * sizeof *t.columns);
     for (size_t y = 1; y < n; y++)
-        memcpy(columns + (size_t)wrapped(p, p->n, (int)y) * h,
-               job->part[0].middle + ((size_t)task * n + y) * h, h * sizeof *columns);
-    SPI_TRY(err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, columns, lines),
+        memcpy(t.columns + (size_t)wrapped(p, p->n, (int)y) * h,
+               job->part[0].middle + ((size_t)task * n + y) * h, h * sizeof *t.columns);
+    SPI_TRY(err =
+                spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, t.columns, t.lines),
             out);
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
 
-        memset(half, 0, ROWS * hf * sizeof *half);
+        memset(t.half, 0, ROWS * hf * sizeof *t.half);
         /* the transform to real values has the other sign: conjugate */
         for (size_t x = 0; x < h; x++)
             for (size_t r = 0; r < rows; r++)
-                half[r * hf + x] = conjf(lines[x * nf + y0 + r]);
-        SPI_TRY(err = spi_fft1_c2r(p->nf, ROWS, half, real), out);
+                t.half[r * hf + x] = conjf(t.lines[x * nf + y0 + r]);
+        SPI_TRY(err = spi_fft1_c2r(p->nf, ROWS, t.half, t.real), out);
         for (size_t r = 0; r < rows; r++)
-            memcpy(plane + (MARGIN + y0 + r) * (size_t)p->pitch + MARGIN, real + r * nf,
-                   nf * sizeof *real);
+            memcpy(plane + (MARGIN + y0 + r) * (size_t)p->pitch + MARGIN, t.real + r * nf,
+                   nf * sizeof *t.real);
     }
     wrap_plane(p, plane);
 out:
@@ -447,27 +466,28 @@ static void fold_plane(const struct job *job, int k_z, float *plane)
 
 /* One plane k_z = task of a component: lines over x, then over y. */
 static spi_err collect_part(const struct job *job, const struct part *part, int64_t k_z,
-                            const float *plane, float complex *columns,
-                            float complex *lines, float complex *half, float *real)
+                            const struct plane_scratch *t)
 {
     const spi_nufft *p = job->plan;
     size_t nf = (size_t)p->nf, m = (size_t)part->m, h = (size_t)part->h, hf = nf / 2 + 1;
     float complex *to = part->middle + (size_t)k_z * m * h;
+    const float *plane = t->plane + (size_t)part->comp * nf * nf;
     spi_err err;
 
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
 
-        memcpy(real, plane + y0 * nf, rows * nf * sizeof *real);
-        SPI_TRY(err = spi_fft1_r2c(p->nf, ROWS, real, half), out);
+        memcpy(t->real, plane + y0 * nf, rows * nf * sizeof *t->real);
+        SPI_TRY(err = spi_fft1_r2c(p->nf, ROWS, t->real, t->half), out);
         for (size_t r = 0; r < rows; r++)
-            memcpy(columns + (y0 + r) * h, half + r * hf, h * sizeof *half);
+            memcpy(t->columns + (y0 + r) * h, t->half + r * hf, h * sizeof *t->half);
     }
-    SPI_TRY(err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, columns, lines),
-            out);
+    SPI_TRY(
+        err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, t->columns, t->lines),
+        out);
     /* modes y = -m/2 ... -1 stand at the end of the lines, 0 ... at their beginning */
-    spi_turn_lines((int)(m / 2), (int)h, lines + nf - m / 2, nf, to, h);
-    spi_turn_lines((int)(m / 2), (int)h, lines, nf, to + m / 2 * h, h);
+    spi_turn_lines((int)(m / 2), (int)h, t->lines + nf - m / 2, nf, to, h);
+    spi_turn_lines((int)(m / 2), (int)h, t->lines, nf, to + m / 2 * h, h);
 out:
     return err;
 }
@@ -475,18 +495,11 @@ out:
 static void collect_plane(void *ctx, int rank, int64_t task)
 {
     struct job *job = ctx;
-    size_t nf = (size_t)job->plan->nf, h = (size_t)job->h, hf = nf / 2 + 1;
-    float complex *columns = scratch_at(job, rank, 0);
-    float complex *lines = scratch_at(job, rank, nf * h * sizeof *columns);
-    float complex *half = scratch_at(job, rank, 2 * nf * h * sizeof *columns + 64);
-    float *real = scratch_at(job, rank, (2 * nf * h + ROWS * hf) * sizeof *columns + 128);
-    float *plane = real + ROWS * nf;
+    struct plane_scratch t = plane_scratch(job, rank);
 
-    fold_plane(job, (int)task, plane);
+    fold_plane(job, (int)task, t.plane);
     for (int i = 0; i < job->parts; i++) {
-        const struct part *part = &job->part[i];
-        spi_err err = collect_part(job, part, task, plane + (size_t)part->comp * nf * nf,
-                                   columns, lines, half, real);
+        spi_err err = collect_part(job, &job->part[i], task, &t);
 
         if (err && !job->err[rank])
             job->err[rank] = err;

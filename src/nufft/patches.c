@@ -279,20 +279,28 @@ static void call_for(const struct batch *b, const struct turned *t)
     }
 }
 
-/* Patch i of the n that begin with entry `first`, i = 0, 1, ... in turn; a block of them is
- * turned while the one before is worked on. */
+/* Patches from ... of the n that begin with entry `first`: their half of `block`. */
+static void turn_block(const struct batch *b, int64_t first, int64_t n, int64_t from,
+                       struct turned block[2 * BLOCK])
+{
+    struct turned *to = block + from % (2 * BLOCK);
+    int m = n - from < BLOCK ? (int)(n - from) : BLOCK;
+
+    if (m <= 0)
+        return;
+    turn_patches(b, first + from, m, to);
+    for (int k = 0; k < m; k++)
+        call_for(b, to + k);
+}
+
+/* Patch i, i = 0, 1, ... in turn; a block is turned while the one before is worked on. */
 static struct turned *next_patch(const struct batch *b, int64_t first, int64_t n, int64_t i,
                                  struct turned block[2 * BLOCK])
 {
-    for (int64_t from = i ? i + BLOCK : 0; i % BLOCK == 0 && from <= i + BLOCK && from < n;
-         from += BLOCK) {
-        struct turned *to = block + from % (2 * BLOCK);
-        int m = n - from < BLOCK ? (int)(n - from) : BLOCK;
-
-        turn_patches(b, first + from, m, to);
-        for (int k = 0; k < m; k++)
-            call_for(b, to + k);
-    }
+    if (i == 0)
+        turn_block(b, first, n, 0, block);
+    if (i % BLOCK == 0)
+        turn_block(b, first, n, i + BLOCK, block);
     return &block[i % (2 * BLOCK)];
 }
 
