@@ -81,20 +81,3 @@ void spi_angular_clear(struct spi_angular *t)
     free(t->twiddle);
     *t = (struct spi_angular){0};
 }
-
-void spi_angular_one(int M, int Na, const float *re, const float *im, float *out)
-{
-    for (int a = 0; a < Na; a++) {
-        double step = two_pi * a / Na, c = 1, s = 0, cs = cos(step), sn = sin(step), f = 0;
-
-        for (int m = 0; m < M; m++) {
-            f += (m ? 2 : 1) * ((double)re[m] * c - (double)im[m] * s);
-
-            double next = c * cs - s * sn;
-
-            s = s * cs + c * sn;
-            c = next;
-        }
-        out[a] = (float)f;
-    }
-}

@@ -27,9 +27,6 @@ void spi_angular_clear(struct spi_angular *t);
 /** The least such Na that is at least `least`. */
 int spi_angular_count(int least);
 
-/** One function, straight from the formula, in double inside; any Na. */
-void spi_angular_one(int M, int Na, const float *re, const float *im, float *out);
-
 /** The formula in double; mag: the sum of absolute values.  A transform in p passes:
  * |error| <= (p + 1) 9 u mag (doc/math.md (R9)). */
 void spi_angular_ref(int M, int Na, const float *re, const float *im, double *out,

@@ -5,50 +5,86 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "kernel/angular.h"
+#include "kernel/lanes.h"
 #include "math/rot.h"
 #include "math/sphere.h"
 
 static const float floor_of_mean = 0.02F;
 
-enum { GROUP = 32 }; /* directions sliced at once: their points share bricks of the grid */
+enum { GROUP = 2 * SPI_LANES }; /* sliced at once: their points share bricks of the grid */
 
-struct scratch {
+struct slices {
     const spi_points *points;
-    spi_points *own;    /* if no points were given */
-    double (*turn)[9];  /* [GROUP] */
-    float *T, *f, *acc; /* T: of GROUP directions */
-    float complex *h;
+    spi_points *own;   /* if no points were given */
+    double (*turn)[9]; /* [GROUP] */
+    float *T;          /* of GROUP directions */
 };
 
-static spi_err scratch_new(const struct spi_rings *g, int R, int Na, const spi_nufft *plan,
-                           const spi_points *points, struct scratch *s)
+static spi_err slices_new(const struct spi_rings *g, int R, const spi_nufft *plan,
+                          const spi_points *points, struct slices *s)
 {
     spi_err err;
-    size_t n = (size_t)g->at[R];
 
-    *s = (struct scratch){.points = points};
+    *s = (struct slices){.points = points};
     if (!points) {
         SPI_TRY(err = spi_ring_points(g, R, plan, &s->own), out);
         s->points = s->own;
     }
     SPI_TRY(err = SPI_NEW(s->turn, GROUP, "templates"), out);
-    SPI_TRY(err = SPI_NEW(s->T, GROUP * n, "templates"), out);
-    SPI_TRY(err = SPI_NEW(s->f, n, "templates"), out);
-    SPI_TRY(err = SPI_NEW(s->acc, 2 * (size_t)Na, "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->T, GROUP * (size_t)g->at[R], "templates"), out);
+out:
+    return err;
+}
+
+static void slices_free(struct slices *s)
+{
+    spi_points_free(s->own);
+    free(s->turn);
+    free(s->T);
+}
+
+/* Of SPI_LANES directions, each a lane: harmonics of their live sums and what comes of
+ * them; of one direction: what is analysed, and its harmonics. */
+struct scratch {
+    const struct spi_lanes *kernel;
+    struct spi_angular angular;
+    float *C, *work, *x; /* spi_lanes.angular */
+    float *f;
+    float complex *h;
+    float *inv_n; /* 1 / n_r */
+    double sbar[SPI_LANES];
+};
+
+static spi_err scratch_new(const struct spi_template_spec *sp, struct scratch *s)
+{
+    const struct spi_rings *g = sp->rings;
+    int R = sp->band->R;
+    size_t Na = (size_t)sp->views.Na;
+    spi_err err;
+
+    *s = (struct scratch){.kernel = spi_lanes_best()};
+    SPI_TRY(err = spi_angular_init(&s->angular, sp->band->M, sp->views.Na), out);
+    SPI_TRY(err = SPI_NEW(s->C, spi_pairs_floats(sp->band), "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->work, 2 * Na * SPI_LANES, "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->x, Na * SPI_LANES, "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->f, g->at[R], "templates"), out);
     SPI_TRY(err = SPI_NEW(s->h, g->h_at[R], "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->inv_n, R, "templates"), out);
+    for (int r = 0; r < R; r++)
+        s->inv_n[r] = 1.0F / (float)g->n[r];
 out:
     return err;
 }
 
 static void scratch_free(struct scratch *s)
 {
-    spi_points_free(s->own);
-    free(s->turn);
-    free(s->T);
+    spi_angular_clear(&s->angular);
+    free(s->C);
+    free(s->work);
+    free(s->x);
     free(s->f);
-    free(s->acc);
     free(s->h);
+    free(s->inv_n);
 }
 
 /* Scale, floor at 2 % of the ring's mean; Sbar = sum over rings of live weight x mean. */
@@ -77,55 +113,84 @@ static double condition(const struct spi_template_spec *sp, float *T)
     return sbar > 0 ? sbar : 1e-30;
 }
 
-/* table[a] = sum_rj d_rj f(phi_j + a): harmonics C_m = sum_r conj(d_rm) f_rm / n_r. */
-static spi_err live_sum(const struct spi_template_spec *sp, struct scratch *s, float *table)
+/* Harmonics of sum_rj d_rj f(phi_j + a): C_m = sum_r conj(d_rm) f_rm / n_r. */
+static spi_err add_live_sum(const struct spi_template_spec *sp, struct scratch *s, int lane)
 {
     const struct spi_rings *g = sp->rings;
-    int M = sp->band->M;
-    float *re = s->acc, *im = s->acc + sp->views.Na;
     spi_err err = spi_ring_analyse(g, sp->band->R, s->f, s->h);
 
     if (err)
         return err;
-    memset(s->acc, 0, 2 * (size_t)sp->views.Na * sizeof *s->acc);
     for (int r = 0; r < sp->band->R; r++)
         for (int m = 0; m <= g->m_max[r]; m++) {
-            float complex c = conjf(sp->map->live_h[g->h_at[r] + m]) *
-                              s->h[g->h_at[r] + m] / (float)g->n[r];
+            float complex c =
+                conjf(sp->map->live_h[g->h_at[r] + m]) * s->h[g->h_at[r] + m] * s->inv_n[r];
+            float *C = s->C + 2L * SPI_LANES * m + lane;
 
-            re[m] += crealf(c);
-            im[m] += cimagf(c);
+            C[0] += crealf(c);
+            C[SPI_LANES] += cimagf(c);
         }
-    spi_angular_one(M, sp->views.Na, re, im, table);
     return SPI_OK;
 }
 
-static spi_err one(const struct spi_template_spec *sp, const float *inv_n, const float *T,
-                   double sbar, struct scratch *s, float *record, float *table, float *S)
+/* out[direction][a] = sum_rj d_rj T^power(phi_j + a) inv_var_r (NULL: 1) of n <= SPI_LANES
+ * directions. */
+static spi_err live_sums(const struct spi_template_spec *sp, int n, const float *T,
+                         int power, const float *inv_var, struct scratch *s, float *out)
 {
     const struct spi_rings *g = sp->rings;
-    int R = sp->band->R, n = g->at[R];
-    float inv = (float)(1 / sbar);
+    int points = g->at[sp->band->R], Na = sp->views.Na;
     spi_err err;
 
-    memcpy(s->f, T, (size_t)n * sizeof *s->f);
-    SPI_TRY(err = live_sum(sp, s, S), out);
-    if (sp->kind == SPI_SCORE_POISSON) {
-        for (int a = 0; a < sp->views.Na; a++)
-            table[a] = logf(fmaxf(S[a] * inv, 1e-6F));
-        for (int i = 0; i < n; i++)
-            s->f[i] = logf(T[i] * inv);
-    } else {
-        for (int r = 0; r < R; r++)
-            for (int i = g->at[r]; i < g->at[r + 1]; i++)
-                s->f[i] = T[i] * T[i] * sp->inv_var[r];
-        SPI_TRY(err = live_sum(sp, s, table), out);
-        for (int r = 0; r < R; r++)
-            for (int i = g->at[r]; i < g->at[r + 1]; i++)
-                s->f[i] = T[i] * sp->inv_var[r];
+    memset(s->C, 0, (size_t)spi_pairs_floats(sp->band) * sizeof *s->C);
+    for (int i = 0; i < n; i++, T += points) {
+        for (int r = 0; r < sp->band->R; r++)
+            for (int j = g->at[r]; j < g->at[r + 1]; j++)
+                s->f[j] = (power == 2 ? T[j] * T[j] : T[j]) * (inv_var ? inv_var[r] : 1);
+        if ((err = add_live_sum(sp, s, i)))
+            return err;
     }
-    SPI_TRY(err = spi_ring_analyse(g, R, s->f, s->h), out);
-    spi_band_pack(sp->band, g, s->h, inv_n, record);
+    s->kernel->angular(&s->angular, s->C, s->work, s->x);
+    for (int i = 0; i < n; i++)
+        for (int a = 0; a < Na; a++)
+            out[i * Na + a] = s->x[a * SPI_LANES + i];
+    return SPI_OK;
+}
+
+/* L of one direction into s->f. */
+static void likelihood(const struct spi_template_spec *sp, const float *T, float inv_sbar,
+                       struct scratch *s)
+{
+    const struct spi_rings *g = sp->rings;
+
+    for (int r = 0; r < sp->band->R; r++)
+        for (int i = g->at[r]; i < g->at[r + 1]; i++)
+            s->f[i] = sp->kind == SPI_SCORE_POISSON ? logf(T[i] * inv_sbar)
+                                                    : T[i] * sp->inv_var[r];
+}
+
+/* n <= SPI_LANES directions. */
+static spi_err make(const struct spi_template_spec *sp, int n, float *T, struct scratch *s,
+                    float *record, float *table, float *S)
+{
+    int points = sp->rings->at[sp->band->R], Na = sp->views.Na;
+    spi_err err;
+
+    for (int i = 0; i < n; i++)
+        s->sbar[i] = condition(sp, T + (ptrdiff_t)i * points);
+    SPI_TRY(err = live_sums(sp, n, T, 1, NULL, s, S), out);
+    if (sp->kind == SPI_SCORE_GAUSSIAN)
+        SPI_TRY(err = live_sums(sp, n, T, 2, sp->inv_var, s, table), out);
+    for (int i = 0; i < n; i++) {
+        float inv = (float)(1 / s->sbar[i]);
+
+        for (int a = i * Na; sp->kind == SPI_SCORE_POISSON && a < (i + 1) * Na; a++)
+            table[a] = logf(fmaxf(S[a] * inv, 1e-6F));
+        likelihood(sp, T + (ptrdiff_t)i * points, inv, s);
+        SPI_TRY(err = spi_ring_analyse(sp->rings, sp->band->R, s->f, s->h), out);
+        spi_band_pack(sp->band, sp->rings, s->h, s->inv_n,
+                      record + (ptrdiff_t)i * sp->band->floats);
+    }
 out:
     return err;
 }
@@ -136,48 +201,46 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
 {
     const struct spi_rings *g = sp->rings;
     int R = sp->band->R;
-    struct scratch s;
-    float *inv_n = NULL;
+    struct slices slices;
+    struct scratch s = {0};
     spi_err err;
 
-    SPI_TRY(err = scratch_new(g, R, sp->views.Na, plan, sp->points, &s), out);
-    SPI_TRY(err = SPI_NEW(inv_n, R, "templates"), out);
-    for (int r = 0; r < R; r++)
-        inv_n[r] = 1.0F / (float)g->n[r];
+    SPI_TRY(err = slices_new(g, R, plan, sp->points, &slices), out);
+    SPI_TRY(err = scratch_new(sp, &s), out);
     for (int64_t i0 = 0; i0 < n; i0 += GROUP) {
         int m = n - i0 < GROUP ? (int)(n - i0) : GROUP;
-        int64_t points = g->at[R];
 
         for (int i = 0; i < m; i++) {
             double dir[3];
             int64_t d = first + i0 + i;
 
             spi_sphere_point(sp->views.nd, dir_list ? dir_list[d] : d, dir);
-            spi_rot_to_direction(dir, s.turn[i]);
+            spi_rot_to_direction(dir, slices.turn[i]);
         }
-        SPI_TRY(err = spi_nufft_slice(s.points, grid, m, (const double(*)[9])s.turn, s.T),
+        SPI_TRY(err = spi_nufft_slice(slices.points, grid, m,
+                                      (const double(*)[9])slices.turn, slices.T),
                 out);
-        for (int i = 0; i < m; i++) {
-            float *T = s.T + i * points;
-            double sbar = condition(sp, T);
+        for (int i = 0; i < m; i += SPI_LANES) {
             int64_t at = i0 + i;
 
-            SPI_TRY(err = one(sp, inv_n, T, sbar, &s, record + at * sp->band->floats,
-                              table + at * sp->views.Na, S + at * sp->views.Na),
+            SPI_TRY(err = make(sp, m - i < SPI_LANES ? m - i : SPI_LANES,
+                               slices.T + (ptrdiff_t)i * g->at[R], &s,
+                               record + at * sp->band->floats, table + at * sp->views.Na,
+                               S + at * sp->views.Na),
                     out);
         }
     }
 out:
-    free(inv_n);
     scratch_free(&s);
+    slices_free(&slices);
     return err;
 }
 
 spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nufft *plan,
                                 const float *grid, int n_dir, double *mean)
 {
-    struct scratch s;
-    spi_err err = scratch_new(g, R, 1, plan, NULL, &s);
+    struct slices s;
+    spi_err err = slices_new(g, R, plan, NULL, &s);
 
     memset(mean, 0, (size_t)R * sizeof *mean);
     for (int i = 0; i < n_dir && !err; i++) {
@@ -191,6 +254,6 @@ spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nuff
             for (int j = g->at[r]; j < g->at[r + 1]; j++)
                 mean[r] += (double)s.T[j] / g->n[r] / n_dir;
     }
-    scratch_free(&s);
+    slices_free(&s);
     return err;
 }
