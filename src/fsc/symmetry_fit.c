@@ -11,6 +11,10 @@
 
 enum { COARSE_POINTS = 1500, FINE_POINTS = 8000, AXES = 12, FINALISTS = 4, ELEMENTS = 12 };
 
+/* All axes are compared at SCAN_POINTS, which leaves 1 / sqrt(SCAN_POINTS) = 0.05 of doubt:
+ * one in KEPT, the best, go on to COARSE_POINTS. */
+enum { SCAN_POINTS = 400, KEPT = 8 };
+
 /* An element of order n about an axis changes the map from q = n / (2 pi r), r ~ 0.4 D, on:
  * q D = 0.4 n; the search goes a third beyond, from 5 to 10. */
 static const double search_qD = 5, end_qD = 10;
@@ -142,16 +146,26 @@ static int by_score(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The best directions of the main axis, at least 1.5 cells apart; U takes the axis there.
- */
-static spi_err axes(struct search *s, struct candidate *out, int *n_out)
+/* Scores of the main axis along all[0] ... all[n - 1], the best first. */
+static void score_axes(struct search *s, int n, struct candidate *all)
 {
-    double spacing = 0.7 * s->cell;
-    int n = (int)ceil(2 * SPI_PI / (spacing * spacing)), found = 0;
-    double(*u)[3] = NULL;
+    for (int i = 0; i < n; i++)
+        all[i].score = axis_score(s, all[i].U);
+    qsort(all, (size_t)n, sizeof *all, by_score);
+}
+
+/* The best directions of the main axis up to q, at least 1.5 cells apart; U takes the axis
+ * there. */
+static spi_err axes(struct search *s, double D, double q, struct candidate *out, int *n_out)
+{
+    double(*u)[3] = NULL, spacing;
     struct candidate *all = NULL;
+    int n, found = 0;
     spi_err err;
 
+    SPI_TRY(err = search_level(s, D, q, SCAN_POINTS), out);
+    spacing = 0.7 * s->cell;
+    n = (int)ceil(2 * SPI_PI / (spacing * spacing));
     SPI_TRY(err = SPI_NEW(all, n, "symmetry axes"), out);
     SPI_TRY(err = SPI_NEW(u, AXES, "symmetry axes"), out);
     for (int i = 0; i < n; i++) {
@@ -159,9 +173,11 @@ static spi_err axes(struct search *s, struct candidate *out, int *n_out)
         double *d = all[i].U; /* first a direction, then a frame */
 
         d[0] = r * cos(phi), d[1] = r * sin(phi), d[2] = z;
-        all[i].score = axis_score(s, d);
     }
-    qsort(all, (size_t)n, sizeof *all, by_score);
+    score_axes(s, n, all);
+    SPI_TRY(err = search_level(s, D, q, COARSE_POINTS), out);
+    n = (n + KEPT - 1) / KEPT;
+    score_axes(s, n, all);
     for (int i = 0; i < n && found < AXES; i++) {
         const double *d = all[i].U;
         bool taken = false;
@@ -236,8 +252,7 @@ static spi_err fit(struct search *s, double D, double q_max, struct candidate *b
     int n;
     spi_err err;
 
-    SPI_TRY(err = search_level(s, D, fmin(q, q_end), COARSE_POINTS), out);
-    SPI_TRY(err = axes(s, c, &n), out);
+    SPI_TRY(err = axes(s, D, fmin(q, q_end), c, &n), out);
     for (int i = 0; i < n; i++)
         azimuth(s, &c[i]);
     qsort(c, (size_t)n, sizeof *c, by_score);
