@@ -341,7 +341,7 @@ static spi_err on_generation(struct spi_run *run, const struct spi_generation_re
                              void *user)
 {
     struct job *j = user;
-    char path[SPI_PATH_MAX], resolution[32] = "none";
+    char path[SPI_PATH_MAX], resolution[32] = "-";
     spi_err err;
 
     if (isfinite(g->resolution_A))

@@ -6,8 +6,15 @@
 #include "mtip/mtip.h"
 #include "phase/phase.h"
 
-/* Phasing inside the loop is for the report (unless match_phased): one start. */
-enum { LOOP_STARTS = 1, SEARCH_EVERY = 5 };
+/* Phasing inside the loop is for the report (unless match_phased): one start.  While starts
+ * form they may turn, and their maps say little: the rotation between the halves is
+ * searched anew, and maps are phased, now and then. */
+enum { LOOP_STARTS = 1, LOOK_EVERY = 5 };
+
+static bool looks(const struct spi_run *r, const struct spi_step *step)
+{
+    return step->stage != SPI_STAGE_START || r->generation % LOOK_EVERY == 0;
+}
 
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                            uint64_t seed, char recipe[SPI_TEXT_MAX],
@@ -61,7 +68,6 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
     spi_run_phase_options(
         r, 1 / (2.08 * r->chain[a->half][r->leading[a->half]].A.step), LOOP_STARTS,
         r->seed * 2 + (uint64_t)a->half + 1000003 * (uint64_t)r->generation, recipe, &opt);
-    spi_volume_clear(&r->density[a->half]);
     err = spi_phase(&r->chain[a->half][r->leading[a->half]].A, &opt, stop, &result);
     if (!err) {
         r->density[a->half] = result.density;
@@ -74,12 +80,14 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
     return err;
 }
 
-spi_err spi_halves_phase(struct spi_run *r)
+spi_err spi_halves_phase(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_region *region[2] = {NULL, NULL};
-    spi_err err, late;
+    spi_err err = SPI_OK, late;
 
-    for (int h = 0; h < 2; h++) {
+    for (int h = 0; h < 2; h++)
+        spi_volume_clear(&r->density[h]);
+    for (int h = 0; h < 2 && looks(r, step); h++) {
         struct phase_args a = {r, h};
 
         SPI_TRY(err = spi_region_new(r->graph, &r->density[h], sizeof r->density[h],
@@ -110,16 +118,38 @@ static double mean_fsc(const struct spi_fsc *f, double q_max)
     return count > 0 ? sum / count : 0;
 }
 
-spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
-                           struct spi_generation_report *report)
+/* The maps of the halves, if they were phased. */
+static spi_err compare_maps(struct spi_run *r, const double rotation[9],
+                            struct spi_generation_report *report)
 {
     struct spi_volume mean = {0};
     struct spi_fsc fsc = {0};
-    double cc, rotation[9], D = r->data->rings.diameter_A;
-    /* a start may turn as it forms: the rotation is searched anew now and then */
-    bool search = !r->have_pose ||
-                  (step->stage == SPI_STAGE_START && r->generation % SEARCH_EVERY == 0);
+    double cc;
     bool end;
+    spi_err err;
+
+    report->resolution_A = report->resolution05_A = INFINITY;
+    report->mean_fsc = NAN;
+    if (!r->density[0].data)
+        return SPI_OK;
+    SPI_TRY(err = spi_half_maps(&r->density[0], &r->density[1], r->data->rings.diameter_A,
+                                report->q_max_invA, NULL, rotation, &r->pose, &cc, &mean,
+                                &fsc, NULL),
+            out);
+    report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
+    report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
+    report->mean_fsc = mean_fsc(&fsc, r->q_max);
+out:
+    spi_volume_clear(&mean);
+    spi_fsc_clear(&fsc);
+    return err;
+}
+
+spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
+                           struct spi_generation_report *report)
+{
+    double rotation[9], D = r->data->rings.diameter_A;
+    bool search = !r->have_pose || (step->stage == SPI_STAGE_START && looks(r, step));
     spi_err err;
 
     report->score = 0;
@@ -132,20 +162,12 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
                 fmin(report->q_max_invA, spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
                 search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
             out);
-    err = spi_half_maps(&r->density[0], &r->density[1], D, report->q_max_invA, NULL,
-                        rotation, &r->pose, &cc, &mean, &fsc, NULL);
-    if (!err) {
-        report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
-        report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
-        report->mean_fsc = mean_fsc(&fsc, r->q_max);
-        r->have_pose = 1;
-        /* where the next search begins must not depend on the luck of a phasing start */
-        memcpy(r->pose.R, rotation, sizeof rotation);
-    }
+    SPI_TRY(err = compare_maps(r, rotation, report), out);
+    r->have_pose = 1;
+    /* where the next search begins must not depend on the luck of a phasing start */
+    memcpy(r->pose.R, rotation, sizeof rotation);
 out:
     report->phase_s = spi_graph_seconds(r->graph, "phase");
-    spi_volume_clear(&mean);
-    spi_fsc_clear(&fsc);
     return err;
 }
 

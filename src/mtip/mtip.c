@@ -360,7 +360,7 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
         if (step.stage == SPI_STAGE_START)
             find_leading(r);
-        SPI_TRY(err = spi_halves_phase(r), out); /* phase */
+        SPI_TRY(err = spi_halves_phase(r, &step), out); /* phase */
         SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
         r->generation++;
         SPI_TRY(err = advance(r, &step, &report), out);

@@ -21,9 +21,9 @@ struct spi_generation_report {
     enum spi_stage stage;
     int step;              /* within the stage */
     double q_max_invA;     /* of the rings merged */
-    double resolution_A;   /* half maps, FSC 0.143 */
+    double resolution_A;   /* half maps, FSC 0.143; infinite: none, or not phased */
     double resolution05_A; /* half maps, FSC 0.5 */
-    double mean_fsc;       /* over the shells up to q_max of the images */
+    double mean_fsc;       /* over the shells up to q_max of the images; or NaN */
     double halves_cc;      /* intensities of the halves at the starts' resolution, shell
                             * means removed */
     double mean_cc;        /* the same, mean over all shells up to q_max of the images */
@@ -99,8 +99,9 @@ struct spi_phase_options;
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                            uint64_t seed, char recipe[SPI_TEXT_MAX],
                            struct spi_phase_options *o);
-/** halves.c: phase the leading models, lay half 2 upon half 1, FSC. */
-SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r);
+/** halves.c: phase the leading models (of the starts now and then only), lay half 2 upon
+ * half 1, FSC. */
+SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
                                        struct spi_generation_report *report);
 /** Best rotation R between the intensities of two chains, their correlation `cc` in
