@@ -151,10 +151,11 @@ void spi_chain_clear(struct spi_chain *c)
 static spi_err task_prepare(void *const *data, const void *arg, const volatile int *stop)
 {
     struct spi_chain *c = *(struct spi_chain *const *)arg;
+    spi_err err = spi_nufft_grid_new(c->plan, 1, &c->fine);
 
     (void)data;
     (void)stop;
-    return spi_nufft_prepare(c->plan, c->A.data, c->fine);
+    return err ? err : spi_nufft_prepare(c->plan, c->A.data, c->fine);
 }
 
 struct range {
@@ -486,9 +487,12 @@ static spi_err task_merge(void *const *data, const void *arg, const volatile int
                                  .points = l->points2};
     int s = a->block % c->n_slots;
     int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
+    spi_err err;
 
     (void)data;
     (void)stop;
+    if (!c->slot[s] && (err = spi_nufft_grid_new(l->plan2, 2, &c->slot[s])))
+        return err;
     if (c->n_soft)
         return merge_averages(c, a->block, &spec);
     return spi_views_merge(&spec, n, c->pair + from, l->plan2, c->slot[s],
@@ -645,17 +649,17 @@ out:
     return err;
 }
 
-static spi_err allocate(struct spi_chain *c, bool merge)
+static spi_err allocate(struct spi_chain *c)
 {
     const struct spi_level *l = c->level;
     spi_err err;
 
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &c->plan), out);
     SPI_TRY(err = spi_ring_points(&c->data->rings, l->band.R, c->plan, &c->points), out);
-    SPI_TRY(err = spi_nufft_grid_new(c->plan, 1, &c->fine), out);
-    SPI_TRY(err = SPI_NEW(c->templates, c->n_rows * l->band.floats, "templates"), out);
-    SPI_TRY(err = SPI_NEW(c->table, c->n_rows * l->views.Na, "templates"), out);
-    SPI_TRY(err = SPI_NEW(c->S, c->n_rows * l->views.Na, "templates"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(c->templates, c->n_rows * l->band.floats, "templates"),
+            out);
+    SPI_TRY(err = SPI_NEW_UNSET(c->table, c->n_rows * l->views.Na, "templates"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(c->S, c->n_rows * l->views.Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(c->post, c->n_blocks, "posterior"), out);
     SPI_TRY(err = SPI_NEW(c->fluence, c->n_batch, "fluence"), out);
     SPI_TRY(err = SPI_NEW(c->r_post, c->n_blocks, "posterior"), out);
@@ -665,8 +669,6 @@ static spi_err allocate(struct spi_chain *c, bool merge)
     c->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
     c->n_merges = 2 * c->n_slots;
     SPI_TRY(err = SPI_NEW(c->pair_at, c->n_merges + 1, "merge"), out);
-    for (int s = 0; s < c->n_slots && merge; s++)
-        SPI_TRY(err = spi_nufft_grid_new(l->plan2, 2, &c->slot[s]), out);
 out:
     return err;
 }
@@ -822,7 +824,7 @@ spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
     SPI_TRY(err = SPI_NEW(c->batch, c->n_batch, "batch"), out);
     memcpy(c->batch, gen->batch, (size_t)c->n_batch * sizeof *c->batch);
     SPI_TRY(err = gen->local ? find_pairs(c, gen) : all_rows(c), out);
-    SPI_TRY(err = allocate(c, gen->merge), out);
+    SPI_TRY(err = allocate(c), out);
     SPI_TRY(err = make_regions(c), out);
     SPI_TRY(err = submit_slice(c), out);
     SPI_TRY(err = submit_match(c), out);
