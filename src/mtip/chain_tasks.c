@@ -1,0 +1,388 @@
+#include "mtip/chain_tasks.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "math/rot.h"
+
+/* ---- slice ------- --------------------------------------------------------------------
+ */
+
+spi_err spi_task_prepare(void *const *data, const void *arg, const volatile int *stop)
+{
+    struct spi_chain *c = *(struct spi_chain *const *)arg;
+    spi_err err = spi_nufft_grid_new(c->plan, 1, &c->fine);
+
+    (void)data;
+    (void)stop;
+    return err ? err : spi_nufft_prepare(c->plan, c->A.data, c->fine);
+}
+
+spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct spi_range *a = arg;
+    struct spi_chain *c = a->c;
+    const struct spi_level *l = c->level;
+    float inv_var[4096];
+    struct spi_template_spec spec = {.rings = &c->data->rings,
+                                     .band = &l->band,
+                                     .map = &c->data->map,
+                                     .views = l->views,
+                                     .kind = l->kind,
+                                     .ring_scale = c->ring_scale,
+                                     .inv_var = inv_var,
+                                     .points = c->points};
+
+    (void)data;
+    (void)stop;
+    spi_data_inv_var(c->data, l->kind, l->band.R, inv_var);
+    return spi_templates_make(&spec, c->plan, c->fine, c->used, a->first, a->n,
+                              c->templates + a->first * l->band.floats,
+                              c->table + a->first * l->views.Na,
+                              c->S + a->first * l->views.Na);
+}
+
+/* ---- match ------- --------------------------------------------------------------------
+ */
+
+static const float complex *batch_record(const void *chain, int64_t i)
+{
+    const struct spi_chain *c = chain;
+
+    return spi_data_record(c->data, c->half->image[c->batch[i]]);
+}
+
+static spi_err pack_block(const struct spi_chain *c, const struct spi_range *a,
+                          float *records, float *counts)
+{
+    const struct spi_band *b = &c->level->band;
+
+    for (int64_t i = 0; i < a->n; i++) {
+        int64_t image = c->half->image[c->batch[a->first + i]];
+
+        spi_band_pack(b, &c->data->rings, spi_data_record(c->data, image), NULL,
+                      records + i * b->floats);
+        counts[i] = spi_data_counts(c->data, image, b->R);
+    }
+    return SPI_OK;
+}
+
+/* Images and templates of a block; records, to be freed by the caller, and counts [a->n].
+ */
+static spi_err block_input(struct spi_chain *c, const struct spi_range *a, float **records,
+                           float *counts, struct spi_score_input *in)
+{
+    const struct spi_level *l = c->level;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(*records, a->n * l->band.floats, "match"), out);
+    SPI_TRY(err = pack_block(c, a, *records, counts), out);
+    *in = (struct spi_score_input){.band = &l->band,
+                                   .views = l->views,
+                                   .kind = l->kind,
+                                   .templates = c->templates,
+                                   .table = c->table,
+                                   .n_images = (int)a->n,
+                                   .records = *records,
+                                   .counts = counts};
+    if (!c->first)
+        in->views.nd = c->n_rows;
+out:
+    return err;
+}
+
+/* The scores that count of a block. */
+static spi_err score_block(struct spi_chain *c, const struct spi_range *a,
+                           const struct spi_score_input *in, struct spi_scores *scores)
+{
+    double n = (double)in->views.nd * in->views.Na;
+    int64_t *first = NULL;
+    spi_err err;
+
+    if (c->first) {
+        SPI_TRY(err = SPI_NEW(first, a->n + 1, "match"), out);
+        for (int64_t i = 0; i <= a->n; i++)
+            first[i] = c->first[a->first + i] - c->first[a->first];
+        err = spi_score_some(in, first, c->dir + c->first[a->first], c->row, scores);
+    } else {
+        /* beta is not known, or much of it counts */
+        if (a->block == 0 || c->perplexity >= spi_all_from * n)
+            err = spi_score_all(in, scores);
+        else
+            err =
+                spi_score_peaks(in, spi_posterior_drop(c->beta, c->perplexity, n), scores);
+        scores->name = c->used;
+    }
+out:
+    free(first);
+    return err;
+}
+
+/* Some orientations have weight: they are kept until all images are matched. */
+static spi_err match_some(struct spi_chain *c, const struct spi_range *a,
+                          const struct spi_score_input *in, struct spi_scores *scores)
+{
+    spi_err err = score_block(c, a, in, scores);
+
+    if (err)
+        return err;
+    if (a->block == 0)
+        c->beta = spi_posterior_beta(scores, c->perplexity, c->beta);
+    return spi_posterior_make(scores, &c->level->views, c->beta, c->perplexity, c->S,
+                              c->first ? c->row : NULL, c->post + a->block);
+}
+
+/* beta from the first images of the first block. */
+static spi_err find_beta(struct spi_chain *c, const struct spi_score_input *in)
+{
+    struct spi_score_input first = *in;
+    struct spi_scores scores = {0};
+    spi_err err;
+
+    if (first.n_images > SPI_IMAGES_FOR_BETA)
+        first.n_images = SPI_IMAGES_FOR_BETA;
+    SPI_TRY(err = spi_score_all(&first, &scores), out);
+    c->beta = spi_posterior_beta(&scores, c->perplexity, c->beta);
+out:
+    spi_scores_clear(&scores);
+    return err;
+}
+
+/* All orientations have weight. */
+static spi_err match_all(struct spi_chain *c, const struct spi_range *a,
+                         const struct spi_score_input *in, struct spi_scores *scores)
+{
+    struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
+    spi_err err = a->block == 0 ? find_beta(c, in) : SPI_OK;
+
+    if (err)
+        return err;
+    SPI_TRY(err = spi_score_soft(in, c->beta, c->S, &soft->weights, scores), out);
+    scores->name = c->used;
+    err = spi_posterior_soft(scores, &c->level->views, c->beta, &soft->weights,
+                             c->post + a->block);
+out:
+    return err;
+}
+
+/* Add the images of a block to the averages. */
+static spi_err average_block(struct spi_chain *c, const struct spi_range *a)
+{
+    struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
+    const float complex **h;
+    spi_err err = SPI_NEW(h, a->n, "match");
+
+    if (err)
+        return err;
+    for (int64_t i = 0; i < a->n; i++)
+        h[i] = batch_record(c, a->first + i);
+    spi_average_add(&soft->average, (int)a->n, h, c->fluence + a->first, soft->weights.q,
+                    soft->weights.scale);
+    free(h);
+    return SPI_OK;
+}
+
+static spi_err keep_candidates(struct spi_chain *c, const struct spi_range *a,
+                               const struct spi_scores *scores)
+{
+    int32_t *kept;
+    int keep = c->half->keep;
+    spi_err err = SPI_NEW(kept, a->n * keep, "match");
+
+    if (err)
+        return err;
+    err = spi_best_directions(scores, &c->level->views, keep, kept);
+    for (int64_t i = 0; i < a->n && !err; i++)
+        memcpy(c->half->candidate + c->batch[a->first + i] * keep, kept + i * keep,
+               (size_t)keep * sizeof *kept);
+    free(kept);
+    return err;
+}
+
+spi_err spi_task_match(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct spi_range *a = arg;
+    struct spi_chain *c = a->c;
+    struct spi_scores scores = {0};
+    struct spi_score_input in;
+    float *records = NULL, *counts = NULL;
+    spi_err err;
+
+    (void)data;
+    (void)stop;
+    SPI_TRY(err = SPI_NEW(counts, a->n, "match"), out);
+    SPI_TRY(err = block_input(c, a, &records, counts, &in), out);
+    SPI_TRY(err = (c->n_soft ? match_all : match_some)(c, a, &in, &scores), out);
+    for (int64_t i = 0; i < a->n; i++) {
+        float model = c->post[a->block].model_sum[i];
+
+        c->fluence[a->first + i] = model > 0 ? counts[i] / model : 0;
+    }
+    if (c->n_soft)
+        SPI_TRY(err = average_block(c, a), out);
+    if (c->keep_candidates)
+        err = keep_candidates(c, a, &scores);
+out:
+    free(records);
+    free(counts);
+    spi_scores_clear(&scores);
+    return err;
+}
+
+/* ---- merge ------- --------------------------------------------------------------------
+ */
+
+/* Mean fluence becomes 1: the scale lives in A alone. */
+static void normalise_fluence(struct spi_chain *c)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < c->n_batch; i++)
+        sum += (double)c->fluence[i];
+
+    double mean = sum > 0 ? sum / (double)c->n_batch : 1;
+
+    c->fluence_scale = (float)(1 / mean);
+    for (int64_t i = 0; i < c->n_batch; i++)
+        c->fluence[i] = (float)((double)c->fluence[i] / mean);
+}
+
+static void copy_best(struct spi_chain *c)
+{
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int i = 0; i < c->post[b].n_images; i++) {
+            int64_t at = (int64_t)b * c->block_images + i, k = c->batch[at];
+
+            c->half->best[k] = c->post[b].best[i];
+            c->half->fluence[k] = c->fluence[at];
+        }
+    c->half->best_nd = c->level->views.nd;
+}
+
+/* All pairs sorted by direction (counting sort), cut into blocks of about equal work. */
+spi_err spi_task_index(void *const *data, const void *arg, const volatile int *stop)
+{
+    struct spi_chain *c = *(struct spi_chain *const *)arg;
+    int64_t nd = c->level->views.nd, *at = NULL, done = 0;
+    spi_err err;
+
+    (void)data;
+    (void)stop;
+    normalise_fluence(c);
+    if (c->store_best)
+        copy_best(c);
+    for (int b = 0; b < c->n_blocks; b++)
+        c->n_pairs += c->post[b].n_pairs;
+    SPI_TRY(err = SPI_NEW(at, nd + 1, "merge"), out);
+    SPI_TRY(err = SPI_NEW(c->pair, c->n_pairs, "merge"), out);
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int64_t i = 0; i < c->post[b].n_pairs; i++)
+            at[c->post[b].pair[i].dir + 1]++;
+    for (int64_t d = 0; d < nd; d++)
+        at[d + 1] += at[d];
+    for (int k = 0, b = 0; b < c->n_merges; b++) { /* cut between directions */
+        int64_t upto = c->n_pairs * (b + 1) / c->n_merges;
+
+        while (k < nd && at[k + 1] <= upto)
+            k++;
+        done = b == c->n_merges - 1 ? c->n_pairs : at[k];
+        c->pair_at[b + 1] = done;
+    }
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int64_t i = 0; i < c->post[b].n_pairs; i++) {
+            const struct spi_posterior_pair *p = c->post[b].pair + i;
+
+            c->pair[at[p->dir]++] =
+                (struct spi_view_pair){.image = (int64_t)b * c->block_images + p->image,
+                                       .dir = p->dir,
+                                       .count = p->count,
+                                       .angle = c->post[b].angle + p->first,
+                                       .weight = c->post[b].weight + p->first};
+        }
+out:
+    free(at);
+    return err;
+}
+
+/* Rows of a block of directions: the averages of all slots, spread. */
+static spi_err merge_averages(struct spi_chain *c, int block,
+                              const struct spi_view_spec *spec)
+{
+    struct spi_average *sum = &c->soft[0].average;
+    int64_t from = sum->tiles * block / c->n_merges, n,
+            to = sum->tiles * (block + 1) / c->n_merges;
+    int s = block % c->n_slots;
+
+    for (int i = 1; i < c->n_soft; i++)
+        for (int64_t t = from; t < to; t++)
+            spi_average_join(sum, &c->soft[i].average, t);
+    from *= SPI_LANES;
+    n = (to * SPI_LANES < c->n_rows ? to * SPI_LANES : c->n_rows) - from;
+    return spi_views_merge_average(spec, sum, from, n, c->used, c->fluence_scale,
+                                   c->level->plan2, c->slot[s], &c->slot_weight[s]);
+}
+
+spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct spi_range *a = arg;
+    struct spi_chain *c = a->c;
+    const struct spi_level *l = c->level;
+    struct spi_view_spec spec = {.rings = &c->data->rings,
+                                 .R = l->R_merge,
+                                 .map = &c->data->map,
+                                 .views = l->views,
+                                 .harmonics = batch_record,
+                                 .images = c,
+                                 .fluence = c->fluence,
+                                 .n_group = c->n_group,
+                                 .group = (const double(*)[9])c->group,
+                                 .points = l->points2};
+    int s = a->block % c->n_slots;
+    int64_t from = c->pair_at[a->block], n = c->pair_at[a->block + 1] - from;
+    spi_err err;
+
+    (void)data;
+    (void)stop;
+    if (!c->slot[s] && (err = spi_nufft_grid_new(l->plan2, 2, &c->slot[s])))
+        return err;
+    if (c->n_soft)
+        return merge_averages(c, a->block, &spec);
+    return spi_views_merge(&spec, n, c->pair + from, l->plan2, c->slot[s],
+                           &c->slot_weight[s]);
+}
+
+spi_err spi_task_solve(void *const *data, const void *arg, const volatile int *stop)
+{
+    struct spi_chain *c = *(struct spi_chain *const *)arg;
+    const struct spi_level *l = c->level;
+    struct spi_normal N;
+    struct spi_cg_report report;
+    size_t count = spi_nufft_grid_floats(l->plan2, 2);
+    spi_err err;
+
+    (void)data;
+    for (int s = 1; s < c->n_slots; s++) {
+        for (size_t i = 0; i < count; i++)
+            c->slot[0][i] += c->slot[s][i];
+        c->slot_weight[0] += c->slot_weight[s];
+    }
+    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, c->slot[0], c->slot_weight[0]);
+    if (err)
+        return err;
+    if (c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale) {
+        /* another grid, or a random start whose scale is not the data's: CG from zero */
+        spi_volume_clear(&c->A);
+        SPI_TRY(err = spi_volume_init(&c->A, l->n, l->dx), out);
+        free(c->ring_scale);
+        c->ring_scale = NULL;
+    }
+    struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
+
+    err = spi_normal_solve(&N, l->lambda, &opt, c->A.data, &report);
+    c->residual = err ? 0 : report.residual;
+out:
+    spi_normal_clear(&N);
+    return err;
+}
