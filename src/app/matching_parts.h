@@ -1,0 +1,29 @@
+/** \file
+ * What the methods of matching share (app/matching.h).  Layer: app. */
+#ifndef SPI_APP_MATCHING_PARTS_H
+#define SPI_APP_MATCHING_PARTS_H
+
+#include "app/matching.h"
+
+/** Room for n images; the entropy only if asked for. */
+SPI_MUSTUSE spi_err spi_matching_results_new(int64_t n, bool entropy,
+                                             struct spi_orientations *o);
+/** Mean fluence becomes 1. */
+void spi_matching_results_normalise(struct spi_orientations *o);
+
+enum { SPI_MATCHING_TASKS = 64 };
+
+/** Slot i is owned by one task at a time: that many are in the air at once. */
+struct spi_matching_slots {
+    struct spi_graph *g;
+    int n;
+    char place[SPI_MATCHING_TASKS];
+    struct spi_region *region[SPI_MATCHING_TASKS];
+};
+
+SPI_MUSTUSE spi_err spi_matching_slots_init(struct spi_matching_slots *s,
+                                            struct spi_graph *g);
+/** Waits for the tasks. */
+void spi_matching_slots_clear(struct spi_matching_slots *s);
+
+#endif
