@@ -1,5 +1,6 @@
 /* The particle's point group: given, or seen in both half sets.  doc/math.md section 7. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -7,31 +8,76 @@
 #include "fsc/symmetry_fit.h"
 #include "mtip/mtip.h"
 
-/* Lay the given group upon a model that has found its shape without it. */
-static spi_err lay_upon(const struct spi_run *r, struct spi_chain *c, double q_max)
+/* The particle of a chain up to q_max: where the axes of `group` are or, if that is NULL,
+ * which group it has, given that the half sets agree to `agreement`. */
+struct search {
+    const struct spi_chain *c;
+    const char *group;
+    double q_max, agreement, axes[9];
+    struct spi_symmetry_found found;
+};
+
+static spi_err task_search(void *const *data, const void *arg, const volatile int *stop)
 {
+    struct search *s = data[0];
     struct spi_volume W = {0};
-    double axes[9], score;
+    double D = s->c->data->rings.diameter_A, score;
     spi_err err;
 
-    SPI_TRY(err = spi_volume_fourier_even(&c->A, &W), out);
-    SPI_TRY(err = spi_symmetry_fit_intensity(
-                r->set->symmetry, &W, c->data->rings.diameter_A, q_max, -1, axes, &score),
-            out);
-    err = spi_chain_symmetry(c, r->set->symmetry, axes);
+    (void)arg;
+    (void)stop;
+    SPI_TRY(err = spi_volume_fourier_even(&s->c->A, &W), out);
+    err = s->group
+              ? spi_symmetry_fit_intensity(s->group, &W, D, s->q_max, -1, s->axes, &score)
+              : spi_symmetry_find(&W, D, s->q_max, s->agreement, &s->found);
 out:
     spi_volume_clear(&W);
     return err;
 }
 
+/* All at once. */
+static spi_err search_all(struct spi_graph *g, int n, struct search *s)
+{
+    struct spi_region *region[2 * SPI_CHAINS_MAX] = {NULL};
+    spi_err err = SPI_OK, late;
+
+    for (int i = 0; i < n; i++) {
+        SPI_TRY(err = spi_region_new(g, &s[i], sizeof s[i], &region[i]), out);
+
+        struct spi_access access = {region[i], SPI_READ_WRITE};
+
+        SPI_TRY(err = spi_graph_submit(g, "symmetry", task_search, NULL, 0, 1, &access),
+                out);
+    }
+out:
+    late = spi_graph_wait(g);
+    for (int i = 0; i < n; i++)
+        spi_region_free(g, region[i]);
+    return err ? err : late;
+}
+
+/* Lay the given group upon the models that have found their shape without it. */
 spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
 {
-    spi_err err = SPI_OK;
+    struct search *s = NULL;
+    struct spi_chain *chain[2 * SPI_CHAINS_MAX];
+    int n = 0;
+    spi_err err;
 
-    for (int s = 0; s < r->n_chains && !err; s++)
-        for (int h = 0; h < 2 && !err; h++)
-            if (spi_run_chain_runs(r, h, s, SPI_STAGE_START))
-                err = lay_upon(r, &r->chain[h][s], step->q_match);
+    SPI_TRY(err = SPI_NEW(s, 2 * (size_t)r->n_chains, "symmetry"), out);
+    for (int i = 0; i < r->n_chains; i++)
+        for (int h = 0; h < 2; h++)
+            if (spi_run_chain_runs(r, h, i, SPI_STAGE_START)) {
+                chain[n] = &r->chain[h][i];
+                s[n] = (struct search){
+                    .c = chain[n], .group = r->set->symmetry, .q_max = step->q_match};
+                n++;
+            }
+    SPI_TRY(err = search_all(r->graph, n, s), out);
+    for (int i = 0; i < n && !err; i++)
+        err = spi_chain_symmetry(chain[i], r->set->symmetry, s[i].axes);
+out:
+    free(s);
     return err;
 }
 
@@ -43,32 +89,27 @@ static bool safe(const struct spi_symmetry_found *f, double agreement)
 
 spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
 {
-    struct spi_symmetry_found found[2];
-    struct spi_volume W = {0};
+    struct search s[2] = {0};
+    const struct spi_symmetry_found *found[2] = {&s[0].found, &s[1].found};
     bool use;
-    spi_err err = SPI_OK;
+    spi_err err;
 
-    for (int h = 0; h < 2; h++) {
-        struct spi_chain *c = &r->chain[h][r->leading[h]];
-
-        spi_volume_clear(&W);
-        SPI_TRY(err = spi_volume_fourier_even(&c->A, &W), out);
-        SPI_TRY(err = spi_symmetry_find(&W, r->data->rings.diameter_A, step->q_merge,
-                                        r->halves_cc, &found[h]),
-                out);
-    }
-    if (strcmp(found[0].group, found[1].group) != 0 || strcmp(found[0].group, "C1") == 0)
+    for (int h = 0; h < 2; h++)
+        s[h] = (struct search){.c = &r->chain[h][r->leading[h]],
+                               .q_max = step->q_merge,
+                               .agreement = r->halves_cc};
+    SPI_TRY(err = search_all(r->graph, 2, s), out);
+    if (strcmp(found[0]->group, found[1]->group) != 0 || strcmp(found[0]->group, "C1") == 0)
         goto out;
-    r->found = found[0];
-    r->found.score = fmin(found[0].score, found[1].score);
+    r->found = *found[0];
+    r->found.score = fmin(found[0]->score, found[1]->score);
     use = safe(&r->found, r->halves_cc);
     for (int h = 0; h < 2 && use && !err; h++)
-        err =
-            spi_chain_symmetry(&r->chain[h][r->leading[h]], found[h].group, found[h].axes);
+        err = spi_chain_symmetry(&r->chain[h][r->leading[h]], found[h]->group,
+                                 found[h]->axes);
     spi_info("symmetry found: %s, score %.3f (need %.3f; %.3f between its elements)%s",
              r->found.group, r->found.score, r->found.level, r->found.between,
              use ? "" : "; it is not used, the half sets are more alike");
 out:
-    spi_volume_clear(&W);
     return err;
 }
