@@ -82,7 +82,8 @@ struct axis {
 struct axes {
     int n;
     struct axis axis[8 * FOLD_MAX];
-    bool smooth; /* all turns about them are alike */
+    bool smooth;    /* all turns about them are alike */
+    double generic; /* how alike */
 };
 
 /* The folds n, 2 n, ... about one axis that reach the level. */
@@ -121,7 +122,8 @@ static spi_err all_axes(struct job *j, struct axes *a)
             return err;
         if (score < j->level)
             continue;
-        a->smooth = turned(j, GENERIC, 0, U) >= j->level;
+        a->generic = turned(j, GENERIC, 0, U);
+        a->smooth = a->generic >= j->level;
         if (a->smooth)
             a->n = 0;
         add_folds(j, a->smooth ? 1 : base[i], most, U, a);
@@ -175,6 +177,7 @@ static spi_err find(struct job *j, struct spi_symmetry_found *found)
     char name[16];
     spi_err err = all_axes(j, &all);
 
+    found->between = all.smooth ? all.generic : 0;
     if (err || !(a = main_axis(&all)))
         return err;
     found->score = a->score;

@@ -14,7 +14,8 @@ struct spi_symmetry_found {
     char group[16]; /* "C1": none */
     double axes[9]; /* from the standard frame to the map's */
     double score;   /* mean correlation of W with its copies turned by the elements */
-    double between; /* the same, turned about the main axis by half a step more */
+    double between; /* the same, turned about the main axis by half a step more; of "C1" at
+                     * the level or above: a body of revolution, up to q_max */
     double level;   /* what the score had to reach */
 };
 

@@ -159,7 +159,8 @@ out:
 /* The point group that was given or used, else the one that the final intensity shows. */
 static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
 {
-    static const double qD = 7.5; /* shows folds to 18 */
+    /* shows folds to 18; more where all turns are alike up to there (a disk, a tube) */
+    static const double qD = 7.5, smooth_qD = 10;
     const struct spi_chain *c = &r->chain[0][r->leading[0]];
     struct spi_symmetry_found *f = &res->symmetry;
     double D = r->data->rings.diameter_A;
@@ -171,6 +172,8 @@ static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
     if (c->n_group > 1 || strcmp(r->set->symmetry, "auto") != 0)
         return SPI_OK;
     err = spi_symmetry_find(&res->W, D, fmin(r->q_max, qD / D), r->halves_cc, f);
+    if (!err && strcmp(f->group, "C1") == 0 && f->between >= f->level)
+        err = spi_symmetry_find(&res->W, D, fmin(r->q_max, smooth_qD / D), r->halves_cc, f);
     if (!err && strcmp(f->group, "C1") != 0)
         spi_info(
             "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "

@@ -32,16 +32,16 @@ static struct blobs particle(const char *group, int unit, uint64_t seed)
     return blobs_move(&all, &turn);
 }
 
-static void finds(const char *what, const struct blobs *b, double qD, double noise,
-                  const char *group)
+static struct spi_symmetry_found finds(const char *what, const struct blobs *b, double qD,
+                                       double noise, const char *group)
 {
     struct spi_volume W = {0};
-    struct spi_symmetry_found f;
+    struct spi_symmetry_found f = {0};
 
     /* the box is 1 / dq = 2.2 D: W is band-limited by D */
     if (blobs_intensity(b, N, 1 / (2.2 * D), &W)) {
         OK(0, "%s: %s", what, spi_err_message());
-        return;
+        return f;
     }
     if (noise > 0)
         add_noise(&W, noise * rms(&W), 5);
@@ -52,6 +52,7 @@ static void finds(const char *what, const struct blobs *b, double qD, double noi
     else
         OK(0, "%s: %s", what, spi_err_message());
     spi_volume_clear(&W);
+    return f;
 }
 
 static void found(const char *group, int unit, double qD)
@@ -73,7 +74,10 @@ static void revolution(void)
     }
     b.c[60][2] = 20, b.c[61][2] = -11;
     b.a[60] = 10, b.a[61] = 7;
-    finds("a body of revolution", &b, 6, 0, "C1");
+
+    struct spi_symmetry_found f = finds("a body of revolution", &b, 6, 0, "C1");
+
+    OK(f.between >= f.level, "is named as one: %.3f", f.between);
 }
 
 /* The average of an asymmetric map is that of its blobs copied by the group. */
