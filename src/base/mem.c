@@ -82,5 +82,6 @@ void spi_keep_memory(void)
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_ARENA_MAX, 1); /* the others hold nothing that is larger than 64 MiB */
 #endif
 }
