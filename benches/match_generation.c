@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "kernel/softmax.h"
 #include "match/posterior.h"
 #include "math/sphere.h"
 #include "merge/normal.h"

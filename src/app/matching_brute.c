@@ -8,8 +8,6 @@
 #include "base/mem.h"
 #include "math/rot.h"
 
-/* ---- pixel by pixel ------------------------------------------------------------------ */
-
 struct brute_job {
     const struct spi_matching *m;
     struct spi_pixel_list list;

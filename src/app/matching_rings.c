@@ -11,7 +11,7 @@
 
 enum { BLOCK = 8 * SPI_GROUP }; /* images of a task: a multiple of what a tile takes */
 
-/* ---- on rings ------------------------------------------------------------------------ */
+/* ---- exhaustive ---------------------------------------------------------------------- */
 
 /* The model of one level: rows of the directions in `list`. */
 struct level_model {
@@ -47,23 +47,32 @@ static enum spi_score_kind ring_kind(const struct spi_matching *m)
     return m->spec.score == SPI_MATCHING_POISSON ? SPI_SCORE_POISSON : SPI_SCORE_GAUSSIAN;
 }
 
-static spi_err task_templates(void *const *data, const void *arg, const volatile int *stop)
+/* Rows of directions of a grid (of `list`, if not NULL) into whole arrays. */
+static spi_err make_templates(const struct ring_args *a, const struct spi_band *band,
+                              struct spi_views views, const int32_t *list, float *templates,
+                              float *table, float *S)
 {
-    const struct ring_args *a = arg;
     const struct spi_matching *m = a->j->m;
     struct spi_template_spec spec = {.rings = &m->rings,
-                                     .band = &m->band,
+                                     .band = band,
                                      .map = &m->map,
-                                     .views = m->views,
+                                     .views = views,
                                      .kind = ring_kind(m),
                                      .inv_var = m->inv_var};
 
+    return spi_templates_make(&spec, m->plan, m->grid, list, a->first, a->n,
+                              templates + a->first * band->floats,
+                              table + a->first * views.Na, S + a->first * views.Na);
+}
+
+static spi_err task_templates(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct ring_args *a = arg;
+    const struct ring_job *j = a->j;
+
     (void)data;
     (void)stop;
-    return spi_templates_make(&spec, m->plan, m->grid, NULL, a->first, a->n,
-                              a->j->templates + a->first * m->band.floats,
-                              a->j->table + a->first * m->views.Na,
-                              a->j->S + a->first * m->views.Na);
+    return make_templates(a, &j->m->band, j->m->views, NULL, j->templates, j->table, j->S);
 }
 
 /* Images -> ring-major harmonics h [n][..]; a few at a time, as detectors may be large. */
@@ -231,22 +240,12 @@ static spi_err task_level_templates(void *const *data, const void *arg,
                                     const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    const struct spi_matching *m = a->j->m;
     const struct spi_search_level *l = &a->j->search.level[a->j->l];
-    struct level_model *model = &a->j->model[a->j->l];
-    struct spi_template_spec spec = {.rings = &m->rings,
-                                     .band = &l->band,
-                                     .map = &m->map,
-                                     .views = l->views,
-                                     .kind = ring_kind(m),
-                                     .inv_var = m->inv_var};
+    struct level_model *m = &a->j->model[a->j->l];
 
     (void)data;
     (void)stop;
-    return spi_templates_make(&spec, m->plan, m->grid, model->list, a->first, a->n,
-                              model->templates + a->first * l->band.floats,
-                              model->table + a->first * l->views.Na,
-                              model->S + a->first * l->views.Na);
+    return make_templates(a, &l->band, l->views, m->list, m->templates, m->table, m->S);
 }
 
 static spi_err task_ingest(void *const *data, const void *arg, const volatile int *stop)

@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "math/sphere.h"
 #include "math/symmetry.h"
 
 /* ---- half sets --------------------------------------------------------------------- */

@@ -5,11 +5,12 @@
  * stages of a generation are submitted as tasks; two chains share nothing, so the half sets
  * and the starts run side by side.
  *
- *     slice   A -> templates of all view directions            (blocks of directions)
- *     match   images x templates -> posterior                  (blocks of images)
- *     merge   posterior, images -> normal equations -> A       (blocks of directions,
- * solve) phase   A -> density                                     (one task a start)
- */
+ *     slice   A -> templates of all view directions        (blocks of directions)
+ *     match   images x templates -> posterior              (blocks of images)
+ *     merge   posterior, images -> normal equations -> A   (blocks of directions)
+ *     phase   A -> density                                 (one task a half set)
+ *
+ * generation.c submits the first three, chain_tasks.c is what they do; halves.c phases. */
 #ifndef SPI_MTIP_CHAIN_H
 #define SPI_MTIP_CHAIN_H
 
@@ -118,7 +119,8 @@ struct spi_generation {
     bool merge;           /* also merge (false: only match, for held-out scores) */
 };
 
-/** Submit slice, match and merge of one generation.  After spi_graph_wait call _settle. */
+/** generation.c: submit slice, match and merge of one generation.  After spi_graph_wait
+ * call _settle. */
 SPI_MUSTUSE spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
                                      const struct spi_generation *gen, int block_images);
 /** Collect score; release what the generation needed.  Call after the wait, also after a

@@ -5,10 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "math/rot.h"
 
-/* ---- slice ------- --------------------------------------------------------------------
- */
+/* ---- slice ------------------------------------------------------------------- */
 
 spi_err spi_task_prepare(void *const *data, const void *arg, const volatile int *stop)
 {
@@ -44,8 +42,7 @@ spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *s
                               c->S + a->first * l->views.Na);
 }
 
-/* ---- match ------- --------------------------------------------------------------------
- */
+/* ---- match ------------------------------------------------------------------- */
 
 static const float complex *batch_record(const void *chain, int64_t i)
 {
@@ -231,8 +228,7 @@ out:
     return err;
 }
 
-/* ---- merge ------- --------------------------------------------------------------------
- */
+/* ---- merge ------------------------------------------------------------------- */
 
 /* Mean fluence becomes 1: the scale lives in A alone. */
 static void normalise_fluence(struct spi_chain *c)

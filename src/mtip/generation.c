@@ -221,33 +221,6 @@ static spi_err submit_match(struct spi_chain *c)
     return err;
 }
 
-/* merge: sorted pairs <- posteriors; partial sums <- pairs; A <- sums.  The index task
- * reads every posterior; more blocks than a task may name are covered by r_pairs through a
- * chain of empty tasks. */
-static spi_err gather_posteriors(struct spi_chain *c, bool merge);
-
-static spi_err submit_merge(struct spi_chain *c)
-{
-    spi_err err = gather_posteriors(c, true);
-
-    for (int b = 0; b < c->n_merges && !err; b++) {
-        struct spi_range a = {.c = c, .block = b};
-        struct spi_access access[2] = {{c->r_pairs, SPI_READ},
-                                       {c->r_slot[b % c->n_slots], SPI_READ_WRITE}};
-
-        err = spi_graph_submit(c->g, "merge", spi_task_merge, &a, sizeof a, 2, access);
-    }
-    if (err)
-        return err;
-
-    struct spi_access solve[SPI_SLOTS_MAX + 1] = {{c->r_model, SPI_READ_WRITE}};
-
-    for (int s = 0; s < c->n_slots; s++)
-        solve[s + 1] = (struct spi_access){c->r_slot[s], SPI_READ_WRITE};
-    return spi_graph_submit(c->g, "solve", spi_task_solve, &c, sizeof c, c->n_slots + 1,
-                            solve);
-}
-
 static spi_err task_nothing(void *const *data, const void *arg, const volatile int *stop)
 {
     (void)data;
@@ -274,6 +247,31 @@ static spi_err gather_posteriors(struct spi_chain *c, bool merge)
                                &c, sizeof c, n, access);
     }
     return err;
+}
+
+/* merge: sorted pairs <- posteriors; partial sums <- pairs; A <- sums.  The index task
+ * reads every posterior; more blocks than a task may name are covered by r_pairs through a
+ * chain of empty tasks. */
+static spi_err submit_merge(struct spi_chain *c)
+{
+    spi_err err = gather_posteriors(c, true);
+
+    for (int b = 0; b < c->n_merges && !err; b++) {
+        struct spi_range a = {.c = c, .block = b};
+        struct spi_access access[2] = {{c->r_pairs, SPI_READ},
+                                       {c->r_slot[b % c->n_slots], SPI_READ_WRITE}};
+
+        err = spi_graph_submit(c->g, "merge", spi_task_merge, &a, sizeof a, 2, access);
+    }
+    if (err)
+        return err;
+
+    struct spi_access solve[SPI_SLOTS_MAX + 1] = {{c->r_model, SPI_READ_WRITE}};
+
+    for (int s = 0; s < c->n_slots; s++)
+        solve[s + 1] = (struct spi_access){c->r_slot[s], SPI_READ_WRITE};
+    return spi_graph_submit(c->g, "solve", spi_task_solve, &c, sizeof c, c->n_slots + 1,
+                            solve);
 }
 
 static bool all_have_weight(const struct spi_chain *c, const struct spi_generation *gen)

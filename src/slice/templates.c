@@ -133,10 +133,10 @@ static spi_err add_live_sum(const struct spi_template_spec *sp, struct scratch *
     return SPI_OK;
 }
 
-/* out[direction][a] = sum_rj d_rj T^power(phi_j + a) inv_var_r (NULL: 1) of n <= SPI_LANES
- * directions. */
+/* out[direction][a] = sum_rj d_rj T(phi_j + a), or with inv_var T^2 inv_var_r, of n <=
+ * SPI_LANES directions. */
 static spi_err live_sums(const struct spi_template_spec *sp, int n, const float *T,
-                         int power, const float *inv_var, struct scratch *s, float *out)
+                         const float *inv_var, struct scratch *s, float *out)
 {
     const struct spi_rings *g = sp->rings;
     int points = g->at[sp->band->R], Na = sp->views.Na;
@@ -146,7 +146,7 @@ static spi_err live_sums(const struct spi_template_spec *sp, int n, const float 
     for (int i = 0; i < n; i++, T += points) {
         for (int r = 0; r < sp->band->R; r++)
             for (int j = g->at[r]; j < g->at[r + 1]; j++)
-                s->f[j] = (power == 2 ? T[j] * T[j] : T[j]) * (inv_var ? inv_var[r] : 1);
+                s->f[j] = inv_var ? T[j] * T[j] * inv_var[r] : T[j];
         if ((err = add_live_sum(sp, s, i)))
             return err;
     }
@@ -178,9 +178,9 @@ static spi_err make(const struct spi_template_spec *sp, int n, float *T, struct 
 
     for (int i = 0; i < n; i++)
         s->sbar[i] = condition(sp, T + (ptrdiff_t)i * points);
-    SPI_TRY(err = live_sums(sp, n, T, 1, NULL, s, S), out);
+    SPI_TRY(err = live_sums(sp, n, T, NULL, s, S), out);
     if (sp->kind == SPI_SCORE_GAUSSIAN)
-        SPI_TRY(err = live_sums(sp, n, T, 2, sp->inv_var, s, table), out);
+        SPI_TRY(err = live_sums(sp, n, T, sp->inv_var, s, table), out);
     for (int i = 0; i < n; i++) {
         float inv = (float)(1 / s->sbar[i]);
 
