@@ -27,7 +27,7 @@ struct generation {
     struct model model;
     struct spi_soft soft;
     struct spi_average average;
-    int32_t *order; /* rows -> directions */
+    int32_t *order, *place; /* rows -> directions, directions -> rows */
     float *records, counts[IMAGES], phi[IMAGES * BLOCKS];
     double n, perplexity;
     float beta;
@@ -64,6 +64,9 @@ static void generation_init(struct generation *g, double perplexity_share, bool 
     g->perplexity = fmax(4, perplexity_share * g->n);
     must(SPI_NEW(g->order, g->views.nd, "bench"));
     must(spi_sphere_order(g->views.nd, 4 * g->views.cell, g->order));
+    must(SPI_NEW(g->place, g->views.nd, "bench"));
+    for (int32_t i = 0; i < g->views.nd; i++)
+        g->place[g->order[i]] = i;
     model_of(&g->model, &g->scene, &g->band, g->views, SPI_SCORE_POISSON,
              start ? ring_scale : NULL, g->views.nd, g->order);
     must(SPI_NEW(g->records, IMAGES * g->band.floats, "bench"));
@@ -78,6 +81,7 @@ static void generation_clear(struct generation *g)
 {
     free(g->records);
     free(g->order);
+    free(g->place);
     spi_soft_clear(&g->soft);
     spi_average_clear(&g->average);
     model_clear(&g->model);
@@ -156,12 +160,20 @@ static const float complex *row_of(const void *rows, int64_t image)
     return ((const float complex *const *)rows)[image];
 }
 
-static int by_direction(const void *a, const void *b)
+/* Directions -> rows. */
+static const int32_t *place_of;
+
+/* By tile, then by image, then by direction. */
+static int by_tile(const void *a, const void *b)
 {
     const struct spi_view_pair *p = a, *q = b;
+    int s = place_of[p->dir], t = place_of[q->dir];
 
-    return p->dir != q->dir ? (p->dir < q->dir ? -1 : 1)
-                            : (p->image > q->image) - (p->image < q->image);
+    if (s / SPI_VIEW_TILE != t / SPI_VIEW_TILE)
+        return s < t ? -1 : 1;
+    if (p->image != q->image)
+        return p->image < q->image ? -1 : 1;
+    return (s > t) - (s < t);
 }
 
 static double merge_s(struct generation *g, int64_t n, const struct spi_view_pair *pair)
@@ -171,6 +183,7 @@ static double merge_s(struct generation *g, int64_t n, const struct spi_view_pai
                                  .R = g->band.R,
                                  .map = &s->map,
                                  .views = g->views,
+                                 .place = g->place,
                                  .harmonics = row_of,
                                  .images = (const void *)g->im.row,
                                  .fluence = g->phi};
@@ -195,6 +208,7 @@ static void some_weights(struct generation *g)
     struct spi_posterior post[BLOCKS];
     struct spi_view_pair *pair, *one;
     int64_t n = 0, n_one = 0;
+    int32_t *seen;
 
     for (int b = 0; b < BLOCKS; b++) {
         struct spi_score_input in = block_of(g, b);
@@ -225,10 +239,13 @@ static void some_weights(struct generation *g)
                                                .angle = post[b].angle + p->first,
                                                .weight = post[b].weight + p->first};
         }
-    qsort(pair, (size_t)n, sizeof *pair, by_direction);
+    place_of = g->place;
+    qsort(pair, (size_t)n, sizeof *pair, by_tile);
+    must(SPI_NEW(seen, g->views.nd, "bench"));
     for (int64_t i = 0; i < n; i++)
-        if (i == 0 || pair[i].dir != pair[i - 1].dir)
+        if (!seen[pair[i].dir]++)
             one[n_one++] = pair[i];
+    free(seen);
     g->s[AVERAGES] = merge_s(g, n, pair); /* and spreading */
     g->s[SPREADING] = merge_s(g, n_one, one);
     free(pair);

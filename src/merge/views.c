@@ -10,11 +10,9 @@
 #include "math/rot.h"
 #include "math/sphere.h"
 
-enum {
-    PAIRS_AT_ONCE = 64,
-    SAMPLES_AT_ONCE = 1 << 23 /* of the directions spread at once (64 MB): their points
-                               * share bricks of the grid */
-};
+/* Samples of the directions spread at once (64 MB): their points share bricks of the grid.
+ */
+enum { SAMPLES_AT_ONCE = 1 << 23 };
 
 /* Averaged images on their way to the grid. */
 struct spreader {
@@ -38,11 +36,13 @@ struct spreader {
     int waiting;              /* directions in view and val */
 };
 
+/* The averages of a tile. */
 struct scratch {
     float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
-    float *P, *H;               /* [PAIRS_AT_ONCE][Na], [Na] */
-    float complex *Phat, *Hhat; /* [PAIRS_AT_ONCE][M], [M] */
-    float complex *num;         /* [harmonics] */
+    float complex *Phat, *Hhat; /* [M] */
+    int32_t dir[SPI_VIEW_TILE]; /* -1: no image yet */
+    float complex *num;         /* [SPI_VIEW_TILE][harmonics] */
+    float *H;                   /* [SPI_VIEW_TILE][Na] */
     int M;
 };
 
@@ -60,11 +60,10 @@ static void spreader_free(struct spreader *s)
 static void scratch_free(struct scratch *s)
 {
     free(s->turn);
-    free(s->P);
     free(s->Phat);
-    free(s->H);
     free(s->Hhat);
     free(s->num);
+    free(s->H);
 }
 
 /* Directions spread at once, of n: as many as memory likes, in equal groups. */
@@ -122,11 +121,10 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
     size_t two_M = 2 * (size_t)s->M;
 
     SPI_TRY(err = SPI_NEW(s->turn, (size_t)Na * two_M, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->P, (size_t)PAIRS_AT_ONCE * (size_t)Na, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->Phat, PAIRS_AT_ONCE * s->M, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->H, Na, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->Phat, s->M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->Hhat, s->M, "merge"), fail);
-    SPI_TRY(err = SPI_NEW(s->num, g->h_at[sp->R], "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->num, SPI_VIEW_TILE * g->h_at[sp->R], "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->H, SPI_VIEW_TILE * Na, "merge"), fail);
     for (int a = 0; a < Na; a++)
         for (int m = 0; m < s->M; m++) {
             double x = 2 * SPI_PI * ((long)m * a % Na) / Na;
@@ -140,34 +138,41 @@ fail:
     return err;
 }
 
-/* num += sum over the pairs of Phat c (V1), H += phi P, in batches. */
-static void add_pairs(const struct spi_view_spec *sp, int64_t n,
-                      const struct spi_view_pair *pair, struct scratch *s)
+SPI_CLONES static void add_scaled(int n, float a, const float *restrict x,
+                                  float *restrict to)
 {
-    const struct spi_rings *g = sp->rings;
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        to[i] += a * x[i];
+}
+
+/* Call for what will be read next. */
+static void fetch(const void *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)p + i);
+}
+
+/* num += Phat c (V1) and H += phi P of the pair's direction. */
+static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair *p,
+                     int slot, const float complex *c, struct scratch *s)
+{
     int Na = sp->views.Na, two_M = 2 * s->M;
+    float complex *num = s->num + (int64_t)slot * sp->rings->h_at[sp->R];
+    float phi = sp->fluence[p->image], *H = s->H + (int64_t)slot * Na;
 
-    for (int64_t p0 = 0; p0 < n; p0 += PAIRS_AT_ONCE) {
-        int np = n - p0 < PAIRS_AT_ONCE ? (int)(n - p0) : PAIRS_AT_ONCE;
-
-        memset(s->P, 0, (size_t)np * (size_t)Na * sizeof *s->P);
-        for (int i = 0; i < np; i++) {
-            const struct spi_view_pair *p = pair + p0 + i;
-            float phi = sp->fluence[p->image];
-
-            for (int e = 0; e < p->count; e++) {
-                s->P[i * Na + p->angle[e]] += p->weight[e];
-                s->H[p->angle[e]] += phi * p->weight[e];
-            }
-        }
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, np, two_M, Na, 1, s->P, Na,
-                    s->turn, two_M, 0, (float *)s->Phat, two_M);
-        for (int i = 0; i < np; i++) {
-            const float complex *c = sp->harmonics(sp->images, pair[p0 + i].image);
-
-            spi_ring_add_turned(g, sp->R, s->Phat + (int64_t)i * s->M, c, s->num);
-        }
+    if (s->dir[slot] < 0) {
+        s->dir[slot] = p->dir;
+        memset(num, 0, (size_t)sp->rings->h_at[sp->R] * sizeof *num);
+        memset(H, 0, (size_t)Na * sizeof *H);
     }
+    memset(s->Phat, 0, (size_t)s->M * sizeof *s->Phat);
+    for (int e = 0; e < p->count; e++) {
+        add_scaled(two_M, p->weight[e], s->turn + (int64_t)p->angle[e] * two_M,
+                   (float *)s->Phat);
+        H[p->angle[e]] += phi * p->weight[e];
+    }
+    spi_ring_add_turned(sp->rings, sp->R, s->Phat, c, num);
 }
 
 static spi_err spread_waiting(struct spreader *s)
@@ -229,27 +234,55 @@ out:
     return err;
 }
 
-static spi_err one_direction(const struct spi_view_spec *sp, int64_t n,
-                             const struct spi_view_pair *pair, struct scratch *s,
-                             struct spreader *to)
+static int64_t place_of(const struct spi_view_spec *sp, const struct spi_view_pair *p)
 {
-    int Na = sp->views.Na, two_M = 2 * s->M;
-
-    memset(s->num, 0, (size_t)sp->rings->h_at[sp->R] * sizeof *s->num);
-    memset(s->H, 0, (size_t)Na * sizeof *s->H);
-    add_pairs(sp, n, pair, s);
-    cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M, s->H, 1, 0,
-                (float *)s->Hhat, 1);
-    return add_direction(to, pair->dir, s->num, s->Hhat);
+    return sp->place ? sp->place[p->dir] : p->dir;
 }
 
-static int64_t count_directions(int64_t n, const struct spi_view_pair *pair)
+/* The pairs of one tile; what is behind them is asked for one image ahead. */
+static spi_err one_tile(const struct spi_view_spec *sp, int64_t n,
+                        const struct spi_view_pair *pair, struct scratch *s,
+                        struct spreader *to)
+{
+    int Na = sp->views.Na, two_M = 2 * s->M;
+    size_t bytes = (size_t)sp->rings->h_at[sp->R] * sizeof *s->num;
+    const float complex *c = sp->harmonics(sp->images, pair->image);
+    spi_err err = SPI_OK;
+
+    for (int i = 0; i < SPI_VIEW_TILE; i++)
+        s->dir[i] = -1;
+    for (int64_t i = 0; i < n; i++) {
+        const float complex *next = c;
+
+        if (i + 1 < n && pair[i + 1].image != pair[i].image) {
+            next = sp->harmonics(sp->images, pair[i + 1].image);
+            fetch(next, bytes);
+        }
+        add_pair(sp, pair + i, (int)(place_of(sp, pair + i) % SPI_VIEW_TILE), c, s);
+        c = next;
+    }
+    for (int i = 0; i < SPI_VIEW_TILE && !err; i++) {
+        if (s->dir[i] < 0)
+            continue;
+        cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M,
+                    s->H + (int64_t)i * Na, 1, 0, (float *)s->Hhat, 1);
+        err = add_direction(to, s->dir[i], s->num + (int64_t)i * sp->rings->h_at[sp->R],
+                            s->Hhat);
+    }
+    return err;
+}
+
+/* Tiles of the pairs, times the directions of a tile: no fewer than there are directions.
+ */
+static int64_t most_directions(const struct spi_view_spec *sp, int64_t n,
+                               const struct spi_view_pair *pair)
 {
     int64_t count = 0;
 
     for (int64_t i = 0; i < n; i++)
-        count += i == 0 || pair[i].dir != pair[i - 1].dir;
-    return count;
+        count += i == 0 || place_of(sp, pair + i) / SPI_VIEW_TILE !=
+                               place_of(sp, pair + i - 1) / SPI_VIEW_TILE;
+    return count * SPI_VIEW_TILE;
 }
 
 spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
@@ -262,11 +295,13 @@ spi_err spi_views_merge(const struct spi_view_spec *sp, int64_t n,
 
     if (err)
         return err;
-    SPI_TRY(err = spreader_new(sp, count_directions(n, pair), plan, grid2, &to), out);
+    SPI_TRY(err = spreader_new(sp, most_directions(sp, n, pair), plan, grid2, &to), out);
     for (int64_t from = 0, end; from < n && !err; from = end) {
-        for (end = from + 1; end < n && pair[end].dir == pair[from].dir; end++)
-            ;
-        err = one_direction(sp, end - from, pair + from, &s, &to);
+        int64_t tile = place_of(sp, pair + from) / SPI_VIEW_TILE;
+
+        for (end = from + 1; end < n && place_of(sp, pair + end) / SPI_VIEW_TILE == tile;)
+            end++;
+        err = one_tile(sp, end - from, pair + from, &s, &to);
     }
     if (!err && to.waiting)
         err = spread_waiting(&to);

@@ -18,6 +18,8 @@
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 
+enum { SPI_VIEW_TILE = 16 }; /* directions averaged side by side */
+
 /** One (image, direction) pair with its weights; images are global indices here. */
 struct spi_view_pair {
     int64_t image;
@@ -32,6 +34,8 @@ struct spi_view_spec {
     int R;                          /* rings merged */
     const struct spi_ring_map *map; /* d */
     struct spi_views views;         /* directions and angles of the pairs */
+    const int32_t *place; /* [views.nd] of each direction in an order of neighbours, in
+                           * tiles of SPI_VIEW_TILE; NULL: its number */
     const float complex *(*harmonics)(const void *images, int64_t image); /* ring-major */
     const void *images;
     const float *fluence; /* [images] phi_k by global index */
@@ -40,8 +44,10 @@ struct spi_view_spec {
     const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };
 
-/** Add the pairs (sorted by direction) to a two-component fine grid of `plan`.
- *  weight_sum (may be NULL) is increased by the sum of the spread weights. */
+/** Add the pairs to a two-component fine grid of `plan`.  They are sorted by the tile of
+ *  their direction; within a tile best image by image: an image is then read once for all
+ *  directions that it has there.  weight_sum (may be NULL) is increased by the sum of the
+ *  spread weights. */
 SPI_MUSTUSE spi_err spi_views_merge(const struct spi_view_spec *spec, int64_t n,
                                     const struct spi_view_pair *pair, const spi_nufft *plan,
                                     float *grid2, double *weight_sum);

@@ -80,7 +80,8 @@ struct spi_chain {
     float *fluence;      /* [n_batch] */
     float fluence_scale; /* that made their mean 1 */
     int64_t n_pairs;
-    struct spi_view_pair *pair; /* [n_pairs] sorted by direction */
+    int32_t *place;             /* [nd] of a direction among its neighbours */
+    struct spi_view_pair *pair; /* [n_pairs] sorted by the tile of their direction */
     int64_t *pair_at;           /* [merge blocks + 1] */
     int n_slots, n_merges;      /* partial sums; blocks of pairs */
     float *slot[SPI_SLOTS_MAX];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "math/sphere.h"
 
 /* ---- slice ------------------------------------------------------------------- */
 
@@ -257,11 +258,48 @@ static void copy_best(struct spi_chain *c)
     c->half->best_nd = c->level->views.nd;
 }
 
-/* All pairs sorted by direction (counting sort), cut into blocks of about equal work. */
+/* Directions in tiles of neighbours: 4 x 4 cells. */
+static spi_err make_places(struct spi_chain *c)
+{
+    int64_t nd = c->level->views.nd;
+    int32_t *order = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(order, nd, "merge"), out);
+    SPI_TRY(err = SPI_NEW(c->place, nd, "merge"), out);
+    SPI_TRY(err = spi_sphere_order(nd, 4 * c->level->views.cell, order), out);
+    for (int32_t i = 0; i < nd; i++)
+        c->place[order[i]] = i;
+out:
+    free(order);
+    return err;
+}
+
+static int64_t tile_of(const struct spi_chain *c, int32_t dir)
+{
+    return c->place[dir] / SPI_VIEW_TILE;
+}
+
+/* Cut the pairs between tiles, at[t + 1] is the end of tile t, into about equal blocks. */
+static void cut_pairs(struct spi_chain *c, int64_t tiles, const int64_t *at)
+{
+    int64_t t = 0, done = 0;
+
+    for (int b = 0; b < c->n_merges; b++) {
+        int64_t upto = c->n_pairs * (b + 1) / c->n_merges;
+
+        for (; t < tiles && at[t + 1] <= upto; t++)
+            done = at[t + 1];
+        c->pair_at[b + 1] = done;
+    }
+    c->pair_at[c->n_merges] = c->n_pairs;
+}
+
+/* All pairs sorted by tile, within it image by image (counting sort). */
 spi_err spi_task_index(void *const *data, const void *arg, const volatile int *stop)
 {
     struct spi_chain *c = *(struct spi_chain *const *)arg;
-    int64_t nd = c->level->views.nd, *at = NULL, done = 0;
+    int64_t tiles = (c->level->views.nd + SPI_VIEW_TILE - 1) / SPI_VIEW_TILE, *at = NULL;
     spi_err err;
 
     (void)data;
@@ -269,28 +307,24 @@ spi_err spi_task_index(void *const *data, const void *arg, const volatile int *s
     normalise_fluence(c);
     if (c->store_best)
         copy_best(c);
+    if (c->n_soft)
+        return SPI_OK; /* averages: no pairs */
     for (int b = 0; b < c->n_blocks; b++)
         c->n_pairs += c->post[b].n_pairs;
-    SPI_TRY(err = SPI_NEW(at, nd + 1, "merge"), out);
+    SPI_TRY(err = make_places(c), out);
+    SPI_TRY(err = SPI_NEW(at, tiles + 1, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->pair, c->n_pairs, "merge"), out);
     for (int b = 0; b < c->n_blocks; b++)
         for (int64_t i = 0; i < c->post[b].n_pairs; i++)
-            at[c->post[b].pair[i].dir + 1]++;
-    for (int64_t d = 0; d < nd; d++)
-        at[d + 1] += at[d];
-    for (int k = 0, b = 0; b < c->n_merges; b++) { /* cut between directions */
-        int64_t upto = c->n_pairs * (b + 1) / c->n_merges;
-
-        while (k < nd && at[k + 1] <= upto)
-            k++;
-        done = b == c->n_merges - 1 ? c->n_pairs : at[k];
-        c->pair_at[b + 1] = done;
-    }
+            at[tile_of(c, c->post[b].pair[i].dir) + 1]++;
+    for (int64_t t = 0; t < tiles; t++)
+        at[t + 1] += at[t];
+    cut_pairs(c, tiles, at);
     for (int b = 0; b < c->n_blocks; b++)
         for (int64_t i = 0; i < c->post[b].n_pairs; i++) {
             const struct spi_posterior_pair *p = c->post[b].pair + i;
 
-            c->pair[at[p->dir]++] =
+            c->pair[at[tile_of(c, p->dir)]++] =
                 (struct spi_view_pair){.image = (int64_t)b * c->block_images + p->image,
                                        .dir = p->dir,
                                        .count = p->count,
@@ -329,6 +363,7 @@ spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *s
                                  .R = l->R_merge,
                                  .map = &c->data->map,
                                  .views = l->views,
+                                 .place = c->place,
                                  .harmonics = batch_record,
                                  .images = c,
                                  .fluence = c->fluence,

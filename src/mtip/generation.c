@@ -368,6 +368,7 @@ void spi_chain_settle(struct spi_chain *c)
     free(c->r_post);
     free(c->fluence);
     free(c->pair);
+    free(c->place);
     free(c->pair_at);
 
     struct spi_chain keep = {.data = c->data,

@@ -35,11 +35,12 @@ static void make(struct spi_rng *rng, int Na, struct pairs *p)
     for (int k = 0; k < IMAGES; k++)
         p->fluence[k] = (float)(0.5 + spi_rng_uniform(rng));
     for (int i = 0; i < PAIRS; i++) {
-        int count = 1 + (int)spi_rng_below(rng, ENTRIES_MAX);
+        int count = 1 + (int)spi_rng_below(rng, ENTRIES_MAX), k = 7 * i % PAIRS;
 
+        /* a tile's directions in any order, 70 pairs of the first */
         p->pair[i] = (struct spi_view_pair){.image = spi_rng_below(rng, IMAGES),
-                                            .dir = i < 70   ? 2
-                                                   : i < 77 ? 5
+                                            .dir = k < 70   ? 2
+                                                   : k < 77 ? 5
                                                             : 9,
                                             .count = count,
                                             .angle = p->angle[i],
@@ -155,6 +156,37 @@ static int64_t literal(const struct pairs *p, struct spi_views views, int R, dou
     return n;
 }
 
+/* The same pairs in another order of directions, in two tiles; was: what they gave. */
+static void check_places(const struct spi_view_spec *spec, const struct pairs *p,
+                         const spi_nufft *plan, const float *was, double bound)
+{
+    struct spi_view_spec other = *spec;
+    struct spi_view_pair pair[PAIRS];
+    int32_t *place = spi_alloc((size_t)spec->views.nd, sizeof *place, "p");
+    int64_t count = (int64_t)spi_nufft_grid_floats(plan, 2), n = 0;
+    double *want = spi_alloc((size_t)count, sizeof *want, "w");
+    float *grid;
+
+    place[2] = 2 * SPI_VIEW_TILE + 9;
+    place[5] = 3;
+    place[9] = 2 * SPI_VIEW_TILE;
+    other.place = place;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < PAIRS; i++)
+            if ((p->pair[i].dir == 5) == (pass == 0))
+                pair[n++] = p->pair[i];
+    for (int64_t i = 0; i < count; i++)
+        want[i] = (double)was[i];
+    OK(spi_nufft_grid_new(plan, 2, &grid) == SPI_OK &&
+           spi_views_merge(&other, n, pair, plan, grid, NULL) == SPI_OK,
+       "merged in another order");
+
+    double e = relative_l2(count, grid, want);
+
+    OK(e > 0 && e <= bound, "the same but for rounding: %.1e of %.1e", e, bound);
+    free(place), free(want), free(grid);
+}
+
 static void check_merge(struct spi_rng *rng)
 {
     struct spi_band band;
@@ -211,6 +243,7 @@ static void check_merge(struct spi_rng *rng)
             want += w[i];
     }
     OK(fabs(sum / want - 1) <= bound, "sum of the weights is added: %.6f", sum / want);
+    check_places(&spec, &p, plan, grid, 2 * 3e-5);
 
     memset(grid, 0, spi_nufft_grid_floats(plan, 2) * sizeof *grid);
     sum = 5;
