@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20)
@@ -28,8 +29,8 @@ static void *reserve(size_t n, size_t size, const char *what, size_t *allocated)
         spi_note("%s: cannot allocate %zu bytes", what, bytes);
         return NULL;
     }
-    /* grids are read and written all over the place: 2 MB pages spare most of the misses in the
-     * address translation.  Only advice: where the system has none, nothing changes. */
+    /* grids are read and written all over the place: 2 MB pages spare most of the misses in
+     * the address translation.  Only advice: where the system has none, nothing changes. */
     if (align == HUGE_PAGE)
         (void)madvise(p, bytes, MADV_HUGEPAGE);
     *allocated = bytes;
@@ -68,6 +69,13 @@ spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need, int64_t *cap
     *p = q;
     *cap = want;
     return SPI_OK;
+}
+
+size_t spi_memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
 }
 
 int64_t spi_peak_rss_bytes(void)

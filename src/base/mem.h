@@ -33,6 +33,9 @@ SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need,
  * early. */
 void spi_keep_memory(void);
 
+/** Memory of this machine, bytes; 0 if the system does not say. */
+size_t spi_memory_bytes(void);
+
 /** Peak resident memory of this process so far, bytes. */
 int64_t spi_peak_rss_bytes(void);
 

@@ -12,13 +12,46 @@
 
 struct spi_store {
     char path[SPI_PATH_MAX]; /* for messages */
-    int fd;
+    int fd;                  /* -1: in memory */
     size_t record_bytes, bytes;
-    void *map; /* whole file */
+    void *map; /* all records; of a file from spi_store_finish on */
 };
 
+static spi_err map(struct spi_store *s, int protection, int flags)
+{
+    s->map = mmap(NULL, s->bytes, protection, flags, s->fd, 0);
+    if (s->map == MAP_FAILED) {
+        s->map = NULL;
+        return spi_fail(SPI_EIO, "%s: cannot map %zu bytes: %s", s->path, s->bytes,
+                        strerror(errno));
+    }
+    return SPI_OK;
+}
+
+static spi_err map_memory(struct spi_store *s)
+{
+    spi_err err = map(s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+    if (!err)
+        (void)madvise(s->map, s->bytes, MADV_HUGEPAGE); /* slower without, no failure */
+    return err;
+}
+
+static spi_err make_file(struct spi_store *s)
+{
+    unlink(s->path); /* never the file of another process that has just made one here */
+    s->fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (s->fd < 0)
+        return spi_fail(SPI_EIO, "%s: cannot create: %s", s->path, strerror(errno));
+    unlink(s->path);
+    if (ftruncate(s->fd, (off_t)s->bytes) != 0) /* what was never written reads as zeros */
+        return spi_fail(SPI_EIO, "%s: cannot be %zu bytes long: %s", s->path, s->bytes,
+                        strerror(errno));
+    return SPI_OK;
+}
+
 spi_err spi_store_create(const char *path, size_t record_bytes, int64_t count,
-                         struct spi_store **out)
+                         size_t memory_bytes, struct spi_store **out)
 {
     struct spi_store *s = NULL;
     spi_err err;
@@ -37,19 +70,7 @@ spi_err spi_store_create(const char *path, size_t record_bytes, int64_t count,
                        (long long)count, record_bytes);
         goto fail;
     }
-    unlink(path); /* never the file of another process that has just made one here */
-    s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (s->fd < 0) {
-        err = spi_fail(SPI_EIO, "%s: cannot create: %s", path, strerror(errno));
-        goto fail;
-    }
-    unlink(path);
-    if (ftruncate(s->fd, (off_t)s->bytes) !=
-        0) { /* reading what was never written gives zeros */
-        err = spi_fail(SPI_EIO, "%s: cannot be %zu bytes long: %s", path, s->bytes,
-                       strerror(errno));
-        goto fail;
-    }
+    SPI_TRY(err = s->bytes <= memory_bytes ? map_memory(s) : make_file(s), fail);
     *out = s;
     return SPI_OK;
 fail:
@@ -63,6 +84,10 @@ spi_err spi_store_write(struct spi_store *s, int64_t first, int64_t n, const voi
     size_t bytes = (size_t)n * s->record_bytes;
     off_t at = (off_t)((size_t)first * s->record_bytes);
 
+    if (s->fd < 0) {
+        memcpy((char *)s->map + at, p, bytes);
+        return SPI_OK;
+    }
     while (bytes) {
         ssize_t done = pwrite(s->fd, p, bytes, at);
 
@@ -80,12 +105,7 @@ spi_err spi_store_write(struct spi_store *s, int64_t first, int64_t n, const voi
 
 spi_err spi_store_finish(struct spi_store *s)
 {
-    s->map = mmap(NULL, s->bytes, PROT_READ, MAP_SHARED, s->fd, 0);
-    if (s->map == MAP_FAILED) {
-        s->map = NULL;
-        return spi_fail(SPI_EIO, "%s: cannot map: %s", s->path, strerror(errno));
-    }
-    return SPI_OK;
+    return s->map ? SPI_OK : map(s, PROT_READ, MAP_SHARED);
 }
 
 const void *spi_store_record(const struct spi_store *s, int64_t i)

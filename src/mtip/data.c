@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 enum { BLOCK = 256, SLOTS = 4, IMAGES_LEAST = 64 };
+enum { MEMORY_SHARE = 8 }; /* of all memory an eighth may hold records */
 static const double typical_counts = 1e5;
 
 /* One block on its way: pixels -> records. */
@@ -215,7 +216,9 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
 
     size_t bytes = (size_t)d->rings.h_at[d->rings.R] * sizeof(float complex);
 
-    SPI_TRY(err = spi_store_create(path, bytes, d->n_images, &d->store), fail);
+    SPI_TRY(err = spi_store_create(path, bytes, d->n_images,
+                                   spi_memory_bytes() / MEMORY_SHARE, &d->store),
+            fail);
     SPI_TRY(err = ingest(d, g, progress, user), fail);
     SPI_TRY(err = spi_store_finish(d->store), fail);
     return SPI_OK;
