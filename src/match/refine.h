@@ -24,7 +24,8 @@ struct spi_refine {
 
 /** Everything for a model: pixels between the first and the last of R rings, T floored at
  *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_inv_var:
- *  [R] or NULL for Poisson; grid: the prepared fine grid, borrowed. */
+ *  [R] or NULL for Poisson; grid: the prepared fine grid, borrowed
+ *  while spi_kept_reads_grid(set->model). */
 struct spi_refine_set {
     struct spi_pixel_list pixels; /* owned */
     float *least, *inv_var;       /* owned */

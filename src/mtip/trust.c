@@ -71,6 +71,7 @@ static spi_err inspection_init(struct inspection *b, const struct spi_run *r,
     for (int h = 0; h < 2; h++) {
         SPI_TRY(err = spi_sharp_init(&b->model[h], r, A[h]), out);
         SPI_TRY(err = spi_kept_new(b->model[h].plan, b->model[h].grid, &b->kept[h]), out);
+        spi_sharp_drop_grid(&b->model[h], b->kept[h]);
         SPI_TRY(err = spi_points_new(b->model[h].plan, b->pixels.n,
                                      (const float(*)[3])b->pixels.q, &b->points[h]),
                 out);

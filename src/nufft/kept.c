@@ -105,6 +105,11 @@ void spi_kept_free(spi_kept *k)
     free(k);
 }
 
+bool spi_kept_reads_grid(const spi_kept *k)
+{
+    return !k->halves.data;
+}
+
 /* ---- slices -------------------------------------------------------------------------- */
 
 struct job {
@@ -176,7 +181,7 @@ spi_err spi_kept_slice(const spi_points *p, const spi_kept *k, int64_t n_rot,
     struct job job = {p, k, M, out, (p->n + SPAN - 1) / SPAN, 0};
     int64_t threads = n_rot * p->n / THREAD_POINTS + 1;
 
-    if (!k->halves.data)
+    if (spi_kept_reads_grid(k))
         return spi_nufft_slice(p, k->grid, n_rot, M, out);
     threads = threads < k->plan->threads ? threads : k->plan->threads;
     spi_team_for((int)threads, n_rot * job.spans, slice_span, &job);
@@ -190,7 +195,7 @@ void spi_kept_gradient(const spi_kept *k, int n, const float u[3][SPI_POINTS],
 {
     _Alignas(64) float folded[3][SPI_POINTS];
 
-    if (!k->halves.data) {
+    if (spi_kept_reads_grid(k)) {
         spi_nufft_gradient(k->plan, k->grid, n, u, out);
         return;
     }

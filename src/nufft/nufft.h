@@ -15,6 +15,7 @@
 #ifndef SPI_NUFFT_NUFFT_H
 #define SPI_NUFFT_NUFFT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -90,6 +91,8 @@ typedef struct spi_kept spi_kept;
 
 SPI_MUSTUSE spi_err spi_kept_new(const spi_nufft *plan, const float *grid, spi_kept **out);
 void spi_kept_free(spi_kept *kept);
+/** Whether the grid is read; else it may be freed. */
+bool spi_kept_reads_grid(const spi_kept *kept);
 /** spi_nufft_slice from a grid that is kept.  `points` of the same plan. */
 SPI_MUSTUSE spi_err spi_kept_slice(const spi_points *points, const spi_kept *kept,
                                    int64_t n_rot, const double (*M)[9], float *out);
