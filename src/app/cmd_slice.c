@@ -105,6 +105,10 @@ static spi_err prepare(struct job *j)
             out);
     SPI_TRY(err = spi_stage_prepare(&j->A, j->set.nufft_tol, &j->plan, &j->grid), out);
     SPI_TRY(err = spi_kept_new(j->plan, j->grid, &j->kept), out);
+    if (!spi_kept_reads_grid(j->kept)) {
+        free(j->grid);
+        j->grid = NULL;
+    }
     j->input[0] = (struct spi_input){.role = "model", .path = j->call->operand[0]};
     j->input[1] = (struct spi_input){.role = "geometry", .path = a->geometry};
     j->input[2] = (struct spi_input){
