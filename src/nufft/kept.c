@@ -34,7 +34,7 @@ SPI_CLONES static float largest_of(size_t n, const float *grid)
 
 #pragma omp simd reduction(max : most)
     for (size_t i = 0; i < n; i++)
-        most = fmaxf(most, fabsf(grid[i]));
+        most = fabsf(grid[i]) > most ? fabsf(grid[i]) : most;
     return most;
 }
 
