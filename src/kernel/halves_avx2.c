@@ -33,10 +33,8 @@ SPI_INLINE int32_t pick_of(int32_t shift)
 
 SPI_INLINE __m256 two_columns(const uint16_t *from)
 {
-    __m128d a = _mm_load_sd((const double *)(const void *)from);
-
-    a = _mm_loadh_pd(a, (const double *)(const void *)(from + SPI_HALVES_LANES));
-    return _mm256_cvtph_ps(_mm_castpd_si128(a));
+    return _mm256_cvtph_ps(
+        _mm_unpacklo_epi64(_mm_loadu_si64(from), _mm_loadu_si64(from + SPI_HALVES_LANES)));
 }
 
 SPI_INLINE void cells(const uint16_t *from, int32_t shift, __m256 v[2])
