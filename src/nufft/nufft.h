@@ -83,10 +83,10 @@ void spi_nufft_gradient(const spi_nufft *plan, const float *grid, int n,
                         const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
 
 /** A prepared grid kept for images one by one.  If the window is narrow (w <= 4: tol of
- * about 1e-3 and more) it is kept again in half precision, doc/math.md (N10): faster to
- * read by half, 0.5 of the grid's memory more, and tol becomes 1.013 tol at 1e-3.  Else,
- * and on processors that do not convert halves, the grid itself is read.  Borrows plan and
- * grid. */
+ * about 1e-3 and more) it is kept again in half precision, doc/math.md (N10): read 1.6
+ * times as fast, in 0.5 to 0.65 of the grid's memory, and tol becomes 1.013 tol at 1e-3.
+ * Else, and on processors that do not convert halves, the grid itself is read.  Borrows the
+ * plan, and the grid while spi_kept_reads_grid. */
 typedef struct spi_kept spi_kept;
 
 SPI_MUSTUSE spi_err spi_kept_new(const spi_nufft *plan, const float *grid, spi_kept **out);
