@@ -47,6 +47,7 @@ struct job {
     struct spi_pixel_list list;
     spi_nufft *plan;
     float *grid;
+    spi_kept *kept; /* of the grid */
     double q_max;
     int64_t n_negative; /* model values below zero, written as 0 */
     double sum;
@@ -103,6 +104,11 @@ static spi_err prepare(struct job *j)
                 &j->o),
             out);
     SPI_TRY(err = spi_stage_prepare(&j->A, j->set.nufft_tol, &j->plan, &j->grid), out);
+    SPI_TRY(err = spi_kept_new(j->plan, j->grid, &j->kept), out);
+    if (!spi_kept_reads_grid(j->kept)) {
+        free(j->grid);
+        j->grid = NULL;
+    }
     j->input[0] = (struct spi_input){.role = "model", .path = j->call->operand[0]};
     j->input[1] = (struct spi_input){.role = "geometry", .path = a->geometry};
     j->input[2] = (struct spi_input){
@@ -124,7 +130,7 @@ static spi_err slice_block(struct job *j, int64_t first, int64_t n, float *pixel
     int64_t count = n * j->det.n_pixels;
     spi_err err = spi_pixels_slice(
         &j->list, n, j->det.n_pixels, (const double(*)[4])j->o.quat + first,
-        j->o.fluence ? j->o.fluence + first : NULL, j->plan, j->grid, pixels);
+        j->o.fluence ? j->o.fluence + first : NULL, j->plan, j->kept, pixels);
 
     for (int64_t i = 0; i < count && !err; i++) {
         if (pixels[i] < 0) {
@@ -219,6 +225,7 @@ static spi_err run(const struct spi_call *call)
     err = report(&j, spi_now_s() - t0);
 out:
     free(j.provenance);
+    spi_kept_free(j.kept);
     free(j.grid);
     spi_nufft_free(j.plan);
     spi_pixel_list_clear(&j.list);

@@ -177,9 +177,11 @@ static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
     SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
     SPI_TRY(err = spi_sharp_init(&m->sharp, r, A), out);
     spi_data_inv_var(d, r->kind, R, inv_var);
-    err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->sharp.ring_mean,
-                              r->kind == SPI_SCORE_POISSON ? NULL : inv_var, m->sharp.plan,
-                              m->sharp.grid);
+    SPI_TRY(err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->sharp.ring_mean,
+                                      r->kind == SPI_SCORE_POISSON ? NULL : inv_var,
+                                      m->sharp.plan, m->sharp.grid),
+            out);
+    spi_sharp_drop_grid(&m->sharp, m->set.model);
 out:
     free(inv_var);
     return err;

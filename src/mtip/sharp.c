@@ -24,6 +24,14 @@ out:
     return err;
 }
 
+void spi_sharp_drop_grid(struct spi_sharp *m, const spi_kept *kept)
+{
+    if (spi_kept_reads_grid(kept))
+        return;
+    free(m->grid);
+    m->grid = NULL;
+}
+
 void spi_sharp_clear(struct spi_sharp *m)
 {
     spi_nufft_free(m->plan);

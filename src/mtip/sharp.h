@@ -8,12 +8,14 @@
 
 struct spi_sharp {
     spi_nufft *plan;   /* owned */
-    float *grid;       /* the prepared fine grid, owned */
+    float *grid;       /* the prepared fine grid, owned; NULL: dropped */
     double *ring_mean; /* [rings up to q_max] mean of the model over directions, owned */
 };
 
 SPI_MUSTUSE spi_err spi_sharp_init(struct spi_sharp *m, const struct spi_run *r,
                                    const struct spi_volume *A);
 void spi_sharp_clear(struct spi_sharp *m);
+/** Free the grid unless `kept`, made from it, reads it. */
+void spi_sharp_drop_grid(struct spi_sharp *m, const spi_kept *kept);
 
 #endif

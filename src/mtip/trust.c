@@ -24,6 +24,7 @@ static const double weight_power = 8; /* (Q12): half the weight at a correlation
 struct inspection {
     struct spi_pixel_list pixels;
     struct spi_sharp model[2];
+    spi_kept *kept[2];
     spi_points *points[2]; /* the pixels, for each model's plan */
     float *mean[2];        /* of the model on the pixel's ring */
     float *inv_var;        /* NULL for photons */
@@ -45,6 +46,7 @@ static void inspection_clear(struct inspection *b)
     spi_pixel_list_clear(&b->pixels);
     for (int h = 0; h < 2; h++) {
         spi_points_free(b->points[h]);
+        spi_kept_free(b->kept[h]);
         spi_sharp_clear(&b->model[h]);
         free(b->mean[h]);
     }
@@ -68,6 +70,8 @@ static spi_err inspection_init(struct inspection *b, const struct spi_run *r,
     SPI_TRY(err = spi_pixel_list_init(&b->pixels, d->det, g->q[0], g->q[R - 1]), out);
     for (int h = 0; h < 2; h++) {
         SPI_TRY(err = spi_sharp_init(&b->model[h], r, A[h]), out);
+        SPI_TRY(err = spi_kept_new(b->model[h].plan, b->model[h].grid, &b->kept[h]), out);
+        spi_sharp_drop_grid(&b->model[h], b->kept[h]);
         SPI_TRY(err = spi_points_new(b->model[h].plan, b->pixels.n,
                                      (const float(*)[3])b->pixels.q, &b->points[h]),
                 out);
@@ -97,7 +101,7 @@ static spi_err look(const struct spi_run *r, const struct spi_orientations *o, i
     spi_err err;
 
     spi_pixel_turns(1, (const double(*)[4])(o->quat + 4 * k), M);
-    err = spi_nufft_slice(b->points[h], b->model[h].grid, 1, (const double(*)[9])M, b->T);
+    err = spi_kept_slice(b->points[h], b->kept[h], 1, (const double(*)[9])M, b->T);
     if (err)
         return err;
     for (int64_t p = 0; p < l->n; p++)

@@ -176,6 +176,14 @@ static void find_rotation(void *ctx, int rank, int64_t k)
         __atomic_store_n(&b->beyond, 1, __ATOMIC_RELAXED);
 }
 
+spi_err spi_nufft_beyond(const spi_nufft *p)
+{
+    return spi_fail(SPI_EINVAL,
+                    "nufft: a turned point lies beyond |q| = %g on an axis, half the "
+                    "period of modes %g apart",
+                    0.5 / p->dx, p->dx);
+}
+
 /* The patches of the next rotations; sorted: a counting sort, which keeps the order of
  * images within a part. */
 static spi_err sort(struct batch *b)
@@ -186,10 +194,7 @@ static spi_err sort(struct batch *b)
 
     spi_team_for(b->points->plan->threads, b->n_rot, find_rotation, b);
     if (b->beyond)
-        return spi_fail(SPI_EINVAL,
-                        "nufft: a turned point lies beyond |q| = %g on an axis, half the "
-                        "period of modes %g apart",
-                        0.5 / b->points->plan->dx, b->points->plan->dx);
+        return spi_nufft_beyond(b->points->plan);
     if (b->sorted) {
         memset(at, 0, (size_t)(parts + 2) * sizeof *at);
         for (int64_t i = 0; i < n_entries(b); i++)

@@ -32,4 +32,12 @@ static inline ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int 
            (ptrdiff_t)(x + half) * comp;
 }
 
+/* Points at u_z >= 0, by W(-u) = W(u); their slopes change signs back. */
+void spi_nufft_fold(const spi_nufft *p, int n, const float u[3][SPI_POINTS],
+                    float folded[3][SPI_POINTS]);
+void spi_nufft_unfold(int n, const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
+
+/* The refusal of points beyond the grid. */
+SPI_MUSTUSE spi_err spi_nufft_beyond(const spi_nufft *p);
+
 #endif

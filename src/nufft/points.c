@@ -143,6 +143,11 @@ static spi_err fill(struct spi_points *p, const struct member *m)
     SPI_TRY(err = SPI_NEW(p->d, p->n_patches, "points"), out);
     for (int a = 0; a < 3; a++)
         SPI_TRY(err = SPI_NEW(p->centre[a], p->n_patches, "points"), out);
+    for (int a = 0; a < 3; a++) {
+        SPI_TRY(err = SPI_NEW(p->u[a], p->n, "points"), out);
+        for (int64_t i = 0; i < p->n; i++)
+            p->u[a][i] = (float)(scale * (double)m[i].q[a]);
+    }
     for (int i = 0; i < p->n_patches; i++) {
         const struct patch *patch = &p->patch[i];
 
@@ -228,8 +233,10 @@ void spi_points_free(spi_points *p)
         return;
     free(p->patch);
     free(p->d);
-    for (int a = 0; a < 3; a++)
+    for (int a = 0; a < 3; a++) {
         free(p->centre[a]);
+        free(p->u[a]);
+    }
     free(p->order);
     free(p);
 }

@@ -18,6 +18,7 @@ struct spi_points {
     struct patch *patch;          /* [n_patches], owned */
     float (*d)[3][SPI_PATCH_MAX]; /* [n_patches] offsets from the centre, owned */
     float *centre[3];             /* [n_patches] again, for sorting, owned */
+    float *u[3];    /* [n] in patch order, fine-grid units, laboratory, owned */
     int32_t *order; /* [n] point at each place of patch order, owned; NULL: in order */
 };
 

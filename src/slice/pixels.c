@@ -5,21 +5,26 @@
 
 #include "base/mem.h"
 
-enum { GROUP = 64 }; /* images at once: their points share bricks of the grid */
+enum { GROUP = 64 }; /* images at once */
 
 spi_err spi_pixels_slice(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
                          const double (*quat)[4], const float *fluence,
-                         const spi_nufft *plan, const float *grid, float *out)
+                         const spi_nufft *plan, const spi_kept *model, float *out)
 {
+    spi_points *points = NULL;
+    double(*M)[9] = NULL;
     float *W = NULL;
     spi_err err;
 
     memset(out, 0, (size_t)(n * n_pixels) * sizeof *out);
     SPI_TRY(err = SPI_NEW(W, GROUP * l->n, "slice"), out);
+    SPI_TRY(err = SPI_NEW(M, GROUP, "slice"), out);
+    SPI_TRY(err = spi_points_new(plan, l->n, (const float(*)[3])l->q, &points), out);
     for (int64_t k0 = 0; k0 < n; k0 += GROUP) {
         int64_t m = n - k0 < GROUP ? n - k0 : GROUP;
 
-        SPI_TRY(err = spi_pixel_values(l, m, quat + k0, plan, grid, W), out);
+        spi_pixel_turns(m, quat + k0, M);
+        SPI_TRY(err = spi_kept_slice(points, model, m, (const double(*)[9])M, W), out);
         for (int64_t i = 0; i < m; i++) {
             float phi = fluence ? fluence[k0 + i] : 1;
             float *image = out + (k0 + i) * n_pixels;
@@ -29,6 +34,8 @@ spi_err spi_pixels_slice(const struct spi_pixel_list *l, int64_t n, int64_t n_pi
         }
     }
 out:
+    spi_points_free(points);
+    free(M);
     free(W);
     return err;
 }

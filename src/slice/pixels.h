@@ -15,6 +15,6 @@
 SPI_MUSTUSE spi_err spi_pixels_slice(const struct spi_pixel_list *l, int64_t n,
                                      int64_t n_pixels, const double (*quat)[4],
                                      const float *fluence, const spi_nufft *plan,
-                                     const float *grid, float *out);
+                                     const spi_kept *model, float *out);
 
 #endif

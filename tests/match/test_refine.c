@@ -22,6 +22,7 @@ static spi_err scene_init(struct scene *s)
 {
     struct spi_pixel_list l = {0};
     double sum = 0, centre = 0;
+    spi_kept *kept = NULL;
     spi_err err;
 
     random_quats(21, IMAGES, s->quat);
@@ -32,8 +33,9 @@ static spi_err scene_init(struct scene *s)
     SPI_TRY(err = spi_nufft_new(N, dx, tol, &s->plan), out);
     SPI_TRY(err = spi_nufft_grid_new(s->plan, 1, &s->grid), out);
     SPI_TRY(err = spi_nufft_prepare(s->plan, s->A, s->grid), out);
+    SPI_TRY(err = spi_kept_new(s->plan, s->grid, &kept), out);
     SPI_TRY(err = spi_pixels_slice(&l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
-                                   s->plan, s->grid, s->images[0]),
+                                   s->plan, kept, s->images[0]),
             out);
     for (int p = 0; p < NP; p++)
         sum += (double)s->images[0][p];
@@ -48,6 +50,7 @@ static spi_err scene_init(struct scene *s)
         s->inv_var[r] = (float)(s->rings.q[r] * s->rings.q[r] / q_max / q_max);
     }
 out:
+    spi_kept_free(kept);
     spi_pixel_list_clear(&l);
     return err;
 }

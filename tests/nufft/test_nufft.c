@@ -13,8 +13,10 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "kernel/halves.h"
 #include "math/rot.h"
 #include "nufft/nufft.h"
+#include "nufft/plan.h"
 #include "tap.h"
 
 enum { POINTS_MAX = 700, TURNS = 5 };
@@ -276,6 +278,111 @@ static void check_adjoint(struct scene *s, const char *name)
     free(modes);
 }
 
+/* ---- a grid that is kept ---------------------------------------------------------------
+ */
+
+/* (N10): relative l2 error of values or of slopes from halves: rounding, 2^-11 / sqrt(3) of
+ * each grid value, passes the window as white noise. */
+static double rounding_of(const struct scene *s, bool slopes)
+{
+    enum { STEPS = 2000 };
+    const struct spi_kaiser *win = &s->plan->taps.window;
+    int w = spi_nufft_width(s->plan), nf = spi_nufft_fine(s->plan);
+    double inverse = 0, square = 0, slope = 0, k2 = 0, h = (double)w / STEPS;
+
+    for (int i = 1; i < s->n; i++) {
+        double xi = (double)(i - s->n / 2) / nf;
+
+        inverse += pow(spi_kaiser_transform(w, win->beta, xi), -2) / (s->n - 1);
+        k2 += 4 * SPI_PI * SPI_PI * xi * xi / (s->n - 1);
+    }
+    for (int i = 1; i < STEPS; i++) {
+        double x = i * h - 0.5 * w, d = 0.4 * h;
+        double v = spi_kaiser_value(win, x);
+        double dv = (spi_kaiser_value(win, x + d) - spi_kaiser_value(win, x - d)) / (2 * d);
+
+        square += v * v * h;
+        slope += dv * dv * h;
+    }
+
+    double alpha = square * inverse, along = slope * inverse / k2;
+
+    return 0x1p-11 / sqrt(3) * alpha * sqrt(slopes ? along : alpha);
+}
+
+/* The values from halves against those from the grid, whose own error is the same; but for
+ * nodes, which rounding puts on either side of a tap where the window ends with a jump. */
+static void check_kept(struct scene *s, enum set set)
+{
+    bool halves = spi_nufft_width(s->plan) <= SPI_HALVES_W_MAX && spi_halves_best();
+    int n = TURNS * s->points;
+    float *W = spi_alloc((size_t)n + 1, sizeof *W, "W");
+    double *want = spi_alloc((size_t)n + 1, sizeof *want, "W"), e;
+    double bound = (s->points < 100 ? 3 : 1) * rounding_of(s, false), norm = 0;
+    spi_kept *kept = NULL;
+
+    if (!W || !want || spi_kept_new(s->plan, s->grid, &kept) ||
+        spi_kept_slice(s->set, kept, TURNS, (const double(*)[9])s->M, W)) {
+        OK(0, "%s", spi_err_message());
+        goto out;
+    }
+    for (int i = 0; i < n; i++)
+        want[i] = (double)s->W[i];
+    if (!halves || n == 0) {
+        OK(!memcmp(W, s->W, (size_t)n * sizeof *W), "%s, w = %d: kept as it is",
+           set_name[set], spi_nufft_width(s->plan));
+        goto out;
+    }
+    e = relative_l2(n, W, want);
+    OK((e <= bound || set == NODES) && e > 0,
+       "%s, n = %d, tol %g: kept in halves, difference / bound = %.2f", set_name[set], s->n,
+       s->tol, e / bound);
+    spi_nufft_slice_ref(s->n, dx, s->A, n, (const double(*)[3])s->u, want);
+    bound = sqrt(bound_of(s) * bound_of(s) + bound * bound);
+    e = relative_l2(n, W, want);
+    OK(e <= bound, "error / bound = %.2f", e / bound);
+    for (int i = 0; i < n; i++)
+        norm += want[i] * want[i];
+    W[0] += (float)(2.1 * bound * sqrt(norm));
+    OK(relative_l2(n, W, want) > bound, "a wrong value is noticed");
+out:
+    spi_kept_free(kept);
+    free(W);
+    free(want);
+}
+
+/* Slopes from halves against those from the grid. */
+static void check_slopes(const struct scene *s)
+{
+    static float u[3][SPI_POINTS], got[4][SPI_POINTS], W[4][SPI_POINTS];
+    double scale = spi_nufft_scale(s->plan);
+    int n = s->points < SPI_POINTS ? s->points : SPI_POINTS;
+    spi_kept *kept;
+
+    if (spi_kept_new(s->plan, s->grid, &kept)) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+    for (int j = 0; j < n; j++)
+        for (int c = 0; c < 3; c++)
+            u[c][j] = (float)(scale * s->u[s->points + j][c]);
+    spi_nufft_gradient(s->plan, s->grid, n, (const float(*)[SPI_POINTS])u, W);
+    spi_kept_gradient(kept, n, (const float(*)[SPI_POINTS])u, got);
+    for (int c = 0; c < 4; c++) {
+        double want[SPI_POINTS], other[SPI_POINTS], e, bound = rounding_of(s, c > 0);
+
+        for (int j = 0; j < n; j++) {
+            want[j] = (double)W[c][j];
+            other[j] = (double)W[(c + 1) % 4][j];
+        }
+        e = relative_l2(n, got[c], want);
+        OK(e <= bound, "tol %g, component %d of the gradient: difference / bound = %.2f",
+           s->tol, c, e / bound);
+        OK(relative_l2(n, got[c], other) > bound, "another component is noticed");
+    }
+    spi_kept_free(kept);
+}
+
 /* ---- threads, order, blocks ------------------------------------------------------------
  */
 
@@ -379,6 +486,55 @@ static void check_masked(void)
     free(W), free(s);
 }
 
+/* Halves: the same bits from 1, 2 and 3 threads, and the refusal of points beyond. */
+static void check_kept_threads(void)
+{
+    enum { N = 16, MANY = 150 };
+    struct scene *s = spi_alloc(1, sizeof *s, "scene");
+    double(*M)[9] = spi_alloc(MANY, sizeof *M, "M");
+    float *W[3] = {NULL};
+    spi_kept *kept = NULL;
+    bool same = true;
+
+    if (!s || !M || scene_init(s, N, 1e-3, CURVED) ||
+        spi_kept_new(s->plan, s->grid, &kept)) {
+        OK(0, "%s", spi_err_message());
+        return;
+    }
+
+    struct spi_rng rng = spi_rng_stream(4, SPI_RNG_TEST, 0);
+    size_t n = (size_t)MANY * (size_t)s->points;
+
+    for (int k = 0; k < MANY; k++) {
+        double quat[4];
+
+        spi_rot_random(&rng, quat);
+        spi_rot_matrix(quat, M[k]);
+    }
+    for (int t = 0; t < 3; t++) {
+        spi_nufft_set_threads(s->plan, t + 1);
+        W[t] = spi_alloc(n, sizeof *W[t], "W");
+        if (!W[t] || spi_kept_slice(s->set, kept, MANY, (const double(*)[9])M, W[t]))
+            OK(0, "%s", spi_err_message());
+        same = same && W[t] && !memcmp(W[0], W[t], n * sizeof *W[t]);
+    }
+    OK(same, "kept: the same bits from 1, 2 and 3 threads");
+    W[1][n - 1] += 1;
+    OK(memcmp(W[0], W[1], n * sizeof *W[0]) != 0, "other bits are noticed");
+    for (int i = 0; i < 9; i++)
+        M[MANY - 1][i] *= 2.5;
+    OK(spi_kept_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
+       "kept, beyond the period: %s", spi_err_message());
+    M[MANY - 1][4] = (double)NAN;
+    OK(spi_kept_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
+       "kept, a turn of NaN");
+    for (int t = 0; t < 3; t++)
+        free(W[t]);
+    spi_kept_free(kept);
+    scene_clear(s);
+    free(M), free(s);
+}
+
 static void check_refusals(void)
 {
     spi_nufft *plan;
@@ -431,10 +587,22 @@ int main(void)
             check_both(s, set_name[set]);
             check_adjoint(s, set_name[set]);
         }
+        check_kept(s, set);
+        scene_clear(s);
+    }
+    for (int set = 0; set < N_SETS; set++) {
+        if (scene_init(s, 12, 1e-3, (enum set)set)) {
+            OK(0, "%s", spi_err_message());
+            continue;
+        }
+        check_kept(s, (enum set)set);
+        if (set == BALL)
+            check_slopes(s);
         scene_clear(s);
     }
     free(s);
     check_threads();
+    check_kept_threads();
     check_masked();
     check_refusals();
     return tap_done();
