@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/clones.h"
 #include "kernel/refine.h"
 #include "math/rot.h"
 
@@ -68,8 +69,10 @@ void spi_refine_set_clear(struct spi_refine_set *s)
 /* ---- the likelihood ------------------------------------------------------------------ */
 
 /* Fine-grid positions of up to SPI_POINTS pixels. */
-static void turn(const float (*q)[3], int n, const float m[9], float u[3][SPI_POINTS])
+SPI_CLONES static void turn(const float (*restrict q)[3], int n, const float m[9],
+                            float (*restrict u)[SPI_POINTS])
 {
+#pragma omp simd
     for (int j = 0; j < n; j++) {
         float x = q[j][0], y = q[j][1], z = q[j][2];
 
@@ -77,6 +80,16 @@ static void turn(const float (*q)[3], int n, const float m[9], float u[3][SPI_PO
         u[1][j] = m[3] * x + m[4] * y + m[5] * z;
         u[2][j] = m[6] * x + m[7] * y + m[8] * z;
     }
+}
+
+SPI_CLONES static double sum_of(int64_t n, const float *K)
+{
+    double sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t p = 0; p < n; p++)
+        sum += (double)K[p];
+    return sum;
 }
 
 /* (Q4): score, gradient and Fisher matrix from the sums. */
@@ -101,7 +114,7 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
 {
     const struct spi_pixel_list *l = r->pixels;
     struct spi_likelihood_sums sums = {0};
-    double scale = spi_nufft_scale(r->plan), N = 0;
+    double scale = spi_nufft_scale(r->plan);
     float m[9], u[3][SPI_POINTS], W[4][SPI_POINTS];
 
     for (int i = 0; i < 9; i++)
@@ -114,9 +127,7 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
         spi_likelihood_sums(n, K + p, l->geometry + p, r->least + p,
                             r->inv_var ? r->inv_var + p : NULL, u, W, &sums);
     }
-    for (int64_t p = 0; p < l->n; p++)
-        N += (double)K[p];
-    combine(!r->inv_var, N, &sums, at);
+    combine(!r->inv_var, sum_of(l->n, K), &sums, at);
 }
 
 /* ---- the climb ----------------------------------------------------------------------- */
