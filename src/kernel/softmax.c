@@ -38,11 +38,25 @@ SPI_CLONES float spi_max(int64_t n, const float *x)
     return m;
 }
 
+/* Whether m is among the n <= 64 values. */
+SPI_CLONES static int is_among(int n, const float *x, float m)
+{
+    int found = 0;
+
+#pragma omp simd reduction(| : found)
+    for (int i = 0; i < n; i++)
+        found |= x[i] == m;
+    return found;
+}
+
 int64_t spi_arg_max(int64_t n, const float *x)
 {
+    enum { STEP = 64 };
     float m = spi_max(n, x);
     int64_t i = 0;
 
+    while (i + STEP < n && !is_among(STEP, x + i, m))
+        i += STEP;
     while (i < n - 1 && x[i] != m)
         i++;
     return i;

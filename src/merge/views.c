@@ -146,16 +146,9 @@ SPI_CLONES static void add_scaled(int n, float a, const float *restrict x,
         to[i] += a * x[i];
 }
 
-/* Call for what will be read next. */
-static void fetch(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)p + i);
-}
-
 /* num += Phat c (V1) and H += phi P of the pair's direction. */
 static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair *p,
-                     int slot, const float complex *c, struct scratch *s)
+                     int slot, struct scratch *s)
 {
     int Na = sp->views.Na, two_M = 2 * s->M;
     float complex *num = s->num + (int64_t)slot * sp->rings->h_at[sp->R];
@@ -172,7 +165,8 @@ static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair 
                    (float *)s->Phat);
         H[p->angle[e]] += phi * p->weight[e];
     }
-    spi_ring_add_turned(sp->rings, sp->R, s->Phat, c, num);
+    spi_ring_add_turned(sp->rings, sp->R, s->Phat, sp->harmonics(sp->images, p->image),
+                        num);
 }
 
 static spi_err spread_waiting(struct spreader *s)
@@ -239,28 +233,18 @@ static int64_t place_of(const struct spi_view_spec *sp, const struct spi_view_pa
     return sp->place ? sp->place[p->dir] : p->dir;
 }
 
-/* The pairs of one tile; what is behind them is asked for one image ahead. */
+/* The pairs of one tile. */
 static spi_err one_tile(const struct spi_view_spec *sp, int64_t n,
                         const struct spi_view_pair *pair, struct scratch *s,
                         struct spreader *to)
 {
     int Na = sp->views.Na, two_M = 2 * s->M;
-    size_t bytes = (size_t)sp->rings->h_at[sp->R] * sizeof *s->num;
-    const float complex *c = sp->harmonics(sp->images, pair->image);
     spi_err err = SPI_OK;
 
     for (int i = 0; i < SPI_VIEW_TILE; i++)
         s->dir[i] = -1;
-    for (int64_t i = 0; i < n; i++) {
-        const float complex *next = c;
-
-        if (i + 1 < n && pair[i + 1].image != pair[i].image) {
-            next = sp->harmonics(sp->images, pair[i + 1].image);
-            fetch(next, bytes);
-        }
-        add_pair(sp, pair + i, (int)(place_of(sp, pair + i) % SPI_VIEW_TILE), c, s);
-        c = next;
-    }
+    for (int64_t i = 0; i < n; i++)
+        add_pair(sp, pair + i, (int)(place_of(sp, pair + i) % SPI_VIEW_TILE), s);
     for (int i = 0; i < SPI_VIEW_TILE && !err; i++) {
         if (s->dir[i] < 0)
             continue;
