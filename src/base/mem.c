@@ -2,11 +2,11 @@
 
 #include <malloc.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20)
@@ -71,11 +71,29 @@ spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need, int64_t *cap
     return SPI_OK;
 }
 
+/* The first number behind `word` ("": at the beginning) in a small text file; 0: none. */
+static size_t number_in(const char *path, const char *word)
+{
+    FILE *f = fopen(path, "re");
+    char text[4096] = "";
+    const char *at;
+    size_t n;
+
+    if (!f)
+        return 0;
+    n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    at = strstr(text, word);
+    return at ? (size_t)strtoull(at + strlen(word), NULL, 10) : 0;
+}
+
 size_t spi_memory_bytes(void)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    size_t have = 1024 * number_in("/proc/meminfo", "MemAvailable:");
+    size_t most = number_in("/sys/fs/cgroup/memory.max", ""); /* "max": no limit */
 
-    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
+    return most > 0 && most < have ? most : have;
 }
 
 int64_t spi_peak_rss_bytes(void)

@@ -33,7 +33,8 @@ SPI_MUSTUSE spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need,
  * early. */
 void spi_keep_memory(void);
 
-/** Memory of this machine, bytes; 0 if the system does not say. */
+/** Memory that can be had now without taking it from others, bytes: what the system calls
+ *  available, at most what this container may use; 0 if it does not say. */
 size_t spi_memory_bytes(void);
 
 /** Peak resident memory of this process so far, bytes. */

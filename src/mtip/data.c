@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 enum { BLOCK = 256, SLOTS = 4, IMAGES_LEAST = 64 };
-enum { MEMORY_SHARE = 3 }; /* of all memory a third may hold records */
+enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 static const double typical_counts = 1e5;
 
 /* One block on its way: pixels -> records. */

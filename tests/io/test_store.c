@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "io/store.h"
 #include "tap.h"
 
@@ -44,6 +45,8 @@ int main(void)
     for (int i = 0; i < RECORDS; i++)
         for (int j = 0; j < LENGTH; j++)
             record[i][j] = 1000 * i + j;
+    OK(spi_memory_bytes() > (size_t)1 << 20 && spi_memory_bytes() < (size_t)1 << 50,
+       "%zu bytes of memory are free", spi_memory_bytes());
     check(path, sizeof record);
     check(path, sizeof record - 1);
     spi_store_free(NULL);
