@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "kernel/clones.h"
+#include "kernel/sum_quads_avx512.h"
 
 #define LANE_BYTES 64
 typedef __m512 vf;
@@ -56,15 +56,7 @@ SPI_INLINE __m512 all_y(const float *tap)
 
 SPI_INLINE void add_quads(const __m512 r[4], float *out)
 {
-    __m512 a = _mm512_shuffle_f32x4(r[0], r[1], 0x88),
-           b = _mm512_shuffle_f32x4(r[0], r[1], 0xdd);
-    __m512 c = _mm512_shuffle_f32x4(r[2], r[3], 0x88),
-           d = _mm512_shuffle_f32x4(r[2], r[3], 0xdd);
-
-    a = _mm512_add_ps(a, b); /* r0: 0+1, 2+3; r1: 0+1, 2+3 */
-    c = _mm512_add_ps(c, d);
-    _mm512_store_ps(out, _mm512_add_ps(_mm512_shuffle_f32x4(a, c, 0x88),
-                                       _mm512_shuffle_f32x4(a, c, 0xdd)));
+    _mm512_store_ps(out, sum_quads(r));
 }
 
 #include "kernel/halves_body.h"

@@ -8,6 +8,7 @@
 
 #define LANE_BYTES 64
 #include "kernel/interp_lanes.h"
+#include "kernel/sum_quads_avx512.h"
 
 /* ---- taps: from one point a lane to one point a quad --------------------------------- */
 
@@ -67,20 +68,6 @@ SPI_INLINE __m512 add4(const __m512 *v)
 
     return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(PD(a), PD(b))),
                          _mm512_castpd_ps(_mm512_unpackhi_pd(PD(a), PD(b))));
-}
-
-/* Lane 4 k + i: the sum over the four quads of r[k], their lane i. */
-SPI_INLINE __m512 add_quads(const __m512 *r)
-{
-    __m512 a = _mm512_shuffle_f32x4(r[0], r[1], 0x88),
-           b = _mm512_shuffle_f32x4(r[0], r[1], 0xdd);
-    __m512 c = _mm512_shuffle_f32x4(r[2], r[3], 0x88),
-           d = _mm512_shuffle_f32x4(r[2], r[3], 0xdd);
-
-    a = _mm512_add_ps(a, b); /* r0: 0+1, 2+3; r1: 0+1, 2+3 */
-    c = _mm512_add_ps(c, d);
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, c, 0x88),
-                         _mm512_shuffle_f32x4(a, c, 0xdd));
 }
 
 /* The low quads of four vectors side by side. */
@@ -183,7 +170,7 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_p
         /* quad i: point 4 i + k; or sums of quads of four points */
         r[k] = W <= 4 ? quads_together(v) : add4(v);
     }
-    sums = W <= 4 ? add4(r) : add_quads(r);
+    sums = W <= 4 ? add4(r) : sum_quads(r);
     _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), sums);
 }
 
@@ -266,7 +253,7 @@ SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
         }
         r[k] = add4(v);
     }
-    _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), add_quads(r));
+    _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), sum_quads(r));
 }
 
 /* ---- spreading -------------------------------------------------------------------------

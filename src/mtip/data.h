@@ -1,8 +1,9 @@
 /** \file
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *
- * Made once ("ingest") and kept in a mapped scratch file of the run directory, so memory
- * does not grow with the number of images.  Intensities that are not photons are scaled so
+ * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
+ * scratch file of the run directory (io/store.h), so that memory does not grow with the
+ * number of images.  Intensities that are not photons are scaled so
  * that an image has `typical_counts` on the rings on average: nothing depends on absolute
  * scale. */
 #ifndef SPI_MTIP_DATA_H
@@ -33,8 +34,8 @@ struct spi_data {
 /** Called with (done, total) images while ingesting; may be NULL. */
 typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
-/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory, where the scratch file
- * lies. SPI_EFORMAT: all images are zero, too few images (< 64). */
+/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory, where a scratch file
+ * would lie. SPI_EFORMAT: all images are zero, too few images (< 64). */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   struct spi_images *images, double diameter_A,
                                   double q_min, double q_max, double oversampling,
