@@ -52,6 +52,11 @@ struct spi_lanes {
     void (*rows)(enum spi_score_form form, int Na, int n, const float *x,
                  const float *const *table, const float *count, float *const *out,
                  float *top);
+    /** Sums over n values x_i <= max of e_i, e_i d_i, e_i d_i^2; d_i = x_i - max, e_i =
+     * exp(beta d_i) of relative error below 3e-6 + 2^-22 beta |d_i|, and no more than 2e-38
+     * below exp(-87.3); e (or NULL) takes the e_i.  Floats are sums of 1,024 terms. */
+    void (*exponentials)(int64_t n, const float *x, float max, float beta, float *e,
+                         double sum[3]);
     /** Weights w = exp(beta (LL - top)) of the scores of one image as for `top`, which gave
      * top: q [Na][SPI_LANES] = 65535 w to the nearest integer, and their sums over the
      * angles (M8).  S [Na][SPI_LANES]. */

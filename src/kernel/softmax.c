@@ -1,32 +1,6 @@
 #include "kernel/softmax.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "kernel/clones.h"
-
-/* exp(x), x <= 0: 2^i exp(f), |f| <= ln(2)/2, exp(f) by the polynomial of degree 5 that
- * begins with 1 + f and has the least largest relative error, 1.1e-7.  f = x - i ln 2 with
- * ln 2 in two parts, of which the first times i is exact: the error does not grow with |x|.
- */
-SPI_INLINE float exp_neg(float x)
-{
-    const float to_integer = 12582912; /* 1.5 * 2^23 */
-
-    x = x > -87.3F ? x : -87.3F; /* > -126 ln 2 */
-
-    float r = x * 1.44269504F + to_integer, i = r - to_integer;
-    float f = (x - i * 0.693359375F) + i * 2.12194440e-4F;
-    float p = 1 + f * (1 + f * (0.4999923F +
-                                f * (0.16667114F + f * (0.041890156F + f * 0.008312521F))));
-    uint32_t bits, power;
-
-    memcpy(&bits, &p, sizeof bits);
-    memcpy(&power, &r, sizeof power);
-    bits += power << 23; /* the exponent, of which r has the low bits */
-    memcpy(&p, &bits, sizeof p);
-    return p;
-}
 
 SPI_CLONES float spi_max(int64_t n, const float *x)
 {
@@ -74,45 +48,14 @@ SPI_CLONES void spi_drop_near(int64_t n, const float *restrict x, const float *r
             ax * x[i] + ay * y[i] + az * z[i] >= cosine ? -__builtin_inff() : value[i];
 }
 
-/* e NULL: they are not kept. */
-SPI_INLINE void exponentials(int64_t n, const float *x, float max, float beta, float *e,
-                             double sum[3])
+SPI_CLONES float spi_sum_below(int64_t n, const float *x, float limit)
 {
-    double s = 0, sx = 0, sxx = 0;
+    float sum = 0;
 
-    for (int64_t from = 0; from < n; from += 1024) { /* float partial sums of 1024 terms */
-        int64_t to = from + 1024 < n ? from + 1024 : n;
-        float ps = 0, psx = 0, psxx = 0;
-
-#pragma omp simd reduction(+ : ps, psx, psxx)
-        for (int64_t i = from; i < to; i++) {
-            float d = x[i] - max, f = exp_neg(beta * d), fd = f * d;
-
-            if (e)
-                e[i] = f;
-            ps += f;
-            psx += fd;
-            psxx += fd * d;
-        }
-        s += (double)ps;
-        sx += (double)psx;
-        sxx += (double)psxx;
-    }
-    sum[0] = s;
-    sum[1] = sx;
-    sum[2] = sxx;
-}
-
-SPI_CLONES void spi_exp_sums(int64_t n, const float *x, float max, float beta,
-                             double sum[3])
-{
-    exponentials(n, x, max, beta, NULL, sum);
-}
-
-SPI_CLONES void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e,
-                               double sum[3])
-{
-    exponentials(n, x, max, beta, e, sum);
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] < limit ? x[i] : 0;
+    return sum;
 }
 
 int spi_keep_weights_ref(int n, const float *w, float least, const float *S,

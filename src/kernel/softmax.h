@@ -9,16 +9,12 @@
 float spi_max(int64_t n, const float *x);
 /** Index of the largest, the lowest of equals. */
 int64_t spi_arg_max(int64_t n, const float *x);
+/** Sum of those of n values that are below the limit. */
+float spi_sum_below(int64_t n, const float *x, float limit);
 /** value[i] = -infinity for all directions at least so near: axis . (x, y, z)_i >= cosine.
  */
 void spi_drop_near(int64_t n, const float *x, const float *y, const float *z,
                    const float axis[3], float cosine, float *value);
-/** Sums over i of e_i, e_i d_i, e_i d_i^2; d_i = x_i - max <= 0, e_i = exp(beta d_i) by a
- *  polynomial, of relative error below 4e-7, and no more than 2e-38 below exp(-87). */
-void spi_exp_sums(int64_t n, const float *x, float max, float beta, double sum[3]);
-/** The same, and the e_i themselves. */
-void spi_exp_values(int64_t n, const float *x, float max, float beta, float *e,
-                    double sum[3]);
 /** Of n < 65536 weights those >= least, in order: their places and values (room for n +
  *  15); returns how many.  sum, sum_S: added to them, of the kept w_i and w_i S_i (S NULL:
  *  1), float sums of n terms. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/lanes.h"
 #include "kernel/softmax.h"
 #include "math/rot.h"
 #include "math/sphere.h"
@@ -18,6 +19,7 @@ static const double least_weight = 1e-3, dropped_most = 1e-3;
 static void exp_sums(const struct spi_scores *s, int k, float max, double beta, float *e,
                      double sum[3])
 {
+    const struct spi_lanes *kernel = spi_lanes_best();
     int64_t from = s->first[k], n = s->first[k + 1] - from;
     double least = (double)max - (log((double)n * s->Na) + 24 * log(2)) / beta;
 
@@ -29,11 +31,8 @@ static void exp_sums(const struct spi_scores *s, int k, float max, double beta, 
             end++; /* rows i ... end-1 lie together and count */
         if (end == i)
             continue;
-        if (e)
-            spi_exp_values((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta,
-                           e + (i - from) * s->Na, part);
-        else
-            spi_exp_sums((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta, part);
+        kernel->exponentials((end - i) * s->Na, s->LL + i * s->Na, max, (float)beta,
+                             e ? e + (i - from) * s->Na : NULL, part);
         for (int j = 0; j < 3; j++)
             sum[j] += part[j];
     }
@@ -70,27 +69,14 @@ static double first_guess(const struct spi_scores *s, const float *max, double w
     return want * sqrt(2 / (sum[2] / sum[0] - x * x));
 }
 
-/* Newton's method for g = sqrt(log n - H), nearly a straight line in beta, within bounds
- * (M5). */
-float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess)
+/* Newton's method for g = sqrt(log n - H) of the first n images, nearly a straight line in
+ * beta, within bounds (M5). */
+static double beta_of(const struct spi_scores *s, int n, const float *max, double log_n,
+                      double perplexity, double beta)
 {
     enum { STEPS = 50 };
-    int n = s->n_images < SPI_IMAGES_FOR_BETA ? s->n_images : SPI_IMAGES_FOR_BETA;
-    float max[SPI_IMAGES_FOR_BETA];
-    double lo = 1e-9, hi = 1, log_n = 0, want, beta;
+    double lo = 1e-9, hi = 1, want = sqrt(fmax(0, log_n - log(perplexity)));
 
-    for (int k = 0; k < n; k++) {
-        int64_t rows = s->first[k + 1] - s->first[k];
-
-        max[k] = spi_max(rows, s->row_top + s->first[k]);
-        log_n += log((double)rows * s->Na) / n;
-    }
-    if (log(perplexity) >= log_n)
-        return (float)lo;
-    if (entropy_at(s, n, max, 1).H >= log(perplexity))
-        return 1;
-    want = sqrt(log_n - log(perplexity));
-    beta = guess > 0 ? (double)guess : first_guess(s, max, want);
     for (int step = 0; step < STEPS; step++) {
         struct mean_entropy at;
         double g, next;
@@ -103,10 +89,35 @@ float spi_posterior_beta(const struct spi_scores *s, double perplexity, float gu
         if (!(next > lo && next < hi))
             next = sqrt(lo * hi);
         if (fabs(log(next / beta)) <= 0.01)
-            return (float)next;
+            return next;
         beta = next;
     }
-    return (float)beta;
+    return beta;
+}
+
+float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess)
+{
+    enum { FEW = SPI_IMAGES_FOR_BETA / 4 }; /* to come near */
+    int n = s->n_images < SPI_IMAGES_FOR_BETA ? s->n_images : SPI_IMAGES_FOR_BETA;
+    float max[SPI_IMAGES_FOR_BETA];
+    double log_n = 0, log_few = 0, beta = (double)guess;
+
+    for (int k = 0; k < n; k++) {
+        int64_t rows = s->first[k + 1] - s->first[k];
+
+        max[k] = spi_max(rows, s->row_top + s->first[k]);
+        log_n += log((double)rows * s->Na) / n;
+        log_few += k < FEW ? log((double)rows * s->Na) / FEW : 0;
+    }
+    if (log(perplexity) >= log_n)
+        return 1e-9F;
+    if (entropy_at(s, n, max, 1).H >= log(perplexity))
+        return 1;
+    if (!(beta > 0))
+        beta = first_guess(s, max, sqrt(log_n - log(perplexity)));
+    if (n > FEW)
+        beta = beta_of(s, FEW, max, log_few, perplexity, beta);
+    return (float)beta_of(s, n, max, log_n, perplexity, beta);
 }
 
 /* Room for all pairs and entries there can be (15 more: spi_keep_weights).  Untouched pages
@@ -158,18 +169,19 @@ static void sparse_image(const struct spi_scores *s, int k, float max, float bet
                          struct spi_posterior *p, float *model, float *entropy)
 {
     int Na = s->Na;
-    float limit;
+    float limit, low;
     double sum[3], kept = 0, sum_S = 0;
     int64_t from = s->first[k], n = s->first[k + 1] - from, entry0 = p->n_entries;
 
     exp_sums(s, k, max, (double)beta, e, sum);
     *entropy = (float)(log(sum[0]) - (double)beta * sum[1] / sum[0]);
     limit = least * (float)sum[0];
+    low = max + logf(limit) / beta;
     for (int64_t i = 0; i < n; i++) {
         int32_t dir = s->dir ? s->dir[from + i] : (int32_t)i;
         int64_t start = p->n_entries;
 
-        if (expf(beta * (s->row_top[from + i] - max)) < limit)
+        if (s->row_top[from + i] < low)
             continue;
         p->n_entries += spi_keep_weights(
             Na, e + i * Na, limit, S ? S + (row ? row[dir] : dir) * (int64_t)Na : NULL,
@@ -366,22 +378,20 @@ static void soft_image_free(struct soft_image *m)
 
 /* Up to which weight tiles can be dropped so that altogether at most `most` is lost, by
  * bisection on its logarithm. */
-static double least_mass(int64_t tiles, const float *mass, double most)
+static float least_mass(int64_t tiles, const float *mass, double most)
 {
     enum { STEPS = 6 };
     double lo = most / (double)tiles, hi = most;
 
     for (int step = 0; step < STEPS; step++) {
-        double mid = sqrt(lo * hi), lost = 0;
+        double mid = sqrt(lo * hi);
 
-        for (int64_t t = 0; t < tiles; t++)
-            lost += (double)mass[t] < mid ? (double)mass[t] : 0;
-        if (lost <= most)
+        if ((double)spi_sum_below(tiles, mass, (float)mid) <= most)
             lo = mid;
         else
             hi = mid;
     }
-    return lo;
+    return (float)lo;
 }
 
 /* (M8) of image k. */
@@ -391,9 +401,10 @@ static void soften(const struct spi_scores *s, int k, float max, double beta,
 {
     int64_t tiles = soft->tiles, at = k * tiles * SPI_LANES;
     const float *top = s->top + k * s->nd;
-    double sum, sum_x, tops[3], kept = 0, sum_S = 0, least;
+    double sum, sum_x, tops[3], kept = 0, sum_S = 0;
+    float least;
 
-    spi_exp_values(s->nd, top, max, (float)beta, m->e, tops);
+    spi_lanes_best()->exponentials(s->nd, top, max, (float)beta, m->e, tops);
     for (int64_t i = 0; i < s->nd; i++)
         m->x[i] = top[i] - max;
     spi_tile_masses(tiles, SPI_LANES, m->e, m->x, soft->w + at, soft->wx + at,
@@ -404,13 +415,13 @@ static void soften(const struct spi_scores *s, int k, float max, double beta,
     *entropy = (float)(log(sum) - beta * sum_x / sum);
     least = least_mass(tiles, m->mass, dropped_most * sum);
     for (int64_t t = 0; t < tiles; t++)
-        if ((double)m->mass[t] >= least) {
+        if (m->mass[t] >= least) {
             kept += (double)m->mass[t];
             sum_S += (double)m->mass_S[t];
         }
     for (int64_t t = 0; t < tiles; t++) {
         float *scale = soft->scale + (t * soft->n_images + k) * SPI_LANES;
-        float unit = (double)m->mass[t] >= least ? (float)(1 / (65535 * kept)) : 0;
+        float unit = m->mass[t] >= least ? (float)(1 / (65535 * kept)) : 0;
 
         for (int i = 0; i < SPI_LANES; i++)
             scale[i] = unit * m->e[t * SPI_LANES + i];

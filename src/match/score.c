@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "kernel/lanes.h"
+#include "kernel/softmax.h"
 
 struct scratch {
     const struct spi_lanes *kernel;
@@ -96,13 +97,15 @@ static void keep_weights(const struct spi_score_input *in, const struct scratch 
     _Alignas(64) float top[SPI_LANES];
     struct spi_soft *soft = use->soft;
     int64_t tile = d0 / SPI_LANES, at = (k * soft->tiles + tile) * SPI_LANES;
-    size_t bytes = (size_t)n * sizeof *top;
+    size_t bytes = sizeof sums.w;
 
     s->kernel->top(s->form, in->views.Na, s->x, s->table, in->counts[k], top);
     s->kernel->weights(s->form, in->views.Na, s->x, s->table, in->counts[k], top, use->beta,
                        s->S, soft->q + (tile * in->n_images + k) * in->views.Na * SPI_LANES,
                        &sums);
-    memcpy(use->out->top + k * in->views.nd + d0, top, bytes);
+    for (int i = n; i < SPI_LANES; i++)
+        sums.w[i] = sums.wx[i] = sums.wS[i] = 0;
+    memcpy(use->out->top + k * in->views.nd + d0, top, (size_t)n * sizeof *top);
     memcpy(soft->w + at, sums.w, bytes);
     memcpy(soft->wx + at, sums.wx, bytes);
     memcpy(soft->wS + at, sums.wS, bytes);
@@ -251,20 +254,25 @@ fail:
 /* ---- all, of which some are kept -------------------------------------------------------
  */
 
-/* Directions of image k at most `drop` below its best; dir may be NULL. */
+/* Directions of an image at most `drop` below its best; dir may be NULL. */
 static int64_t near_top(int64_t nd, const float *top, double drop, int32_t *dir)
 {
+    enum { STEP = 64 };
     int64_t n = 0;
-    float best = top[0];
+    float low = (float)((double)spi_max(nd, top) - drop);
 
-    for (int64_t d = 1; d < nd; d++)
-        best = top[d] > best ? top[d] : best;
-    for (int64_t d = 0; d < nd; d++)
-        if ((double)top[d] >= (double)best - drop) {
-            if (dir)
-                dir[n] = (int32_t)d;
-            n++;
-        }
+    for (int64_t from = 0; from < nd; from += STEP) {
+        int64_t to = from + STEP < nd ? from + STEP : nd;
+
+        if (spi_max(to - from, top + from) < low)
+            continue;
+        for (int64_t d = from; d < to; d++)
+            if (top[d] >= low) {
+                if (dir)
+                    dir[n] = (int32_t)d;
+                n++;
+            }
+    }
     return n;
 }
 
@@ -318,10 +326,10 @@ spi_err spi_soft_init(struct spi_soft *s, int n_images, int64_t nd, int Na)
 
     *s = (struct spi_soft){.n_images = n_images, .Na = Na, .tiles = tiles};
     SPI_TRY(err = SPI_NEW_UNSET(s->q, pairs * Na, "weights"), fail);
-    SPI_TRY(err = SPI_NEW(s->w, pairs, "weights"), fail);
-    SPI_TRY(err = SPI_NEW(s->wx, pairs, "weights"), fail);
-    SPI_TRY(err = SPI_NEW(s->wS, pairs, "weights"), fail);
-    SPI_TRY(err = SPI_NEW(s->scale, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(s->w, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(s->wx, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(s->wS, pairs, "weights"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(s->scale, pairs, "weights"), fail);
     return SPI_OK;
 fail:
     spi_soft_clear(s);

@@ -23,10 +23,8 @@
 
 enum { SPI_BLOCKS_MAX = 32, SPI_SLOTS_MAX = 4 };
 
-/** Where most orientations have weight: weights of the block in hand, and the averaged
- * images they add to. */
+/** Where most orientations have weight: the averaged images they add to. */
 struct spi_chain_soft {
-    struct spi_soft weights;
     struct spi_average average;
     struct spi_region *region;
 };

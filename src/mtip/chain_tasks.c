@@ -148,25 +148,28 @@ out:
     return err;
 }
 
-/* All orientations have weight. */
+/* All orientations have weight.  Weights live as long as the task: memory of the last one,
+ * still in cache. */
 static spi_err match_all(struct spi_chain *c, const struct spi_range *a,
-                         const struct spi_score_input *in, struct spi_scores *scores)
+                         const struct spi_score_input *in, struct spi_scores *scores,
+                         struct spi_soft *weights)
 {
-    struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
     spi_err err = a->block == 0 ? find_beta(c, in) : SPI_OK;
 
     if (err)
         return err;
-    SPI_TRY(err = spi_score_soft(in, c->beta, c->S, &soft->weights, scores), out);
+    SPI_TRY(err = spi_soft_init(weights, (int)a->n, c->n_rows, c->level->views.Na), out);
+    SPI_TRY(err = spi_score_soft(in, c->beta, c->S, weights, scores), out);
     scores->name = c->used;
-    err = spi_posterior_soft(scores, &c->level->views, c->beta, &soft->weights,
-                             c->post + a->block);
+    err =
+        spi_posterior_soft(scores, &c->level->views, c->beta, weights, c->post + a->block);
 out:
     return err;
 }
 
 /* Add the images of a block to the averages. */
-static spi_err average_block(struct spi_chain *c, const struct spi_range *a)
+static spi_err average_block(struct spi_chain *c, const struct spi_range *a,
+                             const struct spi_soft *weights)
 {
     struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
     const float complex **h;
@@ -176,8 +179,8 @@ static spi_err average_block(struct spi_chain *c, const struct spi_range *a)
         return err;
     for (int64_t i = 0; i < a->n; i++)
         h[i] = batch_record(c, a->first + i);
-    spi_average_add(&soft->average, (int)a->n, h, c->fluence + a->first, soft->weights.q,
-                    soft->weights.scale);
+    spi_average_add(&soft->average, (int)a->n, h, c->fluence + a->first, weights->q,
+                    weights->scale);
     free(h);
     return SPI_OK;
 }
@@ -205,6 +208,7 @@ spi_err spi_task_match(void *const *data, const void *arg, const volatile int *s
     struct spi_chain *c = a->c;
     struct spi_scores scores = {0};
     struct spi_score_input in;
+    struct spi_soft weights = {0};
     float *records = NULL, *counts = NULL;
     spi_err err;
 
@@ -212,19 +216,22 @@ spi_err spi_task_match(void *const *data, const void *arg, const volatile int *s
     (void)stop;
     SPI_TRY(err = SPI_NEW(counts, a->n, "match"), out);
     SPI_TRY(err = block_input(c, a, &records, counts, &in), out);
-    SPI_TRY(err = (c->n_soft ? match_all : match_some)(c, a, &in, &scores), out);
+    SPI_TRY(err = c->n_soft ? match_all(c, a, &in, &scores, &weights)
+                            : match_some(c, a, &in, &scores),
+            out);
     for (int64_t i = 0; i < a->n; i++) {
         float model = c->post[a->block].model_sum[i];
 
         c->fluence[a->first + i] = model > 0 ? counts[i] / model : 0;
     }
     if (c->n_soft)
-        SPI_TRY(err = average_block(c, a), out);
+        SPI_TRY(err = average_block(c, a, &weights), out);
     if (c->keep_candidates)
         err = keep_candidates(c, a, &scores);
 out:
     free(records);
     free(counts);
+    spi_soft_clear(&weights);
     spi_scores_clear(&scores);
     return err;
 }

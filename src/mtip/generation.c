@@ -117,11 +117,9 @@ static spi_err allocate_soft(struct spi_chain *c)
     for (int s = 0; s < c->n_soft && !err; s++) {
         struct spi_chain_soft *soft = &c->soft[s];
 
-        SPI_TRY(err = spi_soft_init(&soft->weights, images, c->n_rows, l->views.Na), out);
         err = spi_average_init(&soft->average, &c->data->rings, l->R_merge, l->views.Na,
                                c->n_rows, images);
     }
-out:
     return err;
 }
 
@@ -345,7 +343,6 @@ void spi_chain_settle(struct spi_chain *c)
         spi_posterior_clear(c->post + b);
     for (int s = 0; s < SPI_SLOTS_MAX; s++) {
         spi_region_free(c->g, c->soft[s].region);
-        spi_soft_clear(&c->soft[s].weights);
         spi_average_clear(&c->soft[s].average);
         spi_region_free(c->g, c->r_slot[s]);
         free(c->slot[s]);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
+#include "kernel/lanes.h"
 #include "kernel/softmax.h"
 #include "tap.h"
 
@@ -75,41 +76,59 @@ static void tiles(struct spi_rng *rng)
     OK(other > bound, "the other sum is noticed");
 }
 
-int main(void)
+/* The bound of kernel/lanes.h. */
+static double bound_of(double beta, double d)
 {
-    struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
+    return 3e-6 + 0x1p-22 * beta * fabs(d);
+}
+
+/* Values alone, n of them that begin at x; the largest error / bound. */
+static double values(const struct spi_lanes *v, int n, const float *x, float max,
+                     float beta, float *e)
+{
+    double worst = 0, sum[3];
+
+    v->exponentials(n, x, max, beta, e, sum);
+    for (int i = 0; i < n; i++) {
+        double d = (double)(x[i] - max);
+
+        worst = fmax(worst, fabs((double)e[i] / exp((double)beta * d) - 1) /
+                                bound_of((double)beta, d));
+    }
+    return worst;
+}
+
+static void exponentials(const struct spi_lanes *v, struct spi_rng *rng)
+{
     float *x = calloc(N, sizeof *x), *e = calloc(N, sizeof *e), max;
-    double worst = 0, sum[3], again[3], want[3] = {0}, most = -INFINITY;
-    int small = 1;
+    double worst, sum[3], again[3], want[3] = {0}, other;
+    int small = 1, kept = 1;
 
     for (int i = 0; i < N; i++)
         x[i] = -87 * (float)i / N;
-    spi_exp_values(N, x, 0, 1, e, sum);
+    worst = values(v, N, x, 0, 1, e);
+    OK(worst <= 1, "%s: exp over [-87, 0]: error / bound = %.3f", v->name, worst);
+    e[9] *= 1 + 1e-5F;
+    OK(fabs((double)e[9] / exp((double)x[9]) - 1) > bound_of(1, (double)x[9]),
+       "1e-5 more is noticed");
+    worst = 0;
+    for (int n = 1; n <= 200; n++) { /* all lengths, at all alignments */
+        e[n] = 7;
+        worst = fmax(worst, values(v, n, x + 3 * n, x[3 * n] + 1, 0.7F, e));
+        kept &= e[n] == 7;
+    }
+    OK(worst <= 1 && kept, "1 to 200 values: error / bound = %.3f", worst);
     for (int i = 0; i < N; i++)
-        worst = fmax(worst, fabs((double)e[i] / exp((double)x[i]) - 1));
-    OK(worst < 4e-7, "exp over [-87, 0]: relative error %.2e < 4e-7 (softmax.h)", worst);
-    e[9] *= 1 + 8e-7F;
-    OK(fabs((double)e[9] / exp((double)x[9]) - 1) > 4e-7, "8e-7 more are noticed");
+        x[i] = -87.4F - 1e30F * (float)i;
+    v->exponentials(N, x, 0, 1, e, sum);
     for (int i = 0; i < N; i++)
-        x[i] = -87.001F - 1e30F * (float)i;
-    spi_exp_values(N, x, 0, 1, e, sum);
-    for (int i = 0; i < N; i++)
-        small &= e[i] <= 2e-38F;
-    OK(small, "nothing to speak of below exp(-87), down to -1e35");
+        small &= e[i] <= 2e-38F && e[i] >= 0;
+    OK(small, "nothing to speak of below exp(-87.3), down to -1e35");
 
-    /* beta: an exact power of two, so that the argument has no rounding of its own */
-    float y[3] = {5, 4, -3}, w[3];
-
-    spi_exp_values(3, y, 5, 0.5F, w, sum);
-    OK(fabs((double)w[1] / exp(-0.5) - 1) < 4e-7 && w[0] == 1, "beta");
-
     for (int i = 0; i < N; i++)
-        x[i] = (float)(10 * spi_rng_normal(&rng) - 1000);
+        x[i] = (float)(10 * spi_rng_normal(rng) - 1000);
     max = spi_max(N, x);
-    for (int i = 0; i < N; i++)
-        most = fmax(most, (double)x[i]);
-    OK((double)max == most, "largest of %d", N);
-    spi_exp_sums(N, x, max, 0.25F, sum);
+    v->exponentials(N, x, max, 0.25F, NULL, sum);
     for (int i = 0; i < N; i++) {
         double d = (double)(x[i] - max), f = exp(0.25 * d);
 
@@ -117,20 +136,61 @@ int main(void)
         want[1] += f * d;
         want[2] += f * d * d;
     }
-    /* terms of one sign: gamma_1024 of a float partial sum + 4e-7 + two products */
-    double bound = gamma_f32(1024 + 3) + 4e-7;
+    /* terms of one sign: gamma_1024 of a float partial sum, exp, two products */
+    double bound = gamma_f32(1024 + 3) + bound_of(0.25, 10 * 10);
 
-    spi_exp_values(N, x, max, 0.25F, e, again);
+    v->exponentials(N, x, max, 0.25F, e, again);
     for (int i = 0; i < 3; i++) {
         OK(fabs(sum[i] / want[i] - 1) <= bound, "sum of e d^%d: error / bound = %.4f", i,
            fabs(sum[i] / want[i] - 1) / bound);
-        OK(fabs(again[i] / want[i] - 1) <= bound, "the same beside the values");
+        OK(again[i] == sum[i], "the same beside the values");
     }
-    spi_exp_sums(N, x, max, 0.2501F, sum);
+    v->exponentials(N - 7, x, max, 0.25F, NULL, again);
+    other = 0;
+    for (int i = N - 7; i < N; i++)
+        other += exp(0.25 * (double)(x[i] - max));
+    OK(fabs(again[0] + other - want[0]) <= bound * want[0],
+       "7 values less: what they are less");
+    v->exponentials(N, x, max, 0.2501F, NULL, sum);
     OK(fabs(sum[0] / want[0] - 1) > bound, "another beta is noticed");
-    tiles(&rng);
-    keep(&rng);
     free(x);
     free(e);
+}
+
+/* The largest of all, and what lies below a limit. */
+static void largest(struct spi_rng *rng)
+{
+    enum { MOST = 300 };
+    float x[MOST];
+    int right = 1;
+    double worst = 0;
+
+    for (int n = 1; n <= MOST; n++) {
+        int at = (int)spi_rng_below(rng, (uint32_t)n);
+        double sum = 0, got;
+
+        for (int i = 0; i < n; i++)
+            x[i] = (float)spi_rng_uniform(rng);
+        x[at] = 2;
+        right &= spi_max(n, x) == 2 && spi_arg_max(n, x) == at;
+        for (int i = 0; i < n; i++)
+            sum += x[i] < 0.5F ? (double)x[i] : 0;
+        got = (double)spi_sum_below(n, x, 0.5F);
+        worst = fmax(worst, sum > 0 ? fabs(got / sum - 1) : got);
+    }
+    OK(right, "the largest, and its place, of 1 to %d", MOST);
+    OK(worst <= gamma_f32(MOST), "sum of what is below a limit: error %.1e", worst);
+}
+
+int main(void)
+{
+    struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
+
+    for (int i = 0; i < spi_lanes_count; i++)
+        if (spi_lanes_variants[i].available())
+            exponentials(spi_lanes_variants + i, &rng);
+    largest(&rng);
+    tiles(&rng);
+    keep(&rng);
     return tap_done();
 }
