@@ -149,14 +149,17 @@ static void all_weights(struct generation *g)
         spi_scores_clear(&scores);
         g->s[SOFTMAX] += cpu_s() - t0; /* and scores */
         t0 = cpu_s();
-        spi_average_add(&g->average, IMAGES, g->im.row + b * IMAGES, g->phi, g->soft.q,
-                        g->soft.scale);
+        for (int i = 0; i < IMAGES; i++)
+            spi_average_image(&g->average, i, g->im.row[b * IMAGES + i]);
+        spi_average_add(&g->average, IMAGES, g->phi, g->soft.q, g->soft.scale);
         g->s[AVERAGES] += cpu_s() - t0;
     }
 }
 
-static const float complex *row_of(const void *rows, int64_t image)
+static const float complex *row_of(const void *rows, int64_t image, int R, float complex *h)
 {
+    (void)R;
+    (void)h;
     return ((const float complex *const *)rows)[image];
 }
 

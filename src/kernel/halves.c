@@ -1,47 +1,19 @@
 #include "kernel/halves.h"
 
-#include <math.h>
 #include <string.h>
 
-#include "kernel/clones.h"
+#include "kernel/half.h"
 
 #define LANE_BYTES 16
 typedef float vf __attribute__((vector_size(LANE_BYTES), may_alias));
 typedef int32_t vi __attribute__((vector_size(LANE_BYTES), may_alias));
-
-/* ---- halves and floats --------------------------------------------------------------- *
- *
- * A half has a sign, 5 bits of exponent and 10 of mantissa.  Shifted by 13 bits it is the
- * float of 2^-112 times its value, subnormal numbers included.
- */
-
-SPI_INLINE uint16_t half_of(float v)
-{
-    uint32_t bits, sign;
-
-    v *= 0x1p-112F;
-    memcpy(&bits, &v, sizeof bits);
-    sign = bits >> 16 & 0x8000;
-    bits &= 0x7fffffff;
-    return (uint16_t)(sign | (bits + 0xfff + (bits >> 13 & 1)) >> 13); /* ties to even */
-}
-
-float spi_halves_scale(float largest)
-{
-    int e;
-
-    if (!(largest > 0))
-        return 1;
-    (void)frexpf(largest, &e);
-    return ldexpf(1, 15 - e < 120 ? 15 - e : 120); /* its inverse is a float, too */
-}
 
 SPI_CLONES static void fill_row(int nx, float scale, const float *restrict from,
                                 ptrdiff_t row, uint16_t *restrict to)
 {
     for (int x = 0; x < nx; x++)
         for (int i = 0; i < SPI_HALVES_LANES; i++)
-            to[x * SPI_HALVES_LANES + i] = half_of(from[i * row + x] * scale);
+            to[x * SPI_HALVES_LANES + i] = spi_half_of(from[i * row + x] * scale);
 }
 
 void spi_halves_fill(const struct spi_halves *h, int nz, int nk, int nx,

@@ -10,8 +10,7 @@
  *     out_j = sum_i phi(i - u_j) G_i              as kernel/interp.h
  *     out[0][j] and out[1 + c][j] = d out[0][j] / d u_c      as kernel/refine.h
  *
- * A value is kept times a power of two, rounded to 11 bits: wrong by at most 2^-11 of
- * itself or (2^-25 + 2^-38) / scale.  All else errs as said in these headers. */
+ * A value errs as said in kernel/half.h, all else as said in these headers. */
 #ifndef SPI_KERNEL_HALVES_H
 #define SPI_KERNEL_HALVES_H
 
@@ -28,12 +27,10 @@ enum { SPI_HALVES_W_MAX = 4, SPI_HALVES_LANES = 8, SPI_HALVES_STEP = 5 };
 struct spi_halves {
     int low[3];
     int32_t row, plane; /* columns */
-    float scale;        /* a power of two */
-    uint16_t *data;     /* IEEE halves, 16-byte aligned */
+    float scale;        /* spi_half_scale of the largest */
+    uint16_t *data;     /* kernel/half.h, 16-byte aligned */
 };
 
-/** The power of two that makes `largest` (>= 0) about 2^15. */
-float spi_halves_scale(float largest);
 /** Fill nz x nk x nx columns from a grid, `at` its cell -low, of which 5 nk + 3 rows are
  *  read. |values| times scale < 65504. */
 void spi_halves_fill(const struct spi_halves *h, int nz, int nk, int nx,

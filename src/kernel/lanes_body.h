@@ -685,11 +685,11 @@ INLINE void NAME(weights_of)(enum spi_score_form form, int Na, const float *x,
             NAME(some_weights)
             (form, SIDE, x + at, table + at, n, most, scale, S + at, q + at, sum);
         }
-        for (; a < Na; a++) {
+        for (int two = SIDE < 2 ? 1 : 2; a < Na; a += two) { /* Na is even */
             long at = (long)a * SPI_LANES + h;
 
             NAME(some_weights)
-            (form, 1, x + at, table + at, n, most, scale, S + at, q + at, sum);
+            (form, two, x + at, table + at, n, most, scale, S + at, q + at, sum);
         }
         V(sums->w + h) = sum[0];
         V(sums->wx + h) = sum[1];

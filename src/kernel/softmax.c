@@ -83,7 +83,8 @@ __attribute__((target("arch=x86-64-v4"))) static int
 keep_avx512(int n, const float *w, float least, const float *S, uint16_t *place,
             float *kept, double *sum, double *sum_S)
 {
-    __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i at = _mm512_setr_epi32(-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5,
+                                   -4, -3, -2, -1);
     __m512 limit = _mm512_set1_ps(least), s = _mm512_setzero_ps(), sS = s;
     int count = 0;
 
@@ -92,13 +93,15 @@ keep_avx512(int n, const float *w, float least, const float *S, uint16_t *place,
         __m512 v = _mm512_maskz_loadu_ps(there, w + i);
         __mmask16 k = _mm512_mask_cmp_ps_mask(there, v, limit, _CMP_GE_OQ);
 
+        at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
+        if (!k) /* mostly */
+            continue;
         _mm512_storeu_ps(kept + count, _mm512_maskz_compress_ps(k, v));
         _mm256_storeu_si256((__m256i *)(void *)(place + count),
                             _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(k, at)));
         s = _mm512_mask_add_ps(s, k, s, v);
         if (S)
             sS = _mm512_mask3_fmadd_ps(v, _mm512_maskz_loadu_ps(k, S + i), sS, k);
-        at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
         count += __builtin_popcount(k);
     }
     *sum += (double)_mm512_reduce_add_ps(s);

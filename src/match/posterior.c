@@ -11,7 +11,9 @@
 #include "math/rot.h"
 #include "math/sphere.h"
 
-static const double least_weight = 1e-3, dropped_most = 1e-3;
+static const double least_weight = 1e-3, dropped_most = 5e-3;
+/* Of beta, relative: Newton's method errs by its square afterwards. */
+static const double last_step = 0.08;
 
 /* Sums over image k of exp(beta x) x^i, x = LL - max, i = 0, 1, 2; e (or NULL) takes the
  * exponentials, row by row.  A row whose best is so low that all rows like it together are
@@ -88,7 +90,7 @@ static double beta_of(const struct spi_scores *s, int n, const float *max, doubl
         next = beta + (want - g) * 2 * g / at.fall;
         if (!(next > lo && next < hi))
             next = sqrt(lo * hi);
-        if (fabs(log(next / beta)) <= 0.01)
+        if (fabs(log(next / beta)) <= last_step)
             return next;
         beta = next;
     }
@@ -97,7 +99,7 @@ static double beta_of(const struct spi_scores *s, int n, const float *max, doubl
 
 float spi_posterior_beta(const struct spi_scores *s, double perplexity, float guess)
 {
-    enum { FEW = SPI_IMAGES_FOR_BETA / 4 }; /* to come near */
+    enum { FEW = SPI_IMAGES_FOR_BETA / 2 }; /* to come near */
     int n = s->n_images < SPI_IMAGES_FOR_BETA ? s->n_images : SPI_IMAGES_FOR_BETA;
     float max[SPI_IMAGES_FOR_BETA];
     double log_n = 0, log_few = 0, beta = (double)guess;

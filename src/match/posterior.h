@@ -11,7 +11,7 @@
 
 #include "match/score.h"
 
-enum { SPI_IMAGES_FOR_BETA = 32 }; /* the first of the scores */
+enum { SPI_IMAGES_FOR_BETA = 16 }; /* the first of the scores */
 
 /** beta in [1e-9, 1] for a target perplexity, good to 1 %, from `guess` (<= 0: none); 1 if
  *  even beta = 1 is softer than asked. */
@@ -54,7 +54,7 @@ SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s,
                                        double perplexity, const float *S,
                                        const int32_t *row, struct spi_posterior *out);
 /** The same where most orientations count: instead of pairs, `soft` gets the scales of its
- * weights.  Tiles of directions with the least weight are dropped, at most 1e-3 of it
+ * weights.  Tiles of directions with the least weight are dropped, at most 5e-3 of it
  * altogether. */
 SPI_MUSTUSE spi_err spi_posterior_soft(const struct spi_scores *s,
                                        const struct spi_views *views, float beta,

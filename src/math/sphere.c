@@ -8,11 +8,14 @@
 
 static const double pi = 3.14159265358979323846;
 
+/* 2^64 of a turn of the golden angle, pi (3 - sqrt 5): azimuths as
+ * integers, which wrap by themselves. */
+static const uint64_t golden_turn = 0x61C8864680B583EB;
+
 void spi_sphere_point(int64_t n, int64_t i, double dir[3])
 {
-    static const double golden = 2.39996322972865332; /* pi (3 - sqrt 5) */
     double z = 1 - (2 * (double)i + 1) / (double)n, s = sqrt(fmax(0, 1 - z * z));
-    double phi = fmod(golden * (double)i, 2 * pi);
+    double phi = (double)(int64_t)((uint64_t)i * golden_turn) * (pi * 0x1p-63);
 
     dir[0] = s * cos(phi);
     dir[1] = s * sin(phi);
@@ -25,10 +28,6 @@ int64_t spi_sphere_count(double cell)
 
     return n < 12 ? 12 : (int64_t)n;
 }
-
-/* 2^64 of a turn of the golden angle: azimuths as unsigned numbers, which wrap by themselves.
- */
-static const uint64_t golden_turn = 0x61C8864680B583EB;
 
 /* Azimuths of a cap that holds no pole: from `low` on, `width` of them. */
 static void azimuths(const double dir[3], double theta, double radius, uint64_t *low,

@@ -51,8 +51,10 @@ void spi_average_clear(struct spi_average *a)
 }
 
 /* From the order of rings to that of harmonics. */
-static void pack(const struct spi_average *a, const float complex *h, float *to)
+void spi_average_image(struct spi_average *a, int i, const float complex *h)
 {
+    float *to = a->h + i * image_floats(a);
+
     for (int m = 0; m < a->band.M; m++)
         for (int r = a->band.first[m]; r < a->band.R; r++, to += 2)
             memcpy(to, h + a->rings->h_at[r] + m, sizeof *h);
@@ -79,13 +81,11 @@ static void add_tile(const struct spi_average *a, int n, const float *h, const f
         kernel->gather(&a->band, have, a->P, STRIDE, image, fluence, sum);
 }
 
-void spi_average_add(struct spi_average *a, int n, const float complex *const *h,
-                     const float *phi, const uint16_t *q, const float *scale)
+void spi_average_add(struct spi_average *a, int n, const float *phi, const uint16_t *q,
+                     const float *scale)
 {
     int64_t weights = (int64_t)a->angular.Na * SPI_LANES;
 
-    for (int i = 0; i < n; i++)
-        pack(a, h[i], a->h + i * image_floats(a));
     for (int64_t t = 0; t < a->tiles; t++)
         for (int i = 0; i < n; i += AT_ONCE)
             add_tile(a, n - i < AT_ONCE ? n - i : AT_ONCE, a->h + i * image_floats(a),

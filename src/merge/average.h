@@ -27,11 +27,12 @@ SPI_MUSTUSE spi_err spi_average_init(struct spi_average *a, const struct spi_rin
                                      int R, int Na, int64_t rows, int images);
 void spi_average_clear(struct spi_average *a);
 
-/** Add n images, h[i]: ring-major, of fluence phi[i].  Weights scale q, in tiles of
- * SPI_LANES rows: q [tiles][n][Na][lane], scale [tiles][n][lane], all 0 where an image has
- * none. */
-void spi_average_add(struct spi_average *a, int n, const float complex *const *h,
-                     const float *phi, const uint16_t *q, const float *scale);
+/** Harmonics, ring-major, of image i of the next block. */
+void spi_average_image(struct spi_average *a, int i, const float complex *h);
+/** Add the block of n images, of fluence phi[i].  Weights scale q, in tiles of SPI_LANES
+ * rows: q [tiles][n][Na][lane], scale [tiles][n][lane], all 0 where an image has none. */
+void spi_average_add(struct spi_average *a, int n, const float *phi, const uint16_t *q,
+                     const float *scale);
 /** a += b for the rows of one tile. */
 void spi_average_join(struct spi_average *a, const struct spi_average *b, int64_t tile);
 /** num, ring-major (V1), and sum_k phi_k P^_k, [band.M] (V2), of a row. */

@@ -35,7 +35,7 @@ spi_err spi_view_sums_init(struct spi_view_sums *s, const struct spi_pixel_list 
         (struct spi_view_sums){.nd = spi_sphere_count(cells / (2 * diameter_A * l->q_max))};
     SPI_TRY(err = spi_ring_nodes_init(&s->data, l, wavelength_A, diameter_A), fail);
     SPI_TRY(err = spi_ring_nodes_init(&s->weight, l, wavelength_A, 2 * diameter_A), fail);
-    s->M = w->m_max[w->R - 1] + 1;
+    s->M = spi_ring_padded(w->m_max[w->R - 1] + 1);
     SPI_TRY(err = SPI_NEW(s->live, w->h_at[w->R], "summed images"), fail);
     SPI_TRY(err = SPI_NEW(s->num, s->nd * spi_view_sums_harmonics(s), "summed images"),
             fail);

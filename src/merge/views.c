@@ -39,7 +39,10 @@ struct spreader {
 /* The averages of a tile. */
 struct scratch {
     float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
-    float complex *Phat, *Hhat; /* [M] */
+    float complex *Phat, *Hhat; /* [M], M a multiple of SPI_RING_ALIGN */
+    float complex *room;        /* [harmonics] of the image in hand */
+    const float complex *h;     /* of it; NULL: none */
+    int64_t image;
     int32_t dir[SPI_VIEW_TILE]; /* -1: no image yet */
     float complex *num;         /* [SPI_VIEW_TILE][harmonics] */
     float *H;                   /* [SPI_VIEW_TILE][Na] */
@@ -62,6 +65,7 @@ static void scratch_free(struct scratch *s)
     free(s->turn);
     free(s->Phat);
     free(s->Hhat);
+    free(s->room);
     free(s->num);
     free(s->H);
 }
@@ -93,7 +97,7 @@ static spi_err spreader_new(const struct spi_view_spec *sp, int64_t n,
                            .group = sp->group};
     s->at_once =
         directions_at_once(n * (s->n_group > 1 ? s->n_group : 1), (int64_t)samples);
-    s->M = s->g->m_max[s->R - 1] + 1;
+    s->M = spi_ring_padded(s->g->m_max[s->R - 1] + 1);
     SPI_TRY(err = SPI_NEW(s->den, s->g->h_at[s->R], "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num_s, samples, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->den_s, samples, "merge"), fail);
@@ -116,13 +120,14 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
     spi_err err;
     int Na = sp->views.Na;
 
-    *s = (struct scratch){.M = g->m_max[sp->R - 1] + 1};
+    *s = (struct scratch){.M = spi_ring_padded(g->m_max[sp->R - 1] + 1)};
 
     size_t two_M = 2 * (size_t)s->M;
 
     SPI_TRY(err = SPI_NEW(s->turn, (size_t)Na * two_M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->Phat, s->M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->Hhat, s->M, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->room, g->h_at[sp->R], "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->num, SPI_VIEW_TILE * g->h_at[sp->R], "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->H, SPI_VIEW_TILE * Na, "merge"), fail);
     for (int a = 0; a < Na; a++)
@@ -159,14 +164,16 @@ static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair 
         memset(num, 0, (size_t)sp->rings->h_at[sp->R] * sizeof *num);
         memset(H, 0, (size_t)Na * sizeof *H);
     }
+    if (!s->h || s->image != p->image)
+        s->h = sp->harmonics(sp->images, p->image, sp->R, s->room);
+    s->image = p->image;
     memset(s->Phat, 0, (size_t)s->M * sizeof *s->Phat);
     for (int e = 0; e < p->count; e++) {
         add_scaled(two_M, p->weight[e], s->turn + (int64_t)p->angle[e] * two_M,
                    (float *)s->Phat);
         H[p->angle[e]] += phi * p->weight[e];
     }
-    spi_ring_add_turned(sp->rings, sp->R, s->Phat, sp->harmonics(sp->images, p->image),
-                        num);
+    spi_ring_add_turned(sp->rings, sp->R, s->Phat, s->h, num);
 }
 
 static spi_err spread_waiting(struct spreader *s)

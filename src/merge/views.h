@@ -36,7 +36,9 @@ struct spi_view_spec {
     struct spi_views views;         /* directions and angles of the pairs */
     const int32_t *place; /* [views.nd] of each direction in an order of neighbours, in
                            * tiles of SPI_VIEW_TILE; NULL: its number */
-    const float complex *(*harmonics)(const void *images, int64_t image); /* ring-major */
+    /* ring-major harmonics of an image, of the first R rings; h: room for them */
+    const float complex *(*harmonics)(const void *images, int64_t image, int R,
+                                      float complex *h);
     const void *images;
     const float *fluence; /* [images] phi_k by global index */
     int n_group;          /* elements of the point group; 0 or 1: none */

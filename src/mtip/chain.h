@@ -76,6 +76,7 @@ struct spi_chain {
     struct spi_posterior *post; /* [n_blocks] */
     int n_blocks, block_images;
     float *fluence;      /* [n_batch] */
+    float *counts;       /* [n_batch] on the rings matched */
     float fluence_scale; /* that made their mean 1 */
     int64_t n_pairs;
     int32_t *place;             /* [nd] of a direction among its neighbours */

@@ -45,38 +45,41 @@ spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *s
 
 /* ---- match ------------------------------------------------------------------- */
 
-static const float complex *batch_record(const void *chain, int64_t i)
+static const float complex *batch_record(const void *chain, int64_t i, int R,
+                                         float complex *h)
 {
     const struct spi_chain *c = chain;
 
-    return spi_data_record(c->data, c->half->image[c->batch[i]]);
+    spi_data_record(c->data, c->half->image[c->batch[i]], R, h);
+    return h;
 }
 
-static spi_err pack_block(const struct spi_chain *c, const struct spi_range *a,
-                          float *records, float *counts)
+static spi_err pack_block(struct spi_chain *c, const struct spi_range *a, float *records)
 {
+    const struct spi_rings *g = &c->data->rings;
     const struct spi_band *b = &c->level->band;
+    float complex *h;
+    spi_err err = SPI_NEW(h, g->h_at[b->R], "match");
 
-    for (int64_t i = 0; i < a->n; i++) {
-        int64_t image = c->half->image[c->batch[a->first + i]];
-
-        spi_band_pack(b, &c->data->rings, spi_data_record(c->data, image), NULL,
-                      records + i * b->floats);
-        counts[i] = spi_data_counts(c->data, image, b->R);
+    for (int64_t i = a->first; i < a->first + a->n && !err; i++) {
+        batch_record(c, i, b->R, h);
+        spi_band_pack(b, g, h, NULL, records);
+        c->counts[i] = spi_data_counts(c->data, b->R, h);
+        records += b->floats;
     }
-    return SPI_OK;
+    free(h);
+    return err;
 }
 
-/* Images and templates of a block; records, to be freed by the caller, and counts [a->n].
- */
+/* Images and templates of a block; records, to be freed by the caller. */
 static spi_err block_input(struct spi_chain *c, const struct spi_range *a, float **records,
-                           float *counts, struct spi_score_input *in)
+                           struct spi_score_input *in)
 {
     const struct spi_level *l = c->level;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(*records, a->n * l->band.floats, "match"), out);
-    SPI_TRY(err = pack_block(c, a, *records, counts), out);
+    SPI_TRY(err = pack_block(c, a, *records), out);
     *in = (struct spi_score_input){.band = &l->band,
                                    .views = l->views,
                                    .kind = l->kind,
@@ -84,7 +87,7 @@ static spi_err block_input(struct spi_chain *c, const struct spi_range *a, float
                                    .table = c->table,
                                    .n_images = (int)a->n,
                                    .records = *records,
-                                   .counts = counts};
+                                   .counts = c->counts + a->first};
     if (!c->first)
         in->views.nd = c->n_rows;
 out:
@@ -172,14 +175,15 @@ static spi_err average_block(struct spi_chain *c, const struct spi_range *a,
                              const struct spi_soft *weights)
 {
     struct spi_chain_soft *soft = &c->soft[a->block % c->n_soft];
-    const float complex **h;
-    spi_err err = SPI_NEW(h, a->n, "match");
+    int R = soft->average.band.R;
+    float complex *h;
+    spi_err err = SPI_NEW(h, c->data->rings.h_at[R], "match");
 
     if (err)
         return err;
     for (int64_t i = 0; i < a->n; i++)
-        h[i] = batch_record(c, a->first + i);
-    spi_average_add(&soft->average, (int)a->n, h, c->fluence + a->first, weights->q,
+        spi_average_image(&soft->average, (int)i, batch_record(c, a->first + i, R, h));
+    spi_average_add(&soft->average, (int)a->n, c->fluence + a->first, weights->q,
                     weights->scale);
     free(h);
     return SPI_OK;
@@ -209,20 +213,19 @@ spi_err spi_task_match(void *const *data, const void *arg, const volatile int *s
     struct spi_scores scores = {0};
     struct spi_score_input in;
     struct spi_soft weights = {0};
-    float *records = NULL, *counts = NULL;
+    float *records = NULL;
     spi_err err;
 
     (void)data;
     (void)stop;
-    SPI_TRY(err = SPI_NEW(counts, a->n, "match"), out);
-    SPI_TRY(err = block_input(c, a, &records, counts, &in), out);
+    SPI_TRY(err = block_input(c, a, &records, &in), out);
     SPI_TRY(err = c->n_soft ? match_all(c, a, &in, &scores, &weights)
                             : match_some(c, a, &in, &scores),
             out);
     for (int64_t i = 0; i < a->n; i++) {
         float model = c->post[a->block].model_sum[i];
 
-        c->fluence[a->first + i] = model > 0 ? counts[i] / model : 0;
+        c->fluence[a->first + i] = model > 0 ? c->counts[a->first + i] / model : 0;
     }
     if (c->n_soft)
         SPI_TRY(err = average_block(c, a, &weights), out);
@@ -230,7 +233,6 @@ spi_err spi_task_match(void *const *data, const void *arg, const volatile int *s
         err = keep_candidates(c, a, &scores);
 out:
     free(records);
-    free(counts);
     spi_soft_clear(&weights);
     spi_scores_clear(&scores);
     return err;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/half.h"
 
 enum { BLOCK = 256, SLOTS = 4, IMAGES_LEAST = 64 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
@@ -16,10 +17,28 @@ struct block {
     struct spi_data *d;
     float *pixels;                  /* [BLOCK][n_pixels] */
     float *samples;                 /* [samples] */
-    float complex *records;         /* [BLOCK][harmonics] */
+    float complex *h;               /* [harmonics] */
+    char *records;                  /* [BLOCK], as they are stored */
     double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this slot */
     struct spi_region *region;
 };
+
+/* A record of H harmonics: the scale in as many bytes as keep vectors in cache lines, then
+ * halves. */
+enum { HEAD = 32 };
+
+static size_t record_bytes(int H)
+{
+    return HEAD + 2 * (size_t)H * sizeof(uint16_t);
+}
+
+static void pack_record(int H, const float complex *h, char *record)
+{
+    float scale = spi_half_pack(2 * (int64_t)H, (const float *)h,
+                                (uint16_t *)(void *)(record + HEAD));
+
+    memcpy(record, &scale, sizeof scale);
+}
 
 struct ingest_args {
     int64_t first, n;
@@ -49,7 +68,8 @@ static spi_err ingest_block(void *const *data, const void *arg, const volatile i
     struct block *b = data[0];
     const struct ingest_args *a = arg;
     struct spi_data *d = b->d;
-    int64_t n_pixels = d->det->n_pixels, record = d->rings.h_at[d->rings.R];
+    int64_t n_pixels = d->det->n_pixels;
+    int H = d->rings.h_at[d->rings.R];
     spi_err err = spi_images_read(d->images, a->first, a->n, b->pixels);
 
     for (int64_t k = 0; k < a->n && !err; k++) {
@@ -63,7 +83,8 @@ static spi_err ingest_block(void *const *data, const void *arg, const volatile i
         }
         spi_ring_resample(&d->map, &d->rings, image, b->samples);
         add_moments(d, b->samples, b);
-        err = spi_ring_analyse(&d->rings, d->rings.R, b->samples, b->records + k * record);
+        err = spi_ring_analyse(&d->rings, d->rings.R, b->samples, b->h);
+        pack_record(H, b->h, b->records + (size_t)k * record_bytes(H));
     }
     return err ? err : spi_store_write(d->store, a->first, a->n, b->records);
 }
@@ -76,8 +97,8 @@ static spi_err block_init(struct block *b, struct spi_data *d, struct spi_graph 
     *b = (struct block){.d = d};
     SPI_TRY(err = SPI_NEW(b->pixels, BLOCK * d->det->n_pixels, "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->samples, r->at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->records, (size_t)BLOCK * (size_t)r->h_at[r->R], "ingest"),
-            out);
+    SPI_TRY(err = SPI_NEW(b->h, r->h_at[r->R], "ingest"), out);
+    SPI_TRY(err = SPI_NEW(b->records, BLOCK * record_bytes(r->h_at[r->R]), "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->sum, r->R, "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->sum2, r->R, "ingest"), out);
     SPI_TRY(err = SPI_NEW(b->pixel_sum, d->det->n_pixels, "ingest"), out);
@@ -91,6 +112,7 @@ static void block_clear(struct block *b, struct spi_graph *g)
     spi_region_free(g, b->region);
     free(b->pixels);
     free(b->samples);
+    free(b->h);
     free(b->records);
     free(b->sum);
     free(b->sum2);
@@ -214,10 +236,9 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
     SPI_TRY(err = find_scale(d), fail);
     snprintf(path, sizeof path, "%s/rings.bin", dir);
 
-    size_t bytes = (size_t)d->rings.h_at[d->rings.R] * sizeof(float complex);
-
-    SPI_TRY(err = spi_store_create(path, bytes, d->n_images,
-                                   spi_memory_bytes() / MEMORY_SHARE, &d->store),
+    SPI_TRY(err =
+                spi_store_create(path, record_bytes(d->rings.h_at[d->rings.R]), d->n_images,
+                                 spi_memory_bytes() / MEMORY_SHARE, &d->store),
             fail);
     SPI_TRY(err = ingest(d, g, progress, user), fail);
     SPI_TRY(err = spi_store_finish(d->store), fail);
@@ -247,9 +268,18 @@ void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
                                               : 0;
 }
 
-float spi_data_counts(const struct spi_data *d, int64_t image, int R)
+void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h)
 {
-    const float complex *h = spi_data_record(d, image);
+    const char *record = spi_store_record(d->store, image);
+    float scale;
+
+    memcpy(&scale, record, sizeof scale);
+    spi_half_unpack(2 * (int64_t)d->rings.h_at[R],
+                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
+}
+
+float spi_data_counts(const struct spi_data *d, int R, const float complex *h)
+{
     double sum = 0;
 
     for (int r = 0; r < R; r++)

@@ -3,7 +3,8 @@
  *
  * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
  * scratch file of the run directory (io/store.h), so that memory does not grow with the
- * number of images.  Intensities that are not photons are scaled so
+ * number of images; in half precision, for reading them is most of the work on them (R10).
+ * Intensities that are not photons are scaled so
  * that an image has `typical_counts` on the rings on average: nothing depends on absolute
  * scale. */
 #ifndef SPI_MTIP_DATA_H
@@ -22,7 +23,7 @@ struct spi_data {
     const struct spi_detector *det; /* borrowed */
     struct spi_rings rings;
     struct spi_ring_map map;
-    struct spi_store *store; /* records of rings.h_at[R] complex floats */
+    struct spi_store *store; /* records: a scale, rings.h_at[R] complex halves */
     double scale;            /* image value -> counts */
     double *ring_mean;       /* [R], owned: mean counts per live weight */
     double *ring_var;        /* [R], owned: variance of a ring sample's intensity
@@ -42,16 +43,13 @@ SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   const char *dir, spi_on_ingest *progress, void *user);
 void spi_data_clear(struct spi_data *d);
 
-/** Ring-major harmonics of an image. */
-static inline const float complex *spi_data_record(const struct spi_data *d, int64_t image)
-{
-    return spi_store_record(d->store, image);
-}
+/** h [rings.h_at[R]] = ring-major harmonics of an image, of the first R rings. */
+void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h);
 /** 1 / sigma_r^2 of (M2) for the first R rings: of the ring's variance; all 1 for euclid.
  */
 void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
                       float *inv_var);
-/** Counts of an image on the first R rings. */
-float spi_data_counts(const struct spi_data *d, int64_t image, int R);
+/** Counts of an image on the first R rings, of which h are the harmonics. */
+float spi_data_counts(const struct spi_data *d, int R, const float complex *h);
 
 #endif

@@ -136,6 +136,7 @@ static spi_err allocate(struct spi_chain *c)
     SPI_TRY(err = SPI_NEW_UNSET(c->S, c->n_rows * l->views.Na, "templates"), out);
     SPI_TRY(err = SPI_NEW(c->post, c->n_blocks, "posterior"), out);
     SPI_TRY(err = SPI_NEW(c->fluence, c->n_batch, "fluence"), out);
+    SPI_TRY(err = SPI_NEW(c->counts, c->n_batch, "counts"), out);
     SPI_TRY(err = SPI_NEW(c->r_post, c->n_blocks, "posterior"), out);
     SPI_TRY(err = allocate_soft(c), out);
     /* partial sums: as many as memory likes, never a function of the number of workers;
@@ -313,10 +314,8 @@ static void collect_score(struct spi_chain *c)
 
     for (int b = 0; b < c->n_blocks; b++)
         for (int i = 0; c->post && c->post[b].best && i < c->post[b].n_images; i++) {
-            int64_t k = c->batch[(int64_t)b * c->block_images + i];
-
             sum += (double)c->post[b].best[i].score;
-            counts += (double)spi_data_counts(c->data, c->half->image[k], c->level->band.R);
+            counts += (double)c->counts[(int64_t)b * c->block_images + i];
         }
     c->score = counts > 0 ? sum / counts : 0;
 }
@@ -364,6 +363,7 @@ void spi_chain_settle(struct spi_chain *c)
     free(c->post);
     free(c->r_post);
     free(c->fluence);
+    free(c->counts);
     free(c->pair);
     free(c->place);
     free(c->pair_at);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
+#include "kernel/half.h"
 #include "kernel/halves.h"
 #include "nufft/nufft.h"
 #include "nufft/plan.h"
@@ -70,7 +71,7 @@ static spi_err make_columns(const spi_nufft *p, const float *grid, struct spi_ha
         .low = {half + LOW, half + LOW, z_low}, .row = nx, .plane = nk * nx};
     SPI_TRY(err = SPI_NEW(h->data, (int64_t)nz * h->plane * SPI_HALVES_LANES, "model"),
             out);
-    h->scale = spi_halves_scale(largest_of(spi_nufft_grid_floats(p, 1), grid));
+    h->scale = spi_half_scale(largest_of(spi_nufft_grid_floats(p, 1), grid));
     f.from.at = grid + grid_at(p, 1, -h->low[0], -h->low[1], -h->low[2]);
     spi_team_for(p->threads, nz, fill_plane, &f);
 out:

@@ -76,7 +76,7 @@ static spi_err make_rings(struct spi_rings *g, const struct spi_pixel_list *l, d
         g->m_max[r] = (int)ceil(2 * SPI_PI * g->qp[r] * band + 4);
         g->n[r] = spi_fft_good_size((int)ceil(2 * oversampling * g->m_max[r]));
         g->at[r + 1] = g->at[r] + g->n[r];
-        g->h_at[r + 1] = g->h_at[r] + g->m_max[r] + 1;
+        g->h_at[r + 1] = g->h_at[r] + spi_ring_padded(g->m_max[r] + 1);
     }
 out:
     return err;

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "kernel/angular.h"
-#include "kernel/clones.h"
+#include "kernel/turn.h"
 #include "math/fft.h"
 #include "math/rot.h"
 #include "math/sphere.h"
@@ -68,7 +68,7 @@ spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength
         if (g->m_max[r] > g->n[r] / 2 - 1)
             g->m_max[r] = g->n[r] / 2 - 1;
         g->at[r + 1] = g->at[r] + g->n[r];
-        g->h_at[r + 1] = g->h_at[r] + g->m_max[r] + 1;
+        g->h_at[r + 1] = g->h_at[r] + spi_ring_padded(g->m_max[r] + 1);
     }
     return SPI_OK;
 fail:
@@ -213,6 +213,7 @@ spi_err spi_ring_analyse(const struct spi_rings *g, int R, float *samples, float
     for (int r = 0; r < R; r++) {
         memcpy(row, samples + g->at[r], (size_t)g->n[r] * sizeof *row);
         SPI_TRY(err = spi_fft1_r2c(g->n[r], 1, row, half), out);
+        memset(h + g->h_at[r], 0, (size_t)(g->h_at[r + 1] - g->h_at[r]) * sizeof *h);
         memcpy(h + g->h_at[r], half, (size_t)(g->m_max[r] + 1) * sizeof *h);
     }
 out:
@@ -245,23 +246,10 @@ out:
     return err;
 }
 
-/* acc_m += p_m c_m for the harmonics of one ring. */
-SPI_CLONES static void add_turned(int n, const float *restrict p, const float *restrict c,
-                                  float *restrict acc)
-{
-#pragma omp simd
-    for (int m = 0; m < n; m++) {
-        acc[2 * m] += p[2 * m] * c[2 * m] - p[2 * m + 1] * c[2 * m + 1];
-        acc[2 * m + 1] += p[2 * m] * c[2 * m + 1] + p[2 * m + 1] * c[2 * m];
-    }
-}
-
 void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
                          const float complex *h, float complex *to)
 {
-    for (int r = 0; r < R; r++)
-        add_turned(g->m_max[r] + 1, (const float *)turn, (const float *)(h + g->h_at[r]),
-                   (float *)(to + g->h_at[r]));
+    spi_add_turned(R, g->h_at, turn, h, to);
 }
 
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,

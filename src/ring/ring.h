@@ -10,7 +10,8 @@
  * Ring r has n[r] samples at angles 2 pi j / n[r] and keeps harmonics 0 ... m_max[r]: W is
  * band-limited by the diameter D, so harmonics beyond 2 pi qp D + 2 vanish.
  * Harmonics are stored ring by ring ("ring-major"): harmonic m of ring r is element
- * h_at[r] + m; the first R rings are a prefix of the record. */
+ * h_at[r] + m, h_at[r] a multiple of 8 (64 bytes), and between the rings there are zeros;
+ * the first R rings are a prefix of the record. */
 #ifndef SPI_RING_RING_H
 #define SPI_RING_RING_H
 
@@ -20,6 +21,13 @@
 #include "io/images.h"
 #include "kernel/correlate.h"
 #include "nufft/nufft.h"
+
+enum { SPI_RING_ALIGN = 8 };
+/** n harmonics and the zeros behind them. */
+static inline int spi_ring_padded(int n)
+{
+    return (n + SPI_RING_ALIGN - 1) / SPI_RING_ALIGN * SPI_RING_ALIGN;
+}
 
 struct spi_rings {
     double diameter_A, wavelength_A, dq; /* dq <= 1 / (2 D oversampling), 1/A */
@@ -65,7 +73,8 @@ SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
                                         const float complex *h, float *samples);
 
 /** to += what h is after a turn: to_rm += turn_m h_rm of the first R rings; a turn by a is
- *  exp(-i m a). */
+ *  exp(-i m a), for m < spi_ring_padded(m_max[R - 1] + 1) (anything finite beyond m_max).
+ */
 void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
                          const float complex *h, float complex *to);
 

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "kernel/half.h"
 #include "kernel/halves.h"
 #include "kernel/refine.h"
 #include "tap.h"
@@ -36,7 +37,7 @@ static bool make_columns(const float *grid, float largest, struct spi_halves *h)
     struct spi_rows_in from = {grid, SIDE, SIDE * SIDE};
 
     *h = (struct spi_halves){.low = {MID, MID, MID}, .row = SIDE, .plane = nk * SIDE};
-    h->scale = spi_halves_scale(largest);
+    h->scale = spi_half_scale(largest);
     h->data =
         spi_alloc((size_t)(SIDE * h->plane * SPI_HALVES_LANES), sizeof *h->data, "halves");
     if (h->data)
@@ -176,6 +177,6 @@ int main(void)
     check_rounding(1);
     check_rounding(3e-20F);
     check_rounding(7e30F);
-    OK(spi_halves_scale(0) == 1, "nothing needs no scale");
+    OK(spi_half_scale(0) == 1, "nothing needs no scale");
     return tap_done();
 }

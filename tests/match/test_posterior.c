@@ -89,10 +89,10 @@ static void check_beta(struct spi_rng *rng)
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 4; j++) {
             double beta = (double)spi_posterior_beta(&s, asked[i], guess[j]);
-            /* bisection ends with log beta known to 0.01; entropy falls with beta.  The
-             * sums of float weights are good to gamma_1026 + 4e-7 = 6.2e-5 (tests/kernel),
+            /* the search ends with log beta known to 0.01; entropy falls with beta.  The
+             * sums of float weights are good to gamma_1026 + 5e-6 (tests/kernel),
              * the entropy to three times that and beta |sum_x / sum| of it */
-            double slack = 4 * (gamma_f32(1026) + 4e-7) * (1 + log(asked[i]));
+            double slack = 4 * (gamma_f32(1026) + 5e-6) * (1 + log(asked[i]));
             double soft = mean_entropy(&s, beta * exp(-0.01)) + slack;
             double sharp = mean_entropy(&s, beta * exp(0.01)) - slack;
 

@@ -267,9 +267,9 @@ static void check_soft(const struct spi_scores *all, const struct spi_score_inpu
 
     OK(worst <= 1, "perplexity %g, 16 bits: error / bound = %.3f", perplexity, worst);
     OK(other > 1, "the weight of another angle is noticed");
-    OK(most_lost <= 1e-3 && tiles > IMAGES, "%.1e dropped, %d tiles of %lld", most_lost,
+    OK(most_lost <= 5e-3 && tiles > IMAGES, "%.1e dropped, %d tiles of %lld", most_lost,
        tiles, (long long)(IMAGES * soft.tiles));
-    OK(apart <= 2e-3 + rounding + relative, "all together %.1e from (M4)", apart);
+    OK(apart <= 1e-2 + rounding + relative, "all together %.1e from (M4)", apart);
     OK(sums <= rounding + relative, "they add to 1: error %.1e", sums);
     OK(model <= 2 * relative, "expected counts: error / bound = %.3f",
        model / (2 * relative));

@@ -17,8 +17,11 @@ static struct spi_ring_map map;
 static float complex *records;
 static float *samples;
 
-static const float complex *record_of(const void *images, int64_t i)
+static const float complex *record_of(const void *images, int64_t i, int R,
+                                      float complex *h)
 {
+    (void)R;
+    (void)h;
     return (const float complex *)images + i * g.h_at[g.R];
 }
 
@@ -335,13 +338,12 @@ static void check_average(struct spi_rng *rng)
     OK(spi_views_merge(&spec, n_pairs, pair, plan, grid[0], &sum[0]) == SPI_OK, "pairs");
     for (int i = 0; i < 2; i++) {
         int n = i ? IMAGES - FIRST : FIRST, from = i * FIRST;
-        const float complex *h[IMAGES];
 
         if (spi_average_init(&part[i], &g, R, views.Na, ROWS, FIRST))
             OK(0, "%s", spi_err_message());
         for (int k = 0; k < n; k++)
-            h[k] = record_of(records, from + k);
-        spi_average_add(&part[i], n, h, phi + from, q + (size_t)from * steps,
+            spi_average_image(&part[i], k, record_of(records, from + k, R, NULL));
+        spi_average_add(&part[i], n, phi + from, q + (size_t)from * steps,
                         scale + from * TILES * SPI_LANES);
     }
     OK(spi_views_merge_average(&spec, &part[0], 0, ROWS, dir, 0.25F, plan, grid[2],

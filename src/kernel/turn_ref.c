@@ -1,0 +1,9 @@
+#include "kernel/turn.h"
+
+void spi_add_turned_ref(int R, const int *at, const float complex *turn,
+                        const float complex *h, double complex *to)
+{
+    for (int r = 0; r < R; r++)
+        for (int m = 0; m < at[r + 1] - at[r]; m++)
+            to[at[r] + m] += (double complex)turn[m] * (double complex)h[at[r] + m];
+}
