@@ -13,6 +13,7 @@
 /* Samples of the directions spread at once (64 MB): their points share bricks of the grid.
  */
 enum { SAMPLES_AT_ONCE = 1 << 23 };
+enum { AHEAD = 4 }; /* pairs */
 
 /* Averaged images on their way to the grid. */
 struct spreader {
@@ -240,6 +241,15 @@ static int64_t place_of(const struct spi_view_spec *sp, const struct spi_view_pa
     return sp->place ? sp->place[p->dir] : p->dir;
 }
 
+/* What a pair needs lies anywhere in memory: soon. */
+static void ask_for(const struct spi_view_spec *sp, const struct spi_view_pair *p)
+{
+    __builtin_prefetch(p->angle);
+    __builtin_prefetch(p->weight);
+    if (sp->ahead && p[-1].image != p->image)
+        sp->ahead(sp->images, p->image);
+}
+
 /* The pairs of one tile. */
 static spi_err one_tile(const struct spi_view_spec *sp, int64_t n,
                         const struct spi_view_pair *pair, struct scratch *s,
@@ -250,8 +260,11 @@ static spi_err one_tile(const struct spi_view_spec *sp, int64_t n,
 
     for (int i = 0; i < SPI_VIEW_TILE; i++)
         s->dir[i] = -1;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            ask_for(sp, pair + i + AHEAD);
         add_pair(sp, pair + i, (int)(place_of(sp, pair + i) % SPI_VIEW_TILE), s);
+    }
     for (int i = 0; i < SPI_VIEW_TILE && !err; i++) {
         if (s->dir[i] < 0)
             continue;

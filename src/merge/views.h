@@ -39,6 +39,8 @@ struct spi_view_spec {
     /* ring-major harmonics of an image, of the first R rings; h: room for them */
     const float complex *(*harmonics)(const void *images, int64_t image, int R,
                                       float complex *h);
+    /* that it will be asked for soon; NULL: of no interest */
+    void (*ahead)(const void *images, int64_t image);
     const void *images;
     const float *fluence; /* [images] phi_k by global index */
     int n_group;          /* elements of the point group; 0 or 1: none */

@@ -54,6 +54,13 @@ static const float complex *batch_record(const void *chain, int64_t i, int R,
     return h;
 }
 
+static void batch_ahead(const void *chain, int64_t i)
+{
+    const struct spi_chain *c = chain;
+
+    spi_data_ahead(c->data, c->half->image[c->batch[i]]);
+}
+
 static spi_err pack_block(struct spi_chain *c, const struct spi_range *a, float *records)
 {
     const struct spi_rings *g = &c->data->rings;
@@ -62,6 +69,8 @@ static spi_err pack_block(struct spi_chain *c, const struct spi_range *a, float 
     spi_err err = SPI_NEW(h, g->h_at[b->R], "match");
 
     for (int64_t i = a->first; i < a->first + a->n && !err; i++) {
+        if (i + 2 < a->first + a->n)
+            batch_ahead(c, i + 2);
         batch_record(c, i, b->R, h);
         spi_band_pack(b, g, h, NULL, records);
         c->counts[i] = spi_data_counts(c->data, b->R, h);
@@ -374,6 +383,7 @@ spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *s
                                  .views = l->views,
                                  .place = c->place,
                                  .harmonics = batch_record,
+                                 .ahead = batch_ahead,
                                  .images = c,
                                  .fluence = c->fluence,
                                  .n_group = c->n_group,

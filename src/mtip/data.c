@@ -278,6 +278,14 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
                     (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
 }
 
+void spi_data_ahead(const struct spi_data *d, int64_t image)
+{
+    const char *record = spi_store_record(d->store, image);
+
+    for (int i = 0; i < 4; i++)
+        __builtin_prefetch(record + 64 * i);
+}
+
 float spi_data_counts(const struct spi_data *d, int R, const float complex *h)
 {
     double sum = 0;
