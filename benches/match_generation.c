@@ -121,6 +121,7 @@ static void find_beta(struct generation *g, bool every)
     struct spi_scores scores;
     double t0 = cpu_s();
 
+    in.n_images = SPI_IMAGES_FOR_BETA;
     must(spi_score_all(&in, &scores));
     if (!every)
         t0 = cpu_s();

@@ -77,19 +77,21 @@ static double beta_of(const struct spi_scores *s, int n, const float *max, doubl
                       double perplexity, double beta)
 {
     enum { STEPS = 50 };
-    double lo = 1e-9, hi = 1, want = sqrt(fmax(0, log_n - log(perplexity)));
+    double lo = 1e-9, hi = INFINITY, want = sqrt(fmax(0, log_n - log(perplexity)));
 
     for (int step = 0; step < STEPS; step++) {
         struct mean_entropy at;
         double g, next;
 
-        beta = fmax(lo, fmin(hi, beta));
+        beta = fmax(lo, fmin(1, beta));
         at = entropy_at(s, n, max, beta);
+        if (at.H >= log(perplexity) && beta >= 1)
+            return 1;
         *(at.H > log(perplexity) ? &lo : &hi) = beta;
         g = sqrt(fmax(0, log_n - at.H));
-        next = beta + (want - g) * 2 * g / at.fall;
+        next = fmin(1, beta + (want - g) * 2 * g / at.fall);
         if (!(next > lo && next < hi))
-            next = sqrt(lo * hi);
+            next = sqrt(lo * fmin(1, hi));
         if (fabs(log(next / beta)) <= last_step)
             return next;
         beta = next;
@@ -113,8 +115,6 @@ float spi_posterior_beta(const struct spi_scores *s, double perplexity, float gu
     }
     if (log(perplexity) >= log_n)
         return 1e-9F;
-    if (entropy_at(s, n, max, 1).H >= log(perplexity))
-        return 1;
     if (!(beta > 0))
         beta = first_guess(s, max, sqrt(log_n - log(perplexity)));
     if (n > FEW)
