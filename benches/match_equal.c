@@ -57,12 +57,8 @@ void equal(int64_t n, enum spi_score_kind kind, bool on_grid)
         struct spi_scores scores;
 
         for (int i = 0; i < block; i++) {
-            double sum = 0;
-
             spi_band_pack(&band, &s.rings, im.row[k0 + i], NULL, records + i * band.floats);
-            for (int r = 0; r < band.R; r++)
-                sum += (double)crealf(im.row[k0 + i][s.rings.h_at[r]]);
-            counts[i] = (float)sum;
+            counts[i] = spi_ring_counts(&s.rings, band.R, im.row[k0 + i]);
         }
 
         struct spi_score_input in = {.band = &band,

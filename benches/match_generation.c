@@ -96,12 +96,9 @@ static struct spi_score_input block_of(struct generation *g, int b)
 
     for (int i = 0; i < IMAGES; i++) {
         const float complex *h = g->im.row[b * IMAGES + i];
-        double sum = 0;
 
         spi_band_pack(&g->band, rings, h, NULL, g->records + i * g->band.floats);
-        for (int r = 0; r < g->band.R; r++)
-            sum += (double)crealf(h[rings->h_at[r]]);
-        g->counts[i] = (float)sum;
+        g->counts[i] = spi_ring_counts(rings, g->band.R, h);
     }
     return (struct spi_score_input){.band = &g->band,
                                     .views = g->views,

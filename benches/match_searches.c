@@ -30,13 +30,9 @@ static double exhaustive(const struct scene *s, const struct images *im,
         struct spi_posterior post;
 
         for (int i = 0; i < n; i++) {
-            double sum = 0;
-
             spi_band_pack(band, &s->rings, im->row[k0 + i], NULL,
                           records + (int64_t)i * band->floats);
-            for (int r = 0; r < band->R; r++)
-                sum += (double)crealf(im->row[k0 + i][s->rings.h_at[r]]);
-            counts[i] = (float)sum;
+            counts[i] = spi_ring_counts(&s->rings, band->R, im->row[k0 + i]);
         }
 
         struct spi_score_input in = {.band = band,

@@ -2,7 +2,7 @@
 # Of the matching of whole runs, what share is not scores: softmax, the search for beta, turning
 # images and adding them to averages, candidates.  By sampling: needs perf (Debian: linux-perf).
 #   benches/share.sh [IMAGES ...]      files of images; without: 3,000 of 1I3Q, made here
-# Every sample is counted by the innermost of the functions named below that is on its stack.
+# Every sample is counted by the first line below that names a function on its stack.
 # Slicing, spreading, solving, phasing and refinement are not matching.  Environment: OUT
 # (directory; the program is built there once more, with frame pointers).
 here=$(cd "$(dirname "$0")/.." && pwd)

@@ -115,12 +115,8 @@ static spi_err make_records(const struct spi_matching *m, int64_t first, int64_t
     if (!err)
         err = make_harmonics(m, first, n, h);
     for (int64_t k = 0; k < n && !err; k++) {
-        double sum = 0;
-
         spi_band_pack(&m->band, g, h + k * H, NULL, records + k * m->band.floats);
-        for (int r = 0; r < m->band.R; r++)
-            sum += (double)crealf(h[k * H + g->h_at[r]]);
-        counts[k] = (float)fmax(sum, 0);
+        counts[k] = spi_ring_counts(g, m->band.R, h + k * H);
     }
     free(h);
     return err;

@@ -12,7 +12,7 @@ float spi_half_scale(float largest)
     return ldexpf(1, 15 - e < 120 ? 15 - e : 120); /* its inverse is a float, too */
 }
 
-SPI_CLONES static float largest_of(int64_t n, const float *x)
+SPI_CLONES float spi_largest(int64_t n, const float *x)
 {
     float most = 0;
 
@@ -32,7 +32,7 @@ SPI_CLONES static void pack(int64_t n, const float *restrict x, float scale,
 
 float spi_half_pack(int64_t n, const float *x, uint16_t *half)
 {
-    float scale = spi_half_scale(largest_of(n, x));
+    float scale = spi_half_scale(spi_largest(n, x));
 
     pack(n, x, scale, half);
     return scale;

@@ -34,6 +34,8 @@ SPI_INLINE float spi_half_value(uint16_t half)
     return v;
 }
 
+/** Largest of the absolute values. */
+float spi_largest(int64_t n, const float *x);
 /** The power of two that makes `largest` (>= 0) about 2^15; 1 for 0. */
 float spi_half_scale(float largest);
 /** Floats times the scale that their largest has, which is returned, as halves. */

@@ -1,6 +1,6 @@
 /** \file
  * The kernels of matching, SPI_LANES pairs at once, and of the way back to averaged images.
- * Layer: kernel.  doc/math.md (R6) to (R9), (M1), (M2), (M8) to (M10).
+ * Layer: kernel.  doc/math.md (R6) to (R9), (M1), (M2), (M5), (M8) to (M10).
  *
  * Written once with vectors of 16, 8 or 4 floats and compiled for AVX-512, AVX2 + FMA and
  * whatever the compiler makes otherwise; arrays are the same for all and 64-byte aligned.

@@ -151,13 +151,9 @@ static spi_err block_init(const struct spi_search *s, int l, int n,
     SPI_TRY(err = SPI_NEW(b->records, (int64_t)n * level->band.floats, "images"), out);
     SPI_TRY(err = SPI_NEW(b->counts, n, "images"), out);
     for (int i = 0; i < n; i++) {
-        double sum = 0;
-
         spi_band_pack(&level->band, g, h[i], NULL,
                       b->records + (int64_t)i * level->band.floats);
-        for (int r = 0; r < level->band.R; r++)
-            sum += (double)crealf(h[i][g->h_at[r]]);
-        b->counts[i] = (float)fmax(sum, 0);
+        b->counts[i] = spi_ring_counts(g, level->band.R, h[i]);
     }
     b->in = (struct spi_score_input){.band = &level->band,
                                      .views = level->views,

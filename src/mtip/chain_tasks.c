@@ -73,7 +73,7 @@ static spi_err pack_block(struct spi_chain *c, const struct spi_range *a, float 
             batch_ahead(c, i + 2);
         batch_record(c, i, b->R, h);
         spi_band_pack(b, g, h, NULL, records);
-        c->counts[i] = spi_data_counts(c->data, b->R, h);
+        c->counts[i] = spi_ring_counts(g, b->R, h);
         records += b->floats;
     }
     free(h);

@@ -285,12 +285,3 @@ void spi_data_ahead(const struct spi_data *d, int64_t image)
     for (int i = 0; i < 4; i++)
         __builtin_prefetch(record + 64 * i);
 }
-
-float spi_data_counts(const struct spi_data *d, int R, const float complex *h)
-{
-    double sum = 0;
-
-    for (int r = 0; r < R; r++)
-        sum += (double)crealf(h[d->rings.h_at[r]]);
-    return (float)fmax(sum, 0);
-}

@@ -52,7 +52,5 @@ void spi_data_ahead(const struct spi_data *d, int64_t image);
  */
 void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
                       float *inv_var);
-/** Counts of an image on the first R rings, of which h are the harmonics. */
-float spi_data_counts(const struct spi_data *d, int R, const float complex *h);
 
 #endif

@@ -28,17 +28,6 @@ struct spi_kept {
 
 /* ---- the columns --------------------------------------------------------------------- */
 
-/* Largest of the absolute values. */
-SPI_CLONES static float largest_of(size_t n, const float *grid)
-{
-    float most = 0;
-
-#pragma omp simd reduction(max : most)
-    for (size_t i = 0; i < n; i++)
-        most = fabsf(grid[i]) > most ? fabsf(grid[i]) : most;
-    return most;
-}
-
 struct filling {
     const struct spi_halves *halves;
     struct spi_rows_in from;
@@ -71,7 +60,7 @@ static spi_err make_columns(const spi_nufft *p, const float *grid, struct spi_ha
         .low = {half + LOW, half + LOW, z_low}, .row = nx, .plane = nk * nx};
     SPI_TRY(err = SPI_NEW(h->data, (int64_t)nz * h->plane * SPI_HALVES_LANES, "model"),
             out);
-    h->scale = spi_half_scale(largest_of(spi_nufft_grid_floats(p, 1), grid));
+    h->scale = spi_half_scale(spi_largest((int64_t)spi_nufft_grid_floats(p, 1), grid));
     f.from.at = grid + grid_at(p, 1, -h->low[0], -h->low[1], -h->low[2]);
     spi_team_for(p->threads, nz, fill_plane, &f);
 out:

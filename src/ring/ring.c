@@ -222,6 +222,15 @@ out:
     return err;
 }
 
+float spi_ring_counts(const struct spi_rings *g, int R, const float complex *h)
+{
+    double sum = 0;
+
+    for (int r = 0; r < R; r++)
+        sum += (double)crealf(h[g->h_at[r]]);
+    return (float)fmax(sum, 0);
+}
+
 spi_err spi_ring_synthesise(const struct spi_rings *g, int R, const float complex *h,
                             float *samples)
 {

@@ -68,6 +68,8 @@ void spi_ring_resample(const struct spi_ring_map *map, const struct spi_rings *g
 /** Harmonics h_m = sum_j s_j exp(-i m phi_j) of the first R rings (R3). */
 SPI_MUSTUSE spi_err spi_ring_analyse(const struct spi_rings *g, int R, float *samples,
                                      float complex *h);
+/** Counts of an image on the first R rings, of which h are the harmonics; at least 0. */
+float spi_ring_counts(const struct spi_rings *g, int R, const float complex *h);
 /** The inverse: s_j = (1/n) sum_m h_m exp(i m phi_j) of the first R rings (R4). */
 SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
                                         const float complex *h, float *samples);

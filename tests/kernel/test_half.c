@@ -3,19 +3,11 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
+#include "half_test.h"
 #include "kernel/half.h"
 #include "tap.h"
 
 enum { N = 5000 };
-
-/* IEEE 754, binary16. */
-static double value_of(uint16_t half)
-{
-    int exponent = half >> 10 & 31, mantissa = half & 1023;
-    double v = exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
-
-    return half & 0x8000 ? -v : v;
-}
 
 /* Every half that is a number comes back as itself. */
 static void every_half(void)

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "half_test.h"
 #include "kernel/half.h"
 #include "kernel/halves.h"
 #include "kernel/refine.h"
@@ -20,15 +21,6 @@ enum { SIDE = 48, COUNT = SIDE * SIDE * SIDE, MID = SIDE / 2, MARGIN = 4 };
 /* Points within REACH of the centre: their taps, and on y their columns, lie in the grid.
  */
 enum { REACH = MID - MARGIN - SPI_HALVES_LANES };
-
-/* What the 16 bits mean (IEEE 754, binary16). */
-static double value_of(uint16_t half)
-{
-    int exponent = half >> 10 & 31, mantissa = half & 1023;
-    double v = exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
-
-    return half & 0x8000 ? -v : v;
-}
 
 /* Columns of the whole grid, u = 0 at its middle. */
 static bool make_columns(const float *grid, float largest, struct spi_halves *h)

@@ -77,12 +77,8 @@ static struct spi_score_input input_of(const struct spi_band *b, struct spi_view
                                        const struct model *m, float *records, float *counts)
 {
     for (int k = 0; k < IMAGES; k++) {
-        double sum = 0;
-
         spi_band_pack(b, &g, row[k], NULL, records + (int64_t)k * b->floats);
-        for (int r = 0; r < b->R; r++)
-            sum += (double)crealf(row[k][g.h_at[r]]);
-        counts[k] = (float)sum;
+        counts[k] = spi_ring_counts(&g, b->R, row[k]);
     }
     return (struct spi_score_input){.band = b,
                                     .views = v,

@@ -49,7 +49,8 @@ static double worst(const struct spi_ring_nodes *t, const float (*value)[2], dou
     const struct spi_rings *g = &t->rings;
     struct spi_rng rng = spi_rng_stream(5, SPI_RNG_TEST, 1);
     float complex *h = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h");
-    float complex *turned = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h"), turn[512];
+    float complex *turned = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h"),
+                  turn[512] = {0};
     float *samples = spi_alloc((size_t)g->at[g->R], sizeof *samples, "s");
     float(*q)[3] = spi_alloc((size_t)g->at[g->R], sizeof *q, "q");
     double all = 0, most = 0;
