@@ -38,7 +38,7 @@ struct spi_intensity_shells {
     int n;
     double *q;        /* 1/A, multiples of 1/(2D) */
     double *cc;       /* correlation, the shell's mean removed from both */
-    double *contrast; /* (F10): standard deviation over the shell / its mean, of what both
+    double *contrast; /* (F14): standard deviation over the shell / its mean, of what both
                        * maps have in common; noise of either drops out */
 };
 

@@ -181,7 +181,7 @@ out:
     return err;
 }
 
-/* (F10) of shell k, at the last score. */
+/* (F14) of shell k, at the last score. */
 static double contrast(const struct spi_fit *f, int k)
 {
     int64_t n = f->shells->first[k + 1] - f->shells->first[k];

@@ -1,6 +1,6 @@
 /** \file
  * How far the two half sets agree, shell by shell: intensities, and phases beside them.
- * Layer: mtip.  doc/math.md (F10), (Q12), doc/decisions/015. */
+ * Layer: mtip.  doc/math.md (F14), (Q12), doc/decisions/015. */
 #ifndef SPI_MTIP_AGREEMENT_H
 #define SPI_MTIP_AGREEMENT_H
 

@@ -244,6 +244,8 @@ static spi_err judge(const struct spi_run *r, struct spi_result *res)
 {
     const struct spi_rings *g = &r->data->rings;
     double(*group)[9] = NULL, D = g->diameter_A, q;
+    const struct spi_inspection *in = &res->inspection;
+    const struct spi_image_contrast contrast = {in->n_shells, in->q, in->image2};
     struct spi_verdict *v = &res->verdict;
     int n;
     spi_err err;
@@ -253,12 +255,10 @@ static spi_err judge(const struct spi_run *r, struct spi_result *res)
     q = fmin(r->q_max, 1 / v->resolution.claimed_A);
     q = fmax(q, g->q[0]);
     v->diameter_A = D;
-    v->unexplained = res->inspection.unexplained;
-    v->strangers = res->inspection.strangers;
-    v->structure = res->inspection.structure;
-    v->isotropic =
-        spi_isotropic_share(&res->agreement, res->inspection.n_shells, res->inspection.q,
-                            res->inspection.image2, D, q, &v->isotropic_q);
+    v->unexplained = in->unexplained;
+    v->strangers = in->strangers;
+    v->structure = spi_structure_share(&res->agreement, &contrast, D, q);
+    v->isotropic = spi_isotropic_share(&res->agreement, &contrast, D, q, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
     spi_symmetry_turn(n, group, res->symmetry.axes);
     SPI_TRY(err = spi_coverage_init(&res->coverage, &res->orientations, n,

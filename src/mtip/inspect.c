@@ -18,7 +18,7 @@ struct frame {
     struct spi_sharp model[2];
     spi_kept *kept[2];
     spi_points *points[2]; /* the pixels, for each model's plan */
-    float *mean[2];        /* of the model on the pixel's ring */
+    float *mean;           /* of all images on the pixel's ring */
     float *inv_var;        /* NULL for photons */
 };
 
@@ -48,8 +48,8 @@ static void frame_clear(struct frame *f)
         spi_points_free(f->points[h]);
         spi_kept_free(f->kept[h]);
         spi_sharp_clear(&f->model[h]);
-        free(f->mean[h]);
     }
+    free(f->mean);
     free(f->inv_var);
 }
 
@@ -75,10 +75,10 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
         SPI_TRY(err = spi_points_new(f->model[h].plan, f->pixels.n,
                                      (const float(*)[3])f->pixels.q, &f->points[h]),
                 out);
-        for (int i = 0; i < R; i++)
-            ring[i] = (float)f->model[h].ring_mean[i];
-        SPI_TRY(err = ring_to_pixels(f, g, R, ring, &f->mean[h]), out);
     }
+    for (int i = 0; i < R; i++)
+        ring[i] = (float)d->ring_mean[i];
+    SPI_TRY(err = ring_to_pixels(f, g, R, ring, &f->mean), out);
     spi_data_inv_var(d, SPI_SCORE_GAUSSIAN, R, ring);
     if (d->kind != SPI_PHOTONS)
         err = ring_to_pixels(f, g, R, ring, &f->inv_var);
@@ -109,7 +109,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
         return err;
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]);
-    spi_misfit_image(&f->pairs, l, K, T, f->mean[h], f->inv_var, k, work + 2 * l->n, one,
+    spi_misfit_image(&f->pairs, l, K, T, f->mean, f->inv_var, k, work + 2 * l->n, one,
                      &s->outliers);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
     o->misfit[k] = (float)spi_misfit_share(&sum);
@@ -167,7 +167,6 @@ static void sum_up(const struct slot *slot, int n_shells, struct spi_inspection 
     sum = spi_misfit_sum(n_shells, in->shell);
     in->strangers = in->images > 0 ? (double)strangers / (double)in->images : 0;
     in->unexplained = spi_misfit_share(&sum);
-    in->structure = sum.model2 > 0 ? sum.image2 / sum.model2 : (double)NAN;
 }
 
 spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2],

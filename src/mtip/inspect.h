@@ -12,7 +12,6 @@ struct spi_inspection {
     int64_t images;     /* that were looked at */
     double unexplained; /* (Q9) of all of them but the strangers */
     double strangers;   /* share of them that the model leaves half unexplained (Q10) */
-    double structure;   /* structure in the images / structure of the model, (Q14) */
     int n_shells;
     double *q;                /* [n_shells] 1/A, owned */
     struct spi_misfit *shell; /* [n_shells] sums over all images, owned */

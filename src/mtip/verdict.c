@@ -78,24 +78,45 @@ void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
 /* ---- what cannot be --------------------------------------------------------------------
  */
 
-double spi_isotropic_share(const struct spi_agreement *a, int n, const double *q,
-                           const double *image2, double diameter_A, double q_end,
-                           double *at)
+/* Whether a shell tells something about contrast. */
+static bool tells(const struct spi_agreement *a, double q, double diameter_A, double q_end)
+{
+    return q >= ball_qD / diameter_A && q <= q_end * (1 + 1e-9) &&
+           spi_agreement_at(a, a->shells.cc, q) >= cc_sure;
+}
+
+double spi_structure_share(const struct spi_agreement *a,
+                           const struct spi_image_contrast *c, double diameter_A,
+                           double q_end)
+{
+    double images = 0, merged = 0;
+
+    for (int i = 0; i < c->n; i++) {
+        double m = spi_agreement_at(a, a->shells.contrast, c->q[i]);
+
+        if (!tells(a, c->q[i], diameter_A, q_end))
+            continue;
+        images += c->image2[i];
+        merged += m * m;
+    }
+    return merged > 0 ? images / merged : (double)NAN;
+}
+
+double spi_isotropic_share(const struct spi_agreement *a,
+                           const struct spi_image_contrast *c, double diameter_A,
+                           double q_end, double *at)
 {
     double most = 0;
 
     *at = 0;
-    for (int i = 0; i < n; i++) {
-        double merged = spi_agreement_at(a, a->shells.contrast, q[i]);
-        double share = 1 - fmax(merged, sqrt(fmax(image2[i], 0)));
+    for (int i = 0; i < c->n; i++) {
+        double merged = spi_agreement_at(a, a->shells.contrast, c->q[i]);
+        double share = 1 - fmax(merged, sqrt(fmax(c->image2[i], 0)));
 
-        if (q[i] < ball_qD / diameter_A || q[i] > q_end * (1 + 1e-9) ||
-            !(spi_agreement_at(a, a->shells.cc, q[i]) >= cc_sure))
+        if (!tells(a, c->q[i], diameter_A, q_end) || share <= most)
             continue;
-        if (share > most) {
-            most = share;
-            *at = q[i];
-        }
+        most = share;
+        *at = c->q[i];
     }
     return most;
 }
@@ -129,10 +150,10 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
 
     if (!(v->structure >= set->structure_least))
         say(&why,
-            "; the images vary from side to side by %.0f %% of what the map says (need "
+            "; the images differ from plain rings by %.0f %% of what the map says (need "
             "%.0f %%): the half sets agree on noise, there is no particle in these images",
             100 * fmax(v->structure, 0), 100 * set->structure_least);
-    if (!(v->isotropic <= set->isotropic_most))
+    else if (!(v->isotropic <= set->isotropic_most))
         say(&why,
             "; %.0f %% of the intensity at %.1f A is the same in all directions (at most "
             "%.0f %%), which no particle of this size can show: a background, which the "

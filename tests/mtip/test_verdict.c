@@ -97,26 +97,47 @@ static void isotropic(void)
         .q_max = q_max,
         .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
     double image2[SHELLS], at;
+    const struct spi_image_contrast c = {SHELLS, q, image2};
 
     reset();
     for (int i = 0; i < SHELLS; i++)
         image2[i] = 0.9;
     contrast[0] = contrast[1] = 0.1; /* nearly a ball */
     image2[0] = image2[1] = 0.01;
-    OK(fabs(spi_isotropic_share(&a, SHELLS, q, image2, D, q_max, &at)) < eps,
+    OK(fabs(spi_isotropic_share(&a, &c, D, q_max, &at)) < eps,
        "a particle, also where it is nearly a ball");
     contrast[5] = 0.3;
-    OK(spi_isotropic_share(&a, SHELLS, q, image2, D, q_max, &at) < 0.1,
+    OK(spi_isotropic_share(&a, &c, D, q_max, &at) < 0.1,
        "blurred in the merge, but not in the images");
     image2[5] = 0.16;
-    OK(fabs(spi_isotropic_share(&a, SHELLS, q, image2, D, q_max, &at) - 0.6) < eps &&
-           at == q[5],
+    OK(fabs(spi_isotropic_share(&a, &c, D, q_max, &at) - 0.6) < eps && at == q[5],
        "0.6 of one shell is the same in all directions");
-    OK(spi_isotropic_share(&a, SHELLS, q, image2, D, q[4], &at) < 0.1,
+    OK(spi_isotropic_share(&a, &c, D, q[4], &at) < 0.1,
        "beyond the resolution of the result");
     cc[5] = 0.1;
-    OK(spi_isotropic_share(&a, SHELLS, q, image2, D, q_max, &at) < 0.1,
+    OK(spi_isotropic_share(&a, &c, D, q_max, &at) < 0.1,
        "a shell that is noise is not asked");
+}
+
+static void structure(void)
+{
+    struct spi_agreement a = {
+        .q_min = 0.005,
+        .q_max = q_max,
+        .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
+    double image2[SHELLS];
+    const struct spi_image_contrast c = {SHELLS, q, image2};
+
+    reset();
+    for (int i = 0; i < SHELLS; i++)
+        image2[i] = i < 4 ? 1 : 0.25; /* shells from q D = 2.5 on count */
+    OK(fabs(spi_structure_share(&a, &c, D, q_max) - 0.25) < eps,
+       "a quarter of it is there");
+    image2[4] = 1;
+    OK(fabs(spi_structure_share(&a, &c, D, q[4]) - 1) < eps, "up to the resolution");
+    for (int i = 0; i < SHELLS; i++)
+        cc[i] = 0.1;
+    OK(isnan(spi_structure_share(&a, &c, D, q_max)), "no shell agrees: no number");
 }
 
 static void outlook(void)
@@ -192,10 +213,10 @@ static void verdicts(void)
     OK(refused(v, "the half sets agree", "inf A"), "no agreement");
     v = good();
     v.structure = 0.05;
-    OK(refused(v, "the images vary", "no particle"), "noise");
+    OK(refused(v, "the images differ", "no particle"), "noise");
     v = good();
     v.structure = (double)NAN;
-    OK(refused(v, "the images vary", "no particle"), "a number that is none");
+    OK(refused(v, "the images differ", "no particle"), "a number that is none");
     v = good();
     v.isotropic = 0.8;
     OK(refused(v, "80 % of the intensity at 20.0 A", "a background"), "a background");
@@ -239,6 +260,7 @@ int main(void)
     curves();
     resolutions();
     isotropic();
+    structure();
     outlook();
     verdicts();
     limits();
