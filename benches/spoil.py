@@ -9,6 +9,7 @@ labels and fluences follow).  What is done, in this order:
     --doublets P    in a share P of the images another one is added
     --junk P        a share P of the images becomes speckle of no particle: the set's mean image
                     times exponential numbers, correlated over 3 pixels, new in each image
+    --still P       a share P of the images becomes one speckle pattern, the same in all of them
     --flat X        flat background, X expected photons a pixel
     --share X       the same as a share of the photons of the mean image (flat)
     --radial X      a background that falls as 1 / (1 + (r / quarter of the width)^2), X a pixel
@@ -37,7 +38,7 @@ def arguments():
     p.add_argument("inputs", nargs="+")
     p.add_argument("-o", required=True)
     p.add_argument("--zingers", nargs=2, type=float)
-    for name in ("doublets", "junk", "flat", "share", "radial", "hot", "saturate", "gain",
+    for name in ("doublets", "junk", "still", "flat", "share", "radial", "hot", "saturate", "gain",
                  "shift", "blank", "dust"):
         p.add_argument("--" + name, type=float, default=0)
     p.add_argument("--double", action="store_true")
@@ -89,6 +90,10 @@ def main():
     if a.junk:
         for k in rng.choice(n, int(a.junk * n), replace=False):
             pixels[k] = noise(speckle(rng, mean))
+    if a.still:
+        still = speckle(rng, mean)
+        for k in rng.choice(n, int(a.still * n), replace=False):
+            pixels[k] = noise(still)
     flat = a.flat + a.share * mean.mean()
     if flat:
         pixels += noise(np.full(pixels.shape, flat))

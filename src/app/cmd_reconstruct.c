@@ -653,13 +653,15 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "
         "each "
         "generation state.bin holds all that --resume needs.\n\n"
-        "When the halves do not agree the command says \"not converged\", exits with code "
-        "3 and "
-        "presents no density. When they do, but the images show the particle from too few "
-        "sides, are not explained by the map, or do not bear the resolution, or when the "
-        "half maps agree less than their intensities allow, it says so, exits with code 3 "
-        "as well and writes what it has into DIR/unconfirmed. --resume of a run that has "
-        "ended only finishes it anew: other settings of phasing take seconds to try.",
+        "A result stands up to a resolution, which the command prints with what limits it: "
+        "the edge of the detector, the images (and what more of them are expected to "
+        "bring) "
+        "or the phases. density.mrc is cut there.\n\n"
+        "Where there is no result the command says why, exits with code 3 and writes what "
+        "it has into DIR/unconfirmed: half sets that do not agree, images that hold no "
+        "particle or several, a background that they still contain, too few sides, phases "
+        "that do not agree. --resume of a run that has ended only finishes it anew: other "
+        "settings of phasing take seconds to try.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
                   "go on after Ctrl-C or a crash"},

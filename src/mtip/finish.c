@@ -14,6 +14,8 @@
 static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
 static const double cut_width = 1.2; /* (C6): q_stop / q_pass */
 
+static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of many images */
+
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
@@ -109,6 +111,25 @@ out:
     return err;
 }
 
+/* Name the pixels whose values are neither of the particle nor noise. */
+static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
+{
+    const struct spi_detector *det = r->data->det;
+    const struct spi_outlier *w = o->worst;
+    int64_t panel = (int64_t)det->ny * det->nx, at;
+
+    if (o->kept == 0 || w->times < outlier_named)
+        return;
+    at = w->pixel % panel;
+    spi_warn(
+        "%lld pixel values in %lld images are larger than the particle and noise can "
+        "make them: zingers or hot pixels, which a mask should hide; the worst is %.4g "
+        "where %.3g is expected, in panel %lld, row %lld, column %lld of image %lld",
+        (long long)o->n, (long long)o->images, (double)w->value / r->data->scale,
+        (double)w->expected / r->data->scale, (long long)(w->pixel / panel),
+        (long long)(at / det->nx), (long long)(at % det->nx), (long long)w->image);
+}
+
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
  * the models of the loop, then against what was merged. */
 static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
@@ -135,6 +156,8 @@ static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
     if (progress)
         progress(3, STEPS, "looking at the images again", user);
     err = spi_inspect_images(r, model, o, &res->inspection);
+    if (!err)
+        warn_outliers(r, &res->inspection.outliers);
 out:
     return err;
 }

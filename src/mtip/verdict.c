@@ -6,6 +6,8 @@
 
 /* Below q D = 2.5 a particle is nearly a ball: few shells, little structure in them. */
 static const double ball_qD = 2.5;
+/* Of what the detector reaches, where that is little. */
+static const double edge_share = 0.75;
 /* A half set's FSC 0.5 is its intensities' correlation 0.25: doc/math.md (Q12). */
 static const double fsc_level = 0.5, cc_level = 0.25;
 static const double cc_good = 0.8; /* noise is not what phasing fails by */
@@ -146,7 +148,8 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
 {
     const struct spi_resolution *r = &v->resolution;
     struct words why = {.n = 0};
-    double reach = v->diameter_A / r->claimed_A;
+    double reach = v->diameter_A / r->claimed_A,
+           need = fmin(set->reach_least, edge_share * v->diameter_A / r->edge_A);
 
     if (!(v->structure >= set->structure_least))
         say(&why,
@@ -173,12 +176,11 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
             "are not all of this one particle, or not in these orientations",
             100 * v->unexplained, 100 * set->unexplained_most, 100 * v->strangers,
             100 * set->strangers_most);
-    if (!(reach >= set->reach_least))
+    if (!(reach >= need))
         say(&why,
-            "; the half sets agree to %.1f A (their intensities) and %.1f A (their maps) "
-            "only, %.1f times the resolution at which a ball of this diameter would agree "
-            "as well (need %.1f)",
-            r->intensities_A, r->maps_A, reach, set->reach_least);
+            "; the intensities of the half sets agree to %.1f A and their maps to %.1f A "
+            "only, which a ball of the same diameter would do as well (need %.1f A)",
+            r->intensities_A, r->maps_A, v->diameter_A / need);
     if (!(v->phased >= set->phased_least))
         say(&why,
             "; where the intensities of the half sets agree, their phased maps agree, with "

@@ -210,7 +210,14 @@ static void verdicts(void)
     OK(spi_verdict_judge(&v, &set) == SPI_OK,
        "so does one that is coarser than the detector reaches");
     v.resolution.claimed_A = v.resolution.maps_A = INFINITY;
-    OK(refused(v, "the half sets agree", "inf A"), "no agreement");
+    OK(refused(v, "the intensities of the half sets agree", "inf A"), "no agreement");
+    v.resolution = (struct spi_resolution){
+        .edge_A = 10, .intensities_A = 24, .maps_A = 26, .claimed_A = 26};
+    OK(refused(v, "the intensities of the half sets agree", "need 25.0 A"),
+       "agreement like that of balls");
+    v.resolution.edge_A = 24;
+    OK(spi_verdict_judge(&v, &set) == SPI_OK,
+       "where the detector reaches no further it is one");
     v = good();
     v.structure = 0.05;
     OK(refused(v, "the images differ", "no particle"), "noise");
