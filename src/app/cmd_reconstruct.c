@@ -59,6 +59,7 @@ struct job {
     struct spi_images *images;
     struct spi_graph *graph;
     struct spi_data data;
+    struct spi_contrast contrast;
     struct spi_run *run;
     struct spi_result result;
     const volatile int *stop;
@@ -194,6 +195,7 @@ static spi_err make_key(struct job *j)
     same.N_refine = usual.N_refine;
     same.unexplained_most = usual.unexplained_most;
     same.strangers_most = usual.strangers_most;
+    same.contrast_least = usual.contrast_least;
     same.structure_least = usual.structure_least;
     same.isotropic_most = usual.isotropic_most;
     same.reach_least = usual.reach_least;
@@ -407,7 +409,9 @@ static spi_err prepare(struct job *j)
     spi_progress_end();
     if (err)
         goto out;
-    err = spi_data_pictures(&j->data, j->args->out);
+    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
+    SPI_TRY(err = spi_contrast_measure(&j->data, j->q_max, &j->contrast), out);
+    err = spi_contrast_check(&j->contrast, j->set.contrast_least);
 out:
     return err;
 }
@@ -476,7 +480,7 @@ static spi_err run_loop(struct job *j)
     if (err)
         return err;
     spi_progress_begin("finishing", SPI_FINISH_STEPS, "steps");
-    err = spi_finish(j->run, on_finish, j, &j->result);
+    err = spi_finish(j->run, &j->contrast, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
     SPI_TRY(err = make_provenance(j), out);
@@ -583,6 +587,7 @@ static void job_clear(struct job *j)
     if (j->run)
         spi_run_clear(j->run);
     free(j->run);
+    spi_contrast_clear(&j->contrast);
     spi_data_clear(&j->data);
     spi_graph_free(j->graph);
     spi_images_close(j->images);

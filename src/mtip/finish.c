@@ -263,12 +263,12 @@ static spi_err cut_density(const struct spi_run *r, struct spi_result *res)
 
 /* Coverage of the view directions, modulo the point group, and what else the verdict asks.
  */
-static spi_err judge(const struct spi_run *r, struct spi_result *res)
+static spi_err judge(const struct spi_run *r, const struct spi_contrast *contrast,
+                     struct spi_result *res)
 {
     const struct spi_rings *g = &r->data->rings;
     double(*group)[9] = NULL, D = g->diameter_A, q;
     const struct spi_inspection *in = &res->inspection;
-    const struct spi_image_contrast contrast = {in->n_shells, in->q, in->image2};
     struct spi_verdict *v = &res->verdict;
     int n;
     spi_err err;
@@ -280,8 +280,8 @@ static spi_err judge(const struct spi_run *r, struct spi_result *res)
     v->diameter_A = D;
     v->unexplained = in->unexplained;
     v->strangers = in->strangers;
-    v->structure = spi_structure_share(&res->agreement, &contrast, D, q);
-    v->isotropic = spi_isotropic_share(&res->agreement, &contrast, D, q, &v->isotropic_q);
+    v->structure = spi_structure_share(&res->agreement, contrast, D, q);
+    v->isotropic = spi_isotropic_share(&res->agreement, contrast, D, q, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
     spi_symmetry_turn(n, group, res->symmetry.axes);
     SPI_TRY(err = spi_coverage_init(&res->coverage, &res->orientations, n,
@@ -294,8 +294,8 @@ out:
     return err;
 }
 
-spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
-                   struct spi_result *res)
+spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
+                   spi_on_finish *progress, void *user, struct spi_result *res)
 {
     struct spi_orientations *o = &res->orientations;
     spi_err err;
@@ -315,7 +315,7 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = join_halves(r, res), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);
-    SPI_TRY(err = judge(r, res), out);
+    SPI_TRY(err = judge(r, contrast, res), out);
     if (res->verdict.resolution.limit != SPI_LIMIT_EDGE)
         SPI_TRY(err = look_ahead(r, res), out);
     SPI_TRY(err = cut_density(r, res), out);

@@ -33,11 +33,11 @@ struct spi_result {
 
 enum { SPI_FINISH_STEPS = 7 }; /* the total that `progress` is told */
 
-/** Everything from the orientations of the run.  `progress` (may be NULL) is told what is
- * being done: (done, total, words, user). */
+/** Everything from the orientations of the run; `contrast` of its images.  `progress` (may
+ * be NULL) is told what is being done: (done, total, words, user). */
 typedef void spi_on_finish(int done, int total, const char *what, void *user);
-SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
-                               struct spi_result *out);
+SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
+                               spi_on_finish *progress, void *user, struct spi_result *out);
 void spi_result_clear(struct spi_result *r);
 
 /** Write the result's files into `dir`: maps, orientations, curves, pictures. */

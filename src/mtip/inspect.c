@@ -161,9 +161,6 @@ static void sum_up(const struct slot *slot, int n_shells, struct spi_inspection 
         in->images += slot[s].images;
         strangers += slot[s].strangers;
     }
-    for (int s = 0; s < n_shells; s++)
-        in->image2[s] =
-            in->shell[s].even2 > 0 ? in->shell[s].image2 / in->shell[s].even2 : 0;
     sum = spi_misfit_sum(n_shells, in->shell);
     in->strangers = in->images > 0 ? (double)strangers / (double)in->images : 0;
     in->unexplained = spi_misfit_share(&sum);
@@ -182,7 +179,6 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
     in->n_shells = f.pairs.n_shells;
     SPI_TRY(err = SPI_NEW(in->q, in->n_shells, "inspection"), out);
     SPI_TRY(err = SPI_NEW(in->shell, in->n_shells, "inspection"), out);
-    SPI_TRY(err = SPI_NEW(in->image2, in->n_shells, "inspection"), out);
     for (int s = 0; s < in->n_shells; s++)
         in->q[s] = f.pairs.q[s];
     for (int s = 0; s < SLOTS; s++) {
@@ -217,6 +213,5 @@ void spi_inspection_clear(struct spi_inspection *in)
 {
     free(in->q);
     free(in->shell);
-    free(in->image2);
     *in = (struct spi_inspection){0};
 }

@@ -15,7 +15,6 @@ struct spi_inspection {
     int n_shells;
     double *q;                /* [n_shells] 1/A, owned */
     struct spi_misfit *shell; /* [n_shells] sums over all images, owned */
-    double *image2;           /* [n_shells] contrast^2 of the images, owned */
     struct spi_outliers outliers;
 };
 

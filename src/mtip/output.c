@@ -90,7 +90,7 @@ static spi_err write_inspection(const char *dir, const struct spi_result *res)
         const struct spi_misfit *m = in->shell + s;
 
         fprintf(f, "%.6g", in->q[s]);
-        cell(f, in->image2[s]);
+        cell(f, m->image2 / m->even2);
         cell(f, m->model2 / m->even2);
         cell(f, m->cross / m->even2);
         cell(f, spi_misfit_share(m));

@@ -87,9 +87,8 @@ static bool tells(const struct spi_agreement *a, double q, double diameter_A, do
            spi_agreement_at(a, a->shells.cc, q) >= cc_sure;
 }
 
-double spi_structure_share(const struct spi_agreement *a,
-                           const struct spi_image_contrast *c, double diameter_A,
-                           double q_end)
+double spi_structure_share(const struct spi_agreement *a, const struct spi_contrast *c,
+                           double diameter_A, double q_end)
 {
     double images = 0, merged = 0;
 
@@ -98,22 +97,21 @@ double spi_structure_share(const struct spi_agreement *a,
 
         if (!tells(a, c->q[i], diameter_A, q_end))
             continue;
-        images += c->image2[i];
+        images += c->square[i];
         merged += m * m;
     }
     return merged > 0 ? images / merged : (double)NAN;
 }
 
-double spi_isotropic_share(const struct spi_agreement *a,
-                           const struct spi_image_contrast *c, double diameter_A,
-                           double q_end, double *at)
+double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
+                           double diameter_A, double q_end, double *at)
 {
     double most = 0;
 
     *at = 0;
     for (int i = 0; i < c->n; i++) {
         double merged = spi_agreement_at(a, a->shells.contrast, c->q[i]);
-        double share = 1 - fmax(merged, sqrt(fmax(c->image2[i], 0)));
+        double share = 1 - fmax(merged, sqrt(fmax(c->square[i], 0)));
 
         if (!tells(a, c->q[i], diameter_A, q_end) || share <= most)
             continue;

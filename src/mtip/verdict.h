@@ -6,6 +6,7 @@
 #define SPI_MTIP_VERDICT_H
 
 #include "mtip/agreement.h"
+#include "mtip/contrast.h"
 #include "mtip/inspect.h"
 #include "mtip/outlook.h"
 
@@ -37,25 +38,16 @@ void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
                          const double *const own[2], double diameter_A,
                          struct spi_resolution *out);
 
-/** Contrast of the images, orientations left aside. */
-struct spi_image_contrast {
-    int n;
-    const double *q;      /* [n] 1/A */
-    const double *image2; /* [n] contrast^2, of neighbouring pixels */
-};
-
 /** (Q14): contrast^2 of the images over that of what the half sets agree on, in the shells
  * from q D = 2.5 to q_end in which they do; NAN when there is none. */
-double spi_structure_share(const struct spi_agreement *a,
-                           const struct spi_image_contrast *c, double diameter_A,
-                           double q_end);
+double spi_structure_share(const struct spi_agreement *a, const struct spi_contrast *c,
+                           double diameter_A, double q_end);
 /** (Q16): the share of the intensity that is the same in all directions and that no
  * particle of this diameter can have, largest over those shells.  Orientations that are
  * wrong lower the contrast of the merge, not that of the images: the larger of both counts.
  * *at: the shell, 0 when there is none. */
-double spi_isotropic_share(const struct spi_agreement *a,
-                           const struct spi_image_contrast *c, double diameter_A,
-                           double q_end, double *at);
+double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
+                           double diameter_A, double q_end, double *at);
 
 /** Everything that is asked. */
 struct spi_verdict {

@@ -97,7 +97,7 @@ static void isotropic(void)
         .q_max = q_max,
         .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
     double image2[SHELLS], at;
-    const struct spi_image_contrast c = {SHELLS, q, image2};
+    const struct spi_contrast c = {.n = SHELLS, .q = q, .square = image2};
 
     reset();
     for (int i = 0; i < SHELLS; i++)
@@ -126,7 +126,7 @@ static void structure(void)
         .q_max = q_max,
         .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
     double image2[SHELLS];
-    const struct spi_image_contrast c = {SHELLS, q, image2};
+    const struct spi_contrast c = {.n = SHELLS, .q = q, .square = image2};
 
     reset();
     for (int i = 0; i < SHELLS; i++)
