@@ -149,6 +149,11 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
     double reach = v->diameter_A / r->claimed_A,
            need = fmin(set->reach_least, edge_share * v->diameter_A / r->edge_A);
 
+    if (!(v->covered >= set->covered_least))
+        say(&why,
+            "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
+            "the particle from too few sides",
+            100 * v->covered, 100 * set->covered_least);
     if (!(v->structure >= set->structure_least))
         say(&why,
             "; the images differ from plain rings by %.0f %% of what the map says (need "
@@ -160,11 +165,6 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
             "%.0f %%), which no particle of this size can show: a background, which the "
             "images still contain",
             100 * v->isotropic, 1 / v->isotropic_q, 100 * set->isotropic_most);
-    if (!(v->covered >= set->covered_least))
-        say(&why,
-            "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
-            "the particle from too few sides",
-            100 * v->covered, 100 * set->covered_least);
     if (!(v->unexplained <= set->unexplained_most) ||
         !(v->strangers <= set->strangers_most))
         say(&why,
