@@ -196,7 +196,6 @@ static spi_err make_key(struct job *j)
     same.unexplained_most = usual.unexplained_most;
     same.strangers_most = usual.strangers_most;
     same.contrast_least = usual.contrast_least;
-    same.structure_least = usual.structure_least;
     same.isotropic_most = usual.isotropic_most;
     same.reach_least = usual.reach_least;
     same.covered_least = usual.covered_least;
@@ -516,7 +515,7 @@ static spi_err print_json(const struct job *j, bool stands, bool finished)
         {"covered", v->covered},
         {"unexplained", v->unexplained},
         {"strangers", v->strangers},
-        {"structure", v->structure},
+        {"contrast2", j->contrast.all},
         {"isotropic", v->isotropic},
         {"phased", v->phased}};
     json_t *o =

@@ -1,6 +1,6 @@
 /** \file
  * How much images differ from their mean image: is there a particle in them at all?
- * Layer: mtip.  doc/math.md (Q18).
+ * Layer: mtip.  doc/math.md (Q14).
  *
  * Asked before anything is reconstructed.  Neither orientations nor a model enter. */
 #ifndef SPI_MTIP_CONTRAST_H

@@ -280,7 +280,6 @@ static spi_err judge(const struct spi_run *r, const struct spi_contrast *contras
     v->diameter_A = D;
     v->unexplained = in->unexplained;
     v->strangers = in->strangers;
-    v->structure = spi_structure_share(&res->agreement, contrast, D, q);
     v->isotropic = spi_isotropic_share(&res->agreement, contrast, D, q, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
     spi_symmetry_turn(n, group, res->symmetry.axes);

@@ -87,22 +87,6 @@ static bool tells(const struct spi_agreement *a, double q, double diameter_A, do
            spi_agreement_at(a, a->shells.cc, q) >= cc_sure;
 }
 
-double spi_structure_share(const struct spi_agreement *a, const struct spi_contrast *c,
-                           double diameter_A, double q_end)
-{
-    double images = 0, merged = 0;
-
-    for (int i = 0; i < c->n; i++) {
-        double m = spi_agreement_at(a, a->shells.contrast, c->q[i]);
-
-        if (!tells(a, c->q[i], diameter_A, q_end))
-            continue;
-        images += c->square[i];
-        merged += m * m;
-    }
-    return merged > 0 ? images / merged : (double)NAN;
-}
-
 double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
                            double diameter_A, double q_end, double *at)
 {
@@ -154,12 +138,7 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
             "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
             "the particle from too few sides",
             100 * v->covered, 100 * set->covered_least);
-    if (!(v->structure >= set->structure_least))
-        say(&why,
-            "; the images differ from plain rings by %.0f %% of what the map says (need "
-            "%.0f %%): the half sets agree on noise, there is no particle in these images",
-            100 * fmax(v->structure, 0), 100 * set->structure_least);
-    else if (!(v->isotropic <= set->isotropic_most))
+    if (!(v->isotropic <= set->isotropic_most))
         say(&why,
             "; %.0f %% of the intensity at %.1f A is the same in all directions (at most "
             "%.0f %%), which no particle of this size can show: a background, which the "

@@ -1,6 +1,6 @@
 /** \file
  * What a result is worth: up to which resolution it stands, what limits it, and what speaks
- * against there being a result at all.  Layer: mtip.  doc/decisions/018, doc/math.md (Q14)
+ * against there being a result at all.  Layer: mtip.  doc/decisions/018, doc/math.md (Q15)
  * to (Q17). */
 #ifndef SPI_MTIP_VERDICT_H
 #define SPI_MTIP_VERDICT_H
@@ -38,12 +38,9 @@ void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
                          const double *const own[2], double diameter_A,
                          struct spi_resolution *out);
 
-/** (Q14): contrast^2 of the images over that of what the half sets agree on, in the shells
- * from q D = 2.5 to q_end in which they do; NAN when there is none. */
-double spi_structure_share(const struct spi_agreement *a, const struct spi_contrast *c,
-                           double diameter_A, double q_end);
 /** (Q16): the share of the intensity that is the same in all directions and that no
- * particle of this diameter can have, largest over those shells.  Orientations that are
+ * particle of this diameter can have, largest over the shells
+ * from q D = 2.5 to q_end in which the half sets agree.  Orientations that are
  * wrong lower the contrast of the merge, not that of the images: the larger of both counts.
  * *at: the shell, 0 when there is none. */
 double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
@@ -59,7 +56,6 @@ struct spi_verdict {
     double covered;     /* directions at the claimed resolution that images cross (Q11) */
     double unexplained; /* (Q9) */
     double strangers;   /* share of the images (Q10) */
-    double structure;   /* in the images / of the model (Q14) */
     double isotropic;   /* (Q16) */
     double isotropic_q; /* 1/A, where */
 };

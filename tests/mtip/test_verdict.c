@@ -119,27 +119,6 @@ static void isotropic(void)
        "a shell that is noise is not asked");
 }
 
-static void structure(void)
-{
-    struct spi_agreement a = {
-        .q_min = 0.005,
-        .q_max = q_max,
-        .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
-    double image2[SHELLS];
-    const struct spi_contrast c = {.n = SHELLS, .q = q, .square = image2};
-
-    reset();
-    for (int i = 0; i < SHELLS; i++)
-        image2[i] = i < 4 ? 1 : 0.25; /* shells from q D = 2.5 on count */
-    OK(fabs(spi_structure_share(&a, &c, D, q_max) - 0.25) < eps,
-       "a quarter of it is there");
-    image2[4] = 1;
-    OK(fabs(spi_structure_share(&a, &c, D, q[4]) - 1) < eps, "up to the resolution");
-    for (int i = 0; i < SHELLS; i++)
-        cc[i] = 0.1;
-    OK(isnan(spi_structure_share(&a, &c, D, q_max)), "no shell agrees: no number");
-}
-
 static void outlook(void)
 {
     struct spi_intensity_shells all = {.n = SHELLS, .q = q, .cc = cc}, fewer = all;
@@ -180,7 +159,6 @@ static struct spi_verdict good(void)
         .covered = 1,
         .unexplained = 0.02,
         .strangers = 0.01,
-        .structure = 1,
         .isotropic = 0.1,
         .isotropic_q = 0.05};
 }
@@ -219,11 +197,8 @@ static void verdicts(void)
     OK(spi_verdict_judge(&v, &set) == SPI_OK,
        "where the detector reaches no further it is one");
     v = good();
-    v.structure = 0.05;
-    OK(refused(v, "the images differ", "no particle"), "noise");
-    v = good();
-    v.structure = (double)NAN;
-    OK(refused(v, "the images differ", "no particle"), "a number that is none");
+    v.covered = (double)NAN;
+    OK(refused(v, "the images cross only", "too few sides"), "a number that is none");
     v = good();
     v.isotropic = 0.8;
     OK(refused(v, "80 % of the intensity at 20.0 A", "a background"), "a background");
@@ -267,7 +242,6 @@ int main(void)
     curves();
     resolutions();
     isotropic();
-    structure();
     outlook();
     verdicts();
     limits();
