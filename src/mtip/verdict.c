@@ -65,7 +65,7 @@ void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
         spi_resolution_of_intensities_A(s->n, s->q, s->cc, diameter_A, a->q_max);
     ends[0] = spi_curve_end_A(f->n_shells, f->q, f->fsc, fsc_level, from, a->q_max);
     for (int h = 0; h < 2; h++)
-        ends[1 + h] = spi_curve_end_A(s->n, s->q, own[h], fsc_level, from, a->q_max);
+        ends[1 + h] = spi_curve_end_A(s->n, s->q, own[h], cc_level, from, a->q_max);
     out->maps_A = fmax(ends[0], fmax(ends[1], ends[2]));
     out->claimed_A = fmax(out->maps_A, out->intensities_A);
     /* a Shannon cell of the intensity is as near as shells can tell */
