@@ -10,6 +10,7 @@
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/structure.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -22,7 +23,7 @@
 enum { STRUCTURES_MAX = 64 };
 
 struct args {
-    const char *out, *mask, *proportions;
+    const char *out, *mask, *proportions, *models;
     int64_t images, seed;
     int detector[2], assembly, workers;
     double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
@@ -54,6 +55,7 @@ static const struct spi_opt opts[] = {
     SPI_HEADING("Particles"),
     {0, "assembly", SPI_INT(args, assembly), 0, 1000000, "",
      "biological assembly of that number; 0: the atoms as in the file"},
+    SPI_MODELS_OPT(args, models),
     {0, "proportions", SPI_TEXT(args, proportions), 0, 0, "A:B:...",
      "of several structures among the images", .absent = "equal"},
     {0, "waters", SPI_FLAG(args, waters), 0, 0, "", "keep the waters of the file"},
@@ -242,14 +244,15 @@ static spi_err add_structure(struct job *j, int i)
 {
     const char *path = j->call->operand[i];
     const struct args *a = j->args;
-    struct spi_structure_options opt = {a->assembly, a->waters, a->hydrogens};
+    struct spi_structure_options opt = {
+        .assembly = a->assembly, .waters = a->waters, .hydrogens = a->hydrogens};
     struct spi_model_options model = {spi_detector_q_corner(&j->detector), a->use_b};
-    struct spi_structure s;
+    struct spi_structure s = {0};
     double t = spi_now_s();
-    spi_err err = spi_structure_read(path, &opt, &s);
+    spi_err err;
 
-    if (err)
-        return err;
+    SPI_TRY(err = spi_models_from_text(j->call, a->models, &opt.models), out);
+    SPI_TRY(err = spi_structure_read(path, &opt, &s), out);
     SPI_TRY(err = describe(j, path, &s), out);
     SPI_TRY(err = spi_model_new(&s, &model, &j->model[i]), out);
     spi_verbose(
@@ -295,20 +298,21 @@ static json_t *settings(const struct job *j)
         json_array_append_new(proportion, json_real(j->proportion[i]));
     for (int i = 0; i < a->rectangles.n; i++)
         json_array_append_new(rectangles, json_name(a->rectangles.item[i]));
-    return json_pack(
-        "{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
-        "s:b, s:b, s:i, s:b, "
-        "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
-        "images", (json_int_t)a->images, "seed", (json_int_t)a->seed, "detector",
-        a->detector[0], a->detector[1], "energy_eV", a->energy_eV, "resolution_A",
-        a->resolution_A, "corner", a->corner, "pixel_size_um", a->pixel_um, "distance_m",
-        j->detector.distance_m, "beam_stop_px", a->beam_stop_px, "beam_stop_invA",
-        a->beam_stop_invA, "mask", a->mask ? json_name(a->mask) : NULL, "mask_rect",
-        rectangles, "polarisation", a->polarisation, "solid_angle", a->solid_angle,
-        "assembly", a->assembly, "waters", a->waters, "hydrogens", a->hydrogens,
-        "b_factors", a->use_b, "proportions", proportion, "photons", a->photons,
-        "fluence_ph_um2", a->fluence, "fluence_spread", a->spread, "noise_free",
-        a->noise_free, "pure_noise", a->pure_noise, "views_deg", a->views_deg);
+    return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
+                     "s:b, s:b, s:i, s:s, s:b, "
+                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
+                     "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
+                     "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
+                     "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
+                     a->pixel_um, "distance_m", j->detector.distance_m, "beam_stop_px",
+                     a->beam_stop_px, "beam_stop_invA", a->beam_stop_invA, "mask",
+                     a->mask ? json_name(a->mask) : NULL, "mask_rect", rectangles,
+                     "polarisation", a->polarisation, "solid_angle", a->solid_angle,
+                     "assembly", a->assembly, "models", a->models ? a->models : "first",
+                     "waters", a->waters, "hydrogens", a->hydrogens, "b_factors", a->use_b,
+                     "proportions", proportion, "photons", a->photons, "fluence_ph_um2",
+                     a->fluence, "fluence_spread", a->spread, "noise_free", a->noise_free,
+                     "pure_noise", a->pure_noise, "views_deg", a->views_deg);
 }
 
 static spi_err make_provenance(struct job *j)

@@ -12,6 +12,7 @@
 #include "io/file.h"
 #include "io/h5.h"
 #include "io/images.h"
+#include "io/lines.h"
 #include "io/mrc.h"
 #include "io/orient.h"
 
@@ -351,17 +352,7 @@ static bool ends_with(const char *path, const char *end)
 
 static bool is_structure(const struct peek *p)
 {
-    static const char *const end[] = {".pdb", ".ent", ".cif", ".mmcif", NULL};
-    static const char *const start[] = {"HEADER", "TITLE ", "REMARK", "CRYST1", "ATOM  ",
-                                        "HETATM", "MODEL ", "data_",  NULL};
-
-    for (int i = 0; end[i]; i++)
-        if (ends_with(p->path, end[i]))
-            return true;
-    for (int i = 0; start[i]; i++)
-        if (strncmp(p->head, start[i], strlen(start[i])) == 0)
-            return true;
-    return false;
+    return spi_structure_is(p->path);
 }
 
 static spi_err tell_structure(const char *path, json_t *to)
@@ -388,6 +379,8 @@ static spi_err tell_structure(const char *path, json_t *to)
     set(to, "waters_left_out", json_integer(s.n_waters_skipped));
     set(to, "alternates_left_out", json_integer(s.n_altloc_skipped));
     set(to, "elements_guessed", json_integer(s.n_elements_guessed));
+    set(to, "models_in_file", json_integer(s.n_models));
+    set(to, "occupancy_0", json_integer(s.n_unoccupied));
     spi_structure_clear(&s);
     return SPI_OK;
 }
@@ -403,18 +396,20 @@ static bool is_metrics(const struct peek *p)
 /* One JSON object a line, one line a generation: how many, and the last. */
 static spi_err tell_metrics(const char *path, json_t *to)
 {
-    FILE *fp = fopen(path, "r");
-    char *line = NULL;
-    size_t size = 0;
+    struct spi_lines *l = NULL;
+    char *line;
+    size_t length;
     int64_t n = 0;
     json_t *last = NULL;
     json_error_t why;
-    spi_err err = SPI_OK;
+    spi_err err = spi_lines_open(path, &l);
 
-    if (!fp)
-        return spi_fail(SPI_EIO, "%s: cannot be read", path);
-    while (!err && getline(&line, &size, fp) > 0) {
-        json_t *one = json_loads(line, 0, &why);
+    while (!err) {
+        err = spi_lines_next(l, &line, &length);
+        if (err || !line)
+            break;
+
+        json_t *one = json_loadb(line, length, 0, &why);
 
         n++;
         if (one) {
@@ -425,8 +420,7 @@ static spi_err tell_metrics(const char *path, json_t *to)
                            (long long)n, why.text);
         }
     }
-    free(line);
-    fclose(fp);
+    spi_lines_close(l);
     if (err) {
         json_decref(last);
         return err;
