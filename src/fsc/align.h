@@ -42,7 +42,9 @@ SPI_MUSTUSE spi_err spi_intensity_correlation(const struct spi_volume *W_ref,
 
 /** Density maps (centred): rotation, translation and hand.  Global when `initial` is NULL,
  *  coarse to fine, ending below 0.2 degrees and 0.05 voxel.  Steps and sides may differ:
- * both are sampled in Fourier space.  q_max: highest spatial frequency used (1/A). cc:
+ * both are sampled in Fourier space.  Maps that lie upon each other already to rounding
+ * (1e-6 of the correlation) are not moved at all.  Maps should stand at zero at the border
+ * of their box (fsc/border.h).  q_max: highest spatial frequency used (1/A). cc:
  * correlation of the two maps low-passed to q_max, q = 0 left out. */
 SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         const struct spi_volume *map, double diameter_A,

@@ -319,7 +319,10 @@ static spi_err tell_map(const char *path, json_t *to)
     if (err)
         return err;
     set(to, "voxels_xyz", json_pack("[i, i, i]", i->n[0], i->n[1], i->n[2]));
-    set(to, "voxel_A", three(i->voxel_A));
+    set(to, "voxel_A",
+        i->voxel_A[0] > 0 || i->voxel_A[1] > 0 || i->voxel_A[2] > 0
+            ? three(i->voxel_A)
+            : json_string("not in the header"));
     set(to, "origin_A", three(i->origin_A));
     set(to, "angles_deg", three(i->angle_deg));
     set(to, "mode", json_integer(i->mode));
