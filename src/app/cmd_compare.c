@@ -186,8 +186,8 @@ static spi_err compare_maps(struct comparison *c)
     spi_err err;
 
     spi_progress_begin("aligning", 0, "maps");
-    SPI_TRY(err = spi_align_densities(&c->truth, &c->map, c->diameter_A, c->q_max, NULL,
-                                      &c->pose, &c->cc),
+    SPI_TRY(err = spi_border_align(&c->truth, &c->truth_border, &c->map, &c->map_border,
+                                   c->diameter_A, c->q_max, &c->pose, &c->cc),
             out);
     SPI_TRY(err = spi_pose_apply(&c->map, &c->pose, c->truth.n, c->truth.step, &c->moved),
             out);

@@ -51,6 +51,14 @@ SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         double q_max, const struct spi_pose *initial,
                                         struct spi_pose *pose, double *cc);
 
+/** The poses from which the global search of spi_align_densities goes on to q_max, best
+ * first: for callers that judge them by more than both maps as they are. */
+enum { SPI_FINALISTS = 6 };
+SPI_MUSTUSE spi_err spi_align_finalists(const struct spi_volume *ref,
+                                        const struct spi_volume *map, double diameter_A,
+                                        double q_max, struct spi_pose pose[SPI_FINALISTS],
+                                        int *n);
+
 /** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
  * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4
  * of the map's rms; zero outside the map's box.  When the grid is really turned, shifted or

@@ -17,7 +17,6 @@ enum {
     PEAKS = 40,
     ROTATIONS = 12,
     POSES = 2 * (ROTATIONS + 1), /* and none at all */
-    FINALISTS = 6,
     SHIFT_RADIUS_MAX = 80,
     TRY_STEPS = 4, /* enough to tell a wrong start, which would wander on */
     STEPS = 12
@@ -355,12 +354,34 @@ static spi_err align(const struct spi_volume *ref, const struct spi_volume *map,
             add_identity(&n, R);
         }
         SPI_TRY(err = poses(&j, n, R, c), out);
-        march(&j, j.q_search * ratio, 2 * n < FINALISTS ? 2 * n : FINALISTS, c);
+        march(&j, j.q_search * ratio, 2 * n < SPI_FINALISTS ? 2 * n : SPI_FINALISTS, c);
     }
     SPI_TRY(err = polish(&j, &c[0].pose, cc), out);
     if (!initial && !rotation)
         prefer_none(&j, &c[0].pose, cc);
     *pose = c[0].pose;
+out:
+    job_clear(&j);
+    return err;
+}
+
+spi_err spi_align_finalists(const struct spi_volume *ref, const struct spi_volume *map,
+                            double diameter_A, double q_max,
+                            struct spi_pose pose[SPI_FINALISTS], int *n)
+{
+    struct job j;
+    struct candidate c[POSES] = {0};
+    double R[ROTATIONS + 1][9];
+    spi_err err = job_init(ref, map, diameter_A, q_max, &j);
+
+    *n = 0;
+    SPI_TRY(err, out);
+    SPI_TRY(err = rotations(&j, R, n), out);
+    add_identity(n, R);
+    SPI_TRY(err = poses(&j, *n, R, c), out);
+    *n = 2 * *n < SPI_FINALISTS ? 2 * *n : SPI_FINALISTS;
+    for (int i = 0; i < *n; i++)
+        pose[i] = c[i].pose;
 out:
     job_clear(&j);
     return err;

@@ -30,4 +30,13 @@ SPI_MUSTUSE spi_err spi_border_take_off(const char *name, const int sides[3],
 void spi_border_cut(const struct spi_border *border, const struct spi_pose *pose,
                     struct spi_volume *vol);
 
+/** spi_align_densities of two maps that went through spi_border_take_off.  A map that was
+ * cut has an ellipsoid that does not move with what it holds: then the finalists of the
+ * search are compared where both maps hold something, (F16).  cc: there, q = 0 left out. */
+SPI_MUSTUSE spi_err spi_border_align(const struct spi_volume *ref,
+                                     const struct spi_border *ref_border,
+                                     const struct spi_volume *map,
+                                     const struct spi_border *map_border, double diameter_A,
+                                     double q_max, struct spi_pose *pose, double *cc);
+
 #endif
