@@ -242,7 +242,7 @@ void spi_border_cut(const struct spi_border *border, const struct spi_pose *pose
 
 /* ---- alignment ---- */
 
-enum { ROUNDS = 12, REFINED = 3 };
+enum { ROUNDS = 12, REFINED = 2 };
 
 struct pair {
     const struct spi_volume *ref, *map;
