@@ -8,6 +8,7 @@
 #include "app/cmd.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
 #include "app/structure.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -414,12 +415,14 @@ static spi_err print_json(const struct args *a, const struct comparison *c)
         spi_json_number(o ? c->orient.median_deg : (double)NAN),
         "orientation_error_deg_p90", spi_json_number(o ? c->orient.p90_deg : (double)NAN),
         "inverted", c->pose.inverted);
-    json_t *more =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b}", "map", c->map_path, "truth",
-                  c->truth_path, "diameter_A", spi_json_number(c->diameter_A), "q_max_invA",
-                  spi_json_number(c->q_max), "rotation", numbers(c->pose.R, 9), "shift_A",
-                  numbers(c->pose.shift_A, 3), "fsc05_is_limit", c->fsc05_end,
-                  "fsc0143_is_limit", c->fsc0143_end);
+    json_t *more = json_pack(
+        "{s:o, s:o, s:f, s:b, s:f, s:b, s:o, s:o, s:o, s:o, s:b, s:b}", "map",
+        spi_json_name(c->map_path), "truth", spi_json_name(c->truth_path), "map_level",
+        c->map_border.level, "map_cut", c->map_border.cut, "truth_level",
+        c->truth_border.level, "truth_cut", c->truth_border.cut, "diameter_A",
+        spi_json_number(c->diameter_A), "q_max_invA", spi_json_number(c->q_max), "rotation",
+        numbers(c->pose.R, 9), "shift_A", numbers(c->pose.shift_A, 3), "fsc05_is_limit",
+        c->fsc05_end, "fsc0143_is_limit", c->fsc0143_end);
 
     json_object_update(root, more);
     json_decref(more);
@@ -507,6 +510,9 @@ const struct spi_cmd spi_cmd_compare = {
         "falls below 0.5 and 0.143, and the correlation of the maps. A structure is turned "
         "into "
         "its density on the map's grid, with nothing beyond the map's resolution.\n\n"
+        "Neither a constant nor a scale nor the number type of a map matters: the level at "
+        "the border is taken off. A map that has structure up to the faces of its box is "
+        "compared within the ellipsoid that touches them. A constant map is an error.\n\n"
         "With --orientations and --true also the error of each image's orientation, after "
         "what "
         "cannot be known is removed: one global rotation, and the particle's symmetry if "

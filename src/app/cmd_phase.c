@@ -9,6 +9,7 @@
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -185,10 +186,11 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
 
     for (int i = 0; i < r->n_starts; i++)
         json_array_append_new(r_factors, spi_json_number(r->r_factor[i]));
-    return spi_print_json_take(json_pack(
-        "{s:s, s:i, s:i, s:o, s:o, s:o}", "density", a->out, "n_starts", r->n_starts,
-        "n_kept", r->n_kept, "r_factor_best", spi_json_number(best), "r_factor", r_factors,
-        "prtf_resolution_A", prtf_A > 0 ? json_real(prtf_A) : json_null()));
+    return spi_print_json_take(
+        json_pack("{s:o, s:i, s:i, s:o, s:o, s:o}", "density", spi_json_name(a->out),
+                  "n_starts", r->n_starts, "n_kept", r->n_kept, "r_factor_best",
+                  spi_json_number(best), "r_factor", r_factors, "prtf_resolution_A",
+                  prtf_A > 0 ? json_real(prtf_A) : json_null()));
 }
 
 static spi_err read_initial(const char *path, double voxel_A, const struct spi_volume *A,

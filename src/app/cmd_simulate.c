@@ -10,6 +10,7 @@
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
 #include "app/structure.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -213,14 +214,6 @@ static spi_err make_detector(struct job *j)
 /* ---- structures ------------------------------------------------------------------------
  */
 
-/* A JSON string, also of a file name that is not UTF-8. */
-static json_t *json_name(const char *text)
-{
-    json_t *s = json_string(text);
-
-    return s ? s : json_string("(a name that is not UTF-8)");
-}
-
 static spi_err describe(struct job *j, const char *path, const struct spi_structure *s)
 {
     char sha256[65];
@@ -229,7 +222,7 @@ static spi_err describe(struct job *j, const char *path, const struct spi_struct
     if (err)
         return err;
 
-    json_t *o = json_pack("{s:o, s:s, s:I, s:f, s:I, s:I}", "file", json_name(path),
+    json_t *o = json_pack("{s:o, s:s, s:I, s:f, s:I, s:I}", "file", spi_json_name(path),
                           "sha256", sha256, "atoms", (json_int_t)s->n, "diameter_A",
                           spi_structure_diameter_A(s), "waters_dropped",
                           (json_int_t)s->n_waters_skipped, "alternates_dropped",
@@ -297,7 +290,7 @@ static json_t *settings(const struct job *j)
     for (int i = 0; i < j->n; i++)
         json_array_append_new(proportion, json_real(j->proportion[i]));
     for (int i = 0; i < a->rectangles.n; i++)
-        json_array_append_new(rectangles, json_name(a->rectangles.item[i]));
+        json_array_append_new(rectangles, spi_json_name(a->rectangles.item[i]));
     return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
                      "s:b, s:b, s:i, s:s, s:b, "
                      "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
@@ -306,7 +299,7 @@ static json_t *settings(const struct job *j)
                      "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
                      a->pixel_um, "distance_m", j->detector.distance_m, "beam_stop_px",
                      a->beam_stop_px, "beam_stop_invA", a->beam_stop_invA, "mask",
-                     a->mask ? json_name(a->mask) : NULL, "mask_rect", rectangles,
+                     a->mask ? spi_json_name(a->mask) : NULL, "mask_rect", rectangles,
                      "polarisation", a->polarisation, "solid_angle", a->solid_angle,
                      "assembly", a->assembly, "models", a->models ? a->models : "first",
                      "waters", a->waters, "hydrogens", a->hydrogens, "b_factors", a->use_b,
@@ -321,11 +314,12 @@ static spi_err make_provenance(struct job *j)
 
     gethostname(host, sizeof host - 1);
 
-    json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:I, s:O, s:o, s:f}", "program", "spinifel", "command",
-        "simulate", "version", SPI_VERSION, "revision", SPI_REVISION, "host",
-        json_name(host), "seed", (json_int_t)j->args->seed, "inputs", j->inputs, "settings",
-        settings(j), "photons_per_electron2", spi_simulator_scale(j->simulator));
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:O, s:o, s:f}", "program", "spinifel",
+                  "command", "simulate", "version", SPI_VERSION, "revision", SPI_REVISION,
+                  "host", spi_json_name(host), "seed", (json_int_t)j->args->seed, "inputs",
+                  j->inputs, "settings", settings(j), "photons_per_electron2",
+                  spi_simulator_scale(j->simulator));
 
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
@@ -356,7 +350,7 @@ static spi_err report(const struct job *j)
     if (a->json)
         return spi_print_json_take(json_pack(
             "{s:o, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:O, s:f, s:f}", "file",
-            json_name(a->out), "images", (json_int_t)a->images, "kind",
+            spi_json_name(a->out), "images", (json_int_t)a->images, "kind",
             photons ? "photons" : "intensities", "mean_sum", sum, "resolution_edge_A", edge,
             "resolution_corner_A", corner, "wavelength_A", j->detector.wavelength_A,
             "distance_m", j->detector.distance_m, "structures", j->inputs, "seconds",

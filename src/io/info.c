@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/atoms.h"
 #include "io/file.h"
 #include "io/h5.h"
@@ -45,12 +46,21 @@ static json_t *three(const double v[3])
     return json_pack("[o, o, o]", number(v[0]), number(v[1]), number(v[2]));
 }
 
+/* A text of the file; what is no UTF-8 is escaped. */
+static json_t *words(const char *text)
+{
+    json_t *s = json_string(text);
+    char printable[4 * 4096];
+
+    return s ? s : json_string(spi_text_printable(text, printable, sizeof printable));
+}
+
 /* Provenance is JSON in the file; what is not stays text. */
 static json_t *provenance(const char *text)
 {
     json_t *v = *text ? json_loads(text, 0, NULL) : NULL;
 
-    return v ? v : *text ? json_string(text) : NULL;
+    return v ? v : *text ? words(text) : NULL;
 }
 
 /* Running statistics. */
@@ -235,8 +245,8 @@ static spi_err tell_images(const char *path, json_t *to)
     tell_detector(d, to);
     SPI_TRY(err = tell_pixels(im, to), out);
     SPI_TRY(err = tell_truth(im, to), out);
-    set(to, "convention", json_string(spi_images_attribute(im, "convention")));
-    set(to, "program", json_string(spi_images_attribute(im, "program")));
+    set(to, "convention", words(spi_images_attribute(im, "convention")));
+    set(to, "program", words(spi_images_attribute(im, "program")));
     set(to, "provenance", provenance(spi_images_attribute(im, "provenance")));
 out:
     spi_images_close(im);
@@ -294,7 +304,7 @@ static spi_err tell_orientations(const char *path, json_t *to)
         H5Fclose(file);
     }
     spi_h5_unlock();
-    set(to, "convention", text[0] ? json_string(text[0]) : NULL);
+    set(to, "convention", text[0] ? words(text[0]) : NULL);
     set(to, "provenance", text[1] ? provenance(text[1]) : NULL);
     free(text[0]);
     free(text[1]);
@@ -374,7 +384,7 @@ static spi_err tell_structure(const char *path, json_t *to)
     for (int z = 0; z < 128; z++)
         if (of[z])
             set(elements, spi_element_symbol(z), json_integer(of[z]));
-    set(to, "title", json_string(s.title));
+    set(to, "title", words(s.title));
     set(to, "atoms", json_integer(s.n));
     set(to, "elements", elements);
     set(to, "diameter_A", number(spi_structure_diameter_A(&s)));
@@ -479,7 +489,7 @@ spi_err spi_file_info(const char *path, json_t **out)
         if (!kinds[i].probe(&p))
             continue;
         to = json_object();
-        set(to, "file", json_string(path));
+        set(to, "file", words(path));
         set(to, "kind", json_string(kinds[i].kind));
         err = kinds[i].tell(path, to);
         if (err)
