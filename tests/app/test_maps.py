@@ -185,6 +185,18 @@ ok(r.returncode == 0 and "40 atoms" in r.stdout, "compare --models all")
 r = run("compare", big, "-t", truth, "--models", "all")
 ok(r.returncode == 2 and "--models" in r.stderr and "is not a structure" in r.stderr, r.stderr.splitlines()[0])
 
+# ---- marks and ends of lines in the other readers of text ----
+table, lines = os.path.join(tmp, "t.csv"), os.path.join(tmp, "t.jsonl")
+for end in "\n", "\r\n", "\r":
+    with open(table, "wb") as f:
+        f.write(("\ufeffx,y" + end + "1,2" + end + "2,3" + end).encode())
+    r = run("plot", table, "-o", os.path.join(tmp, "t.png"), "-x", "x", "-y", "y")
+    ok(r.returncode == 0, f"plot: a mark, lines end in {end!r}: {r.stderr.strip()}")
+    with open(lines, "wb") as f:
+        f.write(("\ufeff{\"a\": 1}" + end + "{\"a\": 2}").encode())
+    r = run("info", "--json", lines)
+    ok(r.returncode == 0 and json.loads(r.stdout)["generations"] == 2, f"info: the same of JSON lines: {r.stderr.strip()}")
+
 # ---- what a terminal would obey ----
 bad = {c for c in range(256) if (c < 32 and c not in (9, 10)) or c == 127} - {13}
 r = subprocess.run([spinifel, "info", os.path.join(cases, "ctrlgroup.h5")], capture_output=True)
