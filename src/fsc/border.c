@@ -112,7 +112,7 @@ static double rms_about(int64_t n, const float *v, double level)
     return sqrt(sum / (double)n);
 }
 
-/* The level, and whether all of the border stands there, (F14). */
+/* The level, and whether all of the border stands there, (F15). */
 static bool find_level(const struct spi_volume *map, const struct box *b, float *work,
                        double *level)
 {
@@ -190,7 +190,7 @@ out:
 }
 
 /* The ellipsoid, made smaller by `scale`, with its soft edge at p (A from the middle),
- * (F15). */
+ * (F16). */
 static double inside(const struct spi_border *b, double scale, double step,
                      const double p[3])
 {
