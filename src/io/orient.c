@@ -44,7 +44,8 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
     } part[] = {{"score", o->score},
                 {"margin", o->margin},
                 {"fluence", o->fluence},
-                {"entropy", o->entropy}};
+                {"entropy", o->entropy},
+                {"misfit", o->misfit}};
 
     SPI_TRY(err = spi_h5_write(file, path, "orientations", H5T_IEEE_F64LE,
                                H5T_NATIVE_DOUBLE, 2, dim, o->quat),
@@ -140,6 +141,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "margin", o->n, &o->margin), out);
     SPI_TRY(err = read_floats(file, path, "fluence", o->n, &o->fluence), out);
     SPI_TRY(err = read_floats(file, path, "entropy", o->n, &o->entropy), out);
+    SPI_TRY(err = read_floats(file, path, "misfit", o->n, &o->misfit), out);
     err = read_half(file, path, o->n, &o->half);
 out:
     return err;
@@ -170,6 +172,7 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->margin);
     free(o->fluence);
     free(o->entropy);
+    free(o->misfit);
     free(o->half);
     *o = (struct spi_orientations){0};
 }

@@ -16,10 +16,12 @@ struct spi_orientations {
     float *fluence; /* [n] relative to the mean (optional) */
     uint8_t *half;  /* [n] 1 or 2 (optional) */
     float *entropy; /* [n] of the weights of its orientations, nats (optional) */
+    float *misfit;  /* [n] share of its structure that the model does not explain
+                     * (optional) */
 };
 
 /** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /entropy,
- *  /half; root attributes
+ *  /misfit, /half; root attributes
  *  `convention` (text) and `provenance` (JSON).  Atomic. */
 SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const struct spi_orientations *o,
