@@ -250,11 +250,20 @@ static int by_residue(const void *pa, const void *pb)
     return c ? c : strcmp(a->altloc, b->altloc);
 }
 
-/* Of the n atoms of one residue, sorted by letter: unmark (element 0) all but the letter of
- * highest mean occupancy; the first letter wins a tie. */
-static int64_t keep_best(struct spi_raw_atom **a, int64_t n)
+static int by_atom(const void *pa, const void *pb)
 {
-    int64_t best = 0, dropped = 0;
+    const struct spi_raw_atom *a = *(struct spi_raw_atom *const *)pa;
+    const struct spi_raw_atom *b = *(struct spi_raw_atom *const *)pb;
+    int c = strcmp(a->name, b->name);
+
+    return c ? c : strcmp(a->altloc, b->altloc);
+}
+
+/* Of n atoms of one residue, sorted by letter: the first of the letter of highest mean
+ * occupancy; the first letter wins a tie. */
+static const struct spi_raw_atom *best_letter(struct spi_raw_atom **a, int64_t n)
+{
+    int64_t best = 0;
     double best_occupancy = -1;
 
     for (int64_t i = 0, j; i < n; i = j) {
@@ -267,11 +276,46 @@ static int64_t keep_best(struct spi_raw_atom **a, int64_t n)
             best = i;
         }
     }
+    return a[best];
+}
+
+/* Of n alternates of one atom, sorted by letter: that of the residue's letter; if there is
+ * none, and the residue is the same, that of highest occupancy.  NULL: none. */
+static const struct spi_raw_atom *best_alternate(struct spi_raw_atom **a, int64_t n,
+                                                 const struct spi_raw_atom *residue)
+{
+    const struct spi_raw_atom *best = NULL;
+
     for (int64_t i = 0; i < n; i++)
-        if (strcmp(a[i]->altloc, a[best]->altloc) != 0) {
-            a[i]->atom.element = 0;
-            dropped++;
-        }
+        if (strcmp(a[i]->altloc, residue->altloc) == 0)
+            return a[i];
+    for (int64_t i = 0; i < n; i++)
+        if (strcmp(a[i]->resname, residue->resname) == 0 &&
+            (!best || a[i]->atom.occupancy > best->atom.occupancy))
+            best = a[i];
+    return best;
+}
+
+/* Of the n atoms of one residue, sorted by letter: unmark (element 0) what is not chosen.
+ */
+static int64_t keep_best(struct spi_raw_atom **a, int64_t n)
+{
+    const struct spi_raw_atom *residue = best_letter(a, n);
+    int64_t dropped = 0;
+
+    qsort(a, (size_t)n, sizeof *a, by_atom);
+    for (int64_t i = 0, j; i < n; i = j) {
+        const struct spi_raw_atom *best;
+
+        for (j = i; j < n && strcmp(a[j]->name, a[i]->name) == 0; j++)
+            ;
+        best = best_alternate(a + i, j - i, residue);
+        for (int64_t k = i; k < j; k++)
+            if (!best || strcmp(a[k]->altloc, best->altloc) != 0) {
+                a[k]->atom.element = 0;
+                dropped++;
+            }
+    }
     return dropped;
 }
 

@@ -74,6 +74,11 @@ static bool is_polymer(const char *resname)
            (n == 4 && (*resname == 'N' || *resname == 'C') && is_amino_acid(resname + 1));
 }
 
+bool spi_raw_is_known(const char *resname)
+{
+    return is_polymer(resname) || spi_raw_is_water(resname, "OW");
+}
+
 /* ---- ions ---- */
 
 /* Up to the charge or number at the end: "NA+", "ZN2", "CL-". */

@@ -95,6 +95,8 @@ SPI_MUSTUSE spi_err spi_raw_guess_elements(const char *path, struct spi_raw_stru
                                            int64_t *n_guessed);
 /** Waters of PDB, and those of simulation programs, whose atoms' names tell them. */
 bool spi_raw_is_water(const char *resname, const char *name);
+/** Is this the name of a residue of proteins, nucleic acids or water? */
+bool spi_raw_is_known(const char *resname);
 /** Copy without blanks at both ends, cut at size - 1. */
 void spi_raw_trim(const char *from, size_t n, char *to, size_t size);
 

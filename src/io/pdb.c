@@ -109,6 +109,22 @@ static void model_line(struct pdb *p)
     p->named = true;
 }
 
+/* Column 21 is blank in the standard.  Programs put the fourth letter of a residue's name
+ * there (TIP3), or the first of a chain's (ALAAB: ALA of chain AB). */
+static void residue_and_chain(const struct pdb *p, struct spi_raw_atom *a)
+{
+    char three[8];
+
+    field(p, 18, 20, three, sizeof three);
+    field(p, 18, 21, a->resname, sizeof a->resname);
+    field(p, 22, 22, a->chain, sizeof a->chain);
+    if (strcmp(three, a->resname) != 0 && spi_raw_is_known(three) &&
+        !spi_raw_is_known(a->resname)) {
+        memcpy(a->resname, three, sizeof three);
+        field(p, 21, 22, a->chain, sizeof a->chain);
+    }
+}
+
 static spi_err atom_line(struct pdb *p)
 {
     spi_err err;
@@ -144,8 +160,7 @@ static spi_err atom_line(struct pdb *p)
     a->atom.occupancy = (float)v[3];
     a->atom.b_A2 = (float)v[4];
     field(p, 17, 17, a->altloc, sizeof a->altloc);
-    field(p, 18, 21, a->resname, sizeof a->resname); /* 21: of names of four letters */
-    field(p, 22, 22, a->chain, sizeof a->chain);
+    residue_and_chain(p, a);
     field(p, 23, 27, a->residue, sizeof a->residue);
     field(p, 77, 78, a->symbol, sizeof a->symbol);
     field(p, 13, 16, name, sizeof name);

@@ -339,6 +339,67 @@ static void elements(void)
     }
 }
 
+#define ALTERNATE(name, letter, res, x, occupancy, element)                                \
+    "ATOM      1  " name letter res " A   1    " x "   0.000   0.000  " occupancy "  0.00" \
+    "           " element "\n"
+
+/* Letters that name different parts of a residue lose no atom; two residues in one place
+ * are not mixed. */
+static void alternates(void)
+{
+    static const struct {
+        const char *what, *text, *gives;
+    } want[] = {
+        {"C and D of another atom than A and B",
+         ALTERNATE("CB ", "A", "LYS", "   1.000", "0.70", "C")
+             ALTERNATE("CB ", "B", "LYS", "   2.000", "0.30", "C")
+                 ALTERNATE("NZ ", "C", "LYS", "   3.000", "0.40", "N")
+                     ALTERNATE("NZ ", "D", "LYS", "   4.000", "0.60", "N"),
+         "1 4"},
+        {"an atom that only the other letter has",
+         ALTERNATE("CB ", "A", "LYS", "   1.000", "0.60", "C")
+             ALTERNATE("CB ", "B", "LYS", "   2.000", "0.40", "C")
+                 ALTERNATE("NZ ", "B", "LYS", "   3.000", "0.40", "N"),
+         "1 3"},
+        {"serine or proline",
+         ALTERNATE("CB ", "A", "SER", "   1.000", "0.60", "C")
+             ALTERNATE("OG ", "A", "SER", "   2.000", "0.60", "O")
+                 ALTERNATE("CB ", "B", "PRO", "   3.000", "0.40", "C")
+                     ALTERNATE("CG ", "B", "PRO", "   4.000", "0.40", "C"),
+         "1 2"},
+    };
+
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct spi_structure s = {0};
+        char got[200] = "";
+
+        if (read_text(want[i].text, strlen(want[i].text), 0, 0, &s) == SPI_OK)
+            for (int64_t k = 0; k < s.n; k++)
+                snprintf(got + strlen(got), sizeof got - strlen(got), "%s%g", k ? " " : "",
+                         s.atom[k].x);
+        OK(strcmp(got, want[i].gives) == 0, "%s: x = %s", want[i].what, got);
+        spi_structure_clear(&s);
+    }
+}
+
+/* Chains of two letters begin in column 21. */
+static void long_chains(void)
+{
+    static const char text[] =
+        "REMARK 350 BIOMOLECULE: 1\nREMARK 350 APPLY THE FOLLOWING TO CHAINS: AB\n"
+        "REMARK 350   BIOMT1   1  1 0 0 0\nREMARK 350   BIOMT2   1  0 1 0 0\n"
+        "REMARK 350   BIOMT3   1  0 0 1 0\n"
+        "ATOM      1  CA  ALAAB   1       1.000   0.000   0.000  1.00  0.00           C\n"
+        "ATOM      2  CA  ALABB   1       2.000   0.000   0.000  1.00  0.00           C\n"
+        "HETATM    3  O   HOHAB   2       3.000   0.000   0.000  1.00  0.00           O\n";
+    struct spi_structure s = {0};
+    spi_err err = read_text(text, sizeof text - 1, 1, 0, &s);
+
+    OK(!err && s.n == 1 && s.atom[0].x == 1 && s.n_waters_skipped == 1,
+       "chains AB and BB are two: %s", err ? spi_err_message() : "");
+    spi_structure_clear(&s);
+}
+
 static void occupancies(void)
 {
     static const char some[] =
@@ -501,6 +562,8 @@ int main(void)
     ends_of_lines();
     models();
     elements();
+    alternates();
+    long_chains();
     occupancies();
     numbers();
     limits();

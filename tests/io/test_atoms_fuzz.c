@@ -111,7 +111,7 @@ static void fuzz(const char *name, const char *text, size_t n, int rounds)
         size_t m = k ? mutate(&r, text, n, changed, sizeof changed) : n;
         FILE *f = fopen(path, "wb");
         struct spi_structure_options opt = {
-            .assembly = k % 2, .waters = k % 4 / 2, .hydrogens = true};
+            .assembly = k % 2, .waters = k % 4 / 2, .hydrogens = true, .models = k % 3 - 1};
         struct spi_structure s;
 
         if (!f || fwrite(k ? changed : text, 1, m, f) != m || fclose(f) != 0)
