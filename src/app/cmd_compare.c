@@ -351,10 +351,10 @@ static void print_resolution(const char *name, double d, bool at_end)
 static void print_border(const char *name, const struct spi_border *b)
 {
     if (b->cut)
-        printf("              the %s has structure up to the faces of its box; compared is "
-               "the "
-               "ellipsoid within, %.0f x %.0f x %.0f A across\n",
-               name, 2 * b->half_A[0], 2 * b->half_A[1], 2 * b->half_A[2]);
+        printf(
+            "compared      in the %s's box within an ellipsoid of %.0f x %.0f x %.0f A:\n"
+            "              it has structure up to its faces\n",
+            name, 2 * b->half_A[0], 2 * b->half_A[1], 2 * b->half_A[2]);
 }
 
 static void print_table(const struct args *a, const struct comparison *c)

@@ -107,7 +107,7 @@ moved("EMD-3197", a, voxel, truth, 2, [("turned about z", np.rot90(a, 1, (1, 2))
                                         np.roll(a, (3, -2, 1), (0, 1, 2)), False)])
 v, fsc = compare(truth, truth)
 r = run("compare", truth, "-t", truth)
-ok("structure up to the faces" in r.stdout and "228 x 228 x 228 A across" in r.stdout,
+ok("structure up to its faces" in r.stdout and "ellipsoid of 228 x 228 x 228 A" in r.stdout,
    "a map that fills its box is said to be compared within an ellipsoid")
 
 for name in "offset_0.1.mrc", "mode6.mrc":
