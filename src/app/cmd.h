@@ -190,6 +190,15 @@ SPI_MUSTUSE spi_err spi_cmd_unknown(const struct spi_program *program, const cha
 /** Exit code of an error: 0, 1, 2 (SPI_EUSAGE) or 3 (SPI_ENOCONV). */
 int spi_exit_code(spi_err err);
 
+/** Row of the option --voxel of commands that read maps, for a struct that has a `double`
+ *  named `member`. */
+#define SPI_VOXEL_OPT(T, member)                             \
+    {                                                        \
+        0, "voxel", SPI_REAL(T, member), 1e-3, 1e4, "A",     \
+            "side of a voxel of maps whose header has none", \
+            .absent = "such maps are refused"                \
+    }
+
 /** --settings FILE and --set section.key=value, for commands that take settings. */
 struct spi_settings_args {
     const char *file;

@@ -4,14 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "app/cmd.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
+#include "app/structure.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "fsc/align.h"
+#include "fsc/border.h"
 #include "fsc/orient_error.h"
 #include "fsc/symmetry_fit.h"
 #include "io/atoms.h"
@@ -25,8 +27,8 @@
 
 struct args {
     const char *truth, *orientations, *true_orientations, *symmetry;
-    const char *fsc, *aligned, *plot;
-    double diameter_A, resolution_A;
+    const char *fsc, *aligned, *plot, *models;
+    double diameter_A, resolution_A, voxel_A;
     int assembly;
     bool waters, json;
 };
@@ -38,11 +40,13 @@ static const struct spi_opt opts[] = {
     SPI_HEADING("The truth"),
     {0, "assembly", SPI_INT(args, assembly), 0, 9999, "",
      "biological assembly of the structure; 0: the atoms as in the file"},
+    SPI_MODELS_OPT(args, models),
     {0, "waters", SPI_FLAG(args, waters), 0, 0, "", "keep the waters of the structure"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle", .absent = "of the truth"},
     {0, "resolution", SPI_REAL(args, resolution_A), 0.1, 1e4, "A",
      "finest detail that is compared", .absent = "2 voxels"},
+    SPI_VOXEL_OPT(args, voxel_A),
     SPI_HEADING("Orientations"),
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5",
      "orientations that were found; --true is then needed"},
@@ -63,7 +67,9 @@ static const struct spi_opt opts[] = {
 /* Everything that is found out. */
 struct comparison {
     const char *map_path, *truth_path;
+    bool structure; /* the truth is one, not a map */
     struct spi_volume map, truth, moved;
+    struct spi_border map_border, truth_border;
     double diameter_A, q_max;
     struct spi_pose pose;
     double cc; /* of both maps within q_max, their means left out */
@@ -86,31 +92,15 @@ static void comparison_clear(struct comparison *c)
 
 /* ------------------------------------------------------------------ the truth */
 
-static bool ends_with(const char *path, const char *end)
+static spi_err truth_from_structure(const struct spi_call *call, struct comparison *c)
 {
-    size_t n = strlen(path), m = strlen(end);
-
-    return n >= m && strcasecmp(path + n - m, end) == 0;
-}
-
-static bool is_structure(const char *path)
-{
-    static const char *const ends[] = {".pdb",    ".ent",    ".cif",    ".mmcif",
-                                       ".pdb.gz", ".ent.gz", ".cif.gz", ".mmcif.gz"};
-
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(path, ends[i]))
-            return true;
-    return false;
-}
-
-static spi_err truth_from_structure(const struct args *a, struct comparison *c)
-{
-    const struct spi_structure_options o = {
+    const struct args *a = call->args;
+    struct spi_structure_options o = {
         .assembly = a->assembly, .waters = a->waters, .hydrogens = true};
     struct spi_structure s = {0};
     spi_err err;
 
+    SPI_TRY(err = spi_models_from_text(call, a->models, &o.models), out);
     SPI_TRY(err = spi_structure_read(a->truth, &o, &s), out);
     spi_structure_centre(&s);
     c->n_atoms = s.n;
@@ -127,20 +117,20 @@ out:
     return err;
 }
 
-/* Twice the largest distance of what is above a tenth of the maximum from its own centre.
- */
+/* Twice the largest distance of what is above a tenth of the maximum from its own centre;
+ * the border's level is off. */
 static double map_diameter_A(const struct spi_volume *v)
 {
     double max = 0, sum = 0, centre[3] = {0}, r2 = 0;
     const int n = v->n;
 
     for (size_t i = 0; i < spi_volume_count(v); i++)
-        max = fmax(max, (double)v->data[i]);
+        max = fmax(max, fabs((double)v->data[i]));
     for (int pass = 0; pass < 2; pass++)
         for (int z = 0; z < n; z++)
             for (int y = 0; y < n; y++)
                 for (int x = 0; x < n; x++) {
-                    double rho = (double)v->data[spi_volume_index(v, z, y, x)];
+                    double rho = fabs((double)v->data[spi_volume_index(v, z, y, x)]);
                     const double at[3] = {x, y, z};
                     double d2 = 0;
 
@@ -158,18 +148,28 @@ static double map_diameter_A(const struct spi_volume *v)
     return 2 * (sqrt(r2) + 1) * v->step;
 }
 
-static spi_err read_maps(const struct args *a, struct comparison *c)
+static spi_err read_map(const char *path, double voxel_A, struct spi_volume *map,
+                        struct spi_border *border)
 {
+    struct spi_mrc_info info;
+    spi_err err = spi_mrc_read_voxel(path, voxel_A, map, &info);
+
+    return err ? err : spi_border_take_off(path, info.n, map, border);
+}
+
+static spi_err read_maps(const struct spi_call *call, struct comparison *c)
+{
+    const struct args *a = call->args;
     spi_err err;
 
-    SPI_TRY(err = spi_mrc_read(c->map_path, &c->map, NULL), out);
+    SPI_TRY(err = read_map(c->map_path, a->voxel_A, &c->map, &c->map_border), out);
     c->q_max = 0.5 / c->map.step;
     if (a->resolution_A > 0)
         c->q_max = fmin(c->q_max, 1 / a->resolution_A);
-    if (is_structure(a->truth))
-        SPI_TRY(err = truth_from_structure(a, c), out);
+    if (c->structure)
+        SPI_TRY(err = truth_from_structure(call, c), out);
     else {
-        SPI_TRY(err = spi_mrc_read(a->truth, &c->truth, NULL), out);
+        SPI_TRY(err = read_map(a->truth, a->voxel_A, &c->truth, &c->truth_border), out);
         c->q_max = fmin(c->q_max, 0.5 / c->truth.step);
         c->diameter_A = map_diameter_A(&c->truth);
     }
@@ -181,16 +181,19 @@ out:
 
 /* ------------------------------------------------------------------ comparing */
 
+/* Each map is cut by the other's ellipsoid too: beyond it there is nothing to compare. */
 static spi_err compare_maps(struct comparison *c)
 {
     spi_err err;
 
     spi_progress_begin("aligning", 0, "maps");
-    SPI_TRY(err = spi_align_densities(&c->truth, &c->map, c->diameter_A, c->q_max, NULL,
-                                      &c->pose, &c->cc),
+    SPI_TRY(err = spi_border_align(&c->truth, &c->truth_border, &c->map, &c->map_border,
+                                   c->diameter_A, c->q_max, &c->pose, &c->cc),
             out);
     SPI_TRY(err = spi_pose_apply(&c->map, &c->pose, c->truth.n, c->truth.step, &c->moved),
             out);
+    spi_border_cut(&c->truth_border, NULL, &c->moved);
+    spi_border_cut(&c->map_border, &c->pose, &c->truth);
     SPI_TRY(err = spi_fsc_compute(&c->truth, &c->moved, &c->fsc), out);
     c->fsc05_A = spi_fsc_resolution_A(&c->fsc, 0.5, c->q_max, &c->fsc05_end);
     c->fsc0143_A = spi_fsc_resolution_A(&c->fsc, 0.143, c->q_max, &c->fsc0143_end);
@@ -286,6 +289,30 @@ static spi_err write_plot(const char *path, const struct comparison *c)
     return spi_plot_curves(path, &plot);
 }
 
+/* The map as it is in its file, moved; where it has nothing, its border's level. */
+static spi_err write_aligned(const struct args *a, const struct comparison *c)
+{
+    struct spi_volume map = {0}, moved = {0};
+    struct spi_mrc_info info;
+    const float level = (float)c->map_border.level;
+    char label[81];
+    spi_err err;
+
+    snprintf(label, sizeof label, "spinifel %s compare: map laid upon the truth",
+             SPI_VERSION);
+    SPI_TRY(err = spi_mrc_read_voxel(c->map_path, a->voxel_A, &map, &info), out);
+    for (size_t i = 0; i < spi_volume_count(&map); i++)
+        map.data[i] -= level;
+    SPI_TRY(err = spi_pose_apply(&map, &c->pose, c->truth.n, c->truth.step, &moved), out);
+    for (size_t i = 0; i < spi_volume_count(&moved); i++)
+        moved.data[i] += level;
+    err = spi_mrc_write(a->aligned, &moved, (const char *const[]){label, NULL});
+out:
+    spi_volume_clear(&map);
+    spi_volume_clear(&moved);
+    return err;
+}
+
 static spi_err write_files(const struct args *a, const struct comparison *c)
 {
     spi_err err = SPI_OK;
@@ -294,13 +321,8 @@ static spi_err write_files(const struct args *a, const struct comparison *c)
         err = write_fsc(a->fsc, &c->fsc);
     if (err == SPI_OK && a->plot)
         err = write_plot(a->plot, c);
-    if (err == SPI_OK && a->aligned) {
-        char label[81];
-
-        snprintf(label, sizeof label, "spinifel %s compare: map laid upon the truth",
-                 SPI_VERSION);
-        err = spi_mrc_write(a->aligned, &c->moved, (const char *const[]){label, NULL});
-    }
+    if (err == SPI_OK && a->aligned)
+        err = write_aligned(a, c);
     return err;
 }
 
@@ -326,6 +348,15 @@ static void print_resolution(const char *name, double d, bool at_end)
         printf("%-14snone: the curve begins below\n", name);
 }
 
+static void print_border(const char *name, const struct spi_border *b)
+{
+    if (b->cut)
+        printf(
+            "compared      in the %s's box within an ellipsoid of %.0f x %.0f x %.0f A:\n"
+            "              it has structure up to its faces\n",
+            name, 2 * b->half_A[0], 2 * b->half_A[1], 2 * b->half_A[2]);
+}
+
 static void print_table(const struct args *a, const struct comparison *c)
 {
     const double *s = c->pose.shift_A;
@@ -337,6 +368,8 @@ static void print_table(const struct args *a, const struct comparison *c)
     else
         printf("truth         %s: %d^3 voxels of %.4g A\n", c->truth_path, c->truth.n,
                c->truth.step);
+    print_border("map", &c->map_border);
+    print_border("truth", &c->truth_border);
     printf("pose          turned by %.1f degrees, shifted by %.2f A%s\n",
            turn_deg(c->pose.R), sqrt(s[0] * s[0] + s[1] * s[1] + s[2] * s[2]),
            c->pose.inverted ? ", other hand" : "");
@@ -382,12 +415,14 @@ static spi_err print_json(const struct args *a, const struct comparison *c)
         spi_json_number(o ? c->orient.median_deg : (double)NAN),
         "orientation_error_deg_p90", spi_json_number(o ? c->orient.p90_deg : (double)NAN),
         "inverted", c->pose.inverted);
-    json_t *more =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b}", "map", c->map_path, "truth",
-                  c->truth_path, "diameter_A", spi_json_number(c->diameter_A), "q_max_invA",
-                  spi_json_number(c->q_max), "rotation", numbers(c->pose.R, 9), "shift_A",
-                  numbers(c->pose.shift_A, 3), "fsc05_is_limit", c->fsc05_end,
-                  "fsc0143_is_limit", c->fsc0143_end);
+    json_t *more = json_pack(
+        "{s:o, s:o, s:f, s:b, s:f, s:b, s:o, s:o, s:o, s:o, s:b, s:b}", "map",
+        spi_json_name(c->map_path), "truth", spi_json_name(c->truth_path), "map_level",
+        c->map_border.level, "map_cut", c->map_border.cut, "truth_level",
+        c->truth_border.level, "truth_cut", c->truth_border.cut, "diameter_A",
+        spi_json_number(c->diameter_A), "q_max_invA", spi_json_number(c->q_max), "rotation",
+        numbers(c->pose.R, 9), "shift_A", numbers(c->pose.shift_A, 3), "fsc05_is_limit",
+        c->fsc05_end, "fsc0143_is_limit", c->fsc0143_end);
 
     json_object_update(root, more);
     json_decref(more);
@@ -419,8 +454,11 @@ static spi_err check_args(const struct spi_call *call)
     if (a->symmetry && !a->orientations)
         return spi_call_fail(call, "symmetry",
                              "is about --orientations, which are not given");
-    if (!is_structure(a->truth) && (a->assembly || a->waters))
-        return spi_call_fail(call, a->assembly ? "assembly" : "waters",
+    if (!spi_structure_is(a->truth) && (a->assembly || a->waters || a->models))
+        return spi_call_fail(call,
+                             a->assembly ? "assembly"
+                             : a->waters ? "waters"
+                                         : "models",
                              "the truth, %s, is not a structure (.pdb, .ent, .cif, .mmcif)",
                              a->truth);
     if (a->symmetry) {
@@ -441,7 +479,8 @@ static spi_err run(const struct spi_call *call)
     spi_err err;
 
     SPI_TRY(err = check_args(call), out);
-    SPI_TRY(err = read_maps(a, &c), out);
+    c.structure = spi_structure_is(a->truth);
+    SPI_TRY(err = read_maps(call, &c), out);
     if (a->orientations)
         SPI_TRY(err = compare_orientations(a, &c), out);
     SPI_TRY(err = compare_maps(&c), out);
@@ -471,6 +510,9 @@ const struct spi_cmd spi_cmd_compare = {
         "falls below 0.5 and 0.143, and the correlation of the maps. A structure is turned "
         "into "
         "its density on the map's grid, with nothing beyond the map's resolution.\n\n"
+        "Neither a constant nor a scale nor the number type of a map matters: the level at "
+        "the border is taken off. A map that has structure up to the faces of its box is "
+        "compared within the ellipsoid that touches them. A constant map is an error.\n\n"
         "With --orientations and --true also the error of each image's orientation, after "
         "what "
         "cannot be known is removed: one global rotation, and the particle's symmetry if "

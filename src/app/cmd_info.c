@@ -5,6 +5,7 @@
 
 #include "app/cmd.h"
 #include "app/print.h"
+#include "base/text.h"
 #include "io/info.h"
 
 struct args {
@@ -17,7 +18,7 @@ static const struct spi_opt opts[] = {
     {0},
 };
 
-enum { VALUE_COLUMN = 25, WIDTH = 79 };
+enum { VALUE_COLUMN = 25, WIDTH = 79, TEXT_MAX = 4096 };
 
 static bool is_leaf(const json_t *v)
 {
@@ -47,15 +48,15 @@ static void leaf_text(const json_t *v, char *out, size_t size)
                                     : "unknown");
 }
 
-/* "  key    words", wrapped; what is not printable is shown as '?': it comes from a file.
- */
-static void print_line(const char *key, int depth, char *text)
+/* "  key    words", wrapped.  Key and text may come from a file: what a terminal would
+ * obey, and line feeds, are escaped. */
+static void print_line(const char *key, int depth, const char *from)
 {
-    int column = printf("%*s%-*s ", 2 * depth, "", VALUE_COLUMN - 1 - 2 * depth, key);
+    char text[4 * TEXT_MAX], name[TEXT_MAX];
+    int column = printf("%*s%-*s ", 2 * depth, "", VALUE_COLUMN - 1 - 2 * depth,
+                        spi_text_printable(key, name, sizeof name));
 
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 127)
-            *p = '?';
+    spi_text_printable(from, text, sizeof text);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
         int len = (int)strlen(word);
 
@@ -68,19 +69,26 @@ static void print_line(const char *key, int depth, char *text)
     putchar('\n');
 }
 
+static void print_title(const char *key, int depth)
+{
+    char name[TEXT_MAX];
+
+    printf("%*s%s\n", 2 * depth, "", spi_text_printable(key, name, sizeof name));
+}
+
 static void print_value(const char *key, const json_t *v, int depth);
 
 /* Lists of numbers and words on one line, others one element a line. */
 static void print_list(const char *key, const json_t *list, int depth)
 {
-    char text[4096] = "", one[1024];
+    char text[TEXT_MAX] = "", one[1024];
     size_t i, n = json_array_size(list);
     json_t *v;
     bool flat = true;
 
     json_array_foreach(list, i, v) flat = flat && is_leaf(v);
     if (!flat || n > 32) {
-        printf("%*s%s\n", 2 * depth, "", key);
+        print_title(key, depth);
         json_array_foreach(list, i, v) print_value("-", v, depth + 1);
         return;
     }
@@ -98,14 +106,14 @@ static void print_value(const char *key, const json_t *v, int depth)
 {
     const char *name;
     json_t *child;
-    char text[4096];
+    char text[TEXT_MAX];
 
     if (is_empty(v))
         return;
     if (json_is_array(v))
         print_list(key, v, depth);
     else if (json_is_object(v)) {
-        printf("%*s%s\n", 2 * depth, "", key);
+        print_title(key, depth);
         json_object_foreach((json_t *)(uintptr_t)v, name,
                             child) if (depth > 0 || strcmp(name, "file") !=
                                                         0) /* the title has it already */

@@ -21,7 +21,7 @@ static const double image_bytes = 1e9; /* of images in memory at once */
 
 struct args {
     const char *out, *model, *method, *score, *truth;
-    double diameter_A, q_max, q_min, finer;
+    double diameter_A, q_max, q_min, finer, voxel_A;
     int workers;
     bool json, refine;
     struct spi_settings_args settings;
@@ -58,6 +58,7 @@ static const struct spi_opt opts[] = {
      .absent = "particle.diameter_A, or side of the map / 2.1"},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| compared",
      .absent = "what images and model reach"},
+    SPI_VOXEL_OPT(args, voxel_A),
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| compared",
      .absent = "1/diameter or the beam stop"},
     SPI_SETTINGS_OPTS(args, settings),
@@ -136,7 +137,7 @@ static spi_err prepare(struct job *j)
 
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
     SPI_TRY(err = choose_score(j), out);
-    SPI_TRY(err = spi_stage_model(j->args->model, &j->A, &reach), out);
+    SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
     SPI_TRY(err = spi_images_open(j->path, &j->images), out);
     if (j->args->truth)
         SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,

@@ -25,7 +25,7 @@ static const double double_tol = 1e-9; /* of a transform in double precision */
 struct args {
     const char *out, *orientations, *csv, *png, *intensity, *method, *precision, *lcurve,
         *pixel_weights, *weights, *prior;
-    double diameter_A, q_max, q_min, lambda, average;
+    double diameter_A, q_max, q_min, lambda, average, voxel_A;
     int workers;
     bool json;
     struct spi_settings_args settings;
@@ -61,6 +61,7 @@ static const struct spi_opt opts[] = {
      "each as published"},
     {0, "prior", SPI_PATH(args, prior), 0, 0, "FILE.mrc",
      "autocorrelation towards which the Tikhonov term draws, instead of 0"},
+    SPI_VOXEL_OPT(args, voxel_A),
     SPI_HEADING("How"),
     {0, "method", SPI_CHOICE(args, method), 0, 0, "toeplitz|direct",
      "a step of the solution is one convolution; or goes through all pixels, as published"},
@@ -299,7 +300,7 @@ static spi_err read_prior(struct job *j)
     spi_err err;
 
     spi_merge_grid(j->diameter_A, j->q_max, &n, &dx);
-    SPI_TRY(err = spi_mrc_read(j->args->prior, &from, NULL), out);
+    SPI_TRY(err = spi_mrc_read_voxel(j->args->prior, j->args->voxel_A, &from, NULL), out);
     if (fabs(from.step / dx - 1) > 1e-3) {
         err =
             spi_fail(SPI_EFORMAT,

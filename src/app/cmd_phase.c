@@ -9,6 +9,7 @@
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -18,7 +19,7 @@
 
 struct args {
     const char *out, *prtf, *initial, *recipe;
-    double diameter_A, q_min, q_max, beta;
+    double diameter_A, q_min, q_max, beta, voxel_A;
     int starts;
     int64_t seed;
     bool json, list_methods;
@@ -41,6 +42,7 @@ static const struct spi_opt opts[] = {
      .absent = "1/diameter"},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| that was measured",
      .absent = "1/(2 voxels)"},
+    SPI_VOXEL_OPT(args, voxel_A),
     SPI_HEADING("How"),
     {0, "recipe", SPI_TEXT(args, recipe), 0, 0, "TEXT",
      "steps, such as \"6*(40 RAAR, 10 ER, 1 SW), 40 ER\"", .absent = "phasing.recipe"},
@@ -184,16 +186,17 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
 
     for (int i = 0; i < r->n_starts; i++)
         json_array_append_new(r_factors, spi_json_number(r->r_factor[i]));
-    return spi_print_json_take(json_pack(
-        "{s:s, s:i, s:i, s:o, s:o, s:o}", "density", a->out, "n_starts", r->n_starts,
-        "n_kept", r->n_kept, "r_factor_best", spi_json_number(best), "r_factor", r_factors,
-        "prtf_resolution_A", prtf_A > 0 ? json_real(prtf_A) : json_null()));
+    return spi_print_json_take(
+        json_pack("{s:o, s:i, s:i, s:o, s:o, s:o}", "density", spi_json_name(a->out),
+                  "n_starts", r->n_starts, "n_kept", r->n_kept, "r_factor_best",
+                  spi_json_number(best), "r_factor", r_factors, "prtf_resolution_A",
+                  prtf_A > 0 ? json_real(prtf_A) : json_null()));
 }
 
-static spi_err read_initial(const char *path, const struct spi_volume *A,
+static spi_err read_initial(const char *path, double voxel_A, const struct spi_volume *A,
                             struct spi_volume *initial)
 {
-    spi_err err = spi_mrc_read(path, initial, NULL);
+    spi_err err = spi_mrc_read_voxel(path, voxel_A, initial, NULL);
 
     if (err)
         return err;
@@ -217,10 +220,10 @@ static spi_err run(const struct spi_call *call)
 
     if (a->list_methods)
         return list_methods();
-    SPI_TRY(err = spi_mrc_read(call->operand[0], &A, NULL), out);
+    SPI_TRY(err = spi_mrc_read_voxel(call->operand[0], a->voxel_A, &A, NULL), out);
     SPI_TRY(err = make_options(call, &A, recipe, &o), out);
     if (a->initial) {
-        SPI_TRY(err = read_initial(a->initial, &A, &initial), out);
+        SPI_TRY(err = read_initial(a->initial, a->voxel_A, &A, &initial), out);
         o.initial = &initial;
     }
     spi_verbose("phase: %s: diameter %.1f A, |q| %.5f..%.5f 1/A, %s", call->operand[0],

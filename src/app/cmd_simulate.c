@@ -10,6 +10,8 @@
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
+#include "app/structure.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -22,7 +24,7 @@
 enum { STRUCTURES_MAX = 64 };
 
 struct args {
-    const char *out, *mask, *proportions;
+    const char *out, *mask, *proportions, *models;
     int64_t images, seed;
     int detector[2], assembly, workers;
     double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
@@ -54,6 +56,7 @@ static const struct spi_opt opts[] = {
     SPI_HEADING("Particles"),
     {0, "assembly", SPI_INT(args, assembly), 0, 1000000, "",
      "biological assembly of that number; 0: the atoms as in the file"},
+    SPI_MODELS_OPT(args, models),
     {0, "proportions", SPI_TEXT(args, proportions), 0, 0, "A:B:...",
      "of several structures among the images", .absent = "equal"},
     {0, "waters", SPI_FLAG(args, waters), 0, 0, "", "keep the waters of the file"},
@@ -211,14 +214,6 @@ static spi_err make_detector(struct job *j)
 /* ---- structures ------------------------------------------------------------------------
  */
 
-/* A JSON string, also of a file name that is not UTF-8. */
-static json_t *json_name(const char *text)
-{
-    json_t *s = json_string(text);
-
-    return s ? s : json_string("(a name that is not UTF-8)");
-}
-
 static spi_err describe(struct job *j, const char *path, const struct spi_structure *s)
 {
     char sha256[65];
@@ -227,7 +222,7 @@ static spi_err describe(struct job *j, const char *path, const struct spi_struct
     if (err)
         return err;
 
-    json_t *o = json_pack("{s:o, s:s, s:I, s:f, s:I, s:I}", "file", json_name(path),
+    json_t *o = json_pack("{s:o, s:s, s:I, s:f, s:I, s:I}", "file", spi_json_name(path),
                           "sha256", sha256, "atoms", (json_int_t)s->n, "diameter_A",
                           spi_structure_diameter_A(s), "waters_dropped",
                           (json_int_t)s->n_waters_skipped, "alternates_dropped",
@@ -242,14 +237,15 @@ static spi_err add_structure(struct job *j, int i)
 {
     const char *path = j->call->operand[i];
     const struct args *a = j->args;
-    struct spi_structure_options opt = {a->assembly, a->waters, a->hydrogens};
+    struct spi_structure_options opt = {
+        .assembly = a->assembly, .waters = a->waters, .hydrogens = a->hydrogens};
     struct spi_model_options model = {spi_detector_q_corner(&j->detector), a->use_b};
-    struct spi_structure s;
+    struct spi_structure s = {0};
     double t = spi_now_s();
-    spi_err err = spi_structure_read(path, &opt, &s);
+    spi_err err;
 
-    if (err)
-        return err;
+    SPI_TRY(err = spi_models_from_text(j->call, a->models, &opt.models), out);
+    SPI_TRY(err = spi_structure_read(path, &opt, &s), out);
     SPI_TRY(err = describe(j, path, &s), out);
     SPI_TRY(err = spi_model_new(&s, &model, &j->model[i]), out);
     spi_verbose(
@@ -294,21 +290,22 @@ static json_t *settings(const struct job *j)
     for (int i = 0; i < j->n; i++)
         json_array_append_new(proportion, json_real(j->proportion[i]));
     for (int i = 0; i < a->rectangles.n; i++)
-        json_array_append_new(rectangles, json_name(a->rectangles.item[i]));
-    return json_pack(
-        "{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
-        "s:b, s:b, s:i, s:b, "
-        "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
-        "images", (json_int_t)a->images, "seed", (json_int_t)a->seed, "detector",
-        a->detector[0], a->detector[1], "energy_eV", a->energy_eV, "resolution_A",
-        a->resolution_A, "corner", a->corner, "pixel_size_um", a->pixel_um, "distance_m",
-        j->detector.distance_m, "beam_stop_px", a->beam_stop_px, "beam_stop_invA",
-        a->beam_stop_invA, "mask", a->mask ? json_name(a->mask) : NULL, "mask_rect",
-        rectangles, "polarisation", a->polarisation, "solid_angle", a->solid_angle,
-        "assembly", a->assembly, "waters", a->waters, "hydrogens", a->hydrogens,
-        "b_factors", a->use_b, "proportions", proportion, "photons", a->photons,
-        "fluence_ph_um2", a->fluence, "fluence_spread", a->spread, "noise_free",
-        a->noise_free, "pure_noise", a->pure_noise, "views_deg", a->views_deg);
+        json_array_append_new(rectangles, spi_json_name(a->rectangles.item[i]));
+    return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
+                     "s:b, s:b, s:i, s:s, s:b, "
+                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
+                     "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
+                     "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
+                     "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
+                     a->pixel_um, "distance_m", j->detector.distance_m, "beam_stop_px",
+                     a->beam_stop_px, "beam_stop_invA", a->beam_stop_invA, "mask",
+                     a->mask ? spi_json_name(a->mask) : NULL, "mask_rect", rectangles,
+                     "polarisation", a->polarisation, "solid_angle", a->solid_angle,
+                     "assembly", a->assembly, "models", a->models ? a->models : "first",
+                     "waters", a->waters, "hydrogens", a->hydrogens, "b_factors", a->use_b,
+                     "proportions", proportion, "photons", a->photons, "fluence_ph_um2",
+                     a->fluence, "fluence_spread", a->spread, "noise_free", a->noise_free,
+                     "pure_noise", a->pure_noise, "views_deg", a->views_deg);
 }
 
 static spi_err make_provenance(struct job *j)
@@ -317,11 +314,12 @@ static spi_err make_provenance(struct job *j)
 
     gethostname(host, sizeof host - 1);
 
-    json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:I, s:O, s:o, s:f}", "program", "spinifel", "command",
-        "simulate", "version", SPI_VERSION, "revision", SPI_REVISION, "host",
-        json_name(host), "seed", (json_int_t)j->args->seed, "inputs", j->inputs, "settings",
-        settings(j), "photons_per_electron2", spi_simulator_scale(j->simulator));
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:O, s:o, s:f}", "program", "spinifel",
+                  "command", "simulate", "version", SPI_VERSION, "revision", SPI_REVISION,
+                  "host", spi_json_name(host), "seed", (json_int_t)j->args->seed, "inputs",
+                  j->inputs, "settings", settings(j), "photons_per_electron2",
+                  spi_simulator_scale(j->simulator));
 
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
@@ -352,7 +350,7 @@ static spi_err report(const struct job *j)
     if (a->json)
         return spi_print_json_take(json_pack(
             "{s:o, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:O, s:f, s:f}", "file",
-            json_name(a->out), "images", (json_int_t)a->images, "kind",
+            spi_json_name(a->out), "images", (json_int_t)a->images, "kind",
             photons ? "photons" : "intensities", "mean_sum", sum, "resolution_edge_A", edge,
             "resolution_corner_A", corner, "wavelength_A", j->detector.wavelength_A,
             "distance_m", j->detector.distance_m, "structures", j->inputs, "seconds",

@@ -17,7 +17,7 @@
 
 struct args {
     const char *out, *orientations, *geometry;
-    double q_max;
+    double q_max, voxel_A;
     bool json;
     struct spi_settings_args settings;
 };
@@ -31,6 +31,7 @@ static const struct spi_opt opts[] = {
      "images whose detector is used", .required = true},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "pixels beyond are marked as bad",
      .absent = "1/(2.08 voxels)"},
+    SPI_VOXEL_OPT(args, voxel_A),
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print what was made as JSON"},
     SPI_SETTINGS_OPTS(args, settings),
     {0},
@@ -94,7 +95,8 @@ static spi_err prepare(struct job *j)
     spi_err err;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j->set), out);
-    SPI_TRY(err = spi_stage_model(j->call->operand[0], &j->A, &reach), out);
+    SPI_TRY(err = spi_stage_model(j->call->operand[0], j->args->voxel_A, &j->A, &reach),
+            out);
     SPI_TRY(err = spi_images_open(a->geometry, &j->images), out);
     SPI_TRY(err = choose_q_max(j, reach), out);
     SPI_TRY(err = make_detector(j), out);

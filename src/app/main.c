@@ -9,6 +9,7 @@
 
 #include "app/cmd.h"
 #include "app/help.h"
+#include "app/output.h"
 #include "app/progress.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -97,6 +98,7 @@ static spi_err dispatch(int argc, char *const argv[])
 int main(int argc, char *argv[])
 {
     occupy_standard_files();
+    spi_output_guard();
     spi_keep_memory();
     signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message */
     setlocale(LC_CTYPE, "");  /* progress.c asks for the character set; numbers stay "C" */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 enum { LINE_BYTES = 1024, BAR_MAX = 30, BAR_MIN = 6 };
 static const double REDRAW_S = 0.1, LOG_EVERY_S = 30, LOG_AFTER_S = 1;
@@ -113,18 +114,19 @@ static void draw_bar(const struct spi_progress_view *v, int width, char *out, si
 
 void spi_progress_line(const struct spi_progress_view *v, char *out, size_t size)
 {
-    char tail[LINE_BYTES], generation[48] = "";
+    char tail[LINE_BYTES], text[LINE_BYTES], generation[48] = "";
 
     if (v->generation >= 0 && v->generations > 0)
         snprintf(generation, sizeof generation, "  gen %d/%d", v->generation,
                  v->generations);
     else if (v->generation >= 0)
         snprintf(generation, sizeof generation, "  gen %d", v->generation);
-    snprintf(out, size, "%s%s", v->stage, generation);
+    snprintf(out, size, "%s%s", spi_text_printable(v->stage, text, sizeof text),
+             generation);
     numbers(v, tail, sizeof tail);
     if (v->text && *v->text) {
         append(tail, sizeof tail, "  ");
-        append(tail, sizeof tail, v->text);
+        append(tail, sizeof tail, spi_text_printable(v->text, text, sizeof text));
     }
 
     int room = v->width - 1 - columns(out) - columns(tail) - 3;
@@ -132,9 +134,6 @@ void spi_progress_line(const struct spi_progress_view *v, char *out, size_t size
     if (v->total > 0 && room >= BAR_MIN)
         draw_bar(v, room < BAR_MAX ? room : BAR_MAX, out, size);
     append(out, size, tail);
-    for (char *p = out; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 127)
-            *p = '?'; /* a file's name may hold anything */
     cut(out, v->width - 1);
 }
 

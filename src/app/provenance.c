@@ -5,14 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/version.h"
 #include "io/hash.h"
 
 json_t *spi_json_name(const char *text)
 {
     json_t *s = json_string(text);
+    char printable[4 * 4096];
 
-    return s ? s : json_string("(a name that is not UTF-8)");
+    return s ? s : json_string(spi_text_printable(text, printable, sizeof printable));
 }
 
 spi_err spi_inputs_hash(int n, struct spi_input *input)

@@ -36,7 +36,7 @@ __attribute__((format(printf, 5, 6))) void
 spi_labels_make(struct spi_labels *l, const struct spi_call *call, int n,
                 const struct spi_input *input, const char *fmt, ...);
 
-/** A file name as JSON, also one that is not UTF-8. */
+/** A file name as JSON; bytes that are no UTF-8 are escaped as in base/text.h. */
 json_t *spi_json_name(const char *text);
 
 #endif

@@ -145,9 +145,10 @@ spi_err spi_stage_orientations(const char *path, const char *images_path,
 
 /* ---- model --------------------------------------------------------------------------- */
 
-spi_err spi_stage_model(const char *path, struct spi_volume *A, double *q_max)
+spi_err spi_stage_model(const char *path, double voxel_A, struct spi_volume *A,
+                        double *q_max)
 {
-    spi_err err = spi_mrc_read(path, A, NULL);
+    spi_err err = spi_mrc_read_voxel(path, voxel_A, A, NULL);
     double norm2 = 0;
 
     if (err)

@@ -36,8 +36,10 @@ SPI_MUSTUSE spi_err spi_stage_orientations(const char *path, const char *images_
                                            struct spi_orientations *o);
 
 /** The autocorrelation in a map and the highest |q| it is good for: 1 / (2.08 voxels), the
- *  margin of spi_merge_grid.  SPI_EFORMAT: sides that a transform cannot take, or zero. */
-SPI_MUSTUSE spi_err spi_stage_model(const char *path, struct spi_volume *A, double *q_max);
+ *  margin of spi_merge_grid.  voxel_A: as spi_mrc_read_voxel.  SPI_EFORMAT: sides that a
+ * transform cannot take, or zero. */
+SPI_MUSTUSE spi_err spi_stage_model(const char *path, double voxel_A, struct spi_volume *A,
+                                    double *q_max);
 
 /** Plan and prepared fine grid of a model.  On failure both are NULL. */
 SPI_MUSTUSE spi_err spi_stage_prepare(const struct spi_volume *A, double tol,

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 static _Thread_local char message[SPI_MESSAGE_MAX];
 
 const char *spi_err_text(spi_err err)
@@ -18,12 +20,22 @@ const char *spi_err_text(spi_err err)
     return text[err];
 }
 
+/* Names and values of files may stand in a message: what a terminal would obey is escaped.
+ */
+static void store(const char *fmt, va_list ap)
+{
+    char raw[SPI_MESSAGE_MAX];
+
+    vsnprintf(raw, sizeof raw, fmt, ap);
+    spi_text_printable(raw, message, sizeof message);
+}
+
 spi_err spi_fail(spi_err err, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(message, sizeof message, fmt, ap);
+    store(fmt, ap);
     va_end(ap);
     return err;
 }
@@ -33,7 +45,7 @@ void spi_note(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(message, sizeof message, fmt, ap);
+    store(fmt, ap);
     va_end(ap);
 }
 

@@ -31,7 +31,8 @@ const char *spi_err_text(spi_err err);
 /** What a message may hold with its NUL; more is cut. */
 enum { SPI_MESSAGE_MAX = 2048 };
 
-/** Store a message for this thread and return `err`. */
+/** Store a message for this thread and return `err`.  The message is one line of printable
+ *  text: control characters (in names and values that come from files) are escaped. */
 SPI_MUSTUSE __attribute__((format(printf, 2, 3), cold)) spi_err
 spi_fail(spi_err err, const char *fmt, ...);
 

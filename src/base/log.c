@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/text.h"
+
 static int level = SPI_LOG_NORMAL;
 static void (*hook)(void);
 
@@ -24,9 +26,10 @@ void spi_log_set_hook(void (*before_line)(void))
 
 static void line(const char *prefix, const char *fmt, va_list ap)
 {
-    char text[2048];
+    char raw[2048], text[2048];
 
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(raw, sizeof raw, fmt, ap);
+    spi_text_printable(raw, text, sizeof text); /* it may hold names from files */
     if (hook)
         hook();
     fprintf(stderr, "%s%s\n", prefix, text); /* one call: lines of threads do not mix */

@@ -1,7 +1,8 @@
 /** \file
  * Words for people, on standard error.  Layer: base.
  *
- * Levels: 0 quiet (only warnings), 1 normal, 2 verbose.  When a progress bar is
+ * A line of log is printable text: control characters, in names that come from files, are
+ * escaped.  Levels: 0 quiet (only warnings), 1 normal, 2 verbose.  When a progress bar is
  * on the terminal a line of log first clears it (app/progress.c installs the hook). */
 #ifndef SPI_BASE_LOG_H
 #define SPI_BASE_LOG_H

@@ -1,6 +1,8 @@
 #include "base/text.h"
 
 #include <ctype.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 static int least(int a, int b)
@@ -43,4 +45,73 @@ bool spi_word_in_list(const char *word, const char *list)
         p += n + (p[n] == '|');
     }
     return false;
+}
+
+/* Bytes of the UTF-8 character that begins with c, and the least code point that needs
+ * them; 0: c begins none. */
+static int utf8_bytes(unsigned char c, uint32_t *least)
+{
+    static const uint32_t first[5] = {0, 0, 0x80, 0x800, 0x10000};
+    int n = c < 0x80 ? 1 : c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf8 ? 4 : 0;
+
+    *least = first[n];
+    return n;
+}
+
+int spi_text_character(const char *s, size_t n)
+{
+    unsigned char c = (unsigned char)*s;
+    uint32_t least, code;
+    int bytes = utf8_bytes(c, &least);
+
+    if (bytes <= 1)
+        return bytes == 1 && c >= ' ' && c != 127;
+    code = c & (0x7fU >> bytes);
+    for (int i = 1; i < bytes; i++) {
+        if ((size_t)i == n)
+            return -1;
+        if (((unsigned char)s[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | ((unsigned char)s[i] & 0x3f);
+    }
+    if (code < least || code < 0xa0 || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
+        return 0;
+    return bytes;
+}
+
+void spi_text_escape(char byte, char out[SPI_ESCAPE_MAX])
+{
+    if (byte == '\n' || byte == '\t' || byte == '\r')
+        snprintf(out, SPI_ESCAPE_MAX, "\\%c",
+                 byte == '\n'   ? 'n'
+                 : byte == '\t' ? 't'
+                                : 'r');
+    else
+        snprintf(out, SPI_ESCAPE_MAX, "\\x%02x", (unsigned char)byte);
+}
+
+char *spi_text_printable(const char *from, char *to, size_t size)
+{
+    size_t left = strlen(from), used = 0;
+
+    while (left) {
+        int n = spi_text_character(from, left);
+        char escape[SPI_ESCAPE_MAX];
+        const char *piece = from;
+        size_t length = n > 0 ? (size_t)n : 1;
+
+        left -= length;
+        from += length;
+        if (n <= 0) {
+            spi_text_escape(*piece, escape);
+            piece = escape;
+            length = strlen(escape);
+        }
+        if (used + length >= size)
+            break;
+        memcpy(to + used, piece, length);
+        used += length;
+    }
+    to[used] = 0;
+    return to;
 }

@@ -4,10 +4,28 @@
 #define SPI_BASE_TEXT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /** Levenshtein distance without regard to case; words longer than 63 are cut. */
 int spi_edit_distance(const char *a, const char *b);
 /** Is `word` one of "a|b|c"? */
 bool spi_word_in_list(const char *word, const char *list);
+
+/** Length of the character at s (n bytes, n >= 1) if a terminal only shows it: printable
+ * ASCII or well-formed UTF-8 above U+009F.  0: its first byte is a control character (C0,
+ * DEL, C1 also as UTF-8) or no UTF-8.  -1: the n bytes begin a UTF-8 character and do not
+ * end it. */
+int spi_text_character(const char *s, size_t n);
+
+/** Write the byte as a terminal may see it: "\\n", "\\t", "\\r" or "\\xNN", with its NUL.
+ */
+enum { SPI_ESCAPE_MAX = 5 };
+void spi_text_escape(char byte, char out[SPI_ESCAPE_MAX]);
+
+/** Copy a text that may come from a file, such that a terminal only shows it: each byte of
+ * what spi_text_character refuses is escaped.  `to` takes size - 1 bytes at most and never
+ * ends inside a character or an escape.  A text that was copied already stays as it is.
+ * Returns `to`. */
+char *spi_text_printable(const char *from, char *to, size_t size);
 
 #endif

@@ -51,12 +51,22 @@ void spi_intensity_shells_clear(struct spi_intensity_shells *s);
 
 /** Density maps (centred): rotation, translation and hand.  Global when `initial` is NULL,
  *  coarse to fine, ending below 0.2 degrees and 0.05 voxel.  Steps and sides may differ:
- * both are sampled in Fourier space.  q_max: highest spatial frequency used (1/A). cc:
+ * both are sampled in Fourier space.  Maps that lie upon each other already to rounding
+ * (1e-6 of the correlation) are not moved at all.  Maps should stand at zero at the border
+ * of their box (fsc/border.h).  q_max: highest spatial frequency used (1/A). cc:
  * correlation of the two maps low-passed to q_max, q = 0 left out. */
 SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         const struct spi_volume *map, double diameter_A,
                                         double q_max, const struct spi_pose *initial,
                                         struct spi_pose *pose, double *cc);
+
+/** The poses from which the global search of spi_align_densities goes on to q_max, best
+ * first: for callers that judge them by more than both maps as they are. */
+enum { SPI_FINALISTS = 6 };
+SPI_MUSTUSE spi_err spi_align_finalists(const struct spi_volume *ref,
+                                        const struct spi_volume *map, double diameter_A,
+                                        double q_max, struct spi_pose pose[SPI_FINALISTS],
+                                        int *n);
 
 /** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
  * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4

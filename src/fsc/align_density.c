@@ -16,8 +16,7 @@ enum {
     POLISH_POINTS = 60000,
     PEAKS = 40,
     ROTATIONS = 12,
-    POSES = 2 * ROTATIONS,
-    FINALISTS = 6,
+    POSES = 2 * (ROTATIONS + 1), /* and none at all */
     SHIFT_RADIUS_MAX = 80,
     TRY_STEPS = 4, /* enough to tell a wrong start, which would wander on */
     STEPS = 12
@@ -293,6 +292,30 @@ out:
     return err;
 }
 
+/* Maps that lie upon each other already: no rotation at all is a candidate. */
+static void add_identity(int *n, double (*R)[9])
+{
+    static const double one[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+
+    memcpy(R[(*n)++], one, sizeof one);
+}
+
+/* No motion at all, if that is as good to rounding: then nothing need be interpolated. */
+static void prefer_none(struct job *j, struct spi_pose *pose, double *cc)
+{
+    static const double rounding = 1e-6; /* of samples in single precision */
+    const struct spi_pose none = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}};
+    double cc_none;
+
+    spi_fit_score(&j->fit, j->shells.n, &none);
+    cc_none = spi_fit_plain(&j->fit, j->shells.n);
+    spi_fit_score(&j->fit, j->shells.n, pose);
+    if (cc_none >= spi_fit_plain(&j->fit, j->shells.n) - rounding) {
+        *pose = none;
+        *cc = cc_none;
+    }
+}
+
 static spi_err check_shift(const struct job *j, const struct spi_pose *pose)
 {
     for (int k = 0; k < 3; k++)
@@ -311,7 +334,7 @@ static spi_err align(const struct spi_volume *ref, const struct spi_volume *map,
 {
     struct job j;
     struct candidate c[POSES] = {0};
-    double R[ROTATIONS][9];
+    double R[ROTATIONS + 1][9];
     int n = 1;
     spi_err err = job_init(ref, map, D, q_max, &j);
 
@@ -328,12 +351,37 @@ static spi_err align(const struct spi_volume *ref, const struct spi_volume *map,
             memcpy(R[0], rotation, sizeof R[0]);
         } else {
             SPI_TRY(err = rotations(&j, R, &n), out);
+            add_identity(&n, R);
         }
         SPI_TRY(err = poses(&j, n, R, c), out);
-        march(&j, j.q_search * ratio, 2 * n < FINALISTS ? 2 * n : FINALISTS, c);
+        march(&j, j.q_search * ratio, 2 * n < SPI_FINALISTS ? 2 * n : SPI_FINALISTS, c);
     }
     SPI_TRY(err = polish(&j, &c[0].pose, cc), out);
+    if (!initial && !rotation)
+        prefer_none(&j, &c[0].pose, cc);
     *pose = c[0].pose;
+out:
+    job_clear(&j);
+    return err;
+}
+
+spi_err spi_align_finalists(const struct spi_volume *ref, const struct spi_volume *map,
+                            double diameter_A, double q_max,
+                            struct spi_pose pose[SPI_FINALISTS], int *n)
+{
+    struct job j;
+    struct candidate c[POSES] = {0};
+    double R[ROTATIONS + 1][9];
+    spi_err err = job_init(ref, map, diameter_A, q_max, &j);
+
+    *n = 0;
+    SPI_TRY(err, out);
+    SPI_TRY(err = rotations(&j, R, n), out);
+    add_identity(n, R);
+    SPI_TRY(err = poses(&j, *n, R, c), out);
+    *n = 2 * *n < SPI_FINALISTS ? 2 * *n : SPI_FINALISTS;
+    for (int i = 0; i < *n; i++)
+        pose[i] = c[i].pose;
 out:
     job_clear(&j);
     return err;

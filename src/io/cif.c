@@ -1,15 +1,17 @@
 /* mmCIF: the CIF 1.1 syntax (Hall, Allen and Brown, Acta Cryst. A47 (1991) 655) and of the
  * PDBx dictionary only what makes atoms and assemblies. */
 #include <ctype.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/atoms_raw.h"
 
-enum { ITEMS_MAX = 24, COLUMNS_MAX = 256, OPERATORS_MAX = 100000 };
+enum { ITEMS_MAX = 24, COLUMNS_MAX = 256, FIELD_MAX_BYTES = 1 << 24 };
 
 /* ---- the categories that are read, and their items ---- */
 
@@ -96,10 +98,10 @@ struct cif {
     bool pushed_back;
     struct cell cell[ITEMS_MAX];
     enum category pending;     /* of single items gathered so far */
-    char model[SPI_NAME];      /* the first model's name */
-    struct named_operator *op; /* [n_ops] */
+    struct named_operator *op; /* [n_ops], sorted by id when the file is read */
     int64_t n_ops, op_cap;
-    char (*expression)[1024]; /* of raw->generator[i] */
+    int64_t n_resolved; /* operators that the assembly has so far */
+    char **expression;  /* of raw->generator[i]; [n_expressions], owned */
     int64_t n_expressions, expression_cap;
 };
 
@@ -128,7 +130,7 @@ static spi_err cell_set(struct cell *cell, const char *text, size_t at)
 static spi_err text_field(struct cif *c, char *line)
 {
     long long first = spi_lines_number(c->l);
-    size_t length;
+    size_t length, at = strlen(line + 1);
     spi_err err = cell_set(&c->field, line + 1, 0);
 
     while (!err) {
@@ -142,11 +144,15 @@ static spi_err text_field(struct cif *c, char *line)
         if (*line == ';')
             break;
 
-        size_t at = strlen(c->field.text);
-
+        if (at + length > FIELD_MAX_BYTES)
+            return spi_fail(SPI_EFORMAT,
+                            "%s:%lld: the text field that begins here is longer than %d "
+                            "bytes; not a structure",
+                            spi_lines_path(c->l), first, FIELD_MAX_BYTES);
         err = cell_set(&c->field, "\n", at);
         if (!err)
             err = cell_set(&c->field, line, at + 1);
+        at += 1 + length;
     }
     c->rest = err ? NULL : line + 1;
     c->text = c->field.text;
@@ -284,17 +290,32 @@ out:
     return err;
 }
 
+/* The rows of a model need not stand together. */
+static spi_err model_of(struct cif *c)
+{
+    double number;
+    spi_err err = spi_raw_number(c->l, "pdbx_PDB_model_num", text_of(c, A_MODEL), 1,
+                                 INT_MIN, INT_MAX, &number);
+
+    return err ? err : spi_raw_model(c->l, c->raw, (int)number, true);
+}
+
+/* Names only serve to guess: what is longer is cut. */
+static void short_name(const char *from, char to[8])
+{
+    snprintf(to, 8, "%.7s", from);
+}
+
 static spi_err atom_row(struct cif *c)
 {
     struct spi_raw_atom *a;
     const char *res = either(c, A_RES, A_AUTH_RES), *name = either(c, A_NAME, A_AUTH_NAME);
+    const char *symbol = text_of(c, A_SYMBOL);
     char seq[SPI_NAME];
-    spi_err err;
+    spi_err err = model_of(c);
 
-    if (c->raw->n == 0)
-        SPI_TRY(err = name_of(c, "model", text_of(c, A_MODEL), c->model, SPI_NAME), out);
-    if (strcmp(c->model, text_of(c, A_MODEL)) != 0)
-        return SPI_OK; /* only the first model */
+    if (err || !c->raw->take)
+        return err;
     a = spi_raw_add_atom(c->raw);
     if (!a)
         return SPI_ENOMEM;
@@ -308,46 +329,38 @@ static spi_err atom_row(struct cif *c)
     SPI_TRY(err = name_of(c, "auth_seq_id", either(c, A_AUTH_SEQ, A_SEQ), seq, SPI_NAME),
             out);
     snprintf(a->residue, SPI_NAME, "%.10s%.4s", seq, text_of(c, A_INS));
-    a->water = spi_raw_is_water(res);
-    a->atom.element = (uint8_t)spi_element_number(text_of(c, A_SYMBOL));
-    if (a->atom.element)
-        return SPI_OK;
-    a->atom.element = (uint8_t)spi_raw_guess_element(NULL, name, res);
-    c->raw->n_guessed++;
-    if (!a->atom.element)
-        err = spi_fail(
-            SPI_EFORMAT,
-            "%s:%lld: no known element in type_symbol '%.20s' nor in the atom name "
-            "'%.20s'",
-            spi_lines_path(c->l), (long long)spi_lines_number(c->l), text_of(c, A_SYMBOL),
-            name);
+    short_name(name, a->name);
+    short_name(res, a->resname);
+    snprintf(a->symbol, sizeof a->symbol, "%.3s", symbol);
+    a->model = c->raw->current;
+    a->line = spi_lines_number(c->l);
+    a->water = spi_raw_is_water(res, name);
+    a->atom.element = (uint8_t)spi_raw_element(symbol);
 out:
     return err;
 }
 
 static spi_err assembly_row(struct cif *c)
 {
-    struct spi_raw_generator *g = spi_raw_add_generator(c->raw);
+    struct spi_raw_generator *g;
     void *p = c->expression;
+    const char *text = text_of(c, G_EXPRESSION);
     char *end;
+    spi_err err = spi_raw_add_generator(c->l, c->raw, &g);
 
-    if (!g)
-        return SPI_ENOMEM;
+    SPI_TRY(err, out);
 
     long number = strtol(text_of(c, G_ASSEMBLY), &end, 10);
 
     g->assembly = *end || number < 1 || number > 1000000 ? -1 : (int)number;
-
-    spi_err err = spi_grow(&p, sizeof *c->expression, c->n_expressions,
-                           c->n_expressions + 1, &c->expression_cap, "assemblies");
-
+    err = spi_grow(&p, sizeof *c->expression, c->n_expressions, c->n_expressions + 1,
+                   &c->expression_cap, "assemblies");
     c->expression = p;
     SPI_TRY(err, out);
-    SPI_TRY(err = name_of(c, "oper_expression", text_of(c, G_EXPRESSION),
-                          c->expression[c->n_expressions], sizeof *c->expression),
+    SPI_TRY(err = SPI_NEW(c->expression[c->n_expressions], strlen(text) + 1, "assemblies"),
             out);
-    c->n_expressions++;
-    err = spi_raw_add_chains(g, text_of(c, G_CHAINS));
+    memcpy(c->expression[c->n_expressions++], text, strlen(text) + 1);
+    err = spi_raw_add_chains(c->l, c->raw, g, text_of(c, G_CHAINS));
 out:
     return err;
 }
@@ -477,8 +490,13 @@ static spi_err whole_file(struct cif *c)
 
     for (;;) {
         err = next(c);
-        if (err || c->kind == END || (c->kind == DATA && c->raw->n > 0))
-            break; /* a second data block is another structure */
+        if (err || c->kind == END)
+            break;
+        if (c->kind == DATA && c->raw->n > 0) { /* another structure */
+            spi_warn("%s:%lld: another data block begins here; only the first one is read",
+                     spi_lines_path(c->l), (long long)spi_lines_number(c->l));
+            break;
+        }
         if (c->kind == LOOP)
             err = loop(c);
         else if (c->kind == TAG)
@@ -493,12 +511,21 @@ static spi_err whole_file(struct cif *c)
 
 /* ---- operator expressions: (1-60), (1,2)(3-5), 1,2,P ---- */
 
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct named_operator *)a)->id,
+                  ((const struct named_operator *)b)->id);
+}
+
 static const struct spi_raw_operator *find(const struct cif *c, const char *id)
 {
-    for (int64_t i = 0; i < c->n_ops; i++)
-        if (strcmp(c->op[i].id, id) == 0)
-            return &c->op[i].op;
-    return NULL;
+    struct named_operator key = {0}, *found;
+
+    if (strlen(id) >= SPI_NAME || c->n_ops == 0)
+        return NULL;
+    memcpy(key.id, id, strlen(id));
+    found = bsearch(&key, c->op, (size_t)c->n_ops, sizeof *c->op, by_id);
+    return found ? &found->op : NULL;
 }
 
 /* x' = A (B x). */
@@ -531,9 +558,9 @@ static spi_err add_products(const struct cif *c, const char *id,
             "%s: the assembly needs operator '%.20s', which _pdbx_struct_oper_list "
             "lacks",
             spi_lines_path(c->l), id);
-    if (to->n_ops + left->n_ops > OPERATORS_MAX)
-        return spi_fail(SPI_EFORMAT, "%s: more than %d operators in an assembly",
-                        spi_lines_path(c->l), OPERATORS_MAX);
+    if (c->n_resolved + to->n_ops + left->n_ops > SPI_OPERATORS_MAX)
+        return spi_fail(SPI_EFORMAT, "%s: assembly %d has more than %d operators",
+                        spi_lines_path(c->l), c->assembly, SPI_OPERATORS_MAX);
     for (int64_t i = 0; !err && i < left->n_ops; i++) {
         struct spi_raw_operator op = product(&left->op[i], right);
 
@@ -570,11 +597,12 @@ static spi_err resolve(const struct cif *c, char *text, struct spi_raw_generator
 {
     static const struct spi_raw_operator identity = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}};
     struct spi_raw_generator left = {0}, right = {0};
-    char whole[1026];
+    char *whole = NULL;
     spi_err err = spi_raw_add_operator(&left, &identity);
 
-    if (!strchr(text, '(')) { /* a bare list is one factor */
-        snprintf(whole, sizeof whole, "(%s)", text);
+    if (!err && !strchr(text, '(')) { /* a bare list is one factor */
+        SPI_TRY(err = SPI_NEW(whole, strlen(text) + 3, "assemblies"), out);
+        snprintf(whole, strlen(text) + 3, "(%s)", text);
         text = whole;
     }
     while (!err && *(text += strspn(text, " \t\n"))) {
@@ -592,16 +620,31 @@ static spi_err resolve(const struct cif *c, char *text, struct spi_raw_generator
         left = right;
         memset(&right, 0, sizeof right);
     }
+    if (!err && left.n_ops == 0)
+        err = spi_fail(SPI_EFORMAT, "%s: empty operator expression", spi_lines_path(c->l));
+out:
+    free(whole);
     free(right.op);
-    if (err || left.n_ops == 0) {
+    if (err) {
         free(left.op);
-        return err ? err
-                   : spi_fail(SPI_EFORMAT, "%s: empty operator expression",
-                              spi_lines_path(c->l));
+        return err;
     }
     g->op = left.op;
     g->n_ops = left.n_ops;
     g->op_cap = left.op_cap;
+    return SPI_OK;
+}
+
+/* Operators by name, each once. */
+static spi_err sort_operators(struct cif *c)
+{
+    if (c->n_ops)
+        qsort(c->op, (size_t)c->n_ops, sizeof *c->op, by_id);
+    for (int64_t i = 1; i < c->n_ops; i++)
+        if (by_id(&c->op[i - 1], &c->op[i]) == 0)
+            return spi_fail(SPI_EFORMAT,
+                            "%s: operator '%s' stands twice in _pdbx_struct_oper_list",
+                            spi_lines_path(c->l), c->op[i].id);
     return SPI_OK;
 }
 
@@ -610,13 +653,19 @@ spi_err spi_cif_read(struct spi_lines *l, int assembly, struct spi_raw_structure
     struct cif c = {.l = l, .raw = raw, .assembly = assembly, .pending = OTHER};
     spi_err err = whole_file(&c);
 
+    if (!err && assembly)
+        err = sort_operators(&c);
     for (int64_t i = 0; !err && assembly && i < c.n_expressions; i++)
-        if (raw->generator[i].assembly == assembly)
+        if (raw->generator[i].assembly == assembly) {
             err = resolve(&c, c.expression[i], &raw->generator[i]);
+            c.n_resolved += raw->generator[i].n_ops;
+        }
     for (int i = 0; i < ITEMS_MAX; i++)
         free(c.cell[i].text);
     free(c.field.text);
     free(c.op);
+    for (int64_t i = 0; i < c.n_expressions; i++)
+        free(c.expression[i]);
     free(c.expression);
     return err;
 }

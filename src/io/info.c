@@ -8,10 +8,12 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "io/atoms.h"
 #include "io/file.h"
 #include "io/h5.h"
 #include "io/images.h"
+#include "io/lines.h"
 #include "io/mrc.h"
 #include "io/orient.h"
 
@@ -44,12 +46,21 @@ static json_t *three(const double v[3])
     return json_pack("[o, o, o]", number(v[0]), number(v[1]), number(v[2]));
 }
 
+/* A text of the file; what is no UTF-8 is escaped. */
+static json_t *words(const char *text)
+{
+    json_t *s = json_string(text);
+    char printable[4 * 4096];
+
+    return s ? s : json_string(spi_text_printable(text, printable, sizeof printable));
+}
+
 /* Provenance is JSON in the file; what is not stays text. */
 static json_t *provenance(const char *text)
 {
     json_t *v = *text ? json_loads(text, 0, NULL) : NULL;
 
-    return v ? v : *text ? json_string(text) : NULL;
+    return v ? v : *text ? words(text) : NULL;
 }
 
 /* Running statistics. */
@@ -234,8 +245,8 @@ static spi_err tell_images(const char *path, json_t *to)
     tell_detector(d, to);
     SPI_TRY(err = tell_pixels(im, to), out);
     SPI_TRY(err = tell_truth(im, to), out);
-    set(to, "convention", json_string(spi_images_attribute(im, "convention")));
-    set(to, "program", json_string(spi_images_attribute(im, "program")));
+    set(to, "convention", words(spi_images_attribute(im, "convention")));
+    set(to, "program", words(spi_images_attribute(im, "program")));
     set(to, "provenance", provenance(spi_images_attribute(im, "provenance")));
 out:
     spi_images_close(im);
@@ -293,7 +304,7 @@ static spi_err tell_orientations(const char *path, json_t *to)
         H5Fclose(file);
     }
     spi_h5_unlock();
-    set(to, "convention", text[0] ? json_string(text[0]) : NULL);
+    set(to, "convention", text[0] ? words(text[0]) : NULL);
     set(to, "provenance", text[1] ? provenance(text[1]) : NULL);
     free(text[0]);
     free(text[1]);
@@ -318,7 +329,10 @@ static spi_err tell_map(const char *path, json_t *to)
     if (err)
         return err;
     set(to, "voxels_xyz", json_pack("[i, i, i]", i->n[0], i->n[1], i->n[2]));
-    set(to, "voxel_A", three(i->voxel_A));
+    set(to, "voxel_A",
+        i->voxel_A[0] > 0 || i->voxel_A[1] > 0 || i->voxel_A[2] > 0
+            ? three(i->voxel_A)
+            : json_string("not in the header"));
     set(to, "origin_A", three(i->origin_A));
     set(to, "angles_deg", three(i->angle_deg));
     set(to, "mode", json_integer(i->mode));
@@ -351,17 +365,7 @@ static bool ends_with(const char *path, const char *end)
 
 static bool is_structure(const struct peek *p)
 {
-    static const char *const end[] = {".pdb", ".ent", ".cif", ".mmcif", NULL};
-    static const char *const start[] = {"HEADER", "TITLE ", "REMARK", "CRYST1", "ATOM  ",
-                                        "HETATM", "MODEL ", "data_",  NULL};
-
-    for (int i = 0; end[i]; i++)
-        if (ends_with(p->path, end[i]))
-            return true;
-    for (int i = 0; start[i]; i++)
-        if (strncmp(p->head, start[i], strlen(start[i])) == 0)
-            return true;
-    return false;
+    return spi_structure_is(p->path);
 }
 
 static spi_err tell_structure(const char *path, json_t *to)
@@ -380,7 +384,7 @@ static spi_err tell_structure(const char *path, json_t *to)
     for (int z = 0; z < 128; z++)
         if (of[z])
             set(elements, spi_element_symbol(z), json_integer(of[z]));
-    set(to, "title", json_string(s.title));
+    set(to, "title", words(s.title));
     set(to, "atoms", json_integer(s.n));
     set(to, "elements", elements);
     set(to, "diameter_A", number(spi_structure_diameter_A(&s)));
@@ -388,6 +392,8 @@ static spi_err tell_structure(const char *path, json_t *to)
     set(to, "waters_left_out", json_integer(s.n_waters_skipped));
     set(to, "alternates_left_out", json_integer(s.n_altloc_skipped));
     set(to, "elements_guessed", json_integer(s.n_elements_guessed));
+    set(to, "models_in_file", json_integer(s.n_models));
+    set(to, "occupancy_0", json_integer(s.n_unoccupied));
     spi_structure_clear(&s);
     return SPI_OK;
 }
@@ -403,18 +409,20 @@ static bool is_metrics(const struct peek *p)
 /* One JSON object a line, one line a generation: how many, and the last. */
 static spi_err tell_metrics(const char *path, json_t *to)
 {
-    FILE *fp = fopen(path, "r");
-    char *line = NULL;
-    size_t size = 0;
+    struct spi_lines *l = NULL;
+    char *line;
+    size_t length;
     int64_t n = 0;
     json_t *last = NULL;
     json_error_t why;
-    spi_err err = SPI_OK;
+    spi_err err = spi_lines_open(path, &l);
 
-    if (!fp)
-        return spi_fail(SPI_EIO, "%s: cannot be read", path);
-    while (!err && getline(&line, &size, fp) > 0) {
-        json_t *one = json_loads(line, 0, &why);
+    while (!err) {
+        err = spi_lines_next(l, &line, &length);
+        if (err || !line)
+            break;
+
+        json_t *one = json_loadb(line, length, 0, &why);
 
         n++;
         if (one) {
@@ -425,8 +433,7 @@ static spi_err tell_metrics(const char *path, json_t *to)
                            (long long)n, why.text);
         }
     }
-    free(line);
-    fclose(fp);
+    spi_lines_close(l);
     if (err) {
         json_decref(last);
         return err;
@@ -482,7 +489,7 @@ spi_err spi_file_info(const char *path, json_t **out)
         if (!kinds[i].probe(&p))
             continue;
         to = json_object();
-        set(to, "file", json_string(path));
+        set(to, "file", words(path));
         set(to, "kind", json_string(kinds[i].kind));
         err = kinds[i].tell(path, to);
         if (err)

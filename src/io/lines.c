@@ -9,7 +9,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { CHUNK = 1 << 16, LINE_MAX_BYTES = 1 << 24 };
+enum {
+    CHUNK = 1 << 16,
+    LINE_MAX_BYTES = 1 << 24,
+    /* text of structures and tables shrinks by a factor of 3 to 20; up to FREE_BYTES nobody
+     * is harmed by more */
+    UNPACKED_MOST = 100,
+    FREE_BYTES = 1 << 24
+};
 
 struct spi_lines {
     char *path;
@@ -17,8 +24,8 @@ struct spi_lines {
     char *chunk; /* [CHUNK], bytes used .. filled wait */
     size_t used, filled;
     char *line;
-    int64_t length, capacity, number;
-    bool again, end, blanked;
+    int64_t length, capacity, number, unpacked;
+    bool again, end, blanked, after_cr;
 };
 
 spi_err spi_lines_open(const char *path, struct spi_lines **out)
@@ -65,6 +72,17 @@ static spi_err refill(struct spi_lines *l)
 
     l->used = 0;
     l->filled = got > 0 ? (size_t)got : 0;
+    l->unpacked += (int64_t)l->filled;
+
+    z_off_t packed = gzoffset(l->gz); /* -1: a pipe */
+
+    if (got > 0 && !gzdirect(l->gz) && l->unpacked > FREE_BYTES && packed >= 0 &&
+        l->unpacked / UNPACKED_MOST > packed)
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s:%lld: the gzip file unpacks to more than %d times its size; not "
+            "a structure or a table",
+            l->path, (long long)l->number + 1, UNPACKED_MOST);
     if (got > 0)
         return SPI_OK;
     l->end = true;
@@ -97,30 +115,55 @@ static spi_err append(struct spi_lines *l, const char *from, size_t n)
     return SPI_OK;
 }
 
-/* Gather bytes up to the next LF; *any is false at the end of the file. */
+/* Gather bytes up to the next end of line: LF, CR, or CR LF, whose LF is skipped with the
+ * next line.  *any is false at the end of the file. */
 static spi_err gather(struct spi_lines *l, bool *any)
 {
     spi_err err = append(l, "", 0);
 
-    for (*any = false; !err; *any = true) {
+    *any = false;
+    while (!err) {
         if (l->used == l->filled) {
             err = l->end ? SPI_OK : refill(l);
             if (err || l->filled == 0)
                 return err;
         }
 
-        const char *from = l->chunk + l->used,
-                   *lf = memchr(from, '\n', l->filled - l->used);
-        size_t n = lf ? (size_t)(lf - from) : l->filled - l->used;
+        bool skip = l->after_cr && l->chunk[l->used] == '\n';
 
+        l->used += skip;
+        l->after_cr = false;
+        if (skip)
+            continue;
+
+        const char *from = l->chunk + l->used;
+        size_t n = l->filled - l->used;
+        const char *lf = memchr(from, '\n', n), *cr;
+
+        n = lf ? (size_t)(lf - from) : n;
+        cr = memchr(from, '\r', n);
+        n = cr ? (size_t)(cr - from) : n;
+        *any = true;
         err = append(l, from, n);
-        l->used += n + (lf != NULL);
-        if (lf) {
-            *any = true;
+        l->used += n + (lf || cr);
+        l->after_cr = cr != NULL;
+        if (lf || cr)
             return err;
-        }
     }
     return err;
+}
+
+/* A byte-order mark says UTF-8 and is no text; joined files have one in the middle. */
+static spi_err drop_mark(struct spi_lines *l)
+{
+    if (l->length >= 3 && memcmp(l->line, "\xef\xbb\xbf", 3) == 0) {
+        l->length -= 3;
+        memmove(l->line, l->line + 3, (size_t)l->length + 1);
+    }
+    if (l->number == 1 && l->length >= 2 &&
+        (memcmp(l->line, "\xff\xfe", 2) == 0 || memcmp(l->line, "\xfe\xff", 2) == 0))
+        return spi_fail(SPI_EFORMAT, "%s: is text in UTF-16; save it as UTF-8", l->path);
+    return SPI_OK;
 }
 
 /* Some programs write a chain that has no name as a NUL byte: in a line that is text
@@ -133,7 +176,7 @@ static spi_err blank_nuls(struct spi_lines *l)
         unsigned char c = (unsigned char)l->line[i];
 
         nuls += c == 0;
-        controls += c != 0 && c < ' ' && c != '\t' && c != '\r' && c != '\f';
+        controls += c != 0 && c < ' ' && c != '\t' && c != '\f';
     }
     if (nuls == 0)
         return SPI_OK;
@@ -163,11 +206,11 @@ spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length)
         if (err || !any)
             return err;
         l->number++;
-        err = blank_nuls(l);
+        err = drop_mark(l);
+        if (!err)
+            err = blank_nuls(l);
         if (err)
             return err;
-        while (l->length > 0 && l->line[l->length - 1] == '\r')
-            l->line[--l->length] = 0;
     }
     l->again = false;
     *line = l->line;

@@ -1,7 +1,8 @@
 /** \file
  * Lines of a text file, plain or gzip (told by content).  Layer: io.
  *
- * Ends of line LF, CRLF; the last line needs none.  Every message begins "path:line:". */
+ * Ends of line LF, CRLF or CR; the last line needs none.  A UTF-8 byte-order mark at the
+ * beginning of a line is not part of it.  Every message begins "path:line:". */
 #ifndef SPI_IO_LINES_H
 #define SPI_IO_LINES_H
 
@@ -17,8 +18,9 @@ SPI_MUSTUSE spi_err spi_lines_open(const char *path, struct spi_lines **out);
 void spi_lines_close(struct spi_lines *l);
 
 /** The next line without its end, NUL-terminated, valid until the next call; NULL at the
- * end of the file.  SPI_EIO: unreadable or truncated; SPI_EFORMAT: binary (NUL bytes; a few in
- * a line that is text otherwise are blanks, with a warning) or a line above 16 MiB. */
+ * end of the file.  SPI_EIO: unreadable or truncated; SPI_EFORMAT: binary (NUL bytes; a few
+ * in a line that is text otherwise are blanks, with a warning), UTF-16, a line above 16
+ * MiB, or a gzip file that unpacks to more than 16 MiB and 100 times its size. */
 SPI_MUSTUSE spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length);
 /** Give the line that _next returned last once more. */
 void spi_lines_again(struct spi_lines *l);

@@ -197,26 +197,19 @@ static spi_err check_shape(const struct header *h, struct spi_mrc_info *info)
     return SPI_OK;
 }
 
-static spi_err check_cell(const struct header *h, struct spi_mrc_info *info)
+/* A voxel that the header does not tell is 0: only densities need it (check_cell). */
+static void read_cell(const struct header *h, struct spi_mrc_info *info)
 {
     for (int k = 0; k < 3; k++) {
-        int m = int_word(h, W_M + k);
-        double cell = real_word(h, W_CELL + k), origin = real_word(h, W_ORIGIN + k);
+        double origin = real_word(h, W_ORIGIN + k);
 
-        if (m < 1)
-            return spi_fail(SPI_EFORMAT, "%s: word %d (M%c) is %d; need 1 or more", h->path,
-                            W_M + k, "XYZ"[k], m);
-        info->voxel_A[k] = cell / m;
-        if (!(isfinite(cell) && info->voxel_A[k] > 0))
-            return spi_fail(
-                SPI_EFORMAT,
-                "%s: word %d (CELLA %c) is %g; need a positive length: it gives "
-                "the size of a voxel",
-                h->path, W_CELL + k, "xyz"[k], cell);
+        info->m[k] = int_word(h, W_M + k);
+        info->cell_A[k] = real_word(h, W_CELL + k);
+        if (info->m[k] >= 1 && isfinite(info->cell_A[k]) && info->cell_A[k] > 0)
+            info->voxel_A[k] = info->cell_A[k] / info->m[k];
         info->angle_deg[k] = real_word(h, W_ANGLE + k);
         info->origin_A[k] = isfinite(origin) ? origin : 0;
     }
-    return SPI_OK;
 }
 
 /* Printable text without the blanks at its end. */
@@ -246,7 +239,7 @@ static spi_err check_header(struct header *h, struct spi_mrc_info *info)
         return spi_fail(SPI_EFORMAT, "%s: word 4 (MODE) is %d; 0, 1, 2, 6 and 12 are read",
                         h->path, info->mode);
     SPI_TRY(err = check_shape(h, info), out);
-    SPI_TRY(err = check_cell(h, info), out);
+    read_cell(h, info);
     info->space_group = int_word(h, W_ISPG);
     if (info->space_group < 0 || info->space_group > 230)
         return spi_fail(SPI_EFORMAT,
@@ -408,6 +401,30 @@ void spi_mrc_map_clear(struct spi_mrc_map *map)
 
 /* ---- cubes ----------------------------------------------------------------------- */
 
+/* Voxels must have a size: that of the header, or else voxel_A, unless it is 0. */
+static spi_err check_cell(const char *path, double voxel_A, struct spi_mrc_info *info)
+{
+    for (int k = 0; k < 3; k++) {
+        if (info->voxel_A[k] > 0)
+            continue;
+        info->voxel_A[k] = voxel_A;
+        if (voxel_A > 0)
+            continue;
+        if (info->m[k] < 1)
+            return spi_fail(
+                SPI_EFORMAT,
+                "%s: word %d (M%c) is %d; need 1 or more: it gives the size of a "
+                "voxel, as --voxel does for maps whose header has none",
+                path, W_M + k, "XYZ"[k], info -> m[k]);
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: word %d (CELLA %c) is %g; need a positive length: it gives the "
+            "size of a voxel, as --voxel does for maps whose header has none",
+            path, W_CELL + k, "xyz"[k], info -> cell_A[k]);
+    }
+    return SPI_OK;
+}
+
 static spi_err check_cube(const char *path, const struct spi_mrc_info *info, int *side)
 {
     int low = SIDE_MAX, high = 2;
@@ -439,6 +456,12 @@ static spi_err check_cube(const char *path, const struct spi_mrc_info *info, int
 
 spi_err spi_mrc_read(const char *path, struct spi_volume *vol, struct spi_mrc_info *info)
 {
+    return spi_mrc_read_voxel(path, 0, vol, info);
+}
+
+spi_err spi_mrc_read_voxel(const char *path, double voxel_A, struct spi_volume *vol,
+                           struct spi_mrc_info *info)
+{
     spi_err err;
     struct spi_mrc_map map;
     const int *n = map.info.n;
@@ -446,6 +469,7 @@ spi_err spi_mrc_read(const char *path, struct spi_volume *vol, struct spi_mrc_in
 
     *vol = (struct spi_volume){0};
     SPI_TRY(err = spi_mrc_read_map(path, &map), out);
+    SPI_TRY(err = check_cell(path, voxel_A, &map.info), out);
     SPI_TRY(err = check_cube(path, &map.info, &side), out);
     SPI_TRY(err = spi_volume_init(
                 vol, side,

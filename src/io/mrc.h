@@ -20,7 +20,9 @@ struct spi_mrc_info {
     int start[3];        /* NXSTART NYSTART NZSTART in x, y, z order */
     int space_group;     /* word 23 */
     int extended_bytes;  /* word 24, NSYMBT */
-    double voxel_A[3];   /* CELLA / MX in x, y, z order */
+    int m[3];            /* MX MY MZ */
+    double cell_A[3];    /* CELLA */
+    double voxel_A[3];   /* CELLA / MX in x, y, z order; 0: the header does not tell */
     double angle_deg[3]; /* alpha beta gamma */
     double origin_A[3];  /* words 50-52 */
     double minimum, maximum, mean, rms; /* of the data as read; rms about the mean */
@@ -48,6 +50,10 @@ void spi_mrc_map_clear(struct spi_mrc_map *map);
  * SPI_EFORMAT: the message names word, value and need. */
 SPI_MUSTUSE spi_err spi_mrc_read(const char *path, struct spi_volume *vol,
                                  struct spi_mrc_info *info);
+/** The same, with the size of a voxel where the header has none (0: such a map is refused).
+ */
+SPI_MUSTUSE spi_err spi_mrc_read_voxel(const char *path, double voxel_A,
+                                       struct spi_volume *vol, struct spi_mrc_info *info);
 
 /** Write atomically (PATH.tmp, then rename).  `labels`: up to 10 lines of at most 80
  *  characters, NULL-terminated list, may be NULL.  Voxel size = vol->step; the origin

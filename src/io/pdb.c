@@ -1,6 +1,8 @@
 /* PDB format 3.3: fixed columns, counted from 1 as in the standard. */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "io/atoms_raw.h"
@@ -9,8 +11,14 @@ struct pdb {
     struct spi_lines *l;
     const char *line;
     size_t length;
+    size_t shift; /* columns behind a serial number that is too long stand this far right */
     struct spi_raw_structure *raw;
-    bool model_over;
+    /* models: MODEL and ENDMDL, or frames that end with END */
+    bool named;     /* a MODEL line came, its atoms wait */
+    bool ended;     /* END came, no atom since */
+    int number;     /* of the model that begins */
+    char first[16]; /* names of the file's first atom: where it stands again, a frame begins
+                     */
     /* state of REMARK 350 */
     int biomolecule[64], n_biomolecules;
     int64_t group;  /* first generator of the chain list in force, -1: none yet */
@@ -22,6 +30,9 @@ struct pdb {
 /* Columns first..last without blanks at the ends; "" beyond the end of the line. */
 static void field(const struct pdb *p, size_t first, size_t last, char *out, size_t size)
 {
+    first += p->shift;
+    last += p->shift;
+
     size_t end = last < p->length ? last : p->length;
 
     if (first > end)
@@ -44,39 +55,92 @@ static spi_err number(const struct pdb *p, const char *name, size_t first, size_
     return spi_raw_number(p->l, name, text, blank, lo, hi, out);
 }
 
-/* Columns 77-78, or else the atom name (old files have line numbers or nothing there). */
-static spi_err element(struct pdb *p, struct spi_raw_atom *a, const char *resname)
+/* ATOM, HETATM; a serial number of more than five digits reaches into column 6 or moves all
+ * that follows. */
+static bool is_atom(const struct pdb *p)
 {
-    char symbol[4], name[8], columns[5] = "    ";
+    return starts(p, "HETATM") ||
+           (starts(p, "ATOM") && !isalpha((unsigned char)p->line[4]));
+}
 
-    field(p, 77, 78, symbol, sizeof symbol);
-    a->atom.element = (uint8_t)spi_element_number(symbol);
-    if (a->atom.element)
-        return SPI_OK;
+/* How far the columns from 13 on stand to the right: only behind a serial number that
+ * reaches column 12, as far as brings the points of %8.3f to columns 35, 43 and 51. */
+static size_t shift_of(const struct pdb *p)
+{
+    size_t at = 6;
 
-    field(p, 13, 16, name, sizeof name);
-    memcpy(columns, p->line + 12, 4); /* the line has at least 54 columns */
-    a->atom.element = (uint8_t)spi_raw_guess_element(columns, name, resname);
-    p->raw->n_guessed++;
-    if (a->atom.element)
-        return SPI_OK;
-    return spi_fail(
-        SPI_EFORMAT,
-        "%s:%lld: no known element in columns 77-78 ('%s') nor in the atom name '%s'",
-        spi_lines_path(p->l), (long long)spi_lines_number(p->l), symbol, name);
+    if (p->length < 54)
+        return 0;
+    at += strspn(p->line + at, " ");
+    at += strspn(p->line + at, "0123456789");
+    for (size_t s = 0; at >= 12 && s <= 4 && 51 + s <= p->length; s++)
+        if (p->line[34 + s] == '.' && p->line[42 + s] == '.' && p->line[50 + s] == '.')
+            return s;
+    return 0;
+}
+
+/* Does this atom begin a model?  Programs write the frames of a run with nothing but END
+ * between them; then the first atom comes again.  Parts of one structure that were joined
+ * begin with another one. */
+static spi_err model_of(struct pdb *p)
+{
+    char names[16];
+    bool frame = false;
+    spi_err err = SPI_OK;
+
+    field(p, 13, 27, names, sizeof names);
+    if (p->raw->current == 0)
+        memcpy(p->first, names, sizeof names);
+    else if (p->ended && !p->named)
+        frame = strcmp(names, p->first) == 0;
+    if (p->raw->current == 0 || p->named || frame)
+        err = spi_raw_model(p->l, p->raw, p->named ? p->number : (int)p->raw->n_models + 1,
+                            false);
+    p->named = p->ended = false;
+    return err;
+}
+
+static void model_line(struct pdb *p)
+{
+    char number[8];
+
+    field(p, 7, 14, number, sizeof number);
+    p->number = atoi(number);
+    p->named = true;
+}
+
+/* Column 21 is blank in the standard.  Programs put the fourth letter of a residue's name
+ * there (TIP3), or the first of a chain's (ALAAB: ALA of chain AB). */
+static void residue_and_chain(const struct pdb *p, struct spi_raw_atom *a)
+{
+    char three[8];
+
+    field(p, 18, 20, three, sizeof three);
+    field(p, 18, 21, a->resname, sizeof a->resname);
+    field(p, 22, 22, a->chain, sizeof a->chain);
+    if (strcmp(three, a->resname) != 0 && spi_raw_is_known(three) &&
+        !spi_raw_is_known(a->resname)) {
+        memcpy(a->resname, three, sizeof three);
+        field(p, 21, 22, a->chain, sizeof a->chain);
+    }
 }
 
 static spi_err atom_line(struct pdb *p)
 {
-    if (p->length < 54)
+    spi_err err;
+
+    p->shift = shift_of(p);
+    SPI_TRY(err = model_of(p), out);
+    if (!p->raw->take)
+        goto out;
+    if (p->length < 54 + p->shift)
         return spi_fail(
             SPI_EFORMAT, "%s:%lld: %.6s record of %zu columns; need 54 (x, y, z end there)",
             spi_lines_path(p->l), (long long)spi_lines_number(p->l), p->line, p->length);
 
     struct spi_raw_atom *a = spi_raw_add_atom(p->raw);
     double v[5];
-    char resname[8];
-    spi_err err;
+    char name[8];
 
     if (!a)
         return SPI_ENOMEM;
@@ -96,12 +160,17 @@ static spi_err atom_line(struct pdb *p)
     a->atom.occupancy = (float)v[3];
     a->atom.b_A2 = (float)v[4];
     field(p, 17, 17, a->altloc, sizeof a->altloc);
-    field(p, 18, 20, resname, sizeof resname);
-    field(p, 22, 22, a->chain, sizeof a->chain);
+    residue_and_chain(p, a);
     field(p, 23, 27, a->residue, sizeof a->residue);
-    a->water = spi_raw_is_water(resname);
-    err = element(p, a, resname);
+    field(p, 77, 78, a->symbol, sizeof a->symbol);
+    field(p, 13, 16, name, sizeof name);
+    memcpy(a->name, p->line + 12 + p->shift, 4); /* the line has at least 54 columns */
+    a->model = p->raw->current;
+    a->line = spi_lines_number(p->l);
+    a->water = spi_raw_is_water(a->resname, name);
+    a->atom.element = (uint8_t)spi_raw_element(a->symbol);
 out:
+    p->shift = 0;
     return err;
 }
 
@@ -120,10 +189,11 @@ static spi_err new_group(struct pdb *p)
     p->group = p->raw->n_generators;
     p->have_rows = false;
     for (int i = 0; i < p->n_biomolecules; i++) {
-        struct spi_raw_generator *g = spi_raw_add_generator(p->raw);
+        struct spi_raw_generator *g;
+        spi_err err = spi_raw_add_generator(p->l, p->raw, &g);
 
-        if (!g)
-            return SPI_ENOMEM;
+        if (err)
+            return err;
         g->assembly = p->biomolecule[i];
         g->all_chains = true;
     }
@@ -151,7 +221,7 @@ static spi_err chains_line(struct pdb *p, const char *list, bool first)
         err = new_group(p);
     for (int64_t i = p->group; !err && i < p->raw->n_generators; i++) {
         p->raw->generator[i].all_chains = false;
-        err = spi_raw_add_chains(&p->raw->generator[i], list);
+        err = spi_raw_add_chains(p->l, p->raw, &p->raw->generator[i], list);
     }
     return err;
 }
@@ -186,8 +256,14 @@ static spi_err biomt_line(struct pdb *p, const char *text)
     spi_err err = p->group < 0 ? new_group(p) : SPI_OK;
 
     p->have_rows = true;
-    for (int64_t i = p->group; !err && i < p->raw->n_generators; i++)
-        err = spi_raw_add_operator(&p->raw->generator[i], &p->op);
+    for (int64_t i = p->group; !err && i < p->raw->n_generators; i++) {
+        struct spi_raw_generator *g = &p->raw->generator[i];
+
+        if (g->n_ops == SPI_OPERATORS_MAX)
+            return spi_fail(SPI_EFORMAT, "%s:%lld: assembly %d has more than %d operators",
+                            spi_lines_path(p->l), line, g->assembly, SPI_OPERATORS_MAX);
+        err = spi_raw_add_operator(g, &p->op);
+    }
     return err;
 }
 
@@ -219,6 +295,7 @@ spi_err spi_pdb_read(struct spi_lines *l, struct spi_raw_structure *raw)
         .l = l, .raw = raw, .biomolecule = {1}, .n_biomolecules = 1, .group = -1};
     spi_err err = SPI_OK;
 
+    raw->columns = true;
     while (!err) {
         char *line;
 
@@ -226,11 +303,13 @@ spi_err spi_pdb_read(struct spi_lines *l, struct spi_raw_structure *raw)
         if (err || !line)
             break;
         p.line = line;
-        if (starts(&p, "ATOM  ") || starts(&p, "HETATM")) {
-            if (!p.model_over)
-                err = atom_line(&p);
-        } else if (starts(&p, "ENDMDL")) {
-            p.model_over = true;
+        if (is_atom(&p)) {
+            err = atom_line(&p);
+        } else if (starts(&p, "MODEL ")) {
+            model_line(&p);
+        } else if (starts(&p, "ENDMDL") ||
+                   (starts(&p, "END") && (p.length == 3 || p.line[3] == ' '))) {
+            p.ended = true;
         } else if (starts(&p, "TITLE ")) {
             title_line(&p);
         } else if (starts(&p, "REMARK 350") && p.length > 10) {

@@ -78,8 +78,8 @@ static bool next_line(struct source *f)
     int n = 0, c;
 
     f->line++;
-    while ((c = getc(f->in)) != EOF && c != '\n') {
-        if (c == 0 || (c < ' ' && c != '\t' && c != '\r') || c == 127) {
+    while ((c = getc(f->in)) != EOF && c != '\n' && c != '\r') {
+        if (c == 0 || (c < ' ' && c != '\t') || c == 127) {
             fail_line(f, "holds a control character; not a settings file");
             return false;
         }
@@ -88,6 +88,10 @@ static bool next_line(struct source *f)
             return false;
         }
         f->text[n++] = (char)c;
+    }
+    if (c == '\r' && (c = getc(f->in)) != '\n') { /* CR alone ends a line as CR LF does */
+        ungetc(c, f->in);
+        c = '\n';
     }
     if (ferror(f->in)) {
         f->err = spi_fail(SPI_EIO, "%s: cannot read: %s", f->path, strerror(errno));

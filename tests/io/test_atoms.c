@@ -40,7 +40,8 @@ static const char *write_text(const char *name, const char *text, size_t n)
 
 static struct spi_structure read_or_note(const char *path, int assembly, bool waters)
 {
-    struct spi_structure_options opt = {assembly, waters, true};
+    struct spi_structure_options opt = {
+        .assembly = assembly, .waters = waters, .hydrogens = true};
     struct spi_structure s;
 
     if (spi_structure_read(path, &opt, &s))
@@ -192,7 +193,8 @@ static void alternates(void)
         "ENDMDL\r\nMODEL        2\r\n"
         "ATOM      1  N   SER A   1       1.000   0.000   0.000  1.00  0.00           N\r\n"
         "ENDMDL\r\n";
-    struct spi_structure_options no_h = {0, false, false};
+    struct spi_structure_options no_h = {
+        .assembly = 0, .waters = false, .hydrogens = false};
     struct spi_structure s;
     const char *path = write_text("alternates.pdb", text, sizeof text - 1);
     spi_err err = spi_structure_read(path, &no_h, &s);
@@ -316,7 +318,8 @@ static void messages(void)
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct spi_structure_options opt = {bad[i].assembly, false, true};
+        struct spi_structure_options opt = {
+            .assembly = bad[i].assembly, .waters = false, .hydrogens = true};
         struct spi_structure s;
         const char *path = write_text("bad.txt", bad[i].text, strlen(bad[i].text));
         spi_err err = spi_structure_read(path, &opt, &s);
@@ -331,7 +334,7 @@ static void messages(void)
 
 static void unreadable(void)
 {
-    struct spi_structure_options opt = {0, false, true};
+    struct spi_structure_options opt = {.assembly = 0, .waters = false, .hydrogens = true};
     struct spi_structure s;
     static unsigned char whole[1 << 20], cut[1 << 20];
     FILE *f = fopen(data("2cex_a.pdb.gz"), "rb");

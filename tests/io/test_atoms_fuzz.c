@@ -110,7 +110,8 @@ static void fuzz(const char *name, const char *text, size_t n, int rounds)
         struct spi_rng r = spi_rng_stream(2024, SPI_RNG_TEST, (uint64_t)k);
         size_t m = k ? mutate(&r, text, n, changed, sizeof changed) : n;
         FILE *f = fopen(path, "wb");
-        struct spi_structure_options opt = {k % 2, k % 4 / 2, true};
+        struct spi_structure_options opt = {
+            .assembly = k % 2, .waters = k % 4 / 2, .hydrogens = true, .models = k % 3 - 1};
         struct spi_structure s;
 
         if (!f || fwrite(k ? changed : text, 1, m, f) != m || fclose(f) != 0)

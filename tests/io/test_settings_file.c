@@ -54,6 +54,13 @@ static void good(void)
     OK(read_text("[algorithm]\nrlambda = 1_0.2_5e+0_1\n", &s) == SPI_OK &&
            s.rlambda == 102.5,
        "underscores in a number: %g %s", s.rlambda, spi_err_message());
+    OK(read_text("\xef\xbb\xbf[algorithm]\rrlambda = 2\r\r[runtime]\rseed = 9\r", &s) ==
+               SPI_OK &&
+           s.rlambda == 2 && s.seed == 9,
+       "lines that end in CR: %s", spi_err_message());
+    OK(read_text("[algorithm]\rrlambda = 2\r\rno = 3\r", &s) != SPI_OK &&
+           strstr(spi_err_message(), ":4: "),
+       "their numbers: %s", spi_err_message());
 }
 
 static const struct {

@@ -18,7 +18,8 @@ static const double bound = 1e-4;
 
 static struct spi_structure structure(const char *name, int assembly)
 {
-    struct spi_structure_options opt = {assembly, false, true};
+    struct spi_structure_options opt = {
+        .assembly = assembly, .waters = false, .hydrogens = true};
     struct spi_structure s;
     char path[512];
 

@@ -24,7 +24,7 @@ static struct spi_image_truth truth, truth2;
 
 static spi_err set_up(void)
 {
-    struct spi_structure_options opt = {0, false, true};
+    struct spi_structure_options opt = {.assembly = 0, .waters = false, .hydrogens = true};
     struct spi_model_options model = {0};
     char path[512];
     spi_err err;

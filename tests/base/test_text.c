@@ -1,0 +1,86 @@
+/* What a terminal may see of a text that comes from a file. */
+#include "base/text.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "tap.h"
+
+static void printable(void)
+{
+    static const struct {
+        const char *from, *to;
+    } want[] = {
+        {"", ""},
+        {"plain text, 100 %", "plain text, 100 %"},
+        {"\033[31mred\007", "\\x1b[31mred\\x07"},
+        {"two\nlines\tand\rmore", "two\\nlines\\tand\\rmore"},
+        {"gr\xc3\xbc\xc3\x9f, \xe2\x84\xab, \xf0\x9f\x94\xac",
+         "gr\xc3\xbc\xc3\x9f, \xe2\x84\xab, \xf0\x9f\x94\xac"},
+        {"\xc2\x9b"
+         "31m",
+         "\\xc2\\x9b31m"}, /* CSI as one character, U+009B */
+        {"\x9b"
+         "31m",
+         "\\x9b31m"},             /* and as one byte */
+        {"\xc2\xa0", "\xc2\xa0"}, /* U+00A0 is no control character */
+        {"\x7f", "\\x7f"},
+        {"latin \xe9t\xe9", "latin \\xe9t\\xe9"},
+        {"cut \xe2\x84", "cut \\xe2\\x84"},
+        {"\xc0\x9b", "\\xc0\\x9b"},          /* ESC in two bytes, not well formed */
+        {"\xe0\x82\x9b", "\\xe0\\x82\\x9b"}, /* U+009B in three */
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* a surrogate */
+        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* beyond U+10FFFF */
+        {"\xff\xfe", "\\xff\\xfe"},
+    };
+    char out[256], again[256];
+
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        spi_text_printable(want[i].from, out, sizeof out);
+        OK(strcmp(out, want[i].to) == 0, "'%s'", want[i].to);
+        spi_text_printable(out, again, sizeof again);
+        OK(strcmp(out, again) == 0, "a second time changes nothing");
+    }
+}
+
+/* Every room: whole characters and escapes only, never beyond the room. */
+static void room(void)
+{
+    static const char from[] = "a\033\xc3\xbc\n\xe2\x84\xab!",
+                      all[] = "a\\x1b\xc3\xbc\\n\xe2\x84\xab!";
+    int bad = 0;
+    bool end[sizeof all] = {[0] = true, [1] = true,  [5] = true, [7] = true,
+                            [9] = true, [12] = true, [13] = true};
+
+    for (size_t size = 1; size <= sizeof all; size++) {
+        char out[sizeof all + 1];
+        size_t n;
+
+        memset(out, '#', sizeof out);
+        spi_text_printable(from, out, size);
+        n = strlen(out);
+        bad += n >= size || out[size] != '#' || !end[n] || memcmp(out, all, n) != 0;
+    }
+    OK(bad == 0, "no room ends a text inside of a character or an escape");
+}
+
+static void messages(void)
+{
+    spi_err err = spi_fail(SPI_EFORMAT, "%s: has '%s'", "name\033]0;x\007", "a\nb");
+
+    OK(err == SPI_EFORMAT &&
+           strcmp(spi_err_message(), "name\\x1b]0;x\\x07: has 'a\\nb'") == 0,
+       "a message is one printable line: %s", spi_err_message());
+    err = spi_fail(SPI_EIO, "again: %s", spi_err_message());
+    OK(strcmp(spi_err_message(), "again: name\\x1b]0;x\\x07: has 'a\\nb'") == 0,
+       "a message may be part of the next");
+    (void)err;
+}
+
+int main(void)
+{
+    printable();
+    room();
+    messages();
+    return tap_done();
+}
