@@ -230,6 +230,13 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
+    if (o && j->data.split.n > 0) {
+        json_object_set_new(o, "images_used",
+                            json_pack("[I, I]", (json_int_t)j->data.split.n_half[0],
+                                      (json_int_t)j->data.split.n_half[1]));
+        json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
+        json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
+    }
     if (o && *j->result.symmetry.group) {
         json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
@@ -379,6 +386,30 @@ static void on_finish(int done, int total, const char *what, void *user)
 /* ---- the job
  * ------------------------------------------------------------------------------ */
 
+/* Images that take no part. */
+static void tell_aside(const struct job *j)
+{
+    const struct spi_split *s = &j->data.split;
+    char first[128] = "";
+    size_t at = 0;
+
+    if (s->n_blank > 0)
+        spi_warn(
+            "%lld of %lld images hold no signal (less than %.4g on the usable pixels); "
+            "they stay aside and get no orientation",
+            (long long)s->n_blank, (long long)s->n, fmax(s->signal_least, 1e-30));
+    for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)
+        at += (size_t)snprintf(first + at, sizeof first - at, "%s%lld repeats %lld",
+                               i ? ", " : "", (long long)s->pair[i][0],
+                               (long long)s->pair[i][1]);
+    if (s->n_copies > 0)
+        spi_warn(
+            "%lld of %lld images repeat another image pixel by pixel (image %s%s); each "
+            "counts once",
+            (long long)s->n_copies, (long long)s->n, first,
+            s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
+}
+
 static spi_err prepare(struct job *j)
 {
     spi_err err;
@@ -400,10 +431,11 @@ static spi_err prepare(struct job *j)
              spi_graph_workers(j->graph) == 1 ? "" : "s");
     spi_progress_begin("reading", spi_images_count(j->images), "images");
     err = spi_data_init(&j->data, j->graph, j->images, j->diameter_A, j->q_min, j->q_max,
-                        j->set.ring_oversampling, j->args->out, on_ingest, j);
+                        &j->set, j->args->out, on_ingest, j);
     spi_progress_end();
     if (err)
         goto out;
+    tell_aside(j);
     err = spi_data_pictures(&j->data, j->args->out);
 out:
     return err;

@@ -19,6 +19,7 @@ enum spi_rng_purpose {
     SPI_RNG_BATCH,
     SPI_RNG_PHASE_START,
     SPI_RNG_TEST,
+    SPI_RNG_HALVES,
 };
 
 struct spi_rng {

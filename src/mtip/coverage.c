@@ -13,6 +13,7 @@ enum { IMAGES_A_PATCH = 10, PATCHES_LEAST = 12, PATCHES_MOST = 3000 };
 /* The images, and the group by which they may be turned. */
 struct views {
     const struct spi_orientations *o;
+    int64_t n; /* with an orientation */
     int n_group;
     const double (*group)[9];
 };
@@ -25,6 +26,8 @@ static spi_err count(const struct spi_patches *p, const struct views *v, int64_t
     for (int64_t k = 0; k < o->n && !err; k++) {
         double R[9], view[3];
 
+        if (!spi_orientations_has(o, k))
+            continue;
         spi_rot_matrix(o->quat + 4 * k, R); /* R^T z: the last row */
         spi_rot_apply(v->group[k % v->n_group], R + 6, view);
         (*n)[spi_patch_of(p, view)]++;
@@ -46,7 +49,7 @@ static spi_err see(struct spi_coverage *c, const struct views *v, double cell)
         seen += n[i] > 0;
     c->fine = p.n;
     c->seen = (double)seen / (double)p.n;
-    c->expected = -expm1((double)v->o->n * log1p(-1 / (double)p.n));
+    c->expected = -expm1((double)v->n * log1p(-1 / (double)p.n));
     c->ratio = c->seen / c->expected;
 out:
     free(n);
@@ -57,8 +60,8 @@ out:
 spi_err spi_coverage_init(struct spi_coverage *c, const struct spi_orientations *o, int n,
                           const double (*group)[9], double cell)
 {
-    const struct views v = {o, n, group};
-    int64_t want = o->n / IMAGES_A_PATCH, *hits = NULL;
+    const struct views v = {o, spi_orientations_count(o), n, group};
+    int64_t want = v.n / IMAGES_A_PATCH, *hits = NULL;
     spi_err err;
 
     *c = (struct spi_coverage){0};
@@ -68,7 +71,7 @@ spi_err spi_coverage_init(struct spi_coverage *c, const struct spi_orientations 
     SPI_TRY(err = SPI_NEW(c->density, c->patches.n, "coverage"), out);
     SPI_TRY(err = count(&c->patches, &v, &hits), out);
 
-    double even = (double)o->n / (double)c->patches.n, freedom = (double)c->patches.n - 1;
+    double even = (double)v.n / (double)c->patches.n, freedom = (double)c->patches.n - 1;
 
     for (int64_t i = 0; i < c->patches.n; i++) { /* (Q8) */
         double d = (double)hits[i] - even;

@@ -215,7 +215,9 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
     path_in(path, dir, "orientations.h5");
     SPI_TRY(err = spi_orientations_write(path, &res->orientations, provenance_json), out);
     path_in(path, dir, "coverage.png");
-    SPI_TRY(err = spi_coverage_plot(&res->coverage, res->orientations.n, path), out);
+    SPI_TRY(err = spi_coverage_plot(&res->coverage,
+                                    spi_orientations_count(&res->orientations), path),
+            out);
     SPI_TRY(err = write_fsc(dir, res), out);
     SPI_TRY(err = plot_fsc(dir, res), out);
     SPI_TRY(err = write_lcurve(dir, &res->lcurve), out);

@@ -133,10 +133,12 @@ spi_err spi_trust_images(const struct spi_run *r, const struct spi_volume *const
 
         SPI_TRY(err = spi_images_read(r->data->images, first, m, b.images), out);
         for (int64_t k = 0; k < m; k++)
-            SPI_TRY(err = look(r, o, first + k, b.images + k * n_pixels, &b, &all, t), out);
+            if (spi_orientations_has(o, first + k))
+                SPI_TRY(err = look(r, o, first + k, b.images + k * n_pixels, &b, &all, t),
+                        out);
     }
     t->unexplained = spi_misfit_share(&all);
-    t->strangers /= (double)t->images;
+    t->strangers /= fmax(1, (double)t->images);
 out:
     inspection_clear(&b);
     return err;
@@ -163,6 +165,8 @@ spi_err spi_trust_covered(const struct spi_orientations *o, double diameter_A, d
         double R[9];
         int64_t i;
 
+        if (!spi_orientations_has(o, k))
+            continue;
         spi_rot_matrix(o->quat + 4 * k, R);
         i = spi_patch_of(&p, R + 6);
         if (seen[i])
