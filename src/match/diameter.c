@@ -1,6 +1,7 @@
 #include "match/diameter.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,28 @@ static const double calibration = 1.10, calibration_sigma = 0.04; /* (J6) */
  * guesswork (J6). */
 static const double wide_hole = 1.5, widest_hole = 3;
 
+
+/* (J7) pixels and images that are left out */
+enum { BINS = 1 << 15, BINS_BELOW = 4, SATURATED_LEAST = 20 };
+static const double zero_expected = 20;   /* photons of a pixel that never sees one */
+static const double saturated_part = 0.01; /* of the images in which a pixel is full */
+static const double steps_low = 0.03, steps_high = 0.7; /* (J8) shares of the counts */
+static const double outlier = 5, outliers_most = 0.2;   /* sigmas; of the images */
+
+/* What the first look at the images found of each pixel. */
+struct look {
+    int64_t n;     /* images */
+    double *sum;   /* [n_pixels] */
+    float *top;    /* [n_pixels] largest value, and */
+    int32_t *full; /* [n_pixels] in how many images */
+    float largest; /* of all pixels, and */
+    int64_t n_largest, *bin; /* how often; [BINS] how often values are about as large */
+};
+
 struct spi_diameter {
+    struct look look;
+    bool chosen; /* after the look: pixels that are left out have left their rings */
+    struct spi_diameter_pixels left_out;
     double dq; /* width of a ring: a pixel, 1/A */
     int n_rings;
     int32_t *ring;     /* [n_pixels], -1: not used */
@@ -79,15 +101,44 @@ static bool usable(const struct spi_detector *det, int64_t p)
     return !det->bad[p] && det->geometry[p] > 0 && modulus(det->q + 3 * p) > 0;
 }
 
-static void add_pixel(spi_diameter *d, const struct spi_detector *det, int64_t p)
+static int part_of(const spi_diameter *d, const struct spi_detector *det, int64_t p)
 {
-    double q = modulus(det->q + 3 * p), g = (double)det->geometry[p];
-    int part = (int)(q / d->dq * FINE);
+    return (int)(modulus(det->q + 3 * p) / d->dq * FINE);
+}
 
-    d->ring[p] = part / FINE;
-    d->live[d->ring[p]] += g;
-    d->part_live[part] += g;
-    d->part_q[part] += g * q;
+/* Rings, their parts and their pixels; `skip` [n_pixels] (or NULL): not these. */
+static spi_err fill_rings(spi_diameter *d, const struct spi_detector *det,
+                          const uint8_t *skip)
+{
+    int n = 0;
+
+    memset(d->live, 0, (size_t)d->n_rings * sizeof *d->live);
+    memset(d->part_live, 0, (size_t)d->n_rings * FINE * sizeof *d->part_live);
+    memset(d->part_q, 0, (size_t)d->n_rings * FINE * sizeof *d->part_q);
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        double q = modulus(det->q + 3 * p), g = (double)det->geometry[p];
+        int part = part_of(d, det, p);
+
+        d->ring[p] = -1;
+        if (!usable(det, p) || part >= d->n_rings * FINE || (skip && skip[p]))
+            continue;
+        d->ring[p] = part / FINE;
+        d->live[d->ring[p]] += g;
+        d->part_live[part] += g;
+        d->part_q[part] += g * q;
+    }
+    for (int i = 0; i < d->n_rings * FINE; i++)
+        d->part_q[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
+    for (int i = 0; i < d->n_rings; i++)
+        n += d->live[i] > 0;
+    if (n >= 16)
+        return SPI_OK;
+    return skip ? spi_fail(SPI_EINVAL,
+                           "diameter: usable pixels lie on %d rings, without %lld that are "
+                           "always zero and %lld that are saturated; needed 16",
+                           n, (long long)d->left_out.zero, (long long)d->left_out.saturated)
+                : spi_fail(SPI_EINVAL, "diameter: usable pixels lie on %d rings; needed 16",
+                           n);
 }
 
 spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kind,
@@ -95,7 +146,6 @@ spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kin
 {
     spi_diameter *d = NULL;
     double q_max = 0;
-    int n = 0;
     spi_err err;
 
     *out = NULL;
@@ -111,17 +161,11 @@ spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kin
     SPI_TRY(err = SPI_NEW(d->live, d->n_rings, "diameter"), out);
     SPI_TRY(err = SPI_NEW(d->part_live, d->n_rings * FINE, "diameter"), out);
     SPI_TRY(err = SPI_NEW(d->part_q, d->n_rings * FINE, "diameter"), out);
-    for (int64_t p = 0; p < det->n_pixels; p++) {
-        d->ring[p] = -1;
-        if (usable(det, p) && modulus(det->q + 3 * p) / d->dq < d->n_rings)
-            add_pixel(d, det, p);
-    }
-    for (int i = 0; i < d->n_rings * FINE; i++)
-        d->part_q[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
-    for (int i = 0; i < d->n_rings; i++)
-        n += d->live[i] > 0;
-    if (n < 16)
-        err = spi_fail(SPI_EINVAL, "diameter: usable pixels lie on %d rings; needed 16", n);
+    SPI_TRY(err = SPI_NEW(d->look.sum, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->look.top, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->look.full, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->look.bin, BINS, "diameter"), out);
+    err = fill_rings(d, det, NULL);
 out:
     if (err)
         spi_diameter_free(d);
@@ -139,8 +183,117 @@ void spi_diameter_free(spi_diameter *d)
     free(d->part_live);
     free(d->part_q);
     free(d->sums);
+    free(d->look.sum);
+    free(d->look.top);
+    free(d->look.full);
+    free(d->look.bin);
     free(d);
 }
+
+/* ---- pixels that are left out (J7) ---------------------------------------------------- */
+
+/* Of a positive number: 128 bins an octave. */
+static int bin_of(float v)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    return (int)(bits >> 16 & (BINS - 1));
+}
+
+static void look_at(struct look *l, int64_t p, float v)
+{
+    l->sum[p] += (double)v;
+    if (!(v > 0))
+        return;
+    l->bin[bin_of(v)]++;
+    if (v > l->top[p])
+        l->top[p] = v, l->full[p] = 0;
+    l->full[p] += v == l->top[p];
+    if (v > l->largest)
+        l->largest = v, l->n_largest = 0;
+    l->n_largest += v == l->largest;
+}
+
+spi_err spi_diameter_look(spi_diameter *d, const struct spi_detector *det, int64_t n,
+                          const float *pixels)
+{
+    if (det->n_pixels != d->n_pixels)
+        return spi_fail(SPI_EINVAL, "diameter: images of %lld pixels; needed %lld",
+                        (long long)det->n_pixels, (long long)d->n_pixels);
+    for (int64_t k = 0; k < n; k++, pixels += d->n_pixels)
+        for (int64_t p = 0; p < d->n_pixels; p++)
+            if (d->ring[p] >= 0)
+                look_at(&d->look, p, pixels[p]);
+    d->look.n += n;
+    return SPI_OK;
+}
+
+/* The largest value is a limit where it comes much more often than those a little smaller:
+ * photons thin out. */
+static bool saturates(const struct look *l)
+{
+    int top = bin_of(l->largest);
+    int64_t smaller = -l->n_largest;
+
+    for (int b = top; b >= 0 && b >= top - BINS_BELOW; b--)
+        smaller += l->bin[b];
+    return l->n_largest >= SATURATED_LEAST && l->n_largest > 2 * smaller;
+}
+
+/* What a pixel's neighbours of the same |q| say that it should have seen. */
+static void expectations(const spi_diameter *d, const struct spi_detector *det,
+                         double *expected)
+{
+    for (int64_t p = 0; p < d->n_pixels; p++)
+        if (d->ring[p] >= 0)
+            expected[part_of(d, det, p)] += d->look.sum[p];
+    for (int i = 0; i < d->n_rings * FINE; i++)
+        expected[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
+}
+
+static spi_err choose_pixels(spi_diameter *d, const struct spi_detector *det)
+{
+    const struct look *l = &d->look;
+    bool limit = saturates(l);
+    double *expected = NULL, least = d->kind == SPI_PHOTONS ? zero_expected : 0;
+    uint8_t *skip = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(expected, d->n_rings * FINE, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(skip, d->n_pixels, "diameter"), out);
+    expectations(d, det, expected);
+    for (int64_t p = 0; p < d->n_pixels; p++) {
+        bool zero, full;
+
+        if (d->ring[p] < 0)
+            continue;
+        zero = l->sum[p] == 0 &&
+               expected[part_of(d, det, p)] * (double)det->geometry[p] > least;
+        full = limit && l->top[p] == l->largest &&
+               (double)l->full[p] >= saturated_part * (double)l->n;
+        skip[p] = zero || full;
+        d->left_out.zero += zero;
+        d->left_out.saturated += full;
+        if (zero && d->left_out.zero == 1)
+            d->left_out.first_zero = p;
+    }
+    d->left_out.limit = limit ? (double)l->largest : 0;
+    d->chosen = true;
+    if (d->left_out.zero + d->left_out.saturated > 0)
+        err = fill_rings(d, det, skip);
+out:
+    free(expected);
+    free(skip);
+    return err;
+}
+
+struct spi_diameter_pixels spi_diameter_left_out(const spi_diameter *d)
+{
+    return d->left_out;
+}
+
+/* ---- images -------------------------------------------------------------------------- */
 
 spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_t n,
                          const float *pixels)
@@ -152,6 +305,8 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
     if (det->n_pixels != d->n_pixels)
         return spi_fail(SPI_EINVAL, "diameter: images of %lld pixels; needed %lld",
                         (long long)det->n_pixels, (long long)d->n_pixels);
+    if (d->look.n > 0 && !d->chosen && (err = choose_pixels(d, det)))
+        return err;
     err = spi_grow(&sums, (size_t)d->n_rings * sizeof *d->sums, d->n_images,
                    d->n_images + n, &d->room, "ring sums");
     d->sums = sums;
@@ -174,6 +329,81 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
     }
     free(ring);
     return SPI_OK;
+}
+
+/* ---- images that are left out (J8) ---------------------------------------------------- */
+
+static double median(int64_t n, double *x)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return n > 0 ? x[n / 2] : 0;
+}
+
+/* Of each image the share of its counts up to a ring above the median, in units of the
+ * spread above it; z[k] becomes the largest of all rings. */
+static void raise_z(const spi_diameter *d, const double *share, double *work, double *z)
+{
+    double middle, spread;
+    int64_t n = d->n_images, m = 0;
+
+    memcpy(work, share, (size_t)n * sizeof *work);
+    middle = median(n, work);
+    for (int64_t k = 0; k < n; k++)
+        if (share[k] > middle)
+            work[m++] = share[k] - middle;
+    spread = 1.4826 * median(m, work); /* of a normal distribution: sigma */
+    for (int64_t k = 0; k < n && spread > 0; k++)
+        z[k] = fmax(z[k], (share[k] - middle) / spread);
+}
+
+/* Images of several particles are brighter at the lowest |q| than the same counts of one:
+ * those with far too much there are taken out of the sums. */
+static spi_err drop_outliers(spi_diameter *d)
+{
+    double *share = NULL, *upto = NULL, *total = NULL, *work = NULL, *z = NULL, all = 0,
+           sum = 0;
+    int64_t n = d->n_images, out_n = 0, kept = 0;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(share, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(upto, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(total, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(work, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(z, n, "diameter"), out);
+    for (int64_t k = 0; k < n; k++) {
+        for (int i = 0; i < d->n_rings; i++)
+            total[k] += (double)d->sums[k * d->n_rings + i];
+        all += total[k];
+    }
+    for (int i = 0; i < d->n_rings && sum < steps_high * all; i++) {
+        for (int64_t k = 0; k < n; k++) {
+            upto[k] += (double)d->sums[k * d->n_rings + i];
+            share[k] = upto[k] / total[k];
+            sum += (double)d->sums[k * d->n_rings + i];
+        }
+        if (sum > steps_low * all)
+            raise_z(d, share, work, z);
+    }
+    for (int64_t k = 0; k < n; k++)
+        out_n += z[k] > outlier;
+    if ((double)out_n > outliers_most * (double)n)
+        out_n = 0; /* so many are no exception */
+    for (int64_t k = 0; k < n && out_n > 0; k++) {
+        if (z[k] > outlier)
+            continue;
+        memmove(d->sums + kept * d->n_rings, d->sums + k * d->n_rings,
+                (size_t)d->n_rings * sizeof *d->sums);
+        kept++;
+    }
+    d->n_images = out_n > 0 ? kept : n;
+    d->left_out.images += out_n;
+out:
+    free(share);
+    free(upto);
+    free(total);
+    free(work);
+    free(z);
+    return err;
 }
 
 /* The data of a fit: rings joined to rows of width `width` up to q_top. */
@@ -645,7 +875,7 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
     return judge(f, t, n, mean, out);
 }
 
-spi_err spi_diameter_estimate(const spi_diameter *d, struct spi_diameter_result *out)
+spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)
 {
     struct fit f = {0};
     struct scratch s = {0};
@@ -657,6 +887,7 @@ spi_err spi_diameter_estimate(const spi_diameter *d, struct spi_diameter_result 
                         "diameter: %lld images have counts; needed %d to estimate "
                         "the particle's diameter: give it by --diameter",
                         (long long)d->n_images, SPI_DIAMETER_LEAST_IMAGES);
+    SPI_TRY(err = drop_outliers(d), out);
     SPI_TRY(err = scratch_init(&s), out);
     SPI_TRY(err = estimate(d, &f, &s, out), out);
 out:
