@@ -79,11 +79,11 @@ static spi_err make_set(struct set *s, char **arg)
         double quat[4];
 
         spi_rot_random(&r, quat);
-        spi_model_slice(model, &points, quat, s->F + (size_t)k * (size_t)s->det.n_pixels, W);
+        spi_model_slice(model, &points, quat, s->F + (size_t)k * (size_t)s->det.n_pixels,
+                        W);
         for (int64_t p = 0; p < s->det.n_pixels; p++)
-            s->total += s->det.bad[p]
-                            ? 0
-                            : (double)(W[p] * s->det.geometry[p]) / (double)s->n;
+            s->total +=
+                s->det.bad[p] ? 0 : (double)(W[p] * s->det.geometry[p]) / (double)s->n;
     }
 out:
     free(W);
@@ -151,7 +151,8 @@ static spi_err estimate(const struct set *s, const struct defect *d, double phot
     float *image = NULL;
     spi_err err;
 
-    SPI_TRY(err = spi_diameter_new(&s->det, photons > 0 ? SPI_PHOTONS : SPI_INTENSITIES, &e),
+    SPI_TRY(err =
+                spi_diameter_new(&s->det, photons > 0 ? SPI_PHOTONS : SPI_INTENSITIES, &e),
             out);
     SPI_TRY(err = SPI_NEW(image, s->det.n_pixels, "image"), out);
     for (int pass = 0; pass < 2; pass++)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "match/speckle.h"
 #include "math/rot.h"
 
 enum {
@@ -25,28 +26,35 @@ static const double calibration = 1.10, calibration_sigma = 0.04; /* (J6) */
 /* Beam stops, as q_min D: beyond the first the answer is uncertain, beyond the second it is
  * guesswork (J6). */
 static const double wide_hole = 1.5, widest_hole = 3;
+static const double error_most = 0.3; /* of D */
 
+/* (J9) */
+static const double full_hole = 1;      /* q_min D where pixels are full */
+static const double wilson = 2.5;       /* rings beyond this many 1/D */
+static const double speckle_least = 10; /* mean of (K / error)^2 */
+static const double speckle_sigma = 0.2, speckle_calibration = 0.1; /* of D */
 
 /* (J7) pixels and images that are left out */
 enum { BINS = 1 << 15, BINS_BELOW = 4, SATURATED_LEAST = 20 };
-static const double zero_expected = 20;   /* photons of a pixel that never sees one */
+static const double zero_expected = 20;    /* photons of a pixel that never sees one */
 static const double saturated_part = 0.01; /* of the images in which a pixel is full */
 static const double steps_low = 0.03, steps_high = 0.7; /* (J8) shares of the counts */
-static const double outlier = 5, outliers_most = 0.2;   /* sigmas; of the images */
+static const double outlier = 3.5, outliers_most = 0.2; /* sigmas; of the images */
 
 /* What the first look at the images found of each pixel. */
 struct look {
-    int64_t n;     /* images */
-    double *sum;   /* [n_pixels] */
-    float *top;    /* [n_pixels] largest value, and */
-    int32_t *full; /* [n_pixels] in how many images */
-    float largest; /* of all pixels, and */
+    int64_t n;               /* images */
+    double *sum;             /* [n_pixels] */
+    float *top;              /* [n_pixels] largest value, and */
+    int32_t *full;           /* [n_pixels] in how many images */
+    float largest;           /* of all pixels, and */
     int64_t n_largest, *bin; /* how often; [BINS] how often values are about as large */
 };
 
 struct spi_diameter {
     struct look look;
     bool chosen; /* after the look: pixels that are left out have left their rings */
+    spi_speckle *speckle; /* from the first image that is added on */
     struct spi_diameter_pixels left_out;
     double dq; /* width of a ring: a pixel, 1/A */
     int n_rings;
@@ -183,6 +191,7 @@ void spi_diameter_free(spi_diameter *d)
     free(d->part_live);
     free(d->part_q);
     free(d->sums);
+    spi_speckle_free(d->speckle);
     free(d->look.sum);
     free(d->look.top);
     free(d->look.full);
@@ -190,7 +199,8 @@ void spi_diameter_free(spi_diameter *d)
     free(d);
 }
 
-/* ---- pixels that are left out (J7) ---------------------------------------------------- */
+/* ---- pixels that are left out (J7) ----------------------------------------------------
+ */
 
 /* Of a positive number: 128 bins an octave. */
 static int bin_of(float v)
@@ -307,6 +317,9 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
                         (long long)det->n_pixels, (long long)d->n_pixels);
     if (d->look.n > 0 && !d->chosen && (err = choose_pixels(d, det)))
         return err;
+    if (!d->speckle &&
+        (err = spi_speckle_new(det, d->kind, d->ring, d->n_rings, d->dq, &d->speckle)))
+        return err;
     err = spi_grow(&sums, (size_t)d->n_rings * sizeof *d->sums, d->n_images,
                    d->n_images + n, &d->room, "ring sums");
     d->sums = sums;
@@ -326,12 +339,15 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
         for (int i = 0; i < d->n_rings; i++)
             d->sums[d->n_images * d->n_rings + i] = (float)ring[i];
         d->n_images++;
+        if ((err = spi_speckle_add(d->speckle, pixels)))
+            break;
     }
     free(ring);
-    return SPI_OK;
+    return err;
 }
 
-/* ---- images that are left out (J8) ---------------------------------------------------- */
+/* ---- images that are left out (J8) ----------------------------------------------------
+ */
 
 static double median(int64_t n, double *x)
 {
@@ -522,6 +538,41 @@ static spi_err fit_init(const spi_diameter *d, double q_top, struct fit *f)
     if ((err = SPI_NEW(f->T, f->n * R_POINTS, "kernel")))
         return err;
     kernel(d, f);
+    return SPI_OK;
+}
+
+/* The same for the correlation along rings beyond q_low: K takes the place of S (J9). */
+static spi_err fit_init_speckle(const spi_diameter *d, double q_low, struct fit *f)
+{
+    enum { BINS_K = 64 };
+    double largest = 0;
+    spi_err err;
+
+    f->n = d->n_rings / 2 < BINS_K ? d->n_rings / 2 : BINS_K;
+    f->width = d->dq;
+    f->h = reach / f->width / R_POINTS;
+    f->scale = 1;
+    if ((err = spi_speckle_curve(d->speckle, q_low, f->n, f->q, f->S, f->variance)))
+        return err;
+    for (int i = 0; i < f->n; i++)
+        largest = fmax(largest, f->S[i]);
+    f->unit = largest;
+    for (int i = 0; i < f->n && largest > 0; i++) {
+        f->S[i] /= largest;
+        f->variance[i] = f->variance[i] / (largest * largest) + 1e-6;
+        if (!isfinite(f->variance[i]))
+            f->variance[i] = 1e6;
+    }
+    if ((err = SPI_NEW(f->T, f->n * R_POINTS, "kernel")))
+        return err;
+    for (int i = 0; i < f->n; i++)
+        for (int j = 0; j < R_POINTS; j++)
+            for (int part = 0; part < FINE; part++) {
+                double k = f->q[i] + ((part + 0.5) / FINE - 0.5) * d->dq;
+                double x = 2 * SPI_PI * k * (j + 1) * f->h;
+
+                f->T[i * R_POINTS + j] += sin(x) / x / FINE;
+            }
     return SPI_OK;
 }
 
@@ -816,35 +867,73 @@ void spi_diameter_result_clear(struct spi_diameter_result *r)
 }
 
 /* Is the answer one?  (J6) has been applied. */
-static spi_err judge(const struct fit *f, const struct trial *t, int n, double mean,
-                     const struct spi_diameter_result *r)
+static spi_err judge(const spi_diameter *d, const struct fit *f, const struct trial *t,
+                     int n, double mean, const struct spi_diameter_result *r)
 {
     double low = t[0].N * f->h, high = t[n - 1].N * f->h;
 
     if (mean < 1.15 * low)
-        return spi_fail(SPI_ENOCONV,
-                        "diameter: the images show no structure coarser than %.0f A; "
-                        "give the particle's diameter by --diameter",
-                        low);
+        return spi_fail(
+            SPI_EFORMAT,
+            "diameter: the images show no structure coarser than %.0f A; likely "
+            "causes: the images are empty or background alone, or their "
+            "resolution is too low; else give the particle's diameter by "
+            "--diameter",
+            low);
     if (mean > 0.85 * high)
-        return spi_fail(SPI_ENOCONV,
-                        "diameter: the images show no end of the particle below "
-                        "%.0f A, the most that these pixels resolve; give its "
-                        "diameter by --diameter",
-                        high);
-    if (r->sigma_A > 0.15 * r->diameter_A)
-        return spi_fail(SPI_ENOCONV,
-                        "diameter: about %.0f A with an error of %.0f A, too much to "
-                        "go on; give it by --diameter",
-                        r->diameter_A, r->sigma_A);
+        return spi_fail(
+            SPI_EFORMAT,
+            "diameter: the images show no end of the particle below %.0f A, the "
+            "most that pixels %.3g 1/A apart resolve; likely causes: a wrong "
+            "centre, bad pixels or a gap that no mask marks, scattering from "
+            "the beam stop or apertures, or a larger particle; look at "
+            "mean_image.png, or give the particle's diameter by --diameter",
+            high, d->dq);
+    if (r->sigma_A > error_most * r->diameter_A)
+        return spi_fail(
+            SPI_EFORMAT,
+            "diameter: about %.0f A with an error of %.0f A, too much to go on; "
+            "likely causes: too few images or photons, or a wide beam stop or "
+            "many full pixels in the middle; give the particle's diameter by "
+            "--diameter",
+            r->diameter_A, r->sigma_A);
     return SPI_OK;
+}
+
+/* The width of speckles instead (J9), where it says enough; q_low in units of 1/D. */
+static bool from_speckles(const spi_diameter *d, struct scratch *s, double D,
+                          struct spi_diameter_result *out)
+{
+    struct fit f = {0};
+    struct trial t[R_POINTS];
+    double probability[R_POINTS], mean, sigma, clear = 0;
+    int n = trials(t), best;
+    bool enough = false;
+
+    if (d->speckle && fit_init_speckle(d, wilson / D, &f) == SPI_OK) {
+        for (int i = 0; i < f.n; i++)
+            clear += f.S[i] * f.S[i] / f.variance[i] / f.n;
+        best = scan(&f, s, t, n);
+        posterior(t, n, best, f.h, probability, &mean, &sigma);
+        enough = clear >= speckle_least && mean + sigma > 0 &&
+                 sigma <= speckle_sigma * (mean + sigma) && mean > 1.15 * t[0].N * f.h &&
+                 mean < 0.85 * t[n - 1].N * f.h;
+        if (enough) {
+            out->diameter_A = calibration * (mean + sigma);
+            out->sigma_A =
+                hypot(calibration * sigma, speckle_calibration * out->diameter_A);
+            out->from_speckles = true;
+        }
+    }
+    free(f.T);
+    return enough;
 }
 
 static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
                         struct spi_diameter_result *out)
 {
     struct trial t[R_POINTS];
-    double q_top = d->n_rings * d->dq, mean = 0, sigma = 0;
+    double q_top = d->n_rings * d->dq, mean = 0, sigma = 0, hole;
     int n = trials(t), best;
     spi_err err;
 
@@ -872,7 +961,12 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
         out->sigma_A =
             fmax(out->sigma_A,
                  (f->q[0] * out->diameter_A > widest_hole ? 0.2 : 0.12) * out->diameter_A);
-    return judge(f, t, n, mean, out);
+    hole = f->q[0] * out->diameter_A;
+    err = judge(d, f, t, n, mean, out);
+    if ((err || hole > wide_hole || (d->left_out.saturated > 0 && hole > full_hole)) &&
+        from_speckles(d, s, out->diameter_A, out))
+        err = SPI_OK;
+    return err;
 }
 
 spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)

@@ -85,7 +85,7 @@ static void add_image(const struct spi_data *d, double sign, float *image, struc
     add_moments(d, sign, b->samples, b);
 }
 
-/* In the unit of the file. */
+/* In the unit of the file, in photons where these are known. */
 static double signal_of(const struct spi_data *d, const uint8_t *counted,
                         const float *image)
 {
@@ -93,7 +93,7 @@ static double signal_of(const struct spi_data *d, const uint8_t *counted,
 
     for (int64_t p = 0; p < d->det->n_pixels; p++)
         signal += counted[p] ? (double)image[p] : 0;
-    return signal;
+    return d->kind == SPI_PHOTONS ? signal * d->scale : signal;
 }
 
 static spi_err ingest_block(void *const *data, const void *arg, const volatile int *stop)
@@ -296,16 +296,16 @@ out:
 
 /* Scale of analogue data from images drawn from all of the file; photons are taken as they
  * are. */
-static spi_err find_scale(struct spi_data *d)
+static spi_err find_scale(struct spi_data *d, double gain)
 {
     enum { DRAWN = 100 };
-    struct spi_rng rng = spi_rng_stream(0, SPI_RNG_HALVES, 1);
+    struct spi_rng rng = spi_rng_stream(0, SPI_RNG_SAMPLE, 1);
     int64_t n_pixels = d->det->n_pixels, n = 0;
     float *pixels = NULL;
     double sum = 0;
     spi_err err;
 
-    d->scale = 1;
+    d->scale = gain > 0 ? 1 / gain : 1;
     if (d->kind == SPI_PHOTONS)
         return SPI_OK;
     SPI_TRY(err = SPI_NEW(pixels, n_pixels, "ingest"), out);
@@ -332,7 +332,7 @@ out:
 }
 
 spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images *images,
-                      double diameter_A, double q_min, double q_max,
+                      double gain, double diameter_A, double q_min, double q_max,
                       const struct spi_settings *set, const char *dir,
                       spi_on_ingest *progress, void *user)
 {
@@ -341,7 +341,7 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
 
     *d = (struct spi_data){.images = images,
                            .n_images = spi_images_count(images),
-                           .kind = spi_images_kind(images),
+                           .kind = gain > 0 ? SPI_PHOTONS : spi_images_kind(images),
                            .det = spi_images_detector(images)};
     if (d->n_images < IMAGES_LEAST)
         return spi_fail(SPI_EFORMAT, "%lld images; a reconstruction needs at least %d",
@@ -353,7 +353,7 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
     SPI_TRY(err = SPI_NEW(d->ring_mean, d->rings.R, "data"), fail);
     SPI_TRY(err = SPI_NEW(d->ring_var, d->rings.R, "data"), fail);
     SPI_TRY(err = SPI_NEW(d->mean_image, d->det->n_pixels, "data"), fail);
-    SPI_TRY(err = find_scale(d), fail);
+    SPI_TRY(err = find_scale(d, gain), fail);
     snprintf(path, sizeof path, "%s/rings.bin", dir);
 
     SPI_TRY(err =

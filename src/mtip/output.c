@@ -121,9 +121,9 @@ out:
 }
 
 /* Pixels of the detector in their places in the picture. */
-static spi_err plot_mean_image(const struct spi_data *d, const char *dir)
+spi_err spi_plot_mean_image(const struct spi_detector *det, enum spi_image_kind kind,
+                            const float *mean, const char *dir)
 {
-    const struct spi_detector *det = d->det;
     char path[SPI_PATH_MAX];
     float *picture = NULL;
     int64_t n = (int64_t)det->rows * det->columns;
@@ -135,11 +135,11 @@ static spi_err plot_mean_image(const struct spi_data *d, const char *dir)
     for (int64_t p = 0; p < det->n_pixels; p++)
         if (!det->bad[p])
             picture[(int64_t)det->index_map[2 * p] * det->columns +
-                    det->index_map[2 * p + 1]] = d->mean_image[p];
+                    det->index_map[2 * p + 1]] = mean[p];
     path_in(path, dir, "mean_image.png");
     err = spi_plot_image(path, det->rows, det->columns, picture, 5,
-                         d->kind == SPI_PHOTONS ? "Mean of all images (photons)"
-                                                : "Mean of all images (scaled)");
+                         kind == SPI_PHOTONS ? "Mean of all images (photons)"
+                                             : "Mean of all images (scaled)");
 out:
     free(picture);
     return err;
@@ -151,7 +151,7 @@ spi_err spi_data_pictures(const struct spi_data *d, const char *dir)
     double *sigma = NULL;
     spi_err err;
 
-    SPI_TRY(err = plot_mean_image(d, dir), out);
+    SPI_TRY(err = spi_plot_mean_image(d->det, d->kind, d->mean_image, dir), out);
     SPI_TRY(err = SPI_NEW(sigma, d->rings.R, "pictures"), out);
     for (int r = 0; r < d->rings.R; r++)
         sigma[r] = sqrt(d->ring_var[r]);

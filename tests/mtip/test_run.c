@@ -79,7 +79,7 @@ static spi_err bench_init(bool serial, int workers, struct bench *b)
         (err = spi_images_open(path, &b->images)))
         return err;
     spi_settings_default(&b->set);
-    return spi_data_init(&b->data, b->graph, b->images, scene_D, 0.02, scene_q_max, &b->set,
+    return spi_data_init(&b->data, b->graph, b->images, 0, scene_D, 0.02, scene_q_max, &b->set,
                          dir, NULL, NULL);
 }
 
