@@ -9,6 +9,7 @@
 enum { ROUNDS = 5, FIRST_RING = 2, RINGS_LEAST = 4 };
 static const double complete = 0.8; /* share of a circle that has pixels */
 static const double uneven = 0.01;  /* relative, of the profile's interpolation */
+static const double inner = 0.3;        /* of q_max: where a pixel is measured */
 static const double sigmas = 6, least_px = 0.25, most_px = 10;
 
 struct ring {
@@ -33,17 +34,20 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median distance of neighbours in a row of pixels; 0: there is none. */
-static spi_err pixel_width(const struct spi_detector *det, double *dq)
+/* Median distance across the beam of neighbours in a row, of pixels with |q| below q_top; 0:
+ * there is none.  On a curved Ewald sphere pixels far from the beam are closer. */
+static spi_err pixel_width(const struct spi_detector *det, double q_top, double *dq)
 {
     int64_t n = 0;
     double *step;
     spi_err err = SPI_NEW(step, det->n_pixels, "centre");
 
-    for (int64_t p = 1; p < det->n_pixels && !err; p++)
-        if (p % det->nx)
-            step[n++] = hypot(det->q[3 * p] - det->q[3 * p - 3],
-                              det->q[3 * p + 1] - det->q[3 * p - 2]);
+    for (int64_t p = 1; p < det->n_pixels && !err; p++) {
+        const double *a = det->q + 3 * (p - 1), *b = det->q + 3 * p;
+
+        if (p % det->nx && hypot(b[0], b[1]) < q_top)
+            step[n++] = hypot(b[0] - a[0], b[1] - a[1]);
+    }
     *dq = 0;
     if (!err && n > 0) {
         qsort(step, (size_t)n, sizeof *step, by_value);
@@ -190,11 +194,11 @@ spi_err spi_centre_estimate(const struct spi_detector *det, enum spi_image_kind 
     spi_err err;
 
     *out = (struct spi_centre){0};
-    SPI_TRY(err = pixel_width(det, &f.dq), out);
-    if (!(f.dq > 0) || n < parts)
-        goto out;
     for (int64_t p = 0; p < det->n_pixels; p++)
         q_max = fmax(q_max, det->bad[p] ? 0 : hypot(det->q[3 * p], det->q[3 * p + 1]));
+    SPI_TRY(err = pixel_width(det, inner * q_max, &f.dq), out);
+    if (!(f.dq > 0) || n < parts)
+        goto out;
     f.n_rings = (int)fmin(q_max / f.dq, 1e5) + 1;
     SPI_TRY(err = SPI_NEW(mean, det->n_pixels, "centre"), out);
     SPI_TRY(err = SPI_NEW(f.ring, f.n_rings, "centre"), out);

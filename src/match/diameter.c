@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -884,10 +885,10 @@ static spi_err judge(const spi_diameter *d, const struct fit *f, const struct tr
         return spi_fail(
             SPI_EFORMAT,
             "diameter: the images show no end of the particle below %.0f A, the "
-            "most that pixels %.3g 1/A apart resolve; likely causes: a wrong "
-            "centre, bad pixels or a gap that no mask marks, scattering from "
-            "the beam stop or apertures, or a larger particle; look at "
-            "mean_image.png, or give the particle's diameter by --diameter",
+            "most that pixels %.3g 1/A apart resolve; likely causes: a "
+            "particle about that large, bad pixels or a gap that no mask marks, a "
+            "wrong centre, scattering from the beam stop; look at mean_image.png, or "
+            "give the particle's diameter by --diameter",
             high, d->dq);
     if (r->sigma_A > error_most * r->diameter_A)
         return spi_fail(
@@ -934,6 +935,7 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
 {
     struct trial t[R_POINTS];
     double q_top = d->n_rings * d->dq, mean = 0, sigma = 0, hole;
+    char why[SPI_MESSAGE_MAX];
     int n = trials(t), best;
     spi_err err;
 
@@ -963,10 +965,11 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
                  (f->q[0] * out->diameter_A > widest_hole ? 0.2 : 0.12) * out->diameter_A);
     hole = f->q[0] * out->diameter_A;
     err = judge(d, f, t, n, mean, out);
+    snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     if ((err || hole > wide_hole || (d->left_out.saturated > 0 && hole > full_hole)) &&
         from_speckles(d, s, out->diameter_A, out))
-        err = SPI_OK;
-    return err;
+        return SPI_OK;
+    return err ? spi_fail(err, "%s", why) : SPI_OK;
 }
 
 spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)

@@ -69,15 +69,15 @@ static void blanks(double photons, enum spread spread, int period, double dark, 
     OK(!err && wrong(&s, period) <= allowed,
        "%g photons (spread %d), every %d. image blank with %g photons: limit %.1f, %lld "
        "blank, %d wrong (%d allowed) %s",
-       photons, spread, period, dark, least, (long long)s.n_blank, err ? -1 : wrong(&s, period),
-       allowed, err ? spi_err_message() : "");
+       photons, spread, period, dark, least, (long long)s.n_blank,
+       err ? -1 : wrong(&s, period), allowed, err ? spi_err_message() : "");
     spi_split_clear(&s);
 }
 
 static void blank_images(void)
 {
-    /* Clean sets lose no image, but for those of an exponential spread that hold a photon or
-     * two: P(fluence < 2/200) = 1 % of 3,000. */
+    /* Clean sets lose no image, but for those of an exponential spread that hold a photon
+     * or two: P(fluence < 2/200) = 1 % of 3,000. */
     blanks(200, CONSTANT, 0, 0, 0);
     blanks(200, HALF_TO_THREE_HALVES, 0, 0, 0);
     blanks(200, EXPONENTIAL, 0, 0, 30);
@@ -94,7 +94,8 @@ static void blank_images(void)
     blanks(1e4, EXPONENTIAL, 2, 10, 60);
 }
 
-/* Intensities: any unit; a control that two particles of unlike size are no blank images. */
+/* Intensities: any unit; a control that two particles of unlike size are no blank images.
+ */
 static void other_units(void)
 {
     double least[2];
@@ -108,8 +109,8 @@ static void other_units(void)
        "intensities of 1e-18: limit %g", least[0]);
     make_signals(1e4, CONSTANT, 2, 4000);
     err = spi_split_least(N, signal, true, &least[1]);
-    OK(!err && least[1] == 0, "images of 4,000 and 14,000 photons: both may be particles (%g)",
-       least[1]);
+    OK(!err && least[1] == 0,
+       "images of 4,000 and 14,000 photons: both may be particles (%g)", least[1]);
     for (int k = 0; k < N; k++)
         signal[k] = k % 50 ? 200 : 20000; /* 2 % outshine all others */
     err = spi_split_least(N, signal, true, &least[1]);
@@ -139,8 +140,8 @@ static void copies(void)
     OK(s.n_blank == 1 && s.n_copies == N / 2 - 1 && s.aside[5] == SPI_ASIDE_BLANK &&
            s.aside[5 + N / 2] == SPI_ASIDE_NO,
        "%lld copies, %lld blank", (long long)s.n_copies, (long long)s.n_blank);
-    OK(s.pair[0][0] == 7 && s.pair[0][1] == 3 && s.pair[1][0] == N / 2 && s.pair[1][1] == 0 &&
-           s.pair[2][0] == N / 2 + 1 && s.pair[2][1] == 1,
+    OK(s.pair[0][0] == 7 && s.pair[0][1] == 3 && s.pair[1][0] == N / 2 &&
+           s.pair[1][1] == 0 && s.pair[2][0] == N / 2 + 1 && s.pair[2][1] == 1,
        "the first pairs: %lld of %lld, %lld of %lld", (long long)s.pair[0][0],
        (long long)s.pair[0][1], (long long)s.pair[1][0], (long long)s.pair[1][1]);
     for (int k = 0; k < N; k++) {
@@ -185,7 +186,8 @@ static void the_draw(void)
         same += a.half[k] == c.half[k];
     OK(!memcmp(a.half, b.half, N), "the same seed gives the same halves");
     /* sqrt(3000)/2 = 27 is the standard deviation; 6 of them */
-    OK(abs(same - N / 2) < 6 * 27, "another seed gives others: %d of %d are the same", same, N);
+    OK(abs(same - N / 2) < 6 * 27, "another seed gives others: %d of %d are the same", same,
+       N);
     OK(a.n_half[0] == N / 2 && a.n_half[1] == N / 2, "the halves are equally large");
     for (int period = 2; period <= 8; period *= 2) /* hypergeometric: sigma < sqrt(n)/2 */
         OK(fabs(of_period(&a, period) - N / period / 2.0) < 3 * sqrt(N / period),
@@ -230,8 +232,8 @@ static void hashes(void)
     for (int b = 0; b < 64; b++)
         low = bits[b] < low ? bits[b] : low;
     /* binomial (101, 1/2): sigma 5; the least of 64 bits is above 50 - 5 sigma */
-    OK(equal == 0 && low > 25, "a photon more: no hash equal, each bit changes %d times of %d",
-       low, PIXELS);
+    OK(equal == 0 && low > 25,
+       "a photon more: no hash equal, each bit changes %d times of %d", low, PIXELS);
     for (int p = 1; p < PIXELS && image[0] == image[p]; p++)
         equal++;
     other[0] = image[1], other[1] = image[0] + 1, image[1] = image[0] + 1;
