@@ -414,11 +414,13 @@ static void tell_aside(const struct job *j)
     char first[128] = "";
     size_t at = 0;
 
+    if (s->n_blank > 0 && s->signal_least > 0)
+        snprintf(first, sizeof first, " (less than %.4g on the usable pixels)",
+                 s->signal_least);
     if (s->n_blank > 0)
-        spi_warn(
-            "%lld of %lld images hold no signal (less than %.4g on the usable pixels); "
-            "they stay aside and get no orientation",
-            (long long)s->n_blank, (long long)s->n, fmax(s->signal_least, 1e-30));
+        spi_warn("%lld of %lld images hold no signal%s; they stay aside and get no "
+                 "orientation",
+                 (long long)s->n_blank, (long long)s->n, first);
     for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)
         at += (size_t)snprintf(first + at, sizeof first - at, "%s%lld repeats %lld",
                                i ? ", " : "", (long long)s->pair[i][0],
@@ -658,7 +660,10 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "from "
         "random orientations. Two half sets of the images are reconstructed without seeing "
         "each "
-        "other; the run ends when their maps no longer agree better.\n\n"
+        "other; the run ends when their maps no longer agree better. Images without signal "
+        "and "
+        "images that repeat another one stay aside; the half sets of the others are drawn "
+        "with the seed (algorithm.halves).\n\n"
         "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
         "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "
