@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "mtip/finish.h"
 
+enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5, DRAWN = 50, VALUES = 100000 };
 static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
 static const double singles_least = 0.02; /* of the values above 0 are one gain */
@@ -16,8 +17,8 @@ struct look {
     struct spi_survey *s;
     struct spi_images *images;
     const struct spi_detector *det;
-    float *pixels, *sum; /* [BLOCK][n_pixels]; [PARTS][n_pixels] */
-    int64_t blocks;
+    float *pixels, *sum; /* [at_once][n_pixels]; [PARTS][n_pixels] */
+    int64_t at_once;
     spi_diameter *diameter;
 };
 
@@ -74,34 +75,49 @@ out:
 
 /* ---- the images ---------------------------------------------------------------------- */
 
-static spi_err read_block(const struct look *l, int64_t b, int64_t *n)
-{
-    int64_t count = spi_images_count(l->images), first = count * b / l->blocks;
-    spi_err err;
+/* What is done with some images of a block. */
+typedef spi_err chunk_fn(struct look *l, int64_t block, int64_t n);
 
-    *n = count - first < BLOCK ? count - first : BLOCK;
-    err = spi_images_read(l->images, first, *n, l->pixels);
-    for (int64_t i = 0; i < *n * l->det->n_pixels && l->s->gain > 0 && !err; i++)
-        l->pixels[i] = rintf(l->pixels[i] / (float)l->s->gain);
+/* Blocks spread evenly over the file, a few images at a time: detectors may be large. */
+static spi_err each_chunk(struct look *l, chunk_fn *fn)
+{
+    int64_t count = spi_images_count(l->images), blocks = (count + BLOCK - 1) / BLOCK;
+    spi_err err = SPI_OK;
+
+    blocks = blocks < BLOCKS ? blocks : BLOCKS;
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t at = count * b / blocks, end = at + BLOCK < count ? at + BLOCK : count;
+
+        for (int64_t n; at < end && !err; at += n) {
+            n = end - at < l->at_once ? end - at : l->at_once;
+            err = spi_images_read(l->images, at, n, l->pixels);
+            for (int64_t i = 0; i < n * l->det->n_pixels && l->s->gain > 0 && !err; i++)
+                l->pixels[i] = rintf(l->pixels[i] / (float)l->s->gain);
+            if (!err)
+                err = fn(l, b, n);
+        }
+        if (err)
+            break;
+    }
     return err;
 }
 
-static spi_err first_look(struct look *l)
+static spi_err look_chunk(struct look *l, int64_t block, int64_t n)
 {
-    for (int64_t b = 0; b < l->blocks; b++) {
-        float *sum = l->sum + b % PARTS * l->det->n_pixels;
-        int64_t n;
-        spi_err err = read_block(l, b, &n);
+    float *sum = l->sum + block % PARTS * l->det->n_pixels;
+    spi_err err =
+        l->diameter ? spi_diameter_look(l->diameter, l->det, n, l->pixels) : SPI_OK;
 
-        if (!err && l->diameter)
-            err = spi_diameter_look(l->diameter, l->det, n, l->pixels);
-        if (err)
-            return err;
-        for (int64_t i = 0; i < n * l->det->n_pixels; i++)
-            sum[i % l->det->n_pixels] += l->pixels[i];
-        l->s->n += n;
-    }
-    return SPI_OK;
+    for (int64_t i = 0; i < n * l->det->n_pixels && !err; i++)
+        sum[i % l->det->n_pixels] += l->pixels[i];
+    l->s->n += n;
+    return err;
+}
+
+static spi_err add_chunk(struct look *l, int64_t block, int64_t n)
+{
+    (void)block;
+    return spi_diameter_add(l->diameter, l->det, n, l->pixels);
 }
 
 static spi_err picture(const struct look *l, const char *dir)
@@ -122,15 +138,8 @@ static spi_err picture(const struct look *l, const char *dir)
 
 static spi_err estimate(struct look *l)
 {
-    spi_err err = SPI_OK;
+    spi_err err = each_chunk(l, add_chunk);
 
-    for (int64_t b = 0; b < l->blocks && !err; b++) {
-        int64_t n;
-
-        err = read_block(l, b, &n);
-        if (!err)
-            err = spi_diameter_add(l->diameter, l->det, n, l->pixels);
-    }
     if (!err)
         err = spi_diameter_estimate(l->diameter, &l->s->diameter);
     l->s->left_out = spi_diameter_left_out(l->diameter);
@@ -144,16 +153,16 @@ spi_err spi_survey_init(struct spi_survey *s, struct spi_images *images, const c
     spi_err err;
 
     *s = (struct spi_survey){.kind = spi_images_kind(images)};
-    l.blocks = (spi_images_count(images) + BLOCK - 1) / BLOCK;
-    l.blocks = l.blocks < BLOCKS ? l.blocks : BLOCKS;
-    SPI_TRY(err = SPI_NEW(l.pixels, BLOCK * l.det->n_pixels, "survey"), out);
+    l.at_once = CHUNK_PIXELS / l.det->n_pixels;
+    l.at_once = l.at_once < 1 ? 1 : l.at_once > BLOCK ? BLOCK : l.at_once;
+    SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "survey"), out);
     SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "survey"), out);
     SPI_TRY(err = find_gain(&l), out);
     if (diameter)
         SPI_TRY(err = spi_diameter_new(l.det, s->kind, &l.diameter), out);
-    SPI_TRY(err = first_look(&l), out);
+    SPI_TRY(err = each_chunk(&l, look_chunk), out);
     SPI_TRY(err = picture(&l, dir), out);
-    if (l.blocks >= PARTS)
+    if (s->n >= (int64_t)PARTS * BLOCK)
         SPI_TRY(err = spi_centre_estimate(l.det, s->kind, s->n, PARTS, l.sum, &s->centre),
                 out);
     if (diameter)
