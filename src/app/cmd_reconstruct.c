@@ -125,7 +125,7 @@ static void tell_survey(const struct job *j)
         spi_warn("%s: %lld pixels are full at %g; they took no part in the estimate of the "
                  "diameter; mark them in 'mask' if they matter",
                  j->path, (long long)s->left_out.saturated, s->left_out.limit);
-    if (s->left_out.images > 0)
+    if ((double)s->left_out.images > 0.01 * (double)s->n) /* fewer are chance */
         spi_info(
             "%lld of %lld images seem to hold more than one particle; they took no part "
             "in the estimate of the diameter",

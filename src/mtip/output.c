@@ -27,7 +27,8 @@ static spi_err write_map(const char *dir, const char *name, const struct spi_vol
     snprintf(label[0], sizeof label[0], "SpiniFEL %s (%s): %s", SPI_VERSION, SPI_REVISION,
              what);
     snprintf(label[1], sizeof label[1], "seed %llu, %lld images, diameter %.1f A",
-             (unsigned long long)r->seed, (long long)r->data->n_images,
+             (unsigned long long)r->seed,
+             (long long)(r->half[0].n_images + r->half[1].n_images),
              r->data->rings.diameter_A);
     snprintf(label[2], sizeof label[2],
              "settings and input hashes: settings.toml, run.json");
