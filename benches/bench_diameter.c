@@ -1,7 +1,8 @@
 /* The diameter's estimate over defects of the images (benches/diameter.sh).
  *   bench_diameter NAME STRUCTURE ASSEMBLY SIDE RESOLUTION_A ENERGY_EV IMAGES STOP_PX
  * One line a case on stdout: name, largest atom distance, pixels, images, photons, defect,
- * estimate, its error, estimate over distance, or why there is none. */
+ * estimate, its error, estimate over distance, what it is from, images and pixels left out,
+ * or why there is none. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +146,8 @@ static void damage(const struct set *s, const struct defect *d, double photons,
 }
 
 static spi_err estimate(const struct set *s, const struct defect *d, double photons,
-                        struct spi_diameter_result *found)
+                        struct spi_diameter_result *found,
+                        struct spi_diameter_pixels *aside)
 {
     spi_diameter *e = NULL;
     float *image = NULL;
@@ -166,6 +168,7 @@ static spi_err estimate(const struct set *s, const struct defect *d, double phot
                     out);
         }
     err = spi_diameter_estimate(e, found);
+    *aside = spi_diameter_left_out(e);
 out:
     spi_diameter_free(e);
     free(image);
@@ -175,16 +178,19 @@ out:
 static void tell(const struct set *s, const struct defect *d, double photons)
 {
     struct spi_diameter_result r = {0};
+    struct spi_diameter_pixels aside = {0};
     spi_err err;
 
     if (d->saturation > 0 && !(photons > 0))
         return;
-    err = estimate(s, d, photons, &r);
+    err = estimate(s, d, photons, &r, &aside);
     printf("%s,%.1f,%d,%d,%g,%s,", s->name, s->D, s->det.nx, s->n, photons, d->name);
     if (err)
-        printf(",,,%s\n", spi_err_message());
+        printf(",,,,,,,\"%s\"\n", spi_err_message());
     else
-        printf("%.1f,%.1f,%.3f,\n", r.diameter_A, r.sigma_A, r.diameter_A / s->D);
+        printf("%.1f,%.1f,%.3f,%s,%lld,%lld,%lld,\n", r.diameter_A, r.sigma_A,
+               r.diameter_A / s->D, r.from_speckles ? "speckles" : "rings",
+               (long long)aside.images, (long long)aside.saturated, (long long)aside.zero);
     fflush(stdout);
     spi_diameter_result_clear(&r);
 }

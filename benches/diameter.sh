@@ -12,7 +12,7 @@ data=$here/data/structures
 wanted=${1:-}
 mkdir -p "$out" || exit 1
 csv=$out/diameter.csv
-echo "set,true_A,pixels,images,photons,defect,estimate_A,sigma_A,ratio,message" > "$csv"
+echo "set,true_A,pixels,images,photons,defect,estimate_A,sigma_A,ratio,from,images_out,full_pixels,zero_pixels,message" > "$csv"
 
 # name, structure, assembly, pixels a side, A at the edge, eV, images, beam stop (pixels)
 table="1I3Q-128 1I3Q.pdb.gz 0 128 12 1600 600 0

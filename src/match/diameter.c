@@ -39,8 +39,9 @@ static const double speckle_sigma = 0.2, speckle_calibration = 0.1; /* of D */
 enum { BINS = 1 << 15, BINS_BELOW = 4, SATURATED_LEAST = 20 };
 static const double zero_expected = 20;    /* photons of a pixel that never sees one */
 static const double saturated_part = 0.01; /* of the images in which a pixel is full */
-static const double steps_low = 0.03, steps_high = 0.7; /* (J8) shares of the counts */
-static const double outlier = 3.5, outliers_most = 0.2; /* sigmas; of the images */
+static const double steps_low = 0.03, steps_high = 0.7;    /* (J8) shares of the counts */
+static const double outlier = 3.5, outliers_most = 0.2;    /* sigmas; of the images */
+static const double suspects = 0.1, suspect_change = 0.87; /* of the images; of D */
 
 /* What the first look at the images found of each pixel. */
 struct look {
@@ -64,6 +65,7 @@ struct spi_diameter {
     double *part_live; /* [n_rings * FINE] the same of each part, and */
     double *part_q;    /* its mean |q| */
     enum spi_image_kind kind;
+    double *z; /* [n_images] (J8), once outliers have been dropped */
     int64_t n_pixels, n_images, room;
     float *sums; /* [n_images][n_rings] */
 };
@@ -192,6 +194,7 @@ void spi_diameter_free(spi_diameter *d)
     free(d->part_live);
     free(d->part_q);
     free(d->sums);
+    free(d->z);
     spi_speckle_free(d->speckle);
     free(d->look.sum);
     free(d->look.top);
@@ -410,16 +413,56 @@ static spi_err drop_outliers(spi_diameter *d)
             continue;
         memmove(d->sums + kept * d->n_rings, d->sums + k * d->n_rings,
                 (size_t)d->n_rings * sizeof *d->sums);
-        kept++;
+        z[kept++] = z[k];
     }
     d->n_images = out_n > 0 ? kept : n;
     d->left_out.images += out_n;
+    free(d->z);
+    d->z = z;
+    z = NULL;
 out:
     free(share);
     free(upto);
     free(total);
     free(work);
     free(z);
+    return err;
+}
+
+struct ranked {
+    double z;
+    int64_t image;
+};
+
+static int by_z(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+
+    if (x->z != y->z)
+        return x->z < y->z ? -1 : 1;
+    return x->image < y->image ? -1 : x->image > y->image;
+}
+
+/* Images by z, the largest last. */
+static spi_err sort_images(spi_diameter *d)
+{
+    struct ranked *rank = NULL;
+    float *sums = NULL;
+    size_t row = (size_t)d->n_rings;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(rank, d->n_images, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(sums, d->n_images * d->n_rings, "diameter"), out);
+    for (int64_t k = 0; k < d->n_images; k++)
+        rank[k] = (struct ranked){d->z[k], k};
+    qsort(rank, (size_t)d->n_images, sizeof *rank, by_z);
+    for (int64_t k = 0; k < d->n_images; k++)
+        memcpy(sums + (size_t)k * row, d->sums + (size_t)rank[k].image * row,
+               row * sizeof *sums);
+    memcpy(d->sums, sums, (size_t)d->n_images * row * sizeof *sums);
+out:
+    free(rank);
+    free(sums);
     return err;
 }
 
@@ -972,10 +1015,56 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
     return err ? spi_fail(err, "%s", why) : SPI_OK;
 }
 
-spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)
+/* One estimate of the first n images. */
+static spi_err estimate_of(spi_diameter *d, int64_t n, struct spi_diameter_result *out)
 {
     struct fit f = {0};
     struct scratch s = {0};
+    int64_t all = d->n_images;
+    spi_err err;
+
+    *out = (struct spi_diameter_result){0};
+    SPI_TRY(err = scratch_init(&s), out);
+    d->n_images = n;
+    err = estimate(d, &f, &s, out);
+out:
+    d->n_images = all;
+    free(f.T);
+    scratch_clear(&s);
+    if (err)
+        spi_diameter_result_clear(out);
+    return err;
+}
+
+/* Once more without the images of the largest z: where a tenth of them carries the end of
+ * p(r), and no more than a tenth, it is not the particle's. */
+static spi_err without_suspects(spi_diameter *d, spi_err first,
+                                struct spi_diameter_result *out)
+{
+    int64_t n = d->n_images - (int64_t)(suspects * (double)d->n_images);
+    struct spi_diameter_result second;
+    char why[SPI_MESSAGE_MAX];
+    spi_err err;
+
+    snprintf(why, sizeof why, "%s", first ? spi_err_message() : "");
+    err = sort_images(d);
+    if (err)
+        return err;
+    err = estimate_of(d, n, &second);
+    if (err == SPI_ENOMEM)
+        return err;
+    if (!err && (first || second.diameter_A < suspect_change * out->diameter_A)) {
+        d->left_out.images += d->n_images - n;
+        spi_diameter_result_clear(out);
+        *out = second;
+        return SPI_OK;
+    }
+    spi_diameter_result_clear(&second);
+    return first ? spi_fail(first, "%s", why) : SPI_OK;
+}
+
+spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)
+{
     spi_err err;
 
     *out = (struct spi_diameter_result){0};
@@ -985,11 +1074,10 @@ spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)
                         "the particle's diameter: give it by --diameter",
                         (long long)d->n_images, SPI_DIAMETER_LEAST_IMAGES);
     SPI_TRY(err = drop_outliers(d), out);
-    SPI_TRY(err = scratch_init(&s), out);
-    SPI_TRY(err = estimate(d, &f, &s, out), out);
+    err = estimate_of(d, d->n_images, out);
+    if (err != SPI_ENOMEM)
+        err = without_suspects(d, err, out);
 out:
-    free(f.T);
-    scratch_clear(&s);
     if (err)
         spi_diameter_result_clear(out);
     return err;
