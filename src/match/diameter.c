@@ -36,7 +36,7 @@ static const double speckle_least = 10; /* mean of (K / error)^2 */
 static const double speckle_sigma = 0.2, speckle_calibration = 0.1; /* of D */
 
 /* (J7) pixels and images that are left out */
-enum { BINS = 1 << 15, BINS_BELOW = 4, SATURATED_LEAST = 20 };
+enum { BINS = 1 << 15, SATURATED_LEAST = 20 };
 static const double zero_expected = 20;    /* photons of a pixel that never sees one */
 static const double saturated_part = 0.01; /* of the images in which a pixel is full */
 static const double steps_low = 0.03, steps_high = 0.7;    /* (J8) shares of the counts */
@@ -243,16 +243,18 @@ spi_err spi_diameter_look(spi_diameter *d, const struct spi_detector *det, int64
     return SPI_OK;
 }
 
-/* The largest value is a limit where it comes much more often than those a little smaller:
- * photons thin out. */
-static bool saturates(const struct look *l)
+/* The largest value M is a limit where it comes more often than all those from 0.9 M on, or
+ * from M - 1 on: photons thin out. */
+static bool saturates(const struct look *l, enum spi_image_kind kind)
 {
-    int top = bin_of(l->largest);
+    float part = 0.9F * l->largest,
+          from = kind == SPI_PHOTONS ? fminf(part, l->largest - 1.5F) : part;
+    int low = from > 0 ? bin_of(from) : 0;
     int64_t smaller = -l->n_largest;
 
-    for (int b = top; b >= 0 && b >= top - BINS_BELOW; b--)
+    for (int b = bin_of(l->largest); b >= low; b--)
         smaller += l->bin[b];
-    return l->n_largest >= SATURATED_LEAST && l->n_largest > 2 * smaller;
+    return l->n_largest >= SATURATED_LEAST && l->n_largest > smaller;
 }
 
 /* What a pixel's neighbours of the same |q| say that it should have seen. */
@@ -269,7 +271,7 @@ static void expectations(const spi_diameter *d, const struct spi_detector *det,
 static spi_err choose_pixels(spi_diameter *d, const struct spi_detector *det)
 {
     const struct look *l = &d->look;
-    bool limit = saturates(l);
+    bool limit = saturates(l, d->kind);
     double *expected = NULL, least = d->kind == SPI_PHOTONS ? zero_expected : 0;
     uint8_t *skip = NULL;
     spi_err err;
