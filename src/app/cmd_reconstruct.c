@@ -60,6 +60,7 @@ struct job {
     struct spi_graph *graph;
     struct spi_survey survey;
     struct spi_data data;
+    struct spi_contrast contrast;
     struct spi_run *run;
     struct spi_result result;
     const volatile int *stop;
@@ -213,10 +214,12 @@ static spi_err make_key(struct job *j)
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
     same.N_refine = usual.N_refine;
-    same.final_cc = usual.final_cc;
     same.unexplained_most = usual.unexplained_most;
+    same.strangers_most = usual.strangers_most;
+    same.contrast_least = usual.contrast_least;
+    same.isotropic_most = usual.isotropic_most;
+    same.reach_least = usual.reach_least;
     same.covered_least = usual.covered_least;
-    same.evenness_least = usual.evenness_least;
     same.phased_least = usual.phased_least;
     if (!same.match_phased)
         spi_settings_copy_section(&same, &usual, "phasing");
@@ -261,8 +264,9 @@ static spi_err make_provenance(struct job *j)
     if (o && *j->result.symmetry.group) {
         json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
-        json_object_set_new(o, "phased", spi_json_number(j->result.trust.phased));
-        json_object_set_new(o, "phase_rounds", json_integer(j->result.trust.phase_rounds));
+        json_object_set_new(o, "phased", spi_json_number(j->result.verdict.phased));
+        json_object_set_new(o, "phase_rounds",
+                            json_integer(j->result.verdict.phase_rounds));
         json_object_set_new(o, "phase_cutoff", json_real(j->result.phase_cutoff));
     }
     free(j->provenance);
@@ -459,7 +463,9 @@ static spi_err prepare(struct job *j)
     if (err)
         goto out;
     tell_aside(j);
-    err = spi_data_pictures(&j->data, j->args->out);
+    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
+    SPI_TRY(err = spi_contrast_measure(&j->data, j->q_max, &j->contrast), out);
+    err = spi_contrast_check(&j->contrast, j->set.contrast_least);
 out:
     return err;
 }
@@ -503,7 +509,7 @@ out:
 static spi_err write_result(struct job *j)
 {
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
-    spi_err verdict = spi_trust_verdict(&j->result.trust, &j->set, j->q_max), err;
+    spi_err verdict = spi_verdict_judge(&j->result.verdict, &j->set), err;
 
     if (!verdict)
         return spi_result_write(j->run, &j->result, j->args->out, j->provenance);
@@ -528,7 +534,7 @@ static spi_err run_loop(struct job *j)
     if (err)
         return err;
     spi_progress_begin("finishing", SPI_FINISH_STEPS, "steps");
-    err = spi_finish(j->run, on_finish, j, &j->result);
+    err = spi_finish(j->run, &j->contrast, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
     SPI_TRY(err = make_provenance(j), out);
@@ -538,46 +544,86 @@ out:
     return err;
 }
 
-static spi_err print_result(const struct job *j, bool converged)
+static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
+                                         [SPI_LIMIT_IMAGES] = "images",
+                                         [SPI_LIMIT_PHASES] = "phases"};
+
+static spi_err print_json(const struct job *j, bool stands, bool finished)
 {
     const struct spi_result *r = &j->result;
-    double seconds = spi_now_s() - j->t0;
+    const struct spi_verdict *v = &r->verdict;
+    const struct {
+        const char *name;
+        double value;
+    } number[] = {
+        {"claimed_A", v->resolution.claimed_A},
+        {"intensities_A", v->resolution.intensities_A},
+        {"maps_A", v->resolution.maps_A},
+        {"edge_A", v->resolution.edge_A},
+        {"twice_the_images_A", v->outlook.known ? v->outlook.twice_A : (double)NAN},
+        {"four_times_the_images_A",
+         v->outlook.known ? v->outlook.four_times_A : (double)NAN},
+        {"resolution_A", r->resolution_A},
+        {"resolution05_A", r->resolution05_A},
+        {"view_coverage", r->coverage.ratio},
+        {"view_chi2", r->coverage.chi2},
+        {"covered", v->covered},
+        {"unexplained", v->unexplained},
+        {"strangers", v->strangers},
+        {"contrast2", j->contrast.all},
+        {"isotropic", v->isotropic},
+        {"phased", v->phased}};
+    json_t *o =
+        json_pack("{s:b, s:i, s:o, s:f, s:f, s:s}", "converged", stands, "generations",
+                  j->run ? j->run->generation : 0, "halves_cc",
+                  spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
+                  j->diameter_A, "seconds", spi_now_s() - j->t0, "output", j->args->out);
+
+    for (size_t i = 0; o && i < sizeof number / sizeof *number; i++)
+        json_object_set_new(o, number[i].name,
+                            spi_json_number(finished ? number[i].value : (double)NAN));
+    if (o) {
+        json_object_set_new(o, "limit",
+                            finished ? json_string(limit_name[v->resolution.limit])
+                                     : json_null());
+        json_object_set_new(o, "phase_rounds",
+                            finished ? json_integer(v->phase_rounds) : json_null());
+        json_object_set_new(o, "symmetry",
+                            finished ? json_string(r->symmetry.group) : json_null());
+        json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
+    }
+    return spi_print_json_take(o);
+}
+
+static spi_err print_result(const struct job *j, bool stands)
+{
+    const struct spi_result *r = &j->result;
+    const struct spi_verdict *v = &r->verdict;
     bool finished =
         r->density.n > 0; /* the loop ended; perhaps the result does not stand */
+    char limit[SPI_MESSAGE_MAX];
 
     if (j->args->json)
-        return spi_print_json_take(json_pack(
-            "{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o, "
-            "s:o, s:s}",
-            "converged", converged, "generations", j->run ? j->run->generation : 0,
-            "resolution_A", spi_json_number(finished ? r->resolution_A : (double)NAN),
-            "resolution05_A", spi_json_number(finished ? r->resolution05_A : (double)NAN),
-            "halves_cc", spi_json_number(j->run ? j->run->halves_cc : (double)NAN),
-            "final_cc", spi_json_number(finished ? r->trust.final_cc : (double)NAN),
-            "view_coverage", spi_json_number(finished ? r->coverage.ratio : (double)NAN),
-            "view_chi2", spi_json_number(finished ? r->coverage.chi2 : (double)NAN),
-            "covered", spi_json_number(finished ? r->trust.covered : (double)NAN),
-            "unexplained", spi_json_number(finished ? r->trust.unexplained : (double)NAN),
-            "phased", spi_json_number(finished ? r->trust.phased : (double)NAN),
-            "phase_rounds", finished ? json_integer(r->trust.phase_rounds) : json_null(),
-            "diameter_A", j->diameter_A, "seconds", seconds, "symmetry",
-            finished ? json_string(j->result.symmetry.group) : json_null(),
-            "symmetry_score", spi_json_number(symmetry_score(j)), "output", j->args->out));
-    if (!converged)
+        return print_json(j, stands, finished);
+    if (!stands)
         return SPI_OK;
-    printf("converged after %d generations, %.0f s\n", j->run->generation, seconds);
-    printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5)\n", r->resolution_A,
-           r->resolution05_A);
+    spi_verdict_limit(v, limit, sizeof limit);
+    printf("the map stands to %.1f A, after %d generations, %.0f s\n",
+           v->resolution.claimed_A, j->run->generation, spi_now_s() - j->t0);
+    printf("limited by %s\n", limit);
+    printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5), their intensities to "
+           "%.1f A\n",
+           r->resolution_A, r->resolution05_A, v->resolution.intensities_A);
     printf("phases    the maps agree to %.2f of what their intensities allow, after %d "
            "round%s of starts\n",
-           r->trust.phased, r->trust.phase_rounds, r->trust.phase_rounds == 1 ? "" : "s");
+           v->phased, v->phase_rounds, v->phase_rounds == 1 ? "" : "s");
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
            100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
     printf(
         "images    %.1f %% of their structure is not explained by the map; they cross %.0f "
         "%% of the directions\n",
-        fmax(100 * r->trust.unexplained, 0), 100 * r->trust.covered);
+        fmax(100 * v->unexplained, 0), 100 * v->covered);
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
@@ -595,6 +641,7 @@ static void job_clear(struct job *j)
     if (j->run)
         spi_run_clear(j->run);
     free(j->run);
+    spi_contrast_clear(&j->contrast);
     spi_data_clear(&j->data);
     spi_survey_clear(&j->survey);
     spi_graph_free(j->graph);
@@ -669,13 +716,15 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "
         "each "
         "generation state.bin holds all that --resume needs.\n\n"
-        "When the halves do not agree the command says \"not converged\", exits with code "
-        "3 and "
-        "presents no density. When they do, but the images show the particle from too few "
-        "sides, are not explained by the map, or do not bear the resolution, or when the "
-        "half maps agree less than their intensities allow, it says so, exits with code 3 "
-        "as well and writes what it has into DIR/unconfirmed. --resume of a run that has "
-        "ended only finishes it anew: other settings of phasing take seconds to try.",
+        "A result stands up to a resolution, which the command prints with what limits it: "
+        "the edge of the detector, the images (and what more of them are expected to "
+        "bring) "
+        "or the phases. density.mrc is cut there.\n\n"
+        "Where there is no result the command says why, exits with code 3 and writes what "
+        "it has into DIR/unconfirmed: half sets that do not agree, images that hold no "
+        "particle or several, a background that they still contain, too few sides, phases "
+        "that do not agree. --resume of a run that has ended only finishes it anew: other "
+        "settings of phasing take seconds to try.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
                   "go on after Ctrl-C or a crash"},

@@ -67,11 +67,13 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, halves_sure, double, 0.8, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
-    X(converge, final_cc, double, 0.82, -1, 1, "", "least mean over all shells of the correlation of the half sets' intensities at the end") \
     X(converge, phased_least, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
     X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
-    X(converge, covered_least, double, 0.8, 0, 1, "", "least part of the directions that images must cross") \
-    X(converge, evenness_least, double, 0.6, 0, 1, "", "least number of view directions seen, of those that as many random images see") \
+    X(converge, strangers_most, double, 0.5, 0, 1, "", "largest share of images that the map may leave half unexplained") \
+    X(converge, contrast_least, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
+    X(converge, isotropic_most, double, 0.4, 0, 1, "", "largest share of the intensity of a shell that may be the same in all directions beyond what a particle shows") \
+    X(converge, reach_least, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
+    X(converge, covered_least, double, 0.6, 0, 1, "", "least part of the directions that images must cross") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \
     X(runtime, backend, text, "starpu", 0, 0, "starpu|serial", "task engine") \
     X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \

@@ -33,12 +33,21 @@ SPI_MUSTUSE spi_err spi_align_intensities(const struct spi_volume *W_ref,
                                           double q_min, double q_max, const double *initial,
                                           double R[9], double *cc);
 
-/** The correlation of each shell (multiples of 1/(2D) in q_min..q_max) at a given rotation.
- *  q, cc: [*n], owned by the caller: free(). */
-SPI_MUSTUSE spi_err spi_intensity_correlation(const struct spi_volume *W_ref,
-                                              const struct spi_volume *W, double diameter_A,
-                                              double q_min, double q_max, const double R[9],
-                                              int *n, double **q, double **cc);
+/** Two intensity maps shell by shell; all arrays [n], owned. */
+struct spi_intensity_shells {
+    int n;
+    double *q;        /* 1/A, multiples of 1/(2D) */
+    double *cc;       /* correlation, the shell's mean removed from both */
+    double *contrast; /* (F14): standard deviation over the shell / its mean, of what both
+                       * maps have in common; noise of either drops out */
+};
+
+/** The shells in q_min..q_max at a given rotation; clear `out`. */
+SPI_MUSTUSE spi_err spi_intensity_compare(const struct spi_volume *W_ref,
+                                          const struct spi_volume *W, double diameter_A,
+                                          double q_min, double q_max, const double R[9],
+                                          struct spi_intensity_shells *out);
+void spi_intensity_shells_clear(struct spi_intensity_shells *s);
 
 /** Density maps (centred): rotation, translation and hand.  Global when `initial` is NULL,
  *  coarse to fine, ending below 0.2 degrees and 0.05 voxel.  Steps and sides may differ:

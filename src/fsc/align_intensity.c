@@ -181,32 +181,48 @@ out:
     return err;
 }
 
-spi_err spi_intensity_correlation(const struct spi_volume *W_ref,
-                                  const struct spi_volume *W, double diameter_A,
-                                  double q_min, double q_max, const double R[9], int *n,
-                                  double **q, double **cc)
+/* (F14) of shell k, at the last score. */
+static double contrast(const struct spi_fit *f, int k)
+{
+    int64_t n = f->shells->first[k + 1] - f->shells->first[k];
+    double mean2 = f->ref_mean[k] * f->v_mean[k] * (double)n;
+
+    return mean2 > 0 ? sqrt(fmax(f->rho[k], 0) * f->ref_norm[k] * f->v_norm[k] / mean2) : 0;
+}
+
+spi_err spi_intensity_compare(const struct spi_volume *W_ref, const struct spi_volume *W,
+                              double diameter_A, double q_min, double q_max,
+                              const double R[9], struct spi_intensity_shells *out)
 {
     struct job j;
     struct spi_pose pose = {0};
     spi_err err;
 
-    *n = 0;
-    *q = *cc = NULL;
+    *out = (struct spi_intensity_shells){0};
     SPI_TRY(err = job_init(W_ref, W, diameter_A, q_min, q_max, &j), out);
-    SPI_TRY(err = SPI_NEW(*q, j.shells.n, "shell correlation"), out);
-    SPI_TRY(err = SPI_NEW(*cc, j.shells.n, "shell correlation"), out);
+    SPI_TRY(err = SPI_NEW(out->q, j.shells.n, "shell correlation"), out);
+    SPI_TRY(err = SPI_NEW(out->cc, j.shells.n, "shell correlation"), out);
+    SPI_TRY(err = SPI_NEW(out->contrast, j.shells.n, "shell correlation"), out);
     SPI_TRY(err = spi_fit_check_pose("shell correlation", R, NULL), out);
     memcpy(pose.R, R, sizeof pose.R);
     spi_fit_score(&j.fit, j.shells.n, &pose);
-    *n = j.shells.n;
-    memcpy(*q, j.shells.q, (size_t)*n * sizeof **q);
-    memcpy(*cc, j.fit.rho, (size_t)*n * sizeof **cc);
+    out->n = j.shells.n;
+    for (int k = 0; k < out->n; k++) {
+        out->q[k] = j.shells.q[k];
+        out->cc[k] = j.fit.rho[k];
+        out->contrast[k] = contrast(&j.fit, k);
+    }
 out:
     job_clear(&j);
-    if (err) {
-        free(*q);
-        free(*cc);
-        *q = *cc = NULL;
-    }
+    if (err)
+        spi_intensity_shells_clear(out);
     return err;
+}
+
+void spi_intensity_shells_clear(struct spi_intensity_shells *s)
+{
+    free(s->q);
+    free(s->cc);
+    free(s->contrast);
+    *s = (struct spi_intensity_shells){0};
 }

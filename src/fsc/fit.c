@@ -17,7 +17,7 @@ static const double difference = 0.02;
 static const double rho_max = 0.999;
 
 /* Subtract the mean (not from complex values) and divide by the norm.  Returns the norm. */
-static double standardise(int parts, int64_t n, float *v)
+static double standardise(int parts, int64_t n, float *v, double *removed)
 {
     double mean = 0, norm = 0;
     int64_t count = n * parts;
@@ -28,6 +28,7 @@ static double standardise(int parts, int64_t n, float *v)
             mean += (double)v[i];
         mean /= (double)n;
     }
+    *removed = mean;
 #pragma omp simd reduction(+ : norm)
     for (int64_t i = 0; i < count; i++) {
         v[i] -= (float)mean;
@@ -59,9 +60,9 @@ static void shift(int64_t n, const float (*q)[3], const double t[3], bool invert
     }
 }
 
-/* out = standardised samples of `from` (F9); norm [n_shells]. */
+/* out = standardised samples of `from` (F9); norm, mean [n_shells]. */
 static void sample(struct spi_fit *fit, const struct spi_spectrum *from, int n_shells,
-                   const struct spi_pose *pose, float *out, double *norm)
+                   const struct spi_pose *pose, float *out, double *norm, double *mean)
 {
     const struct spi_shells *s = fit->shells;
     const float(*p)[3] = (const float(*)[3])s->p;
@@ -80,8 +81,8 @@ static void sample(struct spi_fit *fit, const struct spi_spectrum *from, int n_s
     for (int k = 0; k < n_shells; k++) {
         int64_t first = s->first[k];
 
-        norm[k] =
-            standardise(fit->parts, s->first[k + 1] - first, out + first * fit->parts);
+        norm[k] = standardise(fit->parts, s->first[k + 1] - first, out + first * fit->parts,
+                              &mean[k]);
     }
 }
 
@@ -106,8 +107,10 @@ spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectrum *ref,
     SPI_TRY(err = SPI_NEW(fit->rho, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->ref_norm, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->v_norm, shells->n, "alignment"), out);
+    SPI_TRY(err = SPI_NEW(fit->ref_mean, shells->n, "alignment"), out);
+    SPI_TRY(err = SPI_NEW(fit->v_mean, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->weight, shells->n, "alignment"), out);
-    sample(fit, ref, shells->n, &identity, fit->ref, fit->ref_norm);
+    sample(fit, ref, shells->n, &identity, fit->ref, fit->ref_norm, fit->ref_mean);
     spi_fit_unweigh(fit);
 out:
     if (err)
@@ -125,6 +128,8 @@ void spi_fit_clear(struct spi_fit *fit)
     free(fit->rho);
     free(fit->ref_norm);
     free(fit->v_norm);
+    free(fit->ref_mean);
+    free(fit->v_mean);
     free(fit->weight);
     *fit = (struct spi_fit){0};
 }
@@ -153,7 +158,7 @@ double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *p
     const struct spi_shells *s = fit->shells;
     double sum = 0, total = 0;
 
-    sample(fit, fit->map, n_shells, pose, fit->v, fit->v_norm);
+    sample(fit, fit->map, n_shells, pose, fit->v, fit->v_norm, fit->v_mean);
     for (int k = 0; k < n_shells; k++) {
         double rho = 0;
 
@@ -317,7 +322,7 @@ double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
             next = *pose;
             v[a] = difference * angle;
             turn(v, pose->R, next.R);
-            sample(fit, fit->map, n_shells, &next, fit->moved[a], fit->v_norm);
+            sample(fit, fit->map, n_shells, &next, fit->moved[a], fit->v_norm, fit->v_mean);
         }
         normal_equations(fit, n_shells, q_top, H, g);
         if (!solve(np, H, g, d))

@@ -27,6 +27,7 @@ struct spi_fit {
     float *ref;                /* [points][parts], owned */
     float *v, *moved[3], *raw; /* work, owned */
     double *rho, *ref_norm, *v_norm; /* [shells], owned */
+    double *ref_mean, *v_mean;       /* [shells], owned: what was removed; 0 if complex */
     double *weight;                  /* [shells], owned: at first the number of points */
 };
 

@@ -45,6 +45,8 @@ void spi_orientations_none(struct spi_orientations *o, int64_t k)
         o->margin[k] = NAN;
     if (o->entropy)
         o->entropy[k] = NAN;
+    if (o->misfit)
+        o->misfit[k] = NAN;
     if (o->fluence)
         o->fluence[k] = 0;
     if (o->half)
@@ -81,7 +83,8 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
     } part[] = {{"score", o->score},
                 {"margin", o->margin},
                 {"fluence", o->fluence},
-                {"entropy", o->entropy}};
+                {"entropy", o->entropy},
+                {"misfit", o->misfit}};
 
     SPI_TRY(err = spi_h5_write(file, path, "orientations", H5T_IEEE_F64LE,
                                H5T_NATIVE_DOUBLE, 2, dim, o->quat),
@@ -196,6 +199,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "margin", o->n, &o->margin), out);
     SPI_TRY(err = read_floats(file, path, "fluence", o->n, &o->fluence), out);
     SPI_TRY(err = read_floats(file, path, "entropy", o->n, &o->entropy), out);
+    SPI_TRY(err = read_floats(file, path, "misfit", o->n, &o->misfit), out);
     SPI_TRY(err = read_bytes(file, path, "half", o->n, 2, &o->half), out);
     SPI_TRY(err = read_bytes(file, path, "aside", o->n, 2, &o->aside), out);
     err = check_halves(path, o);
@@ -229,6 +233,7 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->fluence);
     free(o->entropy);
     free(o->aside);
+    free(o->misfit);
     free(o->half);
     *o = (struct spi_orientations){0};
 }

@@ -1,16 +1,86 @@
 #include "match/misfit.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-/* Fluence: N / sum g T for photons, else of least squares. */
-static double fluence(int64_t n, const float *K, const float *T, const float *g,
-                      const float *inv_var)
+#include "base/mem.h"
+
+/* Intensities of many atoms are distributed exponentially over a ring: e^-12 of the pixels
+ * are above 12 means.  A symmetric particle has more of its light in few places, which its
+ * model knows. */
+static const double means_most = 12, models_most = 3, sigmas_most = 8;
+
+/* ---- pairs -------------------------------------------------------------------------- */
+
+static int shell_of(const struct spi_pixel_list *l, int64_t i, double q_min, double cell,
+                    int n)
+{
+    double q = sqrt((double)l->q[i][0] * (double)l->q[i][0] +
+                    (double)l->q[i][1] * (double)l->q[i][1] +
+                    (double)l->q[i][2] * (double)l->q[i][2]);
+    int s = (int)floor((q - q_min) / cell);
+
+    return s < 0 ? 0 : s >= n ? n - 1 : s;
+}
+
+spi_err spi_misfit_pairs_init(struct spi_misfit_pairs *p, const struct spi_pixel_list *l,
+                              const struct spi_detector *det, double q_min, double q_max,
+                              double diameter_A)
+{
+    double cell = 1 / (2 * diameter_A);
+    int64_t panel = (int64_t)det->ny * det->nx;
+    int32_t *place = NULL;
+    spi_err err;
+
+    *p = (struct spi_misfit_pairs){.n_shells = (int)ceil((q_max - q_min) / cell)};
+    p->n_shells = p->n_shells < 1 ? 1 : p->n_shells;
+    SPI_TRY(err = SPI_NEW(p->of, 2 * l->n, "misfit"), out);
+    SPI_TRY(err = SPI_NEW(p->shell, 2 * l->n, "misfit"), out);
+    SPI_TRY(err = SPI_NEW(p->q, p->n_shells, "misfit"), out);
+    SPI_TRY(err = SPI_NEW(place, det->n_pixels, "misfit"), out); /* 1 + place in the list */
+    for (int s = 0; s < p->n_shells; s++)
+        p->q[s] = q_min + (s + 0.5) * cell;
+    for (int64_t i = 0; i < l->n; i++)
+        place[l->pixel[i]] = (int32_t)(i + 1);
+    for (int64_t i = 0; i < l->n; i++) {
+        int64_t at = l->pixel[i] % panel, x = at % det->nx, y = at / det->nx;
+        const int32_t next[2] = {x + 1 < det->nx ? place[l->pixel[i] + 1] : 0,
+                                 y + 1 < det->ny ? place[l->pixel[i] + det->nx] : 0};
+
+        for (int k = 0; k < 2; k++)
+            if (next[k]) {
+                p->of[p->n][0] = (int32_t)i;
+                p->of[p->n][1] = next[k] - 1;
+                p->shell[p->n++] = shell_of(l, i, q_min, cell, p->n_shells);
+            }
+    }
+out:
+    free(place);
+    if (err)
+        spi_misfit_pairs_clear(p);
+    return err;
+}
+
+void spi_misfit_pairs_clear(struct spi_misfit_pairs *p)
+{
+    free(p->of);
+    free(p->shell);
+    free(p->q);
+    *p = (struct spi_misfit_pairs){0};
+}
+
+/* ---- one image ---------------------------------------------------------------------- */
+
+/* Fluence: N / sum g T for photons, else of least squares; pixels that are left out (NAN in
+ * `out`) do not count. */
+static double fluence(const struct spi_pixel_list *l, const float *K, const float *T,
+                      const float *inv_var, const float *out)
 {
     double top = 0, bottom = 0;
 
-    for (int64_t p = 0; p < n; p++) {
-        double model = (double)g[p] * (double)T[p];
-        double v = inv_var ? (double)inv_var[p] * model : 1;
+    for (int64_t p = 0; p < l->n; p++) {
+        double model = (double)l->geometry[p] * (double)T[p];
+        double v = isnan(out[p]) ? 0 : inv_var ? (double)inv_var[p] * model : 1;
 
         top += v * (double)K[p];
         bottom += v * model;
@@ -18,30 +88,126 @@ static double fluence(int64_t n, const float *K, const float *T, const float *g,
     return bottom > 0 && top > 0 ? top / bottom : 0;
 }
 
-void spi_misfit_add(int64_t n, const float *K, const float *T, const float *g,
-                    const float *mean, const float *inv_var, struct spi_misfit *m)
+static void note(struct spi_outliers *o, const struct spi_outlier *one)
 {
-    double phi = fluence(n, K, T, g, inv_var);
+    int i = o->kept < SPI_OUTLIERS ? o->kept++ : SPI_OUTLIERS - 1;
 
-    for (int64_t p = 0; p < n; p++) {
-        double light = phi * (double)g[p];
-        double expected = light * (double)T[p], even = light * (double)mean[p];
-        double v = inv_var ? (double)inv_var[p] : even > 0 ? 1 / even : 0;
-        double left = (double)K[p] - expected, all = expected - even;
-        double noise = inv_var ? 0 : fmax(expected, 0);
+    if (i == SPI_OUTLIERS - 1 && o->kept == SPI_OUTLIERS && o->worst[i].times >= one->times)
+        return;
+    for (; i > 0 && o->worst[i - 1].times < one->times; i--)
+        o->worst[i] = o->worst[i - 1];
+    o->worst[i] = *one;
+}
 
-        m->left += v * (left * left - (inv_var ? 0 : (double)K[p]));
-        m->all += v * all * all;
-        m->variance += 2 * v * v * noise * noise;
+/* Mark pixels that neither the particle nor noise makes with NAN in `out`, others with 0.
+ */
+static void find_outliers(const struct spi_pixel_list *l, const float *K, const float *T,
+                          const float *mean, const float *inv_var, int64_t image,
+                          float *out, struct spi_outliers *o)
+{
+    int64_t found = 0;
+    double phi;
+
+    for (int64_t p = 0; p < l->n; p++)
+        out[p] = 0;
+    phi = fluence(l, K, T, inv_var, out);
+    for (int64_t p = 0; p < l->n; p++) {
+        double light = phi * (double)l->geometry[p];
+        double most =
+            fmax(means_most * light * (double)mean[p], models_most * light * (double)T[p]);
+        double noise = inv_var ? sqrt(1 / fmax((double)inv_var[p], 1e-300))
+                               : sqrt(most + 1); /* + 1: of an empty place, one photon */
+
+        most += sigmas_most * noise;
+        if ((double)K[p] <= most)
+            continue;
+        out[p] = NAN;
+        found++;
+        note(o, &(struct spi_outlier){.image = image,
+                                      .pixel = l->pixel[p],
+                                      .value = K[p],
+                                      .expected = (float)(light * (double)T[p]),
+                                      .times = (double)K[p] / most});
     }
+    o->n += found;
+    o->images += found > 0;
+}
+
+void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pixel_list *l,
+                      const float *K, const float *T, const float *mean,
+                      const float *inv_var, int64_t image, float *work,
+                      struct spi_misfit *one, struct spi_outliers *o)
+{
+    float *seen = work, *model = work + l->n;
+    double phi;
+
+    for (int s = 0; s < pairs->n_shells; s++)
+        one[s] = (struct spi_misfit){0};
+    find_outliers(l, K, T, mean, inv_var, image, seen, o);
+    phi = fluence(l, K, T, inv_var, seen);
+    for (int64_t p = 0; p < l->n; p++) { /* in units of the noise; NAN stays */
+        double light = phi * (double)l->geometry[p], even = light * (double)mean[p];
+        double v = inv_var ? (double)inv_var[p] : even > 0 ? 1 / even : 0, root = sqrt(v);
+
+        seen[p] += (float)(root * ((double)K[p] - even));
+        model[p] = (float)(root * (light * (double)T[p] - even));
+    }
+    for (int64_t i = 0; i < pairs->n; i++) {
+        int32_t a = pairs->of[i][0], b = pairs->of[i][1];
+        double Ia = (double)seen[a], Ib = (double)seen[b], Ma = (double)model[a],
+               Mb = (double)model[b];
+        struct spi_misfit *s = one + pairs->shell[i];
+        double light2 = phi * phi * (double)l->geometry[a] * (double)l->geometry[b];
+        double even2 = light2 * (double)mean[a] * (double)mean[b];
+
+        if (isnan(Ia) || isnan(Ib))
+            continue;
+        s->even2 += inv_var     ? sqrt((double)inv_var[a] * (double)inv_var[b]) * even2
+                    : even2 > 0 ? sqrt(even2)
+                                : 0;
+        s->image2 += Ia * Ib;
+        s->cross += (Ia * Mb + Ma * Ib) / 2;
+        s->model2 += Ma * Mb;
+        s->variance += (Ia - Ma) * (Ia - Ma) * (Ib - Mb) * (Ib - Mb);
+    }
+}
+
+/* ---- sums --------------------------------------------------------------------------- */
+
+void spi_misfit_add(int n, const struct spi_misfit *from, struct spi_misfit *to)
+{
+    for (int s = 0; s < n; s++) {
+        to[s].even2 += from[s].even2;
+        to[s].image2 += from[s].image2;
+        to[s].cross += from[s].cross;
+        to[s].model2 += from[s].model2;
+        to[s].variance += from[s].variance;
+    }
+}
+
+struct spi_misfit spi_misfit_sum(int n, const struct spi_misfit *shells)
+{
+    struct spi_misfit sum = {0};
+
+    for (int s = 0; s < n; s++)
+        spi_misfit_add(1, shells + s, &sum);
+    return sum;
 }
 
 double spi_misfit_share(const struct spi_misfit *m)
 {
-    return m->all > 0 ? m->left / m->all : 0;
+    return m->model2 > 0 ? (m->image2 - 2 * m->cross + m->model2) / m->model2 : (double)NAN;
 }
 
 double spi_misfit_sigma(const struct spi_misfit *m)
 {
-    return m->all > 0 ? sqrt(m->variance) / m->all : 0;
+    return m->model2 > 0 ? sqrt(m->variance) / m->model2 : (double)NAN;
+}
+
+void spi_outliers_add(const struct spi_outliers *from, struct spi_outliers *to)
+{
+    to->n += from->n;
+    to->images += from->images;
+    for (int i = 0; i < from->kept; i++)
+        note(to, from->worst + i);
 }

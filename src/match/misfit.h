@@ -1,29 +1,80 @@
 /** \file
  * How much of an image its model explains.  Layer: match.  doc/math.md (Q9), (Q10).
  *
- * Of what makes an image different from a plain set of rings, the part that the model at
- * the image's best orientation leaves over, noise not counted: 0 for the right model at the
- * right orientation, 1 or more for an image of something else. */
+ * What makes an image, and its model slice, different from plain rings is summed over pairs
+ * of neighbouring pixels: noise that is independent from pixel to pixel drops out whatever
+ * its distribution, so that photons, analogue values and ADU are judged alike. */
 #ifndef SPI_MATCH_MISFIT_H
 #define SPI_MATCH_MISFIT_H
 
 #include <stdint.h>
 
-/** Sums over the pixels of one image or of many (they add up). */
-struct spi_misfit {
-    double left;     /* sum v ((K - phi g T)^2 - K) (photons), sum v (K - phi g T)^2 */
-    double all;      /* sum v phi^2 g^2 (T - mean)^2 */
-    double variance; /* of `left` by photon noise: sum v^2 2 (phi g T)^2 */
+#include "io/images.h"
+#include "ring/pixels.h"
+
+/** What all images share. */
+struct spi_misfit_pairs {
+    int64_t n;        /* pairs of neighbouring pixels of a list */
+    int32_t (*of)[2]; /* [n] places in the list, owned */
+    int32_t *shell;   /* [n] owned */
+    int n_shells;
+    double *q; /* [n_shells] 1/A, middle of the shell, owned */
 };
 
-/** Image K against model values T at the same n pixels; g: geometry factors, mean: the
- * model's mean on the pixel's ring (> 0), inv_var: NULL for photons (v = 1 / (phi g mean)),
- * else v of each pixel; phi is the fluence of greatest likelihood.  Adds to *m. */
-void spi_misfit_add(int64_t n, const float *K, const float *T, const float *g,
-                    const float *mean, const float *inv_var, struct spi_misfit *m);
+/** Sums over the pairs of one shell; they add up over shells and images.  With the even
+ * part E = phi g <T>, the image's structure I = K - E and the model's M = phi g T - E, each
+ * times 1 / sqrt(variance): */
+struct spi_misfit {
+    double even2;    /* sum E E' */
+    double image2;   /* sum I I' */
+    double cross;    /* sum (I M' + M I') / 2 */
+    double model2;   /* sum M M' */
+    double variance; /* of `left` by noise: sum (I - M)^2 (I' - M')^2 */
+};
 
-/** left / all, and the standard deviation of it by photon noise; 0 when all is 0. */
+/** A pixel value that neither the particle nor noise makes. */
+struct spi_outlier {
+    int64_t image;
+    int32_t pixel; /* in the image */
+    float value, expected;
+    double times; /* value over what is the most that could be */
+};
+
+enum { SPI_OUTLIERS = 8 }; /* the worst ones are kept */
+
+struct spi_outliers {
+    int64_t n;      /* pixels that were left out */
+    int64_t images; /* in so many images */
+    int kept;
+    struct spi_outlier worst[SPI_OUTLIERS]; /* worst first */
+};
+
+/** Pairs within rows and columns of each panel, in shells of 1 / (2 D). */
+SPI_MUSTUSE spi_err spi_misfit_pairs_init(struct spi_misfit_pairs *p,
+                                          const struct spi_pixel_list *l,
+                                          const struct spi_detector *det, double q_min,
+                                          double q_max, double diameter_A);
+void spi_misfit_pairs_clear(struct spi_misfit_pairs *p);
+
+/** Image K against model values T at the pixels of list l; mean: the model's mean on the
+ * pixel's ring, inv_var: NULL for photons (variance phi g mean), else 1 / variance of a
+ * ring sample.  phi is the fluence of greatest likelihood.  A pixel above 12 times its
+ * ring's mean (or 3 times the model) and 8 standard deviations of noise is left out and
+ * noted in `o` (image: its number).  one: [p->n_shells], overwritten.  work: [2 * l->n]. */
+void spi_misfit_image(const struct spi_misfit_pairs *p, const struct spi_pixel_list *l,
+                      const float *K, const float *T, const float *mean,
+                      const float *inv_var, int64_t image, float *work,
+                      struct spi_misfit *one, struct spi_outliers *o);
+
+/** to += from, n shells. */
+void spi_misfit_add(int n, const struct spi_misfit *from, struct spi_misfit *to);
+struct spi_misfit spi_misfit_sum(int n, const struct spi_misfit *shells);
+/** (image2 - 2 cross + model2) / model2: 0 for the right model, 1 for a model whose
+ * structure is not there, 2 for an image of something else; and its standard deviation by
+ * noise; NAN where the model has no structure. */
 double spi_misfit_share(const struct spi_misfit *m);
 double spi_misfit_sigma(const struct spi_misfit *m);
+/** The worst of both, worst first; counts add up. */
+void spi_outliers_add(const struct spi_outliers *from, struct spi_outliers *to);
 
 #endif

@@ -1,11 +1,13 @@
 #include "math/volume.h"
 
 #include <complex.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "math/fft.h"
+#include "math/rot.h"
 
 spi_err spi_volume_init(struct spi_volume *v, int n, double step)
 {
@@ -108,6 +110,33 @@ spi_err spi_volume_autocorrelate(const struct spi_volume *rho, struct spi_volume
     spi_volume_roll(n, x, A->data);
 out:
     free(x);
+    free(F);
+    return err;
+}
+
+spi_err spi_volume_cut(struct spi_volume *v, double q_pass, double q_stop)
+{
+    int n = v->n, h = n / 2 + 1;
+    size_t count = spi_volume_count(v), half = (size_t)n * (size_t)n * (size_t)h, i = 0;
+    float complex *F = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(F, half, "cut"), out);
+    SPI_TRY(err = spi_fft3_r2c(n, v->data, F), out);
+    for (int z = 0; z < n; z++)
+        for (int y = 0; y < n; y++)
+            for (int x = 0; x < h; x++, i++) {
+                double kz = z < h ? z : z - n, ky = y < h ? y : y - n, kx = x;
+                double q = sqrt(kx * kx + ky * ky + kz * kz) / (n * v->step);
+                double t = q <= q_pass   ? 0
+                           : q >= q_stop ? 1
+                                         : (q - q_pass) / (q_stop - q_pass);
+                double pass = t < 1 ? cos(SPI_PI / 2 * t) : 0;
+
+                F[i] *= (float)(pass * pass / (double)count);
+            }
+    err = spi_fft3_c2r(n, F, v->data);
+out:
     free(F);
     return err;
 }

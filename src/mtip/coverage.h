@@ -1,6 +1,6 @@
 /** \file
  * How evenly the view directions of the images cover the sphere.  Layer: mtip.
- * doc/math.md (Q7), (Q8). */
+ * doc/math.md (Q7), (Q8), (Q11). */
 #ifndef SPI_MTIP_COVERAGE_H
 #define SPI_MTIP_COVERAGE_H
 
@@ -17,11 +17,17 @@ struct spi_coverage {
     double ratio;               /* seen / expected */
 };
 
-/** View directions R^T z of all images, turned by the n elements of the particle's point
- * group in turn (all are the same view of it); cell: rad, Shannon cell 1 / (2 D q_max). */
+/** View directions R^T z of all images (half 0: none), each turned by all n elements of the
+ * particle's point group, which are the same view of it; cell: rad, Shannon cell
+ * 1 / (2 D q_max). */
 SPI_MUSTUSE spi_err spi_coverage_init(struct spi_coverage *c,
                                       const struct spi_orientations *o, int n,
                                       const double (*group)[9], double cell);
+/** (Q11): the share of the directions at q (1/A) that some slice crosses, turned by the n
+ * elements of the point group; wavelength in A. */
+SPI_MUSTUSE spi_err spi_coverage_crossed(const struct spi_orientations *o, int n,
+                                         const double (*group)[9], double diameter_A,
+                                         double q, double wavelength_A, double *covered);
 void spi_coverage_clear(struct spi_coverage *c);
 /** A picture of the density. */
 SPI_MUSTUSE spi_err spi_coverage_plot(const struct spi_coverage *c, int64_t n_images,

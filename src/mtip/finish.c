@@ -11,6 +11,11 @@
 #include "math/symmetry.h"
 #include "mtip/orientations.h"
 
+static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+static const double cut_width = 1.2; /* (C6): q_stop / q_pass */
+
+static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of many images */
+
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
@@ -58,14 +63,15 @@ static spi_err phase(struct spi_run *r, struct spi_result *res)
     res->half[1] = p.moved2;
     res->density = p.density;
     res->fsc = p.fsc;
-    res->resolution_A = spi_fsc_resolution_A(&res->fsc, 0.143, r->q_max, &res->reached_end);
+    for (int h = 0; h < 2; h++)
+        res->own[h] = p.own[h];
+    res->resolution_A =
+        spi_curve_end_A(p.fsc.n_shells, p.fsc.q, p.fsc.fsc, 0.143, 0, r->q_max);
     res->resolution05_A =
-        spi_fsc_resolution_A(&res->fsc, 0.5, r->q_max, &res->reached_end05);
+        spi_curve_end_A(p.fsc.n_shells, p.fsc.q, p.fsc.fsc, 0.5, 0, r->q_max);
     res->phase_cutoff = p.cutoff;
-    res->trust.phased = p.phased;
-    res->trust.phase_rounds = p.rounds;
-    res->trust.resolution_A = res->resolution_A;
-    res->trust.resolution05_A = res->resolution05_A;
+    res->verdict.phased = p.phased;
+    res->verdict.phase_rounds = p.rounds;
     return spi_volume_copy(&res->phase[0].density, &res->half[0]);
 }
 
@@ -105,6 +111,25 @@ out:
     return err;
 }
 
+/* Name the pixels whose values are neither of the particle nor noise. */
+static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
+{
+    const struct spi_detector *det = r->data->det;
+    const struct spi_outlier *w = o->worst;
+    int64_t panel = (int64_t)det->ny * det->nx, at;
+
+    if (o->kept == 0 || w->times < outlier_named)
+        return;
+    at = w->pixel % panel;
+    spi_warn(
+        "%lld pixel values in %lld images are larger than the particle and noise can "
+        "make them: zingers or hot pixels, which a mask should hide; the worst is %.4g "
+        "where %.3g is expected, in panel %lld, row %lld, column %lld of image %lld",
+        (long long)o->n, (long long)o->images, (double)w->value / r->data->scale,
+        (double)w->expected / r->data->scale, (long long)(w->pixel / panel),
+        (long long)(at / det->nx), (long long)(at % det->nx), (long long)w->image);
+}
+
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
  * the models of the loop, then against what was merged. */
 static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
@@ -130,7 +155,9 @@ static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
     }
     if (progress)
         progress(3, STEPS, "looking at the images again", user);
-    err = spi_trust_images(r, model, o, &res->trust);
+    err = spi_inspect_images(r, model, o, &res->inspection);
+    if (!err)
+        warn_outliers(r, &res->inspection.outliers);
 out:
     return err;
 }
@@ -182,24 +209,92 @@ static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
     return err;
 }
 
-static spi_err find_coverage(const struct spi_run *r, struct spi_result *res)
+/* The intensities of half of each half set beside those of all: what more would bring. */
+static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
 {
-    double(*group)[9] = NULL, cell = 1 / (2 * r->data->rings.diameter_A * r->q_max);
-    int n;
-    spi_err err = spi_symmetry_parse(res->symmetry.group, &group, &n);
+    const struct spi_orientations *o = &res->orientations;
+    const struct spi_agreement *a = &res->agreement;
+    double D = r->data->rings.diameter_A;
+    struct spi_volume A[2] = {{0}, {0}}, W[2] = {{0}, {0}};
+    struct spi_intensity_shells fewer = {0};
+    struct spi_merging_lcurve curve = {0};
+    float *fluence = NULL;
+    spi_err err;
 
-    if (err)
-        return err;
+    SPI_TRY(err = SPI_NEW(fluence, o->n, "merge"), out);
+    for (int h = 0; h < 2; h++) {
+        int64_t seen = 0;
+
+        for (int64_t k = 0; k < o->n; k++) /* every second image of the half set */
+            fluence[k] = o->half[k] == h + 1 && seen++ % 2 == 0 ? o->fluence[k] : 0;
+        spi_merging_lcurve_clear(&curve);
+        SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, fluence, &curve, &A[h]),
+                out);
+        SPI_TRY(err = average(r, h, &A[h]), out);
+        SPI_TRY(err = spi_volume_fourier_even(&A[h], &W[h]), out);
+    }
+    /* o is in the common frame: nothing is left to turn */
+    SPI_TRY(
+        err = spi_intensity_compare(&W[0], &W[1], D, a->q_min, a->q_max, identity, &fewer),
+        out);
+    spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->verdict.outlook);
+out:
+    for (int h = 0; h < 2; h++) {
+        spi_volume_clear(&A[h]);
+        spi_volume_clear(&W[h]);
+    }
+    spi_intensity_shells_clear(&fewer);
+    spi_merging_lcurve_clear(&curve);
+    free(fluence);
+    return err;
+}
+
+/* Beyond the resolution to which the result stands density.mrc holds nothing: the last
+ * shells of a map that is cut sharply would ring. */
+static spi_err cut_density(const struct spi_run *r, struct spi_result *res)
+{
+    const struct spi_resolution *v = &res->verdict.resolution;
+    double q = 1 / v->claimed_A;
+
+    if (v->limit == SPI_LIMIT_EDGE || !(q * r->data->rings.diameter_A > 1))
+        return SPI_OK;
+    return spi_volume_cut(&res->density, q, cut_width * q);
+}
+
+/* Coverage of the view directions, modulo the point group, and what else the verdict asks.
+ */
+static spi_err judge(const struct spi_run *r, const struct spi_contrast *contrast,
+                     struct spi_result *res)
+{
+    const struct spi_rings *g = &r->data->rings;
+    double(*group)[9] = NULL, D = g->diameter_A, q;
+    const struct spi_inspection *in = &res->inspection;
+    struct spi_verdict *v = &res->verdict;
+    int n;
+    spi_err err;
+
+    spi_resolution_find(&res->agreement, &res->fsc, (const double *const *)res->own, D,
+                        &v->resolution);
+    q = fmin(r->q_max, 1 / v->resolution.claimed_A);
+    q = fmax(q, g->q[0]);
+    v->diameter_A = D;
+    v->unexplained = in->unexplained;
+    v->strangers = in->strangers;
+    v->isotropic = spi_isotropic_share(&res->agreement, contrast, D, q, &v->isotropic_q);
+    SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
     spi_symmetry_turn(n, group, res->symmetry.axes);
-    err = spi_coverage_init(&res->coverage, &res->orientations, n,
-                            (const double(*)[9])group, cell);
-    res->trust.evenness = res->coverage.ratio;
+    SPI_TRY(err = spi_coverage_init(&res->coverage, &res->orientations, n,
+                                    (const double(*)[9])group, 1 / (2 * D * r->q_max)),
+            out);
+    err = spi_coverage_crossed(&res->orientations, n, (const double(*)[9])group, D, q,
+                               g->wavelength_A, &v->covered);
+out:
     free(group);
     return err;
 }
 
-spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
-                   struct spi_result *res)
+spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
+                   spi_on_finish *progress, void *user, struct spi_result *res)
 {
     struct spi_orientations *o = &res->orientations;
     spi_err err;
@@ -209,13 +304,8 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
     if (progress)
         progress(4, STEPS, "comparing the halves", user);
-    SPI_TRY(err = spi_trust_agreement(r, res->half_A, r->pose.R, &res->agreement), out);
+    SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
     spi_orientations_common_frame(res->agreement.R, o);
-    SPI_TRY(err = spi_trust_covered(o, r->data->rings.diameter_A, r->q_max,
-                                    r->data->rings.wavelength_A, &res->trust.covered),
-            out);
-    res->trust.start_A = 1 / spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max);
-    res->trust.final_cc = r->best_cc;
     if (progress)
         progress(5, STEPS, "phasing", user);
     SPI_TRY(err = phase(r, res), out);
@@ -224,7 +314,10 @@ spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
     SPI_TRY(err = join_halves(r, res), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);
-    SPI_TRY(err = find_coverage(r, res), out);
+    SPI_TRY(err = judge(r, contrast, res), out);
+    if (res->verdict.resolution.limit != SPI_LIMIT_EDGE)
+        SPI_TRY(err = look_ahead(r, res), out);
+    SPI_TRY(err = cut_density(r, res), out);
     if (progress)
         progress(STEPS, STEPS, "done", user);
 out:
@@ -239,12 +332,14 @@ void spi_result_clear(struct spi_result *r)
         spi_volume_clear(&r->half_A[h]);
         spi_volume_clear(&r->half[h]);
         spi_phase_result_clear(&r->phase[h]);
+        free(r->own[h]);
     }
     spi_volume_clear(&r->A);
     spi_volume_clear(&r->W);
     spi_volume_clear(&r->density);
     spi_fsc_clear(&r->fsc);
     spi_agreement_clear(&r->agreement);
+    spi_inspection_clear(&r->inspection);
     spi_orientations_clear(&r->orientations);
     spi_coverage_clear(&r->coverage);
     spi_merging_lcurve_clear(&r->lcurve);

@@ -9,7 +9,7 @@
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
 #include "mtip/phasing.h"
-#include "mtip/trust.h"
+#include "mtip/verdict.h"
 
 struct spi_result {
     struct spi_volume half_A[2]; /* autocorrelations of the half sets, owned */
@@ -18,25 +18,26 @@ struct spi_result {
     struct spi_volume half[2];   /* densities; half 2 laid upon half 1, owned */
     struct spi_volume density;   /* their mean, owned */
     struct spi_fsc fsc;          /* of the halves */
-    double resolution_A, resolution05_A;
-    bool reached_end, reached_end05; /* the curve stays above the level to the last shell */
-    struct spi_agreement agreement;  /* of the halves' intensities, owned */
+    double resolution_A, resolution05_A; /* of the half maps, FSC 0.143 and 0.5 */
+    struct spi_agreement agreement;      /* of the halves' intensities, owned */
+    double *own[2]; /* [agreement.shells.n] of spi_agreement_faithful, owned */
     struct spi_phase_result phase[2];
     double phase_cutoff;                  /* of shrink-wrap, in the round that was taken */
     struct spi_merging_lcurve lcurve;     /* of half 1 */
     struct spi_orientations orientations; /* frame of `density`, order of the file */
     struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */
     struct spi_coverage coverage;         /* of the view directions, modulo that group */
-    struct spi_trust trust;               /* what speaks against it all */
+    struct spi_inspection inspection;     /* of all images, owned */
+    struct spi_verdict verdict;
 };
 
 enum { SPI_FINISH_STEPS = 7 }; /* the total that `progress` is told */
 
-/** Everything from the orientations of the run.  `progress` (may be NULL) is told what is
- * being done: (done, total, words, user). */
+/** Everything from the orientations of the run; `contrast` of its images.  `progress` (may
+ * be NULL) is told what is being done: (done, total, words, user). */
 typedef void spi_on_finish(int done, int total, const char *what, void *user);
-SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, spi_on_finish *progress, void *user,
-                               struct spi_result *out);
+SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
+                               spi_on_finish *progress, void *user, struct spi_result *out);
 void spi_result_clear(struct spi_result *r);
 
 /** Write the result's files into `dir`: maps, orientations, curves, pictures. */

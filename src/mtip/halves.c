@@ -176,23 +176,20 @@ spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
                          const double *initial, double R[9], double *cc, double *mean_cc)
 {
     struct spi_volume Wa = {0}, Wb = {0};
-    double *q = NULL, *shell = NULL, top = fmin(q_end, 1 / (2.08 * a->A.step));
-    int n = 0;
+    struct spi_intensity_shells shells = {0};
+    double top = fmin(q_end, 1 / (2.08 * a->A.step));
     spi_err err;
 
     SPI_TRY(err = spi_volume_fourier_even(&a->A, &Wa), out);
     SPI_TRY(err = spi_volume_fourier_even(&b->A, &Wb), out);
     SPI_TRY(err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc),
             out);
-    SPI_TRY(err = spi_intensity_correlation(&Wa, &Wb, diameter_A, q_min, top, R, &n, &q,
-                                            &shell),
-            out);
+    SPI_TRY(err = spi_intensity_compare(&Wa, &Wb, diameter_A, q_min, top, R, &shells), out);
     *mean_cc = 0;
-    for (int i = 0; i < n; i++) /* shells beyond the model's count as nothing */
-        *mean_cc += shell[i] / fmax(n, (q_end - q_min) * 2 * diameter_A);
+    for (int i = 0; i < shells.n; i++) /* shells beyond the model's count as nothing */
+        *mean_cc += shells.cc[i] / fmax(shells.n, (q_end - q_min) * 2 * diameter_A);
 out:
-    free(q);
-    free(shell);
+    spi_intensity_shells_clear(&shells);
     spi_volume_clear(&Wa);
     spi_volume_clear(&Wb);
     return err;

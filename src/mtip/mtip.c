@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
+enum { STARTS_LEAST = 3 }; /* of each half set before more are called useless */
+static const double repeated_cc = 0.9;
+
 /* ---- which images a generation sees ---------------------------------------------------
  */
 
@@ -224,15 +227,56 @@ out:
     return err;
 }
 
+/* The two best starts of a half set. */
+static void find_best_two(const struct spi_run *r, int h, int best[2])
+{
+    best[0] = r->leading[h];
+    best[1] = -1;
+    for (int s = 0; s < r->n_chains; s++)
+        if (s != best[0] &&
+            (best[1] < 0 || r->chain[h][s].score > r->chain[h][best[1]].score))
+            best[1] = s;
+}
+
+/* Whether the two best starts of each half set are one model: then more starts would find
+ * the same, and the images limit how well the half sets agree. */
+static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
+{
+    double D = r->data->rings.diameter_A, q0 = spi_plan_start_q(r->set, D, r->q_max),
+           least = 1, R[9], mean_cc;
+
+    *repeat = false;
+    if (r->n_chains < STARTS_LEAST)
+        return SPI_OK;
+    for (int h = 0; h < 2; h++) {
+        int best[2];
+        double cc;
+        spi_err err;
+
+        find_best_two(r, h, best);
+        err = spi_halves_agree(&r->chain[h][best[0]], &r->chain[h][best[1]], D,
+                               r->data->rings.q[0], q0, q0, NULL, R, &cc, &mean_cc);
+        if (err)
+            return err;
+        least = fmin(least, cc);
+    }
+    *repeat = least >= repeated_cc;
+    spi_info("starts: the two best of each half set agree to %.3f%s", least,
+             *repeat ? ": more starts would find the same" : "");
+    return SPI_OK;
+}
+
 static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 {
-    spi_err err = judge_starts(r, step);
-
-    if (err)
-        return err;
     bool last =
         r->n_chains + r->set->N_starts >
         (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX);
+    spi_err err = judge_starts(r, step);
+
+    if (!err && !last && r->halves_cc < r->set->halves_sure)
+        err = starts_repeat(r, &last);
+    if (err)
+        return err;
 
     r->step = 0;
     if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {

@@ -35,8 +35,18 @@ static spi_err write_map(const char *dir, const char *name, const struct spi_vol
     return spi_mrc_write(path, v, labels);
 }
 
+/* A number of a table; nothing where there is none. */
+static void cell(FILE *f, double value)
+{
+    if (isfinite(value))
+        fprintf(f, ",%.6f", value);
+    else
+        fputc(',', f);
+}
+
 static spi_err write_fsc(const char *dir, const struct spi_result *res)
 {
+    const struct spi_agreement *a = &res->agreement;
     char path[SPI_PATH_MAX], *text = NULL;
     size_t len;
     FILE *f = open_memstream(&text, &len);
@@ -44,24 +54,51 @@ static spi_err write_fsc(const char *dir, const struct spi_result *res)
 
     if (!f)
         return spi_fail(SPI_ENOMEM, "fsc.csv: out of memory");
-    fprintf(f, "q_invA,resolution_A,fsc,voxels,prtf_half1,prtf_half2,intensity_cc\n");
+    fprintf(f, "q_invA,resolution_A,fsc,voxels,prtf_half1,prtf_half2,intensity_cc,contrast,"
+               "reproduced_half1,reproduced_half2\n");
     for (int i = 0; i < res->fsc.n_shells; i++) {
-        double q = res->fsc.q[i],
-               cc = spi_agreement_at(&res->agreement, res->agreement.cc, q);
+        double q = res->fsc.q[i];
 
         fprintf(f, "%.6g,%.6g,%.6f,%.0f", q, 1 / q, res->fsc.fsc[i], res->fsc.count[i]);
         for (int h = 0; h < 2; h++)
-            if (i < res->phase[h].n_shells && isfinite(res->phase[h].prtf[i]))
-                fprintf(f, ",%.6f", res->phase[h].prtf[i]);
-            else
-                fprintf(f, ",");
-        if (isfinite(cc))
-            fprintf(f, ",%.6f\n", cc);
-        else
-            fprintf(f, ",\n");
+            cell(f, i < res->phase[h].n_shells ? res->phase[h].prtf[i] : (double)NAN);
+        cell(f, spi_agreement_at(a, a->shells.cc, q));
+        cell(f, spi_agreement_at(a, a->shells.contrast, q));
+        for (int h = 0; h < 2; h++)
+            cell(f, spi_agreement_at(a, res->own[h], q));
+        fputc('\n', f);
     }
     fclose(f);
     path_in(path, dir, "fsc.csv");
+    err = spi_file_write_text(path, text, len);
+    free(text);
+    return err;
+}
+
+/* Structure in the images and in the model, shell by shell of the detector. */
+static spi_err write_inspection(const char *dir, const struct spi_result *res)
+{
+    const struct spi_inspection *in = &res->inspection;
+    char path[SPI_PATH_MAX], *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    spi_err err;
+
+    if (!f)
+        return spi_fail(SPI_ENOMEM, "images.csv: out of memory");
+    fprintf(f, "q_invA,images_contrast2,model_contrast2,cross_contrast2,unexplained\n");
+    for (int s = 0; s < in->n_shells; s++) {
+        const struct spi_misfit *m = in->shell + s;
+
+        fprintf(f, "%.6g", in->q[s]);
+        cell(f, m->image2 / m->even2);
+        cell(f, m->model2 / m->even2);
+        cell(f, m->cross / m->even2);
+        cell(f, spi_misfit_share(m));
+        fputc('\n', f);
+    }
+    fclose(f);
+    path_in(path, dir, "images.csv");
     err = spi_file_write_text(path, text, len);
     free(text);
     return err;
@@ -75,9 +112,9 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
     struct spi_curve curve[4] = {
         {.name = "half maps", .n = n, .x = res->fsc.q, .y = res->fsc.fsc},
         {.name = "their intensities",
-         .n = res->agreement.n,
-         .x = res->agreement.q,
-         .y = res->agreement.cc},
+         .n = res->agreement.shells.n,
+         .x = res->agreement.shells.q,
+         .y = res->agreement.shells.cc},
         {.name = "PRTF half 1",
          .n = res->phase[0].n_shells,
          .x = res->phase[0].shell_q,
@@ -99,9 +136,8 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
                          .y_max = 1.05};
 
     path_in(path, dir, "fsc.png");
-    snprintf(note, sizeof note, "0.143 at %.1f A%s, 0.5 at %.1f A%s", res->resolution_A,
-             res->reached_end ? " (the limit of the data)" : "", res->resolution05_A,
-             res->reached_end05 ? " (the limit of the data)" : "");
+    snprintf(note, sizeof note, "0.143 at %.1f A, 0.5 at %.1f A; the images reach %.1f A",
+             res->resolution_A, res->resolution05_A, res->verdict.resolution.edge_A);
     return spi_plot_curves(path, &p);
 }
 
@@ -184,7 +220,8 @@ void spi_result_remove(const char *dir)
     static const char *const names[] = {
         "half1.mrc",     "half2.mrc",       "density.mrc",  "autocorrelation.mrc",
         "intensity.mrc", "orientations.h5", "coverage.png", "fsc.csv",
-        "fsc.png",       "lcurve.png",      "lcurve.csv",   "density.png"};
+        "fsc.png",       "lcurve.png",      "lcurve.csv",   "density.png",
+        "images.csv"};
     char path[SPI_PATH_MAX];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -220,6 +257,7 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
                                     spi_orientations_count(&res->orientations), path),
             out);
     SPI_TRY(err = write_fsc(dir, res), out);
+    SPI_TRY(err = write_inspection(dir, res), out);
     SPI_TRY(err = plot_fsc(dir, res), out);
     SPI_TRY(err = write_lcurve(dir, &res->lcurve), out);
     path_in(path, dir, "density.png");

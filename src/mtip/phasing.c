@@ -15,8 +15,11 @@ double spi_phasing_cutoff(const struct spi_settings *set, int round)
 
 void spi_phasing_clear(struct spi_phasing *p)
 {
-    for (int h = 0; h < 2; h++)
+    for (int h = 0; h < 2; h++) {
         spi_phase_result_clear(&p->half[h]);
+        free(p->own[h]);
+        p->own[h] = NULL;
+    }
     spi_volume_clear(&p->moved2);
     spi_volume_clear(&p->density);
     spi_fsc_clear(&p->fsc);
@@ -98,7 +101,7 @@ out:
 static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
                          const struct spi_agreement *a, int round, struct spi_phasing *p)
 {
-    double cc, *own[2] = {NULL, NULL};
+    double cc;
     spi_err err;
 
     *p = (struct spi_phasing){.cutoff = spi_phasing_cutoff(r->set, round)};
@@ -108,12 +111,11 @@ static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
                                 &cc, &p->density, &p->fsc, &p->moved2),
             out);
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = spi_trust_faithful(r, &half_A[h], &p->half[h].density, a, &own[h]),
-                out);
-    p->phased = spi_trust_phased(a, &p->fsc, (const double *const *)own);
+        SPI_TRY(
+            err = spi_agreement_faithful(r, &half_A[h], &p->half[h].density, a, &p->own[h]),
+            out);
+    p->phased = spi_agreement_phased(a, &p->fsc, (const double *const *)p->own);
 out:
-    for (int h = 0; h < 2; h++)
-        free(own[h]);
     if (err)
         spi_phasing_clear(p);
     return err;

@@ -4,7 +4,7 @@
 #ifndef SPI_MTIP_PHASING_H
 #define SPI_MTIP_PHASING_H
 
-#include "mtip/trust.h"
+#include "mtip/agreement.h"
 #include "phase/phase.h"
 
 /** One round of starts of both halves. */
@@ -14,6 +14,7 @@ struct spi_phasing {
     struct spi_volume moved2;  /* half 2 as laid, owned */
     struct spi_volume density; /* mean of the two, owned */
     struct spi_fsc fsc;        /* of the two */
+    double *own[2];            /* of spi_agreement_faithful, each half, owned */
     double phased;             /* (Q12) */
     double cutoff;             /* of shrink-wrap in this round (Q13) */
     int rounds;                /* that were made, this one among them */

@@ -97,24 +97,23 @@ static void unrelated(void)
 {
     struct spi_pose pose = random_pose(1, 0);
     struct spi_volume a, b, c, d;
-    double R[9], cc, *q, *shell;
-    int n;
+    struct spi_intensity_shells s;
+    double R[9], cc;
 
     if (make(1, &pose, &a, &b) || make(2, &pose, &c, &d) ||
         spi_align_intensities(&a, &d, D, 1 / D, q_max, NULL, R, &cc))
         return;
     OK(cc < 0.5, "two different particles: the best correlation is only %.3f", cc);
-    if (spi_intensity_correlation(&a, &b, D, 1 / D, q_max, pose.R, &n, &q, &shell))
+    if (spi_intensity_compare(&a, &b, D, 1 / D, q_max, pose.R, &s))
         return;
     double lowest = 1;
 
-    for (int k = 0; k < n; k++)
-        lowest = fmin(lowest, shell[k]);
-    OK(n == 15 && fabs(q[0] * D - 1) < 1e-12 && fabs(q[14] / q_max - 1) < 1e-12,
+    for (int k = 0; k < s.n; k++)
+        lowest = fmin(lowest, s.cc[k]);
+    OK(s.n == 15 && fabs(s.q[0] * D - 1) < 1e-12 && fabs(s.q[14] / q_max - 1) < 1e-12,
        "15 shells from 1/D to 8/D");
     OK(lowest > 0.999, "each shell correlates at the true rotation: %.5f", lowest);
-    free(q);
-    free(shell);
+    spi_intensity_shells_clear(&s);
     spi_volume_clear(&a);
     spi_volume_clear(&b);
     spi_volume_clear(&c);

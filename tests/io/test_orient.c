@@ -13,7 +13,7 @@
 enum { N = 37 };
 
 static double quat[N][4];
-static float score[N], margin[N], fluence[N], entropy[N];
+static float score[N], margin[N], fluence[N], entropy[N], misfit[N];
 static uint8_t half[N];
 
 static void make_content(void)
@@ -26,6 +26,7 @@ static void make_content(void)
         margin[i] = (float)spi_rng_uniform(&r);
         fluence[i] = (float)spi_rng_uniform(&r);
         entropy[i] = (float)spi_rng_uniform(&r);
+        misfit[i] = (float)spi_rng_normal(&r);
         half[i] = (uint8_t)(1 + i % 2);
     }
 }
@@ -38,7 +39,8 @@ static void round_trip(void)
                                        .margin = margin,
                                        .fluence = fluence,
                                        .half = half,
-                                       .entropy = entropy};
+                                       .entropy = entropy,
+                                       .misfit = misfit};
     const struct spi_orientations few = {.n = N, .quat = quat[0]};
     struct spi_orientations back;
     const char *path = in_tmp("o.h5");
@@ -54,8 +56,9 @@ static void round_trip(void)
     OK(!memcmp(back.score, score, sizeof score) &&
            !memcmp(back.margin, margin, sizeof margin) &&
            !memcmp(back.fluence, fluence, sizeof fluence) && !memcmp(back.half, half, N) &&
-           !memcmp(back.entropy, entropy, sizeof entropy),
-       "score, margin, fluence, half, entropy");
+           !memcmp(back.entropy, entropy, sizeof entropy) &&
+           !memcmp(back.misfit, misfit, sizeof misfit),
+       "score, margin, fluence, half, entropy, misfit");
     OK(back.quat[4] != quat[0][0], "images are not mixed up (the check can fail)");
     spi_orientations_clear(&back);
     OK(spi_orientations_write(path, &few, NULL) == SPI_OK &&
@@ -99,7 +102,8 @@ static void bad_files(void)
                                        .margin = margin,
                                        .fluence = fluence,
                                        .half = half,
-                                       .entropy = entropy};
+                                       .entropy = entropy,
+                                       .misfit = misfit};
     const char *path = in_tmp("bad.h5");
     struct spi_orientations back;
     double value[5 * N];
@@ -134,7 +138,8 @@ static void bad_files(void)
     H5Ldelete(file, "orientations", H5P_DEFAULT);
     H5Fclose(file);
     OK(spi_orientations_read(path, &back) == SPI_EFORMAT &&
-           says("no dataset 'orientations'; it has: entropy, fluence, half, margin, score"),
+           says("no dataset 'orientations'; it has: entropy, fluence, half, margin, "
+                "misfit, score"),
        "%s", spi_err_message());
     OK(spi_orientations_read(in_tmp("absent.h5"), &back) == SPI_EIO, "%s",
        spi_err_message());

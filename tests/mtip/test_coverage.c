@@ -14,10 +14,11 @@ static const double cell = 0.06; /* 3,491 Shannon cells: 58 % seen by 3,000 imag
 static double quat[N][4];
 
 /* The first n of: nothing, half a turn about x. */
+static const double turns[2][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1},
+                                   {1, 0, 0, 0, -1, 0, 0, 0, -1}};
+
 static spi_err measure_modulo(int n, struct spi_coverage *c)
 {
-    static const double turns[2][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1},
-                                       {1, 0, 0, 0, -1, 0, 0, 0, -1}};
     const struct spi_orientations o = {.n = N, .quat = quat[0]};
 
     return spi_coverage_init(c, &o, n, turns, cell);
@@ -26,6 +27,96 @@ static spi_err measure_modulo(int n, struct spi_coverage *c)
 static spi_err measure(struct spi_coverage *c)
 {
     return measure_modulo(1, c);
+}
+
+/* ---- directions that are crossed (Q11)
+ * -------------------------------------------------- */
+
+static const double D = 100, q_max = 0.1, lambda = 0.4; /* a cell of 0.05 rad, z = 0.02 */
+
+static double covered_modulo(int n_group, int n)
+{
+    struct spi_orientations o = {.n = n, .quat = quat[0]};
+    double c = -1;
+
+    if (spi_coverage_crossed(&o, n_group, turns, D, q_max, lambda, &c))
+        NOTE("%s", spi_err_message());
+    return c;
+}
+
+static double covered(int n)
+{
+    return covered_modulo(1, n);
+}
+
+/* View directions evenly within `cap` of an axis in the x-z plane, `tilt` from z. */
+static void views(double cap, double tilt)
+{
+    struct spi_rng rng = spi_rng_stream(2, SPI_RNG_TEST, 0);
+
+    for (int k = 0; k < N; k++) {
+        double z = 1 - spi_rng_uniform(&rng) * (1 - cos(cap));
+        double a = 2 * SPI_PI * spi_rng_uniform(&rng), M[9], R[9];
+        double x = sqrt(1 - z * z) * cos(a), y = sqrt(1 - z * z) * sin(a);
+        double n[3] = {x * cos(tilt) + z * sin(tilt), y, z * cos(tilt) - x * sin(tilt)};
+
+        spi_rot_view(n, 2 * SPI_PI * spi_rng_uniform(&rng), M);
+        for (int i = 0; i < 9; i++)
+            R[i] = M[i % 3 * 3 + i / 3];
+        spi_rot_quat(R, quat[k]);
+    }
+}
+
+static void directions(void)
+{
+    double one, band;
+
+    views(SPI_PI, 0);
+    OK(covered(N) == 1, "views from all sides cross %.4f of the directions", covered(N));
+    one = covered(1);
+    /* two bands |u.n -+ z| <= cell / 2 that overlap but for 2 z: half-width cell / 2 + z */
+    band = 0.025 + 0.02;
+    OK(fabs(one - band) < 0.01, "one image: %.4f, %.4f expected", one, band);
+    views(0.3, 0);
+    band = sin(0.3) + 0.045;
+    OK(fabs(covered(N) - band) < 0.03, "views within 0.3 rad: %.3f, %.3f expected",
+       covered(N), band);
+    views(1e-3, 0);
+    OK(fabs(covered(N) - one) < 0.01, "all from one side: %.4f", covered(N));
+    views(1e-3, SPI_PI / 4); /* the twofold axis shows the side at right angles as well */
+    one = covered(N);
+    band = covered_modulo(2, N);
+    OK(fabs(band - 2 * one) < 0.01, "and from the side that a twofold axis adds: %.4f",
+       band);
+}
+
+/* Images without an orientation are not counted. */
+static void set_aside(void)
+{
+    struct spi_orientations o = {.n = N, .quat = quat[0]};
+    struct spi_coverage all, some;
+    uint8_t half[N];
+    double c = 0;
+
+    views(SPI_PI, 0);
+    for (int k = 0; k < N; k++)
+        half[k] = k < N / 2;
+    o.half = half;
+    OK(spi_coverage_init(&some, &o, 1, turns, cell) == SPI_OK, "half of the images");
+    o.half = NULL;
+    o.n = N / 2;
+    OK(spi_coverage_init(&all, &o, 1, turns, cell) == SPI_OK && some.seen == all.seen &&
+           some.expected == all.expected,
+       "the others were set aside: %.4f seen", some.seen);
+    o.n = N;
+    o.half = half;
+    half[0] = 0;
+    for (int k = 0; k < N; k++)
+        half[k] = k == 0;
+    OK(spi_coverage_crossed(&o, 1, turns, D, q_max, lambda, &c) == SPI_OK && c < 0.06,
+       "one image left: %.4f", c);
+    spi_coverage_clear(&all);
+    spi_coverage_clear(&some);
 }
 
 /* Turn R so that the view direction R^T z has z >= 0: half the sphere only. */
@@ -84,5 +175,7 @@ int main(void)
     OK(measure(&c) == SPI_OK && c.ratio < 0.001 && c.chi2 > 1000, "one view: ratio %.5f",
        c.ratio);
     spi_coverage_clear(&c);
+    directions();
+    set_aside();
     return tap_done();
 }

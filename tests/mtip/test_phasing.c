@@ -41,7 +41,7 @@ static spi_err scene_init(struct scene *s)
     SPI_TRY(err = blobs_density(&b, SIDE, step, &s->rho), out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_autocorrelate(&s->rho, &s->A[h]), out);
-    SPI_TRY(err = spi_trust_agreement(&s->run, s->A, NULL, &s->agreement), out);
+    SPI_TRY(err = spi_agreement_init(&s->run, s->A, NULL, &s->agreement), out);
 out:
     return err;
 }
