@@ -217,6 +217,21 @@ static spi_err symmetry_of_truth(const char *name, struct comparison *c, double 
     return err;
 }
 
+/* Only images with both orientations, in place. */
+static void keep_oriented(struct spi_orientations *found, struct spi_orientations *truth)
+{
+    int64_t n = 0;
+
+    for (int64_t k = 0; k < found->n; k++) {
+        if (!spi_orientations_has(found, k) || !spi_orientations_has(truth, k))
+            continue;
+        memmove(found->quat + 4 * n, found->quat + 4 * k, 4 * sizeof *found->quat);
+        memmove(truth->quat + 4 * n, truth->quat + 4 * k, 4 * sizeof *truth->quat);
+        n++;
+    }
+    found->n = truth->n = n;
+}
+
 static spi_err compare_orientations(const struct args *a, struct comparison *c)
 {
     struct spi_orientations found = {0}, truth = {0};
@@ -235,6 +250,11 @@ static spi_err compare_orientations(const struct args *a, struct comparison *c)
     }
     if (a->symmetry)
         SPI_TRY(err = symmetry_of_truth(a->symmetry, c, &ops, &n_ops), out);
+    keep_oriented(&found, &truth);
+    if (found.n < 1) {
+        err = spi_fail(SPI_EINVAL, "%s: no image has an orientation", a->orientations);
+        goto out;
+    }
     c->n_images = found.n;
     err = spi_orient_error_compute(found.n, found.quat, truth.quat, ops ? ops[0] : NULL,
                                    n_ops, &c->orient);

@@ -77,7 +77,8 @@ struct job {
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
-    double *error;                    /* [truth.n] rad, ascending */
+    double *error;                    /* [n_errors] rad, ascending */
+    int64_t n_errors;                 /* images with both orientations */
     struct spi_input input[2];
 };
 
@@ -158,6 +159,7 @@ static spi_err prepare(struct job *j)
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
     j->spec.start_qD = j->set.start_qD;
+    j->spec.signal_least = j->set.signal_least;
     j->spec.graph = j->tasks.graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
@@ -202,19 +204,23 @@ static spi_err find_errors(struct job *j)
     for (int64_t k = 0; k < j->truth.n && !err; k++) {
         double P[9], Q[9];
 
+        if (!spi_orientations_has(&j->o, k) || !spi_orientations_has(&j->truth, k))
+            continue;
         spi_rot_matrix(j->o.quat + 4 * k, P);
         spi_rot_matrix(j->truth.quat + 4 * k, Q);
-        j->error[k] = spi_rot_angle_between(P, Q);
+        j->error[j->n_errors++] = spi_rot_angle_between(P, Q);
     }
     if (!err)
-        qsort(j->error, (size_t)j->truth.n, sizeof *j->error, by_value);
+        qsort(j->error, (size_t)j->n_errors, sizeof *j->error, by_value);
     return err;
 }
 
 /* The error that a part of the images stays below, degrees. */
 static double error_deg(const struct job *j, double part)
 {
-    return j->error[(int64_t)(part * (double)(j->truth.n - 1))] * 180 / SPI_PI;
+    return j->n_errors > 0
+               ? j->error[(int64_t)(part * (double)(j->n_errors - 1))] * 180 / SPI_PI
+               : (double)NAN;
 }
 
 static json_t *numbers_of(const struct job *j)
@@ -241,25 +247,29 @@ static spi_err write_result(const struct job *j)
 
 static spi_err report(const struct job *j, double seconds)
 {
-    double score = 0, margin = 0, n = (double)j->o.n;
+    int64_t blank = j->o.n - spi_orientations_count(&j->o);
+    double score = 0, margin = 0, n = (double)j->o.n, with = fmax(1, n - (double)blank);
 
-    for (int64_t k = 0; k < j->o.n; k++) {
-        score += (double)j->o.score[k] / n;
-        margin += (double)j->o.margin[k] / n;
-    }
+    for (int64_t k = 0; k < j->o.n; k++)
+        if (spi_orientations_has(&j->o, k)) {
+            score += (double)j->o.score[k] / with;
+            margin += (double)j->o.margin[k] / with;
+        }
     if (j->args->json) {
         json_t *o = numbers_of(j);
-        json_t *more = json_pack("{s:o, s:I, s:f, s:f, s:f, s:f}", "orientations",
-                                 spi_json_name(j->args->out), "images", (json_int_t)j->o.n,
-                                 "mean_score", score, "mean_margin", margin, "seconds",
-                                 seconds, "images_per_s", n / seconds);
+        json_t *more =
+            json_pack("{s:o, s:I, s:I, s:f, s:f, s:f, s:f}", "orientations",
+                      spi_json_name(j->args->out), "images", (json_int_t)j->o.n, "blank",
+                      (json_int_t)blank, "mean_score", score, "mean_margin", margin,
+                      "seconds", seconds, "images_per_s", n / seconds);
 
         if (o && more)
             json_object_update(o, more);
         json_decref(more);
         if (j->truth.n > 0) {
-            more = json_pack("{s:f, s:f}", "error_deg_median", error_deg(j, 0.5),
-                             "error_deg_p90", error_deg(j, 0.9));
+            more = json_pack("{s:o, s:o}", "error_deg_median",
+                             spi_json_number(error_deg(j, 0.5)), "error_deg_p90",
+                             spi_json_number(error_deg(j, 0.9)));
             json_object_update(o, more);
             json_decref(more);
         }
@@ -267,6 +277,9 @@ static spi_err report(const struct job *j, double seconds)
     }
     printf("images        %lld, |q| %.5f to %.5f 1/A (%.2f A)\n", (long long)j->o.n,
            j->spec.q_min, j->spec.q_max, 1 / j->spec.q_max);
+    if (blank > 0)
+        printf("blank         %lld images hold no signal and get no orientation\n",
+               (long long)blank);
     printf("orientations  %lld directions x %d angles, %.2f degrees apart\n",
            (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
     printf("score         %s, mean %.6g, %.4g above the next direction\n", j->score, score,

@@ -216,6 +216,8 @@ static spi_err count_block(struct job *j, int64_t first, int64_t n, const float 
     for (int64_t k = 0; k < n; k++) {
         double sum = 0;
 
+        if (!spi_orientations_has(&j->o, first + k))
+            continue;
         for (int64_t p = 0; p < j->list.n; p++) {
             double K = (double)pixels[k * j->det->n_pixels + j->list.pixel[p]];
 
@@ -247,7 +249,8 @@ static spi_err survey(struct job *j)
         goto out;
     }
     for (int64_t k = 0; k < j->o.n; k++)
-        j->o.fluence[k] = (float)((double)j->o.fluence[k] * (double)j->o.n / sum);
+        j->o.fluence[k] =
+            (float)((double)j->o.fluence[k] * (double)spi_orientations_count(&j->o) / sum);
 out:
     if (known) {
         free(j->o.fluence);
@@ -281,8 +284,11 @@ static spi_err weigh(struct job *j)
 
     if (!j->o.fluence || how == SPI_WEIGHTS_POISSON)
         SPI_TRY(err = survey(j), out);
-    for (int64_t k = 0; k < j->o.n; k++)
+    for (int64_t k = 0; k < j->o.n; k++) {
+        if (!spi_orientations_has(&j->o, k))
+            j->o.fluence[k] = 0;
         fluence += (double)j->o.fluence[k];
+    }
     SPI_TRY(err = spi_pixel_list_weigh(&j->list, how, j->diameter_A, j->counts, fluence),
             out);
     if (j->args->weights)
@@ -551,6 +557,7 @@ const struct spi_cmd spi_cmd_merge = {
         "zero beyond the diameter of the particle. The weight of the Tikhonov term "
         "comes from the L-curve, or from --lambda. Steps end when algorithm.cg_tol, "
         "algorithm.discrepancy or algorithm.N_cg says so.\n\n"
+        "Images without an orientation (four NaN) take no part. "
         "The fluence of each image comes from the file of orientations; without it, "
         "from the image's counts relative to the mean.\n\n"
         "Writes an MRC map in the units of the images; what no option says comes from "

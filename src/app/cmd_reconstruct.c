@@ -16,9 +16,9 @@
 #include "base/version.h"
 #include "io/file.h"
 #include "io/hash.h"
-#include "match/diameter.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
+#include "mtip/survey.h"
 
 struct args {
     const char *out, *symmetry;
@@ -58,6 +58,7 @@ struct job {
     struct spi_settings set;
     struct spi_images *images;
     struct spi_graph *graph;
+    struct spi_survey survey;
     struct spi_data data;
     struct spi_contrast contrast;
     struct spi_run *run;
@@ -82,25 +83,6 @@ static double length(const double v[3])
     return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
 }
 
-/* |q| at the middle of the detector's edges: the largest |q| within 3 degrees of +-x and
- * +-y, the least of the four (sides without pixels are passed over). */
-static double edge_q(const struct spi_detector *det)
-{
-    double most[4] = {0}, least = INFINITY;
-
-    for (int64_t p = 0; p < det->n_pixels; p++) {
-        const double *v = det->q + 3 * p;
-        double quarter = atan2(v[1], v[0]) / 1.5707963267948966, near = round(quarter);
-
-        if (fabs(quarter - near) < 3.0 / 90)
-            most[((int)near + 4) % 4] = fmax(most[((int)near + 4) % 4], length(v));
-    }
-    for (int i = 0; i < 4; i++)
-        if (most[i] > 0)
-            least = fmin(least, most[i]);
-    return isfinite(least) ? least : 0;
-}
-
 static double lowest_q(const struct spi_detector *det)
 {
     double least = INFINITY;
@@ -111,49 +93,88 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
-/* D from up to 1,000 images, spread evenly over the file in blocks. */
-static spi_err estimate_diameter(struct job *j, const struct spi_detector *det)
+/* What the first look at the images found. */
+static void tell_survey(const struct job *j)
 {
-    enum { BLOCK = 50, BLOCKS = 20 };
-    int64_t n = spi_images_count(j->images), blocks = (n + BLOCK - 1) / BLOCK;
-    struct spi_diameter_result found = {0};
-    spi_diameter *d = NULL;
-    float *pixels = NULL;
-    spi_err err;
+    const struct spi_survey *s = &j->survey;
+    const struct spi_detector *det = spi_images_detector(j->images);
+    int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
-    blocks = blocks < BLOCKS ? blocks : BLOCKS;
-    SPI_TRY(err = spi_diameter_new(det, spi_images_kind(j->images), &d), out);
-    SPI_TRY(err = SPI_NEW(pixels, BLOCK * det->n_pixels, "diameter"), out);
-    for (int64_t b = 0; b < blocks; b++) {
-        int64_t first = n * b / blocks, m = n - first < BLOCK ? n - first : BLOCK;
+    if (s->gain == 1)
+        spi_info("%s: intensities are whole numbers: taken as photons", j->path);
+    else if (s->gain > 0)
+        spi_info(
+            "%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
+            "a photon: taken as photons",
+            j->path, s->gain, s->gain);
+    if (spi_centre_is_off(&s->centre))
+        spi_warn(
+            "%s: the beam's centre is off by %.1f pixels (%+.1f along q_x, %+.1f along "
+            "q_y, +- %.1f): the mean image is not the same on both sides; correct "
+            "pixel_position_reciprocal",
+            j->path, hypot(s->centre.shift_px[0], s->centre.shift_px[1]),
+            s->centre.shift_px[0], s->centre.shift_px[1],
+            hypot(s->centre.sigma_px[0], s->centre.sigma_px[1]));
+    if (s->left_out.zero > 0)
+        spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
+                 "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
+                 "pixels; mark them in 'mask'",
+                 j->path, (long long)s->left_out.zero, (long long)s->n,
+                 (long long)(p / panel), (long long)(p % panel / det->nx),
+                 (long long)(p % det->nx));
+    if (s->left_out.saturated > 0)
+        spi_warn("%s: %lld pixels are full at %g; they took no part in the estimate of the "
+                 "diameter; mark them in 'mask' if they matter",
+                 j->path, (long long)s->left_out.saturated, s->left_out.limit);
+    if ((double)s->left_out.images > 0.01 * (double)s->n) /* fewer are chance */
+        spi_info(
+            "%lld of %lld images seem to hold more than one particle; they took no part "
+            "in the estimate of the diameter",
+            (long long)s->left_out.images, (long long)s->n);
+}
 
-        SPI_TRY(err = spi_images_read(j->images, first, m, pixels), out);
-        SPI_TRY(err = spi_diameter_add(d, det, m, pixels), out);
-    }
-    SPI_TRY(err = spi_diameter_estimate(d, &found), out);
-    j->diameter_A = found.diameter_A;
-    spi_info(
-        "diameter estimated from the images: %.0f A (+- %.0f); --diameter overrides it",
-        found.diameter_A, found.sigma_A);
-out:
-    spi_diameter_result_clear(&found);
-    spi_diameter_free(d);
-    free(pixels);
-    return err;
+/* D from the images; the mean image is written before. */
+static spi_err look_at_images(struct job *j)
+{
+    static const double doubtful = 0.15;
+    const struct spi_diameter_result *d = &j->survey.diameter;
+    char why[SPI_MESSAGE_MAX];
+    spi_err err =
+        spi_survey_init(&j->survey, j->images, j->args->out, !(j->diameter_A > 0));
+
+    snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
+    tell_survey(j);
+    if (err == SPI_EFORMAT && spi_centre_is_off(&j->survey.centre))
+        return spi_fail(err,
+                        "%s: the beam's centre is off by %.1f pixels, which comes first: "
+                        "correct pixel_position_reciprocal; %s",
+                        j->path,
+                        hypot(j->survey.centre.shift_px[0], j->survey.centre.shift_px[1]),
+                        why);
+    if (err)
+        return spi_fail(err, "%s: %s", j->path, why);
+    if (j->diameter_A > 0)
+        return SPI_OK;
+    j->diameter_A = d->diameter_A;
+    spi_info("diameter estimated from %s: %.0f A (+- %.0f); --diameter overrides it",
+             d->from_speckles ? "the width of speckles" : "the images", d->diameter_A,
+             d->sigma_A);
+    if (d->sigma_A > doubtful * d->diameter_A)
+        spi_warn("the diameter of %.0f A is uncertain by %.0f A: if the run does not "
+                 "converge, give it by --diameter",
+                 d->diameter_A, d->sigma_A);
+    return SPI_OK;
 }
 
 static spi_err find_ranges(struct job *j)
 {
     const struct spi_detector *det = spi_images_detector(j->images);
+    spi_err err;
 
-    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : edge_q(det);
+    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : spi_detector_q_edge(det);
     j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
-    if (!(j->diameter_A > 0)) {
-        spi_err err = estimate_diameter(j, det);
-
-        if (err)
-            return err;
-    }
+    if ((err = look_at_images(j)) != SPI_OK)
+        return err;
     j->q_min =
         j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
@@ -233,6 +254,13 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
+    if (o && j->data.split.n > 0) {
+        json_object_set_new(o, "images_used",
+                            json_pack("[I, I]", (json_int_t)j->data.split.n_half[0],
+                                      (json_int_t)j->data.split.n_half[1]));
+        json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
+        json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
+    }
     if (o && *j->result.symmetry.group) {
         json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
@@ -383,6 +411,32 @@ static void on_finish(int done, int total, const char *what, void *user)
 /* ---- the job
  * ------------------------------------------------------------------------------ */
 
+/* Images that take no part. */
+static void tell_aside(const struct job *j)
+{
+    const struct spi_split *s = &j->data.split;
+    char first[128] = "";
+    size_t at = 0;
+
+    if (s->n_blank > 0 && s->signal_least > 0)
+        snprintf(first, sizeof first, " (less than %.4g on the usable pixels)",
+                 s->signal_least);
+    if (s->n_blank > 0)
+        spi_warn("%lld of %lld images hold no signal%s; they stay aside and get no "
+                 "orientation",
+                 (long long)s->n_blank, (long long)s->n, first);
+    for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)
+        at += (size_t)snprintf(first + at, sizeof first - at, "%s%lld repeats %lld",
+                               i ? ", " : "", (long long)s->pair[i][0],
+                               (long long)s->pair[i][1]);
+    if (s->n_copies > 0)
+        spi_warn(
+            "%lld of %lld images repeat another image pixel by pixel (image %s%s); each "
+            "counts once",
+            (long long)s->n_copies, (long long)s->n, first,
+            s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
+}
+
 static spi_err prepare(struct job *j)
 {
     spi_err err;
@@ -403,11 +457,12 @@ static spi_err prepare(struct job *j)
              1 / j->q_max, spi_graph_workers(j->graph),
              spi_graph_workers(j->graph) == 1 ? "" : "s");
     spi_progress_begin("reading", spi_images_count(j->images), "images");
-    err = spi_data_init(&j->data, j->graph, j->images, j->diameter_A, j->q_min, j->q_max,
-                        j->set.ring_oversampling, j->args->out, on_ingest, j);
+    err = spi_data_init(&j->data, j->graph, j->images, j->survey.gain, j->diameter_A,
+                        j->q_min, j->q_max, &j->set, j->args->out, on_ingest, j);
     spi_progress_end();
     if (err)
         goto out;
+    tell_aside(j);
     SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
     SPI_TRY(err = spi_contrast_measure(&j->data, j->q_max, &j->contrast), out);
     err = spi_contrast_check(&j->contrast, j->set.contrast_least);
@@ -588,6 +643,7 @@ static void job_clear(struct job *j)
     free(j->run);
     spi_contrast_clear(&j->contrast);
     spi_data_clear(&j->data);
+    spi_survey_clear(&j->survey);
     spi_graph_free(j->graph);
     spi_images_close(j->images);
     spi_dir_unlock(j->lock);
@@ -651,7 +707,10 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "from "
         "random orientations. Two half sets of the images are reconstructed without seeing "
         "each "
-        "other; the run ends when their maps no longer agree better.\n\n"
+        "other; the run ends when their maps no longer agree better. Images without signal "
+        "and "
+        "images that repeat another one stay aside; the half sets of the others are drawn "
+        "with the seed (algorithm.halves).\n\n"
         "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
         "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "

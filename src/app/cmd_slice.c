@@ -126,21 +126,35 @@ out:
 }
 
 /* Images first ... first+n-1.  Intensities are not negative; a merged model may be, a
- * little. */
+ * little.  An image without an orientation is empty. */
 static spi_err slice_block(struct job *j, int64_t first, int64_t n, float *pixels)
 {
     int64_t count = n * j->det.n_pixels;
-    spi_err err = spi_pixels_slice(
-        &j->list, n, j->det.n_pixels, (const double(*)[4])j->o.quat + first,
-        j->o.fluence ? j->o.fluence + first : NULL, j->plan, j->kept, pixels);
+    double *quat = NULL;
+    spi_err err;
 
-    for (int64_t i = 0; i < count && !err; i++) {
+    SPI_TRY(err = SPI_NEW(quat, 4 * n, "orientations"), out);
+    memcpy(quat, j->o.quat + 4 * first, 4 * (size_t)n * sizeof *quat);
+    for (int64_t k = 0; k < n; k++)
+        if (!spi_orientations_has(&j->o, first + k))
+            memcpy(quat + 4 * k, (const double[4]){1, 0, 0, 0}, 4 * sizeof *quat);
+    SPI_TRY(err = spi_pixels_slice(&j->list, n, j->det.n_pixels, (const double(*)[4])quat,
+                                   j->o.fluence ? j->o.fluence + first : NULL, j->plan,
+                                   j->kept, pixels),
+            out);
+    for (int64_t k = 0; k < n; k++)
+        if (!spi_orientations_has(&j->o, first + k))
+            memset(pixels + k * j->det.n_pixels, 0,
+                   (size_t)j->det.n_pixels * sizeof *pixels);
+    for (int64_t i = 0; i < count; i++) {
         if (pixels[i] < 0) {
             pixels[i] = 0;
             j->n_negative++;
         }
         j->sum += (double)pixels[i];
     }
+out:
+    free(quat);
     return err;
 }
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "math/rot.h"
 #include "mtip/orientations.h"
+#include "mtip/split.h"
 #include "slice/templates.h"
 
 enum { FIRST_IMAGES = 1000, DIRECTIONS = 100 };
@@ -171,6 +172,7 @@ spi_err spi_matching_init(struct spi_matching *m, const struct spi_matching_spec
     }
     SPI_TRY(err = measure_images(m, &counts), fail);
     SPI_TRY(err = scale_model(m, counts), fail);
+    m->counts = counts;
     return SPI_OK;
 fail:
     spi_matching_clear(m);
@@ -208,14 +210,41 @@ fail:
     return err;
 }
 
-void spi_matching_results_normalise(struct spi_orientations *o)
+/* Images without signal get no orientation (E5); an image's fluence is its signal in units
+ * of the mean image. */
+static spi_err leave_blanks(const struct spi_matching *m, struct spi_orientations *o)
 {
-    double sum = 0;
+    bool photons = spi_images_kind(m->spec.images) == SPI_PHOTONS;
+    double *signal, least = m->spec.signal_least * m->scale;
+    spi_err err;
 
+    SPI_TRY(err = SPI_NEW(signal, o->n, "matching"), out);
+    for (int64_t k = 0; k < o->n; k++)
+        signal[k] = (double)o->fluence[k] * m->counts;
+    if (m->spec.signal_least < 0)
+        SPI_TRY(err = spi_split_least(o->n, signal, photons, &least), out);
+    for (int64_t k = 0; k < o->n; k++)
+        if (!(signal[k] > 0 && signal[k] >= least))
+            spi_orientations_none(o, k);
+out:
+    free(signal);
+    return err;
+}
+
+spi_err spi_matching_results_finish(const struct spi_matching *m,
+                                    struct spi_orientations *o)
+{
+    double sum = 0, n;
+    spi_err err = leave_blanks(m, o);
+
+    if (err)
+        return err;
+    n = (double)spi_orientations_count(o);
     for (int64_t k = 0; k < o->n; k++)
         sum += (double)o->fluence[k];
     for (int64_t k = 0; k < o->n && sum > 0; k++)
-        o->fluence[k] = (float)((double)o->fluence[k] * (double)o->n / sum);
+        o->fluence[k] = (float)((double)o->fluence[k] * n / sum);
+    return SPI_OK;
 }
 
 spi_err spi_matching_slots_init(struct spi_matching_slots *s, struct spi_graph *g)

@@ -26,6 +26,7 @@ struct spi_matching_spec {
     double oversampling; /* rings per Shannon cell */
     double nufft_tol;
     enum spi_matching_score score;
+    double signal_least;     /* images below it are blank (algorithm.signal_least) */
     double start_qD;         /* coarse to fine: |q| times diameter of the first level */
     struct spi_graph *graph; /* borrowed */
     void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */
@@ -43,6 +44,7 @@ struct spi_matching {
     struct spi_band band;
     struct spi_views views;
     double scale;            /* image value -> counts */
+    double counts;           /* of the mean image on the rings */
     float *inv_var;          /* [rings.R], owned */
     struct spi_volume model; /* A scaled to the mean image, owned */
     spi_nufft *plan;
@@ -55,7 +57,8 @@ SPI_MUSTUSE spi_err spi_matching_init(struct spi_matching *m,
                                       const struct spi_matching_spec *spec);
 void spi_matching_clear(struct spi_matching *m);
 
-/** Every image against all views.  o: quat, score, margin, fluence (mean 1) of all images.
+/** Every image against all views.  o: quat, score, margin, fluence (mean 1) of all images
+ *  that hold signal (E5).
  *  The result does not depend on the number of workers. */
 SPI_MUSTUSE spi_err spi_matching_rings(const struct spi_matching *m,
                                        struct spi_orientations *o);
@@ -67,8 +70,8 @@ SPI_MUSTUSE spi_err spi_matching_levels(const struct spi_matching *m, double byt
 SPI_MUSTUSE spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
                                        struct spi_orientations *o);
 
-/** Refine the orientations that any of these found, pixel by pixel (match/refine.h): rotation,
- *  score and fluence are replaced.  Not for the published distance. */
+/** Refine the orientations that any of these found, pixel by pixel (match/refine.h):
+ * rotation, score and fluence are replaced.  Not for the published distance. */
 SPI_MUSTUSE spi_err spi_matching_refine(const struct spi_matching *m,
                                         struct spi_orientations *o);
 

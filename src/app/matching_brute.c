@@ -215,7 +215,7 @@ spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
         chunk_clear(&j);
         SPI_TRY(err, out);
     }
-    spi_matching_results_normalise(o);
+    err = spi_matching_results_finish(m, o);
 out:
     brute_clear(&j);
     if (err)

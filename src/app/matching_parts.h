@@ -8,8 +8,10 @@
 /** Room for n images; the entropy only if asked for. */
 SPI_MUSTUSE spi_err spi_matching_results_new(int64_t n, bool entropy,
                                              struct spi_orientations *o);
-/** Mean fluence becomes 1. */
-void spi_matching_results_normalise(struct spi_orientations *o);
+/** Images without signal lose their orientation, the mean fluence of the others becomes 1.
+ */
+SPI_MUSTUSE spi_err spi_matching_results_finish(const struct spi_matching *m,
+                                                struct spi_orientations *o);
 
 enum { SPI_MATCHING_TASKS = 64 };
 

@@ -219,7 +219,7 @@ spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations
     SPI_TRY(err = spi_matching_results_new(m->n_images, true, o), out);
     SPI_TRY(err = each_block(&j, "slice", task_templates, nd, 256, false), out);
     SPI_TRY(err = each_block(&j, "match", task_score, m->n_images, BLOCK, true), out);
-    spi_matching_results_normalise(o);
+    err = spi_matching_results_finish(m, o);
 out:
     if (err)
         spi_orientations_clear(o);
@@ -421,7 +421,7 @@ spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
         if (m->spec.progress)
             m->spec.progress(j.chunk_first + n, m->n_images, m->spec.user);
     }
-    spi_matching_results_normalise(o);
+    err = spi_matching_results_finish(m, o);
 out:
     if (err)
         spi_orientations_clear(o);

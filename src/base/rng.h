@@ -19,6 +19,8 @@ enum spi_rng_purpose {
     SPI_RNG_BATCH,
     SPI_RNG_PHASE_START,
     SPI_RNG_TEST,
+    SPI_RNG_HALVES,
+    SPI_RNG_SAMPLE, /* images that are looked at first */
 };
 
 struct spi_rng {

@@ -95,25 +95,68 @@ double spi_detector_q_corner(const struct spi_detector *d)
     return sqrt(most);
 }
 
+/* |q| of a pixel on an axis whose component across the beam is `across`:
+ * across^2 = q^2 - (wavelength q^2 / 2)^2, solved for the smaller q^2. */
+static double q_of_side(const struct spi_detector *d, double across)
+{
+    double b = d->wavelength_A * d->wavelength_A;
+
+    return b > 0 ? sqrt(2 * (1 - sqrt(fmax(0, 1 - b * across * across))) / b) : across;
+}
+
+/* Usable pixels with |q| from `from` to `to`, over the area of that annulus: the share of
+ * the circle that pixels fill, in pixels per 1/A^2. */
+static double filled(const struct spi_detector *d, double from, double to)
+{
+    double n = 0;
+
+    for (int64_t i = 0; i < d->n_pixels; i++) {
+        const double *p = d->q + 3 * i;
+        double q = sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]);
+
+        n += !d->bad[i] && q > from && q <= to;
+    }
+    return n / (to * to - from * from);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
 double spi_detector_q_edge(const struct spi_detector *d)
 {
-    double side[4] = {0}, far = 0, near, b = d->wavelength_A * d->wavelength_A;
+    enum { SIDES = 4, ANNULI = 8 };
+    static const double filled_least = 0.5, narrow = 0.95;
+    double side[SIDES] = {0}, part[ANNULI];
 
     for (int64_t i = 0; i < d->n_pixels; i++)
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < 2 && !d->bad[i]; k++) {
             const double *p = d->q + 3 * i;
 
             side[k] = fmax(side[k], p[k]);
             side[2 + k] = fmax(side[2 + k], -p[k]);
         }
-    for (int k = 0; k < 4; k++)
-        far = fmax(far, side[k]);
-    near = far;
-    for (int k = 0; k < 4; k++) /* a side that hardly leaves the beam is not there */
-        if (side[k] > 0.1 * far)
-            near = fmin(near, side[k]);
-    /* q_perp^2 = q^2 - (wavelength q^2 / 2)^2, solved for the smaller q^2 */
-    return b > 0 ? sqrt(2 * (1 - sqrt(fmax(0, 1 - b * near * near))) / b) : near;
+    for (int k = 0; k < SIDES; k++)
+        side[k] = q_of_side(d, side[k]);
+    qsort(side, SIDES, sizeof *side, by_value);
+    for (int k = SIDES - 1; k > 0; k--) { /* from the farthest side on */
+        double q = side[k] * (1 + 1e-9);
+
+        if (!(side[k] > 0.1 * side[SIDES - 1]))
+            break; /* a side that hardly leaves the beam is not there */
+        for (int i = 0; i < ANNULI; i++)
+            part[i] = filled(d, q * i / ANNULI, q * (i + 1) / ANNULI);
+        qsort(part, ANNULI, sizeof *part, by_value);
+        if (filled(d, narrow * q, q) >= filled_least * part[ANNULI / 2])
+            return side[k];
+    }
+    for (int k = 0; k < SIDES; k++)
+        if (side[k] > 0.1 * side[SIDES - 1])
+            return side[k];
+    return side[SIDES - 1];
 }
 
 static void where_is(const struct spi_detector *d, int64_t pixel, char text[96])

@@ -41,8 +41,10 @@ struct spi_images; /* an open file */
 /** A detector of (panels, ny, nx) pixels with everything allocated: q 0, geometry 1, no bad
  *  pixel, panels stacked downwards in the assembled picture.  SPI_EINVAL, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_detector_init(struct spi_detector *d, int panels, int ny, int nx);
-/** |q| at the middle of the detector's edge, 1/A: the nearest of its (up to four) sides.
- * From q alone: q_x and q_y are largest in the middle of a side. */
+/** |q| at the detector's edge, 1/A: the default q_max of every command.  Of the middles of
+ *  the (up to four) sides it is the farthest at which the ring is filled: just inside it, at
+ *  least half as many usable pixels lie on a stretch of the circle as on the median ring
+ *  below.  A side that is nearer to the beam than the others does not decide alone. */
 double spi_detector_q_edge(const struct spi_detector *d);
 /** Largest |q| of all pixels, 1/A. */
 double spi_detector_q_corner(const struct spi_detector *d);

@@ -280,7 +280,7 @@ static spi_err tell_orientations(const char *path, json_t *to)
     struct spi_orientations o;
     spi_err err = spi_orientations_read(path, &o);
     char *text[2] = {NULL, NULL};
-    int64_t half[2] = {0, 0};
+    int64_t half[3] = {0};
     hid_t file;
 
     if (err)
@@ -291,9 +291,11 @@ static spi_err tell_orientations(const char *path, json_t *to)
     tell_floats(to, "fluence", o.n, o.fluence);
     tell_floats(to, "entropy", o.n, o.entropy);
     for (int64_t i = 0; o.half && i < o.n; i++)
-        half[o.half[i] - 1]++;
+        half[o.half[i]]++;
     if (o.half)
-        set(to, "halves", json_pack("[I, I]", (json_int_t)half[0], (json_int_t)half[1]));
+        set(to, "halves", json_pack("[I, I]", (json_int_t)half[1], (json_int_t)half[2]));
+    if (spi_orientations_count(&o) < o.n)
+        set(to, "without_orientation", json_integer(o.n - spi_orientations_count(&o)));
     spi_orientations_clear(&o);
 
     spi_h5_lock();

@@ -325,7 +325,8 @@ spi_err spi_layout_spinifel_read(struct spi_images *im, int64_t first, int64_t n
 
 /* ---- truth ----------------------------------------------------------------------- */
 
-/* raw[n][k][4] -> unit quat[n][4] of the first particle; in place. */
+/* raw[n][k][4] -> unit quat[n][4] of the first particle; in place.  Four NaN say that there
+ * is none. */
 static spi_err make_unit(const char *path, const char *name, int64_t n, int64_t k,
                          double *quat)
 {
@@ -333,7 +334,10 @@ static spi_err make_unit(const char *path, const char *name, int64_t n, int64_t 
         const double *r = quat + 4 * k * i;
         double size = sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2] + r[3] * r[3]);
 
-        if (!(fabs(size - 1) <= 1e-3)) /* quaternions kept as floats are within 1e-6 */
+        bool none = isnan(r[0]) && isnan(r[1]) && isnan(r[2]) && isnan(r[3]);
+
+        if (!none &&
+            !(fabs(size - 1) <= 1e-3)) /* quaternions kept as floats are within 1e-6 */
             return spi_fail(
                 SPI_EFORMAT,
                 "%s: dataset '%s': quaternion %lld has norm %g; need 1 within 1e-3", path,

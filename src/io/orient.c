@@ -14,7 +14,44 @@ static const char CONVENTION[] =
     "quaternions are (w, x, y, z), unit, and their usual active matrix R turns the "
     "molecule, as "
     "it stands in density.mrc, into the laboratory (z along the beam): q_molecule = R^T "
-    "q_laboratory; score is a log-likelihood; fluence is relative to its mean";
+    "q_laboratory; four NaN: the image has no orientation; score is a log-likelihood; "
+    "fluence "
+    "is relative to its mean; aside is 1 where an image has no signal, 2 where it repeats "
+    "another";
+
+/* ---- images without an orientation -------------------------------------------------- */
+
+bool spi_orientations_has(const struct spi_orientations *o, int64_t k)
+{
+    return !isnan(o->quat[4 * k]);
+}
+
+int64_t spi_orientations_count(const struct spi_orientations *o)
+{
+    int64_t count = 0;
+
+    for (int64_t k = 0; k < o->n; k++)
+        count += spi_orientations_has(o, k);
+    return count;
+}
+
+void spi_orientations_none(struct spi_orientations *o, int64_t k)
+{
+    for (int c = 0; c < 4; c++)
+        o->quat[4 * k + c] = (double)NAN;
+    if (o->score)
+        o->score[k] = NAN;
+    if (o->margin)
+        o->margin[k] = NAN;
+    if (o->entropy)
+        o->entropy[k] = NAN;
+    if (o->misfit)
+        o->misfit[k] = NAN;
+    if (o->fluence)
+        o->fluence[k] = 0;
+    if (o->half)
+        o->half[k] = 0;
+}
 
 /* ---- writing --------------------------------------------------------------------- */
 
@@ -26,6 +63,8 @@ static spi_err check_quaternions(const char *path, const struct spi_orientations
         const double *q = o->quat + 4 * i;
         double norm = q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3];
 
+        if (isnan(q[0]) && isnan(q[1]) && isnan(q[2]) && isnan(q[3]))
+            continue;                 /* no orientation */
         if (!(fabs(norm - 1) < 1e-6)) /* rounding of a unit quaternion is below 1e-15 */
             return spi_fail(SPI_EINVAL, "%s: quaternion %lld has squared norm %g", path,
                             (long long)i, norm);
@@ -58,6 +97,10 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
     if (o->half)
         SPI_TRY(err = spi_h5_write(file, path, "half", H5T_STD_U8LE, H5T_NATIVE_UINT8, 1,
                                    dim, o->half),
+                out);
+    if (o->aside)
+        SPI_TRY(err = spi_h5_write(file, path, "aside", H5T_STD_U8LE, H5T_NATIVE_UINT8, 1,
+                                   dim, o->aside),
                 out);
     SPI_TRY(err = spi_h5_put_text(file, path, "program", "spinifel " SPI_VERSION), out);
     SPI_TRY(err = spi_h5_put_text(file, path, "convention", CONVENTION), out);
@@ -110,21 +153,36 @@ static spi_err read_floats(hid_t file, const char *path, const char *name, int64
     return err ? err : spi_h5_read(file, path, name, H5T_NATIVE_FLOAT, 1, &dim, *out);
 }
 
-static spi_err read_half(hid_t file, const char *path, int64_t n, uint8_t **out)
+/* An optional list of n small numbers, 0 ... most. */
+static spi_err read_bytes(hid_t file, const char *path, const char *name, int64_t n,
+                          int most, uint8_t **out)
 {
     spi_err err;
     const hsize_t dim = (hsize_t)n;
 
-    if (!spi_h5_has(file, "half"))
+    if (!spi_h5_has(file, name))
         return SPI_OK;
     SPI_TRY(err = SPI_NEW(*out, n, path), out);
-    SPI_TRY(err = spi_h5_read(file, path, "half", H5T_NATIVE_UINT8, 1, &dim, *out), out);
+    SPI_TRY(err = spi_h5_read(file, path, name, H5T_NATIVE_UINT8, 1, &dim, *out), out);
     for (int64_t i = 0; i < n; i++)
-        if ((*out)[i] != 1 && (*out)[i] != 2)
-            return spi_fail(SPI_EFORMAT, "%s: half of image %lld is %d; need 1 or 2", path,
-                            (long long)i, (*out)[i]);
+        if ((*out)[i] > most)
+            return spi_fail(SPI_EFORMAT, "%s: %s of image %lld is %d; need 0 to %d", path,
+                            name, (long long)i, (*out)[i], most);
 out:
     return err;
+}
+
+/* Only an image without an orientation is in no half set. */
+static spi_err check_halves(const char *path, const struct spi_orientations *o)
+{
+    for (int64_t i = 0; o->half && i < o->n; i++)
+        if (!o->half[i] && spi_orientations_has(o, i))
+            return spi_fail(
+                SPI_EFORMAT,
+                "%s: half of image %lld is 0, but it has an orientation; need 1 "
+                "or 2",
+                path, (long long)i);
+    return SPI_OK;
 }
 
 /* An image file keeps its quaternions under truth/, and has no scores. */
@@ -142,7 +200,9 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "fluence", o->n, &o->fluence), out);
     SPI_TRY(err = read_floats(file, path, "entropy", o->n, &o->entropy), out);
     SPI_TRY(err = read_floats(file, path, "misfit", o->n, &o->misfit), out);
-    err = read_half(file, path, o->n, &o->half);
+    SPI_TRY(err = read_bytes(file, path, "half", o->n, 2, &o->half), out);
+    SPI_TRY(err = read_bytes(file, path, "aside", o->n, 2, &o->aside), out);
+    err = check_halves(path, o);
 out:
     return err;
 }
@@ -172,6 +232,7 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->margin);
     free(o->fluence);
     free(o->entropy);
+    free(o->aside);
     free(o->misfit);
     free(o->half);
     *o = (struct spi_orientations){0};

@@ -3,25 +3,35 @@
 #ifndef SPI_IO_ORIENT_H
 #define SPI_IO_ORIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 
-/** All arrays owned; optional ones may be NULL. */
+/** All arrays owned; optional ones may be NULL.  An image without an orientation has a
+ *  quaternion of four NaN, half 0, score, margin, entropy and misfit NaN and fluence 0. */
 struct spi_orientations {
     int64_t n;
     double *quat;   /* [n][4] w x y z, molecule -> laboratory, frame of the density map */
     float *score;   /* [n] log-likelihood of the best orientation (optional) */
     float *margin;  /* [n] score minus that of the next distinct direction (optional) */
     float *fluence; /* [n] relative to the mean (optional) */
-    uint8_t *half;  /* [n] 1 or 2 (optional) */
+    uint8_t *half;  /* [n] 1 or 2; 0: no orientation (optional) */
     float *entropy; /* [n] of the weights of its orientations, nats (optional) */
     float *misfit;  /* [n] share of its structure that the model does not explain
                      * (optional) */
+    uint8_t *aside; /* [n] why it has none: 1 no signal, 2 a copy; 0: it has (optional) */
 };
 
+/** Whether image k has an orientation. */
+bool spi_orientations_has(const struct spi_orientations *o, int64_t k);
+/** How many images have one. */
+int64_t spi_orientations_count(const struct spi_orientations *o);
+/** Image k has none. */
+void spi_orientations_none(struct spi_orientations *o, int64_t k);
+
 /** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /entropy,
- *  /misfit, /half; root attributes
+ *  /misfit, /half, /aside; root attributes
  *  `convention` (text) and `provenance` (JSON).  Atomic. */
 SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const struct spi_orientations *o,

@@ -1,10 +1,13 @@
 #include "match/diameter.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "match/speckle.h"
 #include "math/rot.h"
 
 enum {
@@ -24,8 +27,37 @@ static const double calibration = 1.10, calibration_sigma = 0.04; /* (J6) */
 /* Beam stops, as q_min D: beyond the first the answer is uncertain, beyond the second it is
  * guesswork (J6). */
 static const double wide_hole = 1.5, widest_hole = 3;
+static const double error_most = 0.3; /* of D */
+
+/* (J9) */
+static const double full_hole = 1;      /* q_min D where pixels are full */
+static const double wilson = 2.5;       /* rings beyond this many 1/D */
+static const double speckle_least = 10; /* mean of (K / error)^2 */
+static const double speckle_sigma = 0.2, speckle_calibration = 0.1; /* of D */
+
+/* (J7) pixels and images that are left out */
+enum { BINS = 1 << 15, SATURATED_LEAST = 20 };
+static const double zero_expected = 20;    /* photons of a pixel that never sees one */
+static const double saturated_part = 0.01; /* of the images in which a pixel is full */
+static const double steps_low = 0.03, steps_high = 0.7;    /* (J8) shares of the counts */
+static const double outlier = 3.5, outliers_most = 0.2;    /* sigmas; of the images */
+static const double suspects = 0.1, suspect_change = 0.87; /* of the images; of D */
+
+/* What the first look at the images found of each pixel. */
+struct look {
+    int64_t n;               /* images */
+    double *sum;             /* [n_pixels] */
+    float *top;              /* [n_pixels] largest value, and */
+    int32_t *full;           /* [n_pixels] in how many images */
+    float largest;           /* of all pixels, and */
+    int64_t n_largest, *bin; /* how often; [BINS] how often values are about as large */
+};
 
 struct spi_diameter {
+    struct look look;
+    bool chosen; /* after the look: pixels that are left out have left their rings */
+    spi_speckle *speckle; /* from the first image that is added on */
+    struct spi_diameter_pixels left_out;
     double dq; /* width of a ring: a pixel, 1/A */
     int n_rings;
     int32_t *ring;     /* [n_pixels], -1: not used */
@@ -33,6 +65,7 @@ struct spi_diameter {
     double *part_live; /* [n_rings * FINE] the same of each part, and */
     double *part_q;    /* its mean |q| */
     enum spi_image_kind kind;
+    double *z; /* [n_images] (J8), once outliers have been dropped */
     int64_t n_pixels, n_images, room;
     float *sums; /* [n_images][n_rings] */
 };
@@ -79,15 +112,44 @@ static bool usable(const struct spi_detector *det, int64_t p)
     return !det->bad[p] && det->geometry[p] > 0 && modulus(det->q + 3 * p) > 0;
 }
 
-static void add_pixel(spi_diameter *d, const struct spi_detector *det, int64_t p)
+static int part_of(const spi_diameter *d, const struct spi_detector *det, int64_t p)
 {
-    double q = modulus(det->q + 3 * p), g = (double)det->geometry[p];
-    int part = (int)(q / d->dq * FINE);
+    return (int)(modulus(det->q + 3 * p) / d->dq * FINE);
+}
 
-    d->ring[p] = part / FINE;
-    d->live[d->ring[p]] += g;
-    d->part_live[part] += g;
-    d->part_q[part] += g * q;
+/* Rings, their parts and their pixels; `skip` [n_pixels] (or NULL): not these. */
+static spi_err fill_rings(spi_diameter *d, const struct spi_detector *det,
+                          const uint8_t *skip)
+{
+    int n = 0;
+
+    memset(d->live, 0, (size_t)d->n_rings * sizeof *d->live);
+    memset(d->part_live, 0, (size_t)d->n_rings * FINE * sizeof *d->part_live);
+    memset(d->part_q, 0, (size_t)d->n_rings * FINE * sizeof *d->part_q);
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        double q = modulus(det->q + 3 * p), g = (double)det->geometry[p];
+        int part = part_of(d, det, p);
+
+        d->ring[p] = -1;
+        if (!usable(det, p) || part >= d->n_rings * FINE || (skip && skip[p]))
+            continue;
+        d->ring[p] = part / FINE;
+        d->live[d->ring[p]] += g;
+        d->part_live[part] += g;
+        d->part_q[part] += g * q;
+    }
+    for (int i = 0; i < d->n_rings * FINE; i++)
+        d->part_q[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
+    for (int i = 0; i < d->n_rings; i++)
+        n += d->live[i] > 0;
+    if (n >= 16)
+        return SPI_OK;
+    return skip ? spi_fail(SPI_EINVAL,
+                           "diameter: usable pixels lie on %d rings, without %lld that are "
+                           "always zero and %lld that are saturated; needed 16",
+                           n, (long long)d->left_out.zero, (long long)d->left_out.saturated)
+                : spi_fail(SPI_EINVAL, "diameter: usable pixels lie on %d rings; needed 16",
+                           n);
 }
 
 spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kind,
@@ -95,7 +157,6 @@ spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kin
 {
     spi_diameter *d = NULL;
     double q_max = 0;
-    int n = 0;
     spi_err err;
 
     *out = NULL;
@@ -111,17 +172,11 @@ spi_err spi_diameter_new(const struct spi_detector *det, enum spi_image_kind kin
     SPI_TRY(err = SPI_NEW(d->live, d->n_rings, "diameter"), out);
     SPI_TRY(err = SPI_NEW(d->part_live, d->n_rings * FINE, "diameter"), out);
     SPI_TRY(err = SPI_NEW(d->part_q, d->n_rings * FINE, "diameter"), out);
-    for (int64_t p = 0; p < det->n_pixels; p++) {
-        d->ring[p] = -1;
-        if (usable(det, p) && modulus(det->q + 3 * p) / d->dq < d->n_rings)
-            add_pixel(d, det, p);
-    }
-    for (int i = 0; i < d->n_rings * FINE; i++)
-        d->part_q[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
-    for (int i = 0; i < d->n_rings; i++)
-        n += d->live[i] > 0;
-    if (n < 16)
-        err = spi_fail(SPI_EINVAL, "diameter: usable pixels lie on %d rings; needed 16", n);
+    SPI_TRY(err = SPI_NEW(d->look.sum, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->look.top, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->look.full, det->n_pixels, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(d->look.bin, BINS, "diameter"), out);
+    err = fill_rings(d, det, NULL);
 out:
     if (err)
         spi_diameter_free(d);
@@ -139,8 +194,122 @@ void spi_diameter_free(spi_diameter *d)
     free(d->part_live);
     free(d->part_q);
     free(d->sums);
+    free(d->z);
+    spi_speckle_free(d->speckle);
+    free(d->look.sum);
+    free(d->look.top);
+    free(d->look.full);
+    free(d->look.bin);
     free(d);
 }
+
+/* ---- pixels that are left out (J7) ----------------------------------------------------
+ */
+
+/* Of a positive number: 128 bins an octave. */
+static int bin_of(float v)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    return (int)(bits >> 16 & (BINS - 1));
+}
+
+static void look_at(struct look *l, int64_t p, float v)
+{
+    l->sum[p] += (double)v;
+    if (!(v > 0))
+        return;
+    l->bin[bin_of(v)]++;
+    if (v > l->top[p])
+        l->top[p] = v, l->full[p] = 0;
+    l->full[p] += v == l->top[p];
+    if (v > l->largest)
+        l->largest = v, l->n_largest = 0;
+    l->n_largest += v == l->largest;
+}
+
+spi_err spi_diameter_look(spi_diameter *d, const struct spi_detector *det, int64_t n,
+                          const float *pixels)
+{
+    if (det->n_pixels != d->n_pixels)
+        return spi_fail(SPI_EINVAL, "diameter: images of %lld pixels; needed %lld",
+                        (long long)det->n_pixels, (long long)d->n_pixels);
+    for (int64_t k = 0; k < n; k++, pixels += d->n_pixels)
+        for (int64_t p = 0; p < d->n_pixels; p++)
+            if (d->ring[p] >= 0)
+                look_at(&d->look, p, pixels[p]);
+    d->look.n += n;
+    return SPI_OK;
+}
+
+/* The largest value M is a limit where it comes more often than all those from 0.9 M on, or
+ * from M - 1 on: photons thin out. */
+static bool saturates(const struct look *l, enum spi_image_kind kind)
+{
+    float part = 0.9F * l->largest,
+          from = kind == SPI_PHOTONS ? fminf(part, l->largest - 1.5F) : part;
+    int low = from > 0 ? bin_of(from) : 0;
+    int64_t smaller = -l->n_largest;
+
+    for (int b = bin_of(l->largest); b >= low; b--)
+        smaller += l->bin[b];
+    return l->n_largest >= SATURATED_LEAST && l->n_largest > smaller;
+}
+
+/* What a pixel's neighbours of the same |q| say that it should have seen. */
+static void expectations(const spi_diameter *d, const struct spi_detector *det,
+                         double *expected)
+{
+    for (int64_t p = 0; p < d->n_pixels; p++)
+        if (d->ring[p] >= 0)
+            expected[part_of(d, det, p)] += d->look.sum[p];
+    for (int i = 0; i < d->n_rings * FINE; i++)
+        expected[i] /= d->part_live[i] > 0 ? d->part_live[i] : 1;
+}
+
+static spi_err choose_pixels(spi_diameter *d, const struct spi_detector *det)
+{
+    const struct look *l = &d->look;
+    bool limit = saturates(l, d->kind);
+    double *expected = NULL, least = d->kind == SPI_PHOTONS ? zero_expected : 0;
+    uint8_t *skip = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(expected, d->n_rings * FINE, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(skip, d->n_pixels, "diameter"), out);
+    expectations(d, det, expected);
+    for (int64_t p = 0; p < d->n_pixels; p++) {
+        bool zero, full;
+
+        if (d->ring[p] < 0)
+            continue;
+        zero = l->sum[p] == 0 &&
+               expected[part_of(d, det, p)] * (double)det->geometry[p] > least;
+        full = limit && l->top[p] == l->largest &&
+               (double)l->full[p] >= saturated_part * (double)l->n;
+        skip[p] = zero || full;
+        d->left_out.zero += zero;
+        d->left_out.saturated += full;
+        if (zero && d->left_out.zero == 1)
+            d->left_out.first_zero = p;
+    }
+    d->left_out.limit = limit ? (double)l->largest : 0;
+    d->chosen = true;
+    if (d->left_out.zero + d->left_out.saturated > 0)
+        err = fill_rings(d, det, skip);
+out:
+    free(expected);
+    free(skip);
+    return err;
+}
+
+struct spi_diameter_pixels spi_diameter_left_out(const spi_diameter *d)
+{
+    return d->left_out;
+}
+
+/* ---- images -------------------------------------------------------------------------- */
 
 spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_t n,
                          const float *pixels)
@@ -152,6 +321,11 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
     if (det->n_pixels != d->n_pixels)
         return spi_fail(SPI_EINVAL, "diameter: images of %lld pixels; needed %lld",
                         (long long)det->n_pixels, (long long)d->n_pixels);
+    if (d->look.n > 0 && !d->chosen && (err = choose_pixels(d, det)))
+        return err;
+    if (!d->speckle &&
+        (err = spi_speckle_new(det, d->kind, d->ring, d->n_rings, d->dq, &d->speckle)))
+        return err;
     err = spi_grow(&sums, (size_t)d->n_rings * sizeof *d->sums, d->n_images,
                    d->n_images + n, &d->room, "ring sums");
     d->sums = sums;
@@ -171,9 +345,127 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
         for (int i = 0; i < d->n_rings; i++)
             d->sums[d->n_images * d->n_rings + i] = (float)ring[i];
         d->n_images++;
+        if ((err = spi_speckle_add(d->speckle, pixels)))
+            break;
     }
     free(ring);
-    return SPI_OK;
+    return err;
+}
+
+/* ---- images that are left out (J8) ----------------------------------------------------
+ */
+
+static double median(int64_t n, double *x)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return n > 0 ? x[n / 2] : 0;
+}
+
+/* Of each image the share of its counts up to a ring above the median, in units of the
+ * spread above it; z[k] becomes the largest of all rings. */
+static void raise_z(const spi_diameter *d, const double *share, double *work, double *z)
+{
+    double middle, spread;
+    int64_t n = d->n_images, m = 0;
+
+    memcpy(work, share, (size_t)n * sizeof *work);
+    middle = median(n, work);
+    for (int64_t k = 0; k < n; k++)
+        if (share[k] > middle)
+            work[m++] = share[k] - middle;
+    spread = 1.4826 * median(m, work); /* of a normal distribution: sigma */
+    for (int64_t k = 0; k < n && spread > 0; k++)
+        z[k] = fmax(z[k], (share[k] - middle) / spread);
+}
+
+/* Images of several particles are brighter at the lowest |q| than the same counts of one:
+ * those with far too much there are taken out of the sums. */
+static spi_err drop_outliers(spi_diameter *d)
+{
+    double *share = NULL, *upto = NULL, *total = NULL, *work = NULL, *z = NULL, all = 0,
+           sum = 0;
+    int64_t n = d->n_images, out_n = 0, kept = 0;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(share, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(upto, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(total, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(work, n, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(z, n, "diameter"), out);
+    for (int64_t k = 0; k < n; k++) {
+        for (int i = 0; i < d->n_rings; i++)
+            total[k] += (double)d->sums[k * d->n_rings + i];
+        all += total[k];
+    }
+    for (int i = 0; i < d->n_rings && sum < steps_high * all; i++) {
+        for (int64_t k = 0; k < n; k++) {
+            upto[k] += (double)d->sums[k * d->n_rings + i];
+            share[k] = upto[k] / total[k];
+            sum += (double)d->sums[k * d->n_rings + i];
+        }
+        if (sum > steps_low * all)
+            raise_z(d, share, work, z);
+    }
+    for (int64_t k = 0; k < n; k++)
+        out_n += z[k] > outlier;
+    if ((double)out_n > outliers_most * (double)n)
+        out_n = 0; /* so many are no exception */
+    for (int64_t k = 0; k < n && out_n > 0; k++) {
+        if (z[k] > outlier)
+            continue;
+        memmove(d->sums + kept * d->n_rings, d->sums + k * d->n_rings,
+                (size_t)d->n_rings * sizeof *d->sums);
+        z[kept++] = z[k];
+    }
+    d->n_images = out_n > 0 ? kept : n;
+    d->left_out.images += out_n;
+    free(d->z);
+    d->z = z;
+    z = NULL;
+out:
+    free(share);
+    free(upto);
+    free(total);
+    free(work);
+    free(z);
+    return err;
+}
+
+struct ranked {
+    double z;
+    int64_t image;
+};
+
+static int by_z(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+
+    if (x->z != y->z)
+        return x->z < y->z ? -1 : 1;
+    return x->image < y->image ? -1 : x->image > y->image;
+}
+
+/* Images by z, the largest last. */
+static spi_err sort_images(spi_diameter *d)
+{
+    struct ranked *rank = NULL;
+    float *sums = NULL;
+    size_t row = (size_t)d->n_rings;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(rank, d->n_images, "diameter"), out);
+    SPI_TRY(err = SPI_NEW(sums, d->n_images * d->n_rings, "diameter"), out);
+    for (int64_t k = 0; k < d->n_images; k++)
+        rank[k] = (struct ranked){d->z[k], k};
+    qsort(rank, (size_t)d->n_images, sizeof *rank, by_z);
+    for (int64_t k = 0; k < d->n_images; k++)
+        memcpy(sums + (size_t)k * row, d->sums + (size_t)rank[k].image * row,
+               row * sizeof *sums);
+    memcpy(d->sums, sums, (size_t)d->n_images * row * sizeof *sums);
+out:
+    free(rank);
+    free(sums);
+    return err;
 }
 
 /* The data of a fit: rings joined to rows of width `width` up to q_top. */
@@ -292,6 +584,41 @@ static spi_err fit_init(const spi_diameter *d, double q_top, struct fit *f)
     if ((err = SPI_NEW(f->T, f->n * R_POINTS, "kernel")))
         return err;
     kernel(d, f);
+    return SPI_OK;
+}
+
+/* The same for the correlation along rings beyond q_low: K takes the place of S (J9). */
+static spi_err fit_init_speckle(const spi_diameter *d, double q_low, struct fit *f)
+{
+    enum { BINS_K = 64 };
+    double largest = 0;
+    spi_err err;
+
+    f->n = d->n_rings / 2 < BINS_K ? d->n_rings / 2 : BINS_K;
+    f->width = d->dq;
+    f->h = reach / f->width / R_POINTS;
+    f->scale = 1;
+    if ((err = spi_speckle_curve(d->speckle, q_low, f->n, f->q, f->S, f->variance)))
+        return err;
+    for (int i = 0; i < f->n; i++)
+        largest = fmax(largest, f->S[i]);
+    f->unit = largest;
+    for (int i = 0; i < f->n && largest > 0; i++) {
+        f->S[i] /= largest;
+        f->variance[i] = f->variance[i] / (largest * largest) + 1e-6;
+        if (!isfinite(f->variance[i]))
+            f->variance[i] = 1e6;
+    }
+    if ((err = SPI_NEW(f->T, f->n * R_POINTS, "kernel")))
+        return err;
+    for (int i = 0; i < f->n; i++)
+        for (int j = 0; j < R_POINTS; j++)
+            for (int part = 0; part < FINE; part++) {
+                double k = f->q[i] + ((part + 0.5) / FINE - 0.5) * d->dq;
+                double x = 2 * SPI_PI * k * (j + 1) * f->h;
+
+                f->T[i * R_POINTS + j] += sin(x) / x / FINE;
+            }
     return SPI_OK;
 }
 
@@ -586,35 +913,74 @@ void spi_diameter_result_clear(struct spi_diameter_result *r)
 }
 
 /* Is the answer one?  (J6) has been applied. */
-static spi_err judge(const struct fit *f, const struct trial *t, int n, double mean,
-                     const struct spi_diameter_result *r)
+static spi_err judge(const spi_diameter *d, const struct fit *f, const struct trial *t,
+                     int n, double mean, const struct spi_diameter_result *r)
 {
     double low = t[0].N * f->h, high = t[n - 1].N * f->h;
 
     if (mean < 1.15 * low)
-        return spi_fail(SPI_ENOCONV,
-                        "diameter: the images show no structure coarser than %.0f A; "
-                        "give the particle's diameter by --diameter",
-                        low);
+        return spi_fail(
+            SPI_EFORMAT,
+            "diameter: the images show no structure coarser than %.0f A; likely "
+            "causes: the images are empty or background alone, or their "
+            "resolution is too low; else give the particle's diameter by "
+            "--diameter",
+            low);
     if (mean > 0.85 * high)
-        return spi_fail(SPI_ENOCONV,
-                        "diameter: the images show no end of the particle below "
-                        "%.0f A, the most that these pixels resolve; give its "
-                        "diameter by --diameter",
-                        high);
-    if (r->sigma_A > 0.15 * r->diameter_A)
-        return spi_fail(SPI_ENOCONV,
-                        "diameter: about %.0f A with an error of %.0f A, too much to "
-                        "go on; give it by --diameter",
-                        r->diameter_A, r->sigma_A);
+        return spi_fail(
+            SPI_EFORMAT,
+            "diameter: the images show no end of the particle below %.0f A, the "
+            "most that pixels %.3g 1/A apart resolve; likely causes: a "
+            "particle about that large, bad pixels or a gap that no mask marks, a "
+            "wrong centre, scattering from the beam stop; look at mean_image.png, or "
+            "give the particle's diameter by --diameter",
+            high, d->dq);
+    if (r->sigma_A > error_most * r->diameter_A)
+        return spi_fail(
+            SPI_EFORMAT,
+            "diameter: about %.0f A with an error of %.0f A, too much to go on; "
+            "likely causes: too few images or photons, or a wide beam stop or "
+            "many full pixels in the middle; give the particle's diameter by "
+            "--diameter",
+            r->diameter_A, r->sigma_A);
     return SPI_OK;
+}
+
+/* The width of speckles instead (J9), where it says enough; q_low in units of 1/D. */
+static bool from_speckles(const spi_diameter *d, struct scratch *s, double D,
+                          struct spi_diameter_result *out)
+{
+    struct fit f = {0};
+    struct trial t[R_POINTS];
+    double probability[R_POINTS], mean, sigma, clear = 0;
+    int n = trials(t), best;
+    bool enough = false;
+
+    if (d->speckle && fit_init_speckle(d, wilson / D, &f) == SPI_OK) {
+        for (int i = 0; i < f.n; i++)
+            clear += f.S[i] * f.S[i] / f.variance[i] / f.n;
+        best = scan(&f, s, t, n);
+        posterior(t, n, best, f.h, probability, &mean, &sigma);
+        enough = clear >= speckle_least && mean + sigma > 0 &&
+                 sigma <= speckle_sigma * (mean + sigma) && mean > 1.15 * t[0].N * f.h &&
+                 mean < 0.85 * t[n - 1].N * f.h;
+        if (enough) {
+            out->diameter_A = calibration * (mean + sigma);
+            out->sigma_A =
+                hypot(calibration * sigma, speckle_calibration * out->diameter_A);
+            out->from_speckles = true;
+        }
+    }
+    free(f.T);
+    return enough;
 }
 
 static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
                         struct spi_diameter_result *out)
 {
     struct trial t[R_POINTS];
-    double q_top = d->n_rings * d->dq, mean = 0, sigma = 0;
+    double q_top = d->n_rings * d->dq, mean = 0, sigma = 0, hole;
+    char why[SPI_MESSAGE_MAX];
     int n = trials(t), best;
     spi_err err;
 
@@ -642,13 +1008,65 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
         out->sigma_A =
             fmax(out->sigma_A,
                  (f->q[0] * out->diameter_A > widest_hole ? 0.2 : 0.12) * out->diameter_A);
-    return judge(f, t, n, mean, out);
+    hole = f->q[0] * out->diameter_A;
+    err = judge(d, f, t, n, mean, out);
+    snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
+    if ((err || hole > wide_hole || (d->left_out.saturated > 0 && hole > full_hole)) &&
+        from_speckles(d, s, out->diameter_A, out))
+        return SPI_OK;
+    return err ? spi_fail(err, "%s", why) : SPI_OK;
 }
 
-spi_err spi_diameter_estimate(const spi_diameter *d, struct spi_diameter_result *out)
+/* One estimate of the first n images. */
+static spi_err estimate_of(spi_diameter *d, int64_t n, struct spi_diameter_result *out)
 {
     struct fit f = {0};
     struct scratch s = {0};
+    int64_t all = d->n_images;
+    spi_err err;
+
+    *out = (struct spi_diameter_result){0};
+    SPI_TRY(err = scratch_init(&s), out);
+    d->n_images = n;
+    err = estimate(d, &f, &s, out);
+out:
+    d->n_images = all;
+    free(f.T);
+    scratch_clear(&s);
+    if (err)
+        spi_diameter_result_clear(out);
+    return err;
+}
+
+/* Once more without the images of the largest z: where a tenth of them carries the end of
+ * p(r), and no more than a tenth, it is not the particle's. */
+static spi_err without_suspects(spi_diameter *d, spi_err first,
+                                struct spi_diameter_result *out)
+{
+    int64_t n = d->n_images - (int64_t)(suspects * (double)d->n_images);
+    struct spi_diameter_result second;
+    char why[SPI_MESSAGE_MAX];
+    spi_err err;
+
+    snprintf(why, sizeof why, "%s", first ? spi_err_message() : "");
+    err = sort_images(d);
+    if (err)
+        return err;
+    err = estimate_of(d, n, &second);
+    if (err == SPI_ENOMEM)
+        return err;
+    if (!err && (first || second.diameter_A < suspect_change * out->diameter_A)) {
+        d->left_out.images += d->n_images - n;
+        spi_diameter_result_clear(out);
+        *out = second;
+        return SPI_OK;
+    }
+    spi_diameter_result_clear(&second);
+    return first ? spi_fail(first, "%s", why) : SPI_OK;
+}
+
+spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)
+{
     spi_err err;
 
     *out = (struct spi_diameter_result){0};
@@ -657,11 +1075,11 @@ spi_err spi_diameter_estimate(const spi_diameter *d, struct spi_diameter_result 
                         "diameter: %lld images have counts; needed %d to estimate "
                         "the particle's diameter: give it by --diameter",
                         (long long)d->n_images, SPI_DIAMETER_LEAST_IMAGES);
-    SPI_TRY(err = scratch_init(&s), out);
-    SPI_TRY(err = estimate(d, &f, &s, out), out);
+    SPI_TRY(err = drop_outliers(d), out);
+    err = estimate_of(d, d->n_images, out);
+    if (err != SPI_ENOMEM)
+        err = without_suspects(d, err, out);
 out:
-    free(f.T);
-    scratch_clear(&s);
     if (err)
         spi_diameter_result_clear(out);
     return err;

@@ -13,15 +13,17 @@
 
 spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, int keep)
 {
+    int64_t n = 0;
     spi_err err;
 
-    *h = (struct spi_half){.n_images = (d->n_images + (which == 0)) / 2, .keep = keep};
+    *h = (struct spi_half){.n_images = d->split.n_half[which], .keep = keep};
     SPI_TRY(err = SPI_NEW(h->image, h->n_images, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->candidate, h->n_images * keep, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->fluence, h->n_images, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->best, h->n_images, "half set"), fail);
-    for (int64_t i = 0; i < h->n_images; i++)
-        h->image[i] = 2 * i + which;
+    for (int64_t k = 0; k < d->n_images; k++)
+        if (d->split.half[k] == which + 1)
+            h->image[n++] = k;
     return SPI_OK;
 fail:
     spi_half_clear(h);

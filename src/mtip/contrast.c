@@ -92,7 +92,10 @@ spi_err spi_contrast_measure(const struct spi_data *d, double q_max, struct spi_
                 m = d->n_images - first < BLOCK ? d->n_images - first : BLOCK;
 
         SPI_TRY(err = spi_images_read(d->images, first, m, s.images), out);
-        for (int64_t k = 0; k < m; k++, c->n_images++) {
+        for (int64_t k = 0; k < m; k++) {
+            if (!d->split.half[first + k])
+                continue;
+            c->n_images++;
             for (int64_t p = 0; p < s.pixels.n; p++)
                 s.K[p] =
                     (float)(d->scale * (double)s.images[k * n_pixels + s.pixels.pixel[p]]);

@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "io/images.h"
 #include "io/store.h"
+#include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
 
@@ -24,6 +25,7 @@ struct spi_data {
     struct spi_rings rings;
     struct spi_ring_map map;
     struct spi_store *store; /* records: a scale, rings.h_at[R] complex halves */
+    struct spi_split split;  /* who takes part; means and variances below are of these */
     double scale;            /* image value -> counts */
     double *ring_mean;       /* [R], owned: mean counts per live weight */
     double *ring_var;        /* [R], owned: variance of a ring sample's intensity
@@ -35,12 +37,15 @@ struct spi_data {
 /** Called with (done, total) images while ingesting; may be NULL. */
 typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
-/** diameter_A, q_min, q_max fix the rings.  `dir`: run directory, where a scratch file
- * would lie. SPI_EFORMAT: all images are zero, too few images (< 64). */
+/** gain: values are whole multiples of it, each a photon; 0: they are what the file says.
+ * diameter_A, q_min, q_max fix the rings; of the settings ring_oversampling, halves,
+ * signal_least and seed are used.  `dir`: run directory, where a scratch file would lie.
+ * SPI_EFORMAT: all images are zero, too few images that take part (< 64). */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
-                                  struct spi_images *images, double diameter_A,
-                                  double q_min, double q_max, double oversampling,
-                                  const char *dir, spi_on_ingest *progress, void *user);
+                                  struct spi_images *images, double gain, double diameter_A,
+                                  double q_min, double q_max,
+                                  const struct spi_settings *set, const char *dir,
+                                  spi_on_ingest *progress, void *user);
 void spi_data_clear(struct spi_data *d);
 
 /** h [rings.h_at[R]] = ring-major harmonics of an image, of the first R rings. */

@@ -47,6 +47,9 @@ SPI_MUSTUSE spi_err spi_result_write(const struct spi_run *r, const struct spi_r
  */
 void spi_result_remove(const char *dir);
 /** Pictures and curves of the images alone (also for a run that did not converge). */
+SPI_MUSTUSE spi_err spi_plot_mean_image(const struct spi_detector *det,
+                                        enum spi_image_kind kind, const float *mean,
+                                        const char *dir);
 SPI_MUSTUSE spi_err spi_data_pictures(const struct spi_data *d, const char *dir);
 
 #endif

@@ -26,6 +26,11 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
     SPI_TRY(err = SPI_NEW(o->entropy, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->misfit, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->aside, o->n, "orientations"), out);
+    memcpy(o->aside, r->data->split.aside, (size_t)o->n * sizeof *o->aside);
+    for (int64_t k = 0; k < o->n; k++)
+        if (!r->data->split.half[k])
+            spi_orientations_none(o, k);
     for (int h = 0; h < 2; h++)
         for (int64_t i = 0; i < r->half[h].n_images; i++) {
             const struct spi_chain *chain = &r->chain[h][r->leading[h]];
@@ -56,7 +61,7 @@ void spi_orientations_common_frame(const double G[9], struct spi_orientations *o
     for (int64_t k = 0; k < o->n; k++) {
         double R[9], RG[9];
 
-        if (o->half[k] != 2)
+        if (o->half[k] != 2) /* half 1, or no orientation */
             continue;
         spi_rot_matrix(o->quat + 4 * k, R);
         spi_rot_mul_nt(R, G, RG);
@@ -92,6 +97,8 @@ static spi_err task_refine(void *const *data, const void *arg, const volatile in
         struct spi_refined best;
 
         SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+        if (!spi_orientations_has(o, k))
+            continue;
         SPI_TRY(err = spi_refine_image(a->model[o->half ? o->half[k] - 1 : 0],
                                        pixels + i * n_pixels, o->quat + 4 * k, &best),
                 out);
@@ -112,13 +119,15 @@ static void normalise(struct spi_orientations *o)
     for (int64_t k = 0; k < o->n; k++) {
         int h = o->half ? o->half[k] - 1 : 0;
 
+        if (!spi_orientations_has(o, k))
+            continue;
         sum[h] += (double)o->fluence[k];
         n[h] += 1;
     }
     for (int64_t k = 0; k < o->n; k++) {
         int h = o->half ? o->half[k] - 1 : 0;
 
-        if (sum[h] > 0)
+        if (spi_orientations_has(o, k) && sum[h] > 0)
             o->fluence[k] = (float)((double)o->fluence[k] * n[h] / sum[h]);
     }
 }

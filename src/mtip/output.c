@@ -27,7 +27,8 @@ static spi_err write_map(const char *dir, const char *name, const struct spi_vol
     snprintf(label[0], sizeof label[0], "SpiniFEL %s (%s): %s", SPI_VERSION, SPI_REVISION,
              what);
     snprintf(label[1], sizeof label[1], "seed %llu, %lld images, diameter %.1f A",
-             (unsigned long long)r->seed, (long long)r->data->n_images,
+             (unsigned long long)r->seed,
+             (long long)(r->half[0].n_images + r->half[1].n_images),
              r->data->rings.diameter_A);
     snprintf(label[2], sizeof label[2],
              "settings and input hashes: settings.toml, run.json");
@@ -157,9 +158,9 @@ out:
 }
 
 /* Pixels of the detector in their places in the picture. */
-static spi_err plot_mean_image(const struct spi_data *d, const char *dir)
+spi_err spi_plot_mean_image(const struct spi_detector *det, enum spi_image_kind kind,
+                            const float *mean, const char *dir)
 {
-    const struct spi_detector *det = d->det;
     char path[SPI_PATH_MAX];
     float *picture = NULL;
     int64_t n = (int64_t)det->rows * det->columns;
@@ -171,11 +172,11 @@ static spi_err plot_mean_image(const struct spi_data *d, const char *dir)
     for (int64_t p = 0; p < det->n_pixels; p++)
         if (!det->bad[p])
             picture[(int64_t)det->index_map[2 * p] * det->columns +
-                    det->index_map[2 * p + 1]] = d->mean_image[p];
+                    det->index_map[2 * p + 1]] = mean[p];
     path_in(path, dir, "mean_image.png");
     err = spi_plot_image(path, det->rows, det->columns, picture, 5,
-                         d->kind == SPI_PHOTONS ? "Mean of all images (photons)"
-                                                : "Mean of all images (scaled)");
+                         kind == SPI_PHOTONS ? "Mean of all images (photons)"
+                                             : "Mean of all images (scaled)");
 out:
     free(picture);
     return err;
@@ -187,7 +188,7 @@ spi_err spi_data_pictures(const struct spi_data *d, const char *dir)
     double *sigma = NULL;
     spi_err err;
 
-    SPI_TRY(err = plot_mean_image(d, dir), out);
+    SPI_TRY(err = spi_plot_mean_image(d->det, d->kind, d->mean_image, dir), out);
     SPI_TRY(err = SPI_NEW(sigma, d->rings.R, "pictures"), out);
     for (int r = 0; r < d->rings.R; r++)
         sigma[r] = sqrt(d->ring_var[r]);
@@ -252,7 +253,9 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
     path_in(path, dir, "orientations.h5");
     SPI_TRY(err = spi_orientations_write(path, &res->orientations, provenance_json), out);
     path_in(path, dir, "coverage.png");
-    SPI_TRY(err = spi_coverage_plot(&res->coverage, res->orientations.n, path), out);
+    SPI_TRY(err = spi_coverage_plot(&res->coverage,
+                                    spi_orientations_count(&res->orientations), path),
+            out);
     SPI_TRY(err = write_fsc(dir, res), out);
     SPI_TRY(err = write_inspection(dir, res), out);
     SPI_TRY(err = plot_fsc(dir, res), out);

@@ -131,6 +131,40 @@ static void detector_and_truth(void)
     spi_images_close(im);
 }
 
+/* |q| in the middle of the right side of a square of 64 x 64 pixels whose beam is off by
+ * `off` pixels to the left; `from`: columns below it are bad.  Flat: q is the position. */
+static double edge_of(double off, int from)
+{
+    struct spi_detector d;
+    double edge = -1;
+
+    if (spi_detector_init(&d, 1, 64, 64))
+        return -1;
+    for (int p = 0; p < 64 * 64; p++) {
+        d.q[3 * p] = 1e-3 * (p % 64 - 31.5 + off);
+        d.q[3 * p + 1] = 1e-3 * (p / 64 - 31.5);
+        d.bad[p] = p % 64 < from;
+    }
+    edge = 1e3 * spi_detector_q_edge(&d);
+    spi_detector_clear(&d);
+    return edge;
+}
+
+/* The edge is where rings end, not where the nearest side is. */
+static void edge_by_filling(void)
+{
+    OK(fabs(edge_of(0, 0) - 31.5) < 1e-6, "beam in the middle: %.4f px, 31.5 expected",
+       edge_of(0, 0));
+    /* the left side is 11.5 px away, the right one 51.5, those above and below 31.5:
+     * at 31.5 px three quarters of the circle are there, at 51.5 a fifth */
+    OK(fabs(edge_of(20, 0) - 31.5) < 1e-6,
+       "beam off by 20 px: %.4f px, not 11.5, the nearest side", edge_of(20, 0));
+    OK(fabs(edge_of(0, 32) - 31.5) < 1e-6,
+       "one half is bad: %.4f px, half of each circle is there", edge_of(0, 32));
+    OK(fabs(edge_of(31.5, 0) - 31.5) < 1e-6, "beam on the left side: %.4f px",
+       edge_of(31.5, 0));
+}
+
 /* The flat detector is 12 x 5 pixels: its nearest side is half a height away. */
 static void edge(void)
 {
@@ -444,6 +478,7 @@ int main(void)
     round_trip(SPI_INTENSITIES, 0, "float32", 4);
     detector_and_truth();
     edge();
+    edge_by_filling();
     skopi("skopi_2cex_cmtip_layout_4.h5", "cmtip");
     skopi("skopi_2cex_spinifel_layout_4.h5", "spinifel");
     same_in_both_layouts();

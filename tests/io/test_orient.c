@@ -33,8 +33,14 @@ static void make_content(void)
 
 static void round_trip(void)
 {
-    const struct spi_orientations o = {N,       quat[0], score,   margin,
-                                       fluence, half,    entropy, misfit};
+    const struct spi_orientations o = {.n = N,
+                                       .quat = quat[0],
+                                       .score = score,
+                                       .margin = margin,
+                                       .fluence = fluence,
+                                       .half = half,
+                                       .entropy = entropy,
+                                       .misfit = misfit};
     const struct spi_orientations few = {.n = N, .quat = quat[0]};
     struct spi_orientations back;
     const char *path = in_tmp("o.h5");
@@ -90,8 +96,14 @@ static void bad_files(void)
 {
     static const hsize_t five[2] = {N, 5}, flat[1] = {4 * N}, short_dim[1] = {N - 1},
                          full[1] = {N}, right[2] = {N, 4};
-    const struct spi_orientations o = {N,       quat[0], score,   margin,
-                                       fluence, half,    entropy, misfit};
+    const struct spi_orientations o = {.n = N,
+                                       .quat = quat[0],
+                                       .score = score,
+                                       .margin = margin,
+                                       .fluence = fluence,
+                                       .half = half,
+                                       .entropy = entropy,
+                                       .misfit = misfit};
     const char *path = in_tmp("bad.h5");
     struct spi_orientations back;
     double value[5 * N];
@@ -106,9 +118,9 @@ static void bad_files(void)
          "has shape (37, 5); need (n, 4) or (n, particles, 4)"},
         {"orientations", 1, flat, 0.5, "has shape (148); need (n, 4)"},
         {"orientations", 2, right, 0, "quaternion 0 has norm 0; need 1"},
-        {"orientations", 2, right, NAN, "quaternion 0 has norm nan"},
+
         {"score", 1, short_dim, 1, "'score' has shape (36); need (37)"},
-        {"half", 1, full, 3, "half of image 0 is 3; need 1 or 2"},
+        {"half", 1, full, 3, "half of image 0 is 3; need 0 to 2"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -131,6 +143,45 @@ static void bad_files(void)
        "%s", spi_err_message());
     OK(spi_orientations_read(in_tmp("absent.h5"), &back) == SPI_EIO, "%s",
        spi_err_message());
+}
+
+/* An image without an orientation: four NaN, half 0, and why. */
+static void without(void)
+{
+    const char *path = in_tmp("without.h5");
+    uint8_t aside[N] = {0};
+    struct spi_orientations o = {.n = N,
+                                 .quat = quat[0],
+                                 .score = score,
+                                 .margin = margin,
+                                 .fluence = fluence,
+                                 .half = half,
+                                 .entropy = entropy,
+                                 .aside = aside},
+                            back;
+    double kept[4], one = quat[7][0];
+    spi_err err;
+
+    memcpy(kept, quat[7], sizeof kept);
+    spi_orientations_none(&o, 7);
+    aside[7] = 2;
+    err = spi_orientations_write(path, &o, NULL);
+    OK(!err && spi_orientations_read(path, &back) == SPI_OK && back.n == N &&
+           spi_orientations_count(&back) == N - 1 && !spi_orientations_has(&back, 7) &&
+           spi_orientations_has(&back, 8),
+       "one image of %d without an orientation is read as such", N);
+    OK(isnan(back.score[7]) && isnan(back.margin[7]) && isnan(back.entropy[7]) &&
+           back.fluence[7] == 0 && back.half[7] == 0 && back.aside[7] == 2 &&
+           back.aside[8] == 0 && !isnan(back.score[8]),
+       "its score is not a number, its fluence and its half are 0");
+    spi_orientations_clear(&back);
+    quat[7][0] = one; /* one number and three NaN are damage */
+    OK(spi_orientations_write(path, &o, NULL) == SPI_EINVAL, "%s", spi_err_message());
+    memcpy(quat[7], kept, sizeof kept);
+    err = spi_orientations_write(path, &o, NULL);
+    OK(!err && spi_orientations_read(path, &back) == SPI_EFORMAT &&
+           says("half of image 7 is 0, but it has an orientation"),
+       "%s", spi_err_message());
 }
 
 static void bad_writes(void)
@@ -172,6 +223,8 @@ int main(void)
     round_trip();
     image_files();
     bad_files();
+    without();
+    make_content();
     bad_writes();
     return tap_done();
 }

@@ -85,16 +85,18 @@ static spi_err measure(double share, bool still, double gain, struct spi_contras
     struct spi_images *images = NULL;
     struct spi_graph *graph = NULL;
     struct spi_data data = {0};
+    struct spi_settings set;
     char dir[4000], path[4096];
     spi_err err;
 
+    spi_settings_default(&set);
     snprintf(dir, sizeof dir, "%s/contrast.%ld", tmp ? tmp : ".", (long)getpid());
     snprintf(path, sizeof path, "%s.h5", dir);
     SPI_TRY(err = write_set(path, share, still, gain), out);
     SPI_TRY(err = spi_images_open(path, &images), out);
     SPI_TRY(err = spi_graph_new(true, 1, ".", NULL, &graph), out);
-    SPI_TRY(err = spi_data_init(&data, graph, images, D, 0.01, edge, 1.3, tmp ? tmp : ".",
-                                NULL, NULL),
+    SPI_TRY(err = spi_data_init(&data, graph, images, 0, D, 0.01, edge, &set,
+                                tmp ? tmp : ".", NULL, NULL),
             out);
     err = spi_contrast_measure(&data, edge, c);
 out:

@@ -57,7 +57,8 @@ static void small_settings(struct spi_settings *set)
     set->block_images = 16;
     set->perplexity_start = 1e-3;
     set->N_cg = 8;
-    set->halves_cc = set->halves_sure = 0; /* the starts are taken as good: march and polish follow */
+    set->halves_cc = set->halves_sure =
+        0; /* the starts are taken as good: march and polish follow */
     snprintf(set->recipe, sizeof set->recipe, "5 ER");
 }
 
@@ -66,6 +67,7 @@ struct bench {
     struct spi_graph *graph;
     struct spi_images *images;
     struct spi_data data;
+    struct spi_settings set;
 };
 
 static spi_err bench_init(bool serial, int workers, struct bench *b)
@@ -76,7 +78,8 @@ static spi_err bench_init(bool serial, int workers, struct bench *b)
     if ((err = spi_graph_new(serial, workers, dir, NULL, &b->graph)) ||
         (err = spi_images_open(path, &b->images)))
         return err;
-    return spi_data_init(&b->data, b->graph, b->images, scene_D, 0.02, scene_q_max, 1.3,
+    spi_settings_default(&b->set);
+    return spi_data_init(&b->data, b->graph, b->images, 0, scene_D, 0.02, scene_q_max, &b->set,
                          dir, NULL, NULL);
 }
 

@@ -1,0 +1,218 @@
+#include "match/centre.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { ROUNDS = 5, FIRST_RING = 2, RINGS_LEAST = 4 };
+static const double complete = 0.8; /* share of a circle that has pixels */
+static const double uneven = 0.01;  /* relative, of the profile's interpolation */
+static const double inner = 0.3;        /* of q_max: where a pixel is measured */
+static const double sigmas = 6, least_px = 0.25, most_px = 10;
+
+struct ring {
+    double n, y, radius, c, s, slope;
+    bool used;
+};
+
+struct fit {
+    const struct spi_detector *det;
+    double dq, images;
+    enum spi_image_kind kind;
+    const double *mean; /* [n_pixels] over geometry; < 0: not used */
+    int n_rings;
+    struct ring *ring; /* [n_rings] */
+    int used;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Median distance across the beam of neighbours in a row, of pixels with |q| below q_top; 0:
+ * there is none.  On a curved Ewald sphere pixels far from the beam are closer. */
+static spi_err pixel_width(const struct spi_detector *det, double q_top, double *dq)
+{
+    int64_t n = 0;
+    double *step;
+    spi_err err = SPI_NEW(step, det->n_pixels, "centre");
+
+    for (int64_t p = 1; p < det->n_pixels && !err; p++) {
+        const double *a = det->q + 3 * (p - 1), *b = det->q + 3 * p;
+
+        if (p % det->nx && hypot(b[0], b[1]) < q_top)
+            step[n++] = hypot(b[0] - a[0], b[1] - a[1]);
+    }
+    *dq = 0;
+    if (!err && n > 0) {
+        qsort(step, (size_t)n, sizeof *step, by_value);
+        *dq = step[n / 2];
+    }
+    free(step);
+    return err;
+}
+
+/* Place of a pixel about an origin: its ring, radius and direction. */
+static int place(const struct fit *f, int64_t p, const double at[2], double *radius,
+                 double u[2])
+{
+    double x = f->det->q[3 * p] - at[0], y = f->det->q[3 * p + 1] - at[1];
+    int r;
+
+    *radius = hypot(x, y);
+    r = (int)(*radius / f->dq);
+    if (f->mean[p] < 0 || r >= f->n_rings || !(*radius > 0))
+        return -1;
+    u[0] = x / *radius;
+    u[1] = y / *radius;
+    return r;
+}
+
+static void make_rings(struct fit *f, const double at[2])
+{
+    memset(f->ring, 0, (size_t)f->n_rings * sizeof *f->ring);
+    for (int64_t p = 0; p < f->det->n_pixels; p++) {
+        double radius, u[2];
+        int r = place(f, p, at, &radius, u);
+
+        if (r < 0)
+            continue;
+        f->ring[r].n += 1;
+        f->ring[r].y += f->mean[p];
+        f->ring[r].radius += radius;
+        f->ring[r].c += u[0];
+        f->ring[r].s += u[1];
+    }
+    for (int r = 0; r < f->n_rings; r++) {
+        struct ring *g = &f->ring[r];
+
+        if (!(g->n > 0))
+            continue;
+        g->used = r >= FIRST_RING && g->n > complete * 2 * 3.14159265 * (r + 0.5);
+        g->y /= g->n, g->radius /= g->n, g->c /= g->n, g->s /= g->n;
+    }
+    f->used = 0;
+    for (int r = 1; r + 1 < f->n_rings; r++) {
+        struct ring *g = &f->ring[r];
+
+        g->used = g->used && g[-1].n > 0 && g[1].n > 0 && g->y > 0;
+        if (g->used)
+            g->slope = (g[1].y - g[-1].y) / (g[1].radius - g[-1].radius);
+        f->used += g->used;
+    }
+    f->ring[0].used = f->ring[f->n_rings - 1].used = false;
+}
+
+/* (J10): least squares for the shift that is left about the origin `at`. */
+static bool step_of(struct fit *f, const double at[2], double step[2])
+{
+    double A[3] = {0}, b[2] = {0}, det;
+
+    make_rings(f, at);
+    for (int64_t p = 0; p < f->det->n_pixels; p++) {
+        double radius, u[2], c, s, y, variance;
+        int r = place(f, p, at, &radius, u);
+        const struct ring *g = &f->ring[r < 0 ? 0 : r];
+
+        if (r < 0 || !g->used)
+            continue;
+        c = u[0] - g->c, s = u[1] - g->s;
+        y = f->mean[p] - g->y - g->slope * (radius - g->radius);
+        variance = pow(uneven * g->y, 2);
+        if (f->kind == SPI_PHOTONS)
+            variance += g->y / f->images / (double)f->det->geometry[p];
+        A[0] += g->slope * g->slope * c * c / variance;
+        A[1] += g->slope * g->slope * c * s / variance;
+        A[2] += g->slope * g->slope * s * s / variance;
+        b[0] -= g->slope * c * y / variance;
+        b[1] -= g->slope * s * y / variance;
+    }
+    det = A[0] * A[2] - A[1] * A[1];
+    if (f->used < RINGS_LEAST || !(det > 0))
+        return false;
+    step[0] = (A[2] * b[0] - A[1] * b[1]) / det;
+    step[1] = (A[0] * b[1] - A[1] * b[0]) / det;
+    return isfinite(step[0]) && isfinite(step[1]);
+}
+
+/* Mean over the geometry of some parts of the images. */
+static void mean_of(const struct spi_detector *det, int parts, const float *sum, double n,
+                    double *mean)
+{
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        double all = 0;
+
+        for (int k = 0; k < parts; k++)
+            all += (double)sum[k * det->n_pixels + p];
+        mean[p] = det->bad[p] || !(all > 0) ? -1 : all / n / (double)det->geometry[p];
+    }
+}
+
+static spi_err estimate(struct fit *f, int64_t n, int parts, const float *sum, double *mean,
+                        struct spi_centre *out)
+{
+    double at[2] = {0, 0}, step[2], total[2] = {0}, squares[2] = {0};
+
+    f->mean = mean;
+    f->images = (double)n;
+    mean_of(f->det, parts, sum, (double)n, mean);
+    for (int i = 0; i < ROUNDS; i++) {
+        if (!step_of(f, at, step))
+            return SPI_OK;
+        at[0] += step[0], at[1] += step[1];
+        if (hypot(at[0], at[1]) > most_px * f->dq)
+            return SPI_OK;
+    }
+    f->images = (double)n / parts;
+    for (int k = 0; k < parts; k++) {
+        mean_of(f->det, 1, sum + k * f->det->n_pixels, f->images, mean);
+        if (!step_of(f, at, step))
+            return SPI_OK;
+        for (int c = 0; c < 2; c++)
+            total[c] += step[c], squares[c] += step[c] * step[c];
+    }
+    for (int c = 0; c < 2; c++) {
+        double variance = squares[c] / parts - pow(total[c] / parts, 2);
+
+        out->shift_px[c] = at[c] / f->dq;
+        out->sigma_px[c] = sqrt(fmax(0, variance) / (parts - 1)) / f->dq;
+    }
+    out->known = true;
+    return SPI_OK;
+}
+
+spi_err spi_centre_estimate(const struct spi_detector *det, enum spi_image_kind kind,
+                            int64_t n, int parts, const float *sum, struct spi_centre *out)
+{
+    struct fit f = {.det = det, .kind = kind};
+    double *mean = NULL, q_max = 0;
+    spi_err err;
+
+    *out = (struct spi_centre){0};
+    for (int64_t p = 0; p < det->n_pixels; p++)
+        q_max = fmax(q_max, det->bad[p] ? 0 : hypot(det->q[3 * p], det->q[3 * p + 1]));
+    SPI_TRY(err = pixel_width(det, inner * q_max, &f.dq), out);
+    if (!(f.dq > 0) || n < parts)
+        goto out;
+    f.n_rings = (int)fmin(q_max / f.dq, 1e5) + 1;
+    SPI_TRY(err = SPI_NEW(mean, det->n_pixels, "centre"), out);
+    SPI_TRY(err = SPI_NEW(f.ring, f.n_rings, "centre"), out);
+    err = estimate(&f, n, parts, sum, mean, out);
+out:
+    free(mean);
+    free(f.ring);
+    return err;
+}
+
+bool spi_centre_is_off(const struct spi_centre *c)
+{
+    double far = hypot(c->shift_px[0], c->shift_px[1]);
+
+    return c->known && far > least_px &&
+           far > sigmas * hypot(c->sigma_px[0], c->sigma_px[1]);
+}

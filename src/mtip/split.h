@@ -1,0 +1,49 @@
+/** \file
+ * Which images take part, and in which half set.  Layer: mtip.  doc/math.md (E5), (E6);
+ * doc/decisions/016.
+ *
+ * Three kinds of images stay aside: those without signal, and those whose pixels repeat an
+ * earlier image.  The others are dealt to two half sets by a seeded draw, or in two blocks
+ * of time. */
+#ifndef SPI_MTIP_SPLIT_H
+#define SPI_MTIP_SPLIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/** Why an image stays aside. */
+enum spi_aside { SPI_ASIDE_NO, SPI_ASIDE_BLANK, SPI_ASIDE_COPY };
+
+enum { SPI_SPLIT_PAIRS = 3 };
+
+struct spi_split {
+    int64_t n;                            /* images of the file */
+    uint8_t *half;                        /* [n] 1 or 2; 0: stays aside; owned */
+    uint8_t *aside;                       /* [n] enum spi_aside, owned */
+    int64_t n_half[2];                    /* images of each half set */
+    int64_t n_blank, n_copies;            /* that stay aside */
+    double signal_least;                  /* images with less signal are blank */
+    int64_t pair[SPI_SPLIT_PAIRS + 1][2]; /* the first copies: the image, what it repeats */
+};
+
+/** How an image is recognised: 64 bits that equal pixels have in common.  +0 and -0 are
+ *  equal. */
+uint64_t spi_split_hash(int64_t n, const float *pixels);
+
+/** (E5): the signal below which images are blank, from the n signals.  0: no population of
+ *  images stands apart below the others; only images without any signal are blank.  photons:
+ *  signals are counts, and few counts say little. */
+SPI_MUSTUSE spi_err spi_split_least(int64_t n, const double *signal, bool photons,
+                                    double *least);
+
+/** Fill `s` from the signal and the hash of each image.  least: below it images are blank,
+ *  and so are images without any signal.  blocks: the earlier images are half 1; otherwise
+ *  halves are drawn, stream (seed, SPI_RNG_HALVES, 0) (E6). */
+SPI_MUSTUSE spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
+                                   const uint64_t *hash, double least, bool blocks,
+                                   uint64_t seed);
+void spi_split_clear(struct spi_split *s);
+
+#endif

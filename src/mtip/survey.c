@@ -1,0 +1,180 @@
+#include "mtip/survey.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "mtip/finish.h"
+
+enum { CHUNK_PIXELS = 1 << 22 };
+enum { BLOCK = 50, BLOCKS = 20, PARTS = 5, DRAWN = 50, VALUES = 100000 };
+static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
+static const double singles_least = 0.02; /* of the values above 0 are one gain */
+
+struct look {
+    struct spi_survey *s;
+    struct spi_images *images;
+    const struct spi_detector *det;
+    float *pixels, *sum; /* [at_once][n_pixels]; [PARTS][n_pixels] */
+    int64_t at_once;
+    spi_diameter *diameter;
+};
+
+/* ---- the unit ------------------------------------------------------------------------ */
+
+/* Are all values whole multiples of the smallest, which is common and not all there is? */
+static double common_unit(int64_t n, const float *value)
+{
+    double least = INFINITY, most = 0, singles = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        least = fmin(least, (double)value[i]);
+        most = fmax(most, (double)value[i]);
+    }
+    if (n < 100 || !(most > 1.5 * least))
+        return 0;
+    for (int64_t i = 0; i < n; i++) {
+        double times = (double)value[i] / least;
+
+        if (times < 1 / whole / 10 && fabs(times - round(times)) > whole)
+            return 0;
+        singles += times < 1.5;
+    }
+    return singles >= singles_least * (double)n ? least : 0;
+}
+
+static spi_err find_gain(struct look *l)
+{
+    struct spi_rng rng = spi_rng_stream(0, SPI_RNG_SAMPLE, 2);
+    int64_t n = 0, count = spi_images_count(l->images), n_pixels = l->det->n_pixels;
+    float *value = NULL;
+    double unit;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(value, VALUES, "survey"), out);
+    for (int i = 0; i < DRAWN && n < VALUES; i++) {
+        int64_t k = (int64_t)(spi_rng_uniform(&rng) * (double)count);
+
+        SPI_TRY(err = spi_images_read(l->images, k, 1, l->pixels), out);
+        for (int64_t p = 0; p < n_pixels && n < VALUES; p++)
+            if (l->pixels[p] > 0)
+                value[n++] = l->pixels[p];
+    }
+    unit = common_unit(n, value);
+    if (l->s->kind == SPI_PHOTONS && !(unit > 1))
+        unit = 0;
+    l->s->gain = unit;
+    if (unit > 0)
+        l->s->kind = SPI_PHOTONS;
+out:
+    free(value);
+    return err;
+}
+
+/* ---- the images ---------------------------------------------------------------------- */
+
+/* What is done with some images of a block. */
+typedef spi_err chunk_fn(struct look *l, int64_t block, int64_t n);
+
+/* Blocks spread evenly over the file, a few images at a time: detectors may be large. */
+static spi_err each_chunk(struct look *l, chunk_fn *fn)
+{
+    int64_t count = spi_images_count(l->images), blocks = (count + BLOCK - 1) / BLOCK;
+    spi_err err = SPI_OK;
+
+    blocks = blocks < BLOCKS ? blocks : BLOCKS;
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t at = count * b / blocks, end = at + BLOCK < count ? at + BLOCK : count;
+
+        for (int64_t n; at < end && !err; at += n) {
+            n = end - at < l->at_once ? end - at : l->at_once;
+            err = spi_images_read(l->images, at, n, l->pixels);
+            for (int64_t i = 0; i < n * l->det->n_pixels && l->s->gain > 0 && !err; i++)
+                l->pixels[i] = rintf(l->pixels[i] / (float)l->s->gain);
+            if (!err)
+                err = fn(l, b, n);
+        }
+        if (err)
+            break;
+    }
+    return err;
+}
+
+static spi_err look_chunk(struct look *l, int64_t block, int64_t n)
+{
+    float *sum = l->sum + block % PARTS * l->det->n_pixels;
+    spi_err err =
+        l->diameter ? spi_diameter_look(l->diameter, l->det, n, l->pixels) : SPI_OK;
+
+    for (int64_t i = 0; i < n * l->det->n_pixels && !err; i++)
+        sum[i % l->det->n_pixels] += l->pixels[i];
+    l->s->n += n;
+    return err;
+}
+
+static spi_err add_chunk(struct look *l, int64_t block, int64_t n)
+{
+    (void)block;
+    return spi_diameter_add(l->diameter, l->det, n, l->pixels);
+}
+
+static spi_err picture(const struct look *l, const char *dir)
+{
+    float *mean;
+    spi_err err = SPI_NEW(mean, l->det->n_pixels, "mean image");
+
+    for (int64_t p = 0; p < l->det->n_pixels && !err; p++) {
+        for (int k = 0; k < PARTS; k++)
+            mean[p] += l->sum[k * l->det->n_pixels + p];
+        mean[p] /= (float)l->s->n;
+    }
+    if (!err)
+        err = spi_plot_mean_image(l->det, l->s->kind, mean, dir);
+    free(mean);
+    return err;
+}
+
+static spi_err estimate(struct look *l)
+{
+    spi_err err = each_chunk(l, add_chunk);
+
+    if (!err)
+        err = spi_diameter_estimate(l->diameter, &l->s->diameter);
+    l->s->left_out = spi_diameter_left_out(l->diameter);
+    return err;
+}
+
+spi_err spi_survey_init(struct spi_survey *s, struct spi_images *images, const char *dir,
+                        bool diameter)
+{
+    struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
+    spi_err err;
+
+    *s = (struct spi_survey){.kind = spi_images_kind(images)};
+    l.at_once = CHUNK_PIXELS / l.det->n_pixels;
+    l.at_once = l.at_once < 1 ? 1 : l.at_once > BLOCK ? BLOCK : l.at_once;
+    SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "survey"), out);
+    SPI_TRY(err = find_gain(&l), out);
+    if (diameter)
+        SPI_TRY(err = spi_diameter_new(l.det, s->kind, &l.diameter), out);
+    SPI_TRY(err = each_chunk(&l, look_chunk), out);
+    SPI_TRY(err = picture(&l, dir), out);
+    if (s->n >= (int64_t)PARTS * BLOCK)
+        SPI_TRY(err = spi_centre_estimate(l.det, s->kind, s->n, PARTS, l.sum, &s->centre),
+                out);
+    if (diameter)
+        err = estimate(&l);
+out:
+    spi_diameter_free(l.diameter);
+    free(l.pixels);
+    free(l.sum);
+    return err;
+}
+
+void spi_survey_clear(struct spi_survey *s)
+{
+    spi_diameter_result_clear(&s->diameter);
+}

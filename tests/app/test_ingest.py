@@ -1,0 +1,183 @@
+"""What `spinifel reconstruct` makes of images that are not as they should be: blank images,
+copies, photons in a detector's unit, a wrong centre, a gap that no mask marks."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+
+data, spinifel = os.environ["SPI_TEST_DATA"], os.environ["SPINIFEL"]
+pdb = os.path.join(data, "structures", "1aki.pdb")
+tmp = tempfile.mkdtemp(prefix="ingest.", dir=os.environ.get("SPI_TEST_TMP"))
+os.chdir(tmp)
+count = failed = 0
+FAST = ["--diameter", "50", "--seed", "3", "--set", "algorithm.N_starts=1", "--set",
+        "algorithm.N_images_start=120", "--set", "phasing.N_phase_starts=2"]
+LOOK = ["--set", "algorithm.N_generations=1", "--set", "algorithm.N_starts=1"]
+
+
+def ok(good, text):
+    global count, failed
+    count += 1
+    failed += not good
+    print("ok" if good else "not ok", count, "-", text, flush=True)
+
+
+def run(*args):
+    return subprocess.run([spinifel, *args], capture_output=True, text=True)
+
+
+def variant(name, change, photons="photons", **more):
+    """A copy of the images; change(x, q) gives the images and their quaternions."""
+    with h5py.File("images.h5") as f, h5py.File(name, "w") as g:
+        x, q = change(f["photons"][()], f["truth/orientations"][()])
+        g[photons] = x
+        g["truth/orientations"] = q
+        for key in ("pixel_position_reciprocal", "mask", "geometry_factor"):
+            g[key] = f[key][()]
+        g.attrs["wavelength_A"] = f.attrs["wavelength_A"]
+
+
+def found(path):
+    with h5py.File(path) as f:
+        return {k: f[k][()] for k in f}
+
+
+def median_error(directory, truth):
+    r = run("compare", directory + "/density.mrc", "--truth", pdb, "--orientations",
+            directory + "/orientations.h5", "--true", truth, "--json", "-q")
+    for line in r.stdout.splitlines():
+        if '"orientation_error_deg_median"' in line:
+            return float(line.split(":")[1].strip(" ,"))
+    return 180.0
+
+
+def last(r):
+    return r.stderr.strip().splitlines()[-1][:150] if r.stderr.strip() else ""
+
+
+r = run("simulate", pdb, "-o", "images.h5", "--images", "800", "--detector", "40x40",
+        "--resolution", "8", "--energy", "4000", "--photons", "3000", "--beam-stop", "2",
+        "--seed", "1", "-q")
+ok(r.returncode == 0, "simulate " + r.stderr)
+rng = np.random.default_rng(1)
+
+
+# every second image is blank: no photon, or a few of background
+def blanks(x, q):
+    x = x.copy()
+    x[::4] = 0
+    x[2::4] = rng.poisson(20 / x[0].size, x[2::4].shape)
+    return x, q
+
+
+variant("blank.h5", blanks)
+r = run("reconstruct", "blank.h5", "-o", "blank", *FAST)
+ok(r.returncode in (0, 3) and "400 of 800 images hold no signal" in r.stderr,
+   "400 of 800 images are blank: exit code %d, said: %s" % (r.returncode, [
+       x for x in r.stderr.splitlines() if "signal" in x]))
+where = "blank" if os.path.exists("blank/orientations.h5") else "blank/unconfirmed"
+o = found(where + "/orientations.h5")
+ok(np.all(np.isnan(o["orientations"][::2])) and np.all(np.isfinite(o["orientations"][1::2]))
+   and np.all(o["half"][::2] == 0) and np.all(o["aside"] == (np.arange(800) % 2 == 0))
+   and np.all(np.isnan(o["score"][::2])) and np.all(o["fluence"][::2] == 0),
+   "blank images have no orientation, no score and no half set")
+halves = np.bincount(o["half"][1::2], minlength=3)
+ok(halves[1] == 200 and halves[2] == 200,
+   "the others are dealt to both halves: %d and %d" % (halves[1], halves[2]))
+error = median_error(where, "blank.h5")
+# one Shannon angle is 4.7 degrees (test_reconstruct.sh)
+ok(error < 4.7, "their orientations are right: median %.2f degrees, needed 4.7" % error)
+r = run("merge", "blank.h5", "--orientations", where + "/orientations.h5", "-d", "50", "-o",
+        "merged.mrc", "--json", "-q")
+ok(r.returncode == 0, "merge passes over images without an orientation " + last(r))
+r = run("match", "blank.h5", "--model", "merged.mrc", "-o", "matched.h5", "-q", "--refine")
+m = found("matched.h5") if r.returncode == 0 else {"orientations": np.zeros((800, 4))}
+ok(r.returncode == 0 and np.all(np.isnan(m["orientations"][::2]))
+   and np.all(np.isfinite(m["orientations"][1::2])),
+   "match gives blank images no orientation either " + last(r))
+r = run("slice", "merged.mrc", "--orientations", "matched.h5", "--geometry", "blank.h5", "-o",
+        "sliced.h5", "-q")
+with h5py.File("sliced.h5") as f:
+    sums = f["intensities"][()].sum((1, 2, 3))
+ok(r.returncode == 0 and np.all(sums[::2] == 0) and np.all(sums[1::2] > 0),
+   "slice leaves images without an orientation empty " + last(r))
+r = run("info", "matched.h5")
+ok("400" in r.stdout and r.returncode == 0, "info counts them")
+
+# another seed deals other halves, blocks of time the earlier and the later
+lists = {}
+for name, args in (("seed4", ["--seed", "4"]), ("seed4again", ["--seed", "4"]),
+                   ("blocks", ["--set", "algorithm.halves=blocks"])):
+    run("reconstruct", "blank.h5", "-o", name, *FAST, *args, *(
+        ["--set", "converge.halves_cc=0", "--set", "converge.halves_sure=0", "--set",
+         "algorithm.N_generations_start=2"]), "-q")
+    for place in (name, name + "/unconfirmed"):
+        if os.path.exists(place + "/orientations.h5"):
+            lists[name] = found(place + "/orientations.h5")["half"]
+ok("blocks" in lists and np.all(lists["blocks"][1:400:2] == 1)
+   and np.all(lists["blocks"][401::2] == 2), "halves = blocks: the earlier, the later images")
+ok("seed4" in lists and np.array_equal(lists["seed4"], lists["seed4again"])
+   and not np.array_equal(lists["seed4"], o["half"]), "the seed of the run deals the halves")
+
+# half of the data twice: each image counts once
+variant("twice.h5", lambda x, q: (np.concatenate([x[:400], x[:400]]),
+                                  np.concatenate([q[:400], q[:400]])))
+r = run("reconstruct", "twice.h5", "-o", "twice", *FAST, *LOOK, "-q")
+ok("400 of 800 images repeat another image" in r.stderr
+   and "image 400 repeats 0, 401 repeats 1" in r.stderr, "copies: " + r.stderr.splitlines()[0])
+variant("once.h5", lambda x, q: (x[:400], q[:400]))
+run("reconstruct", "once.h5", "-o", "once", *FAST, *LOOK, "-q")
+one, two = (open(d + "/metrics.jsonl").readline().split('"score"')[1][:20]
+            for d in ("once", "twice"))
+ok(one == two, "half of the data twice scores like half of the data: %s %s" % (one, two))
+
+# photons in a detector's unit
+variant("adu.h5", lambda x, q: ((x * 37.5).astype(np.float32), q), "intensities")
+r = run("reconstruct", "adu.h5", "-o", "adu", *FAST, *LOOK)
+ok("whole multiples of 37.5" in r.stderr, "ADU are noticed")
+run("reconstruct", "images.h5", "-o", "plain", *FAST, *LOOK, "-q")
+one, two = (open(d + "/metrics.jsonl").readline().split('"score"')[1][:12]
+            for d in ("plain", "adu"))
+ok(one == two, "photons in ADU score like photons: %s %s" % (one, two))
+variant("float.h5", lambda x, q: ((x * 0.37 + 0.01 * rng.random(x.shape)).astype(np.float32),
+                                  q), "intensities")
+r = run("reconstruct", "float.h5", "-o", "float", *FAST, *LOOK)
+ok("multiples" not in r.stderr, "control: numbers that are no multiples are not taken as such")
+
+# a wrong centre, a gap
+variant("off.h5", lambda x, q: (np.roll(x, 2, axis=-1), q))
+r = run("reconstruct", "off.h5", "-o", "off", *FAST, *LOOK, "-q")
+ok("centre is off by 2." in r.stderr and "+2." in r.stderr,
+   "a centre off by two pixels: " + (r.stderr.splitlines() or [""])[0][:150])
+r = run("reconstruct", "images.h5", "-o", "right", *FAST, *LOOK)
+ok("centre" not in r.stderr, "control: a right centre is not complained about")
+
+
+def gap(x, q):
+    x = x.copy()
+    x[..., 24:27] = 0
+    return x, q
+
+
+variant("gap.h5", gap)
+r = run("reconstruct", "gap.h5", "-o", "gap", "--seed", "3", *LOOK)
+ok("pixels are zero in all of 800 images" in r.stderr and "column 24" in r.stderr,
+   "an unmarked gap is named: " + next((x for x in r.stderr.splitlines() if "zero" in x),
+                                       "")[:150])
+
+# no particle at all: exit code 1, and the mean image is there to look at
+variant("flat.h5", lambda x, q: (rng.poisson(2, x.shape).astype(np.uint8), q))
+r = run("reconstruct", "flat.h5", "-o", "flat", "-q")
+ok(r.returncode == 1 and "--diameter" in r.stderr and os.path.exists("flat/mean_image.png"),
+   "nothing but background: exit code %d, %s" % (r.returncode, last(r)))
+variant("empty.h5", lambda x, q: (x * 0, q))
+r = run("reconstruct", "empty.h5", "-o", "empty", *FAST, "-q")
+ok(r.returncode == 1 and "no signal" in r.stderr, "empty images: " + last(r))
+
+print("1..%d" % count)
+shutil.rmtree(tmp)
+sys.exit(failed > 0)
