@@ -8,6 +8,7 @@
 #include "app/cmd.h"
 #include "app/interrupt.h"
 #include "app/matching.h"
+#include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
@@ -24,6 +25,7 @@ struct args {
     double diameter_A, q_max, q_min, finer;
     int workers;
     bool json, refine;
+    struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
 
@@ -60,6 +62,7 @@ static const struct spi_opt opts[] = {
      .absent = "what images and model reach"},
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| compared",
      .absent = "1/diameter or the beam stop"},
+    SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
@@ -71,13 +74,14 @@ struct job {
     const char *path, *method, *score;
     struct spi_settings set;
     struct spi_volume A;
-    struct spi_images *images;
+    struct spi_opening opening;
+    struct spi_images *images; /* borrowed from it */
     struct spi_stage_graph tasks;
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
     double *error;                    /* [truth.n] rad, ascending */
-    struct spi_input input[2];
+    struct spi_input input[3];        /* images, model, mask */
 };
 
 /* ---- choices ------------------------------------------------------------------------- */
@@ -137,14 +141,19 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_stage_model(j->args->model, &j->A, &reach), out);
-    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    j->images = j->opening.images;
     if (j->args->truth)
         SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,
                                              spi_images_count(j->images), &j->truth),
                 out);
     SPI_TRY(err = choose_ranges(j, reach), out);
-    j->input[0] = (struct spi_input){.role = "images", .path = j->path};
+    j->input[0] =
+        (struct spi_input){.role = "images", .path = j->path, .images = j->images};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
+    j->input[2] = (struct spi_input){
+        .role = "mask", .path = j->args->opening.mask ? j->args->opening.mask : j->path};
+    spi_images_mask_sha256(j->images, j->input[2].sha256);
     SPI_TRY(err = spi_inputs_hash(2, j->input), out);
     SPI_TRY(err = spi_stage_graph_init(&j->tasks, &j->set,
                                        spi_call_given(j->call, "workers") ? j->args->workers
@@ -229,8 +238,10 @@ static spi_err write_result(const struct job *j)
 {
     json_t *numbers = numbers_of(j);
     char *provenance = NULL;
-    spi_err err = spi_provenance(j->call, 2, j->input, &j->set, numbers, &provenance);
+    spi_err err;
 
+    json_object_set_new(numbers, "survey", spi_survey_json(j->images, &j->opening.survey));
+    err = spi_provenance(j->call, 3, j->input, &j->set, numbers, &provenance);
     if (!err)
         err = spi_orientations_write(j->args->out, &j->o, provenance);
     json_decref(numbers);
@@ -296,7 +307,7 @@ out:
     free(j.error);
     spi_matching_clear(&j.m);
     spi_stage_graph_clear(&j.tasks);
-    spi_images_close(j.images);
+    spi_opening_clear(&j.opening);
     spi_volume_clear(&j.A);
     return err;
 }

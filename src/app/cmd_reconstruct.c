@@ -9,13 +9,14 @@
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
+#include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
-#include "io/hash.h"
 #include "match/diameter.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
@@ -26,6 +27,7 @@ struct args {
     int workers;
     double diameter_A;
     bool resume, json;
+    struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
 enum { WORK = 1000 }; /* parts of the planned work, for the bar */
@@ -47,6 +49,7 @@ static const struct spi_opt opts[] = {
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
      .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
@@ -56,7 +59,8 @@ struct job {
     const struct args *args;
     const char *path;
     struct spi_settings set;
-    struct spi_images *images;
+    struct spi_opening opening;
+    struct spi_images *images; /* borrowed from it */
     struct spi_graph *graph;
     struct spi_data data;
     struct spi_run *run;
@@ -64,7 +68,7 @@ struct job {
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
-    char sha256[65], *key, *provenance;
+    char sha256[65], mask_sha256[65], *key, *provenance;
     double t0;
 };
 
@@ -202,8 +206,8 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "state 1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min,
-                j->q_max, text ? text : "");
+        fprintf(f, "state 1 %s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256,
+                j->diameter_A, j->q_min, j->q_max, text ? text : "");
         fclose(f);
     }
     free(text);
@@ -230,6 +234,12 @@ static spi_err make_provenance(struct job *j)
                              j->q_min, "q_max_invA", j->q_max, "settings", settings)
                  : NULL;
 
+    if (o) {
+        json_object_set_new(o, "mask_sha256", json_string(j->mask_sha256));
+        json_object_set_new(o, "survey", spi_survey_json(j->images, &j->opening.survey));
+    }
+    if (o && j->args->opening.mask)
+        json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
         json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
@@ -383,10 +393,12 @@ static spi_err prepare(struct job *j)
 {
     spi_err err;
 
-    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    j->images = j->opening.images;
     SPI_TRY(err = spi_dir_make(j->args->out), out);
     SPI_TRY(err = spi_dir_lock(j->args->out, &j->lock), out);
-    SPI_TRY(err = spi_file_sha256(j->path, j->sha256), out);
+    SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
+    spi_images_mask_sha256(j->images, j->mask_sha256);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = make_key(j), out);
     SPI_TRY(err = make_provenance(j), out);
@@ -542,7 +554,7 @@ static void job_clear(struct job *j)
     free(j->run);
     spi_data_clear(&j->data);
     spi_graph_free(j->graph);
-    spi_images_close(j->images);
+    spi_opening_clear(&j->opening);
     spi_dir_unlock(j->lock);
     free(j->key);
     free(j->provenance);
