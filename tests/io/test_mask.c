@@ -71,8 +71,8 @@ int main(void)
                 {"tall", 2, 3, 2}};
     static const struct {
         const char *name, *says;
-    } bad[] = {{"half", "'half' holds 0.5 (panel 0, row 1, column 0)"},
-               {"nan", "'nan' holds nan (panel 0, row 1, column 3)"},
+    } bad[] = {{"half", "half' holds 0.5 (panel 0, row 1, column 0)"},
+               {"nan", "nan' holds nan (panel 0, row 1, column 3)"},
                {"each", "has shape (5, 1, 3, 4); need (1, 3, 4) or without its first axis"},
                {"tall", "has shape (6, 2); need (1, 3, 4)"},
                {"none", "has no dataset"}};
