@@ -15,6 +15,7 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fsc/orient_order.h"
 #include "io/file.h"
 #include "math/rot.h"
 
@@ -203,6 +204,26 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* True orientations that do not agree: would they, in another convention? */
+static spi_err tell_order(const struct job *j)
+{
+    const double right = 12 * SPI_PI / 180; /* as of spi_orient_error_compute */
+    struct spi_orient_order other;
+    int64_t inliers = 0;
+    spi_err err;
+
+    for (int64_t k = 0; k < j->truth.n; k++)
+        inliers += j->error[k] < right;
+    err = spi_orient_order_find(j->truth.n, j->o.quat, j->truth.quat, NULL, 0,
+                                (double)inliers / (double)j->truth.n, &other);
+    if (!err && other.words && other.of_truth)
+        spi_warn("%s: the true quaternions seem to be %s: then the median error is %.2f "
+                 "degrees; need (w, x, y, z) of molecule -> laboratory",
+                 strcmp(j->args->truth, "truth") == 0 ? j->path : j->args->truth,
+                 other.words, other.median_deg);
+    return err;
+}
+
 static spi_err find_errors(struct job *j)
 {
     spi_err err = SPI_NEW(j->error, j->truth.n, "errors");
@@ -214,6 +235,8 @@ static spi_err find_errors(struct job *j)
         spi_rot_matrix(j->truth.quat + 4 * k, Q);
         j->error[k] = spi_rot_angle_between(P, Q);
     }
+    if (!err)
+        err = tell_order(j);
     if (!err)
         qsort(j->error, (size_t)j->truth.n, sizeof *j->error, by_value);
     return err;

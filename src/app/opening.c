@@ -37,10 +37,11 @@ static void tell_masked(const char *path, const struct spi_opening *o)
         spi_survey_where(o->images, p->pixel, at);
         if (isfinite(p->mean))
             snprintf(mean, sizeof mean, ", mean %g", p->mean);
-        spi_warn("%s: %lld pixel%s %s in each of %lld images: masked (%s%s%s); --mask takes a "
-                 "mask that says so",
-                 path, (long long)n, n == 1 ? "" : "s", spi_survey_words(p->kind, n),
-                 (long long)s->n_images, n == 1 ? "" : "the first: ", at, mean);
+        spi_warn(
+            "%s: %lld pixel%s %s in each of %lld images: masked (%s%s%s); --mask takes a "
+            "mask that says so",
+            path, (long long)n, n == 1 ? "" : "s", spi_survey_words(p->kind, n),
+            (long long)s->n_images, n == 1 ? "" : "the first: ", at, mean);
     }
 }
 
@@ -51,10 +52,11 @@ static void tell_doubtful(const char *path, const struct spi_opening *o)
 
     if (s->n_dead > 0) {
         spi_survey_where(o->images, s->dead, at);
-        spi_warn("%s: %lld pixel%s 0 in each of %lld images though the ring is bright, a gap "
-                 "or a shadow that is not masked? (%s%s); --mask hides such pixels",
-                 path, (long long)s->n_dead, s->n_dead == 1 ? " is" : "s are",
-                 (long long)s->n_images, s->n_dead == 1 ? "" : "the first: ", at);
+        spi_warn(
+            "%s: %lld pixel%s 0 in each of %lld images though the ring is bright, a gap "
+            "or a shadow that is not masked? (%s%s); --mask hides such pixels",
+            path, (long long)s->n_dead, s->n_dead == 1 ? " is" : "s are",
+            (long long)s->n_images, s->n_dead == 1 ? "" : "the first: ", at);
     }
     if (s->not_whole > 0) {
         spi_survey_where(o->images, s->not_whole_pixel, at);

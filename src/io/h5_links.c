@@ -23,7 +23,8 @@ void spi_h5_follow_external(bool yes)
     follow_external = yes;
 }
 
-/* ---- the list of other files ----------------------------------------------------------- */
+/* ---- the list of other files -----------------------------------------------------------
+ */
 
 void spi_h5_collect(struct spi_h5_sources *list)
 {
@@ -61,7 +62,8 @@ static spi_err collect(const char *path)
     return SPI_OK;
 }
 
-/* ---- where HDF5 looks for a file -------------------------------------------------------- */
+/* ---- where HDF5 looks for a file --------------------------------------------------------
+ */
 
 static bool is_file(const char *path)
 {
@@ -126,7 +128,8 @@ static bool find_file(const char *parent, const char *variable, const char *name
     return join(folder, strlen(folder), name, out);
 }
 
-/* ---- links ------------------------------------------------------------------------------ */
+/* ---- links ------------------------------------------------------------------------------
+ */
 
 /* Part of a name up to its next slash at or after `from`; 0: no more. */
 static size_t next_part(const char *name, size_t from, char part[SPI_H5_NAME_MAX])
@@ -208,14 +211,13 @@ static spi_err why_not(hid_t file, const char *path, const char *name)
             break;
         if (kind_of(file, part) != H5I_BADID)
             continue;
-        if (H5Lget_info(file, part, &info, H5P_DEFAULT) < 0 ||
-            info.type == H5L_TYPE_HARD || info.u.val_size > sizeof value ||
+        if (H5Lget_info(file, part, &info, H5P_DEFAULT) < 0 || info.type == H5L_TYPE_HARD ||
+            info.u.val_size > sizeof value ||
             H5Lget_val(file, part, value, sizeof value, H5P_DEFAULT) < 0) {
             if (H5Oopen(file, part, H5P_DEFAULT) >= 0) /* again, for its reason */
                 return spi_fail(SPI_EIO, "%s: '%s' cannot be opened", path, part);
-            return spi_h5_fail(SPI_EFORMAT,
-                               "%s: '%s' cannot be opened, the file is damaged", path,
-                               part);
+            return spi_h5_fail(
+                SPI_EFORMAT, "%s: '%s' cannot be opened, the file is damaged", path, part);
         }
         value[sizeof value - 1] = '\0';
         if (info.type == H5L_TYPE_SOFT)
@@ -231,7 +233,8 @@ static spi_err why_not(hid_t file, const char *path, const char *name)
     return spi_fail(SPI_EFORMAT, "%s: has no dataset '%s'; it has: %s", path, name, names);
 }
 
-/* ---- filters ---------------------------------------------------------------------------- */
+/* ---- filters ----------------------------------------------------------------------------
+ */
 
 static const struct {
     H5Z_filter_t id;
@@ -279,7 +282,8 @@ static spi_err check_filters(hid_t create, const char *path, const char *name)
     return SPI_OK;
 }
 
-/* ---- raw files -------------------------------------------------------------------------- */
+/* ---- raw files --------------------------------------------------------------------------
+ */
 
 /* Bytes of raw files follow no format, so that any file of the computer could be shown as
  * pixels: they are read only where the user says so. */
@@ -299,10 +303,11 @@ static spi_err check_raw_files(hid_t create, const char *path, const char *name)
             return spi_h5_fail(SPI_EFORMAT, "%s: dataset '%s' names no raw file", path,
                                name);
         if (!follow_external)
-            return spi_fail(SPI_EFORMAT,
-                            "%s: the values of dataset '%s' lie in another file, %s, as raw "
-                            "bytes; if you trust this file, give --follow-external",
-                            path, name, raw);
+            return spi_fail(
+                SPI_EFORMAT,
+                "%s: the values of dataset '%s' lie in another file, %s, as raw "
+                "bytes; if you trust this file, give --follow-external",
+                path, name, raw);
         if (*raw == '/' || !places || !*places)
             snprintf(at, sizeof at, "%s", raw);
         else if (snprintf(at, sizeof at, "%s/%s", places, raw) >= (int)sizeof at)
@@ -312,24 +317,26 @@ static spi_err check_raw_files(hid_t create, const char *path, const char *name)
                             "%s: the values of dataset '%s' lie in the file %s, which is "
                             "not there (looked for from the working directory)",
                             path, name, at);
-        if (bytes != H5F_UNLIMITED &&
-            ((hsize_t)s.st_size < (hsize_t)offset || (hsize_t)s.st_size - (hsize_t)offset < bytes))
-            return spi_fail(SPI_EFORMAT,
-                            "%s: the values of dataset '%s' need %llu bytes from %lld on of "
-                            "the file %s, which has %lld",
-                            path, name, (unsigned long long)bytes, (long long)offset, at,
-                            (long long)s.st_size);
+        if (bytes != H5F_UNLIMITED && ((hsize_t)s.st_size < (hsize_t)offset ||
+                                       (hsize_t)s.st_size - (hsize_t)offset < bytes))
+            return spi_fail(
+                SPI_EFORMAT,
+                "%s: the values of dataset '%s' need %llu bytes from %lld on of "
+                "the file %s, which has %lld",
+                path, name, (unsigned long long)bytes, (long long)offset, at,
+                (long long)s.st_size);
         err = collect(at);
     }
     return err;
 }
 
-/* ---- virtual datasets ------------------------------------------------------------------- */
+/* ---- virtual datasets -------------------------------------------------------------------
+ */
 
 /* One source of a virtual dataset. */
 struct source {
     char file[SPI_PATH_MAX], data[SPI_H5_NAME_MAX]; /* as written; may hold %b */
-    hid_t space, from;                              /* in the virtual dataset, in the source */
+    hid_t space, from; /* in the virtual dataset, in the source */
 };
 
 static spi_err check_dataset(hid_t data, const char *path, const char *name, int depth);
@@ -362,6 +369,22 @@ static bool has_block_number(const char *text)
     return false;
 }
 
+/* The bounds of a selection of that rank; false: it has none, being unlimited or all. */
+static bool bounds(hid_t space, int rank, hsize_t *low, hsize_t *high)
+{
+    hsize_t start[H5S_MAX_RANK], stride[H5S_MAX_RANK], count[H5S_MAX_RANK],
+        block[H5S_MAX_RANK];
+    bool yes = H5Sget_select_type(space) == H5S_SEL_HYPERSLABS &&
+               H5Sget_simple_extent_ndims(space) == rank;
+
+    if (yes && H5Sget_regular_hyperslab(space, start, stride, count, block) >= 0)
+        for (int k = 0; k < rank; k++)
+            yes = yes && count[k] != H5S_UNLIMITED && block[k] != H5S_UNLIMITED;
+    yes = yes && H5Sget_select_bounds(space, low, high) >= 0;
+    H5Eclear2(H5E_DEFAULT);
+    return yes;
+}
+
 /* Does the source hold all that is taken from it? */
 static spi_err check_extent(const struct source *s, hid_t data, const char *path,
                             const char *name, const char *file, const char *source)
@@ -371,9 +394,7 @@ static spi_err check_extent(const struct source *s, hid_t data, const char *path
     int rank = space >= 0 ? H5Sget_simple_extent_dims(space, dim, NULL) : -1;
     bool fits = rank >= 0;
 
-    if (fits && H5Sget_select_type(s->from) == H5S_SEL_HYPERSLABS &&
-        H5Sget_simple_extent_ndims(s->from) == rank &&
-        H5Sget_select_bounds(s->from, low, high) >= 0) /* fails where it is unlimited */
+    if (fits && bounds(s->from, rank, low, high))
         for (int k = 0; k < rank; k++)
             fits = fits && high[k] < dim[k];
     if (space >= 0)
@@ -381,17 +402,18 @@ static spi_err check_extent(const struct source *s, hid_t data, const char *path
     H5Eclear2(H5E_DEFAULT);
     if (fits)
         return SPI_OK;
-    return spi_fail(SPI_EFORMAT,
-                    "%s: the virtual dataset '%s' takes more from '%s' in %s than is there: "
-                    "was that file written to its end?",
-                    path, name, source, file);
+    return spi_fail(
+        SPI_EFORMAT,
+        "%s: the virtual dataset '%s' takes more from '%s' in %s than is there: "
+        "was that file written to its end?",
+        path, name, source, file);
 }
 
 static spi_err check_source(const struct source *s, int64_t block, hid_t data,
                             const char *path, const char *name, int depth)
 {
-    char file[SPI_PATH_MAX], source[SPI_H5_NAME_MAX], parent[SPI_PATH_MAX] = "",
-        at[SPI_PATH_MAX], folder[SPI_PATH_MAX];
+    char file[SPI_PATH_MAX], source[SPI_H5_NAME_MAX],
+        parent[SPI_PATH_MAX] = "", at[SPI_PATH_MAX], folder[SPI_PATH_MAX];
     hid_t opened = -1, from = -1;
     spi_err err;
 
@@ -486,8 +508,8 @@ static spi_err read_source(hid_t create, size_t i, const char *path, const char 
     if (file <= 0 || file >= (ssize_t)sizeof s->file || data <= 0 ||
         data >= (ssize_t)sizeof s->data || s->space < 0 || s->from < 0)
         return spi_h5_fail(SPI_EFORMAT,
-                           "%s: source %zu of the virtual dataset '%s' cannot be read", path,
-                           i, name);
+                           "%s: source %zu of the virtual dataset '%s' cannot be read",
+                           path, i, name);
     return SPI_OK;
 }
 
@@ -504,8 +526,8 @@ static spi_err check_virtual(hid_t create, hid_t data, const char *path, const c
     if (space >= 0)
         H5Sclose(space);
     if (rank < 1 || H5Pget_virtual_count(create, &n) < 0 || n < 1 || n > SOURCES_MOST)
-        return spi_h5_fail(SPI_EFORMAT, "%s: the virtual dataset '%s' has %zu sources", path,
-                           name, n);
+        return spi_h5_fail(SPI_EFORMAT, "%s: the virtual dataset '%s' has %zu sources",
+                           path, name, n);
     if (depth >= DEPTH_MOST)
         return spi_fail(SPI_EFORMAT,
                         "%s: the virtual dataset '%s' is built of virtual datasets more "
@@ -521,15 +543,13 @@ static spi_err check_virtual(hid_t create, hid_t data, const char *path, const c
         if (!err && (has_block_number(s.file) || has_block_number(s.data)))
             blocks = blocks_shown(s.space, rank, dim);
         if (!err && blocks > SOURCES_MOST)
-            err = spi_fail(SPI_EFORMAT, "%s: the virtual dataset '%s' has %lld blocks", path,
-                           name, (long long)blocks);
+            err = spi_fail(SPI_EFORMAT, "%s: the virtual dataset '%s' has %lld blocks",
+                           path, name, (long long)blocks);
         for (int64_t b = 0; b < blocks && !err; b++)
             err = check_source(&s, b, data, path, name, depth);
         shown[i] = (struct range){0, dim[0] > 0 ? dim[0] - 1 : 0};
-        if (!err && H5Sget_simple_extent_ndims(s.space) == rank &&
-            H5Sget_select_bounds(s.space, low, high) >= 0)
+        if (!err && bounds(s.space, rank, low, high))
             shown[i] = (struct range){low[0], high[0]};
-        H5Eclear2(H5E_DEFAULT); /* an unlimited selection has no bounds */
         if (s.space >= 0)
             H5Sclose(s.space);
         if (s.from >= 0)
@@ -542,7 +562,8 @@ out:
     return err;
 }
 
-/* ---- one dataset ------------------------------------------------------------------------ */
+/* ---- one dataset ------------------------------------------------------------------------
+ */
 
 static spi_err check_dataset(hid_t data, const char *path, const char *name, int depth)
 {

@@ -7,8 +7,9 @@
 
 enum { SPI_H5_NAME_MAX = 1024 };
 
-/** Open a dataset whose values can all be had: links lead somewhere, filters and the sources
- *  of virtual datasets are there, raw files are allowed.  SPI_EFORMAT names what is not. */
+/** Open a dataset whose values can all be had: links lead somewhere, filters and the
+ * sources of virtual datasets are there, raw files are allowed.  SPI_EFORMAT names what is
+ * not. */
 SPI_MUSTUSE spi_err spi_h5_open_dataset(hid_t file, const char *path, const char *name,
                                         hid_t *data);
 /** SPI_EFORMAT: too few bytes are stored for the shape. */

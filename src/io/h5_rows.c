@@ -1,8 +1,8 @@
 /* Datasets read by rows of their first axis, each chunk checked.
  *
- * HDF5 (1.10.8) does not compare what a chunk holds with what its shape needs: where a chunk
- * is too short, memory beside it is taken for pixels.  So the chunks of the filters that
- * files have most often (none, shuffle, deflate) are taken apart here. */
+ * HDF5 (1.10.8) does not compare what a chunk holds with what its shape needs: where a
+ * chunk is too short, memory beside it is taken for pixels.  So the chunks of the filters
+ * that files have most often (none, shuffle, deflate) are taken apart here. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -35,7 +35,8 @@ struct spi_h5_rows {
     hsize_t kept_first, kept_n;
 };
 
-/* ---- opening ---------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------
+ */
 
 /* Are these filters that are undone here?  Then also their list. */
 static bool take_filters(struct spi_h5_rows *r, hid_t create)
@@ -48,8 +49,8 @@ static bool take_filters(struct spi_h5_rows *r, hid_t create)
         size_t values = 0;
         unsigned flags, config;
 
-        r->filter[i] = H5Pget_filter2(create, (unsigned)i, &flags, &values, NULL, 0, NULL,
-                                      &config);
+        r->filter[i] =
+            H5Pget_filter2(create, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
         if (r->filter[i] != H5Z_FILTER_DEFLATE && r->filter[i] != H5Z_FILTER_SHUFFLE)
             return false;
     }
@@ -77,7 +78,8 @@ static bool take_chunks(struct spi_h5_rows *r, hid_t create)
 }
 
 /* Images of one range are read again and again from the same chunks when a chunk holds
- * several of them or only a part of one: HDF5's cache holds all chunks that one row touches.
+ * several of them or only a part of one: HDF5's cache holds all chunks that one row
+ * touches.
  */
 static spi_err widen_cache(struct spi_h5_rows *r, hid_t file, hid_t create)
 {
@@ -98,9 +100,9 @@ static spi_err widen_cache(struct spi_h5_rows *r, hid_t file, hid_t create)
     H5Dclose(r->data); /* an open dataset keeps its cache */
     r->data = H5Dopen2(file, r->name, access);
     H5Pclose(access);
-    return r->data >= 0 ? SPI_OK
-                        : spi_h5_fail(SPI_EIO, "%s: cannot open dataset '%s'", r->path,
-                                      r->name);
+    return r->data >= 0
+               ? SPI_OK
+               : spi_h5_fail(SPI_EIO, "%s: cannot open dataset '%s'", r->path, r->name);
 }
 
 spi_err spi_h5_rows_open(hid_t file, const char *path, const char *name, hid_t memory,
@@ -166,7 +168,8 @@ void spi_h5_rows_close(struct spi_h5_rows *r)
     free(r);
 }
 
-/* ---- one chunk -------------------------------------------------------------------------- */
+/* ---- one chunk --------------------------------------------------------------------------
+ */
 
 static spi_err wrong_size(const struct spi_h5_rows *r, const hsize_t *at, double bytes)
 {
@@ -302,15 +305,17 @@ static spi_err load(struct spi_h5_rows *r, const hsize_t *at)
     SPI_TRY(err = make_room(r, &r->raw, &r->raw_size, r->chunk_values * wide), out);
     SPI_TRY(err = stored > 0 ? unpack(r, at, stored) : fill(r), out);
     if (H5Tconvert(r->type, r->memory, r->chunk_values, r->work, NULL, H5P_DEFAULT) < 0)
-        err = spi_h5_fail(SPI_EFORMAT, "%s: dataset '%s' cannot be read as numbers", r->path,
-                          r->name);
+        err = spi_h5_fail(SPI_EFORMAT, "%s: dataset '%s' cannot be read as numbers",
+                          r->path, r->name);
 out:
     return err;
 }
 
-/* ---- rows of chunks --------------------------------------------------------------------- */
+/* ---- rows of chunks ---------------------------------------------------------------------
+ */
 
-/* From the chunk in r->work at `at` to the rows first ... first+n-1, which begin at `to`. */
+/* From the chunk in r->work at `at` to the rows first ... first+n-1, which begin at `to`.
+ */
 static void scatter(const struct spi_h5_rows *r, const hsize_t *at, hsize_t first,
                     hsize_t n, uint8_t *to)
 {
@@ -383,9 +388,9 @@ static spi_err keep_row(struct spi_h5_rows *r, hsize_t row)
         return SPI_OK;
     r->kept_n = 0;
     if (!r->kept)
-        SPI_TRY(err = SPI_NEW_UNSET(
-                    r->kept, (size_t)(r->chunk[0] * r->row_values) * r->memory_size,
-                    r->path),
+        SPI_TRY(err = SPI_NEW_UNSET(r->kept,
+                                    (size_t)(r->chunk[0] * r->row_values) * r->memory_size,
+                                    r->path),
                 out);
     SPI_TRY(err = load_row(r, row, row, n, r->kept), out);
     r->kept_first = row;

@@ -1,4 +1,5 @@
-/* Images in the layout of CXI (CXIDB): frames of one flat detector.  doc/formats.md section 1.
+/* Images in the layout of CXI (CXIDB): frames of one flat detector.  doc/formats.md
+ * section 1.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +20,9 @@ static const double EV_J = 1.602176634e-19;
 
 /* Bits of a mask that hide a pixel: invalid, saturated, hot, dead, shadowed, to be ignored,
  * bad, missing, noisy, correction failed.  Others tell about pixels that can be used. */
-enum { HIDING = 0x001 | 0x002 | 0x004 | 0x008 | 0x010 | 0x040 | 0x080 | 0x200 | 0x400 | 0x1000 };
+enum {
+    HIDING = 0x001 | 0x002 | 0x004 | 0x008 | 0x010 | 0x040 | 0x080 | 0x200 | 0x400 | 0x1000
+};
 
 enum { SAMPLED = 8 }; /* images that are looked at to tell photons from other values */
 
@@ -37,7 +40,8 @@ bool spi_layout_cxi_probe(const char *path, hid_t file)
     return file >= 0 && (first_of(file, data_names) || spi_h5_has(file, "cxi_version"));
 }
 
-/* ---- images --------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------
+ */
 
 static spi_err open_data(struct spi_images *im, int *panels, int *ny, int *nx)
 {
@@ -47,22 +51,23 @@ static spi_err open_data(struct spi_images *im, int *panels, int *ny, int *nx)
 
     im->data_name = first_of(im->file, data_names);
     if (!im->data_name)
-        return spi_fail(SPI_EFORMAT,
-                        "%s: a CXI file without images at /%s%s", im->path, data_names[0],
-                        spi_h5_has(im->file, "entry_1/image_1/data")
-                            ? "; what is at /entry_1/image_1 was reconstructed or assembled "
-                              "and has no detector"
-                            : "");
+        return spi_fail(
+            SPI_EFORMAT, "%s: a CXI file without images at /%s%s", im->path, data_names[0],
+            spi_h5_has(im->file, "entry_1/image_1/data")
+                ? "; what is at /entry_1/image_1 was reconstructed or assembled "
+                  "and has no detector"
+                : "");
     SPI_TRY(err = spi_h5_shape(im->file, im->path, im->data_name, &s), out);
     spi_h5_type_text(&s, im->type_on_disk);
     if (s.type_class != H5T_INTEGER && s.type_class != H5T_FLOAT)
         return spi_fail(SPI_EFORMAT, "%s: dataset '%s' is %s; need integers or floats",
                         im->path, im->data_name, im->type_on_disk);
     if (s.rank != 3 && s.rank != 4)
-        return spi_fail(SPI_EFORMAT,
-                        "%s: dataset '%s' has shape %s; need (frame, y, x) or (frame, module, "
-                        "y, x)",
-                        im->path, im->data_name, spi_h5_shape_text(s.rank, s.dim, text));
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: dataset '%s' has shape %s; need (frame, y, x) or (frame, module, "
+            "y, x)",
+            im->path, im->data_name, spi_h5_shape_text(s.rank, s.dim, text));
     for (int k = 0; k < s.rank; k++)
         if (s.dim[k] < 1 || s.dim[k] > (k ? 1 << 28 : (hsize_t)1 << 40))
             return spi_fail(SPI_EFORMAT, "%s: dataset '%s' has shape %s; no axis may be %s",
@@ -83,7 +88,8 @@ out:
     return err;
 }
 
-/* CXI does not say what the values are: floats that are whole in some images are photons. */
+/* CXI does not say what the values are: floats that are whole in some images are photons.
+ */
 static spi_err find_kind(struct spi_images *im)
 {
     const int64_t np = im->det.n_pixels;
@@ -107,7 +113,8 @@ out:
     return err;
 }
 
-/* ---- numbers --------------------------------------------------------------------------- */
+/* ---- numbers ---------------------------------------------------------------------------
+ */
 
 /* One number, or as many equal ones as there are images (within a thousandth; their mean).
  * *value = NAN: there is no such dataset. */
@@ -125,12 +132,13 @@ static spi_err read_number(const struct spi_images *im, const char *name, double
     for (int k = 0; k < s.rank; k++)
         n = s.dim[k] > 0 && n <= (hsize_t)1 << 40 ? n * s.dim[k] : 0;
     if (n != 1 && n != (hsize_t)im->n)
-        return spi_fail(SPI_EFORMAT, "%s: '%s' holds %llu numbers; need one, or one an image",
-                        im->path, name, (unsigned long long)n);
+        return spi_fail(SPI_EFORMAT,
+                        "%s: '%s' holds %llu numbers; need one, or one an image", im->path,
+                        name, (unsigned long long)n);
     SPI_TRY(err = SPI_NEW(all, n, im->path), out);
-    SPI_TRY(err = spi_h5_read(im->file, im->path, name, H5T_NATIVE_DOUBLE, s.rank, s.dim,
-                              all),
-            out);
+    SPI_TRY(
+        err = spi_h5_read(im->file, im->path, name, H5T_NATIVE_DOUBLE, s.rank, s.dim, all),
+        out);
     for (hsize_t i = 0; i < n; i++) {
         low = fmin(low, all[i]);
         high = fmax(high, all[i]);
@@ -180,10 +188,11 @@ static spi_err read_wavelength(const struct spi_images *im, double *A)
                         "write it into the file",
                         im->path, name);
     if (J >= 10 && J <= 1e6)
-        return spi_fail(SPI_EFORMAT,
-                        "%s: '%s' is %g, which looks like eV; CXI needs joules: multiply by "
-                        "1.602177e-19",
-                        im->path, name, J);
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: '%s' is %g, which looks like eV; CXI needs joules: multiply by "
+            "1.602177e-19",
+            im->path, name, J);
     if (J >= 0.01 && J < 1000)
         return spi_fail(SPI_EFORMAT,
                         "%s: '%s' is %g, which looks like keV; CXI needs joules: multiply "
@@ -197,7 +206,8 @@ static spi_err read_wavelength(const struct spi_images *im, double *A)
     return SPI_OK;
 }
 
-/* ---- detector -------------------------------------------------------------------------- */
+/* ---- detector --------------------------------------------------------------------------
+ */
 
 /* q of a flat detector across the beam, which meets its middle; the solid angle of a pixel
  * falls with the cube of the cosine. */
@@ -217,10 +227,10 @@ static void place_pixels(struct spi_detector *d, double size_x, double size_y)
 
 static spi_err refuse_placed(const struct spi_images *im)
 {
-    static const char *const names[] = {"entry_1/instrument_1/detector_1/corner_position",
-                                        "entry_1/instrument_1/detector_1/basis_vectors",
-                                        "entry_1/instrument_1/detector_1/geometry_1/translation",
-                                        NULL};
+    static const char *const names[] = {
+        "entry_1/instrument_1/detector_1/corner_position",
+        "entry_1/instrument_1/detector_1/basis_vectors",
+        "entry_1/instrument_1/detector_1/geometry_1/translation", NULL};
     const char *name = first_of(im->file, names);
 
     if (!name)

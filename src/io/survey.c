@@ -13,14 +13,15 @@
 enum {
     STRATA = 32, /* parts of the file, of each so many neighbouring images at most: */
     BLOCK = 4,
-    SEED = 1,        /* of the places of the blocks */
-    RING_LEAST = 8,  /* pixels of a ring that can be compared */
+    SEED = 1,       /* of the places of the blocks */
+    RING_LEAST = 8, /* pixels of a ring that can be compared */
     NEIGHBOURS = 8,
     BRIGHT_LEAST = 4 /* a speckle is so wide that some neighbours share its light */
 };
 
 /* A hot pixel's mean is more than so many times that of its ring and of its neighbours.  Of
- * speckles (negative exponential) one in exp(20) is so bright, and its neighbours are too. */
+ * speckles (negative exponential) one in exp(20) is so bright, and its neighbours are too.
+ */
 static const double over_ring = 20, over_neighbours = 10;
 static const double over_ring_always = 3; /* in every image */
 static const double dead_counts = 50;     /* exp(-50): never by chance */
@@ -35,7 +36,7 @@ struct look {
     int32_t *wrong;  /* images in which it is negative or no number */
     int32_t *full;   /* ... in which it is the largest number */
     uint8_t *is_nan; /* some value is no number */
-    float *ring;     /* [rings] mean of the ring without its brightest tenth; NAN: too small */
+    float *ring; /* [rings] mean of the ring without its brightest tenth; NAN: too small */
     int rings;
     double corner;
     int64_t first_wrong_image, first_wrong_pixel, negative, values, broken;
@@ -91,7 +92,8 @@ static void look_clear(struct look *l)
     free(l->ring);
 }
 
-/* ---- the sample ------------------------------------------------------------------------- */
+/* ---- the sample -------------------------------------------------------------------------
+ */
 
 static void add_image(struct look *l, int64_t image, const float *v)
 {
@@ -161,7 +163,8 @@ out:
     return err;
 }
 
-/* ---- what is wrong ---------------------------------------------------------------------- */
+/* ---- what is wrong ----------------------------------------------------------------------
+ */
 
 static void mask_pixel(struct look *l, int64_t p, enum spi_survey_kind kind)
 {
@@ -365,7 +368,8 @@ out:
     return err;
 }
 
-/* ---- words ------------------------------------------------------------------------------ */
+/* ---- words ------------------------------------------------------------------------------
+ */
 
 const char *spi_survey_words(enum spi_survey_kind kind, int64_t n)
 {

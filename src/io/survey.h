@@ -26,15 +26,15 @@ enum spi_survey_kind {
 enum { SPI_SURVEY_LISTED = 64, SPI_SURVEY_LEAST_IMAGES = 8 };
 
 struct spi_survey {
-    int64_t n_images;     /* looked at; less than SPI_SURVEY_LEAST_IMAGES: nothing is masked */
-    int64_t n_pixels;     /* of the detector */
-    int64_t hidden;       /* by masks, before */
+    int64_t n_images; /* looked at; less than SPI_SURVEY_LEAST_IMAGES: nothing is masked */
+    int64_t n_pixels; /* of the detector */
+    int64_t hidden;   /* by masks, before */
     int64_t n[SPI_SURVEY_KINDS]; /* pixels masked */
     int n_listed;
     struct spi_surveyed {
         int64_t pixel;
         enum spi_survey_kind kind;
-        double mean; /* in the sample; NAN: not a number */
+        double mean;             /* in the sample; NAN: not a number */
     } listed[SPI_SURVEY_LISTED]; /* the first of them, kind by kind */
     int64_t n_dead, dead; /* pixels without a count where the ring has many, not masked; the
                            * first */
@@ -43,9 +43,9 @@ struct spi_survey {
     double not_whole_value;
 };
 
-/** Look, and add what is found to the bad pixels of the detector of `im`.  The result depends
- *  on the file and its mask alone.  SPI_EFORMAT: a pixel that is not masked is negative or no
- *  number in some images; nothing is left.  SPI_EIO. */
+/** Look, and add what is found to the bad pixels of the detector of `im`.  The result
+ * depends on the file and its mask alone.  SPI_EFORMAT: a pixel that is not masked is
+ * negative or no number in some images; nothing is left.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_survey(struct spi_images *im, struct spi_survey *out);
 
 /** "hold the largest number of their type": what pixels of a kind do; n: how many. */
