@@ -16,7 +16,8 @@ enum {
     SEED = 1,       /* of the places of the blocks */
     RING_LEAST = 8, /* pixels of a ring that can be compared */
     NEIGHBOURS = 8,
-    BRIGHT_LEAST = 4 /* a speckle is so wide that some neighbours share its light */
+    NEIGHBOURS_LEAST = 3, /* in a corner */
+    BRIGHT_LEAST = 4      /* a speckle is so wide that some neighbours share its light */
 };
 
 /* A hot pixel's mean is more than so many times that of its ring and of its neighbours.  Of
@@ -25,6 +26,8 @@ enum {
 static const double over_ring = 20, over_neighbours = 10;
 static const double over_ring_always = 3; /* in every image */
 static const double dead_counts = 50;     /* exp(-50): never by chance */
+/* Where all images show one orientation, rings have dark speckles: deviation = mean. */
+static const double even_most = 0.5;
 
 /* Sums over the sample, one of each pixel. */
 struct look {
@@ -36,6 +39,7 @@ struct look {
     int32_t *wrong;  /* images in which it is negative or no number */
     int32_t *full;   /* ... in which it is the largest number */
     uint8_t *is_nan; /* some value is no number */
+    float *even;     /* [rings] deviation of its pixels that are not 0, over their mean */
     float *ring; /* [rings] mean of the ring without its brightest tenth; NAN: too small */
     int rings;
     double corner;
@@ -76,6 +80,7 @@ static spi_err look_new(struct look *l)
     SPI_TRY(err = SPI_NEW(l->full, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->is_nan, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->ring, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->even, l->rings, "survey"), out);
     for (int64_t p = 0; p < n; p++)
         l->least[p] = INFINITY;
 out:
@@ -90,6 +95,7 @@ static void look_clear(struct look *l)
     free(l->full);
     free(l->is_nan);
     free(l->ring);
+    free(l->even);
 }
 
 /* ---- the sample -------------------------------------------------------------------------
@@ -205,7 +211,8 @@ static double mean_of(const struct look *l, int64_t p)
     return l->sum[p] / (double)l->s->n_images;
 }
 
-/* Means of rings without the brightest tenth of their pixels, one at least. */
+/* Means of rings without the brightest tenth of their pixels, one at least, and how even
+ * the pixels are that see light. */
 static spi_err find_rings(struct look *l)
 {
     const struct spi_detector *d = &l->im->det;
@@ -225,15 +232,25 @@ static spi_err find_rings(struct look *l)
             value[start[ring_of(l, p) + 1]++] = (float)mean_of(l, p);
     for (int r = 0; r < l->rings; r++) {
         int64_t n = start[r + 1] - start[r], kept = n - (n + 9) / 10;
-        double sum = 0;
+        double sum = 0, n_lit = 0, lit = 0, lit2 = 0;
 
         l->ring[r] = NAN;
+        l->even[r] = INFINITY;
         if (n < RING_LEAST)
             continue;
         qsort(value + start[r], (size_t)n, sizeof *value, by_value);
         for (int64_t i = 0; i < kept; i++)
             sum += (double)value[start[r] + i];
         l->ring[r] = (float)(sum / (double)kept);
+        for (int64_t i = 0; i < n; i++) {
+            double v = (double)value[start[r] + i];
+
+            n_lit += v > 0;
+            lit += v;
+            lit2 += v * v;
+        }
+        if (lit > 0)
+            l->even[r] = (float)sqrt(fmax(0, lit2 * n_lit / (lit * lit) - 1));
     }
 out:
     free(start);
@@ -241,7 +258,8 @@ out:
     return err;
 }
 
-/* The mean that BRIGHT_LEAST of the neighbours reach; INFINITY: too few can be used. */
+/* The mean that BRIGHT_LEAST of the neighbours reach (all three in a corner); INFINITY: too
+ * few can be used. */
 static double neighbours(const struct look *l, int64_t p)
 {
     const struct spi_detector *d = &l->im->det;
@@ -257,20 +275,23 @@ static double neighbours(const struct look *l, int64_t p)
                 continue;
             value[n++] = (float)mean_of(l, at);
         }
-    if (n < BRIGHT_LEAST)
+    if (n < NEIGHBOURS_LEAST)
         return INFINITY;
     qsort(value, (size_t)n, sizeof *value, by_value);
-    return (double)value[n - BRIGHT_LEAST];
+    return (double)value[n < BRIGHT_LEAST ? 0 : n - BRIGHT_LEAST];
 }
 
 static bool is_hot(const struct look *l, int64_t p)
 {
-    double ring = (double)l->ring[ring_of(l, p)], mean = mean_of(l, p);
+    double ring = (double)l->ring[ring_of(l, p)], near = neighbours(l, p),
+           mean = mean_of(l, p);
 
-    if (isnan(ring) || !(l->least[p] > 0) || l->wrong[p] > 0)
+    if (!(l->least[p] > 0) || l->wrong[p] > 0 || isinf(near))
         return false;
+    if (isnan(ring))
+        ring = near;
     return mean > over_ring * ring && (double)l->least[p] > over_ring_always * ring &&
-           mean > over_neighbours * neighbours(l, p);
+           mean > over_neighbours * near;
 }
 
 static spi_err find_hot(struct look *l)
@@ -298,7 +319,8 @@ static void find_dead(struct look *l)
 
     for (int64_t p = 0; p < l->im->det.n_pixels; p++)
         if (!l->im->det.bad[p] && l->wrong[p] == 0 && !(l->sum[p] > 0) &&
-            (double)l->ring[ring_of(l, p)] > least && l->s->n_dead++ == 0)
+            (double)l->ring[ring_of(l, p)] > least &&
+            (double)l->even[ring_of(l, p)] < even_most && l->s->n_dead++ == 0)
             l->s->dead = p;
 }
 
