@@ -43,7 +43,7 @@ static bool take_filters(struct spi_h5_rows *r, hid_t create)
 {
     int n = H5Pget_nfilters(create);
 
-    if (n < 0 || n > FILTERS_MOST)
+    if (n < 1 || n > FILTERS_MOST)
         return false;
     for (int i = 0; i < n; i++) {
         size_t values = 0;
@@ -77,24 +77,30 @@ static bool take_chunks(struct spi_h5_rows *r, hid_t create)
     return true;
 }
 
-/* Images of one range are read again and again from the same chunks when a chunk holds
- * several of them or only a part of one: HDF5's cache holds all chunks that one row
- * touches.
- */
-static spi_err widen_cache(struct spi_h5_rows *r, hid_t file, hid_t create)
+/* Chunks of other filters are HDF5's to undo.  Images of one range are read again and again
+ * from the same chunks when a chunk holds several of them or only a part of one: the cache
+ * holds all chunks that one row touches.  Chunks without a filter are read past the cache:
+ * there HDF5 takes from the file, not from a buffer that may be too short. */
+static spi_err set_cache(struct spi_h5_rows *r, hid_t file, hid_t create)
 {
-    hsize_t chunk[H5S_MAX_RANK];
+    const bool plain = H5Pget_nfilters(create) == 0;
     double bytes = (double)r->type_size, chunks = 1;
     hid_t access;
 
     if (H5Pget_layout(create) != H5D_CHUNKED ||
-        H5Pget_chunk(create, r->rank, chunk) != r->rank)
+        H5Pget_chunk(create, r->rank, r->chunk) != r->rank)
         return SPI_OK;
     for (int k = 0; k < r->rank; k++) {
-        chunks *= k > 0 ? ceil((double)r->dim[k] / (double)chunk[k]) : 1;
-        bytes *= (double)chunk[k];
+        chunks *= k > 0 ? ceil((double)r->dim[k] / (double)r->chunk[k]) : 1;
+        bytes *= (double)r->chunk[k];
     }
-    bytes = fmin(fmax(bytes * chunks, 1 << 20), KEPT_BYTES_MOST);
+    if (plain && fmod((double)H5Dget_storage_size(r->data), bytes) != 0)
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: the chunks of dataset '%s' hold %llu bytes; need a multiple of "
+            "%.0f: the file is damaged",
+            r->path, r->name, (unsigned long long)H5Dget_storage_size(r->data), bytes);
+    bytes = plain ? 0 : fmin(fmax(bytes * chunks, 1 << 20), KEPT_BYTES_MOST);
     access = H5Pcreate(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(access, (size_t)fmin(10 * chunks + 521, 1e5), (size_t)bytes, 1);
     H5Dclose(r->data); /* an open dataset keeps its cache */
@@ -138,7 +144,7 @@ spi_err spi_h5_rows_open(hid_t file, const char *path, const char *name, hid_t m
         r->row_values *= r->dim[k];
     r->direct = take_chunks(r, create);
     if (!r->direct && r->rank > 0)
-        SPI_TRY(err = widen_cache(r, file, create), out);
+        SPI_TRY(err = set_cache(r, file, create), out);
     *out = r;
     r = NULL;
 out:

@@ -492,8 +492,10 @@ static void wrong_chunks(void)
         uint32_t skipped;
         size_t bytes;
         const char *says;
-    } c[] = {{false, false, 0, 3, "holds 3 bytes; need 240"},
-             {false, false, 0, 5000, "holds 5000 bytes; need 240"},
+    } c[] = {{false, false, 0, 3, "hold 3 bytes; need a multiple of 240"},
+             {false, false, 0, 5000, "hold 5000 bytes; need a multiple of 240"},
+             {true, false, 0, 5000, "holds 5000 bytes; need 240"},
+             {false, true, 0, 5000, "holds 5000 bytes; need 240"},
              {true, false, 0, 7, "holds 7 bytes; need 240"},
              {false, true, 1, 50, "holds 50 bytes; need 240"},
              {true, true, 2, 11, "holds 11 bytes; need 240"},
