@@ -263,7 +263,8 @@ static spi_err write_result(const struct job *j)
     char *provenance = NULL;
     spi_err err;
 
-    json_object_set_new(numbers, "survey", spi_survey_json(j->images, &j->opening.survey));
+    json_object_set_new(numbers, "survey",
+                        spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
     err = spi_provenance(j->call, 3, j->input, &j->set, numbers, &provenance);
     if (!err)
         err = spi_orientations_write(j->args->out, &j->o, provenance);

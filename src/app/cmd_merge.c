@@ -472,7 +472,7 @@ static spi_err report_json(const struct job *j, double seconds)
                           "q_min_invA", j->q_min, "q_max_invA", j->q_max, "voxels", j->m.n,
                           "voxel_A", j->m.dx, "method", j->args->method, "precision",
                           j->args->precision, "nufft_tol", j->tol);
-    json_t *survey = spi_survey_json(j->images, &j->opening.survey);
+    json_t *survey = spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED);
     json_t *solved =
         json_pack("{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
                   "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",

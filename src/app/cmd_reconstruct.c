@@ -236,7 +236,8 @@ static spi_err make_provenance(struct job *j)
 
     if (o) {
         json_object_set_new(o, "mask_sha256", json_string(j->mask_sha256));
-        json_object_set_new(o, "survey", spi_survey_json(j->images, &j->opening.survey));
+        json_object_set_new(
+            o, "survey", spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
     }
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));

@@ -6,9 +6,6 @@
 #include "base/log.h"
 #include "io/h5.h"
 
-/* A mask that hides more than this is more likely one that marks good pixels. */
-static const double mostly_hidden = 0.8;
-
 static void tell_hidden(const char *path, const struct spi_survey *s)
 {
     double share = (double)s->hidden / (double)s->n_pixels;
@@ -16,7 +13,7 @@ static void tell_hidden(const char *path, const struct spi_survey *s)
     if (s->hidden > 0)
         spi_info("%s: masks hide %.1f %% of the pixels (%lld of %lld)", path, 100 * share,
                  (long long)s->hidden, (long long)s->n_pixels);
-    if (share > mostly_hidden)
+    if (spi_survey_mostly_hidden(s))
         spi_warn("%s: masks hide %.1f %% of the pixels, as they do when they mark good "
                  "pixels with 1; then give --invert-mask",
                  path, 100 * share);

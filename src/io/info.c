@@ -18,7 +18,7 @@
 
 static const double HC_EV_A = 12398.419843320026; /* h c in eV A; exact in SI since 2019 */
 
-enum { HEAD = 512, IMAGES_READ = 1000, BLOCK_BYTES = 1 << 24 };
+enum { HEAD = 512, IMAGES_READ = 1000, PIXELS_LISTED = 4, BLOCK_BYTES = 1 << 24 };
 
 /* What a probe sees: the name and the first bytes. */
 struct peek {
@@ -251,7 +251,11 @@ static spi_err tell_images(const char *path, json_t *to)
     set(to, "type", json_string(spi_images_type(im)));
     tell_detector(d, to);
     SPI_TRY(err = spi_survey(im, &survey), out);
-    set(to, "survey", spi_survey_json(im, &survey));
+    set(to, "survey", spi_survey_json(im, &survey, PIXELS_LISTED));
+    if (spi_survey_mostly_hidden(&survey))
+        set(to, "mask",
+            json_string("hides most pixels, as a mask does that marks good pixels with 1: "
+                        "then give --invert-mask to the commands that read the images"));
     SPI_TRY(err = tell_pixels(im, to), out);
     SPI_TRY(err = tell_truth(im, to), out);
     set(to, "convention", json_string(spi_images_attribute(im, "convention")));

@@ -390,6 +390,11 @@ out:
     return err;
 }
 
+bool spi_survey_mostly_hidden(const struct spi_survey *s)
+{
+    return (double)s->hidden > 0.8 * (double)s->n_pixels;
+}
+
 /* ---- words ------------------------------------------------------------------------------
  */
 
@@ -409,7 +414,7 @@ void spi_survey_where(const struct spi_images *im, int64_t pixel, char text[96])
     spi_pixel_text(&im->det, pixel, text);
 }
 
-json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s)
+json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s, int most)
 {
     static const char *const names[SPI_SURVEY_KINDS] = {"invalid", "full", "hot"};
     const struct spi_detector *d = &im->det;
@@ -417,7 +422,7 @@ json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s)
     json_t *o = json_pack("{s:I, s:I}", "of_images", (json_int_t)s->n_images,
                           "hidden_by_masks", (json_int_t)s->hidden);
 
-    for (int i = 0; i < s->n_listed; i++) {
+    for (int i = 0; i < s->n_listed && i < most; i++) {
         const struct spi_surveyed *p = s->listed + i;
 
         json_array_append_new(

@@ -52,8 +52,10 @@ SPI_MUSTUSE spi_err spi_survey(struct spi_images *im, struct spi_survey *out);
 const char *spi_survey_words(enum spi_survey_kind kind, int64_t n);
 /** "panel 0, row 3, column 7" */
 void spi_survey_where(const struct spi_images *im, int64_t pixel, char text[96]);
-/** One object: counts and the listed pixels.  NULL: no memory. */
-json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s);
+/** One object: counts, and the first `most` of the listed pixels. */
+json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s, int most);
+/** Do masks hide so much that they more likely mark good pixels? */
+bool spi_survey_mostly_hidden(const struct spi_survey *s);
 /** SHA-256 of which pixels are bad: two runs that mask the same pixels have the same. */
 void spi_images_mask_sha256(const struct spi_images *im, char hex[65]);
 

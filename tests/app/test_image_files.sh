@@ -126,6 +126,48 @@ $SPINIFEL merge images.h5 --orientations truth -d 50 -o c.mrc --mask images.h5:/
 is $? 1 "a mask of another shape: exit code"
 says err.txt "need (1, 40, 40) or without its first axis"
 
+# One hot pixel in every image: merged as if it were masked.
+$python - <<'END'
+import h5py
+with h5py.File("images.h5") as f, h5py.File("hot.h5", "w") as g:
+    for name in "photons", "pixel_position_reciprocal", "mask", "geometry_factor", "truth":
+        f.copy(name, g)
+    g["photons"][:, 0, 31, 7] = 250
+END
+$SPINIFEL simulate "$pdb" -o maskhot.h5 -n 1 -d 40x40 --resolution 8 --energy 4000 \
+	--mask-rect 31:32,7:8 --quiet > sim.out 2>&1
+merge="--orientations truth -d 50 --lambda 1e-3 --workers 1"
+# shellcheck disable=SC2086
+$SPINIFEL merge hot.h5 $merge -o h1.mrc > out.txt 2> err.txt
+says err.txt "1 pixel outshines its ring and its neighbours by far in each"
+# shellcheck disable=SC2086
+$SPINIFEL merge images.h5 $merge -o h2.mrc --mask maskhot.h5 > out.txt 2> err.txt
+for i in 1 2; do
+	tail -c +1025 h$i.mrc > h$i.data
+done
+[ -s h1.data ] && cmp h1.data h2.data > cmp.out 2>&1
+ok $? "one hot pixel in every image is merged as if it were masked"
+
+# Raw bytes of another file only with --follow-external.
+$python - <<'END'
+import h5py, numpy
+with h5py.File("images.h5") as f, h5py.File("raw.h5", "w") as g:
+    p = f["photons"][:]
+    p.tofile("pixels.raw")
+    f.copy("pixel_position_reciprocal", g)
+    c = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    c.set_external(b"pixels.raw", 0, p.nbytes)
+    h5py.h5d.create(g.id, b"photons", h5py.h5t.py_create(p.dtype),
+                    h5py.h5s.create_simple(p.shape), c)
+END
+$SPINIFEL info raw.h5 > out.txt 2> err.txt
+is $? 1 "raw bytes: exit code"
+says err.txt "if you trust this file, give --follow-external"
+$SPINIFEL info raw.h5 --follow-external > out.txt 2> err.txt
+is $? 0 "raw bytes, allowed"
+$SPINIFEL info "$cases/mask_inverted.h5" > out.txt 2> err.txt
+says out.txt "hides most pixels, as a mask does"
+
 for command in reconstruct "match -m a.mrc" "merge --orientations truth -d 50"; do
 	# shellcheck disable=SC2086
 	$SPINIFEL $command "$cases/vds.h5" -o none > out.txt 2> err.txt
