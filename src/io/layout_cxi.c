@@ -76,8 +76,8 @@ static spi_err open_data(struct spi_images *im, int *panels, int *ny, int *nx)
     if (s.rank == 4 && s.dim[1] > 1)
         return spi_fail(SPI_EFORMAT,
                         "%s: dataset '%s' has %llu modules; only one flat detector is read "
-                        "of CXI: write the images with pixel_position_reciprocal (man "
-                        "spinifel-reconstruct, FILES)",
+                        "of CXI: write the images with pixel_position_reciprocal "
+                        "(doc/formats.md)",
                         im->path, im->data_name, (unsigned long long)s.dim[1]);
     im->n = (int64_t)s.dim[0];
     *panels = 1;

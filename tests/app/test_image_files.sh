@@ -168,6 +168,10 @@ is $? 0 "raw bytes, allowed"
 $SPINIFEL info "$cases/mask_inverted.h5" > out.txt 2> err.txt
 says out.txt "hides most pixels, as a mask does"
 
+$SPINIFEL simulate "$pdb" -o kev.h5 --energy 12 --resolution 8 > out.txt 2> err.txt
+is $? 1 "12 keV taken for eV: exit code"
+says err.txt "is the energy in keV"
+
 for command in reconstruct "match -m a.mrc" "merge --orientations truth -d 50"; do
 	# shellcheck disable=SC2086
 	$SPINIFEL $command "$cases/vds.h5" -o none > out.txt 2> err.txt
