@@ -145,6 +145,7 @@ spi_err spi_h5_open(const char *path, hid_t *file)
     SPI_TRY(err = spi_file_check(path), out);
     if (!spi_h5_signature(path))
         return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file", path);
+    SPI_TRY(err = spi_h5_guard(path), out);
     *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (*file >= 0)
         return SPI_OK;

@@ -606,6 +606,30 @@ static void units(void)
     }
 }
 
+/* Sources of a virtual dataset that are damaged where HDF5 has no checksum before it
+ * decodes them: it takes gigabytes, or writes beyond its memory. */
+static void damaged_sources(void)
+{
+    static char bytes[110000];
+    const char *path = keep("damaged.h5");
+    struct spi_survey s;
+    long n;
+
+    for (int i = 0; i < 2; i++) {
+        static const struct {
+            int at;
+            unsigned char value;
+            const char *says;
+        } change[] = {{102299, 119, "the HDF5 library"}, {102307, 172, "the HDF5 library"}};
+
+        n = slurp(in_cases("vds.h5"), bytes, sizeof bytes);
+        bytes[change[i].at] = (char)change[i].value;
+        spill(path, bytes, (size_t)n);
+        OK(n > 102500 && read_it(path, &s) == SPI_EFORMAT && says(change[i].says), "%s",
+           spi_err_message());
+    }
+}
+
 static void negative_label(void)
 {
     static const hsize_t dim[1] = {N};
@@ -648,6 +672,7 @@ int main(void)
     far_apart();
     units();
     negative_label();
+    damaged_sources();
     spi_detector_clear(&det);
     return tap_done();
 }
