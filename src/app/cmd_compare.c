@@ -15,6 +15,7 @@
 #include "fsc/align.h"
 #include "fsc/border.h"
 #include "fsc/orient_error.h"
+#include "fsc/orient_order.h"
 #include "fsc/symmetry_fit.h"
 #include "io/atoms.h"
 #include "io/file.h"
@@ -232,6 +233,23 @@ static void keep_oriented(struct spi_orientations *found, struct spi_orientation
     found->n = truth->n = n;
 }
 
+/* Orientations that do not agree: would they, in another convention? */
+static spi_err tell_order(const struct args *a, int64_t n, const double *found,
+                          const double *truth, const double *group, int n_group,
+                          const struct spi_orient_error *now)
+{
+    struct spi_orient_order other;
+    spi_err err =
+        spi_orient_order_find(n, found, truth, group, n_group, now->inliers, &other);
+
+    if (!err && other.words)
+        spi_warn("%s: the quaternions seem to be %s: then the median error is %.2f degrees "
+                 "instead of %.2f; need (w, x, y, z) of molecule -> laboratory",
+                 other.of_truth ? a->true_orientations : a->orientations, other.words,
+                 other.median_deg, now->median_deg);
+    return err;
+}
+
 static spi_err compare_orientations(const struct args *a, struct comparison *c)
 {
     struct spi_orientations found = {0}, truth = {0};
@@ -258,6 +276,9 @@ static spi_err compare_orientations(const struct args *a, struct comparison *c)
     c->n_images = found.n;
     err = spi_orient_error_compute(found.n, found.quat, truth.quat, ops ? ops[0] : NULL,
                                    n_ops, &c->orient);
+    if (!err)
+        err = tell_order(a, found.n, found.quat, truth.quat, ops ? ops[0] : NULL, n_ops,
+                         &c->orient);
 out:
     free(ops);
     spi_orientations_clear(&found);

@@ -6,15 +6,18 @@
 #include "app/cmd.h"
 #include "app/print.h"
 #include "base/text.h"
+#include "io/h5.h"
 #include "io/info.h"
 
 struct args {
-    bool json;
+    bool json, follow_external;
 };
 
 static const struct spi_opt opts[] = {
     {0, "json", SPI_FLAG(args, json), 0, 0, "",
      "print JSON: one object, or for several files a list of them"},
+    {0, "follow-external", SPI_FLAG(args, follow_external), 0, 0, "",
+     "read datasets whose values are raw bytes of other files"},
     {0},
 };
 
@@ -131,6 +134,7 @@ static spi_err run(const struct spi_call *call)
     spi_err first = SPI_OK;
     int failed = 0;
 
+    spi_h5_follow_external(a->follow_external);
     for (int i = 0; i < call->n_operands; i++) {
         json_t *one = NULL;
         spi_err err = spi_file_info(call->operand[i], &one);

@@ -8,12 +8,14 @@
 #include "app/cmd.h"
 #include "app/interrupt.h"
 #include "app/matching.h"
+#include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fsc/orient_order.h"
 #include "io/file.h"
 #include "math/rot.h"
 
@@ -24,6 +26,7 @@ struct args {
     double diameter_A, q_max, q_min, finer, voxel_A;
     int workers;
     bool json, refine;
+    struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
 
@@ -61,6 +64,7 @@ static const struct spi_opt opts[] = {
     SPI_VOXEL_OPT(args, voxel_A),
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| compared",
      .absent = "1/diameter or the beam stop"},
+    SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
@@ -72,14 +76,15 @@ struct job {
     const char *path, *method, *score;
     struct spi_settings set;
     struct spi_volume A;
-    struct spi_images *images;
+    struct spi_opening opening;
+    struct spi_images *images; /* borrowed from it */
     struct spi_stage_graph tasks;
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
     double *error;                    /* [n_errors] rad, ascending */
     int64_t n_errors;                 /* images with both orientations */
-    struct spi_input input[2];
+    struct spi_input input[3];        /* images, model, mask */
 };
 
 /* ---- choices ------------------------------------------------------------------------- */
@@ -139,14 +144,19 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
-    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    j->images = j->opening.images;
     if (j->args->truth)
         SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,
                                              spi_images_count(j->images), &j->truth),
                 out);
     SPI_TRY(err = choose_ranges(j, reach), out);
-    j->input[0] = (struct spi_input){.role = "images", .path = j->path};
+    j->input[0] =
+        (struct spi_input){.role = "images", .path = j->path, .images = j->images};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
+    j->input[2] = (struct spi_input){
+        .role = "mask", .path = j->args->opening.mask ? j->args->opening.mask : j->path};
+    spi_images_mask_sha256(j->images, j->input[2].sha256);
     SPI_TRY(err = spi_inputs_hash(2, j->input), out);
     SPI_TRY(err = spi_stage_graph_init(&j->tasks, &j->set,
                                        spi_call_given(j->call, "workers") ? j->args->workers
@@ -197,6 +207,26 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* True orientations that do not agree: would they, in another convention? */
+static spi_err tell_order(const struct job *j)
+{
+    const double right = 12 * SPI_PI / 180; /* as of spi_orient_error_compute */
+    struct spi_orient_order other;
+    int64_t inliers = 0;
+    spi_err err;
+
+    for (int64_t k = 0; k < j->truth.n; k++)
+        inliers += j->error[k] < right;
+    err = spi_orient_order_find(j->truth.n, j->o.quat, j->truth.quat, NULL, 0,
+                                (double)inliers / (double)j->truth.n, &other);
+    if (!err && other.words && other.of_truth)
+        spi_warn("%s: the true quaternions seem to be %s: then the median error is %.2f "
+                 "degrees; need (w, x, y, z) of molecule -> laboratory",
+                 strcmp(j->args->truth, "truth") == 0 ? j->path : j->args->truth,
+                 other.words, other.median_deg);
+    return err;
+}
+
 static spi_err find_errors(struct job *j)
 {
     spi_err err = SPI_NEW(j->error, j->truth.n, "errors");
@@ -210,6 +240,8 @@ static spi_err find_errors(struct job *j)
         spi_rot_matrix(j->truth.quat + 4 * k, Q);
         j->error[j->n_errors++] = spi_rot_angle_between(P, Q);
     }
+    if (!err)
+        err = tell_order(j);
     if (!err)
         qsort(j->error, (size_t)j->n_errors, sizeof *j->error, by_value);
     return err;
@@ -236,8 +268,11 @@ static spi_err write_result(const struct job *j)
 {
     json_t *numbers = numbers_of(j);
     char *provenance = NULL;
-    spi_err err = spi_provenance(j->call, 2, j->input, &j->set, numbers, &provenance);
+    spi_err err;
 
+    json_object_set_new(numbers, "survey",
+                        spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
+    err = spi_provenance(j->call, 3, j->input, &j->set, numbers, &provenance);
     if (!err)
         err = spi_orientations_write(j->args->out, &j->o, provenance);
     json_decref(numbers);
@@ -310,7 +345,7 @@ out:
     free(j.error);
     spi_matching_clear(&j.m);
     spi_stage_graph_clear(&j.tasks);
-    spi_images_close(j.images);
+    spi_opening_clear(&j.opening);
     spi_volume_clear(&j.A);
     return err;
 }

@@ -7,6 +7,7 @@
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
+#include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
@@ -28,6 +29,7 @@ struct args {
     double diameter_A, q_max, q_min, lambda, average, voxel_A;
     int workers;
     bool json;
+    struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
 
@@ -75,6 +77,7 @@ static const struct spi_opt opts[] = {
     {0, "lcurve-png", SPI_PATH(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
     {0, "intensity", SPI_PATH(args, intensity), 0, 0, "FILE.mrc",
      "the intensity, the Fourier transform of the autocorrelation"},
+    SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
@@ -86,7 +89,8 @@ struct job {
     const struct args *args;
     const char *path;
     struct spi_settings set;
-    struct spi_images *images;
+    struct spi_opening opening;
+    struct spi_images *images; /* borrowed from it */
     struct spi_stage_graph tasks;
     const struct spi_detector *det; /* borrowed */
     struct spi_orientations o;
@@ -101,7 +105,7 @@ struct job {
     struct spi_merging_lcurve curve;
     struct spi_cg_report report; /* of the chosen solution */
     const volatile int *stop;
-    struct spi_input input[2];
+    struct spi_input input[3]; /* images, orientations, mask */
 };
 
 static spi_err check(const struct spi_call *call)
@@ -166,16 +170,21 @@ static spi_err prepare(struct job *j)
     spi_err err;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j->set), out);
-    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = spi_opening_init(j->path, &a->opening, &j->opening), out);
+    j->images = j->opening.images;
     j->det = spi_images_detector(j->images);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = spi_stage_orientations(a->orientations, j->path, j->images,
                                          spi_images_count(j->images), &j->o),
             out);
     SPI_TRY(err = spi_pixel_list_init(&j->list, j->det, j->q_min, j->q_max), out);
-    j->input[0] = (struct spi_input){.role = "images", .path = j->path};
+    j->input[0] =
+        (struct spi_input){.role = "images", .path = j->path, .images = j->images};
     j->input[1] =
         (struct spi_input){.role = "orient", .path = truth ? j->path : a->orientations};
+    j->input[2] = (struct spi_input){.role = "mask",
+                                     .path = a->opening.mask ? a->opening.mask : j->path};
+    spi_images_mask_sha256(j->images, j->input[2].sha256);
     err = spi_inputs_hash(2, j->input);
 out:
     return err;
@@ -424,7 +433,7 @@ static spi_err write_maps(const struct job *j)
     struct spi_volume W = {0};
     spi_err err;
 
-    spi_labels_make(&l, j->call, 2, j->input,
+    spi_labels_make(&l, j->call, 3, j->input,
                     "%lld images, D %.4g A, q %.5g..%.5g 1/A\n"
                     "lambda %.3g (%s), N_cg %d, nufft_tol %g",
                     (long long)j->o.n, j->diameter_A, j->q_min, j->q_max, j->lambda,
@@ -470,6 +479,7 @@ static spi_err report_json(const struct job *j, double seconds)
                           "q_min_invA", j->q_min, "q_max_invA", j->q_max, "voxels", j->m.n,
                           "voxel_A", j->m.dx, "method", j->args->method, "precision",
                           j->args->precision, "nufft_tol", j->tol);
+    json_t *survey = spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED);
     json_t *solved =
         json_pack("{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
                   "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",
@@ -482,7 +492,9 @@ static spi_err report_json(const struct job *j, double seconds)
     if (o && solved && times) {
         json_object_update(o, solved);
         json_object_update(o, times);
+        json_object_set(o, "survey", survey);
     }
+    json_decref(survey);
     json_decref(solved);
     json_decref(times);
     return spi_print_json_take(o);
@@ -540,7 +552,7 @@ out:
     free(j.counts);
     spi_pixel_list_clear(&j.list);
     spi_orientations_clear(&j.o);
-    spi_images_close(j.images);
+    spi_opening_clear(&j.opening);
     return err;
 }
 

@@ -9,16 +9,17 @@
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
+#include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/provenance.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
-#include "io/hash.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
-#include "mtip/survey.h"
+#include "mtip/preview.h"
 
 struct args {
     const char *out, *symmetry;
@@ -26,6 +27,7 @@ struct args {
     int workers;
     double diameter_A;
     bool resume, json;
+    struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
 enum { WORK = 1000 }; /* parts of the planned work, for the bar */
@@ -47,6 +49,7 @@ static const struct spi_opt opts[] = {
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
      .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
@@ -56,9 +59,10 @@ struct job {
     const struct args *args;
     const char *path;
     struct spi_settings set;
-    struct spi_images *images;
+    struct spi_opening opening;
+    struct spi_images *images; /* borrowed from it */
     struct spi_graph *graph;
-    struct spi_survey survey;
+    struct spi_preview preview;
     struct spi_data data;
     struct spi_contrast contrast;
     struct spi_run *run;
@@ -66,7 +70,7 @@ struct job {
     const volatile int *stop;
     int lock;
     double diameter_A, q_min, q_max;
-    char sha256[65], *key, *provenance;
+    char sha256[65], mask_sha256[65], *key, *provenance;
     double t0;
 };
 
@@ -94,9 +98,9 @@ static double lowest_q(const struct spi_detector *det)
 }
 
 /* What the first look at the images found. */
-static void tell_survey(const struct job *j)
+static void tell_preview(const struct job *j)
 {
-    const struct spi_survey *s = &j->survey;
+    const struct spi_preview *s = &j->preview;
     const struct spi_detector *det = spi_images_detector(j->images);
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
@@ -137,19 +141,19 @@ static void tell_survey(const struct job *j)
 static spi_err look_at_images(struct job *j)
 {
     static const double doubtful = 0.15;
-    const struct spi_diameter_result *d = &j->survey.diameter;
+    const struct spi_diameter_result *d = &j->preview.diameter;
     char why[SPI_MESSAGE_MAX];
     spi_err err =
-        spi_survey_init(&j->survey, j->images, j->args->out, !(j->diameter_A > 0));
+        spi_preview_init(&j->preview, j->images, j->args->out, !(j->diameter_A > 0));
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
-    tell_survey(j);
-    if (err == SPI_EFORMAT && spi_centre_is_off(&j->survey.centre))
+    tell_preview(j);
+    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre))
         return spi_fail(err,
                         "%s: the beam's centre is off by %.1f pixels, which comes first: "
                         "correct pixel_position_reciprocal; %s",
                         j->path,
-                        hypot(j->survey.centre.shift_px[0], j->survey.centre.shift_px[1]),
+                        hypot(j->preview.centre.shift_px[0], j->preview.centre.shift_px[1]),
                         why);
     if (err)
         return spi_fail(err, "%s: %s", j->path, why);
@@ -226,8 +230,8 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "state 1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min,
-                j->q_max, text ? text : "");
+        fprintf(f, "state 1 %s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256,
+                j->diameter_A, j->q_min, j->q_max, text ? text : "");
         fclose(f);
     }
     free(text);
@@ -261,6 +265,13 @@ static spi_err make_provenance(struct job *j)
         json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
         json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
     }
+    if (o) {
+        json_object_set_new(o, "mask_sha256", json_string(j->mask_sha256));
+        json_object_set_new(
+            o, "survey", spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
+    }
+    if (o && j->args->opening.mask)
+        json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
         json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
         json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
@@ -441,10 +452,12 @@ static spi_err prepare(struct job *j)
 {
     spi_err err;
 
-    SPI_TRY(err = spi_images_open(j->path, &j->images), out);
+    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    j->images = j->opening.images;
     SPI_TRY(err = spi_dir_make(j->args->out), out);
     SPI_TRY(err = spi_dir_lock(j->args->out, &j->lock), out);
-    SPI_TRY(err = spi_file_sha256(j->path, j->sha256), out);
+    SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
+    spi_images_mask_sha256(j->images, j->mask_sha256);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = make_key(j), out);
     SPI_TRY(err = make_provenance(j), out);
@@ -457,7 +470,7 @@ static spi_err prepare(struct job *j)
              1 / j->q_max, spi_graph_workers(j->graph),
              spi_graph_workers(j->graph) == 1 ? "" : "s");
     spi_progress_begin("reading", spi_images_count(j->images), "images");
-    err = spi_data_init(&j->data, j->graph, j->images, j->survey.gain, j->diameter_A,
+    err = spi_data_init(&j->data, j->graph, j->images, j->preview.gain, j->diameter_A,
                         j->q_min, j->q_max, &j->set, j->args->out, on_ingest, j);
     spi_progress_end();
     if (err)
@@ -643,9 +656,9 @@ static void job_clear(struct job *j)
     free(j->run);
     spi_contrast_clear(&j->contrast);
     spi_data_clear(&j->data);
-    spi_survey_clear(&j->survey);
+    spi_preview_clear(&j->preview);
     spi_graph_free(j->graph);
-    spi_images_close(j->images);
+    spi_opening_clear(&j->opening);
     spi_dir_unlock(j->lock);
     free(j->key);
     free(j->provenance);

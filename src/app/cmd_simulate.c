@@ -186,7 +186,7 @@ static spi_err make_detector(struct job *j)
     spi_err err = SPI_NEW(j->mask, (size_t)ny * (size_t)nx, "mask");
 
     if (!err && a->mask)
-        err = spi_mask_read(a->mask, ny, nx, j->mask);
+        err = spi_mask_read(a->mask, 1, ny, nx, j->mask);
     for (int i = 0; !err && i < a->rectangles.n; i++)
         if (spi_mask_rectangle(a->rectangles.item[i], ny, nx, j->mask)) {
             char text[512];

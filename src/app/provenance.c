@@ -22,7 +22,8 @@ spi_err spi_inputs_hash(int n, struct spi_input *input)
     spi_err err = SPI_OK;
 
     for (int i = 0; i < n && !err; i++)
-        err = spi_file_sha256(input[i].path, input[i].sha256);
+        err = input[i].images ? spi_images_sha256(input[i].images, input[i].sha256)
+                              : spi_file_sha256(input[i].path, input[i].sha256);
     return err;
 }
 

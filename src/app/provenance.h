@@ -7,11 +7,14 @@
 #include <jansson.h>
 
 #include "app/cmd.h"
+#include "io/images.h"
 
 /** An input file of a command and what it was for ("images", "model" ...). */
 struct spi_input {
     const char *role, *path;
-    char sha256[65]; /* filled by spi_inputs_hash */
+    const struct spi_images *images; /* NULL: the bytes of the file alone; else what these
+                                      * open images are read from (spi_images_sha256) */
+    char sha256[65];                 /* filled by spi_inputs_hash */
 };
 
 /** Fingerprints of all inputs.  SPI_EIO. */

@@ -1,5 +1,3 @@
-#include "io/h5.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,6 +10,7 @@
 #include <unistd.h>
 
 #include "io/file.h"
+#include "io/h5_priv.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -146,6 +145,7 @@ spi_err spi_h5_open(const char *path, hid_t *file)
     SPI_TRY(err = spi_file_check(path), out);
     if (!spi_h5_signature(path))
         return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file", path);
+    SPI_TRY(err = spi_h5_guard(path), out);
     *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (*file >= 0)
         return SPI_OK;
@@ -156,6 +156,14 @@ spi_err spi_h5_open(const char *path, hid_t *file)
         return spi_fail(SPI_EIO,
                         "%s: truncated: an HDF5 file of %s bytes; only %lld are there",
                         path, stored + strlen("stored_eof = "), (long long)s.st_size);
+    if (strstr(r.text, "already open for write") || strstr(r.text, "SWMR") ||
+        strstr(r.text, "h5clear"))
+        return spi_fail(SPI_EIO,
+                        "%s: a program is writing this file, or died while it wrote; wait "
+                        "until it has closed the file; only if nobody has it open: "
+                        "'h5clear -s %s' (Debian package hdf5-tools), then look at the "
+                        "last images",
+                        path, path);
     err = spi_fail(SPI_EFORMAT, "%s: a broken HDF5 file: %s", path, r.text);
 out:
     return err;
@@ -226,22 +234,6 @@ spi_err spi_h5_close_written(const char *path, hid_t file)
 
 /* ---- datasets -------------------------------------------------------------------- */
 
-bool spi_h5_has(hid_t file, const char *name)
-{
-    bool yes = false;
-    hid_t object;
-
-    if (H5Oexists_by_name(file, name, H5P_DEFAULT) > 0) {
-        object = H5Oopen(file, name, H5P_DEFAULT);
-        if (object >= 0) {
-            yes = H5Iget_type(object) == H5I_DATASET;
-            H5Oclose(object);
-        }
-    }
-    H5Eclear2(H5E_DEFAULT);
-    return yes;
-}
-
 void spi_h5_names(hid_t file, char *text, size_t size)
 {
     H5G_info_t info;
@@ -275,7 +267,9 @@ const char *spi_h5_type_text(const struct spi_h5_shape *s, char text[32])
 {
     int bits = (int)(8 * s->type_size);
 
-    if (s->type_class == H5T_INTEGER)
+    if (s->is_enum)
+        snprintf(text, 32, "enum%d", bits);
+    else if (s->type_class == H5T_INTEGER)
         snprintf(text, 32, "%sint%d", s->is_signed ? "" : "u", bits);
     else if (s->type_class == H5T_FLOAT)
         snprintf(text, 32, "float%d", bits);
@@ -287,50 +281,55 @@ const char *spi_h5_type_text(const struct spi_h5_shape *s, char text[32])
 /* Deflate shrinks at most 1032 times (RFC 1951: 258 bytes in two bits), and small arrays
  * may be left out as fill values; but a dataset of gigabytes with next to nothing stored is
  * a broken file, and we shall not ask for that much memory. */
-static bool stored_enough(hid_t data, const struct spi_h5_shape *s)
+spi_err spi_h5_check_stored(hid_t data, hid_t create, const char *path, const char *name)
 {
-    double bytes = (double)s->type_size, stored = (double)H5Dget_storage_size(data);
+    hid_t space = H5Dget_space(data), type = H5Dget_type(data);
+    hsize_t dim[H5S_MAX_RANK], stored = H5Dget_storage_size(data);
+    int rank = space >= 0 ? H5Sget_simple_extent_dims(space, dim, NULL) : -1;
+    double bytes = type >= 0 ? (double)H5Tget_size(type) : 0;
+    char text[256];
 
-    for (int i = 0; i < s->rank; i++)
-        bytes *= (double)s->dim[i];
-    return bytes <= 64e6 || bytes <= 1100 * stored;
+    for (int i = 0; i < rank; i++)
+        bytes *= (double)dim[i];
+    if (type >= 0)
+        H5Tclose(type);
+    if (space >= 0)
+        H5Sclose(space);
+    if (bytes <= 64e6 || bytes <= 1100 * (double)stored ||
+        H5Pget_external_count(create) > 0)
+        return SPI_OK;
+    return spi_fail(SPI_EFORMAT,
+                    "%s: dataset '%s' of shape %s has only %llu bytes in the file: not "
+                    "written to its end?",
+                    path, name, spi_h5_shape_text(rank, dim, text),
+                    (unsigned long long)stored);
 }
 
 static spi_err shape_of(hid_t data, const char *path, const char *name,
                         struct spi_h5_shape *s)
 {
-    hid_t space = H5Dget_space(data), type = H5Dget_type(data);
+    hid_t space = H5Dget_space(data), type = H5Dget_type(data), base;
     spi_err err = SPI_OK;
-    char text[256];
 
     *s = (struct spi_h5_shape){0};
-    s->rank = H5Sget_simple_extent_dims(space, s->dim, NULL);
-    s->type_class = H5Tget_class(type);
-    s->type_size = H5Tget_size(type);
+    s->rank = space >= 0 ? H5Sget_simple_extent_dims(space, s->dim, NULL) : -1;
+    s->type_class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    s->type_size = type >= 0 ? H5Tget_size(type) : 0;
+    if (s->type_class == H5T_ENUM) { /* numpy's bool: numbers that have names */
+        base = H5Tget_super(type);
+        H5Tclose(type);
+        type = base;
+        s->type_class = H5T_INTEGER;
+        s->is_enum = true;
+    }
     s->is_signed = s->type_class == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_2;
-    if (s->rank < 0)
+    if (s->rank < 0 || type < 0)
         err = spi_h5_fail(SPI_EFORMAT, "%s: dataset '%s' has no shape", path, name);
-    else if (!stored_enough(data, s))
-        err = spi_fail(SPI_EFORMAT,
-                       "%s: dataset '%s' of shape %s has only %llu bytes in the file: not "
-                       "written to its end?",
-                       path, name, spi_h5_shape_text(s->rank, s->dim, text),
-                       (unsigned long long)H5Dget_storage_size(data));
-    H5Tclose(type);
-    H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    if (space >= 0)
+        H5Sclose(space);
     return err;
-}
-
-static spi_err open_dataset(hid_t file, const char *path, const char *name, hid_t *data)
-{
-    char names[400];
-
-    *data = spi_h5_has(file, name) ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
-    if (*data >= 0)
-        return SPI_OK;
-    spi_h5_names(file, names, sizeof names);
-    return spi_h5_fail(SPI_EFORMAT, "%s: has no dataset '%s'; it has: %s", path, name,
-                       names);
 }
 
 spi_err spi_h5_shape(hid_t file, const char *path, const char *name,
@@ -339,7 +338,7 @@ spi_err spi_h5_shape(hid_t file, const char *path, const char *name,
     hid_t data;
     spi_err err;
 
-    SPI_TRY(err = open_dataset(file, path, name, &data), out);
+    SPI_TRY(err = spi_h5_open_dataset(file, path, name, &data), out);
     err = shape_of(data, path, name, out);
     H5Dclose(data);
 out:
@@ -350,28 +349,27 @@ spi_err spi_h5_read(hid_t file, const char *path, const char *name, hid_t memory
                     const hsize_t *dim, void *out)
 {
     spi_err err;
-    hid_t data = -1;
     struct spi_h5_shape s;
+    struct spi_h5_rows *rows = NULL;
     char found[256], need[256];
 
-    SPI_TRY(err = open_dataset(file, path, name, &data), out);
-    SPI_TRY(err = shape_of(data, path, name, &s), out);
+    SPI_TRY(err = spi_h5_shape(file, path, name, &s), out);
     if (s.rank != rank || memcmp(s.dim, dim, (size_t)rank * sizeof *dim) != 0) {
         err = spi_fail(SPI_EFORMAT, "%s: dataset '%s' has shape %s; need %s", path, name,
                        spi_h5_shape_text(s.rank, s.dim, found),
                        spi_h5_shape_text(rank, dim, need));
         goto out;
     }
-    if (s.type_class != H5T_INTEGER && s.type_class != H5T_FLOAT) {
+    if (s.type_class != H5T_INTEGER && s.type_class != H5T_FLOAT &&
+        s.type_class != H5Tget_class(memory)) {
         err = spi_fail(SPI_EFORMAT, "%s: dataset '%s' is %s; need numbers", path, name,
                        spi_h5_type_text(&s, found));
         goto out;
     }
-    if (H5Dread(data, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
-        err = spi_h5_fail(SPI_EIO, "%s: cannot read dataset '%s'", path, name);
+    SPI_TRY(err = spi_h5_rows_open(file, path, name, memory, &rows), out);
+    err = spi_h5_rows_read(rows, 0, rank > 0 ? dim[0] : 1, out);
 out:
-    if (data >= 0)
-        H5Dclose(data);
+    spi_h5_rows_close(rows);
     return err;
 }
 
@@ -412,17 +410,6 @@ static bool is_single(hid_t attribute)
     return yes;
 }
 
-static char *variable_text(hid_t attribute, hid_t type)
-{
-    char *inside = NULL, *copy = NULL;
-
-    if (H5Aread(attribute, type, &inside) >= 0 && inside)
-        copy = strdup(inside);
-    if (inside)
-        H5free_memory(inside);
-    return copy;
-}
-
 static char *fixed_text(hid_t attribute, hid_t type)
 {
     size_t size = H5Tget_size(type);
@@ -435,6 +422,8 @@ static char *fixed_text(hid_t attribute, hid_t type)
     return copy;
 }
 
+/* Text of variable length lies in a heap of the file without a checksum: one damaged byte
+ * there lets HDF5 (1.10.8) loop for ever or crash. */
 char *spi_h5_text(hid_t object, const char *name)
 {
     char *text = NULL;
@@ -444,7 +433,9 @@ char *spi_h5_text(hid_t object, const char *name)
         return NULL;
     type = H5Aget_type(a);
     if (type >= 0 && H5Tget_class(type) == H5T_STRING && is_single(a))
-        text = H5Tis_variable_str(type) > 0 ? variable_text(a, type) : fixed_text(a, type);
+        text = H5Tis_variable_str(type) > 0
+                   ? strdup("(text of variable length, which is not read)")
+                   : fixed_text(a, type);
     if (type >= 0)
         H5Tclose(type);
     H5Aclose(a);

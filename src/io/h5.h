@@ -46,14 +46,17 @@ struct spi_h5_shape {
     H5T_class_t type_class; /* H5T_INTEGER, H5T_FLOAT ... */
     size_t type_size;       /* bytes */
     bool is_signed;         /* integers */
+    bool is_enum; /* numbers with names, as numpy's bool; the class is H5T_INTEGER */
 };
 
-/** Is there a dataset of that name (links followed)? */
+/** Is there something of that name other than a group?  True as well for a link that leads
+ *  nowhere and for what is damaged: opening it says so. */
 bool spi_h5_has(hid_t file, const char *name);
 /** Names at the root, for messages: "a, b, c". */
 void spi_h5_names(hid_t file, char *text, size_t size);
-/** Shape and type.  SPI_EFORMAT: no such dataset (the message lists what is there), or its
- *  stored bytes are too few for its shape. */
+/** Shape and type.  SPI_EFORMAT: no such dataset (the message lists what is there); a link
+ * to it leads nowhere; a source of a virtual dataset is missing or too short; a filter is
+ *  missing; raw files are not allowed; its stored bytes are too few for its shape. */
 SPI_MUSTUSE spi_err spi_h5_shape(hid_t file, const char *path, const char *name,
                                  struct spi_h5_shape *out);
 /** "(24, 1, 128, 128)" */
@@ -61,17 +64,43 @@ const char *spi_h5_shape_text(int rank, const hsize_t *dim, char text[256]);
 /** "uint8", "float64", "text" ... */
 const char *spi_h5_type_text(const struct spi_h5_shape *s, char text[32]);
 
-/** Read a dataset of numbers whole, after checking that it has exactly this shape.
- *  SPI_EFORMAT: wrong shape or not numbers; SPI_EIO: cannot be read. */
+/** Read a dataset of numbers whole (or of the class of `memory`), after checking that it
+ * has exactly this shape.  SPI_EFORMAT: as spi_h5_shape; wrong shape; not numbers; damaged
+ *  chunks.  SPI_EIO: cannot be read. */
 SPI_MUSTUSE spi_err spi_h5_read(hid_t file, const char *path, const char *name,
                                 hid_t memory, int rank, const hsize_t *dim, void *out);
+/** A dataset that is read by rows of its first axis, as `memory`.  Rows of chunks up to 64
+ * MB are kept, so that neighbouring rows cost little.  Open: as spi_h5_shape; the file
+ * stays open longer.  Read: SPI_EFORMAT where a chunk holds more or less than its shape
+ * says. */
+struct spi_h5_rows;
+SPI_MUSTUSE spi_err spi_h5_rows_open(hid_t file, const char *path, const char *name,
+                                     hid_t memory, struct spi_h5_rows **out);
+SPI_MUSTUSE spi_err spi_h5_rows_read(struct spi_h5_rows *r, hsize_t first, hsize_t n,
+                                     void *out);
+void spi_h5_rows_close(struct spi_h5_rows *r);
+
+/** Other files in which values of a file's datasets lie: targets of external links, sources
+ *  of virtual datasets, raw files. */
+struct spi_h5_sources {
+    int n;
+    char **path; /* [n] owned, each once, in the order in which they were met */
+};
+void spi_h5_sources_clear(struct spi_h5_sources *s);
+/** From now on every such file of a dataset that is opened is put on this list (borrowed;
+ *  NULL: on none). */
+void spi_h5_collect(struct spi_h5_sources *list);
+/** Allow datasets whose values are raw bytes of other files (at first: no).  No lock
+ * needed; for the start of the program. */
+void spi_h5_follow_external(bool yes);
+
 /** Make a contiguous dataset and write it. */
 SPI_MUSTUSE spi_err spi_h5_write(hid_t file, const char *path, const char *name, hid_t type,
                                  hid_t memory, int rank, const hsize_t *dim,
                                  const void *data);
 
-/** Text attribute of an object (fixed or variable length) as a new string; NULL: absent,
- * not text, or no memory.  Release with free(). */
+/** Text attribute of an object as a new string; NULL: absent, not text, or no memory.  Text
+ * of variable length is not read: the string says so.  Release with free(). */
 char *spi_h5_text(hid_t object, const char *name);
 /** One number; false: absent or not one number. */
 bool spi_h5_number(hid_t object, const char *name, double *out);

@@ -12,11 +12,20 @@
 
 enum { BLOCK = 1 << 16 };
 
+static void finish(struct sha256_ctx *ctx, char hex[65])
+{
+    uint8_t digest[SHA256_DIGEST_SIZE];
+
+    sha256_digest(ctx, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
 spi_err spi_file_sha256(const char *path, char hex[65])
 {
     spi_err err;
     struct sha256_ctx ctx;
-    uint8_t digest[SHA256_DIGEST_SIZE], *block = NULL;
+    uint8_t *block = NULL;
     FILE *fp = fopen(path, "rb");
     size_t n;
 
@@ -31,11 +40,36 @@ spi_err spi_file_sha256(const char *path, char hex[65])
         err = spi_fail(SPI_EIO, "%s: cannot read it: %s", path, strerror(errno));
         goto out;
     }
-    sha256_digest(&ctx, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    finish(&ctx, hex);
 out:
     free(block);
     fclose(fp);
+    return err;
+}
+
+void spi_bytes_sha256(size_t n, const void *bytes, char hex[65])
+{
+    struct sha256_ctx ctx;
+
+    sha256_init(&ctx);
+    sha256_update(&ctx, n, bytes);
+    finish(&ctx, hex);
+}
+
+spi_err spi_files_sha256(const char *path, int n, char *const *more, char hex[65])
+{
+    struct sha256_ctx ctx;
+    char one[65];
+    spi_err err = spi_file_sha256(path, hex);
+
+    if (err || n == 0)
+        return err;
+    sha256_init(&ctx);
+    sha256_update(&ctx, 64, (const uint8_t *)hex);
+    for (int i = 0; i < n && !err; i++) {
+        err = spi_file_sha256(more[i], one);
+        sha256_update(&ctx, 64, (const uint8_t *)one);
+    }
+    finish(&ctx, hex);
     return err;
 }

@@ -9,13 +9,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/hash.h"
 #include "io/images_priv.h"
+#include "io/mask.h"
 
 const struct spi_image_format spi_image_formats[] = {
     {"spinifel", "SpiniFEL, skopi: q as (panels, ny, nx, 3)", spi_layout_spinifel_probe,
      spi_layout_spinifel_open, spi_layout_spinifel_read, spi_layout_spinifel_truth},
     {"cmtip", "cmtip: q as (3, panels, ny, nx)", spi_layout_cmtip_probe,
      spi_layout_cmtip_open, spi_layout_spinifel_read, spi_layout_spinifel_truth},
+    {"cxi", "CXI: detector_1 of an entry_1", spi_layout_cxi_probe, spi_layout_cxi_open,
+     spi_layout_spinifel_read, spi_layout_cxi_truth},
     {NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -159,7 +163,7 @@ double spi_detector_q_edge(const struct spi_detector *d)
     return side[SIDES - 1];
 }
 
-static void where_is(const struct spi_detector *d, int64_t pixel, char text[96])
+void spi_pixel_text(const struct spi_detector *d, int64_t pixel, char text[96])
 {
     snprintf(text, 96, "panel %lld, row %lld, column %lld",
              (long long)(pixel / ((int64_t)d->ny * d->nx)),
@@ -177,7 +181,7 @@ static spi_err check_pixels(const char *path, const struct spi_detector *d)
         const double *p = d->q + 3 * i;
 
         if (!isfinite(p[0]) || !isfinite(p[1]) || !isfinite(p[2])) {
-            where_is(d, i, at);
+            spi_pixel_text(d, i, at);
             return spi_fail(SPI_EFORMAT,
                             "%s: the position of pixel (%s) is (%g, %g, %g); need numbers",
                             path, at, p[0], p[1], p[2]);
@@ -186,7 +190,7 @@ static spi_err check_pixels(const char *path, const struct spi_detector *d)
             continue;
         usable++;
         if (!(d->geometry[i] > 0 && d->geometry[i] <= FLT_MAX)) {
-            where_is(d, i, at);
+            spi_pixel_text(d, i, at);
             return spi_fail(
                 SPI_EFORMAT,
                 "%s: geometry_factor of pixel (%s) is %g; need a positive number "
@@ -196,9 +200,76 @@ static spi_err check_pixels(const char *path, const struct spi_detector *d)
     }
     if (usable == 0)
         return spi_fail(SPI_EFORMAT,
-                        "%s: the mask hides all %lld pixels (0 = good); need one at least",
+                        "%s: the mask hides all %lld pixels (0 = good, unless "
+                        "--invert-mask); need one at least",
                         path, (long long)d->n_pixels);
     return SPI_OK;
+}
+
+/* Likely causes of a wavelength, or of positions, that are wrong by a factor. */
+struct cause {
+    double factor;
+    const char *words;
+};
+
+static const char *likely_cause(const struct cause *c, double factor)
+{
+    for (; c->words; c++)
+        if (fabs(factor / c->factor - 1) < 0.03) /* constants rounded to two digits */
+            return c->words;
+    return NULL;
+}
+
+enum { SHORTEST_WAVE_pm = 1, LONGEST_WAVE_A = 1000 }; /* electrons ... extreme UV */
+
+static bool is_wavelength(double A)
+{
+    return A > SHORTEST_WAVE_pm / 100.0 && A < LONGEST_WAVE_A;
+}
+
+/* Attribute and positions contradict each other. */
+static spi_err wrong_wavelength(const char *path, double attribute, double fit)
+{
+    static const struct cause of_q[] = {
+        {2 * M_PI, "the positions seem to hold 2 pi / d instead of 1 / d: divide by 2 pi"},
+        {1e-10, "the positions seem to be in 1/A instead of 1/m: multiply by 1e10"},
+        {2e-10 * M_PI,
+         "the positions seem to be 2 pi / d in 1/A instead of 1 / d in 1/m: multiply by "
+         "1e10 / (2 pi)"},
+        {1e-9, "the positions seem to be in 1/nm instead of 1/m: multiply by 1e9"},
+        {2e-9 * M_PI,
+         "the positions seem to be 2 pi / d in 1/nm instead of 1 / d in 1/m: multiply by "
+         "1e9 / (2 pi)"},
+        {0, NULL}};
+    static const struct cause of_attribute[] = {
+        {2 * M_PI, "the positions seem to hold 2 pi / d instead of 1 / d: divide by 2 pi"},
+        {1e-10, "the attribute seems to be in m instead of A"},
+        {0.1, "the attribute seems to be in nm instead of A"},
+        {1e3, "the attribute seems to be computed from an energy in keV taken for eV"},
+        {1e-3, "the attribute seems to be computed from an energy in meV taken for eV"},
+        {0, NULL}};
+    const char *why =
+        likely_cause(is_wavelength(fabs(fit)) ? of_attribute : of_q, fabs(attribute / fit));
+
+    return spi_fail(SPI_EFORMAT,
+                    "%s: attribute wavelength_A is %g, but the pixels lie on the Ewald "
+                    "sphere of %g A; %s",
+                    path, attribute, fit,
+                    why ? why : "one of the two is wrong (positions are 1 / d in 1/m)");
+}
+
+/* No X-ray is scattered so little. */
+static spi_err tiny_q(const char *path, double corner, double fit)
+{
+    bool angstrom = is_wavelength(fabs(fit) * 1e-10);
+    bool nm = is_wavelength(fabs(fit) * 1e-9);
+
+    return spi_fail(
+        SPI_EFORMAT,
+        "%s: the largest |q| is %g 1/A (positions are 1 / d in 1/m); they seem to be in "
+        "%s: multiply by %s",
+        path, corner, nm && !angstrom ? "1/nm" : "1/A, or 2 pi/A",
+        nm && !angstrom ? "1e9" : "1e10, or by 1e10 / (2 pi)");
 }
 
 /* The wavelength, and that the pixels lie on its Ewald sphere (design.md section 2). */
@@ -206,6 +277,7 @@ static spi_err check_sphere(const char *path, struct spi_detector *d)
 {
     double worst, off, corner = spi_detector_q_corner(d);
     double fit = spi_ewald_fit(d->n_pixels, d->q, &worst);
+    const double given = d->wavelength_A;
 
     if (!(corner > 0))
         return spi_fail(SPI_EFORMAT, "%s: the positions of all pixels are zero", path);
@@ -228,10 +300,9 @@ static spi_err check_sphere(const char *path, struct spi_detector *d)
     off = fabs(d->wavelength_A - fit) * corner * corner / 2;
     if (off > 0.01 * corner ||
         (off > 10 * worst && off > 0.01 * fabs(fit) * corner * corner / 2))
-        return spi_fail(SPI_EFORMAT,
-                        "%s: attribute wavelength_A is %g, but the pixels lie on the Ewald "
-                        "sphere of %g A",
-                        path, d->wavelength_A, fit);
+        return wrong_wavelength(path, given, fit);
+    if (corner < 1e-6) /* 100 micrometres */
+        return tiny_q(path, corner, fit);
     if (corner > 100 || corner < 1e-5)
         spi_warn(
             "%s: the largest |q| is %g 1/A, which is odd: are the pixel positions in 1/m, "
@@ -258,24 +329,17 @@ static spi_err choose_layout(struct spi_images *im)
                     im->path, names);
 }
 
-/* The text attributes of the root (of its first 64 attributes). */
+/* The text attributes of the root that somebody asks for. */
 static spi_err read_texts(struct spi_images *im)
 {
-    enum { MOST = 64 };
+    static const char *const names[] = {"convention", "program", "provenance"};
+    enum { MOST = sizeof names / sizeof *names };
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(im->text, MOST, im->path), out);
     for (int i = 0; i < MOST; i++) {
-        struct spi_text t = {NULL, NULL};
-        char name[256];
-        hid_t a = H5Aopen_by_idx(im->file, ".", H5_INDEX_NAME, H5_ITER_INC, (hsize_t)i,
-                                 H5P_DEFAULT, H5P_DEFAULT);
+        struct spi_text t = {strdup(names[i]), spi_h5_text(im->file, names[i])};
 
-        if (a < 0)
-            break;
-        if (H5Aget_name(a, sizeof name, name) > 0)
-            t = (struct spi_text){strdup(name), spi_h5_text(im->file, name)};
-        H5Aclose(a);
         if (t.name && t.value) {
             im->text[im->n_texts++] = t;
         } else {
@@ -287,9 +351,45 @@ out:
     return err;
 }
 
+static void invert(const struct spi_detector *d, uint8_t *mask)
+{
+    for (int64_t i = 0; i < d->n_pixels; i++)
+        mask[i] = !mask[i];
+}
+
+/* The file's own mask is in det.bad. */
+static spi_err add_masks(struct spi_images *im, const struct spi_images_options *opt)
+{
+    struct spi_detector *d = &im->det;
+    uint8_t *mask = NULL;
+    spi_err err = SPI_OK;
+
+    if (!opt)
+        return SPI_OK;
+    if (opt->invert_mask && im->has_mask)
+        invert(d, d->bad);
+    if (!opt->mask)
+        return SPI_OK;
+    SPI_TRY(err = SPI_NEW(mask, d->n_pixels, "mask"), out);
+    SPI_TRY(err = spi_mask_read(opt->mask, d->panels, d->ny, d->nx, mask), out);
+    if (opt->invert_mask)
+        invert(d, mask);
+    for (int64_t i = 0; i < d->n_pixels; i++)
+        d->bad[i] |= mask[i];
+out:
+    free(mask);
+    return err;
+}
+
 /* ---- open, close ----------------------------------------------------------------- */
 
 spi_err spi_images_open(const char *path, struct spi_images **out)
+{
+    return spi_images_open_with(path, NULL, out);
+}
+
+spi_err spi_images_open_with(const char *path, const struct spi_images_options *opt,
+                             struct spi_images **out)
 {
     spi_err err;
     struct spi_images *im = NULL;
@@ -297,12 +397,13 @@ spi_err spi_images_open(const char *path, struct spi_images **out)
     *out = NULL;
     SPI_TRY(err = spi_file_check(path), out);
     SPI_TRY(err = SPI_NEW(im, 1, "images"), out);
-    im->file = im->data = -1;
+    im->file = -1;
     im->path = strdup(path);
     if (!im->path)
         err = spi_fail(SPI_ENOMEM, "images: no memory for a name");
 
     spi_h5_lock();
+    spi_h5_collect(&im->sources);
     if (!err && spi_h5_signature(path))
         err = spi_h5_open(path, &im->file);
     if (!err)
@@ -311,9 +412,11 @@ spi_err spi_images_open(const char *path, struct spi_images **out)
         err = im->format->open(im);
     if (!err && im->file >= 0)
         err = read_texts(im);
+    spi_h5_collect(NULL);
     spi_h5_unlock();
 
     SPI_TRY(err, out);
+    SPI_TRY(err = add_masks(im, opt), out);
     SPI_TRY(err = check_pixels(path, &im->det), out);
     SPI_TRY(err = check_sphere(path, &im->det), out);
     *out = im;
@@ -328,8 +431,7 @@ void spi_images_close(struct spi_images *im)
     if (!im)
         return;
     spi_h5_lock();
-    if (im->data >= 0)
-        H5Dclose(im->data);
+    spi_h5_rows_close(im->rows);
     if (im->file >= 0)
         H5Fclose(im->file);
     spi_h5_unlock();
@@ -339,8 +441,14 @@ void spi_images_close(struct spi_images *im)
     }
     free(im->text);
     spi_detector_clear(&im->det);
+    spi_h5_sources_clear(&im->sources);
     free(im->path);
     free(im);
+}
+
+spi_err spi_images_sha256(const struct spi_images *im, char hex[65])
+{
+    return spi_files_sha256(im->path, im->sources.n, im->sources.path, hex);
 }
 
 int64_t spi_images_count(const struct spi_images *im)
@@ -416,7 +524,7 @@ spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *
 
         if (pixel < 0)
             continue;
-        where_is(d, pixel, at);
+        spi_pixel_text(d, pixel, at);
         err = spi_fail(
             SPI_EFORMAT,
             "%s: image %lld, pixel (%s) is %g; need a finite number, 0 or more (or "

@@ -58,13 +58,28 @@ enum spi_image_kind { SPI_PHOTONS, SPI_INTENSITIES };
  *  mask, and that at least one pixel can be used.
  *  SPI_EIO: missing or truncated; SPI_EFORMAT: wrong shape, no known layout. */
 SPI_MUSTUSE spi_err spi_images_open(const char *path, struct spi_images **out);
+
+struct spi_images_options {
+    const char *mask; /* "FILE" or "FILE:/dataset" (io/mask.h), added to the mask of the
+                       * images' own file; NULL: none */
+    bool invert_mask; /* masks mark good pixels, not bad ones */
+};
+/** The same with a mask of one's own. */
+SPI_MUSTUSE spi_err spi_images_open_with(const char *path,
+                                         const struct spi_images_options *opt,
+                                         struct spi_images **out);
+/** Fingerprint of all that the images, their detector and their truth are read from:
+ * SHA-256 of the file; where values lie in other files (external links, virtual datasets,
+ * raw files), of the list of the fingerprints of the file and of those.  SPI_EIO. */
+SPI_MUSTUSE spi_err spi_images_sha256(const struct spi_images *im, char hex[65]);
 void spi_images_close(struct spi_images *im);
 
 int64_t spi_images_count(const struct spi_images *im);
 enum spi_image_kind spi_images_kind(const struct spi_images *im);
 const struct spi_detector *spi_images_detector(const struct spi_images *im);
-const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip" */
-/** A text attribute of the root ("" if absent), valid until the file is closed. */
+const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip", "cxi" */
+/** A text attribute of the root, "convention", "program" or "provenance" ("" if absent),
+ * valid until the file is closed. */
 const char *spi_images_attribute(const struct spi_images *im, const char *name);
 /** Type of the pixels in the file: "uint8", "float32" ... */
 const char *spi_images_type(const struct spi_images *im);

@@ -13,7 +13,7 @@ struct spi_image_format {
     bool (*probe)(const char *path, hid_t file);
     /** Fill kind, n, det (q in 1/A; wavelength_A 0 if the file does not say), data. */
     spi_err (*open)(struct spi_images *im);
-    /** Images as floats, not yet checked. */
+    /** Images as floats, not yet checked: of all pixels, what the file holds. */
     spi_err (*read)(struct spi_images *im, int64_t first, int64_t n, float *out);
     spi_err (*truth)(struct spi_images *im, struct spi_image_truth *out);
 };
@@ -27,15 +27,26 @@ struct spi_text {
 struct spi_images {
     char *path;                            /* owned */
     const struct spi_image_format *format; /* borrowed */
-    hid_t file, data;                      /* the file and its images; -1: none */
-    const char *data_name;                 /* borrowed: "photons" or "intensities" */
+    hid_t file;                            /* -1: not HDF5 */
+    struct spi_h5_rows *rows;              /* owned: its images */
+    struct spi_h5_sources sources;         /* other files whose contents it shows */
+    const char *data_name;                 /* borrowed: "photons" ... */
     char type_on_disk[32];
     enum spi_image_kind kind;
     int64_t n;
     struct spi_detector det;
+    bool has_mask;         /* the file has one */
     struct spi_text *text; /* [n_texts] attributes of the root, owned */
     int n_texts;
 };
+
+/** "panel 0, row 3, column 7" of a pixel of a detector. */
+void spi_pixel_text(const struct spi_detector *d, int64_t pixel, char text[96]);
+
+/* layout_cxi.c */
+bool spi_layout_cxi_probe(const char *path, hid_t file);
+spi_err spi_layout_cxi_open(struct spi_images *im);
+spi_err spi_layout_cxi_truth(struct spi_images *im, struct spi_image_truth *out);
 
 /* layout_spinifel.c */
 bool spi_layout_spinifel_probe(const char *path, hid_t file);

@@ -16,10 +16,11 @@
 #include "io/lines.h"
 #include "io/mrc.h"
 #include "io/orient.h"
+#include "io/survey.h"
 
 static const double HC_EV_A = 12398.419843320026; /* h c in eV A; exact in SI since 2019 */
 
-enum { HEAD = 512, IMAGES_READ = 1000, BLOCK_BYTES = 1 << 24 };
+enum { HEAD = 512, IMAGES_READ = 1000, PIXELS_LISTED = 4, BLOCK_BYTES = 1 << 24 };
 
 /* What a probe sees: the name and the first bytes. */
 struct peek {
@@ -116,8 +117,13 @@ static bool h5_has_any(const char *path, const char *const *names)
 
 static bool is_images(const struct peek *p)
 {
-    static const char *const names[] = {"photons", "intensities",
-                                        "pixel_position_reciprocal", NULL};
+    static const char *const names[] = {"photons",
+                                        "intensities",
+                                        "pixel_position_reciprocal",
+                                        "entry_1/data_1/data",
+                                        "entry_1/instrument_1/detector_1/data",
+                                        "cxi_version",
+                                        NULL};
 
     return h5_has_any(p->path, names);
 }
@@ -200,12 +206,19 @@ out:
     return err;
 }
 
+static int by_label(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
 static spi_err tell_truth(struct spi_images *im, json_t *to)
 {
     struct spi_image_truth t;
     spi_err err = spi_images_truth(im, &t);
     json_t *list = json_array();
-    int32_t most = 0;
+    int64_t structures = 0;
 
     if (err) {
         json_decref(list);
@@ -218,10 +231,14 @@ static spi_err tell_truth(struct spi_images *im, json_t *to)
     if (t.fluence)
         json_array_append_new(list, json_string("fluence"));
     set(to, "truth", list);
-    for (int64_t i = 0; t.label && i < spi_images_count(im); i++)
-        most = t.label[i] > most ? t.label[i] : most;
-    if (t.label)
-        set(to, "structures", json_integer(most + 1));
+    if (t.label) {
+        int64_t n = spi_images_count(im);
+
+        qsort(t.label, (size_t)n, sizeof *t.label, by_label);
+        for (int64_t i = 0; i < n; i++)
+            structures += i == 0 || t.label[i] != t.label[i - 1];
+        set(to, "structures", json_integer(structures));
+    }
     spi_truth_clear(&t);
     return SPI_OK;
 }
@@ -229,6 +246,7 @@ static spi_err tell_truth(struct spi_images *im, json_t *to)
 static spi_err tell_images(const char *path, json_t *to)
 {
     struct spi_images *im;
+    struct spi_survey survey;
     spi_err err = spi_images_open(path, &im);
 
     if (err)
@@ -243,6 +261,12 @@ static spi_err tell_images(const char *path, json_t *to)
     set(to, "values", json_string(photons ? "photons" : "intensities"));
     set(to, "type", json_string(spi_images_type(im)));
     tell_detector(d, to);
+    SPI_TRY(err = spi_survey(im, &survey), out);
+    set(to, "survey", spi_survey_json(im, &survey, PIXELS_LISTED));
+    if (spi_survey_mostly_hidden(&survey))
+        set(to, "mask",
+            json_string("hides most pixels, as a mask does that marks good pixels with 1: "
+                        "then give --invert-mask to the commands that read the images"));
     SPI_TRY(err = tell_pixels(im, to), out);
     SPI_TRY(err = tell_truth(im, to), out);
     set(to, "convention", words(spi_images_attribute(im, "convention")));

@@ -11,8 +11,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/images_priv.h"
+#include "io/mask.h"
 
 static const char Q_NAME[] = "pixel_position_reciprocal";
+
+/* Places of the assembled picture: panels far apart leave most of it empty. */
+enum { PICTURE_LEAST = 1 << 20, PICTURE_MOST = 64 };
 
 /* ---- which of the two ------------------------------------------------------------- */
 
@@ -126,33 +130,9 @@ static spi_err check_image_shape(struct spi_images *im, const struct spi_h5_shap
     return SPI_OK;
 }
 
-/* Images of one range are read again and again from the same chunks when a chunk holds
- * several of them or only a part of one: the cache holds all chunks that one image touches.
- */
-static hid_t cache_of_one_row(hid_t data, const struct spi_h5_shape *s)
-{
-    hid_t access = H5Pcreate(H5P_DATASET_ACCESS), create = H5Dget_create_plist(data);
-    hsize_t chunk[4];
-    double bytes = (double)s->type_size, chunks = 1;
-
-    if (create >= 0 && H5Pget_layout(create) == H5D_CHUNKED &&
-        H5Pget_chunk(create, 4, chunk) == 4) {
-        for (int k = 1; k < 4; k++)
-            chunks *= ceil((double)s->dim[k] / (double)chunk[k]);
-        for (int k = 0; k < 4; k++)
-            bytes *= (double)chunk[k];
-        bytes = fmin(fmax(bytes * chunks, 1 << 20), 1 << 26);
-        H5Pset_chunk_cache(access, (size_t)fmin(10 * chunks + 521, 1e5), (size_t)bytes, 1);
-    }
-    if (create >= 0)
-        H5Pclose(create);
-    return access;
-}
-
 static spi_err open_data(struct spi_images *im, struct spi_h5_shape *s)
 {
     spi_err err;
-    hid_t access;
 
     im->data_name = image_dataset(im->file);
     if (!im->data_name)
@@ -165,13 +145,7 @@ static spi_err open_data(struct spi_images *im, struct spi_h5_shape *s)
                    : SPI_INTENSITIES;
     spi_h5_type_text(s, im->type_on_disk);
 
-    im->data = H5Dopen2(im->file, im->data_name, H5P_DEFAULT);
-    access = cache_of_one_row(im->data, s);
-    H5Dclose(im->data);
-    im->data = H5Dopen2(im->file, im->data_name, access);
-    H5Pclose(access);
-    if (im->data < 0)
-        err = spi_h5_fail(SPI_EIO, "%s: cannot open dataset '%s'", im->path, im->data_name);
+    err = spi_h5_rows_open(im->file, im->path, im->data_name, H5T_NATIVE_FLOAT, &im->rows);
 out:
     return err;
 }
@@ -218,6 +192,12 @@ static spi_err read_index_map(struct spi_images *im)
     }
     d->rows = most[0] + 1;
     d->columns = most[1] + 1;
+    if ((int64_t)d->rows * d->columns > PICTURE_LEAST + PICTURE_MOST * d->n_pixels)
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: pixel_index_map spreads %lld pixels over a picture of %d x %d; "
+            "need at most %d places a pixel",
+            im->path, (long long)d->n_pixels, d->rows, d->columns, PICTURE_MOST);
 out:
     return err;
 }
@@ -228,22 +208,31 @@ static spi_err read_optional(struct spi_images *im)
     spi_err err = SPI_OK;
     struct spi_detector *d = &im->det;
     const hsize_t dim[3] = {(hsize_t)d->panels, (hsize_t)d->ny, (hsize_t)d->nx};
-    int32_t *mask = NULL;
 
-    if (spi_h5_has(im->file, "mask")) {
-        /* as 32 bits: masks of CXI have flags above bit 7 */
-        SPI_TRY(err = SPI_NEW(mask, d->n_pixels, im->path), out);
-        SPI_TRY(err =
-                    spi_h5_read(im->file, im->path, "mask", H5T_NATIVE_INT32, 3, dim, mask),
+    im->has_mask = spi_h5_has(im->file, "mask");
+    if (im->has_mask)
+        SPI_TRY(err = spi_mask_dataset(im->file, im->path, "mask", d->panels, d->ny, d->nx,
+                                       (uint32_t)SPI_MASK_ANY, d->bad),
                 out);
-        for (int64_t i = 0; i < d->n_pixels; i++)
-            d->bad[i] = mask[i] != 0;
-    }
     if (spi_h5_has(im->file, "geometry_factor"))
         err = spi_h5_read(im->file, im->path, "geometry_factor", H5T_NATIVE_FLOAT, 3, dim,
                           d->geometry);
 out:
-    free(mask);
+    return err;
+}
+
+/* The truth is read when somebody asks for it, but what is wrong with it is said at once.
+ */
+static spi_err check_truth(const struct spi_images *im)
+{
+    static const char *const names[] = {"truth/orientations", "orientations", "truth/label",
+                                        "truth/fluence"};
+    struct spi_h5_shape s;
+    spi_err err = SPI_OK;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names && !err; i++)
+        if (spi_h5_has(im->file, names[i]))
+            err = spi_h5_shape(im->file, im->path, names[i], &s);
     return err;
 }
 
@@ -278,6 +267,7 @@ static spi_err open_layout(struct spi_images *im, bool q_first)
     SPI_TRY(err = read_q(im, q_first), out);
     SPI_TRY(err = read_index_map(im), out);
     SPI_TRY(err = read_optional(im), out);
+    SPI_TRY(err = check_truth(im), out);
     if (!spi_h5_number(im->file, "wavelength_A", &d->wavelength_A) ||
         !isfinite(d->wavelength_A))
         d->wavelength_A = 0;
@@ -304,23 +294,7 @@ spi_err spi_layout_cmtip_open(struct spi_images *im)
 spi_err spi_layout_spinifel_read(struct spi_images *im, int64_t first, int64_t n,
                                  float *out)
 {
-    const struct spi_detector *d = &im->det;
-    const hsize_t start[4] = {(hsize_t)first, 0, 0, 0};
-    const hsize_t count[4] = {(hsize_t)n, (hsize_t)d->panels, (hsize_t)d->ny,
-                              (hsize_t)d->nx};
-    hid_t disk = H5Dget_space(im->data), memory = H5Screate_simple(4, count, NULL);
-    spi_err err = SPI_OK;
-
-    if (disk < 0 || memory < 0 ||
-        H5Sselect_hyperslab(disk, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(im->data, H5T_NATIVE_FLOAT, memory, disk, H5P_DEFAULT, out) < 0)
-        err = spi_h5_fail(SPI_EIO, "%s: cannot read images %lld to %lld", im->path,
-                          (long long)first, (long long)(first + n - 1));
-    if (disk >= 0)
-        H5Sclose(disk);
-    if (memory >= 0)
-        H5Sclose(memory);
-    return err;
+    return spi_h5_rows_read(im->rows, (hsize_t)first, (hsize_t)n, out);
 }
 
 /* ---- truth ----------------------------------------------------------------------- */
@@ -404,6 +378,11 @@ spi_err spi_layout_spinifel_truth(struct spi_images *im, struct spi_image_truth 
         SPI_TRY(err = spi_h5_read(im->file, im->path, "truth/label", H5T_NATIVE_INT32, 1,
                                   &n, out->label),
                 out);
+        for (hsize_t i = 0; i < n; i++)
+            if (out->label[i] < 0)
+                return spi_fail(SPI_EFORMAT,
+                                "%s: the label of image %llu is %d; need 0 or more",
+                                im->path, (unsigned long long)i, out->label[i]);
     }
     if (spi_h5_has(im->file, "truth/fluence")) {
         SPI_TRY(err = SPI_NEW(out->fluence, n, im->path), out);

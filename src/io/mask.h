@@ -6,11 +6,22 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "io/h5.h"
 
-/** Add the mask of a file to mask[ny][nx]: pixels whose value is not 0 (as in CXI)
- * become 1. `name` is "FILE" (dataset `mask`) or "FILE:/dataset"; the dataset's shape is
- * (ny, nx) or (1, ny, nx), whole numbers.  SPI_EIO, SPI_EFORMAT. */
-SPI_MUSTUSE spi_err spi_mask_read(const char *name, int ny, int nx, uint8_t *mask);
+enum { SPI_MASK_ANY = -1 }; /* as bits: any of them hides a pixel */
+
+/** Add the mask of a file to mask[panels][ny][nx]: pixels whose value is not 0 (as in CXI)
+ *  become 1.  `name` is "FILE" (dataset `mask`) or "FILE:/dataset"; the dataset has the
+ * shape (panels, ny, nx) or (panels * ny, nx), and any type of numbers or bool, but only
+ * whole values. SPI_EIO, SPI_EFORMAT. */
+SPI_MUSTUSE spi_err spi_mask_read(const char *name, int panels, int ny, int nx,
+                                  uint8_t *mask);
+
+/** The same of a dataset of an open file, with the HDF5 lock held.  Only the bits of
+ * `hiding` hide a pixel. */
+SPI_MUSTUSE spi_err spi_mask_dataset(hid_t file, const char *path, const char *name,
+                                     int panels, int ny, int nx, uint32_t hiding,
+                                     uint8_t *mask);
 
 /** Weights of pixels, real numbers >= 0, from a dataset of the shape (panels, ny, nx), or
  *  (ny, nx) for one panel: "FILE" (dataset `weights`) or "FILE:/dataset".  SPI_EIO,

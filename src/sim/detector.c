@@ -27,8 +27,10 @@ static spi_err scale_from_resolution(const struct spi_detector_options *opt, dou
     if (!(opt->resolution_A > 0) || s > 0.7)
         return spi_fail(SPI_EINVAL,
                         "resolution %g A cannot be reached at wavelength %.4f A on a flat "
-                        "detector; need at least %.4g A",
-                        opt->resolution_A, lambda, lambda / 1.4);
+                        "detector; need at least %.4g A%s",
+                        opt->resolution_A, lambda, lambda / 1.4,
+                        opt->energy_eV < 100 ? " (is the energy in keV? it is taken in eV)"
+                                             : "");
     *pixel_over_distance = tan(2 * asin(s)) / half;
     return SPI_OK;
 }

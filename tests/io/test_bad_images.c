@@ -103,7 +103,7 @@ static const char Q[] = "pixel_position_reciprocal";
 
 /* clang-format off */
 static const struct change changes[] = {
-    {"photons", "remove", 0, {0}, 0, -1, 0, "has no dataset 'intensities'; it has: geometry_factor"},
+    {"photons", "remove", 0, {0}, 0, -1, 0, "'intensities' is a link to '/photons', which is not in the file"},
     {Q, "remove", 0, {0}, 0, -1, 0, "has no dataset 'pixel_position_reciprocal'"},
     {"photons", "value", 3, {N, NY, NX}, 1, -1, 0, "'photons' has shape (3, 3, 4); need four axes"},
     {"photons", "value", 4, {0, PANELS, NY, NX}, 1, -1, 0, "shape (0, 2, 3, 4); no axis may be empty"},

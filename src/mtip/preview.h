@@ -4,13 +4,13 @@
  * Reads up to 1,000 images, spread evenly over the file in blocks: their mean, whether they
  * are photons in a detector's unit, whether the origin of q is where the beam is, and the
  * particle's diameter. */
-#ifndef SPI_MTIP_SURVEY_H
-#define SPI_MTIP_SURVEY_H
+#ifndef SPI_MTIP_PREVIEW_H
+#define SPI_MTIP_PREVIEW_H
 
 #include "match/centre.h"
 #include "match/diameter.h"
 
-struct spi_survey {
+struct spi_preview {
     int64_t n;                /* images looked at */
     enum spi_image_kind kind; /* photons also where values are multiples of `gain` */
     double gain;              /* values are whole multiples of it; 0: they are not, or of 1
@@ -22,8 +22,8 @@ struct spi_survey {
 
 /** mean_image.png of `dir` is written first.  diameter: estimate it; SPI_EINVAL,
  *  SPI_EFORMAT as spi_diameter_estimate (what was found before is in `s`). */
-SPI_MUSTUSE spi_err spi_survey_init(struct spi_survey *s, struct spi_images *images,
+SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
                                     const char *dir, bool diameter);
-void spi_survey_clear(struct spi_survey *s);
+void spi_preview_clear(struct spi_preview *s);
 
 #endif

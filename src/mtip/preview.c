@@ -1,4 +1,4 @@
-#include "mtip/survey.h"
+#include "mtip/preview.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static const double whole = 1e-3; /* from a whole multiple of the gain, of the g
 static const double singles_least = 0.02; /* of the values above 0 are one gain */
 
 struct look {
-    struct spi_survey *s;
+    struct spi_preview *s;
     struct spi_images *images;
     const struct spi_detector *det;
     float *pixels, *sum; /* [at_once][n_pixels]; [PARTS][n_pixels] */
@@ -53,7 +53,7 @@ static spi_err find_gain(struct look *l)
     double unit;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(value, VALUES, "survey"), out);
+    SPI_TRY(err = SPI_NEW(value, VALUES, "preview"), out);
     for (int i = 0; i < DRAWN && n < VALUES; i++) {
         int64_t k = (int64_t)(spi_rng_uniform(&rng) * (double)count);
 
@@ -146,17 +146,17 @@ static spi_err estimate(struct look *l)
     return err;
 }
 
-spi_err spi_survey_init(struct spi_survey *s, struct spi_images *images, const char *dir,
+spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, const char *dir,
                         bool diameter)
 {
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
     spi_err err;
 
-    *s = (struct spi_survey){.kind = spi_images_kind(images)};
+    *s = (struct spi_preview){.kind = spi_images_kind(images)};
     l.at_once = CHUNK_PIXELS / l.det->n_pixels;
     l.at_once = l.at_once < 1 ? 1 : l.at_once > BLOCK ? BLOCK : l.at_once;
-    SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "survey"), out);
-    SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "preview"), out);
+    SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = find_gain(&l), out);
     if (diameter)
         SPI_TRY(err = spi_diameter_new(l.det, s->kind, &l.diameter), out);
@@ -174,7 +174,7 @@ out:
     return err;
 }
 
-void spi_survey_clear(struct spi_survey *s)
+void spi_preview_clear(struct spi_preview *s)
 {
     spi_diameter_result_clear(&s->diameter);
 }

@@ -1,0 +1,52 @@
+/** \file
+ * Opening images for a command: masks, the survey of their pixels, and what is to be said
+ * about both.  Layer: app. */
+#ifndef SPI_APP_OPENING_H
+#define SPI_APP_OPENING_H
+
+#include <jansson.h>
+
+#include "app/cmd.h"
+#include "io/images.h"
+#include "io/survey.h"
+
+/** What these options set; a member of a command's struct of arguments. */
+struct spi_opening_args {
+    const char *mask;
+    bool invert_mask, follow_external;
+};
+
+/** Rows of a command's table of options. */
+#define SPI_OPENING_OPTS(T, m)                                                    \
+    SPI_HEADING("Images"),                                                        \
+        {0,                                                                       \
+         "mask",                                                                  \
+         SPI_PATH(T, m.mask),                                                     \
+         0,                                                                       \
+         0,                                                                       \
+         "FILE[:/DATASET]",                                                       \
+         "HDF5 mask that hides more pixels (0 = good), of the detector's shape"}, \
+        {0,                                                                       \
+         "invert-mask",                                                           \
+         SPI_FLAG(T, m.invert_mask),                                              \
+         0,                                                                       \
+         0,                                                                       \
+         "",                                                                      \
+         "masks, also that of the images' file, mark good pixels"},               \
+    {                                                                             \
+        0, "follow-external", SPI_FLAG(T, m.follow_external), 0, 0, "",           \
+            "read datasets whose values are raw bytes of other files"             \
+    }
+
+/** Images that are open, and what was found out about their pixels. */
+struct spi_opening {
+    struct spi_images *images; /* owned */
+    struct spi_survey survey;
+};
+
+/** Open, mask, survey, and say what is masked and why.  SPI_EIO, SPI_EFORMAT. */
+SPI_MUSTUSE spi_err spi_opening_init(const char *path, const struct spi_opening_args *args,
+                                     struct spi_opening *o);
+void spi_opening_clear(struct spi_opening *o);
+
+#endif

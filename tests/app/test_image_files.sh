@@ -1,0 +1,201 @@
+#!/bin/sh
+# How the commands open images: masks, surveys, links; what run.json keeps; what --resume
+# notices.
+cases=$1 python=$2
+dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/image_files.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+n=0 failed=0
+ok() { # status, words
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
+}
+says() { # file, text
+	grep -q -- "$2" "$1"
+	ok $? "$2: $(tail -n 1 "$1" | cut -c 1-200)"
+}
+is() { # found, needed, words
+	[ "$1" = "$2" ]
+	ok $? "$3: $1"
+}
+key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
+word() { sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p" "$1" | head -n 1; }
+
+# Clean images of several numbers of photons: nothing is masked.
+pdb=$SPI_TEST_DATA/structures/1aki.pdb
+for photons in 5 200 10000 1e6; do
+	$SPINIFEL simulate "$pdb" -o clean.h5 -n 150 -d 48x48 --resolution 6 --energy 4000 \
+		--photons $photons --seed 2 --quiet > sim.out 2>&1
+	$SPINIFEL info --json clean.h5 > info.json 2> info.err
+	is "$(key info.json of_images) $(key info.json invalid) $(key info.json full) $(key \
+		info.json hot) $(key info.json dead_not_masked)" "128 0 0 0 0" \
+		"$photons photons: nothing is masked"
+done
+
+# The diameter needs more images than these files have: exit 1, but after the words.
+$SPINIFEL reconstruct "$cases/mask_inverted.h5" -o run0 > out.txt 2> err.txt
+is $? 1 "mask_inverted.h5: exit code"
+says err.txt "masks hide 96.9 % of the pixels (3968 of 4096)"
+says err.txt "then give --invert-mask"
+$SPINIFEL reconstruct "$cases/mask_inverted.h5" -o run0 --invert-mask > out.txt 2> err.txt
+says err.txt "masks hide 3.1 % of the pixels (128 of 4096)"
+$SPINIFEL reconstruct "$cases/maxint_gap.h5" -o run0 > out.txt 2> err.txt
+says err.txt "128 pixels hold the largest number of their type in each of 60 images: masked"
+$SPINIFEL reconstruct "$cases/hot_all.h5" -o run0 > out.txt 2> err.txt
+says err.txt "1 pixel holds the largest number .* masked (panel 0, row 11, column 40, mean 65535)"
+$SPINIFEL info "$cases/cheetah.cxi" > out.txt 2> err.txt
+is $? 0 "info cheetah.cxi: exit code"
+says out.txt "layout  *cxi"
+says err.txt "where the beam meets the detector: taken in the middle"
+says err.txt "y_pixel_size is not there: taken as x_pixel_size"
+$SPINIFEL info --json "$cases/truth_label-v_max.h5" > info.json 2> err.txt
+is "$(key info.json structures)" 2 "structures among the labels 0 and 2^31 - 1"
+for f in gcol_zeroed32.h5 hang_vlen_attribute.h5; do
+	timeout 20 "$SPINIFEL" info "$cases/$f" > out.txt 2> err.txt
+	[ $? -le 1 ]
+	ok $? "info $f ends"
+done
+
+# A run with a mask of its own keeps which pixels it hides, and resumes only with the same.
+fast="--diameter 50 --set algorithm.N_starts=1 --set algorithm.N_images_start=60
+--set algorithm.N_generations=1 --seed 3 --quiet"
+$SPINIFEL simulate "$pdb" -o images.h5 -n 150 -d 40x40 --resolution 8 --energy 4000 \
+	--photons 3000 --beam-stop 2 --seed 1 --quiet > sim.out 2>&1
+for r in 30:32 10:12; do
+	$SPINIFEL simulate "$pdb" -o "mask$r.h5" -n 1 -d 40x40 --resolution 8 --energy 4000 \
+		--mask-rect "$r,0:40" --quiet > sim.out 2>&1
+done
+# shellcheck disable=SC2086
+$SPINIFEL reconstruct images.h5 -o run1 $fast --mask mask30:32.h5 > out.txt 2> err.txt
+is $? 3 "one generation does not converge"
+is "$(key run1/run.json hidden_by_masks)" 92 "12 pixels of the beam stop and 80 of --mask"
+[ "$(word run1/run.json mask_sha256 | wc -c)" = 65 ]
+ok $? "run.json has the fingerprint of the mask"
+# shellcheck disable=SC2086
+$SPINIFEL reconstruct images.h5 -o run1 $fast --mask mask10:12.h5:/mask --resume \
+	> out.txt 2> err.txt
+is $? 1 "--resume with another mask: exit code"
+says err.txt "belongs to a run of other images"
+# shellcheck disable=SC2086
+$SPINIFEL reconstruct images.h5 -o run1 $fast --mask mask30:32.h5 --resume > out.txt 2> err.txt
+is $? 3 "--resume with the same mask"
+
+# Images behind a link: others under the same name are noticed.
+$python - <<'END'
+import h5py
+for i in 0, 1:
+    with h5py.File("images.h5") as f, h5py.File("part%d.h5" % i, "w") as g:
+        g["photons"] = f["photons"][:][::-1] if i else f["photons"][:]
+with h5py.File("images.h5") as f, h5py.File("linked.h5", "w") as g:
+    f.copy("pixel_position_reciprocal", g)
+    f.copy("truth", g)
+    g["photons"] = h5py.ExternalLink("now.h5", "photons")
+END
+cp part0.h5 now.h5
+# shellcheck disable=SC2086
+$SPINIFEL reconstruct linked.h5 -o run2 $fast > out.txt 2> err.txt
+is $? 3 "images behind a link"
+# shellcheck disable=SC2086
+$SPINIFEL reconstruct linked.h5 -o run2 $fast --resume > out.txt 2> err.txt
+is $? 3 "--resume with the same images"
+cp part1.h5 now.h5
+# shellcheck disable=SC2086
+$SPINIFEL reconstruct linked.h5 -o run2 $fast --resume > out.txt 2> err.txt
+is $? 1 "--resume with other images behind the link: exit code"
+says err.txt "belongs to a run of other images"
+
+# merge and match take the mask as well, and keep it.
+$SPINIFEL merge images.h5 --orientations truth -d 50 -o a.mrc --lambda 1e-3 --json --quiet \
+	> merge.json 2> err.txt
+is "$(key merge.json hidden_by_masks)" 12 "merge: hidden pixels"
+all=$(key merge.json pixels)
+$SPINIFEL merge images.h5 --orientations truth -d 50 -o b.mrc --lambda 1e-3 --json --quiet \
+	--mask mask30:32.h5 > merge.json 2> err.txt
+is "$(key merge.json hidden_by_masks)" 92 "merge --mask: hidden pixels"
+[ "$(key merge.json pixels)" -lt "$all" ]
+ok $? "merge --mask: $(key merge.json pixels) pixels instead of $all"
+grep -aq "mask sha256" b.mrc
+ok $? "the map has the fingerprint of the mask"
+$SPINIFEL match images.h5 -m a.mrc -o o.h5 --true truth --mask mask30:32.h5 --quiet > out.txt \
+	2> err.txt
+is $? 0 "match --mask"
+$SPINIFEL info --json o.h5 > info.json
+is "$(key info.json hidden_by_masks)" 92 "match --mask: hidden pixels"
+$SPINIFEL merge images.h5 --orientations truth -d 50 -o c.mrc --mask images.h5:/truth/label \
+	> out.txt 2> err.txt
+is $? 1 "a mask of another shape: exit code"
+says err.txt "need (1, 40, 40) or without its first axis"
+
+# One hot pixel in every image: merged as if it were masked.
+$python - <<'END'
+import h5py
+with h5py.File("images.h5") as f, h5py.File("hot.h5", "w") as g:
+    for name in "photons", "pixel_position_reciprocal", "mask", "geometry_factor", "truth":
+        f.copy(name, g)
+    g["photons"][:, 0, 31, 7] = 250
+END
+$SPINIFEL simulate "$pdb" -o maskhot.h5 -n 1 -d 40x40 --resolution 8 --energy 4000 \
+	--mask-rect 31:32,7:8 --quiet > sim.out 2>&1
+merge="--orientations truth -d 50 --lambda 1e-3 --workers 1"
+# shellcheck disable=SC2086
+$SPINIFEL merge hot.h5 $merge -o h1.mrc > out.txt 2> err.txt
+says err.txt "1 pixel outshines its ring and its neighbours by far in each"
+# shellcheck disable=SC2086
+$SPINIFEL merge images.h5 $merge -o h2.mrc --mask maskhot.h5 > out.txt 2> err.txt
+for i in 1 2; do
+	tail -c +1025 h$i.mrc > h$i.data
+done
+[ -s h1.data ] && cmp h1.data h2.data > cmp.out 2>&1
+ok $? "one hot pixel in every image is merged as if it were masked"
+
+# Raw bytes of another file only with --follow-external.
+$python - <<'END'
+import h5py, numpy
+with h5py.File("images.h5") as f, h5py.File("raw.h5", "w") as g:
+    p = f["photons"][:]
+    p.tofile("pixels.raw")
+    f.copy("pixel_position_reciprocal", g)
+    c = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    c.set_external(b"pixels.raw", 0, p.nbytes)
+    h5py.h5d.create(g.id, b"photons", h5py.h5t.py_create(p.dtype),
+                    h5py.h5s.create_simple(p.shape), c)
+END
+$SPINIFEL info raw.h5 > out.txt 2> err.txt
+is $? 1 "raw bytes: exit code"
+says err.txt "if you trust this file, give --follow-external"
+$SPINIFEL info raw.h5 --follow-external > out.txt 2> err.txt
+is $? 0 "raw bytes, allowed"
+$SPINIFEL info "$cases/mask_inverted.h5" > out.txt 2> err.txt
+says out.txt "hides most pixels, as a mask does"
+
+$SPINIFEL simulate "$pdb" -o kev.h5 --energy 12 --resolution 8 > out.txt 2> err.txt
+is $? 1 "12 keV taken for eV: exit code"
+says err.txt "is the energy in keV"
+
+for command in reconstruct "match -m a.mrc" "merge --orientations truth -d 50"; do
+	# shellcheck disable=SC2086
+	$SPINIFEL $command "$cases/vds.h5" -o none > out.txt 2> err.txt
+	is $? 1 "$command vds.h5: exit code"
+	says err.txt "vds_part_B_missing.h5, which is not there"
+	# shellcheck disable=SC2086
+	$SPINIFEL $command "$cases/extlink.h5" -o none > out.txt 2> err.txt
+	is $? 1 "$command extlink.h5: exit code"
+	says err.txt "'photons' is a link to '/photons' in the file nowhere.h5"
+done
+
+# True orientations in another order are noticed.
+$python - <<'END'
+import h5py, numpy
+with h5py.File("images.h5") as f, h5py.File("xyzw.h5", "w") as g:
+    g["orientations"] = numpy.roll(f["truth/orientations"][:, 0], -1, axis=1)
+END
+$SPINIFEL match images.h5 -m a.mrc -o o.h5 --true xyzw.h5 --quiet > out.txt 2> err.txt
+says err.txt "xyzw.h5: the true quaternions seem to be (x, y, z, w)"
+$SPINIFEL match images.h5 -m a.mrc -o o.h5 --true truth --quiet > out.txt 2> err.txt
+! grep -q "seem to be" err.txt
+ok $? "those of the images are right"
+$SPINIFEL compare a.mrc --truth a.mrc --orientations o.h5 --true xyzw.h5 > out.txt 2> err.txt
+says err.txt "xyzw.h5: the quaternions seem to be (x, y, z, w)"
+
+echo "1..$n"
+exit $failed
