@@ -28,7 +28,7 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the orientations (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the orientations (HDF5)",
      .required = true},
     {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc", "what is compared",
      .required = true},
@@ -72,7 +72,7 @@ struct job {
     struct spi_settings set;
     struct spi_volume A;
     struct spi_images *images;
-    struct spi_stage_graph tasks;
+    struct spi_graph *graph;
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
@@ -146,18 +146,16 @@ static spi_err prepare(struct job *j)
     j->input[0] = (struct spi_input){.role = "images", .path = j->path};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
     SPI_TRY(err = spi_inputs_hash(2, j->input), out);
-    SPI_TRY(err = spi_stage_graph_init(&j->tasks, &j->set,
-                                       spi_call_given(j->call, "workers") ? j->args->workers
-                                                                          : j->set.workers,
-                                       spi_interrupt_catch()),
-            out);
+    if (spi_call_given(j->call, "workers"))
+        j->set.workers = j->args->workers;
+    SPI_TRY(err = spi_stage_graph(&j->set, spi_interrupt_catch(), &j->graph), out);
     j->spec.images = j->images;
     j->spec.A = &j->A;
     j->spec.finer = j->args->finer;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
     j->spec.start_qD = j->set.start_qD;
-    j->spec.graph = j->tasks.graph;
+    j->spec.graph = j->graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
 out:
@@ -295,7 +293,7 @@ out:
     spi_orientations_clear(&j.truth);
     free(j.error);
     spi_matching_clear(&j.m);
-    spi_stage_graph_clear(&j.tasks);
+    spi_graph_free(j.graph);
     spi_images_close(j.images);
     spi_volume_clear(&j.A);
     return err;

@@ -32,7 +32,7 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the autocorrelation, an MRC map",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the autocorrelation, an MRC map",
      .required = true},
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
      "one for each image; \"truth\": those that the image file holds", .required = true},
@@ -70,9 +70,9 @@ static const struct spi_opt opts[] = {
      "first sum the images of each view direction, directions so many Shannon cells "
      "1/(2 diameter q_max) apart; 0: merge every pixel of every image"},
     SPI_HEADING("Also write"),
-    {0, "lcurve-csv", SPI_PATH(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
-    {0, "lcurve-png", SPI_PATH(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
-    {0, "intensity", SPI_PATH(args, intensity), 0, 0, "FILE.mrc",
+    {0, "lcurve-csv", SPI_OUT(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
+    {0, "lcurve-png", SPI_OUT(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
+    {0, "intensity", SPI_OUT(args, intensity), 0, 0, "FILE.mrc",
      "the intensity, the Fourier transform of the autocorrelation"},
     SPI_SETTINGS_OPTS(args, settings),
     {0},
@@ -86,7 +86,7 @@ struct job {
     const char *path;
     struct spi_settings set;
     struct spi_images *images;
-    struct spi_stage_graph tasks;
+    struct spi_graph *graph;
     const struct spi_detector *det; /* borrowed */
     struct spi_orientations o;
     struct spi_pixel_list list;
@@ -339,7 +339,7 @@ static spi_err spread(struct job *j)
 {
     const struct args *a = j->args;
     bool f64 = strcmp(a->precision, "double") == 0;
-    struct spi_merging_spec spec = {.graph = j->tasks.graph,
+    struct spi_merging_spec spec = {.graph = j->graph,
                                     .images = j->images,
                                     .pixels = &j->list,
                                     .quat = (const double(*)[4])j->o.quat,
@@ -469,7 +469,7 @@ static spi_err report_json(const struct job *j, double seconds)
                   j->report.residual, "end", spi_cg_end_text(j->report.end), "products",
                   (json_int_t)j->m.products, "misfit", misfit(j), "misfit_expected",
                   j->m.norm2 > 0 ? sqrt(j->m.noise2 / j->m.norm2) : 0, "workers",
-                  spi_graph_workers(j->tasks.graph), "peak_rss_bytes",
+                  spi_graph_workers(j->graph), "peak_rss_bytes",
                   (json_int_t)spi_peak_rss_bytes());
 
     if (o && solved && times) {
@@ -513,10 +513,9 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = weigh(&j), out);
     if (a->prior)
         SPI_TRY(err = read_prior(&j), out);
-    SPI_TRY(err = spi_stage_graph_init(
-                &j.tasks, &j.set,
-                spi_call_given(call, "workers") ? a->workers : j.set.workers, j.stop),
-            out);
+    if (spi_call_given(call, "workers"))
+        j.set.workers = a->workers;
+    SPI_TRY(err = spi_stage_graph(&j.set, j.stop, &j.graph), out);
     SPI_TRY(err = spread(&j), out);
     SPI_TRY(err = solve(&j), out);
     SPI_TRY(err = write_maps(&j), out);
@@ -529,7 +528,7 @@ out:
     spi_volume_clear(&j.A);
     spi_volume_clear(&j.prior);
     spi_merging_clear(&j.m);
-    spi_stage_graph_clear(&j.tasks);
+    spi_graph_free(j.graph);
     free(j.counts);
     spi_pixel_list_clear(&j.list);
     spi_orientations_clear(&j.o);

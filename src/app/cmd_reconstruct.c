@@ -11,6 +11,7 @@
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -391,9 +392,7 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = make_key(j), out);
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_settings(j), out);
-    SPI_TRY(err = spi_graph_new(strcmp(j->set.backend, "serial") == 0, j->set.workers,
-                                j->args->out, j->stop, &j->graph),
-            out);
+    SPI_TRY(err = spi_stage_graph(&j->set, j->stop, &j->graph), out);
     spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
              (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
              1 / j->q_max, spi_graph_workers(j->graph),

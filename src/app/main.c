@@ -9,6 +9,7 @@
 
 #include "app/cmd.h"
 #include "app/help.h"
+#include "app/outputs.h"
 #include "app/progress.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -48,7 +49,8 @@ static spi_err run_command(const struct spi_cmd *cmd, int argc, char *const argv
         spi_log_set_level(call.common.quiet     ? SPI_LOG_QUIET
                           : call.common.verbose ? SPI_LOG_VERBOSE
                                                 : SPI_LOG_NORMAL);
-        err = cmd->run(&call);
+        err = spi_outputs_check(&call);
+        err = err ? err : cmd->run(&call);
         spi_progress_end();
         spi_fft_cleanup();
     }

@@ -1,14 +1,8 @@
-#define _XOPEN_SOURCE 700 /* nftw */
 #include "app/stage.h"
 
-#include <cblas.h>
-#include <errno.h>
-#include <ftw.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "io/mrc.h"
@@ -33,57 +27,10 @@ double spi_stage_lowest_q(const struct spi_detector *det)
     return isfinite(least) ? least : 0;
 }
 
-/* ---- task engine --------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
+spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop,
+                        struct spi_graph **graph)
 {
-    (void)s;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static spi_err make_scratch(struct spi_stage_graph *g)
-{
-    const char *tmp = getenv("TMPDIR");
-    size_t size;
-    spi_err err;
-
-    if (!tmp || !*tmp)
-        tmp = "/tmp";
-    size = strlen(tmp) + sizeof "/spinifel-XXXXXX";
-    if ((err = SPI_NEW(g->scratch, size, "path")) != SPI_OK)
-        return err;
-    snprintf(g->scratch, size, "%s/spinifel-XXXXXX", tmp);
-    if (mkdtemp(g->scratch))
-        return SPI_OK;
-    free(g->scratch);
-    g->scratch = NULL;
-    return spi_fail(SPI_EIO,
-                    "%s: cannot make a folder: %s; --set runtime.backend=serial needs none",
-                    tmp, strerror(errno));
-}
-
-spi_err spi_stage_graph_init(struct spi_stage_graph *g, const struct spi_settings *set,
-                             int workers, const volatile int *stop)
-{
-    bool serial = strcmp(set->backend, "serial") == 0;
-    spi_err err = SPI_OK;
-
-    *g = (struct spi_stage_graph){0};
-    openblas_set_num_threads(1); /* the tasks are what runs in parallel */
-    if (!serial)
-        err = make_scratch(g);
-    return err ? err : spi_graph_new(serial, workers, g->scratch, stop, &g->graph);
-}
-
-void spi_stage_graph_clear(struct spi_stage_graph *g)
-{
-    spi_graph_free(g->graph);
-    if (g->scratch)
-        nftw(g->scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    free(g->scratch);
-    *g = (struct spi_stage_graph){0};
+    return spi_graph_new(strcmp(set->backend, "serial") == 0, set->workers, stop, graph);
 }
 
 /* ---- orientations -------------------------------------------------------------------- */

@@ -1,5 +1,8 @@
 /** \file
- * Checked, aligned, zeroed memory.  Layer: base. */
+ * Checked, aligned, zeroed memory.  Layer: base.
+ *
+ * The environment variable SPI_FAIL_ALLOC=n makes the n-th allocation of the process fail
+ * (counted from 1): tests walk n over a whole command (tests/faults/memory.sh). */
 #ifndef SPI_BASE_MEM_H
 #define SPI_BASE_MEM_H
 

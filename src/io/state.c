@@ -50,13 +50,13 @@ spi_err spi_state_write(const char *path, const char *key, int n,
 {
     char tmp[SPI_PATH_MAX];
     struct out o = {.crc = crc32(0, NULL, 0)};
-    spi_err err = spi_tmp_path(path, tmp);
+    int fd;
+    spi_err err = spi_file_create(path, tmp, &fd);
 
     if (err)
         return err;
-    o.f = fopen(tmp, "wb");
-    if (!o.f)
-        return spi_fail(SPI_EIO, "%s: cannot create: %s", tmp, strerror(errno));
+    if ((err = spi_file_stream_take(tmp, fd, &o.f)) != SPI_OK)
+        return err;
     put(&o, magic, sizeof magic);
     put_text(&o, key);
     for (int i = 0; i < n; i++) {

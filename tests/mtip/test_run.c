@@ -73,7 +73,7 @@ static spi_err bench_init(bool serial, int workers, struct bench *b)
     spi_err err;
 
     *b = (struct bench){0};
-    if ((err = spi_graph_new(serial, workers, dir, NULL, &b->graph)) ||
+    if ((err = spi_graph_new(serial, workers, NULL, &b->graph)) ||
         (err = spi_images_open(path, &b->images)))
         return err;
     return spi_data_init(&b->data, b->graph, b->images, scene_D, 0.02, scene_q_max, 1.3,
