@@ -96,18 +96,18 @@ enum spi_opt_kind {
     .at = (offsetof(struct T, member) + \
            0 * sizeof((__typeof__(ctype) *)0 == &((struct T *)0)->member))
 /* clang-format on */
-#define SPI_FLAG(T, member)   SPI_PLACE(SPI_OPT_FLAG, bool, T, member)
-#define SPI_INT(T, member)    SPI_PLACE(SPI_OPT_INT, int, T, member)
-#define SPI_COUNT(T, member)  SPI_PLACE(SPI_OPT_COUNT, int64_t, T, member)
-#define SPI_REAL(T, member)   SPI_PLACE(SPI_OPT_REAL, double, T, member)
-#define SPI_TEXT(T, member)   SPI_PLACE(SPI_OPT_TEXT, const char *, T, member)
-#define SPI_PATH(T, member)   SPI_PLACE(SPI_OPT_PATH, const char *, T, member)
-#define SPI_OUT(T, member)    SPI_PLACE(SPI_OPT_OUT, const char *, T, member)
+#define SPI_FLAG(T, member)    SPI_PLACE(SPI_OPT_FLAG, bool, T, member)
+#define SPI_INT(T, member)     SPI_PLACE(SPI_OPT_INT, int, T, member)
+#define SPI_COUNT(T, member)   SPI_PLACE(SPI_OPT_COUNT, int64_t, T, member)
+#define SPI_REAL(T, member)    SPI_PLACE(SPI_OPT_REAL, double, T, member)
+#define SPI_TEXT(T, member)    SPI_PLACE(SPI_OPT_TEXT, const char *, T, member)
+#define SPI_PATH(T, member)    SPI_PLACE(SPI_OPT_PATH, const char *, T, member)
+#define SPI_OUT(T, member)     SPI_PLACE(SPI_OPT_OUT, const char *, T, member)
 #define SPI_OUT_DIR(T, member) SPI_PLACE(SPI_OPT_OUT_DIR, const char *, T, member)
-#define SPI_CHOICE(T, member) SPI_PLACE(SPI_OPT_CHOICE, const char *, T, member)
-#define SPI_SIZE(T, member)   SPI_PLACE(SPI_OPT_SIZE, int[2], T, member)
-#define SPI_TEXTS(T, member)  SPI_PLACE(SPI_OPT_TEXTS, struct spi_texts, T, member)
-#define SPI_REALS(T, member)  SPI_PLACE(SPI_OPT_REALS, struct spi_reals, T, member)
+#define SPI_CHOICE(T, member)  SPI_PLACE(SPI_OPT_CHOICE, const char *, T, member)
+#define SPI_SIZE(T, member)    SPI_PLACE(SPI_OPT_SIZE, int[2], T, member)
+#define SPI_TEXTS(T, member)   SPI_PLACE(SPI_OPT_TEXTS, struct spi_texts, T, member)
+#define SPI_REALS(T, member)   SPI_PLACE(SPI_OPT_REALS, struct spi_reals, T, member)
 
 /** One option: {letter or 0, "name", KIND(struct, member), lowest, highest, unit, help}. */
 struct spi_opt {

@@ -165,6 +165,7 @@ static spi_err prepare(struct job *j)
     spi_err err;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j->set), out);
+    SPI_TRY(err = spi_stage_check_settings(&j->set), out);
     SPI_TRY(err = spi_images_open(j->path, &j->images), out);
     j->det = spi_images_detector(j->images);
     SPI_TRY(err = find_ranges(j), out);
@@ -463,14 +464,13 @@ static spi_err report_json(const struct job *j, double seconds)
                           "q_min_invA", j->q_min, "q_max_invA", j->q_max, "voxels", j->m.n,
                           "voxel_A", j->m.dx, "method", j->args->method, "precision",
                           j->args->precision, "nufft_tol", j->tol);
-    json_t *solved =
-        json_pack("{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
-                  "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",
-                  j->report.residual, "end", spi_cg_end_text(j->report.end), "products",
-                  (json_int_t)j->m.products, "misfit", misfit(j), "misfit_expected",
-                  j->m.norm2 > 0 ? sqrt(j->m.noise2 / j->m.norm2) : 0, "workers",
-                  spi_graph_workers(j->graph), "peak_rss_bytes",
-                  (json_int_t)spi_peak_rss_bytes());
+    json_t *solved = json_pack(
+        "{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
+        "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",
+        j->report.residual, "end", spi_cg_end_text(j->report.end), "products",
+        (json_int_t)j->m.products, "misfit", misfit(j), "misfit_expected",
+        j->m.norm2 > 0 ? sqrt(j->m.noise2 / j->m.norm2) : 0, "workers",
+        spi_graph_workers(j->graph), "peak_rss_bytes", (json_int_t)spi_peak_rss_bytes());
 
     if (o && solved && times) {
         json_object_update(o, solved);

@@ -5,20 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
 #include "app/print.h"
 #include "app/progress.h"
+#include "app/rundir.h"
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
 #include "io/hash.h"
+#include "io/state.h"
 #include "match/diameter.h"
-#include "math/symmetry.h"
 #include "mtip/finish.h"
 
 struct args {
@@ -26,7 +26,7 @@ struct args {
     int64_t seed;
     int workers;
     double diameter_A;
-    bool resume, json;
+    bool resume, force, json;
     struct spi_settings_args settings;
 };
 enum { WORK = 1000 }; /* parts of the planned work, for the bar */
@@ -34,8 +34,9 @@ enum { WORK = 1000 }; /* parts of the planned work, for the bar */
 static const struct args defaults = {.seed = 1};
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "DIR",
-     "directory of the run, made if need be", .required = true},
+    {'o', "output", SPI_OUT_DIR(args, out), 0, 0, "DIR",
+     "directory of the run, made if need be", .required = true,
+     .writes = spi_rundir_writes},
     {'s', "seed", SPI_COUNT(args, seed), 0, 2147483647, "",
      "of everything random in the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
@@ -45,6 +46,9 @@ static const struct spi_opt opts[] = {
      .absent = "algorithm.symmetry"},
     {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
      "go on where an interrupted run of the same images and settings stopped"},
+    {0, "force", SPI_FLAG(args, force), 0, 0, "",
+     "begin anew in a directory that holds a run; its results stay in DIR/previous until "
+     "new ones stand"},
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
      .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
@@ -54,6 +58,7 @@ static const struct spi_opt opts[] = {
 
 /* Everything that lives as long as the command. */
 struct job {
+    const struct spi_call *call;
     const struct args *args;
     const char *path;
     struct spi_settings set;
@@ -64,6 +69,7 @@ struct job {
     struct spi_result result;
     const volatile int *stop;
     int lock;
+    bool going_on; /* from the state of an interrupted or ended run */
     double diameter_A, q_min, q_max;
     char sha256[65], *key, *provenance;
     double t0;
@@ -71,7 +77,7 @@ struct job {
 
 static void path_in(const struct job *j, const char *name, char path[SPI_PATH_MAX])
 {
-    snprintf(path, SPI_PATH_MAX, "%s/%s", j->args->out, name);
+    spi_rundir_path(j->args->out, name, path);
 }
 
 /* ---- what the images allow -------------------------------------------------------------
@@ -203,8 +209,8 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "state 1 %s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min,
-                j->q_max, text ? text : "");
+        fprintf(f, "%s %.17g %.17g %.17g %s", j->sha256, j->diameter_A, j->q_min, j->q_max,
+                text ? text : "");
         fclose(f);
     }
     free(text);
@@ -262,7 +268,8 @@ static spi_err write_settings(const struct job *j)
 
     if (!f)
         return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
-    fprintf(f, "# spinifel %s (%s)\n", SPI_VERSION, SPI_REVISION);
+    fprintf(f, "# spinifel %s (%s)\n", /* spi_rundir_check_settings looks for it */
+            SPI_VERSION, SPI_REVISION);
     spi_settings_dump(&j->set, f);
     fclose(f);
     path_in(j, "settings.toml", path);
@@ -380,18 +387,33 @@ static void on_finish(int done, int total, const char *what, void *user)
 /* ---- the job
  * ------------------------------------------------------------------------------ */
 
+/* Before the images are read: is the state of this run, and whole? */
+static spi_err check_state(const struct job *j)
+{
+    struct spi_state *state;
+    char path[SPI_PATH_MAX];
+    spi_err err;
+
+    path_in(j, "state.bin", path);
+    err = spi_state_read(path, j->key, &state);
+    spi_state_free(state);
+    return err;
+}
+
 static spi_err prepare(struct job *j)
 {
     spi_err err;
 
     SPI_TRY(err = spi_images_open(j->path, &j->images), out);
-    SPI_TRY(err = spi_dir_make(j->args->out), out);
-    SPI_TRY(err = spi_dir_lock(j->args->out, &j->lock), out);
+    SPI_TRY(err = spi_rundir_open(j->call, j->args->out, j->args->resume, j->args->force,
+                                  &j->lock, &j->going_on),
+            out);
     SPI_TRY(err = spi_file_sha256(j->path, j->sha256), out);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = make_key(j), out);
+    if (j->going_on)
+        SPI_TRY(err = check_state(j), out);
     SPI_TRY(err = make_provenance(j), out);
-    SPI_TRY(err = write_settings(j), out);
     SPI_TRY(err = spi_stage_graph(&j->set, j->stop, &j->graph), out);
     spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
              (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
@@ -401,43 +423,30 @@ static spi_err prepare(struct job *j)
     err = spi_data_init(&j->data, j->graph, j->images, j->diameter_A, j->q_min, j->q_max,
                         j->set.ring_oversampling, j->args->out, on_ingest, j);
     spi_progress_end();
-    if (err)
-        goto out;
-    err = spi_data_pictures(&j->data, j->args->out);
 out:
     return err;
 }
 
-/* Of an earlier run into the same directory. */
-static void remove_results(const struct job *j)
-{
-    char apart[SPI_PATH_MAX];
-
-    path_in(j, "unconfirmed", apart);
-    spi_result_remove(j->args->out);
-    spi_result_remove(apart);
-    (void)rmdir(apart);
-}
-
+/* Nothing is written into the directory before the state has been accepted. */
 static spi_err begin(struct job *j)
 {
     char path[SPI_PATH_MAX];
     spi_err err;
 
-    j->run = calloc(1, sizeof *j->run);
-    if (!j->run)
-        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    SPI_TRY(err = SPI_NEW(j->run, 1, "run"), out);
     SPI_TRY(err = spi_run_init(j->run, &j->set, &j->data, j->graph, j->stop, j->q_max,
                                (uint64_t)j->set.seed),
             out);
     path_in(j, "state.bin", path);
-    if (j->args->resume && access(path, F_OK) == 0) {
+    if (j->going_on) {
         SPI_TRY(err = spi_run_load(j->run, path, j->key), out);
         spi_info("going on after generation %d", j->run->generation);
     } else if (j->args->resume) {
         spi_info("%s: nothing to resume; a new run begins", path);
     }
-    remove_results(j);
+    SPI_TRY(err = spi_rundir_begin(j->args->out, j->going_on), out);
+    SPI_TRY(err = write_settings(j), out);
+    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
     err = cut_metrics(j, j->run->generation);
 out:
     return err;
@@ -449,8 +458,12 @@ static spi_err write_result(struct job *j)
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err verdict = spi_trust_verdict(&j->result.trust, &j->set, j->q_max), err;
 
-    if (!verdict)
-        return spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    if (!verdict) {
+        err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+        if (!err)
+            spi_rundir_settle(j->args->out);
+        return err;
+    }
     snprintf(why, sizeof why, "%s", spi_err_message());
     path_in(j, "unconfirmed", apart);
     SPI_TRY(err = spi_dir_make(apart), out);
@@ -547,23 +560,11 @@ static void job_clear(struct job *j)
     free(j->provenance);
 }
 
-/* Say at once that there is no such group, not after the images have been read. */
-static spi_err check_symmetry(const struct spi_settings *set)
-{
-    double(*ops)[9] = NULL;
-    int n;
-    spi_err err = SPI_OK;
-
-    if (strcmp(set->symmetry, "auto") != 0)
-        err = spi_symmetry_parse(set->symmetry, &ops, &n);
-    free(ops);
-    return err;
-}
-
 static spi_err run(const struct spi_call *call)
 {
     const struct args *a = call->args;
-    struct job j = {.args = a, .path = call->operand[0], .lock = -1, .t0 = spi_now_s()};
+    struct job j = {
+        .call = call, .args = a, .path = call->operand[0], .lock = -1, .t0 = spi_now_s()};
     spi_err err, late;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
@@ -575,7 +576,13 @@ static spi_err run(const struct spi_call *call)
                 out);
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
-    SPI_TRY(err = check_symmetry(&j.set), out);
+    SPI_TRY(err = spi_stage_check_settings(&j.set), out);
+    SPI_TRY(err = spi_rundir_check_settings(call, a->out, a->settings.file), out);
+    if (a->resume && a->force) {
+        err =
+            spi_call_fail(call, "force", "begins anew, --resume goes on; give one of them");
+        goto out;
+    }
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = begin(&j), out);

@@ -67,8 +67,8 @@ SPI_MUSTUSE spi_err spi_matching_levels(const struct spi_matching *m, double byt
 SPI_MUSTUSE spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
                                        struct spi_orientations *o);
 
-/** Refine the orientations that any of these found, pixel by pixel (match/refine.h): rotation,
- *  score and fluence are replaced.  Not for the published distance. */
+/** Refine the orientations that any of these found, pixel by pixel (match/refine.h):
+ * rotation, score and fluence are replaced.  Not for the published distance. */
 SPI_MUSTUSE spi_err spi_matching_refine(const struct spi_matching *m,
                                         struct spi_orientations *o);
 

@@ -38,7 +38,8 @@ static bool same(const struct known *a, const struct known *b)
     return a->device == b->device && a->inode == b->inode;
 }
 
-/* Add an input; "FILE:/DATASET" is the file.  Words that name no file ("truth") are none. */
+/* Add an input; "FILE:/DATASET" is the file.  Words that name no file ("truth") are none.
+ */
 static void add_input(struct files *f, const char *name)
 {
     char path[SPI_PATH_MAX];
@@ -91,10 +92,10 @@ static spi_err refuse_special(const struct spi_call *call, const struct spi_opt 
 
     if (lstat(path, &s) != 0 || S_ISREG(s.st_mode))
         return SPI_OK;
-    return spi_call_fail(
-        call, o->name, "%s is %s; need the name of a file", path,
-        S_ISDIR(s.st_mode)   ? "a directory"
-        : S_ISLNK(s.st_mode) ? "a link, which the result would replace"
+    return spi_call_fail(call, o->name, "%s is %s; need the name of a file", path,
+                         S_ISDIR(s.st_mode) ? "a directory"
+                         : S_ISLNK(s.st_mode)
+                             ? "a link, which the result would replace"
                              : "a device or a pipe, which the result would replace");
 }
 
@@ -121,15 +122,17 @@ out:
 static spi_err check_directory(const struct spi_call *call, const struct spi_opt *o,
                                const char *dir, const struct files *inputs)
 {
+    enum { LONGEST = SPI_PATH_MAX - 64 }; /* the names below it fit */
     spi_err err = SPI_OK;
     const char *name;
 
+    if (strlen(dir) > LONGEST)
+        return spi_call_fail(call, o->name, "the name has %zu characters; need at most %d",
+                             strlen(dir), LONGEST);
     for (int i = 0; !err && (name = o->writes(i)) != NULL; i++) {
         char path[SPI_PATH_MAX];
 
-        if (snprintf(path, sizeof path, "%s/%s.tmp", dir, name) >= (int)sizeof path)
-            return spi_call_fail(call, o->name, "the name has %zu characters; need at most %d",
-                                 strlen(dir), SPI_PATH_MAX - 64);
+        snprintf(path, sizeof path, "%s/%s.tmp", dir, name);
         err = refuse_input(call, o, path, inputs);
         path[strlen(path) - strlen(".tmp")] = 0;
         if (!err)

@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 #include "io/mrc.h"
+#include "math/symmetry.h"
+#include "phase/phase.h"
 
 int64_t spi_stage_block(const struct spi_detector *det)
 {
@@ -25,6 +27,49 @@ double spi_stage_lowest_q(const struct spi_detector *det)
             least = fmin(least, sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]));
     }
     return isfinite(least) ? least : 0;
+}
+
+static spi_err check_recipe(const struct spi_settings *set)
+{
+    enum spi_phase_method *steps = NULL;
+    char recipe[SPI_TEXT_MAX];
+    int n;
+    spi_err err;
+
+    spi_settings_recipe(set, recipe);
+    err = spi_phase_recipe_parse(recipe, &steps, &n);
+    free(steps);
+    return err;
+}
+
+static spi_err check_symmetry(const struct spi_settings *set)
+{
+    double(*ops)[9] = NULL;
+    int n;
+    spi_err err = SPI_OK;
+
+    if (strcmp(set->symmetry, "auto") != 0)
+        err = spi_symmetry_parse(set->symmetry, &ops, &n);
+    free(ops);
+    return err;
+}
+
+spi_err spi_stage_check_settings(const struct spi_settings *set)
+{
+    spi_err err;
+
+    SPI_TRY(err = check_recipe(set), out);
+    SPI_TRY(err = check_symmetry(set), out);
+    if (!(set->lambda_min > 0 && set->lambda_min < set->lambda_max))
+        return spi_fail(SPI_EINVAL,
+                        "algorithm.lambda_min is %g, lambda_max %g; need 0 < min < max",
+                        set->lambda_min, set->lambda_max);
+    if (set->q_max_invA > 0 && !(set->q_min_invA < set->q_max_invA))
+        return spi_fail(SPI_EINVAL,
+                        "particle.q_min_invA is %g, q_max_invA %g; need min < max",
+                        set->q_min_invA, set->q_max_invA);
+out:
+    return err;
 }
 
 spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop,

@@ -13,6 +13,10 @@
 /** Images in a block of some 32 MiB of pixels, at least 1. */
 int64_t spi_stage_block(const struct spi_detector *det);
 
+/** What settings must be beside each other, and texts that are more than words: recipe,
+ * point group, L-curve.  Called before any work.  SPI_EINVAL names the setting. */
+SPI_MUSTUSE spi_err spi_stage_check_settings(const struct spi_settings *set);
+
 /** The task engine that the settings ask for.  stop: as spi_graph_new. */
 SPI_MUSTUSE spi_err spi_stage_graph(const struct spi_settings *set,
                                     const volatile int *stop, struct spi_graph **graph);

@@ -13,8 +13,8 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20)
 
-/* For tests of what follows a failure: the allocation of this number fails, counted from 1 in
- * the order of the calls.  0: none does. */
+/* For tests of what follows a failure: the allocation of this number fails, counted from 1
+ * in the order of the calls.  0: none does. */
 static long failing_allocation(void)
 {
     const char *text = getenv("SPI_FAIL_ALLOC");

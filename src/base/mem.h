@@ -23,8 +23,9 @@ SPI_MUSTUSE void *spi_alloc_unset(size_t n, size_t size, const char *what);
     (((p) = spi_alloc((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
 
 /** The same without the zeros: for large arrays that are filled at once. */
-#define SPI_NEW_UNSET(p, n, what) \
-    (((p) = spi_alloc_unset((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
+#define SPI_NEW_UNSET(p, n, what)                                               \
+    (((p) = spi_alloc_unset((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK \
+                                                                       : SPI_ENOMEM)
 
 /** Grow an array that holds `have` elements (capacity *cap) so that it takes
  *  `need`; new elements are zero.  The value is a spi_err. */

@@ -37,8 +37,8 @@ static bool somebody_writes(const char *tmp)
     return yes;
 }
 
-/* What a killed run left behind, or a link that somebody planted: the name goes, what a link
- * points to stays as it is. */
+/* What a killed run left behind, or a link that somebody planted: the name goes, what a
+ * link points to stays as it is. */
 static spi_err remove_stale(const char *path, const char *tmp)
 {
     struct stat s;
@@ -74,8 +74,7 @@ spi_err spi_file_create(const char *path, char tmp[SPI_PATH_MAX], int *fd)
             break;
         err = remove_stale(path, tmp);
     }
-    return err ? err
-               : spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
+    return err ? err : spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
 }
 
 spi_err spi_file_stream_take(const char *tmp, int fd, FILE **out)

@@ -102,9 +102,9 @@ static struct starpu_codelet codelet = {
     .nbuffers = STARPU_VARIABLE_NBUFFERS,
 };
 
-/* StarPU calibrates the machine and keeps what it found in files.  They go to a private folder,
- * for it aborts where it cannot write, where another user's files lie or where the path is
- * longer than its buffers. */
+/* StarPU calibrates the machine and keeps what it found in files.  They go to a private
+ * folder, for it aborts where it cannot write, where another user's files lie or where the
+ * path is longer than its buffers. */
 static spi_err make_scratch(char dir[SPI_PATH_MAX])
 {
     enum { LONGEST = 160 }; /* StarPU appends .starpu/sampling/..., 256 characters in all */

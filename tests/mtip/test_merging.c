@@ -267,7 +267,8 @@ static void check_degenerate(void)
     memcpy(kept, quat, sizeof kept);
     for (int k = 1; k < IMAGES; k++)
         memcpy(quat[k], quat[0], sizeof quat[k]);
-    OK(merge(&h, &a) == SPI_OK && all_finite(&a), "most of space empty: lambda %g", a.lambda);
+    OK(merge(&h, &a) == SPI_OK && all_finite(&a), "most of space empty: lambda %g",
+       a.lambda);
     memcpy(quat, kept, sizeof kept);
     a.A[5] = NAN;
     OK(!all_finite(&a), "NaN is noticed");
