@@ -11,6 +11,7 @@
 #include "app/help.h"
 #include "app/outputs.h"
 #include "app/progress.h"
+#include "app/start.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "math/fft.h"
@@ -99,11 +100,14 @@ static spi_err dispatch(int argc, char *const argv[])
 int main(int argc, char *argv[])
 {
     occupy_standard_files();
+
+    spi_err err = spi_start();
+
     spi_keep_memory();
     signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message */
     setlocale(LC_CTYPE, "");  /* progress.c asks for the character set; numbers stay "C" */
 
-    spi_err err = close_output(dispatch(argc, argv));
+    err = close_output(err ? err : dispatch(argc, argv));
 
     if (err != SPI_OK)
         fprintf(stderr, "spinifel: %s\n",

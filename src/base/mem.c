@@ -119,6 +119,17 @@ size_t spi_memory_bytes(void)
     return most > 0 && most < have ? most : have;
 }
 
+size_t spi_address_space_left(void)
+{
+    struct rlimit limit;
+    size_t used;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    used = 1024 * number_in("/proc/self/status", "VmSize:");
+    return limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+}
+
 int64_t spi_peak_rss_bytes(void)
 {
     struct rusage u;

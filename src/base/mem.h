@@ -41,6 +41,10 @@ void spi_keep_memory(void);
  *  available, at most what this container may use; 0 if it does not say. */
 size_t spi_memory_bytes(void);
 
+/** What the limit on the address space (ulimit -v) still leaves, bytes; SIZE_MAX: no limit.
+ */
+size_t spi_address_space_left(void);
+
 /** Peak resident memory of this process so far, bytes. */
 int64_t spi_peak_rss_bytes(void);
 
