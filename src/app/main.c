@@ -104,7 +104,8 @@ int main(int argc, char *argv[])
     spi_err err = spi_start();
 
     spi_keep_memory();
-    signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message */
+    signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message, */
+    signal(SIGXFSZ, SIG_IGN); /* and a limit on the size of files too */
     setlocale(LC_CTYPE, "");  /* progress.c asks for the character set; numbers stay "C" */
 
     err = close_output(err ? err : dispatch(argc, argv));
