@@ -40,15 +40,16 @@ map_of() {
 	done
 }
 small_images() {
-	"$SPINIFEL" simulate "$data/structures/1aki.pdb" -o images.h5 --images 160 --detector 32x32 \
-		--resolution 9 --energy 4000 --photons 30000 --beam-stop 2 --seed 1 --quiet > sim.out 2>&1
+	"$SPINIFEL" simulate "$data/structures/1aki.pdb" -o images.h5 --images 100 --detector 24x24 \
+		--resolution 14 --energy 3000 --photons 30000 --beam-stop 1 --seed 1 --quiet > sim.out 2>&1
 }
-# reconstruct the small set: a dozen generations in seconds, whatever its verdict is
+# reconstruct the small set: all stages in seconds, whatever the verdict is
 small() {
 	"$SPINIFEL" reconstruct images.h5 --seed 3 --diameter 50 --quiet --set algorithm.N_starts=1 \
-		--set algorithm.N_starts_max=1 --set algorithm.N_generations_start=8 \
-		--set algorithm.N_images_start=60 --set phasing.N_phase_starts=1 \
-		--set phasing.N_phase_rounds=1 --set 'phasing.recipe=2*(20 RAAR, 5 ER, 1 SW), 10 ER' \
+		--set algorithm.N_starts_max=1 --set algorithm.N_generations_start=6 \
+		--set algorithm.N_images_start=40 --set algorithm.N_refine=0 --set algorithm.N_lambda=3 \
+		--set phasing.N_phase_starts=1 --set phasing.N_phase_rounds=1 \
+		--set 'phasing.recipe=2*(20 RAAR, 5 ER, 1 SW), 10 ER' \
 		--set converge.halves_cc=0 --set converge.halves_sure=0 "$@"
 }
 ended() { [ "$1" = 0 ] || [ "$1" = 3 ]; } # a run that came to its end
