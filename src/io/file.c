@@ -202,23 +202,40 @@ spi_err spi_dir_make(const char *dir)
 
 /* ---- scratch folders ----------------------------------------------------------------- */
 
-/* Does the disk take what the folder is for? */
+/* Does the disk take what the folder is for: a few small files? */
 static bool takes_files(const char *dir)
 {
-    enum { BYTES = 256 << 10 };
-    char path[SPI_PATH_MAX], tmp[SPI_PATH_MAX];
+    enum { FILES = 4, BYTES = 16 << 10 };
     static const char block[BYTES];
-    int fd;
+    char path[SPI_PATH_MAX], tmp[FILES][SPI_PATH_MAX];
+    bool yes = true;
+    int n, fd;
 
-    if (snprintf(path, sizeof path, "%s/test", dir) >= (int)sizeof path ||
-        spi_file_create(path, tmp, &fd) != SPI_OK)
-        return false;
-
-    bool yes = write_all(fd, block, BYTES) == 0;
-
-    close(fd);
-    unlink(tmp);
+    for (n = 0; n < FILES && yes; n++) {
+        snprintf(path, sizeof path, "%.*s/%d", SPI_PATH_MAX - 16, dir, n);
+        yes = spi_file_create(path, tmp[n], &fd) == SPI_OK;
+        if (!yes)
+            break;
+        yes = write_all(fd, block, BYTES) == 0;
+        close(fd);
+    }
+    while (n-- > 0)
+        unlink(tmp[n]);
     return yes;
+}
+
+static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
+{
+    (void)s;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+void spi_scratch_remove(const char *dir)
+{
+    if (*dir)
+        nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 spi_err spi_scratch_make(size_t longest, char dir[SPI_PATH_MAX])
@@ -234,27 +251,13 @@ spi_err spi_scratch_make(size_t longest, char dir[SPI_PATH_MAX])
             continue;
         if (takes_files(dir))
             return SPI_OK;
-        rmdir(dir);
+        spi_scratch_remove(dir);
     }
     *dir = 0;
     return spi_fail(SPI_EIO,
                     "no folder for temporary files: nothing can be written in %s%s/tmp, "
                     "/var/tmp and /dev/shm; set TMPDIR to a folder with a short name",
                     places[0] ? places[0] : "", places[0] ? ", " : "");
-}
-
-static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
-{
-    (void)s;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-void spi_scratch_remove(const char *dir)
-{
-    if (*dir)
-        nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- locks --------------------------------------------------------------------------- */

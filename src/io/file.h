@@ -41,7 +41,7 @@ SPI_MUSTUSE spi_err spi_file_check(const char *path);
 SPI_MUSTUSE spi_err spi_dir_make(const char *dir);
 
 /** A new private folder for what a library wants to write, of at most `longest` characters:
- *  in $TMPDIR, /tmp, /var/tmp or /dev/shm, whichever takes it first; some 256 kB can be
+ *  in $TMPDIR, /tmp, /var/tmp or /dev/shm, whichever takes it first; some 64 kB can be
  *  written there.  SPI_EIO: there is none. */
 SPI_MUSTUSE spi_err spi_scratch_make(size_t longest, char dir[SPI_PATH_MAX]);
 /** Remove it with all that is in it; "" is allowed. */

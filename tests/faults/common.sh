@@ -44,8 +44,10 @@ small_images() {
 		--resolution 14 --energy 3000 --photons 30000 --beam-stop 1 --seed 1 --quiet > sim.out 2>&1
 }
 # reconstruct the small set: all stages in seconds, whatever the verdict is
+# (launch=exec small ... &: $! is the program's own process)
+launch=
 small() {
-	"$SPINIFEL" reconstruct images.h5 --seed 3 --diameter 50 --quiet --set algorithm.N_starts=1 \
+	$launch "$SPINIFEL" reconstruct images.h5 --seed 3 --diameter 50 --quiet --set algorithm.N_starts=1 \
 		--set algorithm.N_starts_max=1 --set algorithm.N_generations_start=6 \
 		--set algorithm.N_images_start=40 --set algorithm.N_refine=0 --set algorithm.N_lambda=3 \
 		--set phasing.N_phase_starts=1 --set phasing.N_phase_rounds=1 \

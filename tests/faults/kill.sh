@@ -21,7 +21,9 @@ while [ $i -lt "$moments" ]; do
 		q = int((n + 3) / 4); t /= 1e9
 		printf "%.3f", i <= q ? 0.4 * i / (q + 1) : t * (i - q) / (n - q + 1) }')
 	rm -rf run
+	launch=exec
 	small -o run > killed.out 2>&1 &
+	launch=
 	pid=$!
 	sleep "$delay"
 	kill -9 $pid 2> /dev/null

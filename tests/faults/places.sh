@@ -60,7 +60,7 @@ rm run/.lock && mkfifo run/.lock
 small -o run > out 2>&1
 refused $? out "lock" "a pipe in place of the lock"
 rm run/.lock
-for f in state.bin settings.toml run.json density.mrc orientations.h5 metrics.jsonl fsc.png; do
+for f in state.bin settings.toml run.json metrics.jsonl mean_image.png radial.png; do
 	ln -s "$dir/victim" run/$f.tmp
 done
 ln -s "$dir/victim" run/rings.bin

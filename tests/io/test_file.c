@@ -159,6 +159,7 @@ static void planted_locks(void)
     char back[64];
     int fd;
 
+    unlink(lock); /* of an earlier run of this test */
     OK(spi_dir_make(dir) == SPI_OK && spi_file_write_text(victim, "victim", 6) == SPI_OK &&
            symlink(victim, lock) == 0 && spi_dir_lock(dir, &fd) == SPI_EIO && fd == -1 &&
            says(".lock"),
