@@ -63,7 +63,6 @@ rm run/.lock
 for f in state.bin settings.toml run.json metrics.jsonl mean_image.png radial.png; do
 	ln -s "$dir/victim" run/$f.tmp
 done
-ln -s "$dir/victim" run/rings.bin
 small -o run > out 2>&1
 same $? run "links in place of temporary files"
 [ "$(cat victim)" = victim ]
