@@ -406,7 +406,7 @@ static spi_err run_images(struct job *j, const struct options *o)
                 /* (V5): n >= 4.368 D q_max */
                 j->diameter_A = 0.999 * M / (2.1 * 2.08 * q_max);
                 err =
-                    spi_graph_new(j->n_threads == 1, j->n_threads, j->dir, NULL, &j->graph);
+                    spi_graph_new(j->n_threads == 1, j->n_threads, NULL, &j->graph);
                 if (!err)
                     err = run_case(j, o);
                 spi_graph_free(j->graph);

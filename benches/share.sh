@@ -24,7 +24,7 @@ fi
 for images; do
 	rm -rf "$out/share-run"
 	perf record -o "$out/share.perf" -e cpu-clock -F 499 --call-graph fp "$spinifel" \
-		reconstruct "$images" -o "$out/share-run" --seed 7 --quiet > "$out/share.log" 2>&1 ||
+		reconstruct "$images" -o "$out/share-run" --force --seed 7 --quiet > "$out/share.log" 2>&1 ||
 		{ cat "$out/share.log" >&2; exit 1; }
 	echo "$images"
 	perf script -i "$out/share.perf" -F comm,ip,sym 2> /dev/null | awk '

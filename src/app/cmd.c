@@ -146,7 +146,7 @@ static spi_err parse_choice(const struct spi_call *call, const struct spi_opt *o
 static spi_err parse_text(const struct spi_call *call, const struct spi_opt *opt,
                           const char *text, const char **to)
 {
-    if (opt->kind == SPI_OPT_PATH && !*text)
+    if (opt->kind != SPI_OPT_TEXT && !*text)
         return bad(call, opt, "the name of the file is empty");
     *to = text;
     return SPI_OK;
@@ -209,6 +209,8 @@ static spi_err store(const struct spi_call *call, const struct met *m, const cha
         return parse_real(call, m->opt, text, m->to);
     case SPI_OPT_TEXT:
     case SPI_OPT_PATH:
+    case SPI_OPT_OUT:
+    case SPI_OPT_OUT_DIR:
         return parse_text(call, m->opt, text, m->to);
     case SPI_OPT_CHOICE:
         return parse_choice(call, m->opt, text, m->to);

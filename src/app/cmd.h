@@ -14,7 +14,7 @@
  *         };
  *         static const struct args defaults = {.sigma_A = 3, .rounds = 1};
  *         static const struct spi_opt opts[] = {
- *             {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "where the map goes",
+ *             {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "where the map goes",
  *              .required = true},
  *             {'s', "sigma", SPI_REAL(args, sigma_A), 0, 1e3, "A", "width of the blur"},
  *             {0, "rounds", SPI_INT(args, rounds), 1, 100, "", "how many times"},
@@ -45,6 +45,9 @@
  * run() prints results on stdout (main checks that they arrived) and words for people with
  * base/log.h; it returns SPI_OK (exit code 0), SPI_ENOCONV (3), SPI_EUSAGE (2; the message
  * names the option) or any other error (1) whose message is printed by main.
+ *
+ * Before run() begins, spi_outputs_check has made sure that no output takes the place of an
+ * input; that is all a command needs, as long as its table tells one from the other.
  *
  * Strings and lists of a call live as long as the call. */
 #ifndef SPI_APP_CMD_H
@@ -77,7 +80,9 @@ enum spi_opt_kind {
     SPI_OPT_COUNT,   /* int64_t */
     SPI_OPT_REAL,    /* double, finite */
     SPI_OPT_TEXT,    /* const char *; NULL when not given and no default */
-    SPI_OPT_PATH,    /* const char *; completed as a file name */
+    SPI_OPT_PATH,    /* const char *; a file that is read */
+    SPI_OPT_OUT,     /* const char *; a file that is written, see outputs.h */
+    SPI_OPT_OUT_DIR, /* const char *; a directory that is written to; `writes` says what */
     SPI_OPT_CHOICE,  /* const char *; `unit` lists the words: "a|b" */
     SPI_OPT_SIZE,    /* int[2]; "128x96", or "128" for both */
     SPI_OPT_TEXTS,   /* struct spi_texts; may be given many times */
@@ -91,16 +96,18 @@ enum spi_opt_kind {
     .at = (offsetof(struct T, member) + \
            0 * sizeof((__typeof__(ctype) *)0 == &((struct T *)0)->member))
 /* clang-format on */
-#define SPI_FLAG(T, member)   SPI_PLACE(SPI_OPT_FLAG, bool, T, member)
-#define SPI_INT(T, member)    SPI_PLACE(SPI_OPT_INT, int, T, member)
-#define SPI_COUNT(T, member)  SPI_PLACE(SPI_OPT_COUNT, int64_t, T, member)
-#define SPI_REAL(T, member)   SPI_PLACE(SPI_OPT_REAL, double, T, member)
-#define SPI_TEXT(T, member)   SPI_PLACE(SPI_OPT_TEXT, const char *, T, member)
-#define SPI_PATH(T, member)   SPI_PLACE(SPI_OPT_PATH, const char *, T, member)
-#define SPI_CHOICE(T, member) SPI_PLACE(SPI_OPT_CHOICE, const char *, T, member)
-#define SPI_SIZE(T, member)   SPI_PLACE(SPI_OPT_SIZE, int[2], T, member)
-#define SPI_TEXTS(T, member)  SPI_PLACE(SPI_OPT_TEXTS, struct spi_texts, T, member)
-#define SPI_REALS(T, member)  SPI_PLACE(SPI_OPT_REALS, struct spi_reals, T, member)
+#define SPI_FLAG(T, member)    SPI_PLACE(SPI_OPT_FLAG, bool, T, member)
+#define SPI_INT(T, member)     SPI_PLACE(SPI_OPT_INT, int, T, member)
+#define SPI_COUNT(T, member)   SPI_PLACE(SPI_OPT_COUNT, int64_t, T, member)
+#define SPI_REAL(T, member)    SPI_PLACE(SPI_OPT_REAL, double, T, member)
+#define SPI_TEXT(T, member)    SPI_PLACE(SPI_OPT_TEXT, const char *, T, member)
+#define SPI_PATH(T, member)    SPI_PLACE(SPI_OPT_PATH, const char *, T, member)
+#define SPI_OUT(T, member)     SPI_PLACE(SPI_OPT_OUT, const char *, T, member)
+#define SPI_OUT_DIR(T, member) SPI_PLACE(SPI_OPT_OUT_DIR, const char *, T, member)
+#define SPI_CHOICE(T, member)  SPI_PLACE(SPI_OPT_CHOICE, const char *, T, member)
+#define SPI_SIZE(T, member)    SPI_PLACE(SPI_OPT_SIZE, int[2], T, member)
+#define SPI_TEXTS(T, member)   SPI_PLACE(SPI_OPT_TEXTS, struct spi_texts, T, member)
+#define SPI_REALS(T, member)   SPI_PLACE(SPI_OPT_REALS, struct spi_reals, T, member)
 
 /** One option: {letter or 0, "name", KIND(struct, member), lowest, highest, unit, help}. */
 struct spi_opt {
@@ -114,6 +121,7 @@ struct spi_opt {
     const char *help;   /* one clause, no full stop */
     const char *absent; /* printed as the default when none is set ("from the file") */
     bool required;
+    const char *(*writes)(int i); /* i-th file written into a SPI_OUT_DIR; NULL: no more */
     bool alone; /* a flag as --help: nothing else is asked for, no operand, no option */
 };
 

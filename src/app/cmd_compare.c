@@ -58,10 +58,9 @@ static const struct spi_opt opts[] = {
      "equal here",
      .absent = "none"},
     SPI_HEADING("Also write"),
-    {0, "fsc", SPI_PATH(args, fsc), 0, 0, "FILE.csv", "the FSC curve as a table"},
-    {0, "plot", SPI_PATH(args, plot), 0, 0, "FILE.png", "the FSC curve as a picture"},
-    {0, "aligned", SPI_PATH(args, aligned), 0, 0, "FILE.mrc",
-     "the map laid upon the truth"},
+    {0, "fsc", SPI_OUT(args, fsc), 0, 0, "FILE.csv", "the FSC curve as a table"},
+    {0, "plot", SPI_OUT(args, plot), 0, 0, "FILE.png", "the FSC curve as a picture"},
+    {0, "aligned", SPI_OUT(args, aligned), 0, 0, "FILE.mrc", "the map laid upon the truth"},
     {0},
 };
 

@@ -31,7 +31,7 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the orientations (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the orientations (HDF5)",
      .required = true},
     {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc", "what is compared",
      .required = true},
@@ -78,7 +78,7 @@ struct job {
     struct spi_volume A;
     struct spi_opening opening;
     struct spi_images *images; /* borrowed from it */
-    struct spi_stage_graph tasks;
+    struct spi_graph *graph;
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
@@ -158,11 +158,9 @@ static spi_err prepare(struct job *j)
         .role = "mask", .path = j->args->opening.mask ? j->args->opening.mask : j->path};
     spi_images_mask_sha256(j->images, j->input[2].sha256);
     SPI_TRY(err = spi_inputs_hash(2, j->input), out);
-    SPI_TRY(err = spi_stage_graph_init(&j->tasks, &j->set,
-                                       spi_call_given(j->call, "workers") ? j->args->workers
-                                                                          : j->set.workers,
-                                       spi_interrupt_catch()),
-            out);
+    if (spi_call_given(j->call, "workers"))
+        j->set.workers = j->args->workers;
+    SPI_TRY(err = spi_stage_graph(&j->set, spi_interrupt_catch(), &j->graph), out);
     j->spec.images = j->images;
     j->spec.A = &j->A;
     j->spec.finer = j->args->finer;
@@ -170,7 +168,7 @@ static spi_err prepare(struct job *j)
     j->spec.nufft_tol = j->set.nufft_tol;
     j->spec.start_qD = j->set.start_qD;
     j->spec.signal_least = j->set.signal_least;
-    j->spec.graph = j->tasks.graph;
+    j->spec.graph = j->graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
 out:
@@ -344,7 +342,7 @@ out:
     spi_orientations_clear(&j.truth);
     free(j.error);
     spi_matching_clear(&j.m);
-    spi_stage_graph_clear(&j.tasks);
+    spi_graph_free(j.graph);
     spi_opening_clear(&j.opening);
     spi_volume_clear(&j.A);
     return err;

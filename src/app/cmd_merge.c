@@ -34,7 +34,7 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the autocorrelation, an MRC map",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the autocorrelation, an MRC map",
      .required = true},
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
      "one for each image; \"truth\": those that the image file holds", .required = true},
@@ -73,9 +73,9 @@ static const struct spi_opt opts[] = {
      "first sum the images of each view direction, directions so many Shannon cells "
      "1/(2 diameter q_max) apart; 0: merge every pixel of every image"},
     SPI_HEADING("Also write"),
-    {0, "lcurve-csv", SPI_PATH(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
-    {0, "lcurve-png", SPI_PATH(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
-    {0, "intensity", SPI_PATH(args, intensity), 0, 0, "FILE.mrc",
+    {0, "lcurve-csv", SPI_OUT(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
+    {0, "lcurve-png", SPI_OUT(args, png), 0, 0, "FILE.png", "the L-curve as a picture"},
+    {0, "intensity", SPI_OUT(args, intensity), 0, 0, "FILE.mrc",
      "the intensity, the Fourier transform of the autocorrelation"},
     SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
@@ -91,7 +91,7 @@ struct job {
     struct spi_settings set;
     struct spi_opening opening;
     struct spi_images *images; /* borrowed from it */
-    struct spi_stage_graph tasks;
+    struct spi_graph *graph;
     const struct spi_detector *det; /* borrowed */
     struct spi_orientations o;
     struct spi_pixel_list list;
@@ -170,6 +170,7 @@ static spi_err prepare(struct job *j)
     spi_err err;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j->set), out);
+    SPI_TRY(err = spi_stage_check_settings(&j->set), out);
     SPI_TRY(err = spi_opening_init(j->path, &a->opening, &j->opening), out);
     j->images = j->opening.images;
     j->det = spi_images_detector(j->images);
@@ -355,7 +356,7 @@ static spi_err spread(struct job *j)
 {
     const struct args *a = j->args;
     bool f64 = strcmp(a->precision, "double") == 0;
-    struct spi_merging_spec spec = {.graph = j->tasks.graph,
+    struct spi_merging_spec spec = {.graph = j->graph,
                                     .images = j->images,
                                     .pixels = &j->list,
                                     .quat = (const double(*)[4])j->o.quat,
@@ -480,14 +481,13 @@ static spi_err report_json(const struct job *j, double seconds)
                           "voxel_A", j->m.dx, "method", j->args->method, "precision",
                           j->args->precision, "nufft_tol", j->tol);
     json_t *survey = spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED);
-    json_t *solved =
-        json_pack("{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
-                  "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",
-                  j->report.residual, "end", spi_cg_end_text(j->report.end), "products",
-                  (json_int_t)j->m.products, "misfit", misfit(j), "misfit_expected",
-                  j->m.norm2 > 0 ? sqrt(j->m.noise2 / j->m.norm2) : 0, "workers",
-                  spi_graph_workers(j->tasks.graph), "peak_rss_bytes",
-                  (json_int_t)spi_peak_rss_bytes());
+    json_t *solved = json_pack(
+        "{s:f, s:s, s:i, s:f, s:s, s:I, s:f, s:f, s:i, s:I}", "lambda", j->lambda,
+        "lambda_from", lambda_from(j), "steps", j->report.n_iter, "residual",
+        j->report.residual, "end", spi_cg_end_text(j->report.end), "products",
+        (json_int_t)j->m.products, "misfit", misfit(j), "misfit_expected",
+        j->m.norm2 > 0 ? sqrt(j->m.noise2 / j->m.norm2) : 0, "workers",
+        spi_graph_workers(j->graph), "peak_rss_bytes", (json_int_t)spi_peak_rss_bytes());
 
     if (o && solved && times) {
         json_object_update(o, solved);
@@ -532,10 +532,9 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = weigh(&j), out);
     if (a->prior)
         SPI_TRY(err = read_prior(&j), out);
-    SPI_TRY(err = spi_stage_graph_init(
-                &j.tasks, &j.set,
-                spi_call_given(call, "workers") ? a->workers : j.set.workers, j.stop),
-            out);
+    if (spi_call_given(call, "workers"))
+        j.set.workers = a->workers;
+    SPI_TRY(err = spi_stage_graph(&j.set, j.stop, &j.graph), out);
     SPI_TRY(err = spread(&j), out);
     SPI_TRY(err = solve(&j), out);
     SPI_TRY(err = write_maps(&j), out);
@@ -548,7 +547,7 @@ out:
     spi_volume_clear(&j.A);
     spi_volume_clear(&j.prior);
     spi_merging_clear(&j.m);
-    spi_stage_graph_clear(&j.tasks);
+    spi_graph_free(j.graph);
     free(j.counts);
     spi_pixel_list_clear(&j.list);
     spi_orientations_clear(&j.o);

@@ -28,9 +28,9 @@ struct args {
 
 /* Numbers whose absence means "as in the settings" are looked up with spi_call_given. */
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the density, an MRC map",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the density, an MRC map",
      .required = true},
-    {0, "prtf", SPI_PATH(args, prtf), 0, 0, "FILE",
+    {0, "prtf", SPI_OUT(args, prtf), 0, 0, "FILE",
      "also write the phase retrieval transfer function, a CSV table"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "list-methods", SPI_FLAG(args, list_methods), 0, 0, "",

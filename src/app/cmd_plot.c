@@ -18,7 +18,7 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE.png", "the picture", .required = true},
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE.png", "the picture", .required = true},
     {'x', "x", SPI_TEXT(args, x), 0, 0, "COLUMN", "what goes to the right",
      .absent = "the first column"},
     {'y', "y", SPI_TEXTS(args, y), 0, 0, "COLUMN", "what goes up; may be given many times",

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
@@ -13,10 +12,13 @@
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
+#include "app/rundir.h"
+#include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
+#include "io/state.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
 #include "mtip/preview.h"
@@ -26,7 +28,7 @@ struct args {
     int64_t seed;
     int workers;
     double diameter_A;
-    bool resume, json;
+    bool resume, force, json;
     struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
@@ -35,8 +37,9 @@ enum { WORK = 1000 }; /* parts of the planned work, for the bar */
 static const struct args defaults = {.seed = 1};
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "DIR",
-     "directory of the run, made if need be", .required = true},
+    {'o', "output", SPI_OUT_DIR(args, out), 0, 0, "DIR",
+     "directory of the run, made if need be", .required = true,
+     .writes = spi_rundir_writes},
     {'s', "seed", SPI_COUNT(args, seed), 0, 2147483647, "",
      "of everything random in the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
@@ -46,6 +49,9 @@ static const struct spi_opt opts[] = {
      .absent = "algorithm.symmetry"},
     {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
      "go on where an interrupted run of the same images and settings stopped"},
+    {0, "force", SPI_FLAG(args, force), 0, 0, "",
+     "begin anew in a directory that holds a run; its results stay in DIR/previous until "
+     "new ones stand"},
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
      .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
@@ -56,6 +62,7 @@ static const struct spi_opt opts[] = {
 
 /* Everything that lives as long as the command. */
 struct job {
+    const struct spi_call *call;
     const struct args *args;
     const char *path;
     struct spi_settings set;
@@ -69,6 +76,7 @@ struct job {
     struct spi_result result;
     const volatile int *stop;
     int lock;
+    bool going_on; /* from the state of an interrupted or ended run */
     double diameter_A, q_min, q_max;
     char sha256[65], mask_sha256[65], *key, *provenance;
     double t0;
@@ -76,7 +84,7 @@ struct job {
 
 static void path_in(const struct job *j, const char *name, char path[SPI_PATH_MAX])
 {
-    snprintf(path, SPI_PATH_MAX, "%s/%s", j->args->out, name);
+    spi_rundir_path(j->args->out, name, path);
 }
 
 /* ---- what the images allow -------------------------------------------------------------
@@ -137,14 +145,15 @@ static void tell_preview(const struct job *j)
             (long long)s->left_out.images, (long long)s->n);
 }
 
-/* D from the images; the mean image is written before. */
+/* D from the images; the mean image is written before, unless the directory belongs to a
+ * run whose state has not been accepted yet. */
 static spi_err look_at_images(struct job *j)
 {
     static const double doubtful = 0.15;
     const struct spi_diameter_result *d = &j->preview.diameter;
     char why[SPI_MESSAGE_MAX];
-    spi_err err =
-        spi_preview_init(&j->preview, j->images, j->args->out, !(j->diameter_A > 0));
+    spi_err err = spi_preview_init(&j->preview, j->images,
+                                   j->going_on ? NULL : j->args->out, !(j->diameter_A > 0));
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);
@@ -230,8 +239,8 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "state 1 %s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256,
-                j->diameter_A, j->q_min, j->q_max, text ? text : "");
+        fprintf(f, "%s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256, j->diameter_A,
+                j->q_min, j->q_max, text ? text : "");
         fclose(f);
     }
     free(text);
@@ -304,7 +313,8 @@ static spi_err write_settings(const struct job *j)
 
     if (!f)
         return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
-    fprintf(f, "# spinifel %s (%s)\n", SPI_VERSION, SPI_REVISION);
+    fprintf(f, "# spinifel %s (%s)\n", /* spi_rundir_check_settings looks for it */
+            SPI_VERSION, SPI_REVISION);
     spi_settings_dump(&j->set, f);
     fclose(f);
     path_in(j, "settings.toml", path);
@@ -448,23 +458,36 @@ static void tell_aside(const struct job *j)
             s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
 }
 
+/* Before the images are read: is the state of this run, and whole? */
+static spi_err check_state(const struct job *j)
+{
+    struct spi_state *state;
+    char path[SPI_PATH_MAX];
+    spi_err err;
+
+    path_in(j, "state.bin", path);
+    err = spi_state_read(path, j->key, &state);
+    spi_state_free(state);
+    return err;
+}
+
 static spi_err prepare(struct job *j)
 {
     spi_err err;
 
     SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
     j->images = j->opening.images;
-    SPI_TRY(err = spi_dir_make(j->args->out), out);
-    SPI_TRY(err = spi_dir_lock(j->args->out, &j->lock), out);
+    SPI_TRY(err = spi_rundir_open(j->call, j->args->out, j->args->resume, j->args->force,
+                                  &j->lock, &j->going_on),
+            out);
     SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
     spi_images_mask_sha256(j->images, j->mask_sha256);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = make_key(j), out);
+    if (j->going_on)
+        SPI_TRY(err = check_state(j), out);
     SPI_TRY(err = make_provenance(j), out);
-    SPI_TRY(err = write_settings(j), out);
-    SPI_TRY(err = spi_graph_new(strcmp(j->set.backend, "serial") == 0, j->set.workers,
-                                j->args->out, j->stop, &j->graph),
-            out);
+    SPI_TRY(err = spi_stage_graph(&j->set, j->stop, &j->graph), out);
     spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
              (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
              1 / j->q_max, spi_graph_workers(j->graph),
@@ -473,47 +496,35 @@ static spi_err prepare(struct job *j)
     err = spi_data_init(&j->data, j->graph, j->images, j->preview.gain, j->diameter_A,
                         j->q_min, j->q_max, &j->set, j->args->out, on_ingest, j);
     spi_progress_end();
-    if (err)
-        goto out;
-    tell_aside(j);
-    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
-    SPI_TRY(err = spi_contrast_measure(&j->data, j->q_max, &j->contrast), out);
-    err = spi_contrast_check(&j->contrast, j->set.contrast_least);
+    if (!err)
+        tell_aside(j);
 out:
     return err;
 }
 
-/* Of an earlier run into the same directory. */
-static void remove_results(const struct job *j)
-{
-    char apart[SPI_PATH_MAX];
-
-    path_in(j, "unconfirmed", apart);
-    spi_result_remove(j->args->out);
-    spi_result_remove(apart);
-    (void)rmdir(apart);
-}
-
+/* Nothing is written into the directory before the state has been accepted. */
 static spi_err begin(struct job *j)
 {
     char path[SPI_PATH_MAX];
     spi_err err;
 
-    j->run = calloc(1, sizeof *j->run);
-    if (!j->run)
-        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    SPI_TRY(err = SPI_NEW(j->run, 1, "run"), out);
     SPI_TRY(err = spi_run_init(j->run, &j->set, &j->data, j->graph, j->stop, j->q_max,
                                (uint64_t)j->set.seed),
             out);
     path_in(j, "state.bin", path);
-    if (j->args->resume && access(path, F_OK) == 0) {
+    if (j->going_on) {
         SPI_TRY(err = spi_run_load(j->run, path, j->key), out);
         spi_info("going on after generation %d", j->run->generation);
     } else if (j->args->resume) {
         spi_info("%s: nothing to resume; a new run begins", path);
     }
-    remove_results(j);
-    err = cut_metrics(j, j->run->generation);
+    SPI_TRY(err = spi_rundir_begin(j->args->out, j->going_on), out);
+    SPI_TRY(err = write_settings(j), out);
+    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
+    SPI_TRY(err = cut_metrics(j, j->run->generation), out);
+    SPI_TRY(err = spi_contrast_measure(&j->data, j->q_max, &j->contrast), out);
+    err = spi_contrast_check(&j->contrast, j->set.contrast_least);
 out:
     return err;
 }
@@ -524,8 +535,12 @@ static spi_err write_result(struct job *j)
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err verdict = spi_verdict_judge(&j->result.verdict, &j->set), err;
 
-    if (!verdict)
-        return spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+    if (!verdict) {
+        err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+        if (!err)
+            spi_rundir_settle(j->args->out);
+        return err;
+    }
     snprintf(why, sizeof why, "%s", spi_err_message());
     path_in(j, "unconfirmed", apart);
     SPI_TRY(err = spi_dir_make(apart), out);
@@ -664,23 +679,11 @@ static void job_clear(struct job *j)
     free(j->provenance);
 }
 
-/* Say at once that there is no such group, not after the images have been read. */
-static spi_err check_symmetry(const struct spi_settings *set)
-{
-    double(*ops)[9] = NULL;
-    int n;
-    spi_err err = SPI_OK;
-
-    if (strcmp(set->symmetry, "auto") != 0)
-        err = spi_symmetry_parse(set->symmetry, &ops, &n);
-    free(ops);
-    return err;
-}
-
 static spi_err run(const struct spi_call *call)
 {
     const struct args *a = call->args;
-    struct job j = {.args = a, .path = call->operand[0], .lock = -1, .t0 = spi_now_s()};
+    struct job j = {
+        .call = call, .args = a, .path = call->operand[0], .lock = -1, .t0 = spi_now_s()};
     spi_err err, late;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
@@ -692,7 +695,13 @@ static spi_err run(const struct spi_call *call)
                 out);
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
-    SPI_TRY(err = check_symmetry(&j.set), out);
+    SPI_TRY(err = spi_stage_check_settings(&j.set), out);
+    SPI_TRY(err = spi_rundir_check_settings(call, a->out, a->settings.file), out);
+    if (a->resume && a->force) {
+        err =
+            spi_call_fail(call, "force", "begins anew, --resume goes on; give one of them");
+        goto out;
+    }
     j.stop = spi_interrupt_catch();
     SPI_TRY(err = prepare(&j), out);
     SPI_TRY(err = begin(&j), out);

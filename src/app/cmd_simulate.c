@@ -47,7 +47,7 @@ static const struct args defaults = {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "where the images go (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "where the images go (HDF5)",
      .required = true},
     {'n', "images", SPI_COUNT(args, images), 1, 1e9, "", "how many"},
     {'s', "seed", SPI_COUNT(args, seed), 0, 9e15, "", "of all random numbers"},

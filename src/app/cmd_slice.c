@@ -23,7 +23,7 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "where the images go (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "where the images go (HDF5)",
      .required = true},
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
      "one image for each; \"truth\": those of the --geometry file", .required = true},

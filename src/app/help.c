@@ -27,6 +27,8 @@ static const char *value_name(const struct spi_opt *o)
     case SPI_OPT_REALS:
         return "X,X,...";
     case SPI_OPT_PATH:
+    case SPI_OPT_OUT:
+    case SPI_OPT_OUT_DIR:
         return *o->unit ? o->unit : "FILE";
     case SPI_OPT_TEXT:
     case SPI_OPT_TEXTS:
@@ -75,6 +77,8 @@ void spi_opt_default_text(const struct spi_cmd *cmd, const struct spi_opt *o, ch
         break;
     case SPI_OPT_TEXT:
     case SPI_OPT_PATH:
+    case SPI_OPT_OUT:
+    case SPI_OPT_OUT_DIR:
     case SPI_OPT_CHOICE:
         text = *(const char *const *)at;
         snprintf(out, size, "%s", text ? text : "");
@@ -588,7 +592,8 @@ static void completion_values(const struct spi_opt *o, FILE *to)
         for (const char *c = o->unit; *c; c++)
             fputc(*c == '|' ? ' ' : *c, to);
         fputs("' -- \"$cur\")); return;;\n", to);
-    } else if (o->kind == SPI_OPT_PATH)
+    } else if (o->kind == SPI_OPT_PATH || o->kind == SPI_OPT_OUT ||
+               o->kind == SPI_OPT_OUT_DIR)
         fputs("COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n", to);
     else if (o->kind == SPI_OPT_TEXTS && strcmp(o->name, "set") == 0)
         fputs("compopt -o nospace; COMPREPLY=($(compgen -W \"$settings\" -- \"$cur\")); "

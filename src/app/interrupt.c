@@ -19,7 +19,12 @@ const volatile int *spi_interrupt_catch(void)
     /* SA_RESETHAND: the next one ends the process, in case it does not listen. */
     struct sigaction on = {.sa_handler = take, .sa_flags = SA_RESETHAND};
 
+    struct sigaction hangup;
+
     sigaction(SIGINT, &on, NULL);
     sigaction(SIGTERM, &on, NULL);
+    /* a terminal that closes; nohup has asked that this be nothing */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &on, NULL);
     return &caught;
 }

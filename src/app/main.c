@@ -10,7 +10,9 @@
 #include "app/cmd.h"
 #include "app/help.h"
 #include "app/output.h"
+#include "app/outputs.h"
 #include "app/progress.h"
+#include "app/start.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "math/fft.h"
@@ -49,7 +51,8 @@ static spi_err run_command(const struct spi_cmd *cmd, int argc, char *const argv
         spi_log_set_level(call.common.quiet     ? SPI_LOG_QUIET
                           : call.common.verbose ? SPI_LOG_VERBOSE
                                                 : SPI_LOG_NORMAL);
-        err = cmd->run(&call);
+        err = spi_outputs_check(&call);
+        err = err ? err : cmd->run(&call);
         spi_progress_end();
         spi_fft_cleanup();
     }
@@ -99,11 +102,15 @@ int main(int argc, char *argv[])
 {
     occupy_standard_files();
     spi_output_guard();
+
+    spi_err err = spi_start();
+
     spi_keep_memory();
-    signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message */
+    signal(SIGPIPE, SIG_IGN); /* so that a closed pipe is an error with a message, */
+    signal(SIGXFSZ, SIG_IGN); /* and a limit on the size of files too */
     setlocale(LC_CTYPE, "");  /* progress.c asks for the character set; numbers stay "C" */
 
-    spi_err err = close_output(dispatch(argc, argv));
+    err = close_output(err ? err : dispatch(argc, argv));
 
     if (err != SPI_OK)
         fprintf(stderr, "spinifel: %s\n",

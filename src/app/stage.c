@@ -1,17 +1,13 @@
-#define _XOPEN_SOURCE 700 /* nftw */
 #include "app/stage.h"
 
-#include <cblas.h>
-#include <errno.h>
-#include <ftw.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "io/mrc.h"
+#include "math/symmetry.h"
+#include "phase/phase.h"
 
 int64_t spi_stage_block(const struct spi_detector *det)
 {
@@ -33,57 +29,53 @@ double spi_stage_lowest_q(const struct spi_detector *det)
     return isfinite(least) ? least : 0;
 }
 
-/* ---- task engine --------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
+static spi_err check_recipe(const struct spi_settings *set)
 {
-    (void)s;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static spi_err make_scratch(struct spi_stage_graph *g)
-{
-    const char *tmp = getenv("TMPDIR");
-    size_t size;
+    enum spi_phase_method *steps = NULL;
+    char recipe[SPI_TEXT_MAX];
+    int n;
     spi_err err;
 
-    if (!tmp || !*tmp)
-        tmp = "/tmp";
-    size = strlen(tmp) + sizeof "/spinifel-XXXXXX";
-    if ((err = SPI_NEW(g->scratch, size, "path")) != SPI_OK)
-        return err;
-    snprintf(g->scratch, size, "%s/spinifel-XXXXXX", tmp);
-    if (mkdtemp(g->scratch))
-        return SPI_OK;
-    free(g->scratch);
-    g->scratch = NULL;
-    return spi_fail(SPI_EIO,
-                    "%s: cannot make a folder: %s; --set runtime.backend=serial needs none",
-                    tmp, strerror(errno));
+    spi_settings_recipe(set, recipe);
+    err = spi_phase_recipe_parse(recipe, &steps, &n);
+    free(steps);
+    return err;
 }
 
-spi_err spi_stage_graph_init(struct spi_stage_graph *g, const struct spi_settings *set,
-                             int workers, const volatile int *stop)
+static spi_err check_symmetry(const struct spi_settings *set)
 {
-    bool serial = strcmp(set->backend, "serial") == 0;
+    double(*ops)[9] = NULL;
+    int n;
     spi_err err = SPI_OK;
 
-    *g = (struct spi_stage_graph){0};
-    openblas_set_num_threads(1); /* the tasks are what runs in parallel */
-    if (!serial)
-        err = make_scratch(g);
-    return err ? err : spi_graph_new(serial, workers, g->scratch, stop, &g->graph);
+    if (strcmp(set->symmetry, "auto") != 0)
+        err = spi_symmetry_parse(set->symmetry, &ops, &n);
+    free(ops);
+    return err;
 }
 
-void spi_stage_graph_clear(struct spi_stage_graph *g)
+spi_err spi_stage_check_settings(const struct spi_settings *set)
 {
-    spi_graph_free(g->graph);
-    if (g->scratch)
-        nftw(g->scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    free(g->scratch);
-    *g = (struct spi_stage_graph){0};
+    spi_err err;
+
+    SPI_TRY(err = check_recipe(set), out);
+    SPI_TRY(err = check_symmetry(set), out);
+    if (!(set->lambda_min > 0 && set->lambda_min < set->lambda_max))
+        return spi_fail(SPI_EINVAL,
+                        "algorithm.lambda_min is %g, lambda_max %g; need 0 < min < max",
+                        set->lambda_min, set->lambda_max);
+    if (set->q_max_invA > 0 && !(set->q_min_invA < set->q_max_invA))
+        return spi_fail(SPI_EINVAL,
+                        "particle.q_min_invA is %g, q_max_invA %g; need min < max",
+                        set->q_min_invA, set->q_max_invA);
+out:
+    return err;
+}
+
+spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop,
+                        struct spi_graph **graph)
+{
+    return spi_graph_new(strcmp(set->backend, "serial") == 0, set->workers, stop, graph);
 }
 
 /* ---- orientations -------------------------------------------------------------------- */

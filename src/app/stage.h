@@ -1,5 +1,5 @@
 /** \file
- * What the commands merge, slice and match share.  Layer: app. */
+ * What several commands share.  Layer: app. */
 #ifndef SPI_APP_STAGE_H
 #define SPI_APP_STAGE_H
 
@@ -13,17 +13,13 @@
 /** Images in a block of some 32 MiB of pixels, at least 1. */
 int64_t spi_stage_block(const struct spi_detector *det);
 
-/** A task engine for a command that has no run directory: its scratch files go to a
- *  temporary folder that is removed with it. */
-struct spi_stage_graph {
-    struct spi_graph *graph;
-    char *scratch; /* owned; NULL: none was made */
-};
-/** workers: as spi_graph_new.  SPI_EIO: no temporary folder can be made. */
-SPI_MUSTUSE spi_err spi_stage_graph_init(struct spi_stage_graph *g,
-                                         const struct spi_settings *set, int workers,
-                                         const volatile int *stop);
-void spi_stage_graph_clear(struct spi_stage_graph *g);
+/** What settings must be beside each other, and texts that are more than words: recipe,
+ * point group, L-curve.  Called before any work.  SPI_EINVAL names the setting. */
+SPI_MUSTUSE spi_err spi_stage_check_settings(const struct spi_settings *set);
+
+/** The task engine that the settings ask for.  stop: as spi_graph_new. */
+SPI_MUSTUSE spi_err spi_stage_graph(const struct spi_settings *set,
+                                    const volatile int *stop, struct spi_graph **graph);
 
 /** Smallest |q| of the good pixels, 1/A. */
 double spi_stage_lowest_q(const struct spi_detector *det);

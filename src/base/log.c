@@ -24,7 +24,8 @@ void spi_log_set_hook(void (*before_line)(void))
     hook = before_line;
 }
 
-static void line(const char *prefix, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void line(const char *prefix, const char *fmt,
+                                                       va_list ap)
 {
     char raw[2048], text[2048];
 

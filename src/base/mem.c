@@ -1,6 +1,8 @@
 #include "base/mem.h"
 
 #include <malloc.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,27 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20)
+
+/* For tests of what follows a failure: the allocation of this number fails, counted from 1
+ * in the order of the calls.  0: none does. */
+static long failing_allocation(void)
+{
+    const char *text = getenv("SPI_FAIL_ALLOC");
+    long n = text ? strtol(text, NULL, 10) : 0;
+
+    return n > 0 ? n : 0;
+}
+
+static bool must_fail(void)
+{
+    static atomic_long count;
+    static atomic_long wanted = -1; /* the environment is read once */
+    long n = atomic_load(&wanted);
+
+    if (n < 0)
+        atomic_store(&wanted, n = failing_allocation());
+    return n > 0 && atomic_fetch_add(&count, 1) + 1 == n;
+}
 
 /* *allocated: the size after rounding up. */
 static void *reserve(size_t n, size_t size, const char *what, size_t *allocated)
@@ -24,7 +47,7 @@ static void *reserve(size_t n, size_t size, const char *what, size_t *allocated)
     size_t align = bytes >= HUGE_FROM ? HUGE_PAGE : 64;
 
     bytes = bytes ? (bytes + align - 1) / align * align : align;
-    p = aligned_alloc(align, bytes);
+    p = must_fail() ? NULL : aligned_alloc(align, bytes);
     if (!p) {
         spi_note("%s: cannot allocate %zu bytes", what, bytes);
         return NULL;
@@ -94,6 +117,17 @@ size_t spi_memory_bytes(void)
     size_t most = number_in("/sys/fs/cgroup/memory.max", ""); /* "max": no limit */
 
     return most > 0 && most < have ? most : have;
+}
+
+size_t spi_address_space_left(void)
+{
+    struct rlimit limit;
+    size_t used;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    used = 1024 * number_in("/proc/self/status", "VmSize:");
+    return limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
 }
 
 int64_t spi_peak_rss_bytes(void)

@@ -1,5 +1,8 @@
 /** \file
- * Checked, aligned, zeroed memory.  Layer: base. */
+ * Checked, aligned, zeroed memory.  Layer: base.
+ *
+ * The environment variable SPI_FAIL_ALLOC=n makes the n-th allocation of the process fail
+ * (counted from 1): tests walk n over a whole command (tests/faults/memory.sh). */
 #ifndef SPI_BASE_MEM_H
 #define SPI_BASE_MEM_H
 
@@ -20,8 +23,9 @@ SPI_MUSTUSE void *spi_alloc_unset(size_t n, size_t size, const char *what);
     (((p) = spi_alloc((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
 
 /** The same without the zeros: for large arrays that are filled at once. */
-#define SPI_NEW_UNSET(p, n, what) \
-    (((p) = spi_alloc_unset((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK : SPI_ENOMEM)
+#define SPI_NEW_UNSET(p, n, what)                                               \
+    (((p) = spi_alloc_unset((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK \
+                                                                       : SPI_ENOMEM)
 
 /** Grow an array that holds `have` elements (capacity *cap) so that it takes
  *  `need`; new elements are zero.  The value is a spi_err. */
@@ -36,6 +40,10 @@ void spi_keep_memory(void);
 /** Memory that can be had now without taking it from others, bytes: what the system calls
  *  available, at most what this container may use; 0 if it does not say. */
 size_t spi_memory_bytes(void);
+
+/** What the limit on the address space (ulimit -v) still leaves, bytes; SIZE_MAX: no limit.
+ */
+size_t spi_address_space_left(void);
 
 /** Peak resident memory of this process so far, bytes. */
 int64_t spi_peak_rss_bytes(void);

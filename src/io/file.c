@@ -1,8 +1,11 @@
+#define _XOPEN_SOURCE 700 /* nftw */
 #include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +24,67 @@ spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX])
                         SPI_PATH_MAX - sizeof ".tmp");
     snprintf(tmp, SPI_PATH_MAX, "%s.tmp", path);
     return SPI_OK;
+}
+
+/* Another process holds the lock of the file it writes for as long as it lives. */
+static bool somebody_writes(const char *tmp)
+{
+    int fd = open(tmp, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool yes = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* What a killed run left behind, or a link that somebody planted: the name goes, what a
+ * link points to stays as it is. */
+static spi_err remove_stale(const char *path, const char *tmp)
+{
+    struct stat s;
+
+    if (lstat(tmp, &s) != 0)
+        return SPI_OK; /* gone meanwhile */
+    if (!S_ISREG(s.st_mode) && !S_ISLNK(s.st_mode))
+        return spi_fail(SPI_EIO,
+                        "%s: cannot create it: its temporary name %s is taken by something "
+                        "that is no file; move that away",
+                        path, tmp);
+    if (S_ISREG(s.st_mode) && somebody_writes(tmp))
+        return spi_fail(SPI_EIO, "%s: another process is writing it (as %s)", path, tmp);
+    if (unlink(tmp) != 0 && errno != ENOENT)
+        return spi_fail(SPI_EIO, "%s: cannot remove %s, which an earlier run left: %s",
+                        path, tmp, strerror(errno));
+    return SPI_OK;
+}
+
+spi_err spi_file_create(const char *path, char tmp[SPI_PATH_MAX], int *fd)
+{
+    enum { TRIES = 4 }; /* two that begin at once may remove each other's file once */
+    spi_err err = spi_tmp_path(path, tmp);
+
+    *fd = -1;
+    for (int i = 0; i < TRIES && !err; i++) {
+        *fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (*fd >= 0) {
+            (void)flock(*fd, LOCK_EX | LOCK_NB); /* some file systems have no locks */
+            return SPI_OK;
+        }
+        if (errno != EEXIST)
+            break;
+        err = remove_stale(path, tmp);
+    }
+    return err ? err : spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
+}
+
+spi_err spi_file_stream_take(const char *tmp, int fd, FILE **out)
+{
+    *out = fdopen(fd, "wb");
+    if (*out)
+        return SPI_OK;
+    close(fd);
+    unlink(tmp);
+    return spi_fail(SPI_ENOMEM, "%s: out of memory", tmp);
 }
 
 /* A rename lasts only when its directory is on the disk as well.  Some file systems refuse
@@ -42,7 +106,7 @@ static void sync_directory_of(const char *path)
 spi_err spi_file_commit(const char *tmp, const char *path)
 {
     const char *step = "cannot open it again";
-    int fd = open(tmp, O_RDONLY | O_CLOEXEC), code;
+    int fd = open(tmp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), code;
 
     if (fd < 0)
         goto fail;
@@ -86,10 +150,7 @@ spi_err spi_file_write_text(const char *path, const char *text, size_t len)
     char tmp[SPI_PATH_MAX];
     int fd, code;
 
-    SPI_TRY(err = spi_tmp_path(path, tmp), out);
-    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
+    SPI_TRY(err = spi_file_create(path, tmp, &fd), out);
     code = write_all(fd, text, len) == 0 ? 0 : errno;
     if (close(fd) != 0 && !code)
         code = errno;
@@ -139,6 +200,68 @@ spi_err spi_dir_make(const char *dir)
     return SPI_OK;
 }
 
+/* ---- scratch folders ----------------------------------------------------------------- */
+
+/* Does the disk take what the folder is for: a few small files? */
+static bool takes_files(const char *dir)
+{
+    enum { FILES = 4, BYTES = 16 << 10 };
+    static const char block[BYTES];
+    char path[SPI_PATH_MAX], tmp[FILES][SPI_PATH_MAX];
+    bool yes = true;
+    int n, fd;
+
+    for (n = 0; n < FILES && yes; n++) {
+        snprintf(path, sizeof path, "%.*s/%d", SPI_PATH_MAX - 16, dir, n);
+        yes = spi_file_create(path, tmp[n], &fd) == SPI_OK;
+        if (!yes)
+            break;
+        yes = write_all(fd, block, BYTES) == 0;
+        close(fd);
+    }
+    while (n-- > 0)
+        unlink(tmp[n]);
+    return yes;
+}
+
+static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *ftw)
+{
+    (void)s;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+void spi_scratch_remove(const char *dir)
+{
+    if (*dir)
+        nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+spi_err spi_scratch_make(size_t longest, char dir[SPI_PATH_MAX])
+{
+    const char *places[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (!places[i] || !*places[i] ||
+            strlen(places[i]) + sizeof "/spinifel-XXXXXX" > longest + 1)
+            continue;
+        snprintf(dir, SPI_PATH_MAX, "%s/spinifel-XXXXXX", places[i]);
+        if (!mkdtemp(dir))
+            continue;
+        if (takes_files(dir))
+            return SPI_OK;
+        spi_scratch_remove(dir);
+    }
+    *dir = 0;
+    return spi_fail(SPI_EIO,
+                    "no folder for temporary files: nothing can be written in %s%s/tmp, "
+                    "/var/tmp and /dev/shm; set TMPDIR to a folder with a short name",
+                    places[0] ? places[0] : "", places[0] ? ", " : "");
+}
+
+/* ---- locks --------------------------------------------------------------------------- */
+
 /* Who holds the lock, as that process noted; 0 if it has not got there yet. */
 static long lock_holder(int fd)
 {
@@ -147,21 +270,49 @@ static long lock_holder(int fd)
     return pread(fd, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
 }
 
+/* The lock file, made if need be: a file of its own, never one that a link leads to.
+ * *writable: false when it belongs to somebody else; it can be locked all the same. */
+static spi_err open_lock(const char *dir, const char *path, int *fd, bool *writable)
+{
+    struct stat s;
+
+    *writable = true;
+    *fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (*fd < 0 && errno == EEXIST)
+        *fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (*fd < 0 && (errno == EACCES || errno == EPERM)) {
+        *writable = false;
+        *fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    }
+    if (*fd < 0 && errno != ELOOP)
+        return spi_fail(SPI_EIO, "%s: cannot make the lock %s: %s", dir, path,
+                        strerror(errno));
+    if (*fd < 0 || fstat(*fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_nlink > 1) {
+        if (*fd >= 0)
+            close(*fd);
+        *fd = -1;
+        return spi_fail(SPI_EIO,
+                        "%s: the lock %s is a link or no file; remove it, or give another "
+                        "directory",
+                        dir, path);
+    }
+    return SPI_OK;
+}
+
 spi_err spi_dir_lock(const char *dir, int *fd)
 {
     char path[SPI_PATH_MAX], text[32];
+    bool writable;
+    spi_err err;
     int code, n;
 
     *fd = -1;
     if (snprintf(path, sizeof path, "%s/.lock", dir) >= (int)sizeof path)
         return spi_fail(SPI_EINVAL, "%s: this name is too long", dir);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (*fd < 0)
-        return spi_fail(SPI_EIO, "%s: cannot make the lock %s: %s", dir, path,
-                        strerror(errno));
+    SPI_TRY(err = open_lock(dir, path, fd, &writable), out);
     if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
         n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-        if (ftruncate(*fd, 0) == 0 && pwrite(*fd, text, (size_t)n, 0) == n)
+        if (!writable || (ftruncate(*fd, 0) == 0 && pwrite(*fd, text, (size_t)n, 0) == n))
             return SPI_OK;
     }
     code = errno;
@@ -172,7 +323,9 @@ spi_err spi_dir_lock(const char *dir, int *fd)
     if (code == EWOULDBLOCK)
         return spi_fail(SPI_EIO, "%s: another spinifel (process %ld) is writing there", dir,
                         pid);
-    return spi_fail(SPI_EIO, "%s: cannot lock %s: %s", dir, path, strerror(code));
+    err = spi_fail(SPI_EIO, "%s: cannot lock %s: %s", dir, path, strerror(code));
+out:
+    return err;
 }
 
 void spi_dir_unlock(int fd)

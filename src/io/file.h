@@ -7,6 +7,7 @@
 #define SPI_IO_FILE_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -14,6 +15,15 @@ enum { SPI_PATH_MAX = 4096 };
 
 /** tmp = "PATH.tmp".  SPI_EINVAL: path empty or too long. */
 SPI_MUSTUSE spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX]);
+
+/** A new, empty, locked file for what will be `path`: tmp = "PATH.tmp", open for reading
+ * and writing.  What a killed process left under that name is removed, and so is a link,
+ * which is never followed.  SPI_EIO: cannot be made, or a living process writes it. */
+SPI_MUSTUSE spi_err spi_file_create(const char *path, char tmp[SPI_PATH_MAX], int *fd);
+
+/** The file as a stream, which owns fd from now on.  On failure fd is closed and `tmp`
+ *  removed.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_file_stream_take(const char *tmp, int fd, FILE **out);
 
 /** Make `tmp` durable (fsync) and give it its name (rename), replacing an older `path`.
  *  On failure `tmp` is removed.  SPI_EIO. */
@@ -30,9 +40,16 @@ SPI_MUSTUSE spi_err spi_file_check(const char *path);
  *  in it.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_dir_make(const char *dir);
 
+/** A new private folder for what a library wants to write, of at most `longest` characters:
+ *  in $TMPDIR, /tmp, /var/tmp or /dev/shm, whichever takes it first; some 64 kB can be
+ *  written there.  SPI_EIO: there is none. */
+SPI_MUSTUSE spi_err spi_scratch_make(size_t longest, char dir[SPI_PATH_MAX]);
+/** Remove it with all that is in it; "" is allowed. */
+void spi_scratch_remove(const char *dir);
+
 /** Take the advisory lock DIR/.lock for this process, without waiting.  SPI_EIO if another
- *  process holds it: the message has its number.  *fd: for spi_dir_unlock.  The lock also
- *  ends with the process, however it ends. */
+ *  process holds it (the message has its number), or if .lock is a link.  *fd: for
+ * spi_dir_unlock.  The lock also ends with the process, however it ends. */
 SPI_MUSTUSE spi_err spi_dir_lock(const char *dir, int *fd);
 /** Give the lock back; fd < 0 is allowed.  The empty file .lock stays: removing it would
  * let two processes lock two files of one name. */

@@ -170,30 +170,25 @@ out:
 }
 
 /* A clear message and no file where not even the first block can be written: HDF5 leaves an
- * open file behind then.  Under the lock by which HDF5 excludes a second writer. */
-static spi_err try_to_write(const char *path, const char *tmp)
+ * open file behind then. */
+static spi_err try_to_write(const char *path)
 {
     static const char block[8192];
-    int fd = open(tmp, O_RDWR | O_CREAT | O_CLOEXEC, 0666), code = 0;
+    char tmp[SPI_PATH_MAX];
+    int fd, code = 0;
+    spi_err err = spi_file_create(path, tmp, &fd);
 
-    if (fd < 0)
-        return spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        close(fd);
-        return spi_fail(SPI_EIO, "%s: another process is writing it (as %s)", path, tmp);
-    }
+    if (err)
+        return err;
     for (ssize_t done = 0, n; done < (ssize_t)sizeof block && !code; done += n) {
         n = pwrite(fd, block, sizeof block - (size_t)done, done);
         if (n <= 0)
             code = n < 0 ? errno : ENOSPC;
     }
-    if (ftruncate(fd, 0) != 0 && !code)
-        code = errno;
     close(fd);
-    if (!code)
-        return SPI_OK;
-    unlink(tmp);
-    return spi_fail(SPI_EIO, "%s: cannot write it: %s", path, strerror(code));
+    unlink(tmp); /* HDF5 makes it anew, and refuses one that appears meanwhile */
+    return code ? spi_fail(SPI_EIO, "%s: cannot write it: %s", path, strerror(code))
+                : SPI_OK;
 }
 
 spi_err spi_h5_create(const char *path, const char *tmp, hid_t *file)
@@ -202,13 +197,13 @@ spi_err spi_h5_create(const char *path, const char *tmp, hid_t *file)
     hid_t access;
 
     *file = -1;
-    SPI_TRY(err = try_to_write(path, tmp), out);
+    SPI_TRY(err = try_to_write(path), out);
     access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     /* The format of HDF5 1.8: its headers have checksums, so damage is noticed (the library
      * can crash on damaged headers of the older format), and every reader knows it. */
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
-    *file = H5Fcreate(tmp, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    *file = H5Fcreate(tmp, H5F_ACC_EXCL, H5P_DEFAULT, access);
     if (*file < 0)
         err = spi_h5_fail(SPI_EIO, "%s: cannot create it", path);
     H5Pclose(access);

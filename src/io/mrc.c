@@ -585,16 +585,12 @@ spi_err spi_mrc_write(const char *path, const struct spi_volume *vol,
     uint8_t head[HEADER_BYTES];
     uint32_t *row = NULL;
     FILE *fp;
-    int code;
+    int fd, code;
 
-    SPI_TRY(err = spi_tmp_path(path, tmp), out);
     SPI_TRY(err = make_header(path, vol, labels, head), out);
     SPI_TRY(err = SPI_NEW(row, vol->n, path), out);
-    fp = fopen(tmp, "wb");
-    if (!fp) {
-        err = spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
-        goto out;
-    }
+    SPI_TRY(err = spi_file_create(path, tmp, &fd), out);
+    SPI_TRY(err = spi_file_stream_take(tmp, fd, &fp), out);
     code = fwrite(head, 1, HEADER_BYTES, fp) == HEADER_BYTES && put_data(fp, vol, row)
                ? 0
                : errno;

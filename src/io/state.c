@@ -1,15 +1,20 @@
 #include "io/state.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "base/version.h"
 #include "io/file.h"
 
-static const char magic[16] = "spinifel-state1";
+/* The first characters name the kind of file, the digits behind them the form. */
+static const char magic[16] = "spinifel-state2",
+                  program[] = "spinifel " SPI_VERSION " (" SPI_REVISION ")";
+enum { KIND = 14 };
 
 struct spi_state {
     char *data; /* the whole file, owned */
@@ -50,14 +55,15 @@ spi_err spi_state_write(const char *path, const char *key, int n,
 {
     char tmp[SPI_PATH_MAX];
     struct out o = {.crc = crc32(0, NULL, 0)};
-    spi_err err = spi_tmp_path(path, tmp);
+    int fd;
+    spi_err err = spi_file_create(path, tmp, &fd);
 
     if (err)
         return err;
-    o.f = fopen(tmp, "wb");
-    if (!o.f)
-        return spi_fail(SPI_EIO, "%s: cannot create: %s", tmp, strerror(errno));
+    if ((err = spi_file_stream_take(tmp, fd, &o.f)) != SPI_OK)
+        return err;
     put(&o, magic, sizeof magic);
+    put_text(&o, program);
     put_text(&o, key);
     for (int i = 0; i < n; i++) {
         uint64_t bytes = item[i].bytes;
@@ -92,7 +98,7 @@ static spi_err load(const char *path, struct spi_state *s)
     if (fseek(f, 0, SEEK_END) == 0)
         bytes = ftell(f);
     if (bytes < (long)(sizeof magic + 16)) {
-        err = spi_fail(SPI_EFORMAT, "%s: %ld bytes; not a state of a run", path, bytes);
+        err = spi_fail(SPI_EFORMAT, "%s: %ld bytes; is not a state of a run", path, bytes);
         goto out;
     }
     rewind(f);
@@ -121,12 +127,11 @@ static int64_t text_at(const struct spi_state *s, size_t *at, const char **text)
     return (int64_t)n;
 }
 
-static spi_err check(struct spi_state *s, const char *key)
+static bool whole(const struct spi_state *s)
 {
     uint64_t stored;
     uLong crc = crc32(0, NULL, 0);
-    const char *text;
-    size_t body = s->bytes - sizeof stored, at = sizeof magic;
+    size_t body = s->bytes - sizeof stored;
 
     for (size_t done = 0; done < body;) {
         size_t n = body - done < (1u << 30) ? body - done : 1u << 30;
@@ -135,19 +140,63 @@ static spi_err check(struct spi_state *s, const char *key)
         done += n;
     }
     memcpy(&stored, s->data + body, sizeof stored);
-    if (memcmp(s->data, magic, sizeof magic) != 0 || stored != crc)
-        return spi_fail(SPI_EFORMAT, "%s: damaged, or not a state of a run", s->path);
+    return stored == crc;
+}
 
-    int64_t n = text_at(s, &at, &text);
+static bool is_text(int64_t n, const char *text, const char *want)
+{
+    return n >= 0 && (size_t)n == strlen(want) && memcmp(text, want, (size_t)n) == 0;
+}
 
-    if (n < 0 || (size_t)n != strlen(key) || memcmp(text, key, (size_t)n) != 0)
+/* n characters of a file, as far as they can be printed. */
+static spi_err other_version(const struct spi_state *s, int64_t n, const char *text)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%.*s", (int)(n < 60 ? n : 60), text);
+    for (char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
+            *c = '?';
+    return spi_fail(SPI_EFORMAT,
+                    "%s: was written by %s, and this is %s; resume with that "
+                    "version, or begin anew with --force or in another directory",
+                    s->path, name, program);
+}
+
+static spi_err check(struct spi_state *s, const char *key)
+{
+    static const char older[] = "another version of spinifel";
+    const char *text;
+    size_t at = sizeof magic;
+    int64_t n;
+
+    if (memcmp(s->data, magic, KIND) != 0)
+        return spi_fail(SPI_EFORMAT, "%s: is not a state of a run", s->path);
+    if (!whole(s))
+        return spi_state_damaged(s->path, "the checksum is wrong");
+    if (memcmp(s->data, magic, sizeof magic) != 0)
+        return other_version(s, sizeof older - 1, older);
+    n = text_at(s, &at, &text);
+    if (n < 0)
+        return spi_state_damaged(s->path, "it names no version");
+    if (!is_text(n, text, program))
+        return other_version(s, n, text);
+    n = text_at(s, &at, &text);
+    if (!is_text(n, text, key))
         return spi_fail(
             SPI_EFORMAT,
-            "%s: belongs to a run of other images, settings or seed; give the same "
-            "ones, or another output directory",
+            "%s: belongs to a run of other images, settings or seed; give the same ones, "
+            "or begin anew with --force or in another directory",
             s->path);
     s->items_at = at;
     return SPI_OK;
+}
+
+spi_err spi_state_damaged(const char *path, const char *what)
+{
+    return spi_fail(SPI_EFORMAT,
+                    "%s: damaged: %s; begin anew with --force or in another directory",
+                    path, what);
 }
 
 spi_err spi_state_read(const char *path, const char *key, struct spi_state **out)
@@ -181,15 +230,22 @@ spi_err spi_state_get(const struct spi_state *s, const char *name, size_t bytes,
         if (size > end - at)
             break;
         if ((size_t)n == len && memcmp(text, name, len) == 0) {
-            if (size != bytes)
-                return spi_fail(SPI_EFORMAT, "%s: '%s' has %llu bytes; need %zu", s->path,
-                                name, (unsigned long long)size, bytes);
+            if (size != bytes) {
+                char what[128];
+
+                snprintf(what, sizeof what, "'%s' has %llu bytes, not %zu", name,
+                         (unsigned long long)size, bytes);
+                return spi_state_damaged(s->path, what);
+            }
             memcpy(to, s->data + at, bytes);
             return SPI_OK;
         }
         at += size;
     }
-    return spi_fail(SPI_EFORMAT, "%s: '%s' is missing", s->path, name);
+    char what[128];
+
+    snprintf(what, sizeof what, "'%s' is missing", name);
+    return spi_state_damaged(s->path, what);
 }
 
 void spi_state_free(struct spi_state *s)

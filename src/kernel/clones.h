@@ -6,6 +6,8 @@
 #ifndef SPI_KERNEL_CLONES_H
 #define SPI_KERNEL_CLONES_H
 
+#include <stddef.h>
+
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__)
 #define SPI_KERNEL_X86 1 /* intrinsics with the target attribute may be used, too */
@@ -13,6 +15,19 @@
     __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define SPI_CLONES
+#endif
+/* The numbers of a vector in the order of an index vector, which need not be constant. */
+#ifdef __clang__
+#define SPI_SHUFFLE(v, index)                                          \
+    ({                                                                 \
+        __typeof__(+(v)) from_ = (v), to_ = from_;                     \
+        __typeof__(+(index)) at_ = (index);                            \
+        for (size_t k_ = 0; k_ < sizeof from_ / sizeof from_[0]; k_++) \
+            to_[k_] = from_[at_[k_]];                                  \
+        to_;                                                           \
+    })
+#else
+#define SPI_SHUFFLE(v, index) __builtin_shuffle(v, index)
 #endif
 #define SPI_INLINE static inline __attribute__((always_inline))
 

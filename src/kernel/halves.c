@@ -29,10 +29,10 @@ void spi_halves_fill(const struct spi_halves *h, int nz, int nk, int nx,
 
 /* ---- the plain variant --------------------------------------------------------------- */
 
-#define lo(a, b)  __builtin_shuffle(a, b, (vi){0, 4, 1, 5})
-#define hi(a, b)  __builtin_shuffle(a, b, (vi){2, 6, 3, 7})
-#define lo2(a, b) __builtin_shuffle(a, b, (vi){0, 1, 4, 5})
-#define hi2(a, b) __builtin_shuffle(a, b, (vi){2, 3, 6, 7})
+#define lo(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define hi(a, b)  __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define lo2(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define hi2(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
 
 typedef int32_t pick;
 

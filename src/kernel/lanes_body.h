@@ -578,7 +578,7 @@ INLINE float NAME(total)(vec v)
         lane[l] = l;
 #pragma GCC unroll 4
     for (int s = LANES / 2; s; s /= 2)
-        v += __builtin_shuffle(v, lane ^ s);
+        v += SPI_SHUFFLE(v, lane ^ s);
     return v[0];
 }
 

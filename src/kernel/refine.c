@@ -117,7 +117,7 @@ SPI_INLINE void rows(const int L, const v8 *tap, int i, v8 *out)
 {
     int a = L == 4 ? 2 * i : i, b = L == 4 ? 2 * i + 1 : i;
 
-    *out = __builtin_shuffle(*tap, (i8){a, a, a, a, b, b, b, b});
+    *out = SPI_SHUFFLE(*tap, ((i8){a, a, a, a, b, b, b, b}));
 }
 
 /* out[i] = sum of the eight numbers of p[i]. */

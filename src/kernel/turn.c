@@ -19,8 +19,8 @@ SPI_CLONES void spi_add_turned(int R, const int *at, const float complex *turn,
     int first = 0;
 
     for (int m = 0; first < R; m += BLOCK) {
-        vec t = *(const vec *)(turn + m), a = __builtin_shuffle(t, re);
-        vec b = __builtin_shuffle(t, im) * sign;
+        vec t = *(const vec *)(turn + m), a = SPI_SHUFFLE(t, re);
+        vec b = SPI_SHUFFLE(t, im) * sign;
         int r = first;
 
         for (; r + 1 < R; r += 2) { /* two at once: one alone would wait for itself */
@@ -29,13 +29,13 @@ SPI_CLONES void spi_add_turned(int R, const int *at, const float complex *turn,
             vec *p = (vec *)(to + at[r] + m), *q = (vec *)(to + at[r + 1] + m);
             vec u = *p + a * x, v = *q + a * y;
 
-            *p = u + b * __builtin_shuffle(x, exchanged);
-            *q = v + b * __builtin_shuffle(y, exchanged);
+            *p = u + b * SPI_SHUFFLE(x, exchanged);
+            *q = v + b * SPI_SHUFFLE(y, exchanged);
         }
         if (r < R) {
             const vec x = *(const vec *)(h + at[r] + m);
 
-            *(vec *)(to + at[r] + m) += a * x + b * __builtin_shuffle(x, exchanged);
+            *(vec *)(to + at[r] + m) += a * x + b * SPI_SHUFFLE(x, exchanged);
         }
         while (first < R && at[first + 1] - at[first] <= m + BLOCK)
             first++;

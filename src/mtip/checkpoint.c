@@ -1,10 +1,15 @@
 /* The state of a run as named arrays. */
+#include <float.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "io/state.h"
+#include "math/sphere.h"
+#include "math/symmetry.h"
 #include "mtip/mtip.h"
 
 enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
@@ -108,14 +113,240 @@ static spi_err get(const struct spi_state *st, size_t bytes, void *to, const cha
     return spi_state_get(st, name, bytes, to);
 }
 
-static spi_err load_chain(const struct spi_state *st, struct spi_run *r, int h, int s)
+/* ---- is what was read possible? ---------------------------------------------------------
+ */
+
+__attribute__((format(printf, 2, 3))) static spi_err damaged(const char *path,
+                                                             const char *fmt, ...)
 {
-    struct spi_chain *c = &r->chain[h][s];
-    struct chain_head head;
-    spi_err err = get(st, sizeof head, &head, "chain", h, s);
+    char what[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    return spi_state_damaged(path, what);
+}
+
+/* Deviations of an orthonormal matrix in double stay below 1e-12; 1e-6 is no rotation. */
+static bool is_rotation(const double R[9])
+{
+    double det = R[0] * (R[4] * R[8] - R[5] * R[7]) - R[1] * (R[3] * R[8] - R[5] * R[6]) +
+                 R[2] * (R[3] * R[7] - R[4] * R[6]);
+
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            double dot = R[3 * i] * R[3 * j] + R[3 * i + 1] * R[3 * j + 1] +
+                         R[3 * i + 2] * R[3 * j + 2];
+
+            if (!(fabs(dot - (i == j)) < 1e-6))
+                return false;
+        }
+    return det > 0;
+}
+
+static bool is_group(const char *name)
+{
+    double(*ops)[9] = NULL;
+    int n;
+    bool yes = spi_symmetry_parse(name, &ops, &n) == SPI_OK;
+
+    free(ops);
+    return yes;
+}
+
+/* A correlation, or NAN where there was nothing to correlate. */
+static bool is_correlation(double cc)
+{
+    return isnan(cc) || fabs(cc) <= 1 + 1e-6;
+}
+
+/* Read as a byte: another value than 0 or 1 is no bool. */
+static bool is_bool(const bool *b)
+{
+    unsigned char byte;
+
+    memcpy(&byte, b, 1);
+    return byte <= 1;
+}
+
+static spi_err check_counters(const struct spi_run *r, const char *path,
+                              const struct head *h)
+{
+    enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
+    struct spi_step step;
+    int starts = r->set->N_starts;
+
+    if (h->n_chains < 1 || h->n_chains > SPI_CHAINS_MAX || h->round < 0 ||
+        h->round >= SPI_CHAINS_MAX || h->n_chains != (h->round + 1) * starts)
+        return damaged(path, "%d starts after %d rounds of %d", h->n_chains, h->round,
+                       starts);
+    for (int i = 0; i < 2; i++)
+        if (h->leading[i] < 0 || h->leading[i] >= h->n_chains)
+            return damaged(path, "start %d leads half set %d; there are %d", h->leading[i],
+                           i + 1, h->n_chains);
+    if (h->stage < SPI_STAGE_START || h->stage > SPI_STAGE_DONE)
+        return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_START,
+                       SPI_STAGE_DONE);
+    if (h->generation < 0 || h->generation > MANY || h->waiting < 0 || h->waiting > MANY ||
+        h->step < 0 || h->step > MANY ||
+        (h->stage != SPI_STAGE_DONE &&
+         !spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max,
+                        (enum spi_stage)h->stage, h->step, &step)))
+        return damaged(path, "step %d of stage %d after %d generations, %d of them waiting",
+                       h->step, h->stage, h->generation, h->waiting);
+    if ((h->have_pose & ~1) || (h->converged & ~1) ||
+        (h->converged && h->stage != SPI_STAGE_DONE))
+        return damaged(path, "pose %d, converged %d in stage %d", h->have_pose,
+                       h->converged, h->stage);
+    return SPI_OK;
+}
+
+static spi_err check_head(const struct spi_run *r, const char *path, const struct head *h)
+{
+    const struct spi_symmetry_found *f = &h->found;
+    spi_err err = check_counters(r, path, h);
 
     if (err)
         return err;
+    if (!is_correlation(h->best_cc) || !is_correlation(h->halves_cc))
+        return damaged(path, "correlations %g and %g; need -1..1", h->best_cc,
+                       h->halves_cc);
+    if (!is_bool(&h->pose.inverted) || (h->have_pose && !is_rotation(h->pose.R)))
+        return damaged(path, "the pose of the half sets is no rotation");
+    for (int i = 0; i < 3; i++)
+        if (!(fabs(h->pose.shift_A[i]) <= 10 * r->data->rings.diameter_A))
+            return damaged(path, "the half sets are shifted by %g A", h->pose.shift_A[i]);
+    if (!memchr(f->group, 0, sizeof f->group) ||
+        (*f->group &&
+         (!is_group(f->group) || !is_rotation(f->axes) || !is_correlation(f->score) ||
+          !is_correlation(f->between) || !is_correlation(f->level))))
+        return damaged(path, "the symmetry found is none");
+    return SPI_OK;
+}
+
+/* View directions of the finest grid that a run can use. */
+static spi_err finest_grid(const struct spi_run *r, int64_t *nd)
+{
+    const struct spi_rings *g = &r->data->rings;
+    struct spi_step step;
+    struct spi_band band;
+    spi_err err;
+
+    (void)spi_plan_step(r->set, g->diameter_A, r->q_max, SPI_STAGE_POLISH, 0, &step);
+    if ((err = spi_band_init(&band, g, spi_rings_upto(g, step.q_match))) != SPI_OK)
+        return err;
+    *nd = spi_views_for(g, &band, step.finer).nd;
+    spi_band_clear(&band);
+    return SPI_OK;
+}
+
+/* Cells of a grid of nd points; 1 more or less is rounding. */
+static bool is_grid(int64_t nd, double cell, int64_t most)
+{
+    return nd >= 12 && nd <= most && cell >= 1e-6 && cell <= 4 &&
+           llabs(spi_sphere_count(cell) - nd) <= 1;
+}
+
+static spi_err check_images(const char *path, const struct spi_half *f, int h)
+{
+    for (int64_t i = 0; i < f->n_images; i++) {
+        const struct spi_best *b = &f->best[i];
+
+        if (!(f->fluence[i] >= 0 && f->fluence[i] <= FLT_MAX))
+            return damaged(path, "fluence %g of image %lld of half set %d",
+                           (double)f->fluence[i], (long long)i, h + 1);
+        for (int k = 0; k < f->keep && f->candidate_nd > 0; k++) {
+            int32_t dir = f->candidate[i * f->keep + k];
+
+            if (dir < (k == 0 ? 0 : -1) || dir >= f->candidate_nd)
+                return damaged(path,
+                               "candidate %d of image %lld of half set %d is %d; need "
+                               "0..%lld",
+                               k + 1, (long long)i, h + 1, dir,
+                               (long long)f->candidate_nd - 1);
+        }
+        if (f->best_nd > 0 &&
+            (b->dir < 0 || b->dir >= f->best_nd || !(fabsf(b->angle) <= 100) ||
+             isnan(b->score) || isnan(b->entropy) || isnan(b->margin)))
+            return damaged(path,
+                           "orientation of image %lld of half set %d: direction %d of "
+                           "%lld, angle %g",
+                           (long long)i, h + 1, b->dir, (long long)f->best_nd,
+                           (double)b->angle);
+    }
+    return SPI_OK;
+}
+
+/* A local step needs candidates, the end needs orientations. */
+static spi_err check_half(const struct spi_run *r, const char *path, int h)
+{
+    const struct spi_half *f = &r->half[h];
+    struct spi_step step = {0};
+    bool local, ended = r->stage == SPI_STAGE_DONE && r->converged;
+    int64_t most;
+    spi_err err = finest_grid(r, &most);
+
+    if (err)
+        return err;
+    if (r->stage != SPI_STAGE_DONE)
+        (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max,
+                            (enum spi_stage)r->stage, r->step, &step);
+    local = step.local;
+    if ((local || f->candidate_nd != 0) &&
+        !is_grid(f->candidate_nd, f->candidate_cell, most))
+        return damaged(path,
+                       "candidates of half set %d on a grid of %lld directions, %g "
+                       "apart",
+                       h + 1, (long long)f->candidate_nd, f->candidate_cell);
+    if ((ended || f->best_nd != 0) && (f->best_nd < 12 || f->best_nd > most))
+        return damaged(path, "orientations of half set %d on a grid of %lld directions",
+                       h + 1, (long long)f->best_nd);
+    return check_images(path, f, h);
+}
+
+/* The grid of a model is that of one of the rings. */
+static bool is_model_grid(const struct spi_rings *g, int n, double step)
+{
+    for (int R = 0; R < g->R; R++) {
+        int n_ring;
+        double dx;
+
+        spi_merge_grid(g->diameter_A, g->q[R], &n_ring, &dx);
+        if (n == n_ring && step == dx)
+            return true;
+    }
+    return false;
+}
+
+static spi_err check_chain(const struct spi_run *r, const char *path,
+                           const struct chain_head *head, int h, int s)
+{
+    if (!memchr(head->symmetry, 0, sizeof head->symmetry) || !is_group(head->symmetry) ||
+        !is_rotation(head->axes))
+        return damaged(path, "start %d of half set %d: the point group is none", s, h + 1);
+    if ((head->has_scale & ~1) || !(head->beta >= 0 && head->beta <= FLT_MAX) ||
+        isnan(head->score) || isnan(head->residual))
+        return damaged(path, "start %d of half set %d: scale %d, beta %g, score %g", s,
+                       h + 1, head->has_scale, (double)head->beta, head->score);
+    if (!head->has_scale && !is_model_grid(&r->data->rings, head->n, head->step))
+        return damaged(path, "start %d of half set %d: a model of %d voxels of %g A", s,
+                       h + 1, head->n, head->step);
+    return SPI_OK;
+}
+
+/* ---- reading ----------------------------------------------------------------------------
+ */
+
+static spi_err load_chain(const struct spi_state *st, const char *path, struct spi_run *r,
+                          int h, int s)
+{
+    struct spi_chain *c = &r->chain[h][s];
+    struct chain_head head;
+    spi_err err;
+
+    SPI_TRY(err = get(st, sizeof head, &head, "chain", h, s), out);
+    SPI_TRY(err = check_chain(r, path, &head, h, s), out);
     c->data = r->data;
     c->half = &r->half[h];
     c->seed = r->seed * 2 + (uint64_t)h;
@@ -123,17 +354,22 @@ static spi_err load_chain(const struct spi_state *st, struct spi_run *r, int h, 
     c->beta = head.beta;
     c->score = head.score;
     c->residual = head.residual;
-    head.symmetry[sizeof head.symmetry - 1] = 0;
     SPI_TRY(err = spi_chain_symmetry(c, head.symmetry, head.axes), out);
-    if (head.has_scale) { /* as spi_run_init made it */
-        return c->ring_scale ? SPI_OK
-                             : spi_fail(SPI_EFORMAT, "the state has an unknown start");
-    }
+    if (head.has_scale) /* a random start, as spi_run_make_chains made it */
+        return SPI_OK;
     free(c->ring_scale);
     c->ring_scale = NULL;
     spi_volume_clear(&c->A);
     SPI_TRY(err = spi_volume_init(&c->A, head.n, head.step), out);
-    err = get(st, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
+    SPI_TRY(err =
+                get(st, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s),
+            out);
+    for (size_t i = 0; i < spi_volume_count(&c->A); i++)
+        if (!isfinite(c->A.data[i])) {
+            err = damaged(path, "start %d of half set %d: voxel %zu of the model is %g", s,
+                          h + 1, i, (double)c->A.data[i]);
+            goto out;
+        }
 out:
     return err;
 }
@@ -166,34 +402,19 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     if (err)
         return err;
     SPI_TRY(err = get(st, sizeof head, &head, "run", 0, 0), out);
-    if (head.n_chains < 1 || head.n_chains > SPI_CHAINS_MAX) {
-        err = spi_fail(SPI_EFORMAT, "%s: %d starts; need 1..%d", path, head.n_chains,
-                       SPI_CHAINS_MAX);
-        goto out;
-    }
-    for (int h = 0; h < 2; h++)
-        if (head.leading[h] < 0 || head.leading[h] >= head.n_chains) {
-            err = spi_fail(SPI_EFORMAT, "%s: start %d leads half %d; there are %d", path,
-                           head.leading[h], h + 1, head.n_chains);
-            goto out;
-        }
-    if (head.stage < SPI_STAGE_START || head.stage > SPI_STAGE_DONE) {
-        err = spi_fail(SPI_EFORMAT, "%s: stage %d; need %d..%d", path, head.stage,
-                       SPI_STAGE_START, SPI_STAGE_DONE);
-        goto out;
-    }
+    SPI_TRY(err = check_head(r, path, &head), out);
     SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
     r->generation = head.generation, r->stage = head.stage, r->step = head.step;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
     r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
     r->pose = head.pose;
     r->found = head.found;
-    r->found.group[sizeof r->found.group - 1] = 0;
     for (int h = 0; h < 2; h++) {
         r->leading[h] = head.leading[h];
         SPI_TRY(err = load_half(st, &r->half[h], h), out);
+        SPI_TRY(err = check_half(r, path, h), out);
         for (int s = 0; s < head.n_chains; s++)
-            SPI_TRY(err = load_chain(st, r, h, s), out);
+            SPI_TRY(err = load_chain(st, path, r, h, s), out);
     }
 out:
     spi_state_free(st);

@@ -40,12 +40,12 @@ SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, const struct spi_contrast *con
                                spi_on_finish *progress, void *user, struct spi_result *out);
 void spi_result_clear(struct spi_result *r);
 
-/** Write the result's files into `dir`: maps, orientations, curves, pictures. */
+/** Names of the result's files; ends with NULL. */
+extern const char *const spi_result_names[];
+/** Write the result's files into `dir`: maps, orientations, curves, pictures.  density.mrc
+ * is the last: who finds it finds all of them. */
 SPI_MUSTUSE spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
                                      const char *dir, const char *provenance_json);
-/** Remove these files where they are: they would be taken for those of a run that has none.
- */
-void spi_result_remove(const char *dir);
 /** Pictures and curves of the images alone (also for a run that did not converge). */
 SPI_MUSTUSE spi_err spi_plot_mean_image(const struct spi_detector *det,
                                         enum spi_image_kind kind, const float *mean,

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/version.h"
@@ -215,20 +214,20 @@ out:
     return err;
 }
 
-void spi_result_remove(const char *dir)
-{
-    static const char *const names[] = {
-        "half1.mrc",     "half2.mrc",       "density.mrc",  "autocorrelation.mrc",
-        "intensity.mrc", "orientations.h5", "coverage.png", "fsc.csv",
-        "fsc.png",       "lcurve.png",      "lcurve.csv",   "density.png",
-        "images.csv"};
-    char path[SPI_PATH_MAX];
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        path_in(path, dir, names[i]);
-        (void)unlink(path); /* most often there is none */
-    }
-}
+const char *const spi_result_names[] = {"half1.mrc",
+                                        "half2.mrc",
+                                        "autocorrelation.mrc",
+                                        "intensity.mrc",
+                                        "orientations.h5",
+                                        "coverage.png",
+                                        "fsc.csv",
+                                        "fsc.png",
+                                        "lcurve.png",
+                                        "lcurve.csv",
+                                        "density.png",
+                                        "images.csv",
+                                        "density.mrc",
+                                        NULL};
 
 spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
                          const char *dir, const char *provenance_json)
@@ -240,9 +239,6 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
             out);
     SPI_TRY(err = write_map(dir, "half2.mrc", &res->half[1],
                             "density, half set 2 laid upon half 1", r),
-            out);
-    SPI_TRY(err = write_map(dir, "density.mrc", &res->density,
-                            "electron density, mean of the half sets", r),
             out);
     SPI_TRY(err = write_map(dir, "autocorrelation.mrc", &res->A,
                             "autocorrelation of all images", r),
@@ -264,6 +260,8 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
     SPI_TRY(err = spi_plot_slices(path, &res->density, "Electron density, central slices",
                                   "arbitrary units"),
             out);
+    err = write_map(dir, "density.mrc", &res->density,
+                    "electron density, mean of the half sets", r);
 out:
     return err;
 }

@@ -147,7 +147,7 @@ static spi_err estimate(struct look *l)
 }
 
 spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, const char *dir,
-                        bool diameter)
+                         bool diameter)
 {
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
     spi_err err;
@@ -161,7 +161,8 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, const
     if (diameter)
         SPI_TRY(err = spi_diameter_new(l.det, s->kind, &l.diameter), out);
     SPI_TRY(err = each_chunk(&l, look_chunk), out);
-    SPI_TRY(err = picture(&l, dir), out);
+    if (dir)
+        SPI_TRY(err = picture(&l, dir), out);
     if (s->n >= (int64_t)PARTS * BLOCK)
         SPI_TRY(err = spi_centre_estimate(l.det, s->kind, s->n, PARTS, l.sum, &s->centre),
                 out);

@@ -99,7 +99,8 @@ static void batch_free(struct batch *b)
     free(b->at);
 }
 
-/* Sorted if there are more patches than `least` a brick. */
+/* Sorted if there are more patches than `least` a brick.  On failure the caller, who owns the
+ * batch, frees what is there. */
 static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, int edge,
                          int least)
 {
@@ -117,15 +118,13 @@ static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, in
     while (1 << b->bits < p->n_patches)
         b->bits++;
     b->sorted = n_entries(b) > least * n_bricks(b);
-    SPI_TRY(err = SPI_NEW(b->turn, n_rot, "nufft batch"), fail);
-    SPI_TRY(err = SPI_NEW(b->key, n_entries(b), "nufft batch"), fail);
-    SPI_TRY(err = SPI_NEW(b->entry, n_entries(b), "nufft batch"), fail);
+    SPI_TRY(err = SPI_NEW(b->turn, n_rot, "nufft batch"), out);
+    SPI_TRY(err = SPI_NEW(b->key, n_entries(b), "nufft batch"), out);
+    SPI_TRY(err = SPI_NEW(b->entry, n_entries(b), "nufft batch"), out);
     if (b->sorted)
         SPI_TRY(err = SPI_NEW(b->at, (n_bricks(b) << 3 * b->shift) + 2, "nufft batch"),
-                fail);
-    return SPI_OK;
-fail:
-    batch_free(b);
+                out);
+out:
     return err;
 }
 

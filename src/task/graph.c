@@ -1,7 +1,9 @@
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "task/graph.h"
 
 #include <cblas.h>
 #include <pthread.h>
+#include <sched.h>
 #include <starpu.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/file.h"
 
 enum { MAX_NAMES = 32, MESSAGE = 1024 };
 
@@ -99,8 +102,72 @@ static struct starpu_codelet codelet = {
     .nbuffers = STARPU_VARIABLE_NBUFFERS,
 };
 
-spi_err spi_graph_new(bool serial, int workers, const char *scratch,
-                      const volatile int *stop, struct spi_graph **out)
+/* StarPU calibrates the machine and keeps what it found in files.  They go to a private
+ * folder, for it aborts where it cannot write, where another user's files lie or where the
+ * path is longer than its buffers. */
+static spi_err make_scratch(char dir[SPI_PATH_MAX])
+{
+    enum { LONGEST = 160 }; /* StarPU appends .starpu/sampling/..., 256 characters in all */
+    spi_err err = spi_scratch_make(LONGEST, dir);
+
+    if (err)
+        return err;
+    setenv("STARPU_HOME", dir, 1);
+    unsetenv("STARPU_PERF_MODEL_DIR");
+    setenv("STARPU_SILENT", "1", 0);
+    return SPI_OK;
+}
+
+/* Cores that this process may run on. */
+static int cores(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+/* asked 0: one per core. */
+static void tell_limit(const struct spi_graph *g, int asked)
+{
+    int want = asked > 0 ? asked : cores();
+
+    if (want > g->workers && g->workers == STARPU_MAXCPUS)
+        spi_info("%d workers are used, not %d: the StarPU library of this system was built "
+                 "for at most %d in a process (STARPU_MAXCPUS)",
+                 g->workers, want, STARPU_MAXCPUS);
+}
+
+static spi_err start_starpu(struct spi_graph *g, int asked)
+{
+    struct starpu_conf conf;
+    char scratch[SPI_PATH_MAX] = "";
+    spi_err err;
+
+    SPI_TRY(err = make_scratch(scratch), out);
+    if (asked > 0) /* two runs side by side would bind their workers to the same cores */
+        setenv("STARPU_WORKERS_NOBIND", "1", 0);
+    starpu_conf_init(&conf);
+    if (asked > 0)
+        conf.ncpus = asked < STARPU_MAXCPUS ? asked : STARPU_MAXCPUS;
+    conf.ncuda = 0;
+    conf.nopencl = 0;
+    conf.sched_policy_name = "lws";
+    conf.precedence_over_environment_variables = asked > 0; /* what was asked counts */
+    if (starpu_init(&conf) != 0) {
+        err = spi_fail(SPI_EIO, "StarPU does not start; --set runtime.backend=serial runs "
+                                "without it");
+        goto out;
+    }
+    g->workers = (int)starpu_cpu_worker_get_count();
+    starpu_pause(); /* idle workers spin: they run only inside _wait */
+    tell_limit(g, asked);
+out:
+    spi_scratch_remove(scratch); /* nothing is read or written there after the start */
+    return err;
+}
+
+spi_err spi_graph_new(bool serial, int workers, const volatile int *stop,
+                      struct spi_graph **out)
 {
     struct spi_graph *g = NULL;
     spi_err err = SPI_NEW(g, 1, "task graph");
@@ -112,36 +179,11 @@ spi_err spi_graph_new(bool serial, int workers, const char *scratch,
     g->stop = stop ? stop : &never;
     openblas_set_num_threads(1); /* the workers are the parallelism */
     g->workers = 1;
-    pthread_mutex_init(&g->lock, NULL);
-    if (!serial) {
-        struct starpu_conf conf;
-
-        setenv("STARPU_HOME", scratch, 0);
-        setenv("STARPU_SILENT", "1", 0);
-        if (workers >
-            0) /* two runs side by side would bind their workers to the same cores */
-            setenv("STARPU_WORKERS_NOBIND", "1", 0);
-        starpu_conf_init(&conf);
-        conf.ncpus = workers > 0 ? workers : -1;
-        conf.ncuda = 0;
-        conf.nopencl = 0;
-        conf.sched_policy_name = "lws";
-        conf.precedence_over_environment_variables =
-            workers > 0; /* what was asked counts */
-        if (workers > STARPU_MAXCPUS) {
-            spi_warn("%d workers asked, StarPU was built for at most %d a process", workers,
-                     STARPU_MAXCPUS);
-            conf.ncpus = STARPU_MAXCPUS;
-        }
-        if (starpu_init(&conf) != 0) {
-            free(g);
-            return spi_fail(SPI_EIO,
-                            "StarPU does not start; --set runtime.backend=serial runs "
-                            "without it");
-        }
-        g->workers = (int)starpu_cpu_worker_get_count();
-        starpu_pause(); /* idle workers spin: they run only inside _wait */
+    if (!serial && (err = start_starpu(g, workers)) != SPI_OK) {
+        free(g);
+        return err;
     }
+    pthread_mutex_init(&g->lock, NULL);
     *out = g;
     return SPI_OK;
 }

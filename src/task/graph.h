@@ -31,11 +31,12 @@ struct spi_access {
  * should end early (SPI_ECANCEL). */
 typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile int *stop);
 
-/** workers: 0 = one per core (StarPU's limit applies).  serial: run each task inside
- *  _submit, no StarPU at all.  `scratch`: folder for StarPU's own files.  `stop`: NULL, or
- * a flag that a signal handler may set. */
-SPI_MUSTUSE spi_err spi_graph_new(bool serial, int workers, const char *scratch,
-                                  const volatile int *stop, struct spi_graph **out);
+/** workers: 0 = one per core.  StarPU's own limit applies to both; a line of the log says
+ * so when it does.  serial: run each task inside _submit, no StarPU at all.  `stop`: NULL,
+ * or a flag that a signal handler may set.  StarPU's own files live in a private temporary
+ *  folder (spi_scratch_make), which is gone when this returns.  SPI_EIO. */
+SPI_MUSTUSE spi_err spi_graph_new(bool serial, int workers, const volatile int *stop,
+                                  struct spi_graph **out);
 /** Waits for everything, releases all regions. */
 void spi_graph_free(struct spi_graph *g);
 int spi_graph_workers(const struct spi_graph *g);

@@ -56,6 +56,52 @@ cmp run1/density.mrc run4/density.mrc > cmp.out 2>&1
 [ $? = 1 ]
 ok $? "another seed gives another density"
 
+# a directory that holds a run is left alone; what is refused changes nothing
+sums() { find "$1" -type f ! -name .lock -exec sha256sum {} + | sort; }
+sums run1 > sums.before
+left_alone() { # code, text, words, arguments...
+	code=$1 text=$2 words=$3
+	shift 3
+	$SPINIFEL reconstruct images.h5 -o run1 $fast --quiet "$@" > alone.out 2>&1
+	[ $? = "$code" ] && grep -q -- "$text" alone.out
+	ok $? "$words: $(head -n 1 alone.out | cut -c 1-200)"
+	sums run1 > sums.after
+	cmp sums.before sums.after > cmp.out 2>&1
+	ok $? "$words: nothing in the directory has changed"
+}
+left_alone 2 "--force begins anew" "into the directory of a finished run" --seed 3
+left_alone 2 "give one of them" "--resume and --force" --seed 3 --resume --force
+left_alone 1 "belongs to a run of other images" "resume with another seed" --seed 4 --resume
+left_alone 1 "belongs to a run of other images" "resume with another diameter" --seed 3 --resume \
+	--diameter 51
+left_alone 1 "belongs to a run of other images" "resume with other settings" --seed 3 --resume \
+	--set algorithm.N_cg=41
+left_alone 1 "recipe" "a recipe that is none, before the images are read" --seed 3 --resume \
+	--set "phasing.recipe=3 XX"
+left_alone 1 "lambda_min" "an L-curve that is none" --seed 3 --resume --set algorithm.lambda_min=1
+
+# states that are not of this program or cannot be
+cases=$SPI_TEST_DATA/../tests/cases
+mkdir foreign && cp "$cases/state_candidate_huge.bin" foreign/state.bin
+refuse_state() { # text, words
+	$SPINIFEL reconstruct images.h5 -o foreign --seed 3 $fast --resume --quiet > foreign.out 2>&1
+	[ $? = 1 ] && grep -q -- "$1" foreign.out && grep -q -- "--force" foreign.out &&
+		[ "$(wc -l < foreign.out)" = 1 ] && [ ! -e foreign/run.json ]
+	ok $? "$2: $(head -n 1 foreign.out | cut -c 1-200)"
+}
+refuse_state "was written by another version of spinifel" "a state of an earlier version"
+/usr/bin/python3 - run1/state.bin foreign/state.bin << 'END'
+import struct, sys, zlib
+state = open(sys.argv[1], 'rb').read()[:-8]
+n, = struct.unpack_from('<Q', state, 16)
+other = b'spinifel 0.0.1 (0000000)'
+state = state[:16] + struct.pack('<Q', len(other)) + other + state[24 + n:]
+open(sys.argv[2], 'wb').write(state + struct.pack('<Q', zlib.crc32(state)))
+END
+refuse_state "was written by spinifel 0.0.1" "a state of another version"
+head -c 20000 run1/state.bin > foreign/state.bin
+refuse_state "damaged" "a state that was cut off"
+
 # kill -9 in the middle, then go on
 $SPINIFEL reconstruct images.h5 -o run3 --seed 3 $fast --quiet > run3.out 2>&1 &
 pid=$!
@@ -96,6 +142,7 @@ ok $? "it says how to go on"
 
 # phases that are unfinished: no density is presented; phased again as usual: the same map
 cp -r run1 unphased
+cp -r run1 again
 $SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --json --quiet \
 	--set "phasing.recipe=20 RAAR, 10 ER" > unphased.json 2> unphased.err
 [ $? = 3 ]
@@ -103,6 +150,10 @@ ok $? "unfinished phases: exit code 3"
 says unphased.err "phases are wrong or unfinished" "unfinished phases"
 [ -s unphased/unconfirmed/density.mrc ] && [ ! -e unphased/density.mrc ]
 ok $? "unfinished phases: the map is kept apart"
+for f in density.mrc orientations.h5 fsc.csv settings.toml run.json; do
+	cmp run1/$f unphased/previous/$f || break
+done > cmp.out 2>&1
+ok $? "unfinished phases: the result that stood is in previous/"
 bad=$(key unphased.json phased) good=$(key run1.json phased)
 below "$bad" 0.8 && below 0.8 "$good" # converge.phased_least
 ok $? "agreement of the phases: $bad, $good when they are finished, needed 0.8"
@@ -110,8 +161,26 @@ ok $? "agreement of the phases: $bad, $good when they are finished, needed 0.8"
 ok $? "unfinished phases: all rounds of starts, finished ones: one"
 $SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --quiet > unphased.out 2>&1
 ok $? "phased again as usual"
-cmp run1/density.mrc unphased/density.mrc > cmp.out 2>&1 && [ ! -e unphased/unconfirmed ]
+cmp run1/density.mrc unphased/density.mrc > cmp.out 2>&1 && [ ! -e unphased/unconfirmed ] &&
+	[ ! -e unphased/previous ]
 ok $? "phased again as usual: the same density, bit for bit, and nothing unconfirmed"
+
+# --force: what was there stays until new results stand, and the run may be stopped
+$SPINIFEL reconstruct images.h5 -o again --seed 5 $fast --force --quiet \
+	--set algorithm.N_generations=2 > again.out 2>&1
+[ $? = 3 ] && [ ! -e again/density.mrc ] && cmp run1/density.mrc again/previous/density.mrc &&
+	cmp run1/state.bin again/previous/state.bin && cmp run1/run.json again/previous/run.json
+ok $? "--force, without a new result: the old one is in previous/"
+$SPINIFEL reconstruct images.h5 -o again --seed 3 $fast --force --quiet > again.out 2>&1
+ok $? "--force once more"
+cmp run1/density.mrc again/density.mrc > cmp.out 2>&1 && [ ! -e again/previous ]
+ok $? "--force: the new result stands, the old one is gone"
+
+# more workers than the engine has
+$SPINIFEL reconstruct images.h5 -o many --seed 3 $fast --workers 1000 \
+	--set algorithm.N_generations=1 > many.out 2>&1
+grep -q "workers are used, not 1000" many.out
+ok $? "more workers than StarPU has: $(head -n 1 many.out)"
 
 # nothing but noise: no map
 $SPINIFEL simulate "$pdb" -o noise.h5 --images 400 --detector 40x40 --resolution 8 \
@@ -123,6 +192,13 @@ ok $? "pure noise: exit code 3"
 says noise.out "no particle" "pure noise"
 [ ! -e noise/density.mrc ]
 ok $? "pure noise: no density is presented"
+
+# into the directory of an earlier run: its map does not stay behind
+mkdir stale && cp run1/density.mrc stale/
+$SPINIFEL reconstruct noise.h5 -o stale --force --seed 3 $fast --set algorithm.N_starts_max=1 \
+	--set algorithm.N_generations_start=2 > stale.out 2>&1
+[ $? = 3 ] && [ ! -e stale/density.mrc ] && cmp run1/density.mrc stale/previous/density.mrc
+ok $? "pure noise where a map lay: it is in previous/"
 
 # images from one side: it says what is wrong and presents no density
 $SPINIFEL simulate "$pdb" -o side.h5 --images 400 --detector 40x40 --resolution 8 \
@@ -203,7 +279,7 @@ $SPINIFEL simulate "$pdb" -o hidden.h5 --images 70 --detector 40x40 --resolution
 bad 1 "leaves nothing\|rings" "a mask that hides all that is used" hidden.h5 -o bad $fast
 (
 	flock 9
-	$SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --quiet > lock.out 2>&1
+	$SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --resume --quiet > lock.out 2>&1
 	echo $? > lock.code
 ) 9> run1/.lock
 [ "$(cat lock.code)" = 1 ]

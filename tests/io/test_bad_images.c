@@ -24,7 +24,7 @@ static double value[3 * N * NP]; /* what goes into a replaced dataset */
 /* Open, read everything; the first error. */
 static spi_err read_it(const char *path)
 {
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     struct spi_image_truth t;
     spi_err err = spi_images_open(path, &im);
 
@@ -158,7 +158,7 @@ static void masked_values(void)
 {
     static const hsize_t dim[4] = {N, PANELS, NY, NX};
     const char *path = in_tmp("masked.h5");
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     float image[NP];
 
     det.bad[5] = 1;

@@ -116,6 +116,90 @@ static void lock(void)
        spi_err_message());
 }
 
+/* The temporary file is a new one, whatever has its name. */
+static void temporary_files(void)
+{
+    const char *path = in_tmp("new.txt"), *victim = in_tmp("victim");
+    char want[SPI_PATH_MAX], tmp[SPI_PATH_MAX], back[64];
+    struct stat s, v;
+    int fd = -1, fd2 = -1;
+
+    snprintf(want, sizeof want, "%s.tmp", path);
+    OK(spi_file_write_text(victim, "victim", 6) == SPI_OK, "a file to be spared");
+    OK(symlink(victim, want) == 0 && spi_file_create(path, tmp, &fd) == SPI_OK &&
+           strcmp(tmp, want) == 0 && lstat(tmp, &s) == 0 && S_ISREG(s.st_mode) &&
+           stat(victim, &v) == 0 && s.st_ino != v.st_ino,
+       "a symbolic link is replaced by a file");
+    OK(spi_file_create(path, tmp, &fd2) == SPI_EIO && fd2 == -1 &&
+           says("another process is writing it"),
+       "not while it is written: %s", spi_err_message());
+    OK(write(fd, "stale", 5) == 5 && close(fd) == 0 &&
+           spi_file_create(path, tmp, &fd) == SPI_OK && fstat(fd, &v) == 0 &&
+           v.st_size == 0,
+       "what a killed process left is replaced");
+    close(fd);
+    unlink(tmp);
+    OK(link(victim, want) == 0 && spi_file_write_text(path, "x", 1) == SPI_OK &&
+           slurp(victim, back, sizeof back) == 6 && memcmp(back, "victim", 6) == 0,
+       "a hard link is not written through");
+    OK(mkdir(want, 0777) == 0 && spi_file_write_text(path, "x", 1) == SPI_EIO &&
+           says("is no file"),
+       "a directory stays: %s", spi_err_message());
+    rmdir(want);
+    OK(mkfifo(want, 0666) == 0 && spi_file_write_text(path, "x", 1) == SPI_EIO &&
+           says("is no file"),
+       "so does a pipe: %s", spi_err_message());
+    unlink(want);
+}
+
+static void planted_locks(void)
+{
+    const char *dir = in_tmp("planted"), *lock = in_tmp("planted/.lock");
+    const char *victim = in_tmp("victim");
+    char back[64];
+    int fd;
+
+    unlink(lock); /* of an earlier run of this test */
+    OK(spi_dir_make(dir) == SPI_OK && spi_file_write_text(victim, "victim", 6) == SPI_OK &&
+           symlink(victim, lock) == 0 && spi_dir_lock(dir, &fd) == SPI_EIO && fd == -1 &&
+           says(".lock"),
+       "a lock that is a link: %s", spi_err_message());
+    unlink(lock);
+    OK(link(victim, lock) == 0 && spi_dir_lock(dir, &fd) == SPI_EIO && says(".lock"),
+       "a hard link: %s", spi_err_message());
+    unlink(lock);
+    OK(mkfifo(lock, 0666) == 0 && spi_dir_lock(dir, &fd) == SPI_EIO && says(".lock"),
+       "a pipe: %s", spi_err_message());
+    unlink(lock);
+    OK(slurp(victim, back, sizeof back) == 6 && memcmp(back, "victim", 6) == 0,
+       "the file behind is as it was");
+    OK(spi_dir_lock(dir, &fd) == SPI_OK, "a lock of its own");
+    spi_dir_unlock(fd);
+}
+
+static void scratch(void)
+{
+    char dir[SPI_PATH_MAX], other[SPI_PATH_MAX], deep[SPI_PATH_MAX];
+    spi_err err;
+
+    setenv("TMPDIR", in_tmp(""), 1);
+    err = spi_scratch_make(SPI_PATH_MAX, dir);
+    OK(!err && strncmp(dir, in_tmp(""), strlen(in_tmp("")) - 1) == 0 &&
+           access(dir, W_OK) == 0,
+       "in TMPDIR: %s", dir);
+    err = spi_scratch_make(strlen("/var/tmp/spinifel-XXXXXX"), other);
+    OK(!err && strlen(other) <= strlen("/var/tmp/spinifel-XXXXXX"), "a short name: %s",
+       other);
+    snprintf(deep, sizeof deep, "%.1000s/a", dir);
+    OK(mkdir(deep, 0777) == 0 && spi_file_write_text(strcat(deep, "/b"), "x", 1) == SPI_OK,
+       "used");
+    spi_scratch_remove(dir);
+    spi_scratch_remove(other);
+    spi_scratch_remove("");
+    OK(access(dir, F_OK) != 0 && access(other, F_OK) != 0, "gone with all that was in it");
+    OK(spi_scratch_make(4, dir) == SPI_EIO && !*dir, "no place: %s", spi_err_message());
+}
+
 /* FIPS 180-4 examples: "abc", and one million letters a. */
 static void sha256(void)
 {
@@ -150,6 +234,9 @@ int main(void)
     checks();
     directories();
     lock();
+    temporary_files();
+    planted_locks();
+    scratch();
     sha256();
     return tap_done();
 }

@@ -96,7 +96,7 @@ static void round_trip(enum spi_image_kind kind, int64_t most, const char *type,
 static void detector_and_truth(void)
 {
     const char *path = in_tmp("round.h5");
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     struct spi_image_truth t;
     double worst = 0;
 
@@ -187,7 +187,7 @@ static void edge(void)
 static void skopi(const char *name, const char *layout)
 {
     static float image[4][4096];
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     struct spi_image_truth t;
     spi_err err = spi_images_open(in_data(name), &im);
 
@@ -251,7 +251,7 @@ static void ambiguous_shape(void)
     static const hsize_t dim[4] = {3, 3, 3, 3};
     const char *path = in_tmp("ambiguous.h5");
     struct spi_detector d;
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     double q[81];
 
     spi_err err = flat_detector(&d, 3, 3, 3);
@@ -281,7 +281,7 @@ static void variants(void)
                          i_dim[4] = {4, PANELS, NY, NX};
     static double q[3 * NP], o[32], value[4 * NP];
     const char *path = in_tmp("variant.h5");
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     struct spi_image_truth t;
     float image[NP];
 
@@ -429,7 +429,7 @@ static void threads(void)
 {
     const char *path = in_tmp("threads.h5");
     pthread_t t[4];
-    struct spi_images *im;
+    struct spi_images *im = NULL;
     intptr_t wrong = 0;
 
     make_content(SPI_PHOTONS, 1000);

@@ -89,7 +89,7 @@ static spi_err merge(const struct how *h, struct outcome *o)
     spi_err err;
 
     memset(o, 0, sizeof *o);
-    SPI_TRY(err = spi_graph_new(h->serial, h->workers, dir, NULL, &spec.graph), out);
+    SPI_TRY(err = spi_graph_new(h->serial, h->workers, NULL, &spec.graph), out);
     SPI_TRY(err = spi_merging_init(&m, &spec), out);
     o->n = m.n;
     o->weight = m.weight;
@@ -267,7 +267,8 @@ static void check_degenerate(void)
     memcpy(kept, quat, sizeof kept);
     for (int k = 1; k < IMAGES; k++)
         memcpy(quat[k], quat[0], sizeof quat[k]);
-    OK(merge(&h, &a) == SPI_OK && all_finite(&a), "most of space empty: lambda %g", a.lambda);
+    OK(merge(&h, &a) == SPI_OK && all_finite(&a), "most of space empty: lambda %g",
+       a.lambda);
     memcpy(quat, kept, sizeof kept);
     a.A[5] = NAN;
     OK(!all_finite(&a), "NaN is noticed");

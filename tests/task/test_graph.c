@@ -48,7 +48,7 @@ static void run_graph(bool serial, int workers, int swap, float out[REGIONS][LEN
     struct spi_graph *g;
     struct spi_region *region[REGIONS];
 
-    if (spi_graph_new(serial, workers, getenv("SPI_TEST_TMP"), NULL, &g)) {
+    if (spi_graph_new(serial, workers, NULL, &g)) {
         OK(0, "%s", spi_err_message());
         return;
     }
@@ -144,7 +144,7 @@ static void check_failures(bool serial)
     struct spi_region *r, *other;
     struct spi_access access[65];
 
-    if (spi_graph_new(serial, 2, getenv("SPI_TEST_TMP"), &flag, &g) ||
+    if (spi_graph_new(serial, 2, &flag, &g) ||
         spi_region_new(g, &t, sizeof t, &r) || spi_region_new(g, NULL, 0, &other)) {
         OK(0, "%s", spi_err_message());
         return;

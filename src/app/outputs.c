@@ -1,0 +1,201 @@
+#include "app/outputs.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "io/file.h"
+
+/* A file that is there, and how the user calls it. */
+struct known {
+    const char *name;
+    dev_t device;
+    ino_t inode;
+};
+
+struct files {
+    int n;
+    struct known *item; /* owned */
+};
+
+static bool look(const char *path, struct known *k)
+{
+    struct stat s;
+
+    if (stat(path, &s) != 0)
+        return false;
+    k->device = s.st_dev;
+    k->inode = s.st_ino;
+    return true;
+}
+
+static bool same(const struct known *a, const struct known *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
+
+/* Add an input; "FILE:/DATASET" is the file.  Words that name no file ("truth") are none.
+ */
+static void add_input(struct files *f, const char *name)
+{
+    char path[SPI_PATH_MAX];
+    const char *colon = strstr(name, ":/");
+    struct known *k = &f->item[f->n];
+
+    k->name = name;
+    if (!look(name, k)) {
+        if (!colon || colon - name >= SPI_PATH_MAX)
+            return;
+        snprintf(path, sizeof path, "%.*s", (int)(colon - name), name);
+        if (!look(path, k))
+            return;
+    }
+    f->n++;
+}
+
+static const char *value_of(const struct spi_call *call, const struct spi_opt *o)
+{
+    return *(const char *const *)((const char *)call->args + o->at);
+}
+
+static bool is_kind(const struct spi_call *call, const struct spi_opt *o,
+                    enum spi_opt_kind kind)
+{
+    return o->kind == kind && value_of(call, o) != NULL;
+}
+
+static spi_err refuse_input(const struct spi_call *call, const struct spi_opt *o,
+                            const char *path, const struct files *inputs)
+{
+    struct known k;
+
+    if (!look(path, &k))
+        return SPI_OK;
+    for (int i = 0; i < inputs->n; i++)
+        if (same(&k, &inputs->item[i]))
+            return spi_call_fail(call, o->name,
+                                 "%s would be overwritten, and it is the input %s; give "
+                                 "the result another name",
+                                 path, inputs->item[i].name);
+    return SPI_OK;
+}
+
+/* What has the name already must be a file, for the result takes its place. */
+static spi_err refuse_special(const struct spi_call *call, const struct spi_opt *o,
+                              const char *path)
+{
+    struct stat s;
+
+    if (lstat(path, &s) != 0 || S_ISREG(s.st_mode))
+        return SPI_OK;
+    return spi_call_fail(call, o->name, "%s is %s; need the name of a file", path,
+                         S_ISDIR(s.st_mode) ? "a directory"
+                         : S_ISLNK(s.st_mode)
+                             ? "a link, which the result would replace"
+                             : "a device or a pipe, which the result would replace");
+}
+
+/* Results are written as PATH.tmp first: neither name may be an input. */
+static spi_err check_file(const struct spi_call *call, const struct spi_opt *o,
+                          const char *path, const struct files *inputs)
+{
+    char tmp[SPI_PATH_MAX];
+    spi_err err;
+    int fd;
+
+    SPI_TRY(err = spi_tmp_path(path, tmp), out);
+    SPI_TRY(err = refuse_input(call, o, path, inputs), out);
+    SPI_TRY(err = refuse_input(call, o, tmp, inputs), out);
+    SPI_TRY(err = refuse_special(call, o, path), out);
+    SPI_TRY(err = spi_file_create(path, tmp, &fd), out);
+    unlink(tmp); /* while it is locked: never that of another process */
+    close(fd);
+out:
+    return err;
+}
+
+/* None of the files that the command writes into its directory may be an input. */
+static spi_err check_directory(const struct spi_call *call, const struct spi_opt *o,
+                               const char *dir, const struct files *inputs)
+{
+    enum { LONGEST = SPI_PATH_MAX - 64 }; /* the names below it fit */
+    spi_err err = SPI_OK;
+    const char *name;
+
+    if (strlen(dir) > LONGEST)
+        return spi_call_fail(call, o->name, "the name has %zu characters; need at most %d",
+                             strlen(dir), LONGEST);
+    for (int i = 0; !err && (name = o->writes(i)) != NULL; i++) {
+        char path[SPI_PATH_MAX];
+
+        snprintf(path, sizeof path, "%s/%s.tmp", dir, name);
+        err = refuse_input(call, o, path, inputs);
+        path[strlen(path) - strlen(".tmp")] = 0;
+        if (!err)
+            err = refuse_input(call, o, path, inputs);
+    }
+    return err;
+}
+
+/* The same place, whether a file is there yet or not. */
+static bool same_place(const char *a, const char *b)
+{
+    char one[2][SPI_PATH_MAX], two[2][SPI_PATH_MAX];
+    struct known k, l;
+
+    for (int i = 0; i < 2; i++) /* dirname and basename write into their argument */
+        if (snprintf(one[i], SPI_PATH_MAX, "%s", a) >= SPI_PATH_MAX ||
+            snprintf(two[i], SPI_PATH_MAX, "%s", b) >= SPI_PATH_MAX)
+            return false;
+    if (look(a, &k) && look(b, &l))
+        return same(&k, &l);
+    return look(dirname(one[0]), &k) && look(dirname(two[0]), &l) && same(&k, &l) &&
+           strcmp(basename(one[1]), basename(two[1])) == 0;
+}
+
+static spi_err check_pairs(const struct spi_call *call)
+{
+    const struct spi_opt *opts = call->cmd->opts;
+
+    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++)
+        for (const struct spi_opt *p = opts; is_kind(call, o, SPI_OPT_OUT) && p < o; p++)
+            if (is_kind(call, p, SPI_OPT_OUT) &&
+                same_place(value_of(call, o), value_of(call, p)))
+                return spi_call_fail(call, o->name,
+                                     "%s is the file of --%s as well; give each its own",
+                                     value_of(call, o), p->name);
+    return SPI_OK;
+}
+
+spi_err spi_outputs_check(const struct spi_call *call)
+{
+    const struct spi_opt *opts = call->cmd->opts;
+    struct files inputs = {0};
+    int n = call->n_operands;
+    spi_err err = SPI_OK;
+
+    if (!opts)
+        return SPI_OK;
+    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++)
+        n += o->kind == SPI_OPT_PATH;
+    SPI_TRY(err = SPI_NEW(inputs.item, n + 1, "inputs"), out);
+    for (int i = 0; i < call->n_operands; i++)
+        add_input(&inputs, call->operand[i]);
+    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++)
+        if (is_kind(call, o, SPI_OPT_PATH))
+            add_input(&inputs, value_of(call, o));
+    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++) {
+        if (is_kind(call, o, SPI_OPT_OUT))
+            SPI_TRY(err = check_file(call, o, value_of(call, o), &inputs), out);
+        if (is_kind(call, o, SPI_OPT_OUT_DIR))
+            SPI_TRY(err = check_directory(call, o, value_of(call, o), &inputs), out);
+    }
+    err = check_pairs(call);
+out:
+    free(inputs.item);
+    return err;
+}

@@ -1,0 +1,15 @@
+/** \file
+ * No result takes the place of what it was made from.  Layer: app. */
+#ifndef SPI_APP_OUTPUTS_H
+#define SPI_APP_OUTPUTS_H
+
+#include "app/cmd.h"
+
+/** Before any work: every output of a call (SPI_OUT, SPI_OUT_DIR) can be made, is none of
+ *  its inputs (operands and SPI_PATH, compared by device and inode, so that links are seen
+ *  through), and is none of its other outputs.
+ *  SPI_EUSAGE: an input, an output twice, a directory, a device, a pipe or a link;
+ *  SPI_EIO: the file cannot be created there. */
+SPI_MUSTUSE spi_err spi_outputs_check(const struct spi_call *call);
+
+#endif

@@ -1,0 +1,218 @@
+#include "app/rundir.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "mtip/finish.h"
+
+static const char apart[] = "unconfirmed", before[] = "previous";
+
+/* Of the loop and of the images; a run that goes on keeps them. */
+static const char *const progress_files[] = {"state.bin", "metrics.jsonl", "mean_image.png",
+                                             "radial.png", NULL};
+/* What says which run the others belong to; run.json moves last. */
+static const char *const origin_files[] = {"settings.toml", "run.json", NULL};
+static const char *const private_files[] = {"rings.bin", ".lock", NULL};
+
+const char *spi_rundir_writes(int i)
+{
+    static const char *const run_json[] = {"run.json", NULL};
+    const char *const *const lists[] = {spi_result_names, progress_files, run_json,
+                                        private_files};
+
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+        for (const char *const *name = lists[l]; *name; name++)
+            if (i-- == 0)
+                return *name;
+    return NULL;
+}
+
+spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,
+                                  const char *file)
+{
+    static const char head[] = "# spinifel "; /* as cmd_reconstruct.c begins it */
+    char path[SPI_PATH_MAX], got[sizeof head] = "";
+    struct stat a, b;
+    FILE *f;
+
+    spi_rundir_path(dir, "settings.toml", path);
+    if (!file || stat(file, &a) != 0 || stat(path, &b) != 0 || a.st_dev != b.st_dev ||
+        a.st_ino != b.st_ino)
+        return SPI_OK;
+    f = fopen(file, "r");
+    if (f) {
+        (void)!fgets(got, sizeof got, f);
+        fclose(f);
+    }
+    if (strcmp(got, head) == 0)
+        return SPI_OK; /* the same settings are written again, in full */
+    return spi_call_fail(
+        call, "settings",
+        "%s would be overwritten by the settings of this run; give the file "
+        "another name",
+        path);
+}
+
+void spi_rundir_path(const char *dir, const char *name, char path[SPI_PATH_MAX])
+{
+    snprintf(path, SPI_PATH_MAX, "%s/%s", dir, name);
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char path[SPI_PATH_MAX];
+    struct stat s;
+
+    spi_rundir_path(dir, name, path);
+    return lstat(path, &s) == 0;
+}
+
+/* A name of what the directory holds of an earlier run; NULL: nothing. */
+static const char *what_is_there(const char *dir)
+{
+    if (is_there(dir, "density.mrc"))
+        return "density.mrc";
+    for (const char *const *name = spi_result_names; *name; name++)
+        if (is_there(dir, *name))
+            return *name;
+    return is_there(dir, apart) ? apart : is_there(dir, "state.bin") ? "state.bin" : NULL;
+}
+
+spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resume,
+                        bool force, int *lock, bool *state)
+{
+    const char *found;
+    spi_err err;
+
+    *state = false;
+    SPI_TRY(err = spi_dir_make(dir), out);
+    SPI_TRY(err = spi_dir_lock(dir, lock), out);
+    *state = resume && is_there(dir, "state.bin");
+    found = what_is_there(dir);
+    if (found && !*state && !force)
+        err = spi_call_fail(
+            call, "output",
+            "%s holds %s of an earlier run; %s, --force begins anew (and keeps the results "
+            "in %s/%s until new ones stand), another directory keeps all",
+            dir, found,
+            resume ? "it has no state.bin to resume" : "--resume goes on with it", dir,
+            before);
+out:
+    return err;
+}
+
+static void remove_names(const char *dir, const char *const *names)
+{
+    for (; *names; names++) {
+        char path[SPI_PATH_MAX];
+
+        spi_rundir_path(dir, *names, path);
+        (void)unlink(path); /* most often there is none */
+    }
+}
+
+static spi_err move_one(const char *dir, const char *to, const char *name)
+{
+    char a[SPI_PATH_MAX], b[SPI_PATH_MAX];
+
+    spi_rundir_path(dir, name, a);
+    spi_rundir_path(to, name, b);
+    if (rename(a, b) == 0 || errno == ENOENT)
+        return SPI_OK;
+    return spi_fail(SPI_EIO, "%s: cannot move it to %s: %s", a, to, strerror(errno));
+}
+
+static spi_err move_names(const char *dir, const char *to, const char *const *names)
+{
+    spi_err err = SPI_OK;
+
+    for (; *names && !err; names++)
+        err = move_one(dir, to, *names);
+    return err;
+}
+
+/* The density is the last file of a result, here and in `unconfirmed`. */
+enum worth { NOTHING_WHOLE, UNCONFIRMED, STANDS };
+
+static enum worth worth_of(const char *dir)
+{
+    return is_there(dir, "density.mrc")               ? STANDS
+           : is_there(dir, "unconfirmed/density.mrc") ? UNCONFIRMED
+                                                      : NOTHING_WHOLE;
+}
+
+/* The density and then run.json are the last to move, so that a move that was cut short
+ * goes on where it stopped. */
+static spi_err move_run(const char *dir, const char *to, bool keep_state)
+{
+    spi_err err;
+
+    SPI_TRY(err = spi_dir_make(to), out);
+    for (const char *const *name = spi_result_names; *name; name++)
+        if (strcmp(*name, "density.mrc") != 0)
+            SPI_TRY(err = move_one(dir, to, *name), out);
+    if (!keep_state)
+        SPI_TRY(err = move_names(dir, to, progress_files), out);
+    SPI_TRY(err = move_one(dir, to, apart), out);
+    SPI_TRY(err = move_one(dir, to, "density.mrc"), out);
+    SPI_TRY(err = move_names(dir, to, origin_files), out);
+out:
+    return err;
+}
+
+static void remove_results(const char *dir)
+{
+    char path[SPI_PATH_MAX];
+
+    spi_rundir_path(dir, apart, path);
+    remove_names(path, spi_result_names);
+    (void)rmdir(path);
+    remove_names(dir, spi_result_names);
+}
+
+/* All that a run writes there, and nothing else. */
+static void remove_run(const char *dir)
+{
+    remove_results(dir);
+    remove_names(dir, progress_files);
+    remove_names(dir, origin_files);
+}
+
+spi_err spi_rundir_begin(const char *dir, bool keep_state)
+{
+    char old[SPI_PATH_MAX];
+    enum worth worth = worth_of(dir);
+    spi_err err;
+
+    spi_rundir_path(dir, before, old);
+    if (!what_is_there(dir))
+        return SPI_OK;
+
+    bool kept = is_there(old, "run.json");
+
+    if ((kept && worth < worth_of(old)) || (keep_state && worth == NOTHING_WHOLE)) {
+        remove_results(dir);
+        if (!keep_state)
+            remove_run(dir);
+        return SPI_OK;
+    }
+    if (kept)
+        spi_rundir_settle(dir);
+    SPI_TRY(err = move_run(dir, old, keep_state), out);
+    spi_info("%s: what the run before left is in %s until new results stand", dir, old);
+out:
+    return err;
+}
+
+void spi_rundir_settle(const char *dir)
+{
+    char old[SPI_PATH_MAX];
+
+    spi_rundir_path(dir, before, old);
+    remove_run(old);
+    (void)rmdir(old);
+}

@@ -1,0 +1,271 @@
+/* States that are damaged behind a right checksum: what cannot be is refused with a
+ * message, whatever is accepted can be run. */
+#include <math.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "run_bench.h"
+
+enum { STATE_MAX = 4 << 20 };
+
+static char state[4096];
+static unsigned char good[STATE_MAX], bad[STATE_MAX];
+static long n_bytes;
+static struct spi_run run; /* large */
+
+struct item {
+    char name[32];
+    size_t at, bytes;
+};
+static struct item items[64];
+static int n_items;
+
+/* ---- the file -------------------------------------------------------------------------
+ */
+
+static uint64_t number_at(size_t at)
+{
+    uint64_t n;
+
+    memcpy(&n, good + at, sizeof n);
+    return n;
+}
+
+/* The state's layout as state.h says it. */
+static void find_items(void)
+{
+    size_t at = 16;
+
+    for (int i = 0; i < 2; i++) /* version, key */
+        at += 8 + number_at(at);
+    for (n_items = 0; at < (size_t)n_bytes - 8; n_items++) {
+        struct item *it = &items[n_items];
+        uint64_t n = number_at(at);
+
+        memcpy(it->name, good + at + 8, n);
+        it->name[n] = 0;
+        it->bytes = number_at(at + 8 + n);
+        it->at = at + 16 + n;
+        at = it->at + it->bytes;
+    }
+}
+
+static const struct item *item_of(const char *name)
+{
+    for (int i = 0; i < n_items; i++)
+        if (strcmp(items[i].name, name) == 0)
+            return &items[i];
+    return NULL;
+}
+
+static void write_bad(void)
+{
+    uint64_t crc = crc32(crc32(0, NULL, 0), bad, (uInt)n_bytes - 8);
+    FILE *f = fopen(state, "wb");
+
+    memcpy(bad + n_bytes - 8, &crc, sizeof crc);
+    if (fwrite(bad, 1, (size_t)n_bytes, f) != (size_t)n_bytes)
+        OK(0, "cannot write %s", state);
+    fclose(f);
+}
+
+/* The state with `bytes` of `value` at this place, loaded. */
+static spi_err load_with(size_t at, size_t bytes, const void *value)
+{
+    memcpy(bad, good, (size_t)n_bytes);
+    memcpy(bad + at, value, bytes);
+    write_bad();
+    return spi_run_load(&run, state, "key");
+}
+
+static int says_damaged(void)
+{
+    const char *m = spi_err_message();
+
+    return strstr(m, state) && strstr(m, "damaged") && strstr(m, "--force");
+}
+
+/* ---- a state to begin with ------------------------------------------------------------
+ */
+
+struct saver {
+    int stop;
+};
+
+static spi_err on_generation(struct spi_run *r, const struct spi_generation_report *report,
+                             void *user)
+{
+    const struct saver *s = user;
+    spi_err err;
+
+    if (report->generation < s->stop)
+        return SPI_OK;
+    err = spi_run_save(r, state, "key");
+    return err ? err : spi_fail(SPI_ECANCEL, "enough");
+}
+
+static int make_state(struct bench *b, const struct spi_settings *set, int generations)
+{
+    struct saver s = {generations};
+    FILE *f;
+
+    spi_run_clear(&run);
+    if (spi_run_init(&run, set, &b->data, b->graph, NULL, scene_q_max, 9) ||
+        spi_mtip_run(&run, on_generation, &s) != SPI_ECANCEL)
+        return -1;
+    f = fopen(state, "rb");
+    n_bytes = (long)fread(good, 1, sizeof good, f);
+    fclose(f);
+    find_items();
+    return n_bytes < STATE_MAX ? 0 : -1;
+}
+
+/* ---- what cannot be -------------------------------------------------------------------
+ */
+
+static void check_refused(void)
+{
+    static const int32_t huge = 1000000000, minus1 = -1, minus2 = -2, seven = 7,
+                         chains = 64;
+    static const int64_t grid = (int64_t)1 << 50;
+    static const float nan_f = NAN, minus = -1;
+    static const double nan_d = NAN, tiny = 1e-9, big = 1e9;
+    static const char group[16] = "Q7";
+    static const int32_t side = 2048;
+    const struct {
+        const char *item;
+        size_t at, bytes;
+        const void *value;
+        const char *what;
+    } row[] = {
+        {"candidate.0.0", 0, 4, &huge, "a candidate beyond its grid"},
+        {"candidate.1.0", 4, 4, &minus2, "a candidate of -2"},
+        {"candidate.0.0", 0, 4, &minus1, "an image without candidates"},
+        {"best.0.0", 0, 4, &huge, "a best direction beyond its grid"},
+        {"best.1.0", 0, 4, &minus2, "a best direction of -2"},
+        {"best.0.0", 4, 4, &nan_f, "an angle that is no number"},
+        {"fluence.0.0", 8, 4, &nan_f, "a fluence that is no number"},
+        {"fluence.1.0", 0, 4, &minus, "a fluence below 0"},
+        {"half.0.0", 0, 8, &grid, "candidates on a grid of 2^50"},
+        {"half.1.0", 8, 8, &grid, "orientations on a grid of 2^50"},
+        {"half.0.0", 16, 8, &tiny, "a cell of 1e-9"},
+        {"half.0.0", 16, 8, &nan_d, "a cell that is no number"},
+        {"run.0.0", 4, 4, &seven, "stage 7"},
+        {"run.0.0", 8, 4, &huge, "step 10^9"},
+        {"run.0.0", 12, 4, &chains, "64 starts"},
+        {"run.0.0", 16, 4, &seven, "round 7"},
+        {"run.0.0", 20, 4, &huge, "leading start 10^9"},
+        {"run.0.0", 24, 4, &minus2, "leading start -2"},
+        {"run.0.0", 32, 4, &seven, "a pose of 7"},
+        {"run.0.0", 36, 4, &seven, "converged 7 times"},
+        {"run.0.0", 40, 8, &big, "a correlation of 10^9"},
+        {"run.0.0", 56, 8, &big, "a pose that is no rotation"},
+        {"chain.0.0", 0, 4, &side, "a model of 2048 voxels"},
+        {"chain.0.0", 8, 4, &nan_f, "a beta that is no number"},
+        {"chain.0.0", 16, 8, &tiny, "voxels of 1e-9 A"},
+        {"chain.0.0", 40, 8, &big, "axes that are no rotation"},
+        {"chain.1.0", 112, 16, group, "a point group that is none"},
+        {"A.0.0", 400, 4, &nan_f, "a voxel that is no number"},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        const struct item *it = item_of(row[i].item);
+        spi_err err =
+            it ? load_with(it->at + row[i].at, row[i].bytes, row[i].value) : SPI_OK;
+
+        OK(err == SPI_EFORMAT && says_damaged(), "%s: %s", row[i].what,
+           err ? spi_err_message() : "accepted");
+    }
+    write_bad();
+    memcpy(bad, good, (size_t)n_bytes);
+    write_bad();
+    OK(spi_run_load(&run, state, "key") == SPI_OK, "and the state itself is accepted");
+}
+
+/* ---- every field ----------------------------------------------------------------------
+ */
+
+static spi_err one_more(struct spi_run *r, const struct spi_generation_report *report,
+                        void *user)
+{
+    (void)r;
+    (void)report;
+    (void)user;
+    return spi_fail(SPI_ECANCEL, "enough");
+}
+
+/* Loaded with a changed word: refused, or fit to run (some of them do). */
+static void check_words(const struct item *it, size_t step, bool runs)
+{
+    static const uint32_t words[] = {0, 1, 0xffffffff, 0x7fffffff, 0x7fc00000};
+    enum { RUNS = 4 };
+    int refused = 0, told = 0, accepted = 0, ran = 0;
+
+    for (size_t at = 0; at + 4 <= it->bytes; at += step)
+        for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+            spi_err err;
+
+            if (memcmp(good + it->at + at, &words[w], 4) == 0)
+                continue;
+            err = load_with(it->at + at, 4, &words[w]);
+            refused += err != SPI_OK;
+            told += err == SPI_EFORMAT && says_damaged();
+            accepted += !err;
+            if (err || !runs || run.stage == SPI_STAGE_DONE || ran == RUNS)
+                continue;
+            err = spi_mtip_run(&run, one_more, NULL);
+            if (err != SPI_ECANCEL && err != SPI_ENOCONV)
+                NOTE("%s, byte %zu, %08x: %s", it->name, at, words[w], spi_err_message());
+            ran += err == SPI_ECANCEL || err == SPI_ENOCONV;
+        }
+    OK(refused == told, "%s: %d of %d refusals say that the state is damaged", it->name,
+       told, refused);
+    OK(!runs || run.stage == SPI_STAGE_DONE || ran > 0 || accepted == 0,
+       "%s: %d accepted, %d of them ran on", it->name, accepted, ran);
+}
+
+static bool is_record(const char *name)
+{
+    return strcmp(name, "run.0.0") == 0 || strcmp(name, "half.0.0") == 0 ||
+           strcmp(name, "chain.0.0") == 0;
+}
+
+/* Records word by word, of the arrays a dozen places; the loop runs on with what may change
+ * its course. */
+static void check_all(void)
+{
+    for (int i = 0; i < n_items; i++) {
+        const char *name = items[i].name;
+
+        if (is_record(name))
+            check_words(&items[i], 4, true);
+        else if (strstr(name, ".0.0"))
+            check_words(&items[i], items[i].bytes / 12 / 4 * 4 + 4, name[0] == 'c');
+    }
+}
+
+int main(void)
+{
+    struct spi_settings set;
+    struct bench b;
+
+    if (bench_folder("checkpoint"))
+        return tap_done();
+    snprintf(state, sizeof state, "%s/state.bin", dir);
+    small_settings(&set);
+    if (bench_init(true, 1, &b)) {
+        OK(0, "%s", spi_err_message());
+        return tap_done();
+    }
+    OK(make_state(&b, &set, 5) == 0, "a state in the march: %d items", n_items);
+    check_refused();
+    check_all();
+    OK(make_state(&b, &set, 1) == 0, "a state in the starts");
+    check_all();
+    spi_run_clear(&run);
+    bench_clear(&b);
+    remove(state);
+    remove(path);
+    rmdir(dir);
+    return tap_done();
+}
