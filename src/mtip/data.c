@@ -218,6 +218,9 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
                              strcmp(set->halves, "blocks") == 0, (uint64_t)set->seed);
     if (err || d->split.n_half[0] + d->split.n_half[1] >= IMAGES_LEAST)
         return err;
+    if (d->split.n_blank == d->n_images && !(least > 0))
+        return spi_fail(SPI_EFORMAT, "the %lld images are all zero on the usable pixels",
+                        (long long)d->n_images);
     return spi_fail(
         SPI_EFORMAT,
         "%lld of %lld images are left: %lld hold no signal on the usable pixels, "
