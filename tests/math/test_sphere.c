@@ -113,7 +113,8 @@ static void check_near_fine(int64_t n)
         double dir[3], q[3];
         int found, expect = 0;
 
-        spi_sphere_point(n, t < 20 ? t : (int64_t)spi_rng_below(&rng, (uint32_t)n), dir);
+        spi_sphere_point(n, t < 20 ? (int64_t)t : (int64_t)spi_rng_below(&rng, (uint32_t)n),
+                         dir);
         found = spi_sphere_near(n, dir, radius, MAX, index);
         for (int64_t i = 0; i < n; i++) {
             if (fabs(1 - (2 * (double)i + 1) / (double)n - dir[2]) > radius)
