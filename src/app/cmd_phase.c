@@ -30,7 +30,8 @@ static const struct spi_opt opts[] = {
     {'o', "output", SPI_PATH(args, out), 0, 0, "FILE", "the density, an MRC map",
      .required = true},
     {0, "prtf", SPI_PATH(args, prtf), 0, 0, "FILE",
-     "also write the phase retrieval transfer function, a CSV table"},
+     "also write, as a CSV table, how well the starts agree (phase retrieval transfer "
+     "function) and the density reproduces its intensity, shell by shell"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "list-methods", SPI_FLAG(args, list_methods), 0, 0, "",
      "print the steps that a recipe may use, and nothing else", .alone = true},
@@ -79,6 +80,7 @@ static spi_err make_options(const struct spi_call *call, const struct spi_volume
         .q_min = s.q_min_invA,
         .q_max = s.q_max_invA > 0 ? s.q_max_invA : 0.5 / A->step,
         .recipe = a->recipe ? a->recipe : recipe,
+        .first_qD = s.first_qD,
         .beta = spi_call_given(call, "beta") ? a->beta : s.beta,
         .positive = s.positivity,
         .sw_sigma_first = s.sw_sigma_first,
@@ -142,9 +144,13 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
 
     if (!f)
         return spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
-    fputs("q_invA,resolution_A,prtf\n", f);
-    for (int i = 0; i < r->n_shells; i++)
-        fprintf(f, "%.9g,%.6g,%.6g\n", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
+    fputs("q_invA,resolution_A,prtf,reproduced\n", f);
+    for (int i = 0; i < r->n_shells; i++) {
+        fprintf(f, "%.9g,%.6g,%.6g,", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
+        if (isfinite(r->reproduced[i]))
+            fprintf(f, "%.6g", r->reproduced[i]);
+        fputc('\n', f);
+    }
     if (fclose(f) != 0)
         err = spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
     else
@@ -153,19 +159,61 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
     return err;
 }
 
-/* Resolution where the PRTF first falls below 1/e, the usual mark; 0 if it starts below. */
-static double prtf_resolution_A(const struct spi_phase_result *r)
+/* Resolution of the last shell before the curve first falls below `level`; shells without a
+ * value say nothing; 0: the first value is below, or there is none. */
+static double curve_end_A(const struct spi_phase_result *r, const double *curve,
+                          double level)
 {
     double d = 0;
 
-    for (int i = 0; i < r->n_shells && r->prtf[i] >= exp(-1); i++)
-        d = r->shell_q[i] > 0 ? 1 / r->shell_q[i] : 0;
+    for (int i = 0; i < r->n_shells && !(curve[i] < level); i++)
+        if (isfinite(curve[i]))
+            d = 1 / r->shell_q[i];
     return d;
+}
+
+/* Mean of a curve over the shells that have a value, each by its size. */
+static double curve_mean(const struct spi_phase_result *r, const double *curve)
+{
+    double sum = 0, weight = 0;
+
+    for (int i = 0; i < r->n_shells; i++)
+        if (isfinite(curve[i])) {
+            double w = r->shell_q[i] * r->shell_q[i];
+
+            sum += w * curve[i], weight += w;
+        }
+    return weight > 0 ? sum / weight : (double)NAN;
+}
+
+/* What is said of the starts is not the resolution of the map: the text says so. */
+static void print_agreement(const struct spi_phase_result *r, double starts_A, double own_A,
+                            double own_cc)
+{
+    if (r->n_kept == 1)
+        printf("agreement   none to tell: one start is much better than the others, or "
+               "alone\n");
+    else if (starts_A > 0)
+        printf("agreement   the averaged starts agree to %.2f A (PRTF above 1/e)\n",
+               starts_A);
+    else
+        printf("agreement   the averaged starts do not agree (PRTF below 1/e)\n");
+    if (isfinite(own_cc))
+        printf("intensity   the density's correlates to %.3f with what it was phased from "
+               "(mean over shells)\n",
+               own_cc);
+    if (own_A > 0)
+        printf("            above 0.5 to %.2f A\n", own_A);
+    printf("            None of these is the map's resolution: starts can agree in a wrong "
+           "support.\n            Phase two half sets, and compare their maps.\n");
 }
 
 static spi_err report(const struct args *a, const struct spi_phase_result *r)
 {
-    double best = INFINITY, worst = 0, prtf_A = prtf_resolution_A(r);
+    double best = INFINITY, worst = 0;
+    double starts_A = r->n_kept > 1 ? curve_end_A(r, r->prtf, exp(-1)) : 0;
+    double own_A = curve_end_A(r, r->reproduced, 0.5);
+    double own_cc = curve_mean(r, r->reproduced);
 
     for (int i = 0; i < r->n_starts; i++) {
         best = fmin(best, r->r_factor[i]);
@@ -174,8 +222,7 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
     if (!a->json) {
         printf("starts      %d, of which %d are averaged\n", r->n_starts, r->n_kept);
         printf("R-factor    %.4f best, %.4f worst\n", best, worst);
-        if (prtf_A > 0)
-            printf("PRTF 1/e    %.2f A\n", prtf_A);
+        print_agreement(r, starts_A, own_A, own_cc);
         printf("density     %s\n", a->out);
         return SPI_OK;
     }
@@ -184,10 +231,13 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
 
     for (int i = 0; i < r->n_starts; i++)
         json_array_append_new(r_factors, spi_json_number(r->r_factor[i]));
-    return spi_print_json_take(json_pack(
-        "{s:s, s:i, s:i, s:o, s:o, s:o}", "density", a->out, "n_starts", r->n_starts,
-        "n_kept", r->n_kept, "r_factor_best", spi_json_number(best), "r_factor", r_factors,
-        "prtf_resolution_A", prtf_A > 0 ? json_real(prtf_A) : json_null()));
+    return spi_print_json_take(
+        json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "density", a->out, "n_starts",
+                  r->n_starts, "n_kept", r->n_kept, "r_factor_best", spi_json_number(best),
+                  "r_factor", r_factors, "starts_agree_to_A",
+                  starts_A > 0 ? json_real(starts_A) : json_null(), "intensity_agrees_to_A",
+                  own_A > 0 ? json_real(own_A) : json_null(), "intensity_cc",
+                  spi_json_number(own_cc)));
 }
 
 static spi_err read_initial(const char *path, const struct spi_volume *A,

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "math/fft.h"
 #include "math/rot.h"
+#include "phase/internal.h"
 #include "phase/phase.h"
 #include "tap.h"
 
@@ -291,6 +292,7 @@ static void scales(const struct spi_volume *A)
     spi_err err = spi_volume_copy(A, &B);
 
     o.recipe = "20 RAAR, 1 SW, 10 HIO, 10 ER";
+    o.first_qD = 5; /* two levels: what one hands to the next has a scale as well */
     for (int k = 0; k < 3 && !err; k++) {
         for (size_t i = 0; i < spi_volume_count(A); i++)
             B.data[i] = ldexpf(A->data[i], 44 * (k - 1)); /* 6e-14, 1, 2e13 */
@@ -307,6 +309,102 @@ static void scales(const struct spi_volume *A)
     for (int k = 0; k < 3; k++)
         spi_volume_clear(&d[k]);
     spi_volume_clear(&B);
+}
+
+/* Levels (P14): where a recipe is too short to find all phases at once, half of |q| first
+ * makes them found.  R tells: exact data leave 0.01 (the edge of the support), wrong
+ * phases 0.1. */
+static spi_err short_starts(const struct spi_volume *A, double first_qD, double r[4])
+{
+    struct spi_phase_options o = defaults();
+    spi_err err = SPI_OK;
+
+    o.first_qD = first_qD;
+    o.recipe = "3*(30 RAAR, 5 ER, 1 SW), 10 ER";
+    for (int i = 0; i < 4 && !err; i++) {
+        struct spi_volume d;
+
+        err = spi_phase_start(A, &o, i, NULL, &d, &r[i]);
+        spi_volume_clear(&d);
+    }
+    return err;
+}
+
+static void climbs(const struct spi_volume *A)
+{
+    double one[4] = {0}, two[4] = {0}, worst = 0, best = 1;
+    spi_err err = short_starts(A, 0, one);
+
+    err = err ? err : short_starts(A, 5, two);
+    for (int i = 0; i < 4; i++) {
+        worst = fmax(worst, two[i]);
+        best = fmin(best, one[i]);
+    }
+    OK(!err && worst < 0.03, "two levels: R-factors of four starts are %.4f and less",
+       worst);
+    OK(!err && best > 0.06, "control: in one level they are %.4f and more", best);
+}
+
+static void counts_levels(void)
+{
+    struct spi_phase_options o = defaults();
+    double last = 0;
+    int n;
+
+    OK(spi_phase_levels(step_A, &o) == 1, "first_qD = 0: one level");
+    o.first_qD = 10;
+    OK(spi_phase_levels(step_A, &o) == 1, "q D = 9.6: one level below 10");
+    o.first_qD = 9; /* q_max D = 9.6 */
+    OK(spi_phase_levels(step_A, &o) == 2 &&
+           fabs(spi_phase_level_q(step_A, &o, 0) - q_max / 2) < 1e-12 /* exact halves */ &&
+           spi_phase_level_q(step_A, &o, 1) == q_max,
+       "two below 9");
+    o.diameter_A = 170, o.q_min = 0.001; /* q_max D = 16.3 */
+    o.first_qD = 4;
+    n = spi_phase_levels(step_A, &o);
+    for (int l = 0; l < n; l++) {
+        OK(spi_phase_level_q(step_A, &o, l) > last, "level %d of %d goes further", l + 1,
+           n);
+        last = spi_phase_level_q(step_A, &o, l);
+    }
+    OK(n == 4 && last == q_max, "16.3 / 8 is above 4: four levels");
+    o.q_min = 0.011; /* a quarter of 0.048 */
+    OK(spi_phase_levels(step_A, &o) == 2, "a level ends beyond four times q_min");
+    o.q_min = 0.03;
+    OK(spi_phase_levels(step_A, &o) == 1, "a wide hole: one level");
+    o.q_max = 10; /* beyond the grid: what counts is its Nyquist frequency, 0.1 */
+    o.q_min = 0.001, o.first_qD = 16;
+    OK(spi_phase_levels(step_A, &o) == 2 && spi_phase_level_q(step_A, &o, 1) == 10 &&
+           fabs(spi_phase_level_q(step_A, &o, 0) - 0.05) < 1e-12 /* rounding of 0.1 */,
+       "no level beyond the grid");
+}
+
+/* The density of a start has the intensities that it was phased from, (P15); a density of
+ * another particle (the truth moved by halves in one half of the box) has not. */
+static void reproduces(const struct spi_volume *rho, const struct spi_volume *A)
+{
+    static const double r_factor[1] = {0.1};
+    struct spi_phase_options o = defaults();
+    struct spi_volume other = {0}, one = *rho;
+    struct spi_phase_result good = {0}, bad = {0};
+    double least = 1, most = 0;
+    spi_err err = spi_volume_copy(rho, &other);
+
+    for (size_t i = spi_volume_count(rho) / 2; !err && i < spi_volume_count(rho); i++)
+        other.data[i] = rho->data[i - spi_volume_count(rho) / 2];
+    err = err ? err : spi_phase_combine(A, &o, 1, &one, r_factor, &good);
+    err = err ? err : spi_phase_combine(A, &o, 1, &other, r_factor, &bad);
+    for (int i = 3; i < good.n_shells && !err; i++) {
+        least = fmin(least, good.reproduced[i]);
+        most = fmax(most, bad.reproduced[i]);
+    }
+    /* rounding of an FFT in single precision, and squares of what it gave */
+    OK(!err && least > 1 - 1e-4, "the truth reproduces its intensity: 1 - %.1e", 1 - least);
+    OK(!err && isnan(good.reproduced[0]), "no value below q_min");
+    OK(!err && most < 0.8, "control: another density does not, %.2f", most);
+    spi_volume_clear(&other);
+    spi_phase_result_clear(&good);
+    spi_phase_result_clear(&bad);
 }
 
 static void begins(const struct spi_volume *rho, const struct spi_volume *A)
@@ -433,6 +531,8 @@ static void bad_options(const struct spi_volume *A)
     WITH(o.q_max = 0.005, "measured shell");
     WITH(o.q_min = -1, "measured shell");
     WITH((o.q_min = 0.2, o.q_max = 0.3), "no positive intensity"); /* beyond the grid */
+    WITH(o.first_qD = 3, "q D = 3");
+    WITH(o.first_qD = NAN, "q D = nan");
     WITH(o.beta = 1.1, "beta is 1.1");
     WITH(o.sw_threshold = 2, "threshold 2");
     WITH(o.sw_sigma_first = NAN, "sigma nan");
@@ -479,6 +579,9 @@ int main(void)
     recovers(&rho, &A);
     noise_shows(&A);
     scales(&A);
+    climbs(&A);
+    counts_levels();
+    reproduces(&rho, &A);
     begins(&rho, &A);
     hole_is_bounded(&A);
     bad_autocorrelations();
