@@ -300,16 +300,16 @@ const struct spi_cmd spi_cmd_phase = {
     .brief = "density from an autocorrelation",
     .about =
         "Retrieves the phases of the intensities that belong to an autocorrelation and "
-        "writes "
-        "the density. Several independent starts from random densities follow one recipe "
-        "of "
-        "steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by their "
-        "R-factor, are "
-        "aligned and averaged.\n\n"
+        "writes the density. Several independent starts from random densities follow one "
+        "recipe of steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by "
+        "their R-factor, are aligned and averaged. Where q_max times the diameter is above "
+        "phasing.first_qD, each start follows the recipe up to half of q_max first (a "
+        "quarter, an eighth ...): so the phases of large particles are found.\n\n"
         "Writes one MRC map on the grid of the autocorrelation, centred, and with --prtf a "
-        "table of how well the starts agree at each resolution. The hand of the map cannot "
-        "be "
-        "known from intensities. What no option says comes from the settings.",
+        "table of how well the starts agree at each resolution and how well the density "
+        "reproduces the intensities that it was phased from. Neither is its resolution: "
+        "starts can agree in a wrong support. The hand of the map cannot be known from "
+        "intensities. What no option says comes from the settings.",
     .examples =
         {{"spinifel phase run1/autocorrelation.mrc -o density.mrc --diameter 140",
           "the particle is at most 140 A long"},
