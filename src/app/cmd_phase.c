@@ -12,12 +12,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "fsc/align.h"
 #include "io/file.h"
 #include "io/mrc.h"
 #include "phase/phase.h"
 
 struct args {
-    const char *out, *prtf, *initial, *recipe;
+    const char *out, *prtf, *initial, *recipe, *half;
     double diameter_A, q_min, q_max, beta;
     int starts;
     int64_t seed;
@@ -42,6 +43,9 @@ static const struct spi_opt opts[] = {
      .absent = "1/diameter"},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| that was measured",
      .absent = "1/(2 voxels)"},
+    {0, "half", SPI_PATH(args, half), 0, 0, "MAP.mrc",
+     "autocorrelation of the other half set, turned as it may be: it tells how noisy the "
+     "intensities are"},
     SPI_HEADING("How"),
     {0, "recipe", SPI_TEXT(args, recipe), 0, 0, "TEXT",
      "steps, such as \"6*(40 RAAR, 10 ER, 1 SW), 40 ER\"", .absent = "phasing.recipe"},
@@ -81,6 +85,7 @@ static spi_err make_options(const struct spi_call *call, const struct spi_volume
         .q_max = s.q_max_invA > 0 ? s.q_max_invA : 0.5 / A->step,
         .recipe = a->recipe ? a->recipe : recipe,
         .first_qD = s.first_qD,
+        .slack = s.modulus_slack,
         .beta = spi_call_given(call, "beta") ? a->beta : s.beta,
         .positive = s.positivity,
         .sw_sigma_first = s.sw_sigma_first,
@@ -240,6 +245,35 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
                   spi_json_number(own_cc)));
 }
 
+/* How the intensities of the two half sets correlate, at the rotation that lays one upon
+ * the other.  Clear `shells`. */
+static spi_err noise_from(const char *path, const struct spi_volume *A,
+                          struct spi_phase_options *o, struct spi_intensity_shells *shells)
+{
+    struct spi_volume B = {0}, W[2] = {{0}, {0}};
+    double R[9], cc, q_max = fmin(o->q_max, 0.5 / A->step);
+    spi_err err;
+
+    SPI_TRY(err = spi_mrc_read(path, &B, NULL), out);
+    SPI_TRY(err = spi_volume_fourier_even(A, &W[0]), out);
+    SPI_TRY(err = spi_volume_fourier_even(&B, &W[1]), out);
+    SPI_TRY(err = spi_align_intensities(&W[0], &W[1], o->diameter_A, o->q_min, q_max, NULL,
+                                        R, &cc),
+            out);
+    SPI_TRY(err = spi_intensity_compare(&W[0], &W[1], o->diameter_A, o->q_min, q_max, R,
+                                        shells),
+            out);
+    o->n_halves = shells->n;
+    o->halves_q = shells->q;
+    o->halves_cc = shells->cc;
+    spi_verbose("phase: %s: the intensities of the half sets correlate to %.3f", path, cc);
+out:
+    spi_volume_clear(&B);
+    spi_volume_clear(&W[0]);
+    spi_volume_clear(&W[1]);
+    return err;
+}
+
 static spi_err read_initial(const char *path, const struct spi_volume *A,
                             struct spi_volume *initial)
 {
@@ -261,6 +295,7 @@ static spi_err run(const struct spi_call *call)
     const struct args *a = call->args;
     struct spi_volume A = {0}, initial = {0};
     struct spi_phase_result result = {0};
+    struct spi_intensity_shells shells = {0};
     struct spi_phase_options o;
     char recipe[SPI_TEXT_MAX], label[81], recipe_label[81];
     spi_err err;
@@ -273,6 +308,8 @@ static spi_err run(const struct spi_call *call)
         SPI_TRY(err = read_initial(a->initial, &A, &initial), out);
         o.initial = &initial;
     }
+    if (a->half)
+        SPI_TRY(err = noise_from(a->half, &A, &o, &shells), out);
     spi_verbose("phase: %s: diameter %.1f A, |q| %.5f..%.5f 1/A, %s", call->operand[0],
                 o.diameter_A, o.q_min, o.q_max, o.recipe);
     SPI_TRY(err = all_starts(&A, &o, &result), out);
@@ -288,6 +325,7 @@ static spi_err run(const struct spi_call *call)
 out:
     spi_volume_clear(&A);
     spi_volume_clear(&initial);
+    spi_intensity_shells_clear(&shells);
     spi_phase_result_clear(&result);
     return err;
 }
@@ -304,7 +342,11 @@ const struct spi_cmd spi_cmd_phase = {
         "recipe of steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by "
         "their R-factor, are aligned and averaged. Where q_max times the diameter is above "
         "phasing.first_qD, each start follows the recipe up to half of q_max first (a "
-        "quarter, an eighth ...): so the phases of large particles are found.\n\n"
+        "quarter, an eighth ...): so the phases of large particles are found. With --half "
+        "the "
+        "intensities may differ from the measured ones as far as phasing.modulus_slack "
+        "lets "
+        "them.\n\n"
         "Writes one MRC map on the grid of the autocorrelation, centred, and with --prtf a "
         "table of how well the starts agree at each resolution and how well the density "
         "reproduces the intensities that it was phased from. Neither is its resolution: "
@@ -315,6 +357,8 @@ const struct spi_cmd spi_cmd_phase = {
           "the particle is at most 140 A long"},
          {"spinifel phase ac.mrc -o d.mrc --recipe \"10*(50 ER, 25 HIO, 50 ER, 1 SW)\"",
           "another recipe"},
+         {"spinifel phase half1_ac.mrc -o half1.mrc -d 140 --half half2_ac.mrc",
+          "intensities that are known to be noisy"},
          {"spinifel phase --list-methods", "what a recipe may say"}},
     .opts = opts,
     .size = sizeof(struct args),

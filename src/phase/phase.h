@@ -1,5 +1,5 @@
 /** \file
- * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md (P1)-(P15).
+ * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md (P1)-(P16).
  *
  * A(x) even real, centred, n^3, voxel dx (A).  W = FT A; amplitude = sqrt(max(W, 0)) inside
  * the measured shell q_min <= |q| <= q_max, free up to a bound (P7) below q_min.  Beyond
@@ -33,7 +33,12 @@ struct spi_phase_options {
     double first_qD;     /* (P14): above this q_max D the recipe runs up to half of q_max
                           * first (a quarter, an eighth ...: until it is below), then up to
                           * twice as much each time; 0: up to q_max at once */
-    double beta;         /* HIO and RAAR feedback, 0 ... 1 */
+    double slack;        /* (P16): of the modulus, in units of what noise makes of W */
+    int n_halves;        /* points of the next two; 0: W is taken as exact */
+    const double *halves_q,
+        *halves_cc; /* 1/A, rising: correlation of the intensities of two
+                     * half sets, the shells' means removed; borrowed */
+    double beta;    /* HIO and RAAR feedback, 0 ... 1 */
     bool positive;
     double sw_sigma_first,
         sw_sigma_last;   /* voxels, falls geometrically over the SW steps */

@@ -30,7 +30,8 @@ struct work {
     float *support;   /* 1 or 0 */
     size_t n_ball;    /* voxels of the first support */
     float complex *F;
-    float *lo, *hi;  /* bounds of |F|, (P2); measured modes: lo = hi = amplitude */
+    float *amp;      /* measured modes: (P1) */
+    float *lo, *hi;  /* bounds of |F|, (P2); measured modes: (P16) */
     float *measured; /* how often a mode counts: 0, 1, or 2 when -k is not stored */
     double scale;    /* amplitudes are divided by it: the largest one is 1 */
 };
@@ -42,6 +43,7 @@ static void work_clear(struct work *w)
     free(w->y);
     free(w->support);
     free(w->F);
+    free(w->amp);
     free(w->lo);
     free(w->hi);
     free(w->measured);
@@ -59,6 +61,7 @@ static spi_err work_init(struct work *w, int n, double step)
     SPI_TRY(err = SPI_NEW(w->y, w->voxels, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->support, w->voxels, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->F, w->modes, "phasing"), out);
+    SPI_TRY(err = SPI_NEW(w->amp, w->modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->lo, w->modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->hi, w->modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->measured, w->modes, "phasing"), out);
@@ -93,6 +96,17 @@ spi_err spi_phase_check(int n, double step, const struct spi_phase_options *o)
                         o->q_min, o->q_max);
     if (!in_range(o->beta, 0, 1))
         return spi_fail(SPI_EINVAL, "phasing: beta is %g; needed 0 ... 1", o->beta);
+    if (!in_range(o->slack, 0, 100))
+        return spi_fail(SPI_EINVAL,
+                        "phasing: the slack of the moduli is %g; needed 0 ... 100",
+                        o->slack);
+    for (int i = 0; i < o->n_halves; i++)
+        if (!in_range(o->halves_q[i], i > 0 ? o->halves_q[i - 1] : 0, 1e6))
+            return spi_fail(
+                SPI_EINVAL,
+                "phasing: point %d of the half sets' correlation is at |q| = %g "
+                "1/A; needed rising |q|",
+                i + 1, o->halves_q[i]);
     if (!in_range(o->first_qD, 0, 1e6) || (o->first_qD > 0 && o->first_qD < 4))
         return spi_fail(SPI_EINVAL,
                         "phasing: the first level ends at q D = %g; needed 4 or more, or 0 "
@@ -135,8 +149,8 @@ static spi_err normalised(const struct spi_volume *A, struct spi_volume *out, do
     return SPI_OK;
 }
 
-/* Sets measured (0, 1, 2) and, where it is not zero, lo = hi = max(W, 0); W in FFT order is
- * Re F times the signs of the centred order.  Counts what was found. */
+/* Sets measured (0, 1, 2) and, where it is not zero, amp = max(W, 0), not yet its root; W
+ * in FFT order is Re F times the signs of the centred order.  Counts what was found. */
 static void measure(struct work *w, const struct spi_phase_options *o, double *w_max,
                     double *sum2, double *count)
 {
@@ -155,7 +169,7 @@ static void measure(struct work *w, const struct spi_phase_options *o, double *w
             W = (r.kz + r.ky + x) & 1 ? -W : W;
             W = W > 0 ? W : 0;
             w->measured[r.first + (size_t)x] = x ? 2 : 1;
-            w->lo[r.first + (size_t)x] = w->hi[r.first + (size_t)x] = (float)W;
+            w->amp[r.first + (size_t)x] = (float)W;
             *w_max = fmax(*w_max, W);
             if (k > 0)
                 *sum2 += (x ? 2 : 1) * W * W, *count += x ? 2 : 1;
@@ -179,7 +193,7 @@ static double hole_bound(const struct work *w, const struct spi_phase_options *o
             double m = (double)w->measured[r.first + (size_t)i];
 
             if (m > 0 && k2 >= k_hole * k_hole && k2 <= k_end * k_end)
-                sum += m * (double)w->lo[r.first + (size_t)i], count += m;
+                sum += m * (double)w->amp[r.first + (size_t)i], count += m;
         }
     }
     if (!(sum > 0))
@@ -187,7 +201,76 @@ static double hole_bound(const struct work *w, const struct spi_phase_options *o
     return fmin(1e15, 2 * sqrt(sum / count) * exp(fmin(30, x * x * Rg2 / 6)));
 }
 
-/* Amplitudes from A: (P1), (P2), (P7). */
+/* The halves' correlation at q, linear between the points that are given, 0 ... 1;
+ * not a number counts as 0. */
+static double correlation_at(const struct spi_phase_options *o, double q)
+{
+    int i = 0;
+    double t, c;
+
+    while (i < o->n_halves && o->halves_q[i] < q)
+        i++;
+    if (i == 0 || i == o->n_halves) {
+        c = o->halves_cc[i == 0 ? 0 : i - 1];
+    } else {
+        t = (q - o->halves_q[i - 1]) / (o->halves_q[i] - o->halves_q[i - 1]);
+        c = o->halves_cc[i - 1] * (1 - t) + o->halves_cc[i] * t;
+    }
+    return fmin(1, fmax(0, c));
+}
+
+/* Standard deviation of W in shells of one cell, in [.][0]. */
+static void shell_deviation(const struct work *w, double (*sum)[3])
+{
+    for (int row = 0; row < w->n * w->n; row++) {
+        struct spi_phase_row r = spi_phase_row_at(w->n, row);
+
+        for (int x = 0; x <= w->n / 2; x++) {
+            size_t i = r.first + (size_t)x;
+            double m = (double)w->measured[i], W = (double)w->amp[i] * (double)w->amp[i];
+            double *s = sum[(int)sqrt(spi_phase_cells2(&r, x))];
+
+            s[0] += m, s[1] += m * W, s[2] += m * W * W;
+        }
+    }
+    for (int k = 0; k < w->n; k++) {
+        double *s = sum[k];
+
+        s[0] = s[0] > 0 ? sqrt(fmax(0, s[2] / s[0] - s[1] / s[0] * s[1] / s[0])) : 0;
+    }
+}
+
+/* (P16): the interval of each measured modulus, from the noise that the halves show. */
+static spi_err allow_noise(struct work *w, const struct spi_phase_options *o)
+{
+    double(*sum)[3] = NULL, cell = 1 / (w->n * w->step);
+    spi_err err;
+
+    if (o->n_halves == 0 || o->slack == 0)
+        return SPI_OK;
+    if ((err = SPI_NEW(sum, w->n, "phasing"))) /* sqrt(3) n / 2 < n shells */
+        return err;
+    shell_deviation(w, sum);
+    for (int row = 0; row < w->n * w->n; row++) {
+        struct spi_phase_row r = spi_phase_row_at(w->n, row);
+
+        for (int x = 0; x <= w->n / 2; x++) {
+            size_t i = r.first + (size_t)x;
+            double k = sqrt(spi_phase_cells2(&r, x)), W, width;
+
+            if (!(w->measured[i] > 0))
+                continue;
+            W = (double)w->amp[i] * (double)w->amp[i];
+            width = o->slack * (1 - correlation_at(o, k * cell)) * sum[(int)k][0];
+            w->lo[i] = (float)sqrt(fmax(0, W - width));
+            w->hi[i] = (float)sqrt(W + width);
+        }
+    }
+    free(sum);
+    return SPI_OK;
+}
+
+/* Amplitudes from A: (P1), (P2), (P7), (P16). */
 static spi_err load(struct work *w, const struct spi_volume *A,
                     const struct spi_phase_options *o)
 {
@@ -219,11 +302,12 @@ static spi_err load(struct work *w, const struct spi_volume *A,
             size_t i = r.first + (size_t)x;
 
             if (w->measured[i] > 0)
-                w->lo[i] = w->hi[i] = sqrtf(w->lo[i] / (float)w_max);
+                w->lo[i] = w->hi[i] = w->amp[i] = sqrtf(w->amp[i] / (float)w_max);
             else if (sqrt(spi_phase_cells2(&r, x)) < k_min && !r.nyquist && 2 * x < w->n)
                 w->hi[i] = bound;
         }
     }
+    err = allow_noise(w, o);
 out:
     spi_volume_clear(&unit);
     return err;
@@ -296,7 +380,7 @@ static spi_err first_density(struct work *w, const struct spi_phase_options *o, 
     for (size_t i = 0; i < w->modes; i++)
         if (w->measured[i] > 0) {
             sum += (double)(w->measured[i] * cabsf(w->F[i]));
-            want += (double)(w->measured[i] * w->lo[i]);
+            want += (double)(w->measured[i] * w->amp[i]);
         }
     if (!(sum > 1e-6 * sqrt((double)w->voxels))) /* rounding of the FFT of values <= 1 */
         return spi_fail(SPI_EINVAL,
@@ -529,7 +613,7 @@ static spi_err finish(struct work *w, const struct spi_phase_options *o,
         w->x[i] = -w->x[i]; /* without positivity the sign is open: the heavy side is up */
     if ((err = spi_fft3_r2c(w->n, w->x, w->F)))
         return err;
-    spi_phase_misfit(w->modes, w->measured, w->lo, w->F, sums);
+    spi_phase_misfit(w->modes, w->measured, w->amp, w->F, sums);
     *r_factor = sums[0] / sums[1];
     if (!centre_of_mass(w, c))
         memset(c, 0, sizeof c);

@@ -91,6 +91,11 @@ json_run --set phasing.cutoff=0.6
 json 'control: in a wrong support it has not' 'v["intensity_cc"] < 0.5'
 run 0 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 -n 2 --set phasing.cutoff=0.6
 says out "None of these is the map's resolution"
+run 0 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 -n 2 --half "$tmp/ac.mrc"
+run 0 compare "$tmp/wrong.mrc" -t "$structure" --json
+json 'a half set that agrees does no harm' 'v["cc"] > 0.9'
+run 1 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 --half "$tmp/none.mrc"
+says err none.mrc
 run 0 phase --list-methods
 says out HIO
 

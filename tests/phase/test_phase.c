@@ -345,6 +345,81 @@ static void climbs(const struct spi_volume *A)
     OK(!err && best > 0.06, "control: in one level they are %.4f and more", best);
 }
 
+/* W of A with Gaussian noise of twice the shell's standard deviation at q_max (half sets
+ * would correlate to 1/5 there) that falls as q^3. */
+static spi_err noisy(const struct spi_volume *A, uint64_t seed, struct spi_volume *out)
+{
+    struct spi_rng r = spi_rng_stream(seed, SPI_RNG_TEST, 1);
+    double sum[N][3] = {{0}}, edge = q_max * N * step_A;
+    struct spi_volume W = {0};
+    spi_err err = spi_volume_fourier_even(A, &W);
+
+    for (int pass = 0; pass < 2 && !err; pass++)
+        for (int z = 0, i = 0; z < N; z++)
+            for (int y = 0; y < N; y++)
+                for (int x = 0; x < N; x++, i++) {
+                    double a = z - N / 2, b = y - N / 2, c = x - N / 2;
+                    double k = sqrt(a * a + b * b + c * c), v = (double)W.data[i];
+                    double *s = sum[(int)k];
+
+                    if (pass == 0) {
+                        s[0] += 1, s[1] += v, s[2] += v * v;
+                        continue;
+                    }
+                    /* the even part is taken inside: sqrt(2) */
+                    W.data[i] +=
+                        (float)(spi_rng_normal(&r) * sqrt(2) * 2 * pow(k / edge, 3) *
+                                sqrt(fmax(0, s[2] / s[0] - s[1] / s[0] * s[1] / s[0])));
+                }
+    err = err ? err : spi_volume_fourier_even_inverse(&W, out);
+    spi_volume_clear(&W);
+    return err;
+}
+
+/* (P16): a modulus that may leave its noisy value by what noise makes of it gives phases
+ * that are nearer to the truth. */
+static void knows_noise(const struct spi_volume *rho, const struct spi_volume *A)
+{
+    enum { POINTS = 20 };
+    double q[POINTS], cc[POINTS], one[POINTS], fsc[2] = {0}, r[2];
+    struct spi_phase_options o = defaults();
+    struct spi_volume B = {0}, same[2] = {{0}, {0}};
+    spi_err err = noisy(A, 11, &B);
+
+    for (int i = 0; i < POINTS; i++) {
+        q[i] = q_max * (i + 1) / POINTS;
+        cc[i] = 1 / (1 + 4 * pow(q[i] / q_max, 6));
+        one[i] = 1;
+    }
+    o.slack = 0.3, o.halves_q = q;
+    for (int known = 0; known < 2 && !err; known++) {
+        struct spi_phase_result res = {0};
+        struct spi_volume moved = {0};
+        double c;
+
+        o.n_halves = known ? POINTS : 0, o.halves_cc = cc;
+        err = spi_phase(&B, &o, NULL, &res);
+        err = err ? err : lay_upon(rho, &res.density, &moved, &c);
+        if (!err)
+            fsc[known] = last_shell(rho, &moved);
+        spi_volume_clear(&moved);
+        spi_phase_result_clear(&res);
+    }
+    OK(!err && fsc[1] > fsc[0] + 0.05,
+       "noisy intensities: FSC of the last shell %.3f, %.3f when the noise is known",
+       fsc[0], fsc[1]);
+    o.recipe = "10 RAAR, 1 SW, 5 ER";
+    for (int known = 0; known < 2 && !err; known++) {
+        o.n_halves = known ? POINTS : 0, o.halves_cc = one;
+        err = spi_phase_start(&B, &o, 1, NULL, &same[known], &r[known]);
+    }
+    OK(!err && !memcmp(same[0].data, same[1].data, spi_volume_count(A) * sizeof(float)),
+       "half sets that agree to 1 change nothing");
+    for (int known = 0; known < 2; known++)
+        spi_volume_clear(&same[known]);
+    spi_volume_clear(&B);
+}
+
 static void counts_levels(void)
 {
     struct spi_phase_options o = defaults();
@@ -520,6 +595,7 @@ static void bad_autocorrelations(void)
 
 static void bad_options(const struct spi_volume *A)
 {
+    static const double falling[2] = {0.02, 0.01};
     struct spi_phase_options o;
     struct spi_phase_result res;
     int stop = 1;
@@ -531,6 +607,8 @@ static void bad_options(const struct spi_volume *A)
     WITH(o.q_max = 0.005, "measured shell");
     WITH(o.q_min = -1, "measured shell");
     WITH((o.q_min = 0.2, o.q_max = 0.3), "no positive intensity"); /* beyond the grid */
+    WITH((o.n_halves = 2, o.halves_q = falling, o.halves_cc = falling), "point 2 of");
+    WITH(o.slack = -1, "slack");
     WITH(o.first_qD = 3, "q D = 3");
     WITH(o.first_qD = NAN, "q D = nan");
     WITH(o.beta = 1.1, "beta is 1.1");
@@ -580,6 +658,7 @@ int main(void)
     noise_shows(&A);
     scales(&A);
     climbs(&A);
+    knows_noise(&rho, &A);
     counts_levels();
     reproduces(&rho, &A);
     begins(&rho, &A);
