@@ -13,12 +13,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "fsc/align.h"
 #include "io/file.h"
 #include "io/mrc.h"
 #include "phase/phase.h"
 
 struct args {
-    const char *out, *prtf, *initial, *recipe;
+    const char *out, *prtf, *initial, *recipe, *half;
     double diameter_A, q_min, q_max, beta, voxel_A;
     int starts;
     int64_t seed;
@@ -31,7 +32,8 @@ static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the density, an MRC map",
      .required = true},
     {0, "prtf", SPI_OUT(args, prtf), 0, 0, "FILE",
-     "also write the phase retrieval transfer function, a CSV table"},
+     "also write, as a CSV table, how well the starts agree (phase retrieval transfer "
+     "function) and the density reproduces its intensity, shell by shell"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "list-methods", SPI_FLAG(args, list_methods), 0, 0, "",
      "print the steps that a recipe may use, and nothing else", .alone = true},
@@ -43,6 +45,9 @@ static const struct spi_opt opts[] = {
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| that was measured",
      .absent = "1/(2 voxels)"},
     SPI_VOXEL_OPT(args, voxel_A),
+    {0, "half", SPI_PATH(args, half), 0, 0, "MAP.mrc",
+     "autocorrelation of the other half set, turned as it may be: it tells how noisy the "
+     "intensities are"},
     SPI_HEADING("How"),
     {0, "recipe", SPI_TEXT(args, recipe), 0, 0, "TEXT",
      "steps, such as \"6*(40 RAAR, 10 ER, 1 SW), 40 ER\"", .absent = "phasing.recipe"},
@@ -81,6 +86,8 @@ static spi_err make_options(const struct spi_call *call, const struct spi_volume
         .q_min = s.q_min_invA,
         .q_max = s.q_max_invA > 0 ? s.q_max_invA : 0.5 / A->step,
         .recipe = a->recipe ? a->recipe : recipe,
+        .first_qD = s.first_qD,
+        .slack = s.modulus_slack,
         .beta = spi_call_given(call, "beta") ? a->beta : s.beta,
         .positive = s.positivity,
         .sw_sigma_first = s.sw_sigma_first,
@@ -144,9 +151,13 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
 
     if (!f)
         return spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
-    fputs("q_invA,resolution_A,prtf\n", f);
-    for (int i = 0; i < r->n_shells; i++)
-        fprintf(f, "%.9g,%.6g,%.6g\n", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
+    fputs("q_invA,resolution_A,prtf,reproduced\n", f);
+    for (int i = 0; i < r->n_shells; i++) {
+        fprintf(f, "%.9g,%.6g,%.6g,", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
+        if (isfinite(r->reproduced[i]))
+            fprintf(f, "%.6g", r->reproduced[i]);
+        fputc('\n', f);
+    }
     if (fclose(f) != 0)
         err = spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
     else
@@ -155,19 +166,61 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
     return err;
 }
 
-/* Resolution where the PRTF first falls below 1/e, the usual mark; 0 if it starts below. */
-static double prtf_resolution_A(const struct spi_phase_result *r)
+/* Resolution of the last shell before the curve first falls below `level`; shells without a
+ * value say nothing; 0: the first value is below, or there is none. */
+static double curve_end_A(const struct spi_phase_result *r, const double *curve,
+                          double level)
 {
     double d = 0;
 
-    for (int i = 0; i < r->n_shells && r->prtf[i] >= exp(-1); i++)
-        d = r->shell_q[i] > 0 ? 1 / r->shell_q[i] : 0;
+    for (int i = 0; i < r->n_shells && !(curve[i] < level); i++)
+        if (isfinite(curve[i]))
+            d = 1 / r->shell_q[i];
     return d;
+}
+
+/* Mean of a curve over the shells that have a value, each by its size. */
+static double curve_mean(const struct spi_phase_result *r, const double *curve)
+{
+    double sum = 0, weight = 0;
+
+    for (int i = 0; i < r->n_shells; i++)
+        if (isfinite(curve[i])) {
+            double w = r->shell_q[i] * r->shell_q[i];
+
+            sum += w * curve[i], weight += w;
+        }
+    return weight > 0 ? sum / weight : (double)NAN;
+}
+
+/* What is said of the starts is not the resolution of the map: the text says so. */
+static void print_agreement(const struct spi_phase_result *r, double starts_A, double own_A,
+                            double own_cc)
+{
+    if (r->n_kept == 1)
+        printf("agreement   none to tell: one start is much better than the others, or "
+               "alone\n");
+    else if (starts_A > 0)
+        printf("agreement   the averaged starts agree to %.2f A (PRTF above 1/e)\n",
+               starts_A);
+    else
+        printf("agreement   the averaged starts do not agree (PRTF below 1/e)\n");
+    if (isfinite(own_cc))
+        printf("intensity   the density's correlates to %.3f with what it was phased from "
+               "(mean over shells)\n",
+               own_cc);
+    if (own_A > 0)
+        printf("            above 0.5 to %.2f A\n", own_A);
+    printf("            None of these is the map's resolution: starts can agree in a wrong "
+           "support.\n            Phase two half sets, and compare their maps.\n");
 }
 
 static spi_err report(const struct args *a, const struct spi_phase_result *r)
 {
-    double best = INFINITY, worst = 0, prtf_A = prtf_resolution_A(r);
+    double best = INFINITY, worst = 0;
+    double starts_A = r->n_kept > 1 ? curve_end_A(r, r->prtf, exp(-1)) : 0;
+    double own_A = curve_end_A(r, r->reproduced, 0.5);
+    double own_cc = curve_mean(r, r->reproduced);
 
     for (int i = 0; i < r->n_starts; i++) {
         best = fmin(best, r->r_factor[i]);
@@ -176,8 +229,7 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
     if (!a->json) {
         printf("starts      %d, of which %d are averaged\n", r->n_starts, r->n_kept);
         printf("R-factor    %.4f best, %.4f worst\n", best, worst);
-        if (prtf_A > 0)
-            printf("PRTF 1/e    %.2f A\n", prtf_A);
+        print_agreement(r, starts_A, own_A, own_cc);
         printf("density     %s\n", a->out);
         return SPI_OK;
     }
@@ -187,10 +239,41 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
     for (int i = 0; i < r->n_starts; i++)
         json_array_append_new(r_factors, spi_json_number(r->r_factor[i]));
     return spi_print_json_take(
-        json_pack("{s:o, s:i, s:i, s:o, s:o, s:o}", "density", spi_json_name(a->out),
-                  "n_starts", r->n_starts, "n_kept", r->n_kept, "r_factor_best",
-                  spi_json_number(best), "r_factor", r_factors, "prtf_resolution_A",
-                  prtf_A > 0 ? json_real(prtf_A) : json_null()));
+        json_pack("{s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "density",
+                  spi_json_name(a->out), "n_starts", r->n_starts, "n_kept", r->n_kept,
+                  "r_factor_best", spi_json_number(best), "r_factor", r_factors,
+                  "starts_agree_to_A", starts_A > 0 ? json_real(starts_A) : json_null(),
+                  "intensity_agrees_to_A", own_A > 0 ? json_real(own_A) : json_null(),
+                  "intensity_cc", spi_json_number(own_cc)));
+}
+
+/* How the intensities of the two half sets correlate, at the rotation that lays one upon
+ * the other.  Clear `shells`. */
+static spi_err noise_from(const char *path, double voxel_A, const struct spi_volume *A,
+                          struct spi_phase_options *o, struct spi_intensity_shells *shells)
+{
+    struct spi_volume B = {0}, W[2] = {{0}, {0}};
+    double R[9], cc, q_max = fmin(o->q_max, 0.5 / A->step);
+    spi_err err;
+
+    SPI_TRY(err = spi_mrc_read_voxel(path, voxel_A, &B, NULL), out);
+    SPI_TRY(err = spi_volume_fourier_even(A, &W[0]), out);
+    SPI_TRY(err = spi_volume_fourier_even(&B, &W[1]), out);
+    SPI_TRY(err = spi_align_intensities(&W[0], &W[1], o->diameter_A, o->q_min, q_max, NULL,
+                                        R, &cc),
+            out);
+    SPI_TRY(err = spi_intensity_compare(&W[0], &W[1], o->diameter_A, o->q_min, q_max, R,
+                                        shells),
+            out);
+    o->n_halves = shells->n;
+    o->halves_q = shells->q;
+    o->halves_cc = shells->cc;
+    spi_verbose("phase: %s: the intensities of the half sets correlate to %.3f", path, cc);
+out:
+    spi_volume_clear(&B);
+    spi_volume_clear(&W[0]);
+    spi_volume_clear(&W[1]);
+    return err;
 }
 
 static spi_err read_initial(const char *path, double voxel_A, const struct spi_volume *A,
@@ -214,6 +297,7 @@ static spi_err run(const struct spi_call *call)
     const struct args *a = call->args;
     struct spi_volume A = {0}, initial = {0};
     struct spi_phase_result result = {0};
+    struct spi_intensity_shells shells = {0};
     struct spi_phase_options o;
     char recipe[SPI_TEXT_MAX], label[81], recipe_label[81];
     spi_err err;
@@ -226,6 +310,8 @@ static spi_err run(const struct spi_call *call)
         SPI_TRY(err = read_initial(a->initial, a->voxel_A, &A, &initial), out);
         o.initial = &initial;
     }
+    if (a->half)
+        SPI_TRY(err = noise_from(a->half, a->voxel_A, &A, &o, &shells), out);
     spi_verbose("phase: %s: diameter %.1f A, |q| %.5f..%.5f 1/A, %s", call->operand[0],
                 o.diameter_A, o.q_min, o.q_max, o.recipe);
     SPI_TRY(err = all_starts(&A, &o, &result), out);
@@ -241,6 +327,7 @@ static spi_err run(const struct spi_call *call)
 out:
     spi_volume_clear(&A);
     spi_volume_clear(&initial);
+    spi_intensity_shells_clear(&shells);
     spi_phase_result_clear(&result);
     return err;
 }
@@ -253,21 +340,27 @@ const struct spi_cmd spi_cmd_phase = {
     .brief = "density from an autocorrelation",
     .about =
         "Retrieves the phases of the intensities that belong to an autocorrelation and "
-        "writes "
-        "the density. Several independent starts from random densities follow one recipe "
-        "of "
-        "steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by their "
-        "R-factor, are "
-        "aligned and averaged.\n\n"
+        "writes the density. Several independent starts from random densities follow one "
+        "recipe of steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by "
+        "their R-factor, are aligned and averaged. Where q_max times the diameter is above "
+        "phasing.first_qD, each start follows the recipe up to half of q_max first (a "
+        "quarter, an eighth ...): so the phases of large particles are found. With --half "
+        "the "
+        "intensities may differ from the measured ones as far as phasing.modulus_slack "
+        "lets "
+        "them.\n\n"
         "Writes one MRC map on the grid of the autocorrelation, centred, and with --prtf a "
-        "table of how well the starts agree at each resolution. The hand of the map cannot "
-        "be "
-        "known from intensities. What no option says comes from the settings.",
+        "table of how well the starts agree at each resolution and how well the density "
+        "reproduces the intensities that it was phased from. Neither is its resolution: "
+        "starts can agree in a wrong support. The hand of the map cannot be known from "
+        "intensities. What no option says comes from the settings.",
     .examples =
         {{"spinifel phase run1/autocorrelation.mrc -o density.mrc --diameter 140",
           "the particle is at most 140 A long"},
          {"spinifel phase ac.mrc -o d.mrc --recipe \"10*(50 ER, 25 HIO, 50 ER, 1 SW)\"",
           "another recipe"},
+         {"spinifel phase half1_ac.mrc -o half1.mrc -d 140 --half half2_ac.mrc",
+          "intensities that are known to be noisy"},
          {"spinifel phase --list-methods", "what a recipe may say"}},
     .opts = opts,
     .size = sizeof(struct args),

@@ -52,6 +52,8 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, lambda_max, double, 3e-3, 0, 1e3, "", "largest Tikhonov weight of the L-curve, relative to the trace") \
     X(algorithm, nufft_tol, double, 1e-3, 1e-6, 0.1, "", "relative error asked of a nonuniform transform") \
     X(phasing, recipe, text, "6*(40 RAAR, 10 ER, 1 SW), 40 ER", 0, 0, "", "steps: ER, HIO, RAAR, SW (shrink-wrap); empty: made from nER, nHIO, N_phase_loops") \
+    X(phasing, first_qD, double, 10, 4, 1e6, "", "above this q_max times diameter a start follows the recipe up to half of q_max first (a quarter, an eighth ...: until it is below), then up to twice as much each time") \
+    X(phasing, modulus_slack, double, 0.3, 0, 100, "", "where two half sets correlate to c, how far an intensity may leave the measured one: times 1 - c, times the standard deviation of its shell") \
     X(phasing, N_phase_starts, int, 8, 1, 1000, "", "independent random starts of the last phasing") \
     X(phasing, N_phase_rounds, int, 3, 1, 64, "", "rounds of such starts at most, each with 1.5 times the cutoff of the one before, until the half maps agree (converge.phased_least)") \
     X(phasing, beta, double, 0.9, 0, 1, "", "feedback of HIO and RAAR") \

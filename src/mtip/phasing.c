@@ -45,8 +45,8 @@ static spi_err task_start(void *const *data, const void *arg, const volatile int
 }
 
 /* No two rounds have a start in common. */
-static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2], int round,
-                          struct spi_phasing *p)
+static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2],
+                          const struct spi_agreement *a, int round, struct spi_phasing *p)
 {
     int n = r->set->N_phase_starts;
     struct spi_phase_options opt[2];
@@ -63,20 +63,23 @@ static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2], 
         spi_run_phase_options(r, r->q_max, n, r->seed * 2 + (uint64_t)h, recipe[h],
                               &opt[h]);
         opt[h].sw_threshold = p->cutoff;
+        opt[h].n_halves = a->shells.n;
+        opt[h].halves_q = a->shells.q;
+        opt[h].halves_cc = a->shells.cc;
     }
     for (int i = 0; i < 2 * n; i++) {
         int h = i / n;
-        struct start_args a = {&half_A[h], &opt[h], round * n + i % n, density + i,
-                               r_factor + i};
+        struct start_args start = {&half_A[h], &opt[h], round * n + i % n, density + i,
+                                   r_factor + i};
 
         SPI_TRY(err = spi_region_new(r->graph, density + i, sizeof *density, &region[i]),
                 wait);
 
         struct spi_access access = {region[i], SPI_WRITE};
 
-        SPI_TRY(
-            err = spi_graph_submit(r->graph, "phase", task_start, &a, sizeof a, 1, &access),
-            wait);
+        SPI_TRY(err = spi_graph_submit(r->graph, "phase", task_start, &start, sizeof start,
+                                       1, &access),
+                wait);
     }
 wait:
     late = spi_graph_wait(r->graph);
@@ -105,7 +108,7 @@ static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
     spi_err err;
 
     *p = (struct spi_phasing){.cutoff = spi_phasing_cutoff(r->set, round)};
-    SPI_TRY(err = phase_both(r, half_A, round, p), out);
+    SPI_TRY(err = phase_both(r, half_A, a, round, p), out);
     SPI_TRY(err = spi_half_maps(&p->half[0].density, &p->half[1].density,
                                 r->data->rings.diameter_A, r->q_max, NULL, a->R, &p->pose,
                                 &cc, &p->density, &p->fsc, &p->moved2),

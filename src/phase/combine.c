@@ -273,6 +273,54 @@ static void transfer(int n, double k_max, int n_kept, const float complex *phase
         out->shell_q[i] = (i + 0.5) / (n * out->density.step);
 }
 
+/* (P15): correlation, shell by shell, of W (FT of A, whose centre is the voxel n/2) with
+ * the intensity of the density, F. */
+static spi_err reproduced(const struct spi_volume *A, double q_min, double k_max,
+                          const float complex *F, struct spi_phase_result *out)
+{
+    const int n = A->n;
+    double(*sum)[6] = NULL, k_min = q_min * n * A->step, unit;
+    float complex *W = NULL;
+    float *real = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(sum, out->n_shells, "phasing"), out);
+    SPI_TRY(err = SPI_NEW(W, spi_phase_modes(n), "phasing"), out);
+    SPI_TRY(err = SPI_NEW(real, spi_volume_count(A), "phasing"), out);
+    SPI_TRY(err = spectrum(A, real, W, &unit), out);
+    for (int row = 0; row < n * n; row++) {
+        struct spi_phase_row r = spi_phase_row_at(n, row);
+
+        for (int x = 0; x < n / 2 && !r.nyquist; x++) {
+            double k = sqrt(spi_phase_cells2(&r, x)), c = x ? 2 : 1;
+            double w = (double)crealf(W[r.first + (size_t)x]);
+            double v = (double)cabsf(F[r.first + (size_t)x]);
+            int i = (int)k < out->n_shells ? (int)k : out->n_shells - 1;
+
+            if (k < k_min || k > k_max)
+                continue;
+            w = (r.kz + r.ky + x) & 1 ? -w : w;
+            v *= v;
+            sum[i][0] += c, sum[i][1] += c * w, sum[i][2] += c * v;
+            sum[i][3] += c * w * w, sum[i][4] += c * v * v, sum[i][5] += c * w * v;
+        }
+    }
+    for (int i = 0; i < out->n_shells; i++) {
+        const double *s = sum[i];
+        double ww = s[3] - s[1] * s[1] / s[0], vv = s[4] - s[2] * s[2] / s[0];
+
+        /* + and - of a mode count as two and are one */
+        out->reproduced[i] = s[0] >= 6 && ww > 0 && vv > 0
+                                 ? (s[5] - s[1] * s[2] / s[0]) / sqrt(ww * vv)
+                                 : (double)NAN;
+    }
+out:
+    free(sum);
+    free(W);
+    free(real);
+    return err;
+}
+
 static int best_start(int n, const double *r_factor)
 {
     int best = -1;
@@ -293,6 +341,7 @@ static spi_err result_init(struct spi_phase_result *r, const struct spi_volume *
     SPI_TRY(err = spi_volume_init(&r->density, like->n, like->step), out);
     SPI_TRY(err = SPI_NEW(r->r_factor, n_starts, "phasing"), out);
     SPI_TRY(err = SPI_NEW(r->prtf, r->n_shells, "phasing"), out);
+    SPI_TRY(err = SPI_NEW(r->reproduced, r->n_shells, "phasing"), out);
     SPI_TRY(err = SPI_NEW(r->shell_q, r->n_shells, "phasing"), out);
     memcpy(r->r_factor, r_factor, (size_t)n_starts * sizeof *r_factor);
 out:
@@ -338,6 +387,7 @@ spi_err spi_phase_combine(const struct spi_volume *A, const struct spi_phase_opt
         out->n_kept++;
     }
     transfer(s.n, s.k_max, out->n_kept, phases, out);
+    SPI_TRY(err = reproduced(A, opt->q_min, s.k_max, sum, out), out);
     for (size_t m = 0; m < modes; m++)
         sum[m] *= (float)(largest / ((double)spi_volume_count(A) * out->n_kept));
     SPI_TRY(err = spi_fft3_c2r(s.n, sum, out->density.data), out);
@@ -355,6 +405,7 @@ void spi_phase_result_clear(struct spi_phase_result *r)
     spi_volume_clear(&r->density);
     free(r->r_factor);
     free(r->prtf);
+    free(r->reproduced);
     free(r->shell_q);
     *r = (struct spi_phase_result){0};
 }

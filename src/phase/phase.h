@@ -1,5 +1,5 @@
 /** \file
- * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md (P1)-(P13).
+ * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md (P1)-(P16).
  *
  * A(x) even real, centred, n^3, voxel dx (A).  W = FT A; amplitude = sqrt(max(W, 0)) inside
  * the measured shell q_min <= |q| <= q_max, free up to a bound (P7) below q_min.  Beyond
@@ -30,7 +30,15 @@ struct spi_phase_options {
     double diameter_A;   /* first support: ball of radius 0.55 D */
     double q_min, q_max; /* 1/A, measured shell */
     const char *recipe;  /* e.g. "6*(40 RAAR, 10 ER, 1 SW), 40 ER" */
-    double beta;         /* HIO and RAAR feedback, 0 ... 1 */
+    double first_qD;     /* (P14): above this q_max D the recipe runs up to half of q_max
+                          * first (a quarter, an eighth ...: until it is below), then up to
+                          * twice as much each time; 0: up to q_max at once */
+    double slack;        /* (P16): of the modulus, in units of what noise makes of W */
+    int n_halves;        /* points of the next two; 0: W is taken as exact */
+    const double *halves_q,
+        *halves_cc; /* 1/A, rising: correlation of the intensities of two
+                     * half sets, the shells' means removed; borrowed */
+    double beta;    /* HIO and RAAR feedback, 0 ... 1 */
     bool positive;
     double sw_sigma_first,
         sw_sigma_last;   /* voxels, falls geometrically over the SW steps */
@@ -49,8 +57,11 @@ struct spi_phase_result {
     double *r_factor;          /* [n_starts], owned; sum ||F| - amp| / sum amp (P8) */
     int n_starts, n_kept;
     int n_shells;
-    double *prtf;    /* [n_shells], owned: phase retrieval transfer function (P13);
-                      * 1 when only one start is kept; NaN: no mode in the shell */
+    double *prtf; /* [n_shells], owned: phase retrieval transfer function (P13);
+                   * 1 when only one start is kept; NaN: no mode in the shell */
+    double
+        *reproduced; /* [n_shells], owned: correlation of the density's intensity with
+                      * that of A, (P15); NaN: fewer than three modes, or no measured one */
     double *shell_q; /* [n_shells], owned: mid-shell |q|, 1/A */
 };
 

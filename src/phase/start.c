@@ -1,4 +1,4 @@
-/* One start: random density -> recipe -> centred density. */
+/* One start: random density -> recipe, at each level of detail -> centred density. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,10 @@ static const double ball_radius = 0.55;     /* of D: the particle and 10 % */
 static const double first_threshold = 0.06; /* of the largest value, first shrink-wrap */
 static const double percentile = 0.98;
 static const double zero_part = 0.6; /* of the steps: |q| > q_max held at zero */
-enum { LEAST_SUPPORT = 8 };          /* voxels; below, shrink-wrap is ignored */
+enum {
+    LEAST_SUPPORT = 8, /* voxels; below, shrink-wrap is ignored */
+    LEAST_HOLES = 4    /* the first level's end over q_min; below, there are no levels */
+};
 
 /* What the steps work on.  Voxels in centred order: it only multiplies F by signs, which
  * no modulus sees. */
@@ -27,7 +30,8 @@ struct work {
     float *support;   /* 1 or 0 */
     size_t n_ball;    /* voxels of the first support */
     float complex *F;
-    float *lo, *hi;  /* bounds of |F|, (P2); measured modes: lo = hi = amplitude */
+    float *amp;      /* measured modes: (P1) */
+    float *lo, *hi;  /* bounds of |F|, (P2); measured modes: (P16) */
     float *measured; /* how often a mode counts: 0, 1, or 2 when -k is not stored */
     double scale;    /* amplitudes are divided by it: the largest one is 1 */
 };
@@ -39,6 +43,7 @@ static void work_clear(struct work *w)
     free(w->y);
     free(w->support);
     free(w->F);
+    free(w->amp);
     free(w->lo);
     free(w->hi);
     free(w->measured);
@@ -56,6 +61,7 @@ static spi_err work_init(struct work *w, int n, double step)
     SPI_TRY(err = SPI_NEW(w->y, w->voxels, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->support, w->voxels, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->F, w->modes, "phasing"), out);
+    SPI_TRY(err = SPI_NEW(w->amp, w->modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->lo, w->modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->hi, w->modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(w->measured, w->modes, "phasing"), out);
@@ -90,6 +96,22 @@ spi_err spi_phase_check(int n, double step, const struct spi_phase_options *o)
                         o->q_min, o->q_max);
     if (!in_range(o->beta, 0, 1))
         return spi_fail(SPI_EINVAL, "phasing: beta is %g; needed 0 ... 1", o->beta);
+    if (!in_range(o->slack, 0, 100))
+        return spi_fail(SPI_EINVAL,
+                        "phasing: the slack of the moduli is %g; needed 0 ... 100",
+                        o->slack);
+    for (int i = 0; i < o->n_halves; i++)
+        if (!in_range(o->halves_q[i], i > 0 ? o->halves_q[i - 1] : 0, 1e6))
+            return spi_fail(
+                SPI_EINVAL,
+                "phasing: point %d of the half sets' correlation is at |q| = %g "
+                "1/A; needed rising |q|",
+                i + 1, o->halves_q[i]);
+    if (!in_range(o->first_qD, 0, 1e6) || (o->first_qD > 0 && o->first_qD < 4))
+        return spi_fail(SPI_EINVAL,
+                        "phasing: the first level ends at q D = %g; needed 4 or more, or 0 "
+                        "for one level",
+                        o->first_qD);
     if (!in_range(o->sw_sigma_first, 0, n) || !in_range(o->sw_sigma_last, 0, n) ||
         !in_range(o->sw_threshold, 0, 1))
         return spi_fail(SPI_EINVAL,
@@ -127,8 +149,8 @@ static spi_err normalised(const struct spi_volume *A, struct spi_volume *out, do
     return SPI_OK;
 }
 
-/* Sets measured (0, 1, 2) and, where it is not zero, lo = hi = max(W, 0); W in FFT order is
- * Re F times the signs of the centred order.  Counts what was found. */
+/* Sets measured (0, 1, 2) and, where it is not zero, amp = max(W, 0), not yet its root; W
+ * in FFT order is Re F times the signs of the centred order.  Counts what was found. */
 static void measure(struct work *w, const struct spi_phase_options *o, double *w_max,
                     double *sum2, double *count)
 {
@@ -147,7 +169,7 @@ static void measure(struct work *w, const struct spi_phase_options *o, double *w
             W = (r.kz + r.ky + x) & 1 ? -W : W;
             W = W > 0 ? W : 0;
             w->measured[r.first + (size_t)x] = x ? 2 : 1;
-            w->lo[r.first + (size_t)x] = w->hi[r.first + (size_t)x] = (float)W;
+            w->amp[r.first + (size_t)x] = (float)W;
             *w_max = fmax(*w_max, W);
             if (k > 0)
                 *sum2 += (x ? 2 : 1) * W * W, *count += x ? 2 : 1;
@@ -171,7 +193,7 @@ static double hole_bound(const struct work *w, const struct spi_phase_options *o
             double m = (double)w->measured[r.first + (size_t)i];
 
             if (m > 0 && k2 >= k_hole * k_hole && k2 <= k_end * k_end)
-                sum += m * (double)w->lo[r.first + (size_t)i], count += m;
+                sum += m * (double)w->amp[r.first + (size_t)i], count += m;
         }
     }
     if (!(sum > 0))
@@ -179,7 +201,76 @@ static double hole_bound(const struct work *w, const struct spi_phase_options *o
     return fmin(1e15, 2 * sqrt(sum / count) * exp(fmin(30, x * x * Rg2 / 6)));
 }
 
-/* Amplitudes from A: (P1), (P2), (P7). */
+/* The halves' correlation at q, linear between the points that are given, 0 ... 1;
+ * not a number counts as 0. */
+static double correlation_at(const struct spi_phase_options *o, double q)
+{
+    int i = 0;
+    double t, c;
+
+    while (i < o->n_halves && o->halves_q[i] < q)
+        i++;
+    if (i == 0 || i == o->n_halves) {
+        c = o->halves_cc[i == 0 ? 0 : i - 1];
+    } else {
+        t = (q - o->halves_q[i - 1]) / (o->halves_q[i] - o->halves_q[i - 1]);
+        c = o->halves_cc[i - 1] * (1 - t) + o->halves_cc[i] * t;
+    }
+    return fmin(1, fmax(0, c));
+}
+
+/* Standard deviation of W in shells of one cell, in [.][0]. */
+static void shell_deviation(const struct work *w, double (*sum)[3])
+{
+    for (int row = 0; row < w->n * w->n; row++) {
+        struct spi_phase_row r = spi_phase_row_at(w->n, row);
+
+        for (int x = 0; x <= w->n / 2; x++) {
+            size_t i = r.first + (size_t)x;
+            double m = (double)w->measured[i], W = (double)w->amp[i] * (double)w->amp[i];
+            double *s = sum[(int)sqrt(spi_phase_cells2(&r, x))];
+
+            s[0] += m, s[1] += m * W, s[2] += m * W * W;
+        }
+    }
+    for (int k = 0; k < w->n; k++) {
+        double *s = sum[k];
+
+        s[0] = s[0] > 0 ? sqrt(fmax(0, s[2] / s[0] - s[1] / s[0] * s[1] / s[0])) : 0;
+    }
+}
+
+/* (P16): the interval of each measured modulus, from the noise that the halves show. */
+static spi_err allow_noise(struct work *w, const struct spi_phase_options *o)
+{
+    double(*sum)[3] = NULL, cell = 1 / (w->n * w->step);
+    spi_err err;
+
+    if (o->n_halves == 0 || o->slack == 0)
+        return SPI_OK;
+    if ((err = SPI_NEW(sum, w->n, "phasing"))) /* sqrt(3) n / 2 < n shells */
+        return err;
+    shell_deviation(w, sum);
+    for (int row = 0; row < w->n * w->n; row++) {
+        struct spi_phase_row r = spi_phase_row_at(w->n, row);
+
+        for (int x = 0; x <= w->n / 2; x++) {
+            size_t i = r.first + (size_t)x;
+            double k = sqrt(spi_phase_cells2(&r, x)), W, width;
+
+            if (!(w->measured[i] > 0))
+                continue;
+            W = (double)w->amp[i] * (double)w->amp[i];
+            width = o->slack * (1 - correlation_at(o, k * cell)) * sum[(int)k][0];
+            w->lo[i] = (float)sqrt(fmax(0, W - width));
+            w->hi[i] = (float)sqrt(W + width);
+        }
+    }
+    free(sum);
+    return SPI_OK;
+}
+
+/* Amplitudes from A: (P1), (P2), (P7), (P16). */
 static spi_err load(struct work *w, const struct spi_volume *A,
                     const struct spi_phase_options *o)
 {
@@ -211,11 +302,12 @@ static spi_err load(struct work *w, const struct spi_volume *A,
             size_t i = r.first + (size_t)x;
 
             if (w->measured[i] > 0)
-                w->lo[i] = w->hi[i] = sqrtf(w->lo[i] / (float)w_max);
+                w->lo[i] = w->hi[i] = w->amp[i] = sqrtf(w->amp[i] / (float)w_max);
             else if (sqrt(spi_phase_cells2(&r, x)) < k_min && !r.nyquist && 2 * x < w->n)
                 w->hi[i] = bound;
         }
     }
+    err = allow_noise(w, o);
 out:
     spi_volume_clear(&unit);
     return err;
@@ -288,7 +380,7 @@ static spi_err first_density(struct work *w, const struct spi_phase_options *o, 
     for (size_t i = 0; i < w->modes; i++)
         if (w->measured[i] > 0) {
             sum += (double)(w->measured[i] * cabsf(w->F[i]));
-            want += (double)(w->measured[i] * w->lo[i]);
+            want += (double)(w->measured[i] * w->amp[i]);
         }
     if (!(sum > 1e-6 * sqrt((double)w->voxels))) /* rounding of the FFT of values <= 1 */
         return spi_fail(SPI_EINVAL,
@@ -419,7 +511,7 @@ static spi_err shrink_wrap(struct work *w, const struct spi_phase_options *o, do
 }
 
 static spi_err run_recipe(struct work *w, const struct spi_phase_options *o,
-                          const enum spi_phase_method *step, int n,
+                          const enum spi_phase_method *step, int n, bool first,
                           const volatile int *stop)
 {
     int n_wraps = 0, n_iterations, wraps = 0, iterations = 0;
@@ -436,7 +528,8 @@ static spi_err run_recipe(struct work *w, const struct spi_phase_options *o,
             double u = n_wraps > 1 ? (double)wraps / (n_wraps - 1) : 0;
             double sigma = o->sw_sigma_first * pow(o->sw_sigma_last / o->sw_sigma_first, u);
 
-            err = shrink_wrap(w, o, isfinite(sigma) ? sigma : 0, wraps++ == 0);
+            err = shrink_wrap(w, o, isfinite(sigma) ? sigma : 0, first && wraps == 0);
+            wraps++;
         } else {
             if (!o->zero_beyond && iterations++ == (int)(zero_part * n_iterations))
                 release_beyond(w, o->q_max);
@@ -520,7 +613,7 @@ static spi_err finish(struct work *w, const struct spi_phase_options *o,
         w->x[i] = -w->x[i]; /* without positivity the sign is open: the heavy side is up */
     if ((err = spi_fft3_r2c(w->n, w->x, w->F)))
         return err;
-    spi_phase_misfit(w->modes, w->measured, w->lo, w->F, sums);
+    spi_phase_misfit(w->modes, w->measured, w->amp, w->F, sums);
     *r_factor = sums[0] / sums[1];
     if (!centre_of_mass(w, c))
         memset(c, 0, sizeof c);
@@ -532,28 +625,176 @@ static spi_err finish(struct work *w, const struct spi_phase_options *o,
     return spi_fft3_c2r(w->n, w->F, density->data);
 }
 
+/* Highest |q| that there is, on a grid of this step. */
+static double reach(double step, const struct spi_phase_options *o)
+{
+    return fmin(o->q_max, 0.5 / step);
+}
+
+int spi_phase_levels(double step, const struct spi_phase_options *o)
+{
+    double ratio = o->first_qD > 0 ? reach(step, o) * o->diameter_A / o->first_qD : 1;
+    int n = ratio > 1 ? 1 + (int)ceil(log2(ratio)) : 1;
+
+    /* a level that has next to nothing between the hole and its end says nothing */
+    while (n > 1 && ldexp(reach(step, o), 1 - n) < LEAST_HOLES * o->q_min)
+        n--;
+    return n;
+}
+
+double spi_phase_level_q(double step, const struct spi_phase_options *o, int level)
+{
+    int above = spi_phase_levels(step, o) - 1 - level;
+
+    return above > 0 ? ldexp(reach(step, o), -above) : o->q_max;
+}
+
+/* Side of a level's grid: the box and, nearly, the modes per voxel of the last one. */
+static int level_side(int n, double share)
+{
+    int side = spi_fft_good_size((int)fmax(8, ceil(n * share)));
+
+    return side < n ? side : n;
+}
+
+/* F of n voxels a side -> G of m <= n, or of m > n with zeros in between: the modes that
+ * both grids have, but for the Nyquist planes, times `scale`. */
+static void crop(int n, const float complex *F, int m, float scale, float complex *G)
+{
+    int least = n < m ? n : m;
+
+    memset(G, 0, spi_phase_modes(m) * sizeof *G);
+    for (int row = 0; row < m * m; row++) {
+        struct spi_phase_row r = spi_phase_row_at(m, row);
+        int z = r.kz < 0 ? r.kz + n : r.kz, y = r.ky < 0 ? r.ky + n : r.ky;
+
+        if (2 * abs(r.kz) >= least || 2 * abs(r.ky) >= least)
+            continue;
+        for (int x = 0; 2 * x < least; x++)
+            G[r.first + (size_t)x] =
+                scale *
+                F[((size_t)z * (size_t)n + (size_t)y) * (size_t)(n / 2 + 1) + (size_t)x];
+    }
+}
+
+/* What `from` is on a grid of m voxels in the same box: its Fourier series. */
+static spi_err regrid(const struct spi_volume *from, int m, struct spi_volume *to)
+{
+    const int n = from->n;
+    float complex *F = NULL, *G = NULL;
+    spi_err err;
+
+    *to = (struct spi_volume){0};
+    SPI_TRY(err = SPI_NEW(F, spi_phase_modes(n), "phasing"), out);
+    SPI_TRY(err = SPI_NEW(G, spi_phase_modes(m), "phasing"), out);
+    SPI_TRY(err = spi_volume_init(to, m, from->step * n / m), out);
+    SPI_TRY(err = spi_fft3_r2c(n, from->data, F), out);
+    crop(n, F, m, 1 / ((float)n * (float)n * (float)n), G);
+    err = spi_fft3_c2r(m, G, to->data);
+out:
+    free(F);
+    free(G);
+    if (err)
+        spi_volume_clear(to);
+    return err;
+}
+
+/* The autocorrelation whose intensities are those of A, on a coarser grid. */
+static spi_err coarser(const struct spi_volume *A, int m, struct spi_volume *out)
+{
+    double share = (double)A->n / m;
+    spi_err err = regrid(A, m, out);
+
+    for (size_t i = 0; !err && i < spi_volume_count(out); i++)
+        out->data[i] *= (float)(share * share * share);
+    return err;
+}
+
+/* Iterate and support of a coarser level, on the grid of w. */
+static spi_err carry(const struct work *from, struct work *w)
+{
+    struct spi_volume x = {.n = from->n, .step = from->step, .data = from->x}, fine;
+    double share = (double)from->n / w->n, volume = share * share * share;
+    spi_err err = regrid(&x, w->n, &fine);
+    size_t i = 0;
+
+    if (err)
+        return err;
+    for (size_t v = 0; v < w->voxels; v++)
+        w->x[v] = fine.data[v] * (float)(volume * from->scale / w->scale);
+    for (int z = 0; z < w->n; z++)
+        for (int y = 0; y < w->n; y++)
+            for (int k = 0; k < w->n; k++, i++) {
+                int at[3] = {z, y, k};
+                size_t j = 0;
+
+                for (int a = 0; a < 3; a++) {
+                    int c = from->n / 2 + (int)lround((at[a] - w->n / 2) * share);
+
+                    j = j * (size_t)from->n + (size_t)(c % from->n);
+                }
+                w->support[i] = from->support[j];
+            }
+    spi_volume_clear(&fine);
+    return SPI_OK;
+}
+
+/* One level: all of the recipe up to q_max of `o`, from what the level before found, if
+ * there was one. */
+static spi_err run_level(const struct spi_volume *A, const struct spi_phase_options *o,
+                         const enum spi_phase_method *step, int n, int index,
+                         const volatile int *stop, const struct work *before,
+                         struct work *w)
+{
+    spi_err err;
+
+    SPI_TRY(err = work_init(w, A->n, A->step), out);
+    SPI_TRY(err = load(w, A, o), out);
+    first_support(w, o->diameter_A);
+    SPI_TRY(err = before ? carry(before, w) : first_density(w, o, index), out);
+    err = run_recipe(w, o, step, n, !before, stop);
+out:
+    return err;
+}
+
 spi_err spi_phase_start(const struct spi_volume *A, const struct spi_phase_options *opt,
                         int index, const volatile int *stop, struct spi_volume *density,
                         double *r_factor)
 {
+    int levels, n = 0;
     enum spi_phase_method *step = NULL;
-    struct work w = {0};
-    int n = 0;
+    struct work before = {0}, w = {0};
     spi_err err;
 
     *density = (struct spi_volume){0};
     *r_factor = NAN;
     SPI_TRY(err = spi_phase_check(A->n, A->step, opt), out);
     SPI_TRY(err = spi_phase_recipe_parse(opt->recipe, &step, &n), out);
-    SPI_TRY(err = work_init(&w, A->n, A->step), out);
-    SPI_TRY(err = load(&w, A, opt), out);
-    first_support(&w, opt->diameter_A);
-    SPI_TRY(err = first_density(&w, opt, index), out);
-    SPI_TRY(err = run_recipe(&w, opt, step, n, stop), out);
-    SPI_TRY(err = finish(&w, opt, density, r_factor), out);
+    levels = spi_phase_levels(A->step, opt);
+    for (int l = opt->initial && index == 0 ? levels - 1 : 0; l < levels; l++) {
+        struct spi_phase_options o = *opt;
+        struct spi_volume coarse = {0};
+        int side;
+
+        o.q_max = spi_phase_level_q(A->step, opt, l);
+        side = level_side(A->n, o.q_max / reach(A->step, opt));
+        if (side < A->n)
+            SPI_TRY(err = coarser(A, side, &coarse), out);
+        err = run_level(coarse.data ? &coarse : A, &o, step, n, index, stop,
+                        before.x ? &before : NULL, &w);
+        spi_volume_clear(&coarse);
+        if (err || l + 1 == levels)
+            break;
+        work_clear(&before);
+        before = w;
+        w = (struct work){0};
+    }
+    if (!err)
+        err = finish(&w, opt, density, r_factor);
 out:
     if (err)
         spi_volume_clear(density);
+    work_clear(&before);
     work_clear(&w);
     free(step);
     return err;

@@ -72,8 +72,9 @@ json 'noise is nothing like the truth' 'v["cc"] < 0.3 and (v["fsc05_A"] is None 
 
 run 0 phase "$tmp/ac.mrc" -o "$tmp/density.mrc" -d 68 -n 4 --json --prtf "$tmp/prtf.csv"
 json 'R-factors' '0 < v["r_factor_best"] < 0.1 and len(v["r_factor"]) == 4'
-[ "$(sed 1q "$tmp/prtf.csv")" = q_invA,resolution_A,prtf ]
+[ "$(sed 1q "$tmp/prtf.csv")" = q_invA,resolution_A,prtf,reproduced ]
 ok $? "a table of the transfer function"
+json 'the density has the intensities that it was phased from' 'v["intensity_cc"] > 0.9 and v["starts_agree_to_A"] > 0'
 run 0 compare "$tmp/density.mrc" -t "$structure" --json
 json 'phasing finds the density' 'v["cc"] > 0.9'
 cp "$tmp/density.mrc" "$tmp/first.mrc"
@@ -84,6 +85,17 @@ ok $? "--quiet is"
 	"$tmp/first.mrc" "$tmp/density.mrc"
 ok $? "the same seed gives the same density"
 run 0 phase "$tmp/ac.mrc" -o "$tmp/density.mrc" -d 68 -n 1 --initial "$tmp/first.mrc" --seed 5
+json_run() { run 0 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 -n 4 --json "$@"; }
+# A support that is too tight: starts agree, and the density is another one (decision 015).
+json_run --set phasing.cutoff=0.6
+json 'control: in a wrong support it has not' 'v["intensity_cc"] < 0.5'
+run 0 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 -n 2 --set phasing.cutoff=0.6
+says out "None of these is the map's resolution"
+run 0 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 -n 2 --half "$tmp/ac.mrc"
+run 0 compare "$tmp/wrong.mrc" -t "$structure" --json
+json 'a half set that agrees does no harm' 'v["cc"] > 0.9'
+run 1 phase "$tmp/ac.mrc" -o "$tmp/wrong.mrc" -d 68 --half "$tmp/none.mrc"
+says err none.mrc
 run 0 phase --list-methods
 says out HIO
 

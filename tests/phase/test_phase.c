@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "math/fft.h"
 #include "math/rot.h"
+#include "phase/internal.h"
 #include "phase/phase.h"
 #include "tap.h"
 
@@ -291,6 +292,7 @@ static void scales(const struct spi_volume *A)
     spi_err err = spi_volume_copy(A, &B);
 
     o.recipe = "20 RAAR, 1 SW, 10 HIO, 10 ER";
+    o.first_qD = 5; /* two levels: what one hands to the next has a scale as well */
     for (int k = 0; k < 3 && !err; k++) {
         for (size_t i = 0; i < spi_volume_count(A); i++)
             B.data[i] = ldexpf(A->data[i], 44 * (k - 1)); /* 6e-14, 1, 2e13 */
@@ -307,6 +309,177 @@ static void scales(const struct spi_volume *A)
     for (int k = 0; k < 3; k++)
         spi_volume_clear(&d[k]);
     spi_volume_clear(&B);
+}
+
+/* Levels (P14): where a recipe is too short to find all phases at once, half of |q| first
+ * makes them found.  R tells: exact data leave 0.01 (the edge of the support), wrong
+ * phases 0.1. */
+static spi_err short_starts(const struct spi_volume *A, double first_qD, double r[4])
+{
+    struct spi_phase_options o = defaults();
+    spi_err err = SPI_OK;
+
+    o.first_qD = first_qD;
+    o.recipe = "3*(30 RAAR, 5 ER, 1 SW), 10 ER";
+    for (int i = 0; i < 4 && !err; i++) {
+        struct spi_volume d;
+
+        err = spi_phase_start(A, &o, i, NULL, &d, &r[i]);
+        spi_volume_clear(&d);
+    }
+    return err;
+}
+
+static void climbs(const struct spi_volume *A)
+{
+    double one[4] = {0}, two[4] = {0}, worst = 0, best = 1;
+    spi_err err = short_starts(A, 0, one);
+
+    err = err ? err : short_starts(A, 5, two);
+    for (int i = 0; i < 4; i++) {
+        worst = fmax(worst, two[i]);
+        best = fmin(best, one[i]);
+    }
+    OK(!err && worst < 0.03, "two levels: R-factors of four starts are %.4f and less",
+       worst);
+    OK(!err && best > 0.06, "control: in one level they are %.4f and more", best);
+}
+
+/* W of A with Gaussian noise of twice the shell's standard deviation at q_max (half sets
+ * would correlate to 1/5 there) that falls as q^3. */
+static spi_err noisy(const struct spi_volume *A, uint64_t seed, struct spi_volume *out)
+{
+    struct spi_rng r = spi_rng_stream(seed, SPI_RNG_TEST, 1);
+    double sum[N][3] = {{0}}, edge = q_max * N * step_A;
+    struct spi_volume W = {0};
+    spi_err err = spi_volume_fourier_even(A, &W);
+
+    for (int pass = 0; pass < 2 && !err; pass++)
+        for (int z = 0, i = 0; z < N; z++)
+            for (int y = 0; y < N; y++)
+                for (int x = 0; x < N; x++, i++) {
+                    double a = z - N / 2, b = y - N / 2, c = x - N / 2;
+                    double k = sqrt(a * a + b * b + c * c), v = (double)W.data[i];
+                    double *s = sum[(int)k];
+
+                    if (pass == 0) {
+                        s[0] += 1, s[1] += v, s[2] += v * v;
+                        continue;
+                    }
+                    /* the even part is taken inside: sqrt(2) */
+                    W.data[i] +=
+                        (float)(spi_rng_normal(&r) * sqrt(2) * 2 * pow(k / edge, 3) *
+                                sqrt(fmax(0, s[2] / s[0] - s[1] / s[0] * s[1] / s[0])));
+                }
+    err = err ? err : spi_volume_fourier_even_inverse(&W, out);
+    spi_volume_clear(&W);
+    return err;
+}
+
+/* (P16): a modulus that may leave its noisy value by what noise makes of it gives phases
+ * that are nearer to the truth. */
+static void knows_noise(const struct spi_volume *rho, const struct spi_volume *A)
+{
+    enum { POINTS = 20 };
+    double q[POINTS], cc[POINTS], one[POINTS], fsc[2] = {0}, r[2];
+    struct spi_phase_options o = defaults();
+    struct spi_volume B = {0}, same[2] = {{0}, {0}};
+    spi_err err = noisy(A, 11, &B);
+
+    for (int i = 0; i < POINTS; i++) {
+        q[i] = q_max * (i + 1) / POINTS;
+        cc[i] = 1 / (1 + 4 * pow(q[i] / q_max, 6));
+        one[i] = 1;
+    }
+    o.slack = 0.3, o.halves_q = q;
+    for (int known = 0; known < 2 && !err; known++) {
+        struct spi_phase_result res = {0};
+        struct spi_volume moved = {0};
+        double c;
+
+        o.n_halves = known ? POINTS : 0, o.halves_cc = cc;
+        err = spi_phase(&B, &o, NULL, &res);
+        err = err ? err : lay_upon(rho, &res.density, &moved, &c);
+        if (!err)
+            fsc[known] = last_shell(rho, &moved);
+        spi_volume_clear(&moved);
+        spi_phase_result_clear(&res);
+    }
+    OK(!err && fsc[1] > fsc[0] + 0.05,
+       "noisy intensities: FSC of the last shell %.3f, %.3f when the noise is known",
+       fsc[0], fsc[1]);
+    o.recipe = "10 RAAR, 1 SW, 5 ER";
+    for (int known = 0; known < 2 && !err; known++) {
+        o.n_halves = known ? POINTS : 0, o.halves_cc = one;
+        err = spi_phase_start(&B, &o, 1, NULL, &same[known], &r[known]);
+    }
+    OK(!err && !memcmp(same[0].data, same[1].data, spi_volume_count(A) * sizeof(float)),
+       "half sets that agree to 1 change nothing");
+    for (int known = 0; known < 2; known++)
+        spi_volume_clear(&same[known]);
+    spi_volume_clear(&B);
+}
+
+static void counts_levels(void)
+{
+    struct spi_phase_options o = defaults();
+    double last = 0;
+    int n;
+
+    OK(spi_phase_levels(step_A, &o) == 1, "first_qD = 0: one level");
+    o.first_qD = 10;
+    OK(spi_phase_levels(step_A, &o) == 1, "q D = 9.6: one level below 10");
+    o.first_qD = 9; /* q_max D = 9.6 */
+    OK(spi_phase_levels(step_A, &o) == 2 &&
+           fabs(spi_phase_level_q(step_A, &o, 0) - q_max / 2) < 1e-12 /* exact halves */ &&
+           spi_phase_level_q(step_A, &o, 1) == q_max,
+       "two below 9");
+    o.diameter_A = 170, o.q_min = 0.001; /* q_max D = 16.3 */
+    o.first_qD = 4;
+    n = spi_phase_levels(step_A, &o);
+    for (int l = 0; l < n; l++) {
+        OK(spi_phase_level_q(step_A, &o, l) > last, "level %d of %d goes further", l + 1,
+           n);
+        last = spi_phase_level_q(step_A, &o, l);
+    }
+    OK(n == 4 && last == q_max, "16.3 / 8 is above 4: four levels");
+    o.q_min = 0.011; /* a quarter of 0.048 */
+    OK(spi_phase_levels(step_A, &o) == 2, "a level ends beyond four times q_min");
+    o.q_min = 0.03;
+    OK(spi_phase_levels(step_A, &o) == 1, "a wide hole: one level");
+    o.q_max = 10; /* beyond the grid: what counts is its Nyquist frequency, 0.1 */
+    o.q_min = 0.001, o.first_qD = 16;
+    OK(spi_phase_levels(step_A, &o) == 2 && spi_phase_level_q(step_A, &o, 1) == 10 &&
+           fabs(spi_phase_level_q(step_A, &o, 0) - 0.05) < 1e-12 /* rounding of 0.1 */,
+       "no level beyond the grid");
+}
+
+/* The density of a start has the intensities that it was phased from, (P15); a density of
+ * another particle (the truth moved by halves in one half of the box) has not. */
+static void reproduces(const struct spi_volume *rho, const struct spi_volume *A)
+{
+    static const double r_factor[1] = {0.1};
+    struct spi_phase_options o = defaults();
+    struct spi_volume other = {0}, one = *rho;
+    struct spi_phase_result good = {0}, bad = {0};
+    double least = 1, most = 0;
+    spi_err err = spi_volume_copy(rho, &other);
+
+    for (size_t i = spi_volume_count(rho) / 2; !err && i < spi_volume_count(rho); i++)
+        other.data[i] = rho->data[i - spi_volume_count(rho) / 2];
+    err = err ? err : spi_phase_combine(A, &o, 1, &one, r_factor, &good);
+    err = err ? err : spi_phase_combine(A, &o, 1, &other, r_factor, &bad);
+    for (int i = 3; i < good.n_shells && !err; i++) {
+        least = fmin(least, good.reproduced[i]);
+        most = fmax(most, bad.reproduced[i]);
+    }
+    /* rounding of an FFT in single precision, and squares of what it gave */
+    OK(!err && least > 1 - 1e-4, "the truth reproduces its intensity: 1 - %.1e", 1 - least);
+    OK(!err && isnan(good.reproduced[0]), "no value below q_min");
+    OK(!err && most < 0.8, "control: another density does not, %.2f", most);
+    spi_volume_clear(&other);
+    spi_phase_result_clear(&good);
+    spi_phase_result_clear(&bad);
 }
 
 static void begins(const struct spi_volume *rho, const struct spi_volume *A)
@@ -422,6 +595,7 @@ static void bad_autocorrelations(void)
 
 static void bad_options(const struct spi_volume *A)
 {
+    static const double falling[2] = {0.02, 0.01};
     struct spi_phase_options o;
     struct spi_phase_result res;
     int stop = 1;
@@ -433,6 +607,10 @@ static void bad_options(const struct spi_volume *A)
     WITH(o.q_max = 0.005, "measured shell");
     WITH(o.q_min = -1, "measured shell");
     WITH((o.q_min = 0.2, o.q_max = 0.3), "no positive intensity"); /* beyond the grid */
+    WITH((o.n_halves = 2, o.halves_q = falling, o.halves_cc = falling), "point 2 of");
+    WITH(o.slack = -1, "slack");
+    WITH(o.first_qD = 3, "q D = 3");
+    WITH(o.first_qD = NAN, "q D = nan");
     WITH(o.beta = 1.1, "beta is 1.1");
     WITH(o.sw_threshold = 2, "threshold 2");
     WITH(o.sw_sigma_first = NAN, "sigma nan");
@@ -479,6 +657,10 @@ int main(void)
     recovers(&rho, &A);
     noise_shows(&A);
     scales(&A);
+    climbs(&A);
+    knows_noise(&rho, &A);
+    counts_levels();
+    reproduces(&rho, &A);
     begins(&rho, &A);
     hole_is_bounded(&A);
     bad_autocorrelations();
