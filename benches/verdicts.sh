@@ -94,7 +94,7 @@ one() { # a line of sets()
 	[ "$photons" = 0 ] && light=
 	[ "$what" = noise ] && more=--pure-noise what=
 	$spinifel simulate "$data/$structure" $assembly -o "$run.h5" --images "$images" --detector "${pixels}x$pixels" \
-		--energy $energy --resolution "$(awk "BEGIN {print $D / $x}")" $light $more --seed "$seed" --quiet > /dev/null ||
+		--energy $energy --resolution "$(awk "BEGIN {print $D / $x}")" $light $more --seed "$seed" --quiet > /dev/null 2> "$run.err" ||
 		return 1
 	if [ -n "$what" ]; then
 		$python "$here/benches/spoil.py" "$run.h5" -o "$run.spoilt.h5" --seed "$seed" $(echo "$what" | tr '=,+' '   ') ||
