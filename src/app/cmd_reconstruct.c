@@ -256,16 +256,60 @@ static double symmetry_score(const struct job *j)
     return found ? j->result.symmetry.score : (double)NAN;
 }
 
+static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
+                                         [SPI_LIMIT_IMAGES] = "images",
+                                         [SPI_LIMIT_PHASES] = "phases"};
+
+/* What the result is worth; null where there is none. */
+static void add_verdict(json_t *o, const struct job *j, bool finished)
+{
+    const struct spi_result *r = &j->result;
+    const struct spi_verdict *v = &r->verdict;
+    const struct {
+        const char *name;
+        double value;
+    } number[] = {
+        {"claimed_A", v->resolution.claimed_A},
+        {"intensities_A", v->resolution.intensities_A},
+        {"maps_A", v->resolution.maps_A},
+        {"edge_A", v->resolution.edge_A},
+        {"twice_the_images_A", v->outlook.known ? v->outlook.twice_A : (double)NAN},
+        {"four_times_the_images_A",
+         v->outlook.known ? v->outlook.four_times_A : (double)NAN},
+        {"resolution_A", r->resolution_A},
+        {"resolution05_A", r->resolution05_A},
+        {"view_coverage", r->coverage.ratio},
+        {"view_chi2", r->coverage.chi2},
+        {"covered", v->covered},
+        {"unexplained", v->unexplained},
+        {"strangers", v->strangers},
+        {"contrast2", j->contrast.all},
+        {"isotropic", v->isotropic},
+        {"phased", v->phased}};
+
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        json_object_set_new(o, number[i].name,
+                            spi_json_number(finished ? number[i].value : (double)NAN));
+    json_object_set_new(
+        o, "limit", finished ? json_string(limit_name[v->resolution.limit]) : json_null());
+    json_object_set_new(o, "phase_rounds",
+                        finished ? json_integer(v->phase_rounds) : json_null());
+    json_object_set_new(o, "symmetry",
+                        finished ? json_string(r->symmetry.group) : json_null());
+    json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
+}
+
 static spi_err make_provenance(struct job *j)
 {
     char *settings = settings_text(&j->set);
     json_t *o =
-        settings ? json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:s}",
-                             "program", "spinifel", "version", SPI_VERSION, "revision",
-                             SPI_REVISION, "images", j->path, "images_sha256", j->sha256,
-                             "seed", j->set.seed, "diameter_A", j->diameter_A, "q_min_invA",
-                             j->q_min, "q_max_invA", j->q_max, "settings", settings)
-                 : NULL;
+        settings
+            ? json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:f, s:f, s:f, s:s}", "program",
+                        "spinifel", "version", SPI_VERSION, "revision", SPI_REVISION,
+                        "images", spi_json_name(j->path), "images_sha256", j->sha256,
+                        "seed", j->set.seed, "diameter_A", j->diameter_A, "q_min_invA",
+                        j->q_min, "q_max_invA", j->q_max, "settings", settings)
+            : NULL;
 
     if (o && j->data.split.n > 0) {
         json_object_set_new(o, "images_used",
@@ -282,11 +326,7 @@ static spi_err make_provenance(struct job *j)
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
-        json_object_set_new(o, "symmetry", json_string(j->result.symmetry.group));
-        json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
-        json_object_set_new(o, "phased", spi_json_number(j->result.verdict.phased));
-        json_object_set_new(o, "phase_rounds",
-                            json_integer(j->result.verdict.phase_rounds));
+        add_verdict(o, j, true);
         json_object_set_new(o, "phase_cutoff", json_real(j->result.phase_cutoff));
     }
     free(j->provenance);
@@ -572,54 +612,16 @@ out:
     return err;
 }
 
-static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
-                                         [SPI_LIMIT_IMAGES] = "images",
-                                         [SPI_LIMIT_PHASES] = "phases"};
-
 static spi_err print_json(const struct job *j, bool stands, bool finished)
 {
-    const struct spi_result *r = &j->result;
-    const struct spi_verdict *v = &r->verdict;
-    const struct {
-        const char *name;
-        double value;
-    } number[] = {
-        {"claimed_A", v->resolution.claimed_A},
-        {"intensities_A", v->resolution.intensities_A},
-        {"maps_A", v->resolution.maps_A},
-        {"edge_A", v->resolution.edge_A},
-        {"twice_the_images_A", v->outlook.known ? v->outlook.twice_A : (double)NAN},
-        {"four_times_the_images_A",
-         v->outlook.known ? v->outlook.four_times_A : (double)NAN},
-        {"resolution_A", r->resolution_A},
-        {"resolution05_A", r->resolution05_A},
-        {"view_coverage", r->coverage.ratio},
-        {"view_chi2", r->coverage.chi2},
-        {"covered", v->covered},
-        {"unexplained", v->unexplained},
-        {"strangers", v->strangers},
-        {"contrast2", j->contrast.all},
-        {"isotropic", v->isotropic},
-        {"phased", v->phased}};
-    json_t *o =
-        json_pack("{s:b, s:i, s:o, s:f, s:f, s:s}", "converged", stands, "generations",
-                  j->run ? j->run->generation : 0, "halves_cc",
-                  spi_json_number(j->run ? j->run->halves_cc : (double)NAN), "diameter_A",
-                  j->diameter_A, "seconds", spi_now_s() - j->t0, "output", j->args->out);
+    json_t *o = json_pack("{s:b, s:i, s:o, s:f, s:f, s:o}", "converged", stands,
+                          "generations", j->run ? j->run->generation : 0, "halves_cc",
+                          spi_json_number(j->run ? j->run->halves_cc : (double)NAN),
+                          "diameter_A", j->diameter_A, "seconds", spi_now_s() - j->t0,
+                          "output", spi_json_name(j->args->out));
 
-    for (size_t i = 0; o && i < sizeof number / sizeof *number; i++)
-        json_object_set_new(o, number[i].name,
-                            spi_json_number(finished ? number[i].value : (double)NAN));
-    if (o) {
-        json_object_set_new(o, "limit",
-                            finished ? json_string(limit_name[v->resolution.limit])
-                                     : json_null());
-        json_object_set_new(o, "phase_rounds",
-                            finished ? json_integer(v->phase_rounds) : json_null());
-        json_object_set_new(o, "symmetry",
-                            finished ? json_string(r->symmetry.group) : json_null());
-        json_object_set_new(o, "symmetry_score", spi_json_number(symmetry_score(j)));
-    }
+    if (o)
+        add_verdict(o, j, finished);
     return spi_print_json_take(o);
 }
 
