@@ -32,6 +32,8 @@ struct args {
     struct spi_opening_args opening;
     struct spi_settings_args settings;
 };
+static const double most_pixel =
+    1.5;              /* of 1 / diameter: a pixel that sees speckles at all */
 enum { WORK = 1000 }; /* parts of the planned work, for the bar */
 
 static const struct args defaults = {.seed = 1};
@@ -179,6 +181,32 @@ static spi_err look_at_images(struct job *j)
     return SPI_OK;
 }
 
+/* What needs no look at the images. */
+static spi_err check_numbers(const struct job *j)
+{
+    const struct spi_detector *det = spi_images_detector(j->images);
+    double corner = spi_detector_q_corner(det), D = j->diameter_A, pixel = INFINITY;
+
+    if (spi_images_count(j->images) < SPI_IMAGES_LEAST)
+        return spi_fail(SPI_EFORMAT, "%s: %lld images; a reconstruction needs at least %d",
+                        j->path, (long long)spi_images_count(j->images), SPI_IMAGES_LEAST);
+    if (j->set.q_max_invA > corner * (1 + 1e-6))
+        return spi_fail(SPI_EINVAL,
+                        "%s: particle.q_max_invA is %g; the detector reaches %.4g 1/A",
+                        j->path, j->set.q_max_invA, corner);
+    for (int64_t p = 1; p < det->n_pixels; p++)
+        if (p % det->nx > 0)
+            pixel = fmin(pixel, hypot(det->q[3 * p] - det->q[3 * p - 3],
+                                      det->q[3 * p + 1] - det->q[3 * p - 2]));
+    if (D * pixel > most_pixel)
+        return spi_fail(SPI_EINVAL,
+                        "%s: the diameter given is %g A; speckles of such a particle are "
+                        "finer than a pixel (%.3g 1/A): need %.0f A at most; is it in "
+                        "another unit?",
+                        j->path, D, pixel, most_pixel / pixel);
+    return SPI_OK;
+}
+
 static spi_err find_ranges(struct job *j)
 {
     const struct spi_detector *det = spi_images_detector(j->images);
@@ -186,7 +214,7 @@ static spi_err find_ranges(struct job *j)
 
     j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : spi_detector_q_edge(det);
     j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
-    if ((err = look_at_images(j)) != SPI_OK)
+    if ((err = check_numbers(j)) != SPI_OK || (err = look_at_images(j)) != SPI_OK)
         return err;
     j->q_min =
         j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "io/h5.h"
 
-static void tell_hidden(const char *path, const struct spi_survey *s)
+static void tell_hidden(const char *path, const char *mask, const struct spi_survey *s)
 {
     double share = (double)s->hidden / (double)s->n_pixels;
 
@@ -14,9 +14,9 @@ static void tell_hidden(const char *path, const struct spi_survey *s)
         spi_info("%s: masks hide %.1f %% of the pixels (%lld of %lld)", path, 100 * share,
                  (long long)s->hidden, (long long)s->n_pixels);
     if (spi_survey_mostly_hidden(s))
-        spi_warn("%s: masks hide %.1f %% of the pixels, as they do when they mark good "
+        spi_warn("%s: masks hide %.1f %% of the pixels, as they do when %s marks good "
                  "pixels with 1; then give --invert-mask",
-                 path, 100 * share);
+                 path, 100 * share, mask ? mask : "the file's mask");
 }
 
 /* One line for each kind of pixel, with the first one and its mean. */
@@ -75,7 +75,7 @@ spi_err spi_opening_init(const char *path, const struct spi_opening_args *args,
     spi_h5_follow_external(args->follow_external);
     SPI_TRY(err = spi_images_open_with(path, &options, &o->images), out);
     SPI_TRY(err = spi_survey(o->images, &o->survey), out);
-    tell_hidden(path, &o->survey);
+    tell_hidden(path, args->mask, &o->survey);
     tell_masked(path, o);
     tell_doubtful(path, o);
 out:

@@ -17,25 +17,25 @@ struct spi_opening_args {
 };
 
 /** Rows of a command's table of options. */
-#define SPI_OPENING_OPTS(T, m)                                                    \
-    SPI_HEADING("Images"),                                                        \
-        {0,                                                                       \
-         "mask",                                                                  \
-         SPI_PATH(T, m.mask),                                                     \
-         0,                                                                       \
-         0,                                                                       \
-         "FILE[:/DATASET]",                                                       \
-         "HDF5 mask that hides more pixels (0 = good), of the detector's shape"}, \
-        {0,                                                                       \
-         "invert-mask",                                                           \
-         SPI_FLAG(T, m.invert_mask),                                              \
-         0,                                                                       \
-         0,                                                                       \
-         "",                                                                      \
-         "masks, also that of the images' file, mark good pixels"},               \
-    {                                                                             \
-        0, "follow-external", SPI_FLAG(T, m.follow_external), 0, 0, "",           \
-            "read datasets whose values are raw bytes of other files"             \
+#define SPI_OPENING_OPTS(T, m)                                                             \
+    SPI_HEADING("Images"),                                                                 \
+        {0,                                                                                \
+         "mask",                                                                           \
+         SPI_PATH(T, m.mask),                                                              \
+         0,                                                                                \
+         0,                                                                                \
+         "FILE[:/DATASET]",                                                                \
+         "HDF5 mask that hides more pixels (0 = good), of the detector's shape"},          \
+        {0,                                                                                \
+         "invert-mask",                                                                    \
+         SPI_FLAG(T, m.invert_mask),                                                       \
+         0,                                                                                \
+         0,                                                                                \
+         "",                                                                               \
+         "the mask of --mask, or without it that of the images' file, marks good pixels"}, \
+    {                                                                                      \
+        0, "follow-external", SPI_FLAG(T, m.follow_external), 0, 0, "",                    \
+            "read datasets whose values are raw bytes of other files"                      \
     }
 
 /** Images that are open, and what was found out about their pixels. */

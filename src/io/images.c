@@ -366,10 +366,11 @@ static spi_err add_masks(struct spi_images *im, const struct spi_images_options 
 
     if (!opt)
         return SPI_OK;
-    if (opt->invert_mask && im->has_mask)
-        invert(d, d->bad);
-    if (!opt->mask)
+    if (!opt->mask) {
+        if (opt->invert_mask && im->has_mask)
+            invert(d, d->bad);
         return SPI_OK;
+    }
     SPI_TRY(err = SPI_NEW(mask, d->n_pixels, "mask"), out);
     SPI_TRY(err = spi_mask_read(opt->mask, d->panels, d->ny, d->nx, mask), out);
     if (opt->invert_mask)

@@ -62,7 +62,7 @@ SPI_MUSTUSE spi_err spi_images_open(const char *path, struct spi_images **out);
 struct spi_images_options {
     const char *mask; /* "FILE" or "FILE:/dataset" (io/mask.h), added to the mask of the
                        * images' own file; NULL: none */
-    bool invert_mask; /* masks mark good pixels, not bad ones */
+    bool invert_mask; /* `mask`, or without one that of the file, marks good pixels */
 };
 /** The same with a mask of one's own. */
 SPI_MUSTUSE spi_err spi_images_open_with(const char *path,

@@ -1072,8 +1072,9 @@ spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out)
     *out = (struct spi_diameter_result){0};
     if (d->n_images < SPI_DIAMETER_LEAST_IMAGES)
         return spi_fail(SPI_EINVAL,
-                        "diameter: %lld images have counts; needed %d to estimate "
-                        "the particle's diameter: give it by --diameter",
+                        "diameter: %lld of the images looked at have counts; needed %d to "
+                        "estimate the particle's diameter: are the others blank? else give "
+                        "it by --diameter",
                         (long long)d->n_images, SPI_DIAMETER_LEAST_IMAGES);
     SPI_TRY(err = drop_outliers(d), out);
     err = estimate_of(d, d->n_images, out);

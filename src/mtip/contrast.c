@@ -88,7 +88,7 @@ spi_err spi_contrast_measure(const struct spi_data *d, double q_max, struct spi_
     SPI_TRY(err = SPI_NEW(c->q, c->n, "contrast"), out);
     SPI_TRY(err = SPI_NEW(c->square, c->n, "contrast"), out);
     for (int64_t b = 0; b < blocks; b++) {
-        int64_t first = d->n_images * b / blocks,
+        int64_t first = blocks < BLOCKS ? b * BLOCK : d->n_images * b / blocks,
                 m = d->n_images - first < BLOCK ? d->n_images - first : BLOCK;
 
         SPI_TRY(err = spi_images_read(d->images, first, m, s.images), out);

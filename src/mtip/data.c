@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "kernel/half.h"
 
-enum { BLOCK = 256, SLOTS = 4, IMAGES_LEAST = 64 };
+enum { BLOCK = 256, SLOTS = 4 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 static const double typical_counts = 1e5;
 
@@ -216,7 +216,7 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
     if (!err)
         err = spi_split_init(&d->split, d->n_images, look->signal, look->hash, least,
                              strcmp(set->halves, "blocks") == 0, (uint64_t)set->seed);
-    if (err || d->split.n_half[0] + d->split.n_half[1] >= IMAGES_LEAST)
+    if (err || d->split.n_half[0] + d->split.n_half[1] >= SPI_IMAGES_LEAST)
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
         return spi_fail(SPI_EFORMAT, "the %lld images are all zero on the usable pixels",
@@ -226,7 +226,7 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
         "%lld of %lld images are left: %lld hold no signal on the usable pixels, "
         "%lld repeat an earlier image; a reconstruction needs at least %d",
         (long long)(d->split.n_half[0] + d->split.n_half[1]), (long long)d->n_images,
-        (long long)d->split.n_blank, (long long)d->split.n_copies, IMAGES_LEAST);
+        (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
 /* fn over blocks of images, slots in turn. */
@@ -346,9 +346,9 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
                            .n_images = spi_images_count(images),
                            .kind = gain > 0 ? SPI_PHOTONS : spi_images_kind(images),
                            .det = spi_images_detector(images)};
-    if (d->n_images < IMAGES_LEAST)
+    if (d->n_images < SPI_IMAGES_LEAST)
         return spi_fail(SPI_EFORMAT, "%lld images; a reconstruction needs at least %d",
-                        (long long)d->n_images, IMAGES_LEAST);
+                        (long long)d->n_images, SPI_IMAGES_LEAST);
     SPI_TRY(err = spi_rings_init(&d->rings, diameter_A, d->det->wavelength_A, q_min, q_max,
                                  set->ring_oversampling),
             fail);

@@ -34,6 +34,8 @@ struct spi_data {
     double mean_counts;      /* per image, on the rings */
 };
 
+enum { SPI_IMAGES_LEAST = 64 }; /* a reconstruction needs so many */
+
 /** Called with (done, total) images while ingesting; may be NULL. */
 typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 

@@ -373,11 +373,17 @@ void spi_run_clear(struct spi_run *r)
 
 static spi_err not_converged(const struct spi_run *r)
 {
+    if (r->stage == SPI_STAGE_START)
+        return spi_fail(
+            SPI_ENOCONV,
+            "not converged: algorithm.N_generations = %d ended the run before the starts "
+            "were compared; no map is presented; --resume with a larger one goes on",
+            r->set->N_generations);
     if (r->halves_cc < r->set->halves_cc)
         return spi_fail(
             SPI_ENOCONV,
             "not converged: after %d generations and %d starts the two half sets agree "
-            "to %.2f (need %.2f); no map is presented",
+            "to %.3f (need %.3f); no map is presented",
             r->generation, 2 * r->n_chains, r->halves_cc, r->set->halves_cc);
     return spi_fail(
         SPI_ENOCONV,

@@ -86,7 +86,8 @@ static spi_err each_chunk(struct look *l, chunk_fn *fn)
 
     blocks = blocks < BLOCKS ? blocks : BLOCKS;
     for (int64_t b = 0; b < blocks; b++) {
-        int64_t at = count * b / blocks, end = at + BLOCK < count ? at + BLOCK : count;
+        int64_t at = blocks < BLOCKS ? b * BLOCK : count * b / blocks, /* no image twice */
+            end = at + BLOCK < count ? at + BLOCK : count;
 
         for (int64_t n; at < end && !err; at += n) {
             n = end - at < l->at_once ? end - at : l->at_once;
