@@ -286,7 +286,8 @@ static double symmetry_score(const struct job *j)
 
 static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
                                          [SPI_LIMIT_IMAGES] = "images",
-                                         [SPI_LIMIT_PHASES] = "phases"};
+                                         [SPI_LIMIT_PHASES] = "phases",
+                                         [SPI_LIMIT_BACKGROUND] = "background"};
 
 /* What the result is worth; null where there is none. */
 static void add_verdict(json_t *o, const struct job *j, bool finished)
@@ -300,6 +301,7 @@ static void add_verdict(json_t *o, const struct job *j, bool finished)
         {"claimed_A", v->resolution.claimed_A},
         {"intensities_A", v->resolution.intensities_A},
         {"maps_A", v->resolution.maps_A},
+        {"background_A", v->resolution.background_A},
         {"edge_A", v->resolution.edge_A},
         {"twice_the_images_A", v->outlook.known ? v->outlook.twice_A : (double)NAN},
         {"four_times_the_images_A",

@@ -273,14 +273,17 @@ static spi_err judge(const struct spi_run *r, const struct spi_contrast *contras
     int n;
     spi_err err;
 
-    spi_resolution_find(&res->agreement, &res->fsc, (const double *const *)res->own, D,
-                        &v->resolution);
+    SPI_TRY(err = spi_resolution_find(&res->agreement, &res->fsc,
+                                      (const double *const *)res->own, contrast, D,
+                                      &v->resolution),
+            out);
     q = fmin(r->q_max, 1 / v->resolution.claimed_A);
     q = fmax(q, g->q[0]);
     v->diameter_A = D;
     v->unexplained = in->unexplained;
     v->strangers = in->strangers;
-    v->isotropic = spi_isotropic_share(&res->agreement, contrast, D, q, &v->isotropic_q);
+    v->isotropic =
+        spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
     spi_symmetry_turn(n, group, res->symmetry.axes);
     SPI_TRY(err = spi_coverage_init(&res->coverage, &res->orientations, n,

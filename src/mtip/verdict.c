@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
 
 /* Below q D = 2.5 a particle is nearly a ball: few shells, little structure in them. */
 static const double ball_qD = 2.5;
@@ -10,6 +13,8 @@ static const double ball_qD = 2.5;
 static const double edge_share = 0.75;
 /* A half set's FSC 0.5 is its intensities' correlation 0.25: doc/math.md (Q12). */
 static const double fsc_level = 0.5, cc_level = 0.25;
+/* Background as large as two thirds of what the particle scatters. */
+static const double contrast_level = 0.6;
 static const double cc_good = 0.8; /* noise is not what phasing fails by */
 static const double cc_sure = 0.5; /* shells whose contrast is known well */
 
@@ -53,12 +58,42 @@ double spi_resolution_of_intensities_A(int n, const double *q, const double *cc,
     return spi_curve_end_A(n, q, cc, cc_level, fmin(ball_qD / diameter_A, q_max), q_max);
 }
 
-void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
-                         const double *const own[2], double diameter_A,
-                         struct spi_resolution *out)
+/* Whether a shell tells something about contrast. */
+static bool tells(const struct spi_agreement *a, double q, double diameter_A, double q_end)
+{
+    return q >= ball_qD / diameter_A && q <= q_end * (1 + 1e-9) &&
+           spi_agreement_at(a, a->shells.cc, q) >= cc_sure;
+}
+
+/* The larger of the half sets' contrast and that of the images. */
+static double contrast(const struct spi_agreement *a, const struct spi_contrast *c, int i)
+{
+    return fmax(spi_agreement_at(a, a->shells.contrast, c->q[i]),
+                sqrt(fmax(c->square[i], 0)));
+}
+
+/* Where the contrast of the intensities ends that a particle has. */
+static spi_err background_end_A(const struct spi_agreement *a, const struct spi_contrast *c,
+                                double diameter_A, double from, double *end_A)
+{
+    double *value = NULL;
+    spi_err err = SPI_NEW(value, c->n, "verdict");
+
+    for (int i = 0; i < c->n && !err; i++)
+        value[i] = tells(a, c->q[i], diameter_A, a->q_max) ? contrast(a, c, i) : 1;
+    if (!err)
+        *end_A = spi_curve_end_A(c->n, c->q, value, contrast_level, from, a->q_max);
+    free(value);
+    return err;
+}
+
+spi_err spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
+                            const double *const own[2], const struct spi_contrast *c,
+                            double diameter_A, struct spi_resolution *out)
 {
     const struct spi_intensity_shells *s = &a->shells;
-    double from = fmin(ball_qD / diameter_A, a->q_max), ends[3];
+    double from = fmin(ball_qD / diameter_A, a->q_max), ends[3], images_A;
+    spi_err err;
 
     *out = (struct spi_resolution){.edge_A = 1 / a->q_max};
     out->intensities_A =
@@ -67,25 +102,23 @@ void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
     for (int h = 0; h < 2; h++)
         ends[1 + h] = spi_curve_end_A(s->n, s->q, own[h], cc_level, from, a->q_max);
     out->maps_A = fmax(ends[0], fmax(ends[1], ends[2]));
-    out->claimed_A = fmax(out->maps_A, out->intensities_A);
+    err = background_end_A(a, c, diameter_A, from, &out->background_A);
+    images_A = fmax(out->maps_A, out->intensities_A);
+    out->claimed_A = fmax(images_A, out->background_A);
     /* a Shannon cell of the intensity is as near as shells can tell */
     if (1 / out->edge_A - 1 / out->claimed_A < 1 / (2 * diameter_A))
         out->limit = SPI_LIMIT_EDGE;
+    else if (out->background_A > images_A)
+        out->limit = SPI_LIMIT_BACKGROUND;
     else if (spi_agreement_at(a, s->cc, fmax(1 / out->maps_A, s->q[0])) >= cc_good)
         out->limit = SPI_LIMIT_PHASES; /* where the maps end the intensities are good */
     else
         out->limit = SPI_LIMIT_IMAGES;
+    return err;
 }
 
 /* ---- what cannot be --------------------------------------------------------------------
  */
-
-/* Whether a shell tells something about contrast. */
-static bool tells(const struct spi_agreement *a, double q, double diameter_A, double q_end)
-{
-    return q >= ball_qD / diameter_A && q <= q_end * (1 + 1e-9) &&
-           spi_agreement_at(a, a->shells.cc, q) >= cc_sure;
-}
 
 double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
                            double diameter_A, double q_end, double *at)
@@ -94,8 +127,7 @@ double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contr
 
     *at = 0;
     for (int i = 0; i < c->n; i++) {
-        double merged = spi_agreement_at(a, a->shells.contrast, c->q[i]);
-        double share = 1 - fmax(merged, sqrt(fmax(c->square[i], 0)));
+        double share = 1 - contrast(a, c, i);
 
         if (!tells(a, c->q[i], diameter_A, q_end) || share <= most)
             continue;
@@ -180,6 +212,13 @@ void spi_verdict_limit(const struct spi_verdict *v, char *text, size_t size)
 
     if (r->limit == SPI_LIMIT_EDGE) {
         snprintf(text, size, "the edge of the detector (%.1f A)", r->edge_A);
+        return;
+    }
+    if (r->limit == SPI_LIMIT_BACKGROUND) {
+        snprintf(text, size,
+                 "a background that the images still contain: beyond %.1f A more than %.0f "
+                 "%% of the intensity is the same in all directions",
+                 r->background_A, 100 * (1 - contrast_level));
         return;
     }
     if (r->limit == SPI_LIMIT_PHASES)

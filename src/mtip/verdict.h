@@ -11,16 +11,18 @@
 #include "mtip/outlook.h"
 
 enum spi_limit {
-    SPI_LIMIT_EDGE,   /* the detector, or the q_max that was asked for */
-    SPI_LIMIT_IMAGES, /* the intensities of the half sets agree no further */
-    SPI_LIMIT_PHASES  /* they do, but the phased maps agree no further */
+    SPI_LIMIT_EDGE,      /* the detector, or the q_max that was asked for */
+    SPI_LIMIT_IMAGES,    /* the intensities of the half sets agree no further */
+    SPI_LIMIT_PHASES,    /* they do, but the phased maps agree no further */
+    SPI_LIMIT_BACKGROUND /* beyond, much of the intensity is the same in all directions */
 };
 
 struct spi_resolution {
     double edge_A;        /* 1 / q_max */
     double intensities_A; /* of the half sets, (Q15); infinite: they do not agree */
     double maps_A;        /* of the half maps, with each other and with their intensities */
-    double claimed_A;     /* the coarser of the two: what the result is good to */
+    double background_A;  /* where the contrast ends that a particle has, (Q16) */
+    double claimed_A;     /* the coarsest of them: what the result is good to */
     enum spi_limit limit;
 };
 
@@ -33,10 +35,11 @@ double spi_curve_end_A(int n, const double *q, const double *value, double level
 /** (Q15): where the correlation of two half sets' intensities ends. */
 double spi_resolution_of_intensities_A(int n, const double *q, const double *cc,
                                        double diameter_A, double q_max);
-/** (Q15).  own: of spi_agreement_faithful. */
-void spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc *f,
-                         const double *const own[2], double diameter_A,
-                         struct spi_resolution *out);
+/** (Q15).  own: of spi_agreement_faithful; c: of the images. */
+SPI_MUSTUSE spi_err spi_resolution_find(const struct spi_agreement *a,
+                                        const struct spi_fsc *f, const double *const own[2],
+                                        const struct spi_contrast *c, double diameter_A,
+                                        struct spi_resolution *out);
 
 /** (Q16): the share of the intensity that is the same in all directions and that no
  * particle of this diameter can have, largest over the shells

@@ -49,17 +49,21 @@ static void curves(void)
     OK(isinf(spi_curve_end_A(SHELLS, q, y, 0.5, 0, 0.001)), "no shell");
 }
 
+static double image2[SHELLS];
+
 static struct spi_resolution found(void)
 {
+    const struct spi_contrast c = {.n = SHELLS, .q = q, .square = image2};
     struct spi_agreement a = {
         .q_min = q[0],
         .q_max = q_max,
         .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
     struct spi_fsc f = {.n_shells = SHELLS, .q = q, .fsc = fsc};
     const double *const both[2] = {own, own};
-    struct spi_resolution r;
+    struct spi_resolution r = {0};
 
-    spi_resolution_find(&a, &f, both, D, &r);
+    if (spi_resolution_find(&a, &f, both, &c, D, &r))
+        NOTE("%s", spi_err_message());
     return r;
 }
 
@@ -88,6 +92,13 @@ static void resolutions(void)
     r = found();
     OK(r.limit == SPI_LIMIT_PHASES && r.claimed_A > 1 / q[6],
        "maps that do not reproduce their intensities: the phases, %.2f A", r.claimed_A);
+    reset();
+    for (int i = 6; i < SHELLS; i++)
+        contrast[i] = 0.3;
+    r = found();
+    OK(r.limit == SPI_LIMIT_BACKGROUND && r.claimed_A > 1 / q[6] && r.claimed_A < 1 / q[5],
+       "much of the intensity the same in all directions: a background, %.2f A",
+       r.claimed_A);
 }
 
 static void isotropic(void)
@@ -96,7 +107,7 @@ static void isotropic(void)
         .q_min = 0.005,
         .q_max = q_max,
         .shells = {.n = SHELLS, .q = q, .cc = cc, .contrast = contrast}};
-    double image2[SHELLS], at;
+    double at;
     const struct spi_contrast c = {.n = SHELLS, .q = q, .square = image2};
 
     reset();
