@@ -258,7 +258,6 @@ static spi_err make_key(struct job *j)
     same.unexplained_most = usual.unexplained_most;
     same.strangers_most = usual.strangers_most;
     same.contrast_least = usual.contrast_least;
-    same.isotropic_most = usual.isotropic_most;
     same.reach_least = usual.reach_least;
     same.covered_least = usual.covered_least;
     same.phased_least = usual.phased_least;

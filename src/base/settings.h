@@ -73,7 +73,6 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
     X(converge, strangers_most, double, 0.5, 0, 1, "", "largest share of images that the map may leave half unexplained") \
     X(converge, contrast_least, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
-    X(converge, isotropic_most, double, 0.7, 0, 1, "", "largest share of the intensity of a shell that may be the same in all directions beyond what a particle shows") \
     X(converge, reach_least, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
     X(converge, covered_least, double, 0.6, 0, 1, "", "least part of the directions that images must cross") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \

@@ -162,20 +162,21 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
 {
     const struct spi_resolution *r = &v->resolution;
     struct words why = {.n = 0};
-    double reach = v->diameter_A / r->claimed_A,
-           need = fmin(set->reach_least, edge_share * v->diameter_A / r->edge_A);
+    double need = fmin(set->reach_least, edge_share * v->diameter_A / r->edge_A);
 
     if (!(v->covered >= set->covered_least))
         say(&why,
             "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
             "the particle from too few sides",
             100 * v->covered, 100 * set->covered_least);
-    if (!(v->isotropic <= set->isotropic_most))
+    if (!(v->diameter_A / r->background_A >= need))
         say(&why,
-            "; %.0f %% of the intensity at %.1f A is the same in all directions (at most "
-            "%.0f %%), which no particle of this size can show: a background, which the "
-            "images still contain",
-            100 * v->isotropic, 1 / v->isotropic_q, 100 * set->isotropic_most);
+            "; beyond %.1f A more than %.0f %% of the intensity is the same in all "
+            "directions "
+            "(%.0f %% at %.1f A; need %.1f A), which no particle of this size can show: a "
+            "background, which the images still contain",
+            fmin(r->background_A, v->diameter_A / ball_qD), 100 * (1 - contrast_level),
+            100 * v->isotropic, 1 / v->isotropic_q, v->diameter_A / need);
     if (!(v->unexplained <= set->unexplained_most) ||
         !(v->strangers <= set->strangers_most))
         say(&why,
@@ -185,7 +186,7 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
             "are not all of this one particle, or not in these orientations",
             100 * v->unexplained, 100 * set->unexplained_most, 100 * v->strangers,
             100 * set->strangers_most);
-    if (!(reach >= need))
+    if (!(v->diameter_A / fmax(r->intensities_A, r->maps_A) >= need))
         say(&why,
             "; the intensities of the half sets agree to %.1f A and their maps to %.1f A "
             "only, which a ball of the same diameter would do as well (need %.1f A)",

@@ -162,16 +162,19 @@ static void outlook(void)
 
 static struct spi_verdict good(void)
 {
-    return (struct spi_verdict){
-        .resolution = {.edge_A = 10, .intensities_A = 10, .maps_A = 10, .claimed_A = 10},
-        .diameter_A = D,
-        .phased = 0.98,
-        .phase_rounds = 1,
-        .covered = 1,
-        .unexplained = 0.02,
-        .strangers = 0.01,
-        .isotropic = 0.1,
-        .isotropic_q = 0.05};
+    return (struct spi_verdict){.resolution = {.edge_A = 10,
+                                               .intensities_A = 10,
+                                               .maps_A = 10,
+                                               .background_A = 10,
+                                               .claimed_A = 10},
+                                .diameter_A = D,
+                                .phased = 0.98,
+                                .phase_rounds = 1,
+                                .covered = 1,
+                                .unexplained = 0.02,
+                                .strangers = 0.01,
+                                .isotropic = 0.1,
+                                .isotropic_q = 0.05};
 }
 
 static bool refused(struct spi_verdict v, const char *begins, const char *holds)
@@ -194,14 +197,20 @@ static void verdicts(void)
 
     spi_settings_default(&set);
     OK(spi_verdict_judge(&v, &set) == SPI_OK, "a good result stands");
-    v.resolution = (struct spi_resolution){
-        .edge_A = 10, .intensities_A = 21, .maps_A = 21, .claimed_A = 21};
+    v.resolution = (struct spi_resolution){.edge_A = 10,
+                                           .intensities_A = 21,
+                                           .maps_A = 21,
+                                           .background_A = 10,
+                                           .claimed_A = 21};
     OK(spi_verdict_judge(&v, &set) == SPI_OK,
        "so does one that is coarser than the detector reaches");
     v.resolution.claimed_A = v.resolution.maps_A = INFINITY;
     OK(refused(v, "the intensities of the half sets agree", "inf A"), "no agreement");
-    v.resolution = (struct spi_resolution){
-        .edge_A = 10, .intensities_A = 24, .maps_A = 26, .claimed_A = 26};
+    v.resolution = (struct spi_resolution){.edge_A = 10,
+                                           .intensities_A = 24,
+                                           .maps_A = 26,
+                                           .background_A = 10,
+                                           .claimed_A = 26};
     OK(refused(v, "the intensities of the half sets agree", "need 25.0 A"),
        "agreement like that of balls");
     v.resolution.edge_A = 24;
@@ -212,7 +221,11 @@ static void verdicts(void)
     OK(refused(v, "the images cross only", "too few sides"), "a number that is none");
     v = good();
     v.isotropic = 0.8;
-    OK(refused(v, "80 % of the intensity at 20.0 A", "a background"), "a background");
+    v.resolution.background_A = v.resolution.claimed_A = 24;
+    OK(spi_verdict_judge(&v, &set) == SPI_OK, "a background that leaves a resolution");
+    v.resolution.background_A = v.resolution.claimed_A = 30;
+    OK(refused(v, "beyond 30.0 A more than 40 % of the intensity", "80 % at 20.0 A"),
+       "a background");
     v = good();
     v.covered = 0.3;
     OK(refused(v, "the images cross only 30 %", "too few sides"), "one side");
@@ -225,8 +238,8 @@ static void verdicts(void)
     v = good();
     v.phased = 0.5;
     OK(refused(v, "where the intensities", "phases are wrong"), "phases");
-    v.isotropic = 0.8;
-    OK(refused(v, "80 % of the intensity", "phases are wrong"),
+    v.resolution.background_A = INFINITY;
+    OK(refused(v, "beyond 40.0 A more than", "phases are wrong"),
        "the likelier cause comes first");
 }
 
