@@ -17,6 +17,10 @@ enum { DEPTH_MOST = 8, SOURCES_MOST = 1 << 20 };
 
 static bool follow_external;              /* raw files are allowed */
 static struct spi_h5_sources *collecting; /* borrowed; NULL: nobody asks */
+static struct {
+    spi_h5_watch_fn *fn; /* NULL: none */
+    const void *user;    /* borrowed */
+} watching;
 
 void spi_h5_follow_external(bool yes)
 {
@@ -31,6 +35,12 @@ void spi_h5_collect(struct spi_h5_sources *list)
     collecting = list;
 }
 
+void spi_h5_watch(spi_h5_watch_fn *fn, const void *user)
+{
+    watching.fn = fn;
+    watching.user = user;
+}
+
 void spi_h5_sources_clear(struct spi_h5_sources *s)
 {
     for (int i = 0; i < s->n; i++)
@@ -43,12 +53,14 @@ static spi_err collect(const char *path)
 {
     struct spi_h5_sources *s = collecting;
     char **longer;
+    spi_err err;
 
-    if (!s)
-        return SPI_OK;
-    for (int i = s->n - 1; i >= 0; i--) /* mostly the one before */
+    for (int i = s ? s->n - 1 : -1; i >= 0; i--) /* mostly the one before */
         if (strcmp(s->path[i], path) == 0)
             return SPI_OK;
+    err = watching.fn ? watching.fn(path, watching.user) : SPI_OK;
+    if (err || !s)
+        return err;
     if ((s->n & (s->n + 1)) == 0) { /* 0, 1, 3, 7 ...: full */
         longer = realloc(s->path, 2 * ((size_t)s->n + 1) * sizeof *longer);
         if (!longer)

@@ -30,7 +30,7 @@ ln -s a.h5 symlink.h5
 ln a.h5 hardlink.h5
 ln b.mrc hardlink.mrc
 mkdir folder && cp a.h5 folder/
-echo "stale name of an input" > result.mrc.tmp
+echo "stale name of an input" > .result.mrc.spinifel-tmp
 input="it is the input"
 
 refused 2 "$input" "merge onto its images" merge a.h5 --orientations truth -o a.h5
@@ -44,7 +44,7 @@ refused 2 "$input" "merge: L-curve onto the weights" merge a.h5 --orientations t
 refused 2 "$input" "merge onto its prior" merge a.h5 --orientations truth -o m.mrc --prior b.mrc \
 	--intensity hardlink.mrc
 refused 2 "$input" "merge onto its settings" merge a.h5 --orientations truth -o s.toml --settings s.toml
-refused 2 "$input" "an input has the temporary name" phase result.mrc.tmp -o result.mrc
+refused 2 "$input" "an input has the temporary name" phase .result.mrc.spinifel-tmp -o result.mrc
 refused 2 "$input" "match onto its images" match a.h5 --model b.mrc -o a.h5
 refused 2 "$input" "match onto its model" match a.h5 --model b.mrc -o b.mrc
 refused 2 "$input" "slice onto its geometry" slice b.mrc --orientations e.h5 --geometry a.h5 -o a.h5
@@ -89,26 +89,26 @@ make() { $SPINIFEL simulate "$pdb" -o images.h5 --images 3 --detector 16x16 --re
 	> out 2>&1; }
 make && make
 ok $? "a result is written, and written again"
-ln -s victim images.h5.tmp
-make && [ "$(cat victim)" = victim ] && [ ! -e images.h5.tmp ]
-ok $? "a link that was planted as images.h5.tmp is not followed"
-ln victim images.h5.tmp
-make && [ "$(cat victim)" = victim ] && [ ! -e images.h5.tmp ]
+ln -s victim .images.h5.spinifel-tmp
+make && [ "$(cat victim)" = victim ] && [ ! -e .images.h5.spinifel-tmp ]
+ok $? "a link that was planted as .images.h5.spinifel-tmp is not followed"
+ln victim .images.h5.spinifel-tmp
+make && [ "$(cat victim)" = victim ] && [ ! -e .images.h5.spinifel-tmp ]
 ok $? "nor is a hard link written through"
-echo "left by a killed run" > images.h5.tmp
-make && [ ! -e images.h5.tmp ]
+echo "left by a killed run" > .images.h5.spinifel-tmp
+make && [ ! -e .images.h5.spinifel-tmp ]
 ok $? "what a killed run left is replaced"
 (
 	flock 9
 	make
 	echo $? > code
-) 9> images.h5.tmp
-[ "$(cat code)" = 1 ] && grep -q "another process is writing it" out && [ -e images.h5.tmp ]
+) 9> .images.h5.spinifel-tmp
+[ "$(cat code)" = 1 ] && grep -q "another process is writing it" out && [ -e .images.h5.spinifel-tmp ]
 ok $? "but not what another process is writing: $(head -n 1 out | cut -c 1-160)"
-rm -f images.h5.tmp
-mkfifo images.h5.tmp
+rm -f .images.h5.spinifel-tmp
+mkfifo .images.h5.spinifel-tmp
 make
-[ $? = 1 ] && [ -p images.h5.tmp ]
+[ $? = 1 ] && [ -p .images.h5.spinifel-tmp ]
 ok $? "nor a pipe of that name: $(head -n 1 out | cut -c 1-160)"
 
 echo "1..$n"
