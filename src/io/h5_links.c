@@ -593,22 +593,44 @@ out:
     return err;
 }
 
-/* The file in which an object lies, where that is not the one it was asked for in. */
-static spi_err collect_file_of(hid_t file, hid_t object)
+/* HDF5 is about to follow an external link: the file that it leads to. */
+static herr_t on_external_link(const char *parent, const char *group, const char *target,
+                               const char *object, unsigned *flags, hid_t access,
+                               void *user)
 {
-    char own[SPI_PATH_MAX] = "", other[SPI_PATH_MAX] = "";
+    char at[SPI_PATH_MAX];
+    spi_err *err = user;
 
-    if (H5Fget_name(file, own, sizeof own) < 0 ||
-        H5Fget_name(object, other, sizeof other) < 0 || strcmp(own, other) == 0)
-        return SPI_OK;
-    return collect(other);
+    (void)group;
+    (void)object;
+    (void)flags;
+    (void)access;
+    if (find_file(parent, "HDF5_EXT_PREFIX", target, at)) /* else HDF5 fails as well */
+        *err = collect(at);
+    return *err ? -1 : 0;
+}
+
+/* Open an object and collect each file on the way to it. */
+static spi_err open_object(hid_t file, const char *name, hid_t *object)
+{
+    hid_t access = H5Pcreate(H5P_LINK_ACCESS);
+    spi_err err = SPI_OK;
+
+    *object = -1;
+    if (access >= 0 && H5Pset_elink_cb(access, on_external_link, &err) >= 0)
+        *object = H5Oopen(file, name, access);
+    if (access >= 0)
+        H5Pclose(access);
+    return err;
 }
 
 spi_err spi_h5_open_dataset(hid_t file, const char *path, const char *name, hid_t *data)
 {
     spi_err err;
 
-    *data = spi_h5_has(file, name) ? H5Oopen(file, name, H5P_DEFAULT) : -1;
+    *data = -1;
+    if (spi_h5_has(file, name))
+        SPI_TRY(err = open_object(file, name, data), out);
     if (*data < 0)
         return why_not(file, path, name);
     if (H5Iget_type(*data) != H5I_DATASET) {
@@ -616,11 +638,11 @@ spi_err spi_h5_open_dataset(hid_t file, const char *path, const char *name, hid_
         *data = -1;
         return spi_fail(SPI_EFORMAT, "%s: '%s' is not a dataset", path, name);
     }
-    SPI_TRY(err = collect_file_of(file, *data), fail);
     SPI_TRY(err = check_dataset(*data, path, name, 0), fail);
     return SPI_OK;
 fail:
     H5Dclose(*data);
     *data = -1;
+out:
     return err;
 }
