@@ -229,3 +229,8 @@ out:
     free(inputs.item);
     return err;
 }
+
+void spi_outputs_forget(void)
+{
+    spi_h5_watch(NULL, NULL);
+}

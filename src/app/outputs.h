@@ -12,5 +12,7 @@
  * end. SPI_EUSAGE: an input, an output twice, a directory, a device, a pipe or a link;
  *  SPI_EIO: the file cannot be created there. */
 SPI_MUSTUSE spi_err spi_outputs_check(const struct spi_call *call);
+/** The command has ended. */
+void spi_outputs_forget(void);
 
 #endif

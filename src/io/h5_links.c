@@ -245,6 +245,37 @@ static spi_err why_not(hid_t file, const char *path, const char *name)
     return spi_fail(SPI_EFORMAT, "%s: has no dataset '%s'; it has: %s", path, name, names);
 }
 
+/* HDF5 is about to follow an external link: the file that it leads to. */
+static herr_t on_external_link(const char *parent, const char *group, const char *target,
+                               const char *object, unsigned *flags, hid_t access,
+                               void *user)
+{
+    char at[SPI_PATH_MAX];
+    spi_err *err = user;
+
+    (void)group;
+    (void)object;
+    (void)flags;
+    (void)access;
+    if (find_file(parent, "HDF5_EXT_PREFIX", target, at)) /* else HDF5 fails as well */
+        *err = collect(at);
+    return *err ? -1 : 0;
+}
+
+/* Open an object and collect each file on the way to it. */
+static spi_err open_object(hid_t file, const char *name, hid_t *object)
+{
+    hid_t access = H5Pcreate(H5P_LINK_ACCESS);
+    spi_err err = SPI_OK;
+
+    *object = -1;
+    if (access >= 0 && H5Pset_elink_cb(access, on_external_link, &err) >= 0)
+        *object = H5Oopen(file, name, access);
+    if (access >= 0)
+        H5Pclose(access);
+    return err;
+}
+
 /* ---- filters ----------------------------------------------------------------------------
  */
 
@@ -444,8 +475,9 @@ static spi_err check_source(const struct source *s, int64_t block, hid_t data,
     if (strcmp(file, ".") != 0)
         SPI_TRY(err = collect(at), out);
     opened = H5Fopen(at, H5F_ACC_RDONLY, H5P_DEFAULT);
-    from = opened >= 0 ? H5Dopen2(opened, source, H5P_DEFAULT) : -1;
-    if (from < 0) {
+    if (opened >= 0)
+        SPI_TRY(err = open_object(opened, source, &from), out);
+    if (from < 0 || H5Iget_type(from) != H5I_DATASET) {
         err = spi_h5_fail(SPI_EFORMAT,
                           "%s: the virtual dataset '%s' takes values from '%s' in the file "
                           "%s, where it cannot be opened (they would be read as zeros)",
@@ -456,7 +488,7 @@ static spi_err check_source(const struct source *s, int64_t block, hid_t data,
     err = check_dataset(from, at, source, depth + 1);
 out:
     if (from >= 0)
-        H5Dclose(from);
+        H5Oclose(from);
     if (opened >= 0)
         H5Fclose(opened);
     return err;
@@ -590,37 +622,6 @@ static spi_err check_dataset(hid_t data, const char *path, const char *name, int
         err = spi_h5_check_stored(data, create, path, name);
 out:
     H5Pclose(create);
-    return err;
-}
-
-/* HDF5 is about to follow an external link: the file that it leads to. */
-static herr_t on_external_link(const char *parent, const char *group, const char *target,
-                               const char *object, unsigned *flags, hid_t access,
-                               void *user)
-{
-    char at[SPI_PATH_MAX];
-    spi_err *err = user;
-
-    (void)group;
-    (void)object;
-    (void)flags;
-    (void)access;
-    if (find_file(parent, "HDF5_EXT_PREFIX", target, at)) /* else HDF5 fails as well */
-        *err = collect(at);
-    return *err ? -1 : 0;
-}
-
-/* Open an object and collect each file on the way to it. */
-static spi_err open_object(hid_t file, const char *name, hid_t *object)
-{
-    hid_t access = H5Pcreate(H5P_LINK_ACCESS);
-    spi_err err = SPI_OK;
-
-    *object = -1;
-    if (access >= 0 && H5Pset_elink_cb(access, on_external_link, &err) >= 0)
-        *object = H5Oopen(file, name, access);
-    if (access >= 0)
-        H5Pclose(access);
     return err;
 }
 

@@ -157,6 +157,13 @@ with h5py.File("middle.h5", "w") as g:
 change("linked.h5", linked("target.h5"))
 change("chain.h5", linked("middle.h5"))
 change("raw.h5", raw)
+with h5py.File("part.h5", "w") as g:
+    g["p"] = h5py.ExternalLink("target.h5", "photons")
+def far(f):
+    v = h5py.VirtualLayout(photons.shape, photons.dtype)
+    v[:] = h5py.VirtualSource("part.h5", "p", photons.shape)
+    f.create_virtual_dataset("photons", v)
+change("far.h5", far)
 with h5py.File("turned.h5", "w") as g:
     g["orientations"] = h5py.ExternalLink("target.h5", "orientations")
 with h5py.File("hide.h5", "w") as g:
@@ -165,7 +172,7 @@ END
 ok $? "images in several files"
 to="an input takes values from this file"
 merge="--orientations truth --diameter 50 --quiet"
-for f in virtual.h5 linked.h5 chain.h5 "raw.h5 --follow-external"; do
+for f in virtual.h5 linked.h5 chain.h5 far.h5 "raw.h5 --follow-external"; do
 	$SPINIFEL merge $f $merge -o merged.mrc > out 2>&1
 	ok $? "merge $f: $(head -n 1 out | cut -c 1-100)"
 done
@@ -174,6 +181,7 @@ refused 2 "$to" "merge: the L-curve onto one" merge virtual.h5 $merge -o x.mrc -
 refused 2 "$to" "merge onto the target of a link" merge linked.h5 $merge -o ./target.h5
 refused 2 "$to" "merge onto the target of a link to a link" merge chain.h5 $merge -o target.h5
 refused 2 "$to" "merge onto the link between" merge chain.h5 $merge -o middle.h5
+refused 2 "$to" "merge onto the target of a link in a source" merge far.h5 $merge -o target.h5
 refused 2 "$to" "merge onto raw pixels" merge raw.h5 --follow-external $merge -o pixels.raw
 refused 2 "$to" "merge onto what its orientations lead to" merge set.h5 --diameter 50 \
 	--orientations turned.h5 -o target.h5
