@@ -80,8 +80,8 @@ SPI_MUSTUSE spi_err spi_h5_rows_read(struct spi_h5_rows *r, hsize_t first, hsize
                                      void *out);
 void spi_h5_rows_close(struct spi_h5_rows *r);
 
-/** Other files in which values of a file's datasets lie: targets of external links, sources
- *  of virtual datasets, raw files. */
+/** Other files in which values of a file's datasets lie: targets of external links
+ *  and files on the way to them, sources of virtual datasets, raw files. */
 struct spi_h5_sources {
     int n;
     char **path; /* [n] owned, each once, in the order in which they were met */
