@@ -47,7 +47,8 @@
  * names the option) or any other error (1) whose message is printed by main.
  *
  * Before run() begins, spi_outputs_check has made sure that no output takes the place of an
- * input; that is all a command needs, as long as its table tells one from the other.
+ * input; that is all a command needs, as long as its table tells one from the other and it
+ * opens its inputs before it writes (a dataset may lie in yet another file).
  *
  * Strings and lists of a call live as long as the call. */
 #ifndef SPI_APP_CMD_H
@@ -109,6 +110,8 @@ enum spi_opt_kind {
 #define SPI_TEXTS(T, member)   SPI_PLACE(SPI_OPT_TEXTS, struct spi_texts, T, member)
 #define SPI_REALS(T, member)   SPI_PLACE(SPI_OPT_REALS, struct spi_reals, T, member)
 
+enum { SPI_OPT_NAME_MAX = 64 }; /* of a file below a SPI_OPT_OUT_DIR */
+
 /** One option: {letter or 0, "name", KIND(struct, member), lowest, highest, unit, help}. */
 struct spi_opt {
     char letter;
@@ -121,7 +124,9 @@ struct spi_opt {
     const char *help;   /* one clause, no full stop */
     const char *absent; /* printed as the default when none is set ("from the file") */
     bool required;
-    const char *(*writes)(int i); /* i-th file written into a SPI_OUT_DIR; NULL: no more */
+    /** The i-th file that is written, moved or removed in a SPI_OPT_OUT_DIR; false: no
+     * more. */
+    bool (*writes)(int i, char name[SPI_OPT_NAME_MAX]);
     bool alone; /* a flag as --help: nothing else is asked for, no operand, no option */
 };
 

@@ -147,15 +147,16 @@ static void tell_preview(const struct job *j)
             (long long)s->left_out.images, (long long)s->n);
 }
 
-/* D from the images; the mean image is written before, unless the directory belongs to a
- * run whose state has not been accepted yet. */
+/* D from the images; the mean image is written before, unless the directory holds another
+ * run: this one may still be refused. */
 static spi_err look_at_images(struct job *j)
 {
     static const double doubtful = 0.15;
     const struct spi_diameter_result *d = &j->preview.diameter;
     char why[SPI_MESSAGE_MAX];
     spi_err err = spi_preview_init(&j->preview, j->images,
-                                   j->going_on ? NULL : j->args->out, !(j->diameter_A > 0));
+                                   spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
+                                   !(j->diameter_A > 0));
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);

@@ -53,6 +53,7 @@ static spi_err run_command(const struct spi_cmd *cmd, int argc, char *const argv
                                                 : SPI_LOG_NORMAL);
         err = spi_outputs_check(&call);
         err = err ? err : cmd->run(&call);
+        spi_outputs_forget();
         spi_progress_end();
         spi_fft_cleanup();
     }

@@ -9,10 +9,12 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/h5.h"
 
-/* A file that is there, and how the user calls it. */
+/* A file that is there, and how the user or the input that leads to it calls it. */
 struct known {
     const char *name;
+    bool led_to; /* values of a dataset of an input lie in it */
     dev_t device;
     ino_t inode;
 };
@@ -78,9 +80,13 @@ static spi_err refuse_input(const struct spi_call *call, const struct spi_opt *o
     for (int i = 0; i < inputs->n; i++)
         if (same(&k, &inputs->item[i]))
             return spi_call_fail(call, o->name,
-                                 "%s would be overwritten, and it is the input %s; give "
-                                 "the result another name",
-                                 path, inputs->item[i].name);
+                                 "%s would be overwritten, and %s %s; give the result "
+                                 "another name",
+                                 path,
+                                 inputs->item[i].led_to
+                                     ? "an input takes values from this file, as"
+                                     : "it is the input",
+                                 inputs->item[i].name);
     return SPI_OK;
 }
 
@@ -99,7 +105,18 @@ static spi_err refuse_special(const struct spi_call *call, const struct spi_opt 
                              : "a device or a pipe, which the result would replace");
 }
 
-/* Results are written as PATH.tmp first: neither name may be an input. */
+/* Neither the name of a result nor its temporary name may be an input. */
+static spi_err refuse_both(const struct spi_call *call, const struct spi_opt *o,
+                           const char *path, const struct files *inputs)
+{
+    char tmp[SPI_PATH_MAX];
+    spi_err err = spi_tmp_path(path, tmp);
+
+    if (!err)
+        err = refuse_input(call, o, path, inputs);
+    return err ? err : refuse_input(call, o, tmp, inputs);
+}
+
 static spi_err check_file(const struct spi_call *call, const struct spi_opt *o,
                           const char *path, const struct files *inputs)
 {
@@ -107,9 +124,7 @@ static spi_err check_file(const struct spi_call *call, const struct spi_opt *o,
     spi_err err;
     int fd;
 
-    SPI_TRY(err = spi_tmp_path(path, tmp), out);
-    SPI_TRY(err = refuse_input(call, o, path, inputs), out);
-    SPI_TRY(err = refuse_input(call, o, tmp, inputs), out);
+    SPI_TRY(err = refuse_both(call, o, path, inputs), out);
     SPI_TRY(err = refuse_special(call, o, path), out);
     SPI_TRY(err = spi_file_create(path, tmp, &fd), out);
     unlink(tmp); /* while it is locked: never that of another process */
@@ -118,25 +133,21 @@ out:
     return err;
 }
 
-/* None of the files that the command writes into its directory may be an input. */
+/* None of the files that the command writes, moves or removes in its directory may be an
+ * input. */
 static spi_err check_directory(const struct spi_call *call, const struct spi_opt *o,
                                const char *dir, const struct files *inputs)
 {
-    enum { LONGEST = SPI_PATH_MAX - 64 }; /* the names below it fit */
+    enum { LONGEST = SPI_PATH_MAX - 2 * SPI_OPT_NAME_MAX }; /* the names below it fit */
+    char name[SPI_OPT_NAME_MAX], path[SPI_PATH_MAX];
     spi_err err = SPI_OK;
-    const char *name;
 
     if (strlen(dir) > LONGEST)
         return spi_call_fail(call, o->name, "the name has %zu characters; need at most %d",
                              strlen(dir), LONGEST);
-    for (int i = 0; !err && (name = o->writes(i)) != NULL; i++) {
-        char path[SPI_PATH_MAX];
-
-        snprintf(path, sizeof path, "%s/%s.tmp", dir, name);
-        err = refuse_input(call, o, path, inputs);
-        path[strlen(path) - strlen(".tmp")] = 0;
-        if (!err)
-            err = refuse_input(call, o, path, inputs);
+    for (int i = 0; !err && o->writes(i, name); i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        err = refuse_both(call, o, path, inputs);
     }
     return err;
 }
@@ -171,6 +182,24 @@ static spi_err check_pairs(const struct spi_call *call)
     return SPI_OK;
 }
 
+/* A file that an input leads to: it is known when a dataset of the input is opened. */
+static spi_err refuse_source(const char *path, const void *user)
+{
+    const struct spi_call *call = user;
+    struct known source = {.name = path, .led_to = true};
+    const struct files one = {1, &source};
+    spi_err err = SPI_OK;
+
+    if (!look(path, &source))
+        return SPI_OK;
+    for (const struct spi_opt *o = call->cmd->opts; o->kind != SPI_OPT_END && !err; o++)
+        if (is_kind(call, o, SPI_OPT_OUT))
+            err = refuse_both(call, o, value_of(call, o), &one);
+        else if (is_kind(call, o, SPI_OPT_OUT_DIR))
+            err = check_directory(call, o, value_of(call, o), &one);
+    return err;
+}
+
 spi_err spi_outputs_check(const struct spi_call *call)
 {
     const struct spi_opt *opts = call->cmd->opts;
@@ -194,8 +223,14 @@ spi_err spi_outputs_check(const struct spi_call *call)
         if (is_kind(call, o, SPI_OPT_OUT_DIR))
             SPI_TRY(err = check_directory(call, o, value_of(call, o), &inputs), out);
     }
+    spi_h5_watch(refuse_source, call);
     err = check_pairs(call);
 out:
     free(inputs.item);
     return err;
+}
+
+void spi_outputs_forget(void)
+{
+    spi_h5_watch(NULL, NULL);
 }

@@ -18,17 +18,31 @@ static const char *const progress_files[] = {"state.bin", "metrics.jsonl", "mean
 static const char *const origin_files[] = {"settings.toml", "run.json", NULL};
 static const char *const private_files[] = {"rings.bin", ".lock", NULL};
 
-const char *spi_rundir_writes(int i)
+bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX])
 {
     static const char *const run_json[] = {"run.json", NULL};
-    const char *const *const lists[] = {spi_result_names, progress_files, run_json,
-                                        private_files};
+    static const struct {
+        const char *folder;
+        const char *const *names;
+    } lists[] = {
+        {"", spi_result_names},
+        {"", progress_files},
+        {"", run_json},
+        {"", private_files},
+        {"unconfirmed/", spi_result_names},
+        {"previous/", spi_result_names},
+        {"previous/", progress_files},
+        {"previous/", origin_files},
+        {"previous/unconfirmed/", spi_result_names},
+    };
 
     for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
-        for (const char *const *name = lists[l]; *name; name++)
-            if (i-- == 0)
-                return *name;
-    return NULL;
+        for (const char *const *n = lists[l].names; *n; n++)
+            if (i-- == 0) {
+                snprintf(name, SPI_OPT_NAME_MAX, "%s%s", lists[l].folder, *n);
+                return true;
+            }
+    return false;
 }
 
 spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,
@@ -71,15 +85,39 @@ static bool is_there(const char *dir, const char *name)
     return lstat(path, &s) == 0;
 }
 
-/* A name of what the directory holds of an earlier run; NULL: nothing. */
+/* The first of some names that the directory has; NULL: none. */
+static const char *first_there(const char *dir, const char *const *names)
+{
+    while (*names && !is_there(dir, *names))
+        names++;
+    return *names;
+}
+
+/* A name of what the directory itself holds of an earlier run; NULL: nothing. */
 static const char *what_is_there(const char *dir)
 {
-    if (is_there(dir, "density.mrc"))
-        return "density.mrc";
-    for (const char *const *name = spi_result_names; *name; name++)
-        if (is_there(dir, *name))
-            return *name;
-    return is_there(dir, apart) ? apart : is_there(dir, "state.bin") ? "state.bin" : NULL;
+    const char *found =
+        is_there(dir, "density.mrc") ? "density.mrc" : first_there(dir, spi_result_names);
+
+    return found                        ? found
+           : is_there(dir, apart)       ? apart
+           : is_there(dir, "state.bin") ? "state.bin"
+                                        : NULL;
+}
+
+bool spi_rundir_holds_run(const char *dir)
+{
+    return what_is_there(dir) != NULL;
+}
+
+/* Is there something in `previous` that a run would remove? */
+static bool holds_previous(const char *dir)
+{
+    char old[SPI_PATH_MAX];
+
+    spi_rundir_path(dir, before, old);
+    return what_is_there(old) || first_there(old, progress_files) ||
+           first_there(old, origin_files);
 }
 
 spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resume,
@@ -93,14 +131,17 @@ spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resum
     SPI_TRY(err = spi_dir_lock(dir, lock), out);
     *state = resume && is_there(dir, "state.bin");
     found = what_is_there(dir);
+    if (!found && holds_previous(dir))
+        found = before;
     if (found && !*state && !force)
         err = spi_call_fail(
             call, "output",
             "%s holds %s of an earlier run; %s, --force begins anew (and keeps the results "
             "in %s/%s until new ones stand), another directory keeps all",
             dir, found,
-            resume ? "it has no state.bin to resume" : "--resume goes on with it", dir,
-            before);
+            is_there(dir, "state.bin") ? "--resume goes on with it"
+                                       : "it has no state.bin to resume",
+            dir, before);
 out:
     return err;
 }
@@ -189,8 +230,10 @@ spi_err spi_rundir_begin(const char *dir, bool keep_state)
     spi_err err;
 
     spi_rundir_path(dir, before, old);
-    if (!what_is_there(dir))
-        return SPI_OK;
+    if (!what_is_there(dir)) /* perhaps a move was cut short before its last files */
+        return worth_of(old) != NOTHING_WHOLE && !is_there(old, "run.json")
+                   ? move_names(dir, old, origin_files)
+                   : SPI_OK;
 
     bool kept = is_there(old, "run.json");
 

@@ -12,16 +12,18 @@
 #include "app/cmd.h"
 #include "io/file.h"
 
-/** What a run writes into its directory, one after another, besides settings.toml; NULL: no
- *  more. */
-const char *spi_rundir_writes(int i);
+/** What a run writes, moves or removes in its directory, one name after another, besides
+ *  settings.toml; false: no more. */
+bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX]);
 
 /** PATH = "DIR/NAME". */
 void spi_rundir_path(const char *dir, const char *name, char path[SPI_PATH_MAX]);
 
+/** Does the directory itself hold results or the state of a run? */
+bool spi_rundir_holds_run(const char *dir);
 /** Make the directory if need be and lock it (*lock, for spi_dir_unlock).  SPI_EUSAGE: it
- *  holds a run, and neither `resume` (which needs a state) nor `force` was asked for.
- *  *state: there is a state to go on from. */
+ *  or its `previous` holds a run, and neither `resume` (which needs a state) nor `force`
+ * was asked for. *state: there is a state to go on from. */
 SPI_MUSTUSE spi_err spi_rundir_open(const struct spi_call *call, const char *dir,
                                     bool resume, bool force, int *lock, bool *state);
 /** May the settings be read from `file`?  Not if it is DIR/settings.toml and no run has

@@ -15,14 +15,16 @@
 
 spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX])
 {
-    size_t n = strlen(path);
+    static const char mark[] = ".spinifel-tmp";
+    const char *slash = strrchr(path, '/');
+    size_t n = strlen(path), folder = slash ? (size_t)(slash - path) + 1 : 0;
 
     if (n == 0)
         return spi_fail(SPI_EINVAL, "the name of an output file is empty");
-    if (n + sizeof ".tmp" > SPI_PATH_MAX)
+    if (n + 1 + sizeof mark > SPI_PATH_MAX)
         return spi_fail(SPI_EINVAL, "a file name has %zu characters; need at most %zu", n,
-                        SPI_PATH_MAX - sizeof ".tmp");
-    snprintf(tmp, SPI_PATH_MAX, "%s.tmp", path);
+                        SPI_PATH_MAX - 1 - sizeof mark);
+    snprintf(tmp, SPI_PATH_MAX, "%.*s.%s%s", (int)folder, path, path + folder, mark);
     return SPI_OK;
 }
 

@@ -1,8 +1,9 @@
 /** \file
  * Files that are whole or not there, and directories.  Layer: io.
  *
- * Every writer of this program makes PATH.tmp and ends with spi_file_commit: who finds PATH
- * finds all of it, also after a power failure or kill -9. */
+ * Every writer of this program makes a temporary file and ends with spi_file_commit: who
+ * finds PATH finds all of it, also after a power failure or kill -9.  The temporary file of
+ * DIR/NAME is DIR/.NAME.spinifel-tmp, a name that no file of the user has. */
 #ifndef SPI_IO_FILE_H
 #define SPI_IO_FILE_H
 
@@ -13,12 +14,14 @@
 
 enum { SPI_PATH_MAX = 4096 };
 
-/** tmp = "PATH.tmp".  SPI_EINVAL: path empty or too long. */
+/** tmp = "DIR/.NAME.spinifel-tmp" of path = "DIR/NAME".  SPI_EINVAL: path empty or too
+ * long. */
 SPI_MUSTUSE spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX]);
 
-/** A new, empty, locked file for what will be `path`: tmp = "PATH.tmp", open for reading
- * and writing.  What a killed process left under that name is removed, and so is a link,
- * which is never followed.  SPI_EIO: cannot be made, or a living process writes it. */
+/** A new, empty, locked file for what will be `path`: tmp as spi_tmp_path, open for
+ * reading and writing.  What a killed process left under that name is removed, and so is a
+ * link, which is never followed.  SPI_EIO: cannot be made, or a living process writes it.
+ */
 SPI_MUSTUSE spi_err spi_file_create(const char *path, char tmp[SPI_PATH_MAX], int *fd);
 
 /** The file as a stream, which owns fd from now on.  On failure fd is closed and `tmp`

@@ -80,8 +80,8 @@ SPI_MUSTUSE spi_err spi_h5_rows_read(struct spi_h5_rows *r, hsize_t first, hsize
                                      void *out);
 void spi_h5_rows_close(struct spi_h5_rows *r);
 
-/** Other files in which values of a file's datasets lie: targets of external links, sources
- *  of virtual datasets, raw files. */
+/** Other files in which values of a file's datasets lie: targets of external links
+ *  and files on the way to them, sources of virtual datasets, raw files. */
 struct spi_h5_sources {
     int n;
     char **path; /* [n] owned, each once, in the order in which they were met */
@@ -90,6 +90,12 @@ void spi_h5_sources_clear(struct spi_h5_sources *s);
 /** From now on every such file of a dataset that is opened is put on this list (borrowed;
  *  NULL: on none). */
 void spi_h5_collect(struct spi_h5_sources *list);
+/** Asked for every such file before values are read from it; an error is that of opening
+ *  the dataset. */
+typedef spi_err spi_h5_watch_fn(const char *path, const void *user);
+/** Ask `fn` (NULL: nobody) from now on; `user` is borrowed.  No lock needed; for the start
+ *  of the program. */
+void spi_h5_watch(spi_h5_watch_fn *fn, const void *user);
 /** Allow datasets whose values are raw bytes of other files (at first: no).  No lock
  * needed; for the start of the program. */
 void spi_h5_follow_external(bool yes);

@@ -17,6 +17,10 @@ enum { DEPTH_MOST = 8, SOURCES_MOST = 1 << 20 };
 
 static bool follow_external;              /* raw files are allowed */
 static struct spi_h5_sources *collecting; /* borrowed; NULL: nobody asks */
+static struct {
+    spi_h5_watch_fn *fn; /* NULL: none */
+    const void *user;    /* borrowed */
+} watching;
 
 void spi_h5_follow_external(bool yes)
 {
@@ -31,6 +35,12 @@ void spi_h5_collect(struct spi_h5_sources *list)
     collecting = list;
 }
 
+void spi_h5_watch(spi_h5_watch_fn *fn, const void *user)
+{
+    watching.fn = fn;
+    watching.user = user;
+}
+
 void spi_h5_sources_clear(struct spi_h5_sources *s)
 {
     for (int i = 0; i < s->n; i++)
@@ -43,12 +53,14 @@ static spi_err collect(const char *path)
 {
     struct spi_h5_sources *s = collecting;
     char **longer;
+    spi_err err;
 
-    if (!s)
-        return SPI_OK;
-    for (int i = s->n - 1; i >= 0; i--) /* mostly the one before */
+    for (int i = s ? s->n - 1 : -1; i >= 0; i--) /* mostly the one before */
         if (strcmp(s->path[i], path) == 0)
             return SPI_OK;
+    err = watching.fn ? watching.fn(path, watching.user) : SPI_OK;
+    if (err || !s)
+        return err;
     if ((s->n & (s->n + 1)) == 0) { /* 0, 1, 3, 7 ...: full */
         longer = realloc(s->path, 2 * ((size_t)s->n + 1) * sizeof *longer);
         if (!longer)
@@ -231,6 +243,37 @@ static spi_err why_not(hid_t file, const char *path, const char *name)
     H5Eclear2(H5E_DEFAULT);
     spi_h5_names(file, names, sizeof names);
     return spi_fail(SPI_EFORMAT, "%s: has no dataset '%s'; it has: %s", path, name, names);
+}
+
+/* HDF5 is about to follow an external link: the file that it leads to. */
+static herr_t on_external_link(const char *parent, const char *group, const char *target,
+                               const char *object, unsigned *flags, hid_t access,
+                               void *user)
+{
+    char at[SPI_PATH_MAX];
+    spi_err *err = user;
+
+    (void)group;
+    (void)object;
+    (void)flags;
+    (void)access;
+    if (find_file(parent, "HDF5_EXT_PREFIX", target, at)) /* else HDF5 fails as well */
+        *err = collect(at);
+    return *err ? -1 : 0;
+}
+
+/* Open an object and collect each file on the way to it. */
+static spi_err open_object(hid_t file, const char *name, hid_t *object)
+{
+    hid_t access = H5Pcreate(H5P_LINK_ACCESS);
+    spi_err err = SPI_OK;
+
+    *object = -1;
+    if (access >= 0 && H5Pset_elink_cb(access, on_external_link, &err) >= 0)
+        *object = H5Oopen(file, name, access);
+    if (access >= 0)
+        H5Pclose(access);
+    return err;
 }
 
 /* ---- filters ----------------------------------------------------------------------------
@@ -432,8 +475,9 @@ static spi_err check_source(const struct source *s, int64_t block, hid_t data,
     if (strcmp(file, ".") != 0)
         SPI_TRY(err = collect(at), out);
     opened = H5Fopen(at, H5F_ACC_RDONLY, H5P_DEFAULT);
-    from = opened >= 0 ? H5Dopen2(opened, source, H5P_DEFAULT) : -1;
-    if (from < 0) {
+    if (opened >= 0)
+        SPI_TRY(err = open_object(opened, source, &from), out);
+    if (from < 0 || H5Iget_type(from) != H5I_DATASET) {
         err = spi_h5_fail(SPI_EFORMAT,
                           "%s: the virtual dataset '%s' takes values from '%s' in the file "
                           "%s, where it cannot be opened (they would be read as zeros)",
@@ -444,7 +488,7 @@ static spi_err check_source(const struct source *s, int64_t block, hid_t data,
     err = check_dataset(from, at, source, depth + 1);
 out:
     if (from >= 0)
-        H5Dclose(from);
+        H5Oclose(from);
     if (opened >= 0)
         H5Fclose(opened);
     return err;
@@ -581,22 +625,13 @@ out:
     return err;
 }
 
-/* The file in which an object lies, where that is not the one it was asked for in. */
-static spi_err collect_file_of(hid_t file, hid_t object)
-{
-    char own[SPI_PATH_MAX] = "", other[SPI_PATH_MAX] = "";
-
-    if (H5Fget_name(file, own, sizeof own) < 0 ||
-        H5Fget_name(object, other, sizeof other) < 0 || strcmp(own, other) == 0)
-        return SPI_OK;
-    return collect(other);
-}
-
 spi_err spi_h5_open_dataset(hid_t file, const char *path, const char *name, hid_t *data)
 {
     spi_err err;
 
-    *data = spi_h5_has(file, name) ? H5Oopen(file, name, H5P_DEFAULT) : -1;
+    *data = -1;
+    if (spi_h5_has(file, name))
+        SPI_TRY(err = open_object(file, name, data), out);
     if (*data < 0)
         return why_not(file, path, name);
     if (H5Iget_type(*data) != H5I_DATASET) {
@@ -604,11 +639,11 @@ spi_err spi_h5_open_dataset(hid_t file, const char *path, const char *name, hid_
         *data = -1;
         return spi_fail(SPI_EFORMAT, "%s: '%s' is not a dataset", path, name);
     }
-    SPI_TRY(err = collect_file_of(file, *data), fail);
     SPI_TRY(err = check_dataset(*data, path, name, 0), fail);
     return SPI_OK;
 fail:
     H5Dclose(*data);
     *data = -1;
+out:
     return err;
 }

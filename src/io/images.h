@@ -42,8 +42,8 @@ struct spi_images; /* an open file */
  *  pixel, panels stacked downwards in the assembled picture.  SPI_EINVAL, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_detector_init(struct spi_detector *d, int panels, int ny, int nx);
 /** |q| at the detector's edge, 1/A: the default q_max of every command.  Of the middles of
- *  the (up to four) sides it is the farthest at which the ring is filled: just inside it, at
- *  least half as many usable pixels lie on a stretch of the circle as on the median ring
+ *  the (up to four) sides it is the farthest at which the ring is filled: just inside it,
+ * at least half as many usable pixels lie on a stretch of the circle as on the median ring
  *  below.  A side that is nearer to the beam than the others does not decide alone. */
 double spi_detector_q_edge(const struct spi_detector *d);
 /** Largest |q| of all pixels, 1/A. */
@@ -95,7 +95,7 @@ SPI_MUSTUSE spi_err spi_images_truth(struct spi_images *im, struct spi_image_tru
 void spi_truth_clear(struct spi_image_truth *t);
 void spi_detector_clear(struct spi_detector *d);
 
-/** Writing: a new file is made as PATH.tmp and renamed by _finish. */
+/** Writing: a temporary file (io/file.h) is renamed by _finish. */
 struct spi_images_writer;
 
 struct spi_images_spec {

@@ -55,8 +55,8 @@ SPI_MUSTUSE spi_err spi_mrc_read(const char *path, struct spi_volume *vol,
 SPI_MUSTUSE spi_err spi_mrc_read_voxel(const char *path, double voxel_A,
                                        struct spi_volume *vol, struct spi_mrc_info *info);
 
-/** Write atomically (PATH.tmp, then rename).  `labels`: up to 10 lines of at most 80
- *  characters, NULL-terminated list, may be NULL.  Voxel size = vol->step; the origin
+/** Write atomically (a temporary file, then rename).  `labels`: up to 10 lines of at most
+ * 80 characters, NULL-terminated list, may be NULL.  Voxel size = vol->step; the origin
  * (words 50-52) is that of voxel 0, -(n/2) step, so that viewers put the centre voxel at
  * (0, 0, 0). SPI_EINVAL: labels too long or too many, data not finite; SPI_EIO: disk full
  * ... */

@@ -3,6 +3,7 @@
 # the input keeps its bytes.  Directories, devices, pipes and links are no results either.
 dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/outputs.XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
+python=$1
 cd "$dir" || exit 1
 n=0 failed=0
 ok() { # status, words
@@ -30,7 +31,7 @@ ln -s a.h5 symlink.h5
 ln a.h5 hardlink.h5
 ln b.mrc hardlink.mrc
 mkdir folder && cp a.h5 folder/
-echo "stale name of an input" > result.mrc.tmp
+echo "stale name of an input" > .result.mrc.spinifel-tmp
 input="it is the input"
 
 refused 2 "$input" "merge onto its images" merge a.h5 --orientations truth -o a.h5
@@ -44,7 +45,7 @@ refused 2 "$input" "merge: L-curve onto the weights" merge a.h5 --orientations t
 refused 2 "$input" "merge onto its prior" merge a.h5 --orientations truth -o m.mrc --prior b.mrc \
 	--intensity hardlink.mrc
 refused 2 "$input" "merge onto its settings" merge a.h5 --orientations truth -o s.toml --settings s.toml
-refused 2 "$input" "an input has the temporary name" phase result.mrc.tmp -o result.mrc
+refused 2 "$input" "an input has the temporary name" phase .result.mrc.spinifel-tmp -o result.mrc
 refused 2 "$input" "match onto its images" match a.h5 --model b.mrc -o a.h5
 refused 2 "$input" "match onto its model" match a.h5 --model b.mrc -o b.mrc
 refused 2 "$input" "slice onto its geometry" slice b.mrc --orientations e.h5 --geometry a.h5 -o a.h5
@@ -89,27 +90,138 @@ make() { $SPINIFEL simulate "$pdb" -o images.h5 --images 3 --detector 16x16 --re
 	> out 2>&1; }
 make && make
 ok $? "a result is written, and written again"
-ln -s victim images.h5.tmp
-make && [ "$(cat victim)" = victim ] && [ ! -e images.h5.tmp ]
-ok $? "a link that was planted as images.h5.tmp is not followed"
-ln victim images.h5.tmp
-make && [ "$(cat victim)" = victim ] && [ ! -e images.h5.tmp ]
+ln -s victim .images.h5.spinifel-tmp
+make && [ "$(cat victim)" = victim ] && [ ! -e .images.h5.spinifel-tmp ]
+ok $? "a link that was planted as .images.h5.spinifel-tmp is not followed"
+ln victim .images.h5.spinifel-tmp
+make && [ "$(cat victim)" = victim ] && [ ! -e .images.h5.spinifel-tmp ]
 ok $? "nor is a hard link written through"
-echo "left by a killed run" > images.h5.tmp
-make && [ ! -e images.h5.tmp ]
+echo "left by a killed run" > .images.h5.spinifel-tmp
+make && [ ! -e .images.h5.spinifel-tmp ]
 ok $? "what a killed run left is replaced"
 (
 	flock 9
 	make
 	echo $? > code
-) 9> images.h5.tmp
-[ "$(cat code)" = 1 ] && grep -q "another process is writing it" out && [ -e images.h5.tmp ]
+) 9> .images.h5.spinifel-tmp
+[ "$(cat code)" = 1 ] && grep -q "another process is writing it" out && [ -e .images.h5.spinifel-tmp ]
 ok $? "but not what another process is writing: $(head -n 1 out | cut -c 1-160)"
-rm -f images.h5.tmp
-mkfifo images.h5.tmp
+rm -f .images.h5.spinifel-tmp
+mkfifo .images.h5.spinifel-tmp
 make
-[ $? = 1 ] && [ -p images.h5.tmp ]
+[ $? = 1 ] && [ -p .images.h5.spinifel-tmp ]
 ok $? "nor a pipe of that name: $(head -n 1 out | cut -c 1-160)"
+
+echo mine > images.h5.tmp
+rm -f .images.h5.spinifel-tmp
+make && [ "$(cat images.h5.tmp)" = mine ]
+ok $? "a file of the user whose name ends in .tmp stays"
+
+# what an input leads to: sources of virtual datasets, targets of links, raw files
+$SPINIFEL simulate "$pdb" -o set.h5 --images 20 --detector 16x16 --resolution 20 --photons 1000 \
+	--quiet > out 2>&1
+"$python" - << 'END'
+import h5py, shutil
+with h5py.File("set.h5") as f:
+    photons, quat = f["photons"][...], f["truth/orientations"][...]
+n = len(photons)
+def change(name, make):
+    shutil.copy("set.h5", name)
+    with h5py.File(name, "a") as f:
+        del f["photons"]
+        make(f)
+def virtual(f):
+    v = h5py.VirtualLayout((n,) + photons.shape[1:], photons.dtype)
+    for i in range(n):
+        with h5py.File(f"vp{i}.h5", "w") as g:
+            g["photons"] = photons[i:i + 1]
+        v[i:i + 1] = h5py.VirtualSource(f"vp{i}.h5", "photons", (1,) + photons.shape[1:])
+    f.create_virtual_dataset("photons", v)
+def linked(name):
+    def make(f):
+        f["photons"] = h5py.ExternalLink(name, "photons")
+    return make
+def raw(f):
+    photons.tofile("pixels.raw")
+    c = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    c.set_external(b"pixels.raw", 0, photons.nbytes)
+    h5py.h5d.create(f.id, b"photons", h5py.h5t.py_create(photons.dtype),
+                    h5py.h5s.create_simple(photons.shape), c)
+change("virtual.h5", virtual)
+with h5py.File("target.h5", "w") as g:
+    g["photons"] = photons
+    g["orientations"] = quat.reshape(n, 4)
+    g["mask"] = photons[0] * 0
+with h5py.File("middle.h5", "w") as g:
+    linked("target.h5")(g)
+change("linked.h5", linked("target.h5"))
+change("chain.h5", linked("middle.h5"))
+change("raw.h5", raw)
+with h5py.File("part.h5", "w") as g:
+    g["p"] = h5py.ExternalLink("target.h5", "photons")
+def far(f):
+    v = h5py.VirtualLayout(photons.shape, photons.dtype)
+    v[:] = h5py.VirtualSource("part.h5", "p", photons.shape)
+    f.create_virtual_dataset("photons", v)
+change("far.h5", far)
+with h5py.File("turned.h5", "w") as g:
+    g["orientations"] = h5py.ExternalLink("target.h5", "orientations")
+with h5py.File("hide.h5", "w") as g:
+    g["mask"] = h5py.ExternalLink("target.h5", "mask")
+END
+ok $? "images in several files"
+to="an input takes values from this file"
+merge="--orientations truth --diameter 50 --quiet"
+for f in virtual.h5 linked.h5 chain.h5 far.h5 "raw.h5 --follow-external"; do
+	$SPINIFEL merge $f $merge -o merged.mrc > out 2>&1
+	ok $? "merge $f: $(head -n 1 out | cut -c 1-100)"
+done
+refused 2 "$to" "merge onto a source of a virtual dataset" merge virtual.h5 $merge -o vp1.h5
+refused 2 "$to" "merge: the L-curve onto one" merge virtual.h5 $merge -o x.mrc --lcurve-csv vp0.h5
+refused 2 "$to" "merge onto the target of a link" merge linked.h5 $merge -o ./target.h5
+refused 2 "$to" "merge onto the target of a link to a link" merge chain.h5 $merge -o target.h5
+refused 2 "$to" "merge onto the link between" merge chain.h5 $merge -o middle.h5
+refused 2 "$to" "merge onto the target of a link in a source" merge far.h5 $merge -o target.h5
+refused 2 "$to" "merge onto raw pixels" merge raw.h5 --follow-external $merge -o pixels.raw
+refused 2 "$to" "merge onto what its orientations lead to" merge set.h5 --diameter 50 \
+	--orientations turned.h5 -o target.h5
+refused 2 "$to" "merge onto what its mask leads to" merge set.h5 $merge --mask hide.h5 -o target.h5
+refused 2 "$to" "match onto a source of a virtual dataset" match virtual.h5 --model merged.mrc -o vp2.h5
+refused 2 "$to" "slice onto the target of a link" slice merged.mrc --geometry linked.h5 \
+	--orientations truth -o target.h5
+refused 2 "$to" "slice onto a source of a virtual dataset" slice merged.mrc --geometry virtual.h5 \
+	--orientations truth -o vp0.h5
+mkdir linkrun && cp target.h5 linkrun/rings.bin
+ln -sf linkrun/rings.bin target.link && mv target.h5 target.kept && mv target.link target.h5
+refused 2 "$to" "reconstruct: a link leads to the name of a result" reconstruct linked.h5 -o linkrun \
+	--diameter 50
+[ "$(ls -A linkrun)" = rings.bin ]
+ok $? "the directory holds what it held"
+
+# names that a run moves or removes in folders of its directory
+for f in previous/state.bin previous/density.mrc previous/settings.toml unconfirmed/half1.mrc \
+	previous/unconfirmed/density.mrc; do
+	mkdir -p "kept/${f%/*}" && cp set.h5 "kept/$f"
+	refused 2 "$input" "reconstruct: the images are $f" reconstruct "kept/$f" -o kept --force \
+		--diameter 50
+	rm -r kept
+done
+
+# previous/ alone is a run, and a refused run changes no picture
+for f in density.mrc fsc.csv run.json unconfirmed/density.mrc; do
+	mkdir -p "earlier/previous/$(dirname $f)" && echo result > earlier/previous/$f
+	refused 2 "--force begins anew" "reconstruct: only previous/$f is there" reconstruct set.h5 \
+		-o earlier --diameter 50
+	refused 2 "no state.bin to resume" "reconstruct --resume: only previous/$f is there" \
+		reconstruct set.h5 -o earlier --diameter 50 --resume
+	rm -r earlier
+done
+mkdir finished && echo map > finished/density.mrc && echo picture > finished/mean_image.png
+refused 1 "images" "reconstruct --force of too few images" reconstruct set.h5 -o finished --force \
+	--diameter 50
+$SPINIFEL reconstruct set.h5 -o fresh --diameter 50 > out 2>&1
+[ $? = 1 ] && [ -s fresh/mean_image.png ]
+ok $? "into a new directory, the mean image of a refused run is written"
 
 echo "1..$n"
 exit $failed

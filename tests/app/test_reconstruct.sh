@@ -176,6 +176,28 @@ ok $? "--force once more"
 cmp run1/density.mrc again/density.mrc > cmp.out 2>&1 && [ ! -e again/previous ]
 ok $? "--force: the new result stands, the old one is gone"
 
+# kill -9 after --force, before the first state: the only result is in previous/ and stays
+cp -r run1 killed
+$SPINIFEL reconstruct images.h5 -o killed --seed 5 $fast --force --quiet > killed.out 2>&1 &
+pid=$!
+i=0
+while [ $i -lt 600 ] && [ ! -e killed/previous/run.json ]; do
+	sleep 0.1
+	i=$((i + 1))
+done
+kill -9 $pid 2> /dev/null
+wait $pid 2> /dev/null
+rm -f killed/state.bin # should there be one already
+$SPINIFEL reconstruct images.h5 -o killed --seed 5 $fast --quiet > killed.out 2>&1
+[ $? = 2 ] && grep -q -- "--force begins anew" killed.out && cmp run1/density.mrc killed/previous/density.mrc
+ok $? "killed after --force: a run into it is refused: $(head -n 1 killed.out | cut -c 1-150)"
+mv killed/previous/run.json killed/previous/settings.toml killed/ # killed while they moved
+$SPINIFEL reconstruct images.h5 -o killed --seed 5 $fast --force --quiet \
+	--set algorithm.N_generations=2 > killed.out 2>&1
+[ $? = 3 ] && cmp run1/density.mrc killed/previous/density.mrc &&
+	cmp run1/run.json killed/previous/run.json && cmp run1/settings.toml killed/previous/settings.toml
+ok $? "killed while the run moved: --force moves the rest"
+
 # more workers than the engine has
 $SPINIFEL reconstruct images.h5 -o many --seed 3 $fast --workers 1000 \
 	--set algorithm.N_generations=1 > many.out 2>&1

@@ -317,7 +317,7 @@ refuse 1 "all zero" match zero.h5 -m a.mrc -o x.h5
 refuse 1 "zero.mrc: all voxels are zero" match im.h5 -m zero.mrc -o x.h5
 refuse 1 "no positive intensity" match im.h5 -m minus.mrc -o x.h5
 refuse 1 "short.mrc" slice short.mrc --orientations truth -g im.h5 -o x.h5
-[ ! -e x.mrc ] && [ ! -e x.h5 ] && [ -z "$(ls ./*.tmp 2> /dev/null)" ]
+[ ! -e x.mrc ] && [ ! -e x.h5 ] && [ -z "$(ls ./.*.spinifel-tmp 2> /dev/null)" ]
 ok $? "no file is left by what failed"
 echo "1..$count"
 exit $failed

@@ -31,7 +31,7 @@ finish() {
 one_line() { [ "$(wc -l < "$1")" = 1 ] && grep -q '^spinifel: ' "$1"; }
 # Nothing temporary is left in a folder or among the temporary files.
 nothing_left() {
-	[ -z "$(find "$1" -name '*.tmp' -o -name rings.bin)" ] && [ -z "$(ls -A "$TMPDIR")" ]
+	[ -z "$(find "$1" -name '*.spinifel-tmp' -o -name rings.bin)" ] && [ -z "$(ls -A "$TMPDIR")" ]
 }
 # What a run came to: its map, whether or not the verdict lets it stand.
 map_of() {

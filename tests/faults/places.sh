@@ -61,7 +61,7 @@ small -o run > out 2>&1
 refused $? out "lock" "a pipe in place of the lock"
 rm run/.lock
 for f in state.bin settings.toml run.json metrics.jsonl mean_image.png radial.png; do
-	ln -s "$dir/victim" run/$f.tmp
+	ln -s "$dir/victim" run/.$f.spinifel-tmp
 done
 small -o run > out 2>&1
 same $? run "links in place of temporary files"

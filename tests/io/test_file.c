@@ -15,7 +15,7 @@
 
 static void write_and_replace(void)
 {
-    const char *path = in_tmp("text.txt"), *tmp = in_tmp("text.txt.tmp");
+    const char *path = in_tmp("text.txt"), *tmp = in_tmp(".text.txt.spinifel-tmp");
     char back[64];
 
     OK(spi_file_write_text(path, "first", 5) == SPI_OK, "written");
@@ -32,7 +32,7 @@ static void write_and_replace(void)
 
 static void directory_in_the_way(void)
 {
-    const char *dir = in_tmp("taken"), *tmp = in_tmp("taken.tmp");
+    const char *dir = in_tmp("taken"), *tmp = in_tmp(".taken.spinifel-tmp");
 
     mkdir(dir, 0777);
     OK(spi_file_write_text(dir, "x", 1) == SPI_EIO && says("cannot give it its name"),
@@ -44,7 +44,7 @@ static void directory_in_the_way(void)
 /* A limit on the file size stands for a full disk: write() fails in the same place. */
 static void disk_full(void)
 {
-    const char *path = in_tmp("full.txt"), *tmp = in_tmp("full.txt.tmp");
+    const char *path = in_tmp("full.txt"), *tmp = in_tmp(".full.txt.spinifel-tmp");
     static char big[100000];
     struct rlimit old, small;
 
@@ -124,7 +124,7 @@ static void temporary_files(void)
     struct stat s, v;
     int fd = -1, fd2 = -1;
 
-    snprintf(want, sizeof want, "%s.tmp", path);
+    snprintf(want, sizeof want, "%s", in_tmp(".new.txt.spinifel-tmp"));
     OK(spi_file_write_text(victim, "victim", 6) == SPI_OK, "a file to be spared");
     OK(symlink(victim, want) == 0 && spi_file_create(path, tmp, &fd) == SPI_OK &&
            strcmp(tmp, want) == 0 && lstat(tmp, &s) == 0 && S_ISREG(s.st_mode) &&

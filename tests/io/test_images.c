@@ -77,7 +77,7 @@ static void round_trip(enum spi_image_kind kind, int64_t most, const char *type,
     spi_err err = write_content(path, kind, most, block);
     OK(err == SPI_OK, "%s, blocks of %d: %s", type, block,
        err ? spi_err_message() : "written");
-    OK(access(in_tmp("round.h5.tmp"), F_OK) != 0, "no temporary file stays");
+    OK(access(in_tmp(".round.h5.spinifel-tmp"), F_OK) != 0, "no temporary file stays");
     OK(spi_images_open(path, &im) == SPI_OK, "opened");
     OK(spi_images_count(im) == N && spi_images_kind(im) == kind &&
            !strcmp(spi_images_type(im), type) && !strcmp(spi_images_layout(im), "spinifel"),
@@ -368,7 +368,8 @@ static void refusals(void)
        spi_err_message());
     OK(append_one(9, 9, 1) == SPI_EINVAL && says("1 images written; announced were 2"),
        "%s", spi_err_message());
-    OK(access(path, F_OK) && access(in_tmp("refused.h5.tmp"), F_OK), "nothing is left");
+    OK(access(path, F_OK) && access(in_tmp(".refused.h5.spinifel-tmp"), F_OK),
+       "nothing is left");
     struct spi_images_spec none = {0, SPI_PHOTONS, 9, &det, NULL};
     OK(spi_images_create(path, &none, &w) == SPI_EINVAL && !w, "%s", spi_err_message());
     struct spi_images_spec one = {1, SPI_PHOTONS, 9, &det, NULL};
@@ -381,7 +382,7 @@ static void refusals(void)
  * message, never a file, and HDF5 goes on working. */
 static void disk_full(void)
 {
-    const char *path = in_tmp("full.h5"), *tmp = in_tmp("full.h5.tmp");
+    const char *path = in_tmp("full.h5"), *tmp = in_tmp(".full.h5.spinifel-tmp");
     struct rlimit old, small;
     int refused = 0, told = 0, left = 0, n = 0;
 

@@ -271,7 +271,7 @@ static void bad_writes(void)
     spi_err err = spi_mrc_write(path, &v, NULL);
     setrlimit(RLIMIT_FSIZE, &old);
     OK(err == SPI_EIO && says("File too large"), "disk full: %s", spi_err_message());
-    OK(access(path, F_OK) != 0 && access(in_tmp("bad.mrc.tmp"), F_OK) != 0,
+    OK(access(path, F_OK) != 0 && access(in_tmp(".bad.mrc.spinifel-tmp"), F_OK) != 0,
        "nothing is left");
     spi_volume_clear(&v);
 }

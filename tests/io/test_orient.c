@@ -65,7 +65,7 @@ static void round_trip(void)
            spi_orientations_read(path, &back) == SPI_OK && !back.score && !back.margin &&
            !back.fluence && !back.half && !back.entropy,
        "optional parts stay away");
-    OK(access(in_tmp("o.h5.tmp"), F_OK) != 0, "no temporary file stays");
+    OK(access(in_tmp(".o.h5.spinifel-tmp"), F_OK) != 0, "no temporary file stays");
     spi_orientations_clear(&back);
 }
 
@@ -208,7 +208,7 @@ static void bad_writes(void)
         spi_err err = spi_orientations_write(path, &o, NULL);
         setrlimit(RLIMIT_FSIZE, &old);
         told += err == SPI_EIO && says("File too large") && access(path, F_OK) &&
-                access(in_tmp("bad_write.h5.tmp"), F_OK);
+                access(in_tmp(".bad_write.h5.spinifel-tmp"), F_OK);
         if (err == SPI_OK)
             unlink(path);
     }

@@ -348,7 +348,7 @@ static void test_errors(void)
     mkdir(path, 0777);
     OK(spi_plot_curves(path, &p) == SPI_EIO, "a folder in the way: %s", spi_err_message());
     rmdir(path);
-    strcat(path, ".tmp");
+    test_path(".a-folder.png.spinifel-tmp", path);
     OK(access(path, F_OK) != 0, "nothing is left behind");
     test_path("plot.png", path);
     p.y_min = -1;

@@ -319,7 +319,7 @@ static void files(void)
     int64_t done = 0;
 
     snprintf(path, sizeof path, "%s/simulate.h5", getenv("SPI_TEST_TMP"));
-    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    snprintf(tmp, sizeof tmp, "%s/.simulate.h5.spinifel-tmp", getenv("SPI_TEST_TMP"));
     unlink(path);
     OK(spi_simulator_write(s, path, "{}", stop_at_once, &done) == SPI_ECANCEL && done > 0 &&
            access(path, F_OK) != 0 && access(tmp, F_OK) != 0,
