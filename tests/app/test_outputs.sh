@@ -216,10 +216,12 @@ for f in density.mrc fsc.csv run.json unconfirmed/density.mrc; do
 		reconstruct set.h5 -o earlier --diameter 50 --resume
 	rm -r earlier
 done
+$SPINIFEL simulate "$pdb" -o seventy.h5 --images 70 --detector 48x48 --resolution 10 --photons 1000 \
+	--seed 1 --quiet > out 2>&1
 mkdir finished && echo map > finished/density.mrc && echo picture > finished/mean_image.png
-refused 1 "images" "reconstruct --force of too few images" reconstruct set.h5 -o finished --force \
-	--diameter 50
-$SPINIFEL reconstruct set.h5 -o fresh --diameter 50 > out 2>&1
+refused 1 "images" "reconstruct --force of too few images for a diameter" reconstruct seventy.h5 \
+	-o finished --force
+$SPINIFEL reconstruct seventy.h5 -o fresh > out 2>&1
 [ $? = 1 ] && [ -s fresh/mean_image.png ]
 ok $? "into a new directory, the mean image of a refused run is written"
 

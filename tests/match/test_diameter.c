@@ -222,11 +222,11 @@ static void refuses(struct set *s)
     struct spi_diameter_result r;
     spi_err err = estimate(s, 99, 1e4, 1, &r);
 
-    OK(err == SPI_EINVAL && strstr(spi_err_message(), "99 images") &&
+    OK(err == SPI_EINVAL && strstr(spi_err_message(), "99 of the images") &&
            strstr(spi_err_message(), "--diameter"),
        "%s", spi_err_message());
     err = estimate(s, IMAGES, 0, 0, &r);
-    OK(err == SPI_EINVAL && strstr(spi_err_message(), "0 images"), "empty images: %s",
+    OK(err == SPI_EINVAL && strstr(spi_err_message(), "0 of the images"), "empty images: %s",
        spi_err_message());
     for (int i = 0; i < IMAGES * PIXELS; i++)
         s->pixels[i] = s->det.geometry[i % PIXELS];
