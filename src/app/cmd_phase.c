@@ -95,6 +95,7 @@ static spi_err make_options(const struct spi_call *call, const struct spi_volume
         .sw_threshold = s.cutoff,
         .n_starts = spi_call_given(call, "starts") ? a->starts : s.N_phase_starts,
         .keep_within = s.keep_within,
+        .keep_agreeing = s.keep_agreeing,
         .seed = (uint64_t)(spi_call_given(call, "seed") ? a->seed : s.seed),
     };
     if (spi_call_given(call, "diameter"))

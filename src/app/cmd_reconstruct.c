@@ -262,6 +262,7 @@ static spi_err make_key(struct job *j)
     same.reach_least = usual.reach_least;
     same.covered_least = usual.covered_least;
     same.phased_least = usual.phased_least;
+    same.phased_sure = usual.phased_sure;
     if (!same.match_phased)
         spi_settings_copy_section(&same, &usual, "phasing");
     memcpy(same.backend, usual.backend, sizeof same.backend);

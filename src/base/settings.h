@@ -55,7 +55,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, first_qD, double, 10, 4, 1e6, "", "above this q_max times diameter a start follows the recipe up to half of q_max first (a quarter, an eighth ...: until it is below), then up to twice as much each time") \
     X(phasing, modulus_slack, double, 0.3, 0, 100, "", "where two half sets correlate to c, how far an intensity may leave the measured one: times 1 - c, times the standard deviation of its shell") \
     X(phasing, N_phase_starts, int, 8, 1, 1000, "", "independent random starts of the last phasing") \
-    X(phasing, N_phase_rounds, int, 3, 1, 64, "", "rounds of such starts at most, each with 1.5 times the cutoff of the one before, until the half maps agree (converge.phased_least)") \
+    X(phasing, N_phase_rounds, int, 3, 1, 64, "", "rounds of such starts at most, each with 1.5 times the cutoff of the one before, until the half maps agree (converge.phased_sure)") \
     X(phasing, beta, double, 0.9, 0, 1, "", "feedback of HIO and RAAR") \
     X(phasing, positivity, bool, true, 0, 1, "", "negative density is not allowed") \
     X(phasing, nER, int, 50, 0, 100000, "", "ER steps before and after HIO, when recipe is empty") \
@@ -65,11 +65,13 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, sw_sigma_last, double, 0.8, 0.1, 20, "voxel", "last blur of shrink-wrap") \
     X(phasing, cutoff, double, 0.15, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
+    X(phasing, keep_agreeing, double, 0.88, -1, 1, "", "and correlation with the best start at least this, over what the half sets agree in") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
     X(converge, halves_sure, double, 0.8, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
     X(converge, phased_least, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
+    X(converge, phased_sure, double, 0.93, -1, 1, "", "the same at which no further rounds of phasing are made, if at least half of the starts agree") \
     X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
     X(converge, strangers_most, double, 0.5, 0, 1, "", "largest share of images that the map may leave half unexplained") \
     X(converge, contrast_least, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \

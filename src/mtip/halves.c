@@ -36,6 +36,7 @@ void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                                     .sw_threshold = s->cutoff,
                                     .n_starts = n_starts,
                                     .keep_within = s->keep_within,
+                                    .keep_agreeing = s->keep_agreeing,
                                     .seed = seed};
 }
 

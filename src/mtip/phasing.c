@@ -124,6 +124,21 @@ out:
     return err;
 }
 
+/* Whether at least half of the starts of either half set found one density. */
+static bool settled(const struct spi_phasing *p)
+{
+    for (int h = 0; h < 2; h++)
+        if (2 * p->half[h].n_kept < p->half[h].n_starts)
+            return false;
+    return true;
+}
+
+/* (Q13) */
+static bool good(const struct spi_phasing *p, const struct spi_settings *set)
+{
+    return p->phased >= fmax(set->phased_least, set->phased_sure) && settled(p);
+}
+
 spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
                         const struct spi_agreement *a, struct spi_phasing *out)
 {
@@ -132,15 +147,19 @@ spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
     spi_err err = SPI_OK;
 
     *out = (struct spi_phasing){.phased = (double)NAN};
-    while (rounds < set->N_phase_rounds && !(out->phased >= set->phased_least)) {
+    while (rounds < set->N_phase_rounds && !good(out, set)) {
         struct spi_phasing next;
 
         SPI_TRY(err = one_round(r, half_A, a, rounds, &next), out);
         rounds++;
-        spi_info("phasing, round %d: shrink-wrap at %.3f, half maps agree to %.3f of what "
-                 "the intensities allow (need %.2f)",
-                 rounds, next.cutoff, next.phased, set->phased_least);
-        if (rounds == 1 || next.phased > out->phased || isnan(out->phased)) {
+        spi_info(
+            "phasing, round %d: shrink-wrap at %.3f, %d and %d of %d starts agree, half "
+            "maps agree to %.3f of what the intensities allow (need %.2f; no more rounds "
+            "from %.2f)",
+            rounds, next.cutoff, next.half[0].n_kept, next.half[1].n_kept,
+            set->N_phase_starts, next.phased, set->phased_least, set->phased_sure);
+        if (rounds == 1 || good(&next, set) || next.phased > out->phased ||
+            isnan(out->phased)) {
             struct spi_phasing worse = *out;
 
             *out = next;

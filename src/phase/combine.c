@@ -129,6 +129,7 @@ static spi_err best_shift(int n, const float complex *c, float complex *half, fl
 struct spectra {
     int n;
     double k_max;
+    const double *known; /* [n], over |k|: (P17) */
     float complex *ref, *map, *cross, *half;
     float *real;
 };
@@ -154,6 +155,7 @@ static void make_cross(const struct spectra *s, bool invert)
     }
 }
 
+/* (P17) */
 static double correlation(const struct spectra *s)
 {
     double ab = 0, aa = 0, bb = 0;
@@ -163,10 +165,11 @@ static double correlation(const struct spectra *s)
 
         for (int x = 0; x < s->n / 2; x++) {
             double complex a = s->ref[r.first + (size_t)x], b = s->map[r.first + (size_t)x];
-            double k2 = spi_phase_cells2(&r, x), w = x ? 2 : 1;
+            double k2 = spi_phase_cells2(&r, x), w;
 
             if (r.nyquist || !(k2 > 0) || k2 > s->k_max * s->k_max)
                 continue;
+            w = (x ? 2 : 1) * s->known[(int)sqrt(k2)];
             ab += w * creal(a * conj(b));
             aa += w * creal(a * conj(a));
             bb += w * creal(b * conj(b));
@@ -356,7 +359,7 @@ spi_err spi_phase_combine(const struct spi_volume *A, const struct spi_phase_opt
     size_t modes = spi_phase_modes(A->n);
     float complex *sum = NULL, *phases = NULL;
     struct spectra s = {0};
-    double largest = 0;
+    double largest = 0, *known = NULL;
     spi_err err;
 
     *out = (struct spi_phase_result){0};
@@ -366,6 +369,10 @@ spi_err spi_phase_combine(const struct spi_volume *A, const struct spi_phase_opt
     SPI_TRY(err = result_init(out, A, opt->q_max, n_starts, r_factor), out);
     SPI_TRY(err = same_grid(A, &density[best]), out);
     SPI_TRY(err = spectra_init(&s, &density[best], opt->q_max), out);
+    SPI_TRY(err = SPI_NEW(known, A->n, "phasing"), out); /* sqrt(3) n / 2 < n shells */
+    for (int k = 0; k < A->n; k++)
+        known[k] = spi_phase_known(opt, (k + 0.5) / (A->n * A->step));
+    s.known = known;
     SPI_TRY(err = SPI_NEW(sum, modes, "phasing"), out);
     SPI_TRY(err = SPI_NEW(phases, modes, "phasing"), out);
     for (int i = 0; i < n_starts; i++) {
@@ -376,6 +383,8 @@ spi_err spi_phase_combine(const struct spi_volume *A, const struct spi_phase_opt
             continue;
         SPI_TRY(err = same_grid(A, &density[i]), out);
         SPI_TRY(err = lay_upon(&s, &density[i], &max, &inverted, &cc), out);
+        if (i != best && !(cc >= opt->keep_agreeing))
+            continue;
         if (largest == 0)
             largest = max;
         for (size_t m = 0; m < modes; m++) {
@@ -392,6 +401,7 @@ spi_err spi_phase_combine(const struct spi_volume *A, const struct spi_phase_opt
         sum[m] *= (float)(largest / ((double)spi_volume_count(A) * out->n_kept));
     SPI_TRY(err = spi_fft3_c2r(s.n, sum, out->density.data), out);
 out:
+    free(known);
     free(phases);
     free(sum);
     spectra_clear(&s);

@@ -54,6 +54,10 @@ static inline size_t spi_phase_modes(int n)
  *  (P10), moves the map by t voxels (z, y, x) and cuts it. */
 void spi_phase_ramp(int n, const double t[3], double k_max, double scale, float complex *F);
 
+/** Correlation of the half sets' intensities at q, 0 ... 1: linear between the points that
+ * the options give, 1 without any. */
+double spi_phase_known(const struct spi_phase_options *opt, double q);
+
 /** (P14): how many levels of detail a start goes through, and |q| up to which each goes. */
 int spi_phase_levels(double step, const struct spi_phase_options *opt);
 double spi_phase_level_q(double step, const struct spi_phase_options *opt, int level);

@@ -45,6 +45,7 @@ struct spi_phase_options {
     double sw_threshold; /* of the 98th percentile of the smoothed density in the support */
     int n_starts;        /* independent random starts */
     double keep_within;  /* average starts with R-factor <= best * (1 + keep_within) */
+    double keep_agreeing; /* and with a correlation with the best of at least this, (P17) */
     uint64_t seed;
     const struct spi_volume
         *initial;     /* NULL: random; else start 0 begins from this density */

@@ -201,13 +201,14 @@ static double hole_bound(const struct work *w, const struct spi_phase_options *o
     return fmin(1e15, 2 * sqrt(sum / count) * exp(fmin(30, x * x * Rg2 / 6)));
 }
 
-/* The halves' correlation at q, linear between the points that are given, 0 ... 1;
- * not a number counts as 0. */
-static double correlation_at(const struct spi_phase_options *o, double q)
+/* Not a number counts as 0. */
+double spi_phase_known(const struct spi_phase_options *o, double q)
 {
     int i = 0;
     double t, c;
 
+    if (o->n_halves == 0)
+        return 1;
     while (i < o->n_halves && o->halves_q[i] < q)
         i++;
     if (i == 0 || i == o->n_halves) {
@@ -261,7 +262,7 @@ static spi_err allow_noise(struct work *w, const struct spi_phase_options *o)
             if (!(w->measured[i] > 0))
                 continue;
             W = (double)w->amp[i] * (double)w->amp[i];
-            width = o->slack * (1 - correlation_at(o, k * cell)) * sum[(int)k][0];
+            width = o->slack * (1 - spi_phase_known(o, k * cell)) * sum[(int)k][0];
             w->lo[i] = (float)sqrt(fmax(0, W - width));
             w->hi[i] = (float)sqrt(W + width);
         }

@@ -223,6 +223,62 @@ static void aligns(const struct spi_volume *rho)
     spi_volume_clear(&moved);
 }
 
+/* (P17): how many of rho and `other`, both with the same R-factor, are averaged. */
+static int averaged(const struct spi_volume *rho, const struct spi_volume *other,
+                    const struct spi_phase_options *o)
+{
+    static const double r_factor[2] = {0.1, 0.1};
+    struct spi_volume pair[2] = {*rho};
+    struct spi_phase_result res = {0};
+    spi_err err = spi_volume_copy(other, &pair[1]);
+    int n;
+
+    err = err ? err : spi_phase_combine(rho, o, 2, pair, r_factor, &res);
+    n = err ? -1 : res.n_kept;
+    spi_volume_clear(&pair[1]);
+    spi_phase_result_clear(&res);
+    return n;
+}
+
+/* A start at another density is left out; one that differs by noise where the half sets
+ * do not agree is not. */
+static void leaves_out(const struct spi_volume *rho)
+{
+    const double q[2] = {0.6 * q_max, 0.61 * q_max}, cc[2] = {1, 0};
+    struct spi_phase_options o = defaults(), known;
+    struct spi_rng r = spi_rng_stream(7, SPI_RNG_TEST, 0);
+    struct spi_volume mirror = {0}, noisy = {0};
+    float complex *F = spi_alloc(N * N * (N / 2 + 1), sizeof *F, "F");
+    spi_err err = F ? spi_volume_copy(rho, &mirror) : SPI_ENOMEM;
+
+    o.keep_agreeing = 0.88;
+    known = o;
+    known.n_halves = 2, known.halves_q = q, known.halves_cc = cc;
+    for (int i = 0; !err && i < N * N * N; i++) /* z turned about alone: the other hand */
+        mirror.data[i] = rho->data[(N - i / N / N) % N * N * N + i % (N * N)];
+    err = err ? err : spi_volume_copy(rho, &noisy);
+    err = err ? err : spi_fft3_r2c(N, rho->data, F);
+    for (int z = 0, m = 0; !err && z < N; z++)
+        for (int y = 0; y < N; y++)
+            for (int x = 0; x <= N / 2; x++, m++) {
+                double kz = z < N / 2 ? z : z - N, ky = y < N / 2 ? y : y - N;
+                double k = sqrt(kz * kz + ky * ky + x * x) / (N * step_A);
+
+                F[m] /= N * N * N;
+                if (k > 0.65 * q_max && k < q_max) /* many modes share the noise */
+                    F[m] += cabsf(F[0]) / 2 * (float)(spi_rng_uniform(&r) - 0.5);
+            }
+    err = err ? err : spi_fft3_c2r(N, F, noisy.data);
+    OK(!err && averaged(rho, rho, &o) == 2, "a start agrees with itself");
+    OK(!err && averaged(rho, &mirror, &o) == 1, "a start at another density is left out");
+    OK(!err && averaged(rho, &noisy, &o) == 1, "so is one that differs in high orders");
+    OK(!err && averaged(rho, &noisy, &known) == 2,
+       "but for where the half sets do not agree");
+    free(F);
+    spi_volume_clear(&mirror);
+    spi_volume_clear(&noisy);
+}
+
 static void recovers(const struct spi_volume *rho, const struct spi_volume *A)
 {
     struct spi_phase_options o = defaults();
@@ -654,6 +710,7 @@ int main(void)
         return tap_done();
     }
     aligns(&rho);
+    leaves_out(&rho);
     recovers(&rho, &A);
     noise_shows(&A);
     scales(&A);
