@@ -267,8 +267,11 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "%s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256, j->diameter_A,
-                j->q_min, j->q_max, text ? text : "");
+        fprintf(f,
+                "images = %s\nmask = %s\ndiameter_A = %.17g\nq_min_invA = %.17g\n"
+                "q_max_invA = %.17g\n%s",
+                j->sha256, j->mask_sha256, j->diameter_A, j->q_min, j->q_max,
+                text ? text : "");
         fclose(f);
     }
     free(text);
@@ -613,7 +616,7 @@ static spi_err write_result(struct job *j)
     }
     snprintf(why, sizeof why, "%s", spi_err_message());
     path_in(j, "unconfirmed", apart);
-    SPI_TRY(err = spi_dir_make(apart), out);
+    SPI_TRY(err = spi_dir_make_own(apart), out);
     SPI_TRY(err = spi_result_write(j->run, &j->result, apart, j->provenance), out);
     err = spi_fail(verdict, "%s; see %s/", why, apart);
 out:

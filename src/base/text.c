@@ -58,6 +58,14 @@ static int utf8_bytes(unsigned char c, uint32_t *least)
     return n;
 }
 
+/* Characters that turn or break the line they stand in: marks, embeddings, overrides and
+ * isolates of the bidirectional algorithm, line and paragraph separators. */
+static bool turns_line(uint32_t code)
+{
+    return code == 0x61c || code == 0x200e || code == 0x200f ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
 int spi_text_character(const char *s, size_t n)
 {
     unsigned char c = (unsigned char)*s;
@@ -74,7 +82,8 @@ int spi_text_character(const char *s, size_t n)
             return 0;
         code = code << 6 | ((unsigned char)s[i] & 0x3f);
     }
-    if (code < least || code < 0xa0 || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
+    if (code < least || code < 0xa0 || (code >= 0xd800 && code < 0xe000) ||
+        code > 0x10ffff || turns_line(code))
         return 0;
     return bytes;
 }

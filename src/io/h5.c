@@ -438,6 +438,14 @@ char *spi_h5_text(hid_t object, const char *name)
     return text;
 }
 
+bool spi_h5_has_attribute(hid_t object, const char *name)
+{
+    bool yes = H5Aexists(object, name) > 0;
+
+    H5Eclear2(H5E_DEFAULT);
+    return yes;
+}
+
 bool spi_h5_number(hid_t object, const char *name, double *out)
 {
     bool ok = false;

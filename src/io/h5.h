@@ -108,6 +108,8 @@ SPI_MUSTUSE spi_err spi_h5_write(hid_t file, const char *path, const char *name,
 /** Text attribute of an object as a new string; NULL: absent, not text, or no memory.  Text
  * of variable length is not read: the string says so.  Release with free(). */
 char *spi_h5_text(hid_t object, const char *name);
+/** Is there an attribute of that name? */
+bool spi_h5_has_attribute(hid_t object, const char *name);
 /** One number; false: absent or not one number. */
 bool spi_h5_number(hid_t object, const char *name, double *out);
 SPI_MUSTUSE spi_err spi_h5_put_text(hid_t object, const char *path, const char *name,

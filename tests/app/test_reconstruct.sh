@@ -71,10 +71,10 @@ left_alone() { # code, text, words, arguments...
 }
 left_alone 2 "--force begins anew" "into the directory of a finished run" --seed 3
 left_alone 2 "give one of them" "--resume and --force" --seed 3 --resume --force
-left_alone 1 "belongs to a run of other images" "resume with another seed" --seed 4 --resume
-left_alone 1 "belongs to a run of other images" "resume with another diameter" --seed 3 --resume \
+left_alone 1 "runtime.seed is 3 there and 4 here;" "resume with another seed" --seed 4 --resume
+left_alone 1 "seed: diameter_A is 50 there and 51 here," "resume with another diameter" --seed 3 --resume \
 	--diameter 51
-left_alone 1 "belongs to a run of other images" "resume with other settings" --seed 3 --resume \
+left_alone 1 "seed: algorithm.N_cg is 40 there and 41 here;" "resume with other settings" --seed 3 --resume \
 	--set algorithm.N_cg=41
 left_alone 1 "recipe" "a recipe that is none, before the images are read" --seed 3 --resume \
 	--set "phasing.recipe=3 XX"
@@ -175,6 +175,18 @@ $SPINIFEL reconstruct images.h5 -o again --seed 3 $fast --force --quiet > again.
 ok $? "--force once more"
 cmp run1/density.mrc again/density.mrc > cmp.out 2>&1 && [ ! -e again/previous ]
 ok $? "--force: the new result stands, the old one is gone"
+
+# a directory that somebody else made is left alone, whatever its name
+for name in previous unconfirmed; do
+	cp -r run1 hand && mkdir hand/$name && cp run1/density.mrc hand/$name/ && sums hand > sums.before
+	for how in --resume --force; do
+		$SPINIFEL reconstruct images.h5 -o hand --seed 3 $fast $how --quiet > hand.out 2>&1
+		[ $? = 2 ] && grep -q "hand/$name was not made by this program" hand.out &&
+			sums hand > sums.after && cmp sums.before sums.after > cmp.out 2>&1
+		ok $? "$name made by hand, $how: $(head -n 1 hand.out | cut -c 1-150)"
+	done
+	rm -r hand
+done
 
 # kill -9 after --force, before the first state: the only result is in previous/ and stays
 cp -r run1 killed
