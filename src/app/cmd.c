@@ -487,6 +487,8 @@ spi_err spi_settings_from_args(const struct spi_settings_args *args,
     spi_settings_default(out);
     if (args->file)
         err = spi_settings_read(args->file, out);
+    if (err == SPI_EFORMAT || err == SPI_EINVAL) /* a mistake in it is one of the user's */
+        err = SPI_EUSAGE;
     for (int i = 0; i < args->set.n && err == SPI_OK; i++)
         if (spi_settings_apply("--set", args->set.item[i], out) != SPI_OK)
             err = SPI_EUSAGE;

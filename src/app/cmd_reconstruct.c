@@ -192,7 +192,7 @@ static spi_err check_numbers(const struct job *j)
         return spi_fail(SPI_EFORMAT, "%s: %lld images; a reconstruction needs at least %d",
                         j->path, (long long)spi_images_count(j->images), SPI_IMAGES_LEAST);
     if (j->set.q_max_invA > corner * (1 + 1e-6))
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "%s: particle.q_max_invA is %g; the detector reaches %.4g 1/A",
                         j->path, j->set.q_max_invA, corner);
     for (int64_t p = 1; p < det->n_pixels; p++)
@@ -200,7 +200,7 @@ static spi_err check_numbers(const struct job *j)
             pixel = fmin(pixel, hypot(det->q[3 * p] - det->q[3 * p - 3],
                                       det->q[3 * p + 1] - det->q[3 * p - 2]));
     if (D * pixel > most_pixel)
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "%s: the diameter given is %g A; speckles of such a particle are "
                         "finer than a pixel (%.3g 1/A): need %.0f A at most; is it in "
                         "another unit?",
@@ -220,8 +220,12 @@ static spi_err find_ranges(struct job *j)
     j->q_min =
         j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
-        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to use",
-                        j->path, j->q_min, j->q_max);
+        return spi_fail(j->args->diameter_A > 0 || j->set.diameter_A > 0 ||
+                                j->set.q_max_invA > 0 || j->set.q_min_invA > 0
+                            ? SPI_EUSAGE
+                            : SPI_EFORMAT,
+                        "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
+                        j->q_min, j->q_max);
     return SPI_OK;
 }
 
@@ -724,10 +728,11 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
     if (spi_call_given(call, "seed"))
         j.set.seed = (int)a->seed;
-    if (a->symmetry)
-        SPI_TRY(err = spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
-                                       a->symmetry),
-                out);
+    if (a->symmetry && spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
+                                        a->symmetry) != SPI_OK) {
+        err = SPI_EUSAGE; /* the message says why */
+        goto out;
+    }
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
     SPI_TRY(err = spi_stage_check_settings(&j.set), out);

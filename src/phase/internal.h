@@ -58,8 +58,4 @@ void spi_phase_ramp(int n, const double t[3], double k_max, double scale, float 
 int spi_phase_levels(double step, const struct spi_phase_options *opt);
 double spi_phase_level_q(double step, const struct spi_phase_options *opt, int level);
 
-/** SPI_EINVAL unless the options make sense for a grid of n voxels of `step`. */
-SPI_MUSTUSE spi_err spi_phase_check(int n, double step,
-                                    const struct spi_phase_options *opt);
-
 #endif

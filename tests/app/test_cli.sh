@@ -118,9 +118,12 @@ expect 2 "--set: unknown setting 'algorithm.rlamda'; the nearest is 'algorithm.r
 	settings --set algorithm.rlamda=1
 expect 1 "$tmp/none.toml: cannot open" settings --settings "$tmp/none.toml"
 printf '[algorithm]\n\nrlambda = 2e9\n' > "$tmp/b.toml"
-expect 1 "$tmp/b.toml:3: algorithm.rlambda is 2e9; need 0..1000" settings --settings "$tmp/b.toml"
+expect 2 "$tmp/b.toml:3: algorithm.rlambda is 2e9; need 0..1000" settings --settings "$tmp/b.toml"
 head -c 2000 /dev/urandom > "$tmp/c.toml"
-expect 1 "$tmp/c.toml:" settings --settings "$tmp/c.toml"
+expect 2 "$tmp/c.toml:" settings --settings "$tmp/c.toml"
+expect 2 "no point group" settings --set algorithm.symmetry=Q7
+expect 2 "phasing recipe" phase none.mrc -o x.mrc --recipe XX
+expect 2 "phasing recipe" phase none.mrc -o x.mrc --set phasing.recipe=XX
 
 if [ -w /dev/full ]; then
 	"$spinifel" settings > /dev/full 2> "$tmp/err"
