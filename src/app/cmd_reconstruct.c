@@ -114,13 +114,6 @@ static void tell_preview(const struct job *j)
     const struct spi_detector *det = spi_images_detector(j->images);
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
-    if (s->gain == 1)
-        spi_info("%s: intensities are whole numbers: taken as photons", j->path);
-    else if (s->gain > 0)
-        spi_info(
-            "%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
-            "a photon: taken as photons",
-            j->path, s->gain, s->gain);
     if (spi_centre_is_off(&s->centre))
         spi_warn(
             "%s: the beam's centre is off by %.1f pixels (%+.1f along q_x, %+.1f along "
@@ -129,7 +122,7 @@ static void tell_preview(const struct job *j)
             j->path, hypot(s->centre.shift_px[0], s->centre.shift_px[1]),
             s->centre.shift_px[0], s->centre.shift_px[1],
             hypot(s->centre.sigma_px[0], s->centre.sigma_px[1]));
-    if (s->left_out.zero > 0)
+    if (s->left_out.zero > 0 && j->opening.survey.n_dead == 0) /* else they are named */
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
                  "pixels; mark them in 'mask'",
@@ -154,7 +147,7 @@ static spi_err look_at_images(struct job *j)
     static const double doubtful = 0.15;
     const struct spi_diameter_result *d = &j->preview.diameter;
     char why[SPI_MESSAGE_MAX];
-    spi_err err = spi_preview_init(&j->preview, j->images,
+    spi_err err = spi_preview_init(&j->preview, j->images, j->opening.survey.gain,
                                    spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
                                    !(j->diameter_A > 0));
 

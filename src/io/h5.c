@@ -11,6 +11,7 @@
 
 #include "io/file.h"
 #include "io/h5_priv.h"
+#include "io/info.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -140,11 +141,13 @@ spi_err spi_h5_open(const char *path, hid_t *file)
     const char *stored;
     struct reason r;
     struct stat s;
+    char hint[SPI_HINT_MAX];
 
     *file = -1;
     SPI_TRY(err = spi_file_check(path), out);
     if (!spi_h5_signature(path))
-        return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file", path);
+        return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file%s", path,
+                        spi_file_hint(path, hint));
     SPI_TRY(err = spi_h5_guard(path), out);
     *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (*file >= 0)

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/hash.h"
+#include "io/info.h"
 #include "io/images_priv.h"
 #include "io/mask.h"
 
@@ -313,7 +314,7 @@ static spi_err check_sphere(const char *path, struct spi_detector *d)
 
 static spi_err choose_layout(struct spi_images *im)
 {
-    char names[400];
+    char names[400], hint[SPI_HINT_MAX];
 
     for (const struct spi_image_format *f = spi_image_formats; f->name; f++)
         if (f->probe(im->path, im->file)) {
@@ -321,12 +322,16 @@ static spi_err choose_layout(struct spi_images *im)
             return SPI_OK;
         }
     if (im->file < 0)
-        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)", im->path);
+        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)%s", im->path,
+                        spi_file_hint(im->path, hint));
     spi_h5_names(im->file, names, sizeof names);
     return spi_fail(SPI_EFORMAT,
                     "%s: holds no images; need datasets 'photons' or 'intensities', and "
-                    "'pixel_position_reciprocal'; it has: %s",
-                    im->path, names);
+                    "'pixel_position_reciprocal'; it has: %s%s",
+                    im->path, names,
+                    spi_h5_has(im->file, "orientations")
+                        ? "; it is for --orientations of merge, slice and compare"
+                        : "");
 }
 
 /* The text attributes of the root that somebody asks for. */

@@ -559,6 +559,39 @@ static spi_err look(const char *path, struct peek *p)
     return SPI_OK;
 }
 
+/* Which commands read it; what is not listed has none but info. */
+static const struct {
+    const char *kind, *words;
+} readers[] = {
+    {"images", "images, which reconstruct, merge, match and slice --geometry read"},
+    {"orientations", "orientations, which --orientations of merge, slice and compare reads"},
+    {"map", "a map, which compare, phase, slice and match --model read"},
+    {"structure", "a structure, which simulate and compare --truth read"},
+    {"metrics", "metrics of a run, which plot reads"},
+    {"state", "the state of a run, which reconstruct --resume reads"},
+};
+
+const char *spi_file_hint(const char *path, char text[SPI_HINT_MAX])
+{
+    static _Thread_local bool busy; /* a probe may fail with a hint of its own */
+    struct peek p;
+
+    *text = 0;
+    if (busy)
+        return text;
+    busy = true;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && look(path, &p) == SPI_OK; i++) {
+        if (!kinds[i].probe(&p))
+            continue;
+        for (size_t r = 0; r < sizeof readers / sizeof *readers; r++)
+            if (strcmp(readers[r].kind, kinds[i].kind) == 0)
+                snprintf(text, SPI_HINT_MAX, "; it holds %s", readers[r].words);
+        break;
+    }
+    busy = false;
+    return text;
+}
+
 spi_err spi_file_info(const char *path, json_t **out)
 {
     struct peek p;

@@ -222,6 +222,23 @@ $SPINIFEL merge images.h5 --orientations truth -o m.mrc --diameter 50 --q-max 0.
 ! grep -q "seem to be" err.txt
 ok $? "those of the images are right for merge"
 
+# A file of another kind than needed is named, with what reads it.
+kind() { # words, arguments...
+	words=$1
+	shift
+	$SPINIFEL "$@" > out.txt 2> err.txt
+	is $? 1 "$*: exit code"
+	says err.txt "$words"
+}
+kind "it holds images, which reconstruct, merge, match" phase images.h5 -o x.mrc
+kind "it holds orientations, which --orientations" compare a.mrc --truth xyzw.h5
+kind "it holds a structure, which simulate" slice "$pdb" --orientations truth --geometry images.h5 -o x.h5
+kind "it holds a map, which compare, phase" reconstruct a.mrc -o run0
+kind "it is for --orientations of merge" reconstruct xyzw.h5 -o run0
+kind "it holds a map, which compare, phase" merge images.h5 --orientations a.mrc -d 50 -o x.mrc
+kind "it holds images, which reconstruct" simulate images.h5 -o x.h5 --resolution 20
+kind "it holds the state of a run" plot "$cases/state_candidate_huge.bin" -o x.png
+
 # Lengths in another unit, and optional numbers that are none.
 cat > change.py <<'END'
 import shutil, sys, h5py
