@@ -168,7 +168,7 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+        return spi_no_memory(path, 0);
     fputs("q_invA,resolution_A,prtf,reproduced\n", f);
     for (int i = 0; i < r->n_shells; i++) {
         fprintf(f, "%.9g,%.6g,%.6g,", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
@@ -177,7 +177,7 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
         fputc('\n', f);
     }
     if (fclose(f) != 0)
-        err = spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+        err = spi_no_memory(path, 0);
     else
         err = spi_file_write_text(path, text, size);
     free(text);

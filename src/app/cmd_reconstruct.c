@@ -272,7 +272,7 @@ static spi_err make_key(struct job *j)
         fclose(f);
     }
     free(text);
-    return f && text ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    return f && text ? SPI_OK : spi_no_memory("reconstruct", 0);
 }
 
 /* NAN: there is none, or it was given. */
@@ -363,7 +363,7 @@ static spi_err make_provenance(struct job *j)
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
-    return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    return j->provenance ? SPI_OK : spi_no_memory("reconstruct", 0);
 }
 
 static spi_err write_run_json(const struct job *j)
@@ -382,7 +382,7 @@ static spi_err write_settings(const struct job *j)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+        return spi_no_memory("reconstruct", 0);
     fprintf(f, "# spinifel %s (%s)\n", /* spi_rundir_check_settings looks for it */
             SPI_VERSION, SPI_REVISION);
     spi_settings_dump(&j->set, f);
@@ -421,7 +421,7 @@ static spi_err cut_metrics(const struct job *j, int n)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
+        return spi_no_memory("metrics.jsonl", 0);
     path_in(j, "metrics.jsonl", path);
     in = n > 0 ? fopen(path, "r") : NULL;
     for (int i = 0; in && i < n && fgets(line, sizeof line, in); i++)
@@ -446,7 +446,7 @@ static spi_err append_metrics(const struct job *j, const struct spi_generation_r
              : NULL;
     json_decref(o);
     if (!line)
-        return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
+        return spi_no_memory("metrics.jsonl", 0);
     f = fopen(path, "a");
     bad = !f || fprintf(f, "%s\n", line) < 0;
     bad = (f && fclose(f) != 0) || bad;

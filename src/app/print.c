@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "app/print.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ spi_err spi_print_json_take(json_t *value)
 
     json_decref(value);
     if (!text)
-        return spi_fail(SPI_ENOMEM, "JSON: out of memory");
+        return spi_no_memory("JSON", 0);
     failed = put_json(text);
     free(text);
     return failed ? spi_fail(SPI_EIO, "standard output: %s", strerror(errno)) : SPI_OK;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static int least(int a, int b)
 {
@@ -31,6 +32,19 @@ int spi_edit_distance(const char *a, const char *b)
         }
     }
     return row[nb];
+}
+
+int spi_text_near(const char *name, const char *word)
+{
+    enum { WRONG_MOST = 2, BEGINNING_LEAST = 2 };
+    int d = spi_edit_distance(name, word), n = (int)strlen(name);
+    size_t m = strlen(word);
+
+    if (d <= 1 && d < n)
+        return d;
+    if (m >= BEGINNING_LEAST && strncasecmp(name, word, m) == 0)
+        return 2;
+    return d <= WRONG_MOST && 2 * d <= n ? 1 + d : -1;
 }
 
 bool spi_word_in_list(const char *word, const char *list)

@@ -8,6 +8,9 @@
 
 /** Levenshtein distance without regard to case; words longer than 63 are cut. */
 int spi_edit_distance(const char *a, const char *b);
+/** How near `word` is to `name`, the smaller the nearer: the same, one letter wrong, its
+ *  beginning, two letters wrong (not in short names); -1: not near. */
+int spi_text_near(const char *name, const char *word);
 /** Is `word` one of "a|b|c"? */
 bool spi_word_in_list(const char *word, const char *list);
 

@@ -1,4 +1,5 @@
 #define _XOPEN_SOURCE 700 /* nftw */
+#include "base/mem.h"
 #include "io/file.h"
 
 #include <dirent.h>
@@ -128,7 +129,7 @@ spi_err spi_file_stream_take(const char *tmp, int fd, FILE **out)
         return SPI_OK;
     close(fd);
     unlink(tmp);
-    return spi_fail(SPI_ENOMEM, "%s: out of memory", tmp);
+    return spi_no_memory(tmp, 0);
 }
 
 /* A rename lasts only when its directory is on the disk as well.  Some file systems refuse

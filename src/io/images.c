@@ -343,14 +343,14 @@ static spi_err read_texts(struct spi_images *im)
 
     SPI_TRY(err = SPI_NEW(im->text, MOST, im->path), out);
     for (int i = 0; i < MOST; i++) {
-        struct spi_text t = {strdup(names[i]), spi_h5_text(im->file, names[i])};
+        struct spi_text *t = im->text + im->n_texts;
 
-        if (t.name && t.value) {
-            im->text[im->n_texts++] = t;
-        } else {
-            free(t.name);
-            free(t.value);
-        }
+        SPI_TRY(err = spi_h5_text(im->file, names[i], &t->value), out);
+        if (!t->value)
+            continue;
+        im->n_texts++;
+        if (!(t->name = spi_text_copy(names[i], im->path)))
+            return SPI_ENOMEM;
     }
 out:
     return err;
@@ -404,9 +404,9 @@ spi_err spi_images_open_with(const char *path, const struct spi_images_options *
     SPI_TRY(err = spi_file_check(path), out);
     SPI_TRY(err = SPI_NEW(im, 1, "images"), out);
     im->file = -1;
-    im->path = strdup(path);
+    im->path = spi_text_copy(path, "images");
     if (!im->path)
-        err = spi_fail(SPI_ENOMEM, "images: no memory for a name");
+        err = SPI_ENOMEM;
 
     spi_h5_lock();
     spi_h5_collect(&im->sources);

@@ -326,8 +326,8 @@ static spi_err tell_orientations(const char *path, json_t *to)
     spi_h5_lock();
     err = spi_h5_open(path, &file);
     if (!err) {
-        text[0] = spi_h5_text(file, "convention");
-        text[1] = spi_h5_text(file, "provenance");
+        err = spi_h5_text(file, "convention", &text[0]);
+        err = err ? err : spi_h5_text(file, "provenance", &text[1]);
         H5Fclose(file);
     }
     spi_h5_unlock();

@@ -85,6 +85,11 @@ ok $? "bash completes options"
 expect 2 'no command given'
 expect 2 "unknown subcommand 'verison'; the nearest is 'version'" verison
 expect 2 "unknown subcommand 'verison'; the nearest is 'version'" help verison
+expect 2 "unknown subcommand 'frobnicate'" frobnicate
+! grep -q nearest "$tmp/err"
+ok $? "nothing is near 'frobnicate'"
+expect 2 "unknown setting 'algorithm.foo'; 'spinifel settings' lists all" settings --set algorithm.foo=1
+expect 2 "8 is outside 10..1000000 eV; is it in keV? then multiply by 1000" simulate x.pdb -o x.h5 --energy 8
 expect 2 "'--json' stands in the place of a command" --json
 expect 2 "is one operand too many" version 3
 expect 0 '' --version
