@@ -10,6 +10,7 @@
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
+#include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -17,7 +18,6 @@
 #include "io/file.h"
 #include "io/mrc.h"
 #include "phase/phase.h"
-#include "app/stage.h"
 
 struct args {
     const char *out, *prtf, *initial, *recipe, *half;

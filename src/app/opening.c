@@ -59,9 +59,10 @@ static void tell_doubtful(const char *path, const struct spi_opening *o)
         spi_info("%s: intensities are whole numbers: reconstruct takes them as photons",
                  path);
     else if (s->gain > 0)
-        spi_info("%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
-                 "a photon: reconstruct takes them as photons",
-                 path, s->gain, s->gain);
+        spi_info(
+            "%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
+            "a photon: reconstruct takes them as photons",
+            path, s->gain, s->gain);
     else if (s->not_whole > 0) {
         spi_survey_where(o->images, s->not_whole_pixel, at);
         spi_warn("%s: %.2g %% of the photons are no whole numbers (%g in image %lld, %s): "

@@ -1,5 +1,5 @@
-#include "base/mem.h"
 #include "app/print.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <math.h>
@@ -18,9 +18,10 @@ static int put_json(const char *text)
         const unsigned char *u = (const unsigned char *)p;
         int bytes = *u < 0x80 ? 1 : *u < 0xe0 ? 2 : *u < 0xf0 ? 3 : 4;
         bool shown = *p == '\n' || spi_text_character(p, strlen(p)) > 0;
-        unsigned code = bytes == 1   ? *u
-                        : bytes == 2 ? (*u & 0x1fU) << 6 | (u[1] & 0x3fU)
-                                     : (*u & 0xfU) << 12 | (u[1] & 0x3fU) << 6 | (u[2] & 0x3fU);
+        unsigned code = bytes == 1 ? *u
+                        : bytes == 2
+                            ? (*u & 0x1fU) << 6 | (u[1] & 0x3fU)
+                            : (*u & 0xfU) << 12 | (u[1] & 0x3fU) << 6 | (u[2] & 0x3fU);
 
         if (shown || bytes == 4) { /* what is refused of valid UTF-8 has three at most */
             if (fwrite(p, 1, (size_t)bytes, stdout) != (size_t)bytes)

@@ -1,5 +1,5 @@
-#include "base/mem.h"
 #include "app/provenance.h"
+#include "base/mem.h"
 
 #include <stdarg.h>
 #include <stdio.h>

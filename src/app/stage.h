@@ -25,9 +25,9 @@ SPI_MUSTUSE spi_err spi_stage_graph(const struct spi_settings *set,
 double spi_stage_lowest_q(const struct spi_detector *det);
 
 /** Orientations from a file, or with path "truth" those that the image file holds.  n: as
- * many must there be (0: any number).  Checks that fluences are finite and not negative, and
- *  warns of quaternions that seem to be in another convention.
- *  SPI_EFORMAT: the message names file, numbers found and needed. */
+ * many must there be (0: any number).  Checks that fluences are finite and not negative,
+ * and warns of quaternions that seem to be in another convention. SPI_EFORMAT: the message
+ * names file, numbers found and needed. */
 SPI_MUSTUSE spi_err spi_stage_orientations(const char *path, const char *images_path,
                                            struct spi_images *images, int64_t n,
                                            struct spi_orientations *o);

@@ -62,8 +62,9 @@ spi_err spi_settings_check_section(const char *where, const char *section)
             best = d, near = row->section;
     }
     if (!near)
-        return spi_fail(SPI_EINVAL, "%s: unknown section [%s]; 'spinifel settings' lists all",
-                        where, section);
+        return spi_fail(SPI_EINVAL,
+                        "%s: unknown section [%s]; 'spinifel settings' lists all", where,
+                        section);
     return spi_fail(SPI_EINVAL, "%s: unknown section [%s]; the nearest is [%s]", where,
                     section, near);
 }
@@ -83,8 +84,8 @@ static spi_err unknown(const char *where, const char *section, const char *key)
     }
     if (!near)
         return spi_fail(SPI_EINVAL,
-                        "%s: unknown setting '%s%s%s'; 'spinifel settings' lists all", where,
-                        section ? section : "", section ? "." : "", key);
+                        "%s: unknown setting '%s%s%s'; 'spinifel settings' lists all",
+                        where, section ? section : "", section ? "." : "", key);
     return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'",
                     where, section ? section : "", section ? "." : "", key, near->section,
                     near->key);

@@ -16,8 +16,8 @@ bool spi_word_in_list(const char *word, const char *list);
 
 /** Length of the character at s (n bytes, n >= 1) if a terminal only shows it: printable
  * ASCII or well-formed UTF-8 above U+009F.  0: its first byte begins a control character
- * (C0, DEL, C1, one that sets the direction of text or ends a line) or no UTF-8.  -1: the n bytes begin a UTF-8 character and do not
- * end it. */
+ * (C0, DEL, C1, one that sets the direction of text or ends a line) or no UTF-8.  -1: the n
+ * bytes begin a UTF-8 character and do not end it. */
 int spi_text_character(const char *s, size_t n);
 
 /** Write the byte as a terminal may see it: "\\n", "\\t", "\\r" or "\\xNN", with its NUL.

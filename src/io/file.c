@@ -1,6 +1,6 @@
 #define _XOPEN_SOURCE 700 /* nftw */
-#include "base/mem.h"
 #include "io/file.h"
+#include "base/mem.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -16,8 +16,8 @@
 
 enum { SPI_PATH_MAX = 4096 };
 
-/** tmp = "DIR/.NAME.spinifel-tmp" (or the short form) of path = "DIR/NAME".  SPI_EINVAL: path empty or too
- * long. */
+/** tmp = "DIR/.NAME.spinifel-tmp" (or the short form) of path = "DIR/NAME".  SPI_EINVAL:
+ * path empty or too long. */
 SPI_MUSTUSE spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX]);
 
 /** A new, empty, locked file for what will be `path`: tmp as spi_tmp_path, open for

@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/hash.h"
-#include "io/info.h"
 #include "io/images_priv.h"
+#include "io/info.h"
 #include "io/mask.h"
 
 const struct spi_image_format spi_image_formats[] = {

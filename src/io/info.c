@@ -519,8 +519,9 @@ static spi_err tell_state(const char *path, json_t *to)
         set(to, "generation", json_integer(a.generation));
         set(to, "resumes_with", state_key(a.key));
     } else {
-        set(to, "needed", words("that version of spinifel; this one begins anew with "
-                                "--force or in another directory"));
+        set(to, "needed",
+            words("that version of spinifel; this one begins anew with "
+                  "--force or in another directory"));
     }
     spi_state_about_clear(&a);
     return SPI_OK;
@@ -564,7 +565,8 @@ static const struct {
     const char *kind, *words;
 } readers[] = {
     {"images", "images, which reconstruct, merge, match and slice --geometry read"},
-    {"orientations", "orientations, which --orientations of merge, slice and compare reads"},
+    {"orientations",
+     "orientations, which --orientations of merge, slice and compare reads"},
     {"map", "a map, which compare, phase, slice and match --model read"},
     {"structure", "a structure, which simulate and compare --truth read"},
     {"metrics", "metrics of a run, which plot reads"},

@@ -170,10 +170,11 @@ static const char *unit_of(double value, struct range r)
     static const struct {
         double m;
         const char *words;
-    } units[] = {{1e-3, "which looks like mm; CXI needs m: divide by 1000"},
-                 {1e-6, "which looks like micrometres; CXI needs m: divide by 1e6"},
-                 {1e3, "which looks 1000 times too small (km?); CXI needs m: multiply by 1000"},
-                 {1e6, "which looks 1e6 times too small; CXI needs m: multiply by 1e6"}};
+    } units[] = {
+        {1e-3, "which looks like mm; CXI needs m: divide by 1000"},
+        {1e-6, "which looks like micrometres; CXI needs m: divide by 1e6"},
+        {1e3, "which looks 1000 times too small (km?); CXI needs m: multiply by 1000"},
+        {1e6, "which looks 1e6 times too small; CXI needs m: multiply by 1e6"}};
 
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (value * units[i].m >= r.low && value * units[i].m <= r.high)
@@ -284,7 +285,8 @@ spi_err spi_layout_cxi_open(struct spi_images *im)
     SPI_TRY(err = open_data(im, &panels, &ny, &nx), out);
     SPI_TRY(err = refuse_placed(im), out);
     SPI_TRY(err = read_wavelength(im, &wavelength), out);
-    SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/distance", distances, &distance),
+    SPI_TRY(err =
+                need(im, "entry_1/instrument_1/detector_1/distance", distances, &distance),
             out);
     SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/x_pixel_size", pixel_sizes,
                        &size_x),
@@ -292,19 +294,20 @@ spi_err spi_layout_cxi_open(struct spi_images *im)
     SPI_TRY(err = read_number(im, "entry_1/instrument_1/detector_1/y_pixel_size", &size_y),
             out);
     if (!isnan(size_y))
-        SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/y_pixel_size",
-                           pixel_sizes, &size_y),
+        SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/y_pixel_size", pixel_sizes,
+                           &size_y),
                 out);
     SPI_TRY(err = spi_detector_init(d, panels, ny, nx), out);
     d->wavelength_A = wavelength;
     d->distance_m = distance;
     place_pixels(d, size_x, isnan(size_y) ? size_x : size_y);
     if (1 / spi_detector_q_corner(d) > coarsest_A) {
-        err = spi_fail(SPI_EFORMAT,
-                       "%s: '%s' is %g m, where the detector sees nothing finer than %.3g A: "
-                       "it looks like mm; CXI needs m: divide by 1000",
-                       im->path, "entry_1/instrument_1/detector_1/distance", distance,
-                       1 / spi_detector_q_corner(d));
+        err =
+            spi_fail(SPI_EFORMAT,
+                     "%s: '%s' is %g m, where the detector sees nothing finer than %.3g A: "
+                     "it looks like mm; CXI needs m: divide by 1000",
+                     im->path, "entry_1/instrument_1/detector_1/distance", distance,
+                     1 / spi_detector_q_corner(d));
         goto out;
     }
     im->has_mask = mask != NULL;

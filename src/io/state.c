@@ -208,16 +208,18 @@ static void differences(const char *there, size_t n, const char *here, char *tex
     size_t at = 0;
 
     *text = 0;
-    while (spi_state_key_next(&there, ends[0], &a) && spi_state_key_next(&here, ends[1], &b)) {
+    while (spi_state_key_next(&there, ends[0], &a) &&
+           spi_state_key_next(&here, ends[1], &b)) {
         bool same_name = a.n_name == b.n_name && !memcmp(a.name, b.name, (size_t)a.n_name);
 
         if (!same_name || at + 1 >= size)
             return;
         if (a.n_value != b.n_value || memcmp(a.value, b.value, (size_t)a.n_value) != 0)
-            at += (size_t)snprintf(text + at, size - at, "%s%.*s%s%.*s is %.*s there and %.*s here",
-                                   at ? ", " : ": ", a.n_section, a.section ? a.section : "",
-                                   a.section ? "." : "", a.n_name, a.name, a.n_value, a.value,
-                                   b.n_value, b.value);
+            at += (size_t)snprintf(
+                text + at, size - at, "%s%.*s%s%.*s is %.*s there and %.*s here",
+                at ? ", " : ": ", a.n_section, a.section ? a.section : "",
+                a.section ? "." : "", a.n_name, a.name, a.n_value, a.value, b.n_value,
+                b.value);
     }
 }
 

@@ -40,7 +40,7 @@ struct spi_survey {
                            * first */
     double gain; /* the values are whole multiples of it; 0: they are not, or of 1 in a file
                   * of photons */
-    double not_whole;     /* share of values of photons that are no whole numbers */
+    double not_whole; /* share of values of photons that are no whole numbers */
     int64_t not_whole_image, not_whole_pixel; /* the first */
     double not_whole_value;
 };

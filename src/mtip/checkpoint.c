@@ -16,8 +16,7 @@ enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
 
 /* The scalars of struct spi_run, in one record. */
 struct head {
-    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose,
-        converged;
+    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose, converged;
     double best_cc, halves_cc;
     struct spi_pose pose;
     struct spi_symmetry_found found;
@@ -171,8 +170,8 @@ static bool is_bool(const bool *b)
     return byte <= 1;
 }
 
-static spi_err check_counters(const struct spi_run *r, const char *path,
-                              int32_t generation, const struct head *h)
+static spi_err check_counters(const struct spi_run *r, const char *path, int32_t generation,
+                              const struct head *h)
 {
     enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
     struct spi_step step;

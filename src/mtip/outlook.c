@@ -33,8 +33,8 @@ static double end_A(const struct spi_intensity_shells *all,
 }
 
 spi_err spi_outlook_find(const struct spi_intensity_shells *all,
-                      const struct spi_intensity_shells *fewer, double diameter_A,
-                      double q_max, struct spi_outlook *out)
+                         const struct spi_intensity_shells *fewer, double diameter_A,
+                         double q_max, struct spi_outlook *out)
 {
     double *value;
     spi_err err = SPI_NEW(value, all->n + 1, "outlook");

@@ -18,7 +18,8 @@ struct spi_outlook {
  * the number of images as it did from one to the other, at most in proportion.  SPI_ENOMEM.
  */
 SPI_MUSTUSE spi_err spi_outlook_find(const struct spi_intensity_shells *all,
-                      const struct spi_intensity_shells *fewer, double diameter_A,
-                      double q_max, struct spi_outlook *out);
+                                     const struct spi_intensity_shells *fewer,
+                                     double diameter_A, double q_max,
+                                     struct spi_outlook *out);
 
 #endif

@@ -18,8 +18,9 @@ struct spi_preview {
     struct spi_diameter_result diameter; /* diameter_A 0: not asked for */
 };
 
-/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.  diameter: estimate it;
- * SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was found before is in `s`). */
+/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.
+ * diameter: estimate it; SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was found
+ * before is in `s`). */
 SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
                                      double gain, const char *dir, bool diameter);
 void spi_preview_clear(struct spi_preview *s);

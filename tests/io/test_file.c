@@ -84,7 +84,8 @@ static void own_directories(void)
     close(open(file, O_CREAT | O_WRONLY, 0666));
     OK(!spi_dir_is_foreign(dir), "with a file");
     spi_dir_remove_own(dir);
-    OK(access(file, F_OK) == 0 && !spi_dir_is_foreign(dir), "a file keeps it, and its mark");
+    OK(access(file, F_OK) == 0 && !spi_dir_is_foreign(dir),
+       "a file keeps it, and its mark");
     unlink(file);
     spi_dir_remove_own(dir);
     OK(access(dir, F_OK) != 0, "removed");
@@ -142,8 +143,8 @@ static void directories(void)
     OK(err == SPI_OK && spi_dir_make(file) == SPI_EIO &&
            says("is a file; need a directory"),
        "a file in the way: %s", spi_err_message());
-    OK(spi_dir_make(in_tmp("a/b/c")) == SPI_EIO && says("b does not exist"), "no parent: %s",
-       spi_err_message());
+    OK(spi_dir_make(in_tmp("a/b/c")) == SPI_EIO && says("b does not exist"),
+       "no parent: %s", spi_err_message());
     OK(spi_dir_make("") == SPI_EINVAL, "no name");
     if (geteuid() != 0) {
         chmod(dir, 0555);
