@@ -196,6 +196,11 @@ static spi_err make_detector(struct job *j)
         }
     if (err)
         return err;
+    if (a->energy_eV < 100 && !(a->resolution_A > 0))
+        spi_warn(
+            "--energy is %g eV, as of ultraviolet light: is it in keV? then multiply by "
+            "1000",
+            a->energy_eV);
     j->geometry = (struct spi_detector_options){.ny = ny,
                                                 .nx = nx,
                                                 .energy_eV = a->energy_eV,

@@ -252,6 +252,16 @@ static spi_err wrong_wavelength(const char *path, double attribute, double fit)
     const char *why =
         likely_cause(is_wavelength(fabs(fit)) ? of_attribute : of_q, fabs(attribute / fit));
 
+    static const double hc_keV_A = 12.398419843320026;
+    static const struct cause of_energy[] = {
+        {1,
+         "the attribute seems to hold the photon energy in keV instead of the wavelength"},
+        {1e3,
+         "the attribute seems to hold the photon energy in eV instead of the wavelength"},
+        {0, NULL}};
+
+    if (!why)
+        why = likely_cause(of_energy, fabs(attribute * fit) / hc_keV_A);
     return spi_fail(SPI_EFORMAT,
                     "%s: attribute wavelength_A is %g, but the pixels lie on the Ewald "
                     "sphere of %g A; %s",
