@@ -491,6 +491,8 @@ json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s,
         json_object_set_new(o, names[k], json_integer((json_int_t)s->n[k]));
     json_object_set_new(o, "dead_not_masked", json_integer((json_int_t)s->n_dead));
     json_object_set_new(o, "not_whole", json_real(s->not_whole));
+    json_object_set_new(o, "whole_multiples_of",
+                        s->gain > 0 ? json_real(s->gain) : json_null());
     json_object_set_new(o, "masked_pixels", pixels);
     return o;
 }
