@@ -169,7 +169,7 @@ def gap(x, q):
 
 variant("gap.h5", gap)
 r = run("reconstruct", "gap.h5", "-o", "gap", "--seed", "3", *LOOK)
-lines = [x for x in r.stderr.splitlines() if "gap" in x]
+lines = [x for x in r.stderr.splitlines() if " a gap" in x]
 ok(len(lines) == 1 and "column 24" in lines[0],
    "an unmarked gap is named, once: " + (lines or [""])[0][:150])
 
