@@ -51,8 +51,11 @@ static spi_err check_range(const struct spi_call *call, const struct spi_opt *op
                            const char *text, double v)
 {
     if (opt->lo < opt->hi && (v < opt->lo || v > opt->hi))
-        return bad(call, opt, "%s is outside %.10g..%.10g%s%s", text, opt->lo, opt->hi,
-                   with_space(opt->unit), opt->unit);
+        return bad(call, opt, "%s is outside %.10g..%.10g%s%s%s", text, opt->lo, opt->hi,
+                   with_space(opt->unit), opt->unit,
+                   strcmp(opt->unit, "eV") == 0 && 1e3 * v >= opt->lo && 1e3 * v <= opt->hi
+                       ? "; is it in keV? then multiply by 1000"
+                       : "");
     return SPI_OK;
 }
 
@@ -154,11 +157,13 @@ static spi_err parse_text(const struct spi_call *call, const struct spi_opt *opt
 
 static spi_err append_text(const char *text, struct spi_texts *to)
 {
-    const char **more = realloc(to->item, ((size_t)to->n + 1) * sizeof *more);
+    int64_t cap = to->n;
+    void *item = to->item;
+    spi_err err = spi_grow(&item, sizeof *to->item, to->n, to->n + 1, &cap, "command line");
 
-    if (!more)
-        return spi_fail(SPI_ENOMEM, "command line: no memory for %d texts", to->n + 1);
-    to->item = more;
+    if (err)
+        return err;
+    to->item = item;
     to->item[to->n++] = text;
     return SPI_OK;
 }
@@ -260,18 +265,20 @@ static bool look_up(const struct spi_call *call, const char *name, size_t len, c
 static spi_err unknown_option(const struct spi_call *call, const char *name, size_t len)
 {
     const struct spi_opt *tables[] = {call->cmd->opts, spi_common_opts};
-    const char *near = "help";
+    const char *near = NULL;
     char word[64];
     int best = 1 << 30;
 
     snprintf(word, sizeof word, "%.*s", (int)(len < 63 ? len : 63), name);
     for (int t = 0; t < 2; t++)
         for (const struct spi_opt *o = tables[t]; o && o->kind != SPI_OPT_END; o++) {
-            int d = o->kind == SPI_OPT_HEADING ? best : spi_edit_distance(o->name, word);
+            int d = o->kind == SPI_OPT_HEADING ? -1 : spi_text_near(o->name, word);
 
-            if (d < best)
+            if (d >= 0 && d < best)
                 best = d, near = o->name;
         }
+    if (!near)
+        return spi_fail(SPI_EUSAGE, "%s: unknown option '--%s'", call->cmd->name, word);
     return spi_fail(SPI_EUSAGE, "%s: unknown option '--%s'; the nearest is '--%s'",
                     call->cmd->name, word, near);
 }
@@ -453,15 +460,17 @@ const struct spi_cmd *spi_cmd_find(const struct spi_program *program, const char
 
 spi_err spi_cmd_unknown(const struct spi_program *program, const char *name)
 {
-    const char *near = "help";
+    const char *near = NULL;
     int best = 1 << 30;
 
     for (const struct spi_cmd *const *c = program->cmds; *c; c++) {
-        int d = spi_edit_distance((*c)->name, name);
+        int d = spi_text_near((*c)->name, name);
 
-        if (d < best)
+        if (d >= 0 && d < best)
             best = d, near = (*c)->name;
     }
+    if (!near)
+        return spi_fail(SPI_EUSAGE, "unknown subcommand '%s'", name);
     return spi_fail(SPI_EUSAGE, "unknown subcommand '%s'; the nearest is '%s'", name, near);
 }
 
@@ -487,6 +496,8 @@ spi_err spi_settings_from_args(const struct spi_settings_args *args,
     spi_settings_default(out);
     if (args->file)
         err = spi_settings_read(args->file, out);
+    if (err == SPI_EFORMAT || err == SPI_EINVAL) /* a mistake in it is one of the user's */
+        err = SPI_EUSAGE;
     for (int i = 0; i < args->set.n && err == SPI_OK; i++)
         if (spi_settings_apply("--set", args->set.item[i], out) != SPI_OK)
             err = SPI_EUSAGE;

@@ -11,6 +11,7 @@
 #include "app/provenance.h"
 #include "app/structure.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/version.h"
 #include "fsc/align.h"
 #include "fsc/border.h"
@@ -295,12 +296,12 @@ static spi_err write_fsc(const char *path, const struct spi_fsc *f)
     spi_err err;
 
     if (!to)
-        return spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+        return spi_no_memory(path, 0);
     fputs("q_invA,resolution_A,fsc,voxels\n", to);
     for (int i = 0; i < f->n_shells; i++)
         fprintf(to, "%.9g,%.6g,%.6f,%.0f\n", f->q[i], 1 / f->q[i], f->fsc[i], f->count[i]);
     if (fclose(to) != 0)
-        err = spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+        err = spi_no_memory(path, 0);
     else
         err = spi_file_write_text(path, text, size);
     free(text);

@@ -174,7 +174,8 @@ const struct spi_cmd spi_cmd_info = {
     .brief = "what is in a file: kind, shape, units, statistics, provenance",
     .about =
         "Says of any file that the program knows - images, maps, orientations, "
-        "structures, metrics - what kind it is, its shape and units, its statistics, "
+        "structures, metrics, states of runs - what kind it is, its shape and units, its "
+        "statistics, "
         "and where it comes from: the version, settings and inputs that made it.\n\n"
         "Nothing is written. A file that cannot be read is reported and the others are "
         "still shown; the exit status is then 1.",

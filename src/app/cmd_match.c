@@ -122,8 +122,9 @@ static spi_err choose_ranges(struct job *j, double reach)
         return spi_call_fail(j->call, "q-max", "%g 1/A; %s ends at %g 1/A", j->spec.q_max,
                              a->model, 0.5 / j->A.step);
     if (!(j->spec.q_max > j->spec.q_min))
-        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to match",
-                        j->path, j->spec.q_min, j->spec.q_max);
+        return spi_fail(D > 0 || q > 0 || q0 > 0 ? SPI_EUSAGE : SPI_EFORMAT,
+                        "%s: |q| from %g to %g 1/A leaves nothing to match", j->path,
+                        j->spec.q_min, j->spec.q_max);
     return SPI_OK;
 }
 
@@ -142,6 +143,7 @@ static spi_err prepare(struct job *j)
     spi_err err;
 
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
+    SPI_TRY(err = spi_stage_check_settings(&j->set), out);
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
     SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);

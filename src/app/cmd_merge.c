@@ -147,18 +147,18 @@ static spi_err find_ranges(struct job *j)
         return spi_call_fail(j->call, "q-max", "%g 1/A; the detector of %s ends at %g 1/A",
                              j->q_max, j->path, corner);
     if (!(j->q_max > j->q_min))
-        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to merge",
+        return spi_fail(SPI_EUSAGE, "%s: |q| from %g to %g 1/A leaves nothing to merge",
                         j->path, j->q_min, j->q_max);
     /* the grid of spi_merge_grid, asked before its numbers can overflow */
     if (2.1 * 2.08 * j->diameter_A * j->q_max > SIDE_MAX)
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "%s: diameter %g A to |q| = %g 1/A needs %.0f voxels an axis; at "
                         "most %d are possible",
                         j->path, j->diameter_A, j->q_max,
                         2.1 * 2.08 * j->diameter_A * j->q_max, SIDE_MAX);
     spi_merge_grid(j->diameter_A, j->q_max, &n, &dx);
     if (n > SIDE_MAX)
-        return spi_fail(SPI_EINVAL, "%s: a grid of %d voxels an axis; at most %d", j->path,
+        return spi_fail(SPI_EUSAGE, "%s: a grid of %d voxels an axis; at most %d", j->path,
                         n, SIDE_MAX);
     return SPI_OK;
 }

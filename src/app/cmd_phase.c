@@ -10,6 +10,7 @@
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
+#include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -70,16 +71,32 @@ static spi_err list_methods(void)
     return SPI_OK;
 }
 
-/* Settings, changed by the options that were given.  `recipe` outlives the options. */
-static spi_err make_options(const struct spi_call *call, const struct spi_volume *A,
-                            char recipe[SPI_TEXT_MAX], struct spi_phase_options *o)
+/* Before anything is read: the settings, and whether they and --recipe can be. */
+static spi_err read_settings(const struct spi_call *call, struct spi_settings *s)
 {
     const struct args *a = call->args;
-    struct spi_settings s;
-    spi_err err = spi_settings_from_args(&a->settings, &s);
+    enum spi_phase_method *steps = NULL;
+    spi_err err = spi_settings_from_args(&a->settings, s);
+    int n;
 
-    if (err)
+    if (!err)
+        err = spi_stage_check_settings(s);
+    if (err || !a->recipe)
         return err;
+    err = spi_phase_recipe_parse(a->recipe, &steps, &n);
+    free(steps);
+    return err == SPI_OK || err == SPI_ENOMEM ? err : SPI_EUSAGE;
+}
+
+/* Settings, changed by the options that were given.  `recipe` outlives the options. */
+static spi_err make_options(const struct spi_call *call, const struct spi_settings *set,
+                            const struct spi_volume *A, char recipe[SPI_TEXT_MAX],
+                            struct spi_phase_options *o)
+{
+    const struct args *a = call->args;
+    const struct spi_settings s = *set;
+    spi_err err;
+
     spi_settings_recipe(&s, recipe);
     *o = (struct spi_phase_options){
         .diameter_A = s.diameter_A > 0 ? s.diameter_A : A->n * A->step / 2,
@@ -106,7 +123,8 @@ static spi_err make_options(const struct spi_call *call, const struct spi_volume
         o->q_min = a->q_min;
     else if (o->q_min <= 0)
         o->q_min = 1 / o->diameter_A;
-    return SPI_OK;
+    err = spi_phase_check(A->n, A->step, o);
+    return err == SPI_EINVAL ? SPI_EUSAGE : err;
 }
 
 /* spi_phase() start by start, so that one sees how far it is. */
@@ -151,7 +169,7 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+        return spi_no_memory(path, 0);
     fputs("q_invA,resolution_A,prtf,reproduced\n", f);
     for (int i = 0; i < r->n_shells; i++) {
         fprintf(f, "%.9g,%.6g,%.6g,", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
@@ -160,7 +178,7 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
         fputc('\n', f);
     }
     if (fclose(f) != 0)
-        err = spi_fail(SPI_ENOMEM, "%s: no memory for the table", path);
+        err = spi_no_memory(path, 0);
     else
         err = spi_file_write_text(path, text, size);
     free(text);
@@ -300,13 +318,15 @@ static spi_err run(const struct spi_call *call)
     struct spi_phase_result result = {0};
     struct spi_intensity_shells shells = {0};
     struct spi_phase_options o;
+    struct spi_settings set;
     char recipe[SPI_TEXT_MAX], label[81], recipe_label[81];
     spi_err err;
 
     if (a->list_methods)
         return list_methods();
+    SPI_TRY(err = read_settings(call, &set), out);
     SPI_TRY(err = spi_mrc_read_voxel(call->operand[0], a->voxel_A, &A, NULL), out);
-    SPI_TRY(err = make_options(call, &A, recipe, &o), out);
+    SPI_TRY(err = make_options(call, &set, &A, recipe, &o), out);
     if (a->initial) {
         SPI_TRY(err = read_initial(a->initial, a->voxel_A, &A, &initial), out);
         o.initial = &initial;

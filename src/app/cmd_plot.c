@@ -66,9 +66,9 @@ static spi_err read_names(struct table *t, const struct spi_lines *l, char *line
         if (t->columns == COLUMNS_MAX)
             return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d columns", spi_lines_path(l),
                             (long long)spi_lines_number(l), COLUMNS_MAX);
-        t->name[t->columns] = strdup(name);
+        t->name[t->columns] = spi_text_copy(name, spi_lines_path(l));
         if (!t->name[t->columns])
-            return spi_fail(SPI_ENOMEM, "%s: out of memory", spi_lines_path(l));
+            return SPI_ENOMEM;
         t->columns++;
     }
     return SPI_OK;

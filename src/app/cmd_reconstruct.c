@@ -114,13 +114,6 @@ static void tell_preview(const struct job *j)
     const struct spi_detector *det = spi_images_detector(j->images);
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
-    if (s->gain == 1)
-        spi_info("%s: intensities are whole numbers: taken as photons", j->path);
-    else if (s->gain > 0)
-        spi_info(
-            "%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
-            "a photon: taken as photons",
-            j->path, s->gain, s->gain);
     if (spi_centre_is_off(&s->centre))
         spi_warn(
             "%s: the beam's centre is off by %.1f pixels (%+.1f along q_x, %+.1f along "
@@ -129,7 +122,7 @@ static void tell_preview(const struct job *j)
             j->path, hypot(s->centre.shift_px[0], s->centre.shift_px[1]),
             s->centre.shift_px[0], s->centre.shift_px[1],
             hypot(s->centre.sigma_px[0], s->centre.sigma_px[1]));
-    if (s->left_out.zero > 0)
+    if (s->left_out.zero > 0 && j->opening.survey.n_dead == 0) /* else they are named */
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
                  "pixels; mark them in 'mask'",
@@ -154,7 +147,7 @@ static spi_err look_at_images(struct job *j)
     static const double doubtful = 0.15;
     const struct spi_diameter_result *d = &j->preview.diameter;
     char why[SPI_MESSAGE_MAX];
-    spi_err err = spi_preview_init(&j->preview, j->images,
+    spi_err err = spi_preview_init(&j->preview, j->images, j->opening.survey.gain,
                                    spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
                                    !(j->diameter_A > 0));
 
@@ -192,7 +185,7 @@ static spi_err check_numbers(const struct job *j)
         return spi_fail(SPI_EFORMAT, "%s: %lld images; a reconstruction needs at least %d",
                         j->path, (long long)spi_images_count(j->images), SPI_IMAGES_LEAST);
     if (j->set.q_max_invA > corner * (1 + 1e-6))
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "%s: particle.q_max_invA is %g; the detector reaches %.4g 1/A",
                         j->path, j->set.q_max_invA, corner);
     for (int64_t p = 1; p < det->n_pixels; p++)
@@ -200,7 +193,7 @@ static spi_err check_numbers(const struct job *j)
             pixel = fmin(pixel, hypot(det->q[3 * p] - det->q[3 * p - 3],
                                       det->q[3 * p + 1] - det->q[3 * p - 2]));
     if (D * pixel > most_pixel)
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "%s: the diameter given is %g A; speckles of such a particle are "
                         "finer than a pixel (%.3g 1/A): need %.0f A at most; is it in "
                         "another unit?",
@@ -220,8 +213,12 @@ static spi_err find_ranges(struct job *j)
     j->q_min =
         j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
-        return spi_fail(SPI_EINVAL, "%s: |q| from %g to %g 1/A leaves nothing to use",
-                        j->path, j->q_min, j->q_max);
+        return spi_fail(j->args->diameter_A > 0 || j->set.diameter_A > 0 ||
+                                j->set.q_max_invA > 0 || j->set.q_min_invA > 0
+                            ? SPI_EUSAGE
+                            : SPI_EFORMAT,
+                        "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
+                        j->q_min, j->q_max);
     return SPI_OK;
 }
 
@@ -268,12 +265,15 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "%s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256, j->diameter_A,
-                j->q_min, j->q_max, text ? text : "");
+        fprintf(f,
+                "images = %s\nmask = %s\ndiameter_A = %.17g\nq_min_invA = %.17g\n"
+                "q_max_invA = %.17g\n%s",
+                j->sha256, j->mask_sha256, j->diameter_A, j->q_min, j->q_max,
+                text ? text : "");
         fclose(f);
     }
     free(text);
-    return f && text ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    return f && text ? SPI_OK : spi_no_memory("reconstruct", 0);
 }
 
 /* NAN: there is none, or it was given. */
@@ -364,7 +364,7 @@ static spi_err make_provenance(struct job *j)
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
-    return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+    return j->provenance ? SPI_OK : spi_no_memory("reconstruct", 0);
 }
 
 static spi_err write_run_json(const struct job *j)
@@ -383,7 +383,7 @@ static spi_err write_settings(const struct job *j)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "reconstruct: out of memory");
+        return spi_no_memory("reconstruct", 0);
     fprintf(f, "# spinifel %s (%s)\n", /* spi_rundir_check_settings looks for it */
             SPI_VERSION, SPI_REVISION);
     spi_settings_dump(&j->set, f);
@@ -422,7 +422,7 @@ static spi_err cut_metrics(const struct job *j, int n)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
+        return spi_no_memory("metrics.jsonl", 0);
     path_in(j, "metrics.jsonl", path);
     in = n > 0 ? fopen(path, "r") : NULL;
     for (int i = 0; in && i < n && fgets(line, sizeof line, in); i++)
@@ -447,7 +447,7 @@ static spi_err append_metrics(const struct job *j, const struct spi_generation_r
              : NULL;
     json_decref(o);
     if (!line)
-        return spi_fail(SPI_ENOMEM, "metrics.jsonl: out of memory");
+        return spi_no_memory("metrics.jsonl", 0);
     f = fopen(path, "a");
     bad = !f || fprintf(f, "%s\n", line) < 0;
     bad = (f && fclose(f) != 0) || bad;
@@ -614,7 +614,7 @@ static spi_err write_result(struct job *j)
     }
     snprintf(why, sizeof why, "%s", spi_err_message());
     path_in(j, "unconfirmed", apart);
-    SPI_TRY(err = spi_dir_make(apart), out);
+    SPI_TRY(err = spi_dir_make_own(apart), out);
     SPI_TRY(err = spi_result_write(j->run, &j->result, apart, j->provenance), out);
     err = spi_fail(verdict, "%s; see %s/", why, apart);
 out:
@@ -722,10 +722,11 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j.set), out);
     if (spi_call_given(call, "seed"))
         j.set.seed = (int)a->seed;
-    if (a->symmetry)
-        SPI_TRY(err = spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
-                                       a->symmetry),
-                out);
+    if (a->symmetry && spi_settings_set(&j.set, "--symmetry", "algorithm", "symmetry",
+                                        a->symmetry) != SPI_OK) {
+        err = SPI_EUSAGE; /* the message says why */
+        goto out;
+    }
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
     SPI_TRY(err = spi_stage_check_settings(&j.set), out);

@@ -3,6 +3,7 @@
 
 #include "app/cmd.h"
 #include "app/print.h"
+#include "app/stage.h"
 
 struct args {
     struct spi_settings_args settings;
@@ -19,6 +20,8 @@ static spi_err run(const struct spi_call *call)
     struct spi_settings s;
     spi_err err = spi_settings_from_args(&a->settings, &s);
 
+    if (err == SPI_OK)
+        err = spi_stage_check_settings(&s);
     if (err == SPI_OK)
         spi_settings_dump(&s, stdout);
     return err;

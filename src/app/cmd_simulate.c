@@ -196,6 +196,11 @@ static spi_err make_detector(struct job *j)
         }
     if (err)
         return err;
+    if (a->energy_eV < 100 && !(a->resolution_A > 0))
+        spi_warn(
+            "--energy is %g eV, as of ultraviolet light: is it in keV? then multiply by "
+            "1000",
+            a->energy_eV);
     j->geometry = (struct spi_detector_options){.ny = ny,
                                                 .nx = nx,
                                                 .energy_eV = a->energy_eV,
@@ -229,7 +234,7 @@ static spi_err describe(struct job *j, const char *path, const struct spi_struct
                           (json_int_t)s->n_altloc_skipped);
 
     if (!o || json_array_append_new(j->inputs, o) != 0)
-        return spi_fail(SPI_ENOMEM, "simulate: out of memory");
+        return spi_no_memory("simulate", 0);
     return SPI_OK;
 }
 
@@ -323,7 +328,7 @@ static spi_err make_provenance(struct job *j)
 
     j->provenance = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
-    return j->provenance ? SPI_OK : spi_fail(SPI_ENOMEM, "simulate: out of memory");
+    return j->provenance ? SPI_OK : spi_no_memory("simulate", 0);
 }
 
 static spi_err progress(void *ctx, int64_t done)

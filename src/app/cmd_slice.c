@@ -95,6 +95,7 @@ static spi_err prepare(struct job *j)
     spi_err err;
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j->set), out);
+    SPI_TRY(err = spi_stage_check_settings(&j->set), out);
     SPI_TRY(err = spi_stage_model(j->call->operand[0], j->args->voxel_A, &j->A, &reach),
             out);
     SPI_TRY(err = spi_images_open(a->geometry, &j->images), out);

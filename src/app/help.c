@@ -112,7 +112,7 @@ static bool flag_on(const struct spi_cmd *cmd, const struct spi_opt *o)
 static const char *const exit_texts[] = {
     "success",
     "failure; the message on standard error says where and why",
-    "wrong use of the command line",
+    "wrong use of the command line, or wrong settings",
     "ran to the end, but did not converge",
 };
 

@@ -55,7 +55,15 @@ static void tell_doubtful(const char *path, const struct spi_opening *o)
             path, (long long)s->n_dead, s->n_dead == 1 ? " is" : "s are",
             (long long)s->n_images, s->n_dead == 1 ? "" : "the first: ", at);
     }
-    if (s->not_whole > 0) {
+    if (s->gain == 1)
+        spi_info("%s: intensities are whole numbers: reconstruct takes them as photons",
+                 path);
+    else if (s->gain > 0)
+        spi_info(
+            "%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
+            "a photon: reconstruct takes them as photons",
+            path, s->gain, s->gain);
+    else if (s->not_whole > 0) {
         spi_survey_where(o->images, s->not_whole_pixel, at);
         spi_warn("%s: %.2g %% of the photons are no whole numbers (%g in image %lld, %s): "
                  "round them, or name the dataset 'intensities' if they are not photons",

@@ -145,6 +145,7 @@ static spi_err check_directory(const struct spi_call *call, const struct spi_opt
     if (strlen(dir) > LONGEST)
         return spi_call_fail(call, o->name, "the name has %zu characters; need at most %d",
                              strlen(dir), LONGEST);
+    err = spi_dir_parent_check(dir);
     for (int i = 0; !err && o->writes(i, name); i++) {
         snprintf(path, sizeof path, "%s/%s", dir, name);
         err = refuse_both(call, o, path, inputs);

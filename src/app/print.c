@@ -1,4 +1,5 @@
 #include "app/print.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,17 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Jansson escapes control characters below the blank.  DEL and those of U+0080 to U+009F,
- * which stand only in strings, are escaped here: a terminal may obey them. */
+#include "base/text.h"
+
+/* Jansson escapes control characters below the blank.  Others that spi_text_character
+ * refuses stand only in strings, and are escaped here: a terminal may obey them. */
 static int put_json(const char *text)
 {
     for (const char *p = text; *p; p++) {
-        unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
-        bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
+        const unsigned char *u = (const unsigned char *)p;
+        int bytes = *u < 0x80 ? 1 : *u < 0xe0 ? 2 : *u < 0xf0 ? 3 : 4;
+        bool shown = *p == '\n' || spi_text_character(p, strlen(p)) > 0;
+        unsigned code = bytes == 1 ? *u
+                        : bytes == 2
+                            ? (*u & 0x1fU) << 6 | (u[1] & 0x3fU)
+                            : (*u & 0xfU) << 12 | (u[1] & 0x3fU) << 6 | (u[2] & 0x3fU);
 
-        if ((c1 || c == 127 ? printf("\\u%04x", c1 ? next : c) : putchar(c)) < 0)
+        if (shown || bytes == 4) { /* what is refused of valid UTF-8 has three at most */
+            if (fwrite(p, 1, (size_t)bytes, stdout) != (size_t)bytes)
+                return -1;
+        } else if (printf("\\u%04x", code) < 0)
             return -1;
-        p += c1;
+        p += bytes - 1;
     }
     return putchar('\n') == EOF;
 }
@@ -29,7 +40,7 @@ spi_err spi_print_json_take(json_t *value)
 
     json_decref(value);
     if (!text)
-        return spi_fail(SPI_ENOMEM, "JSON: out of memory");
+        return spi_no_memory("JSON", 0);
     failed = put_json(text);
     free(text);
     return failed ? spi_fail(SPI_EIO, "standard output: %s", strerror(errno)) : SPI_OK;

@@ -1,4 +1,5 @@
 #include "app/provenance.h"
+#include "base/mem.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,7 +109,7 @@ spi_err spi_provenance(const struct spi_call *call, int n, const struct spi_inpu
     *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
     json_decref(o);
     free(settings);
-    return *text ? SPI_OK : spi_fail(SPI_ENOMEM, "%s: out of memory", call->cmd->name);
+    return *text ? SPI_OK : spi_no_memory(call->cmd->name, 0);
 }
 
 void spi_labels_make(struct spi_labels *l, const struct spi_call *call, int n,

@@ -123,6 +123,8 @@ static bool holds_previous(const char *dir)
 spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resume,
                         bool force, int *lock, bool *state)
 {
+    static const char *const own_folders[] = {before, apart};
+    char path[SPI_PATH_MAX];
     const char *found;
     spi_err err;
 
@@ -130,6 +132,15 @@ spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resum
     SPI_TRY(err = spi_dir_make(dir), out);
     SPI_TRY(err = spi_dir_lock(dir, lock), out);
     *state = resume && is_there(dir, "state.bin");
+    for (size_t i = 0; i < sizeof own_folders / sizeof *own_folders; i++) {
+        spi_rundir_path(dir, own_folders[i], path);
+        if (spi_dir_is_foreign(path))
+            return spi_call_fail(
+                call, "output",
+                "%s was not made by this program, which keeps results under that name and "
+                "removes them later; give it another name first",
+                path);
+    }
     found = what_is_there(dir);
     if (!found && holds_previous(dir))
         found = before;
@@ -192,7 +203,7 @@ static spi_err move_run(const char *dir, const char *to, bool keep_state)
 {
     spi_err err;
 
-    SPI_TRY(err = spi_dir_make(to), out);
+    SPI_TRY(err = spi_dir_make_own(to), out);
     for (const char *const *name = spi_result_names; *name; name++)
         if (strcmp(*name, "density.mrc") != 0)
             SPI_TRY(err = move_one(dir, to, *name), out);
@@ -210,8 +221,10 @@ static void remove_results(const char *dir)
     char path[SPI_PATH_MAX];
 
     spi_rundir_path(dir, apart, path);
-    remove_names(path, spi_result_names);
-    (void)rmdir(path);
+    if (!spi_dir_is_foreign(path)) {
+        remove_names(path, spi_result_names);
+        spi_dir_remove_own(path);
+    }
     remove_names(dir, spi_result_names);
 }
 
@@ -256,6 +269,8 @@ void spi_rundir_settle(const char *dir)
     char old[SPI_PATH_MAX];
 
     spi_rundir_path(dir, before, old);
+    if (spi_dir_is_foreign(old))
+        return;
     remove_run(old);
-    (void)rmdir(old);
+    spi_dir_remove_own(old);
 }

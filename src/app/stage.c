@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "fsc/orient_error.h"
+#include "fsc/orient_order.h"
 #include "io/mrc.h"
 #include "math/symmetry.h"
 #include "phase/phase.h"
@@ -58,18 +61,17 @@ spi_err spi_stage_check_settings(const struct spi_settings *set)
 {
     spi_err err;
 
-    SPI_TRY(err = check_recipe(set), out);
-    SPI_TRY(err = check_symmetry(set), out);
+    if ((err = check_recipe(set)) != SPI_OK || (err = check_symmetry(set)) != SPI_OK)
+        return err == SPI_ENOMEM ? err : SPI_EUSAGE; /* the message names what is wrong */
     if (!(set->lambda_min > 0 && set->lambda_min < set->lambda_max))
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "algorithm.lambda_min is %g, lambda_max %g; need 0 < min < max",
                         set->lambda_min, set->lambda_max);
     if (set->q_max_invA > 0 && !(set->q_min_invA < set->q_max_invA))
-        return spi_fail(SPI_EINVAL,
+        return spi_fail(SPI_EUSAGE,
                         "particle.q_min_invA is %g, q_max_invA %g; need min < max",
                         set->q_min_invA, set->q_max_invA);
-out:
-    return err;
+    return SPI_OK;
 }
 
 spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop,
@@ -115,6 +117,81 @@ static spi_err check_fluence(const char *path, const struct spi_orientations *o)
     return SPI_OK;
 }
 
+/* Of many images some have w < 0 unless it was made positive; where only the last number
+ * never is negative, it is w. */
+static bool seems_scalar_last(const struct spi_orientations *o)
+{
+    enum { LEAST = 32 }; /* by chance: once in 2^32 files */
+    int64_t n = 0, below[4] = {0};
+
+    for (int64_t k = 0; k < o->n; k++) {
+        if (!spi_orientations_has(o, k))
+            continue;
+        n++;
+        for (int c = 0; c < 4; c++)
+            below[c] += o->quat[4 * k + c] < 0;
+    }
+    return n >= LEAST && below[3] == 0 && below[0] > n / 5 && below[1] > n / 5 &&
+           below[2] > n / 5;
+}
+
+/* Would they agree with the true ones, which the images hold, in another convention? */
+static spi_err find_order(const struct spi_orientations *o, struct spi_images *images,
+                          struct spi_orient_order *other)
+{
+    enum { MOST = 500 }; /* tell enough */
+    struct spi_image_truth t = {0};
+    struct spi_orient_error now = {0};
+    double *est = NULL, *truth = NULL;
+    int64_t n = 0, step = (o->n + MOST - 1) / MOST;
+    spi_err err;
+
+    SPI_TRY(err = spi_images_truth(images, &t), out);
+    if (!t.quat)
+        goto out;
+    SPI_TRY(err = SPI_NEW(est, 4 * MOST, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(truth, 4 * MOST, "orientations"), out);
+    for (int64_t k = 0; k < o->n; k += step) {
+        if (!spi_orientations_has(o, k) || isnan(t.quat[4 * k]))
+            continue;
+        memcpy(est + 4 * n, o->quat + 4 * k, 4 * sizeof *est);
+        memcpy(truth + 4 * n, t.quat + 4 * k, 4 * sizeof *truth);
+        n++;
+    }
+    if (n < 8) /* too few to tell from chance */
+        goto out;
+    SPI_TRY(err = spi_orient_error_compute(n, truth, est, NULL, 0, &now), out);
+    /* `est` in the place of the truth, for there the fault is sought first */
+    err = spi_orient_order_find(n, truth, est, NULL, 0, now.inliers, other);
+out:
+    spi_orient_error_clear(&now);
+    spi_truth_clear(&t);
+    free(est);
+    free(truth);
+    return err;
+}
+
+static spi_err tell_order(const char *path, const char *images_path, bool from_truth,
+                          struct spi_images *images, const struct spi_orientations *o)
+{
+    struct spi_orient_order other = {0};
+    spi_err err = SPI_OK;
+
+    if (!from_truth && o->n == spi_images_count(images))
+        err = find_order(o, images, &other);
+    if (other.words)
+        spi_warn("%s: the quaternions seem to be %s: then they agree with the true ones of "
+                 "%s (median error %.2f degrees); need (w, x, y, z) of molecule -> "
+                 "laboratory",
+                 other.of_truth ? path : images_path, other.words,
+                 other.of_truth ? images_path : path, other.median_deg);
+    else if (!err && seems_scalar_last(o))
+        spi_warn("%s: the quaternions seem to be (x, y, z, w), for only the last number is "
+                 "never negative; need (w, x, y, z) of molecule -> laboratory",
+                 path);
+    return err;
+}
+
 spi_err spi_stage_orientations(const char *path, const char *images_path,
                                struct spi_images *images, int64_t n,
                                struct spi_orientations *o)
@@ -130,6 +207,8 @@ spi_err spi_stage_orientations(const char *path, const char *images_path,
                        (long long)n);
     if (!err)
         err = check_fluence(truth ? images_path : path, o);
+    if (!err)
+        err = tell_order(truth ? images_path : path, images_path, truth, images, o);
     if (err)
         spi_orientations_clear(o);
     return err;

@@ -14,7 +14,7 @@
 int64_t spi_stage_block(const struct spi_detector *det);
 
 /** What settings must be beside each other, and texts that are more than words: recipe,
- * point group, L-curve.  Called before any work.  SPI_EINVAL names the setting. */
+ * point group, L-curve.  Called before any work.  SPI_EUSAGE names the setting. */
 SPI_MUSTUSE spi_err spi_stage_check_settings(const struct spi_settings *set);
 
 /** The task engine that the settings ask for.  stop: as spi_graph_new. */
@@ -25,8 +25,9 @@ SPI_MUSTUSE spi_err spi_stage_graph(const struct spi_settings *set,
 double spi_stage_lowest_q(const struct spi_detector *det);
 
 /** Orientations from a file, or with path "truth" those that the image file holds.  n: as
- * many must there be (0: any number).  Checks that fluences are finite and not negative.
- *  SPI_EFORMAT: the message names file, numbers found and needed. */
+ * many must there be (0: any number).  Checks that fluences are finite and not negative,
+ * and warns of quaternions that seem to be in another convention. SPI_EFORMAT: the message
+ * names file, numbers found and needed. */
 SPI_MUSTUSE spi_err spi_stage_orientations(const char *path, const char *images_path,
                                            struct spi_images *images, int64_t n,
                                            struct spi_orientations *o);

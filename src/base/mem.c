@@ -34,6 +34,27 @@ static bool must_fail(void)
     return n > 0 && atomic_fetch_add(&count, 1) + 1 == n;
 }
 
+spi_err spi_no_memory(const char *what, size_t bytes)
+{
+    size_t left = spi_address_space_left(), there = spi_memory_bytes();
+    char asked[64] = "", found[160] = "";
+
+    if (bytes >= 1000000)
+        snprintf(asked, sizeof asked, ": %.0f MB are asked for", (double)bytes / 1e6);
+    else if (bytes > 0)
+        snprintf(asked, sizeof asked, ": %zu bytes are asked for", bytes);
+    if (left < there || (left != SIZE_MAX && there == 0))
+        snprintf(found, sizeof found,
+                 ", the limit on the address space (ulimit -v) leaves %.0f MB; raise it",
+                 (double)left / 1e6);
+    else if (there > 0)
+        snprintf(found, sizeof found,
+                 ", %.0f MB are free; end other programs, or ask for less (fewer workers, "
+                 "lower q_max)",
+                 (double)there / 1e6);
+    return spi_fail(SPI_ENOMEM, "%s: out of memory%s%s", what, asked, found);
+}
+
 /* *allocated: the size after rounding up. */
 static void *reserve(size_t n, size_t size, const char *what, size_t *allocated)
 {
@@ -49,7 +70,7 @@ static void *reserve(size_t n, size_t size, const char *what, size_t *allocated)
     bytes = bytes ? (bytes + align - 1) / align * align : align;
     p = must_fail() ? NULL : aligned_alloc(align, bytes);
     if (!p) {
-        spi_note("%s: cannot allocate %zu bytes", what, bytes);
+        (void)!spi_no_memory(what, bytes);
         return NULL;
     }
     /* grids are read and written all over the place: 2 MB pages spare most of the misses in
@@ -73,6 +94,14 @@ void *spi_alloc_unset(size_t n, size_t size, const char *what)
     size_t bytes;
 
     return reserve(n, size, what, &bytes);
+}
+
+char *spi_text_copy(const char *text, const char *what)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = spi_alloc_unset(n, 1, what);
+
+    return copy ? memcpy(copy, text, n) : NULL;
 }
 
 spi_err spi_grow(void **p, size_t size, int64_t have, int64_t need, int64_t *cap,

@@ -11,6 +11,10 @@
 
 #include "base/error.h"
 
+/** SPI_ENOMEM: "WHAT: out of memory: ...", how much was asked for (0: not known), how much
+ * there is, and what to do. */
+SPI_MUSTUSE __attribute__((cold)) spi_err spi_no_memory(const char *what, size_t bytes);
+
 /** 64-byte aligned, zeroed array of n elements of `size` bytes; NULL with a
  *  message when there is no memory or n * size overflows.  Release: free(). */
 SPI_MUSTUSE void *spi_alloc(size_t n, size_t size, const char *what);
@@ -26,6 +30,9 @@ SPI_MUSTUSE void *spi_alloc_unset(size_t n, size_t size, const char *what);
 #define SPI_NEW_UNSET(p, n, what)                                               \
     (((p) = spi_alloc_unset((size_t)(n), sizeof *(p), (what))) != NULL ? SPI_OK \
                                                                        : SPI_ENOMEM)
+
+/** A copy of a text; NULL with a message.  Release: free(). */
+SPI_MUSTUSE char *spi_text_copy(const char *text, const char *what);
 
 /** Grow an array that holds `have` elements (capacity *cap) so that it takes
  *  `need`; new elements are zero.  The value is a spi_err. */

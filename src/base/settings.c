@@ -50,19 +50,21 @@ const struct spi_setting *spi_setting_find(const char *section, const char *key)
 
 spi_err spi_settings_check_section(const char *where, const char *section)
 {
-    const char *near = "";
+    const char *near = NULL;
     int best = 1 << 30;
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        int d = strcmp(row->section, section) == 0
-                    ? -1
-                    : spi_edit_distance(row->section, section);
+        int d = spi_text_near(row->section, section);
 
-        if (d < best)
+        if (strcmp(row->section, section) == 0)
+            return SPI_OK;
+        if (d >= 0 && d < best)
             best = d, near = row->section;
     }
-    if (best < 0)
-        return SPI_OK;
+    if (!near)
+        return spi_fail(SPI_EINVAL,
+                        "%s: unknown section [%s]; 'spinifel settings' lists all", where,
+                        section);
     return spi_fail(SPI_EINVAL, "%s: unknown section [%s]; the nearest is [%s]", where,
                     section, near);
 }
@@ -74,12 +76,16 @@ static spi_err unknown(const char *where, const char *section, const char *key)
     int best = 1 << 30;
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        int d = 2 * spi_edit_distance(row->key, key) +
-                (section && strcmp(row->section, section) != 0);
+        int near_key = spi_text_near(row->key, key);
+        int d = 2 * near_key + (section && strcmp(row->section, section) != 0);
 
-        if (d < best)
+        if (near_key >= 0 && d < best)
             best = d, near = row;
     }
+    if (!near)
+        return spi_fail(SPI_EINVAL,
+                        "%s: unknown setting '%s%s%s'; 'spinifel settings' lists all",
+                        where, section ? section : "", section ? "." : "", key);
     return spi_fail(SPI_EINVAL, "%s: unknown setting '%s%s%s'; the nearest is '%s.%s'",
                     where, section ? section : "", section ? "." : "", key, near->section,
                     near->key);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static int least(int a, int b)
 {
@@ -33,6 +34,19 @@ int spi_edit_distance(const char *a, const char *b)
     return row[nb];
 }
 
+int spi_text_near(const char *name, const char *word)
+{
+    enum { WRONG_MOST = 2, BEGINNING_LEAST = 2 };
+    int d = spi_edit_distance(name, word), n = (int)strlen(name);
+    size_t m = strlen(word);
+
+    if (d <= 1 && d < n)
+        return d;
+    if (m >= BEGINNING_LEAST && strncasecmp(name, word, m) == 0)
+        return 2;
+    return d <= WRONG_MOST && 2 * d <= n ? 1 + d : -1;
+}
+
 bool spi_word_in_list(const char *word, const char *list)
 {
     size_t len = strlen(word);
@@ -58,6 +72,14 @@ static int utf8_bytes(unsigned char c, uint32_t *least)
     return n;
 }
 
+/* Characters that turn or break the line they stand in: marks, embeddings, overrides and
+ * isolates of the bidirectional algorithm, line and paragraph separators. */
+static bool turns_line(uint32_t code)
+{
+    return code == 0x61c || code == 0x200e || code == 0x200f ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
 int spi_text_character(const char *s, size_t n)
 {
     unsigned char c = (unsigned char)*s;
@@ -74,7 +96,8 @@ int spi_text_character(const char *s, size_t n)
             return 0;
         code = code << 6 | ((unsigned char)s[i] & 0x3f);
     }
-    if (code < least || code < 0xa0 || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)
+    if (code < least || code < 0xa0 || (code >= 0xd800 && code < 0xe000) ||
+        code > 0x10ffff || turns_line(code))
         return 0;
     return bytes;
 }

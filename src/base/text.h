@@ -8,13 +8,16 @@
 
 /** Levenshtein distance without regard to case; words longer than 63 are cut. */
 int spi_edit_distance(const char *a, const char *b);
+/** How near `word` is to `name`, the smaller the nearer: the same, one letter wrong, its
+ *  beginning, two letters wrong (not in short names); -1: not near. */
+int spi_text_near(const char *name, const char *word);
 /** Is `word` one of "a|b|c"? */
 bool spi_word_in_list(const char *word, const char *list);
 
 /** Length of the character at s (n bytes, n >= 1) if a terminal only shows it: printable
- * ASCII or well-formed UTF-8 above U+009F.  0: its first byte is a control character (C0,
- * DEL, C1 also as UTF-8) or no UTF-8.  -1: the n bytes begin a UTF-8 character and do not
- * end it. */
+ * ASCII or well-formed UTF-8 above U+009F.  0: its first byte begins a control character
+ * (C0, DEL, C1, one that sets the direction of text or ends a line) or no UTF-8.  -1: the n
+ * bytes begin a UTF-8 character and do not end it. */
 int spi_text_character(const char *s, size_t n);
 
 /** Write the byte as a terminal may see it: "\\n", "\\t", "\\r" or "\\xNN", with its NUL.

@@ -1,11 +1,15 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "io/file.h"
+#include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,19 +17,58 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* FNV-1a: tells names apart, and is the same in each run. */
+static uint32_t hash_of(const char *name)
+{
+    uint32_t h = 2166136261U;
+
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 16777619U;
+    return h;
+}
+
 spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX])
 {
     static const char mark[] = ".spinifel-tmp";
+    enum { SHORT = 1 + 8 + sizeof mark }; /* ".12345678.spinifel-tmp", with its NUL */
     const char *slash = strrchr(path, '/');
     size_t n = strlen(path), folder = slash ? (size_t)(slash - path) + 1 : 0;
 
     if (n == 0)
         return spi_fail(SPI_EINVAL, "the name of an output file is empty");
-    if (n + 1 + sizeof mark > SPI_PATH_MAX)
-        return spi_fail(SPI_EINVAL, "a file name has %zu characters; need at most %zu", n,
-                        SPI_PATH_MAX - 1 - sizeof mark);
-    snprintf(tmp, SPI_PATH_MAX, "%.*s.%s%s", (int)folder, path, path + folder, mark);
+    if (n - folder > NAME_MAX)
+        return spi_fail(SPI_EINVAL,
+                        "the name of an output file has %zu bytes; need at most %d",
+                        n - folder, NAME_MAX);
+    if (n >= SPI_PATH_MAX || folder + SHORT > SPI_PATH_MAX)
+        return spi_fail(SPI_EINVAL,
+                        "the path of an output file has %zu bytes, its folder %zu; need at "
+                        "most %d and %zu",
+                        n, folder, SPI_PATH_MAX - 1, SPI_PATH_MAX - (size_t)SHORT);
+    if (n - folder + sizeof mark <= NAME_MAX && n + 1 + sizeof mark <= SPI_PATH_MAX)
+        snprintf(tmp, SPI_PATH_MAX, "%.*s.%s%s", (int)folder, path, path + folder, mark);
+    else
+        snprintf(tmp, SPI_PATH_MAX, "%.*s.%08x%s", (int)folder, path,
+                 (unsigned)hash_of(path + folder), mark);
     return SPI_OK;
+}
+
+/* The reason why something could not be made at `path`: most often its folder is missing.
+ */
+static spi_err cannot_make(const char *path, const char *what, int code)
+{
+    char copy[SPI_PATH_MAX];
+    const char *folder;
+    struct stat s;
+
+    if (code == ENOENT && snprintf(copy, sizeof copy, "%s", path) < (int)sizeof copy) {
+        folder = dirname(copy);
+        if (stat(folder, &s) != 0 && errno == ENOENT)
+            return spi_fail(SPI_EIO,
+                            "%s: cannot %s: the directory %s does not exist; make it first",
+                            path, what, folder);
+    }
+    return spi_fail(SPI_EIO, "%s: cannot %s: %s", path, what, strerror(code));
 }
 
 /* Another process holds the lock of the file it writes for as long as it lives. */
@@ -76,7 +119,7 @@ spi_err spi_file_create(const char *path, char tmp[SPI_PATH_MAX], int *fd)
             break;
         err = remove_stale(path, tmp);
     }
-    return err ? err : spi_fail(SPI_EIO, "%s: cannot create it: %s", path, strerror(errno));
+    return err ? err : cannot_make(path, "create it", errno);
 }
 
 spi_err spi_file_stream_take(const char *tmp, int fd, FILE **out)
@@ -86,7 +129,7 @@ spi_err spi_file_stream_take(const char *tmp, int fd, FILE **out)
         return SPI_OK;
     close(fd);
     unlink(tmp);
-    return spi_fail(SPI_ENOMEM, "%s: out of memory", tmp);
+    return spi_no_memory(tmp, 0);
 }
 
 /* A rename lasts only when its directory is on the disk as well.  Some file systems refuse
@@ -190,8 +233,7 @@ spi_err spi_dir_make(const char *dir)
     if (*dir == '\0')
         return spi_fail(SPI_EINVAL, "the name of the output directory is empty");
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return spi_fail(SPI_EIO, "%s: cannot make this directory: %s", dir,
-                        strerror(errno));
+        return cannot_make(dir, "make this directory", errno);
     if (stat(dir, &s) != 0)
         return spi_fail(SPI_EIO, "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(s.st_mode))
@@ -200,6 +242,96 @@ spi_err spi_dir_make(const char *dir)
         return spi_fail(SPI_EIO, "%s: cannot write in this directory: %s", dir,
                         strerror(errno));
     return SPI_OK;
+}
+
+/* ---- directories of the program's own --------------------------------------------------
+ */
+
+static const char own[] = ".spinifel";
+
+static bool is_own(int dir)
+{
+    struct stat s;
+
+    return fstatat(dir, own, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(s.st_mode);
+}
+
+static bool is_empty(int dir)
+{
+    DIR *list = fdopendir(dup(dir));
+    int n = 0;
+
+    for (const struct dirent *e; list && (e = readdir(list)) != NULL;)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    return list && closedir(list) == 0 && n == 0;
+}
+
+bool spi_dir_is_foreign(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool yes;
+
+    if (fd < 0)
+        return errno != ENOENT;
+    yes = !is_own(fd) && !is_empty(fd);
+    close(fd);
+    return yes;
+}
+
+/* The mark is made in one step: a kill leaves an empty directory, or a marked one. */
+static int put_mark(int dir)
+{
+    int fd;
+
+    if (is_own(dir))
+        return 0; /* perhaps by another user */
+    fd = openat(dir, own, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+
+    return fd < 0 ? -1 : close(fd);
+}
+
+spi_err spi_dir_parent_check(const char *dir)
+{
+    char copy[SPI_PATH_MAX];
+    struct stat s;
+
+    if (stat(dir, &s) == 0 || errno != ENOENT ||
+        snprintf(copy, sizeof copy, "%s", dir) >= (int)sizeof copy ||
+        stat(dirname(copy), &s) == 0)
+        return SPI_OK;
+    return cannot_make(dir, "make this directory", errno);
+}
+
+spi_err spi_dir_make_own(const char *dir)
+{
+    int fd;
+    spi_err err = spi_dir_make(dir);
+
+    if (err)
+        return err;
+    if (spi_dir_is_foreign(dir))
+        return spi_fail(SPI_EIO,
+                        "%s: this program did not make this directory; give it another "
+                        "name",
+                        dir);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || put_mark(fd) != 0)
+        err = spi_fail(SPI_EIO, "%s: cannot write in this directory: %s", dir,
+                       strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+void spi_dir_remove_own(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (is_own(fd) && unlinkat(fd, own, 0) == 0 && rmdir(dir) != 0)
+        (void)put_mark(fd); /* something else lies in it: it remains, and marked */
+    close(fd);
 }
 
 /* ---- scratch folders ----------------------------------------------------------------- */

@@ -3,10 +3,12 @@
  *
  * Every writer of this program makes a temporary file and ends with spi_file_commit: who
  * finds PATH finds all of it, also after a power failure or kill -9.  The temporary file of
- * DIR/NAME is DIR/.NAME.spinifel-tmp, a name that no file of the user has. */
+ * DIR/NAME is DIR/.NAME.spinifel-tmp, a name that no file of the user has; where the system
+ * allows no name or path so long, eight digits made from NAME take its place. */
 #ifndef SPI_IO_FILE_H
 #define SPI_IO_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -14,8 +16,8 @@
 
 enum { SPI_PATH_MAX = 4096 };
 
-/** tmp = "DIR/.NAME.spinifel-tmp" of path = "DIR/NAME".  SPI_EINVAL: path empty or too
- * long. */
+/** tmp = "DIR/.NAME.spinifel-tmp" (or the short form) of path = "DIR/NAME".  SPI_EINVAL:
+ * path empty or too long. */
 SPI_MUSTUSE spi_err spi_tmp_path(const char *path, char tmp[SPI_PATH_MAX]);
 
 /** A new, empty, locked file for what will be `path`: tmp as spi_tmp_path, open for
@@ -42,6 +44,17 @@ SPI_MUSTUSE spi_err spi_file_check(const char *path);
 /** Make a directory unless it is there (its parent must be), and check that one can write
  *  in it.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_dir_make(const char *dir);
+
+/** Make a directory as spi_dir_make does and mark it as made by this program: a file
+ *  .spinifel in it.  SPI_EIO, also when spi_dir_is_foreign. */
+SPI_MUSTUSE spi_err spi_dir_make_own(const char *dir);
+/** Is something there that is no marked directory, unless it is an empty directory? */
+bool spi_dir_is_foreign(const char *dir);
+/** Remove a marked directory that holds nothing but the mark; others stay as they are. */
+void spi_dir_remove_own(const char *dir);
+
+/** SPI_EIO if the directory is not there and cannot be made for its parent is missing. */
+SPI_MUSTUSE spi_err spi_dir_parent_check(const char *dir);
 
 /** A new private folder for what a library wants to write, of at most `longest` characters:
  *  in $TMPDIR, /tmp, /var/tmp or /dev/shm, whichever takes it first; some 64 kB can be

@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "io/file.h"
 #include "io/h5_priv.h"
+#include "io/info.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -140,11 +142,13 @@ spi_err spi_h5_open(const char *path, hid_t *file)
     const char *stored;
     struct reason r;
     struct stat s;
+    char hint[SPI_HINT_MAX];
 
     *file = -1;
     SPI_TRY(err = spi_file_check(path), out);
     if (!spi_h5_signature(path))
-        return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file", path);
+        return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file%s", path,
+                        spi_file_hint(path, hint));
     SPI_TRY(err = spi_h5_guard(path), out);
     *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (*file >= 0)
@@ -405,37 +409,49 @@ static bool is_single(hid_t attribute)
     return yes;
 }
 
-static char *fixed_text(hid_t attribute, hid_t type)
+static spi_err fixed_text(hid_t attribute, hid_t type, char **out)
 {
     size_t size = H5Tget_size(type);
-    char *copy = calloc(size + 1, 1);
+    spi_err err = SPI_NEW(*out, size + 1, "text");
 
-    if (copy && H5Aread(attribute, type, copy) < 0) {
-        free(copy);
-        copy = NULL;
+    if (!err && H5Aread(attribute, type, *out) < 0) {
+        free(*out);
+        *out = NULL;
     }
-    return copy;
+    return err;
 }
 
 /* Text of variable length lies in a heap of the file without a checksum: one damaged byte
  * there lets HDF5 (1.10.8) loop for ever or crash. */
-char *spi_h5_text(hid_t object, const char *name)
+spi_err spi_h5_text(hid_t object, const char *name, char **out)
 {
-    char *text = NULL;
     hid_t a = open_attribute(object, name), type;
+    spi_err err = SPI_OK;
 
+    *out = NULL;
     if (a < 0)
-        return NULL;
+        return SPI_OK;
     type = H5Aget_type(a);
-    if (type >= 0 && H5Tget_class(type) == H5T_STRING && is_single(a))
-        text = H5Tis_variable_str(type) > 0
-                   ? strdup("(text of variable length, which is not read)")
-                   : fixed_text(a, type);
+    if (type >= 0 && H5Tget_class(type) == H5T_STRING && is_single(a)) {
+        if (H5Tis_variable_str(type) <= 0)
+            err = fixed_text(a, type, out);
+        else if (!(*out = spi_text_copy("(text of variable length, which is not read)",
+                                        "text")))
+            err = SPI_ENOMEM;
+    }
     if (type >= 0)
         H5Tclose(type);
     H5Aclose(a);
     H5Eclear2(H5E_DEFAULT);
-    return text;
+    return err;
+}
+
+bool spi_h5_has_attribute(hid_t object, const char *name)
+{
+    bool yes = H5Aexists(object, name) > 0;
+
+    H5Eclear2(H5E_DEFAULT);
+    return yes;
 }
 
 bool spi_h5_number(hid_t object, const char *name, double *out)

@@ -84,6 +84,7 @@ void spi_h5_rows_close(struct spi_h5_rows *r);
  *  and files on the way to them, sources of virtual datasets, raw files. */
 struct spi_h5_sources {
     int n;
+    int64_t cap;
     char **path; /* [n] owned, each once, in the order in which they were met */
 };
 void spi_h5_sources_clear(struct spi_h5_sources *s);
@@ -105,9 +106,11 @@ SPI_MUSTUSE spi_err spi_h5_write(hid_t file, const char *path, const char *name,
                                  hid_t memory, int rank, const hsize_t *dim,
                                  const void *data);
 
-/** Text attribute of an object as a new string; NULL: absent, not text, or no memory.  Text
- * of variable length is not read: the string says so.  Release with free(). */
-char *spi_h5_text(hid_t object, const char *name);
+/** Text attribute of an object as a new string; NULL: absent or not text.  Text of variable
+ * length is not read: the string says so.  Release with free().  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_h5_text(hid_t object, const char *name, char **out);
+/** Is there an attribute of that name? */
+bool spi_h5_has_attribute(hid_t object, const char *name);
 /** One number; false: absent or not one number. */
 bool spi_h5_number(hid_t object, const char *name, double *out);
 SPI_MUSTUSE spi_err spi_h5_put_text(hid_t object, const char *path, const char *name,

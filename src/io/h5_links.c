@@ -52,7 +52,7 @@ void spi_h5_sources_clear(struct spi_h5_sources *s)
 static spi_err collect(const char *path)
 {
     struct spi_h5_sources *s = collecting;
-    char **longer;
+    void *list;
     spi_err err;
 
     for (int i = s ? s->n - 1 : -1; i >= 0; i--) /* mostly the one before */
@@ -61,15 +61,11 @@ static spi_err collect(const char *path)
     err = watching.fn ? watching.fn(path, watching.user) : SPI_OK;
     if (err || !s)
         return err;
-    if ((s->n & (s->n + 1)) == 0) { /* 0, 1, 3, 7 ...: full */
-        longer = realloc(s->path, 2 * ((size_t)s->n + 1) * sizeof *longer);
-        if (!longer)
-            return spi_fail(SPI_ENOMEM, "%s: no memory for the names of its sources", path);
-        s->path = longer;
-    }
-    s->path[s->n] = strdup(path);
-    if (!s->path[s->n])
-        return spi_fail(SPI_ENOMEM, "%s: no memory for the names of its sources", path);
+    list = s->path;
+    err = spi_grow(&list, sizeof *s->path, s->n, s->n + 1, &s->cap, path);
+    s->path = list;
+    if (err || !(s->path[s->n] = spi_text_copy(path, path)))
+        return SPI_ENOMEM;
     s->n++;
     return SPI_OK;
 }

@@ -121,10 +121,8 @@ spi_err spi_h5_rows_open(hid_t file, const char *path, const char *name, hid_t m
     *out = NULL;
     SPI_TRY(err = SPI_NEW(r, 1, path), out);
     r->data = r->type = r->memory = -1;
-    r->path = strdup(path);
-    r->name = strdup(name);
-    if (!r->path || !r->name) {
-        err = spi_fail(SPI_ENOMEM, "%s: no memory for a name", path);
+    if (!(r->path = spi_text_copy(path, path)) || !(r->name = spi_text_copy(name, path))) {
+        err = SPI_ENOMEM;
         goto out;
     }
     SPI_TRY(err = spi_h5_open_dataset(file, path, name, &r->data), out);
@@ -212,7 +210,7 @@ static spi_err inflate_chunk(struct spi_h5_rows *r, const hsize_t *at, size_t st
     int code;
 
     if (inflateInit(&z) != Z_OK)
-        return spi_fail(SPI_ENOMEM, "%s: no memory to inflate", r->path);
+        return spi_no_memory(r->path, 0);
     code = inflate(&z, Z_FINISH);
     made = r->chunk_bytes - z.avail_out;
     inflateEnd(&z);

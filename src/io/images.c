@@ -11,6 +11,7 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/images_priv.h"
+#include "io/info.h"
 #include "io/mask.h"
 
 const struct spi_image_format spi_image_formats[] = {
@@ -251,6 +252,16 @@ static spi_err wrong_wavelength(const char *path, double attribute, double fit)
     const char *why =
         likely_cause(is_wavelength(fabs(fit)) ? of_attribute : of_q, fabs(attribute / fit));
 
+    static const double hc_keV_A = 12.398419843320026;
+    static const struct cause of_energy[] = {
+        {1,
+         "the attribute seems to hold the photon energy in keV instead of the wavelength"},
+        {1e3,
+         "the attribute seems to hold the photon energy in eV instead of the wavelength"},
+        {0, NULL}};
+
+    if (!why)
+        why = likely_cause(of_energy, fabs(attribute * fit) / hc_keV_A);
     return spi_fail(SPI_EFORMAT,
                     "%s: attribute wavelength_A is %g, but the pixels lie on the Ewald "
                     "sphere of %g A; %s",
@@ -313,7 +324,7 @@ static spi_err check_sphere(const char *path, struct spi_detector *d)
 
 static spi_err choose_layout(struct spi_images *im)
 {
-    char names[400];
+    char names[400], hint[SPI_HINT_MAX];
 
     for (const struct spi_image_format *f = spi_image_formats; f->name; f++)
         if (f->probe(im->path, im->file)) {
@@ -321,12 +332,16 @@ static spi_err choose_layout(struct spi_images *im)
             return SPI_OK;
         }
     if (im->file < 0)
-        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)", im->path);
+        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)%s", im->path,
+                        spi_file_hint(im->path, hint));
     spi_h5_names(im->file, names, sizeof names);
     return spi_fail(SPI_EFORMAT,
                     "%s: holds no images; need datasets 'photons' or 'intensities', and "
-                    "'pixel_position_reciprocal'; it has: %s",
-                    im->path, names);
+                    "'pixel_position_reciprocal'; it has: %s%s",
+                    im->path, names,
+                    spi_h5_has(im->file, "orientations")
+                        ? "; it is for --orientations of merge, slice and compare"
+                        : "");
 }
 
 /* The text attributes of the root that somebody asks for. */
@@ -338,14 +353,14 @@ static spi_err read_texts(struct spi_images *im)
 
     SPI_TRY(err = SPI_NEW(im->text, MOST, im->path), out);
     for (int i = 0; i < MOST; i++) {
-        struct spi_text t = {strdup(names[i]), spi_h5_text(im->file, names[i])};
+        struct spi_text *t = im->text + im->n_texts;
 
-        if (t.name && t.value) {
-            im->text[im->n_texts++] = t;
-        } else {
-            free(t.name);
-            free(t.value);
-        }
+        SPI_TRY(err = spi_h5_text(im->file, names[i], &t->value), out);
+        if (!t->value)
+            continue;
+        im->n_texts++;
+        if (!(t->name = spi_text_copy(names[i], im->path)))
+            return SPI_ENOMEM;
     }
 out:
     return err;
@@ -399,9 +414,9 @@ spi_err spi_images_open_with(const char *path, const struct spi_images_options *
     SPI_TRY(err = spi_file_check(path), out);
     SPI_TRY(err = SPI_NEW(im, 1, "images"), out);
     im->file = -1;
-    im->path = strdup(path);
+    im->path = spi_text_copy(path, "images");
     if (!im->path)
-        err = spi_fail(SPI_ENOMEM, "images: no memory for a name");
+        err = SPI_ENOMEM;
 
     spi_h5_lock();
     spi_h5_collect(&im->sources);

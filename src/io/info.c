@@ -16,6 +16,7 @@
 #include "io/lines.h"
 #include "io/mrc.h"
 #include "io/orient.h"
+#include "io/state.h"
 #include "io/survey.h"
 
 static const double HC_EV_A = 12398.419843320026; /* h c in eV A; exact in SI since 2019 */
@@ -325,8 +326,8 @@ static spi_err tell_orientations(const char *path, json_t *to)
     spi_h5_lock();
     err = spi_h5_open(path, &file);
     if (!err) {
-        text[0] = spi_h5_text(file, "convention");
-        text[1] = spi_h5_text(file, "provenance");
+        err = spi_h5_text(file, "convention", &text[0]);
+        err = err ? err : spi_h5_text(file, "provenance", &text[1]);
         H5Fclose(file);
     }
     spi_h5_unlock();
@@ -469,6 +470,63 @@ static spi_err tell_metrics(const char *path, json_t *to)
     return SPI_OK;
 }
 
+/* ---- states of runs --------------------------------------------------------------------
+ */
+
+static bool is_state(const struct peek *p)
+{
+    return spi_state_is(p->head, p->n);
+}
+
+/* The key as sections of names and values, a few of which stand above all sections. */
+static json_t *state_key(const char *key)
+{
+    const char *at = key, *end = key + strlen(key);
+    struct spi_state_key_line l = {0};
+    json_t *all = json_object();
+
+    while (spi_state_key_next(&at, end, &l)) {
+        char section[64], name[64], value[SPI_MESSAGE_MAX];
+        json_t *to = all;
+
+        snprintf(name, sizeof name, "%.*s", l.n_name, l.name);
+        snprintf(value, sizeof value, "%.*s", l.n_value, l.value);
+        if (l.section) {
+            snprintf(section, sizeof section, "%.*s", l.n_section, l.section);
+            to = json_object_get(all, section);
+            if (!to) {
+                json_object_set_new(all, section, json_object());
+                to = json_object_get(all, section);
+            }
+        }
+        json_object_set_new(to, name, words(value));
+    }
+    return all;
+}
+
+/* Checksum and version are checked as --resume does; images and numbers only it can. */
+static spi_err tell_state(const char *path, json_t *to)
+{
+    struct spi_state_about a;
+    spi_err err = spi_state_about(path, &a);
+
+    if (err)
+        return err;
+    set(to, "what", json_string("what spinifel reconstruct --resume goes on from"));
+    set(to, "written_by", words(a.program));
+    set(to, "resumable", json_boolean(a.ours));
+    if (a.ours) {
+        set(to, "generation", json_integer(a.generation));
+        set(to, "resumes_with", state_key(a.key));
+    } else {
+        set(to, "needed",
+            words("that version of spinifel; this one begins anew with "
+                  "--force or in another directory"));
+    }
+    spi_state_about_clear(&a);
+    return SPI_OK;
+}
+
 /* ---- the table -------------------------------------------------------------------------
  */
 
@@ -481,6 +539,7 @@ static const struct {
     {"images", is_images, tell_images},
     {"orientations", is_orientations, tell_orientations},
     {"map", is_map, tell_map},
+    {"state", is_state, tell_state},
     {"metrics", is_metrics, tell_metrics},
     {"structure", is_structure, tell_structure},
 };
@@ -499,6 +558,40 @@ static spi_err look(const char *path, struct peek *p)
     p->n = fread(p->head, 1, HEAD, fp);
     fclose(fp);
     return SPI_OK;
+}
+
+/* Which commands read it; what is not listed has none but info. */
+static const struct {
+    const char *kind, *words;
+} readers[] = {
+    {"images", "images, which reconstruct, merge, match and slice --geometry read"},
+    {"orientations",
+     "orientations, which --orientations of merge, slice and compare reads"},
+    {"map", "a map, which compare, phase, slice and match --model read"},
+    {"structure", "a structure, which simulate and compare --truth read"},
+    {"metrics", "metrics of a run, which plot reads"},
+    {"state", "the state of a run, which reconstruct --resume reads"},
+};
+
+const char *spi_file_hint(const char *path, char text[SPI_HINT_MAX])
+{
+    static _Thread_local bool busy; /* a probe may fail with a hint of its own */
+    struct peek p;
+
+    *text = 0;
+    if (busy)
+        return text;
+    busy = true;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && look(path, &p) == SPI_OK; i++) {
+        if (!kinds[i].probe(&p))
+            continue;
+        for (size_t r = 0; r < sizeof readers / sizeof *readers; r++)
+            if (strcmp(readers[r].kind, kinds[i].kind) == 0)
+                snprintf(text, SPI_HINT_MAX, "; it holds %s", readers[r].words);
+        break;
+    }
+    busy = false;
+    return text;
 }
 
 spi_err spi_file_info(const char *path, json_t **out)
@@ -527,6 +620,6 @@ spi_err spi_file_info(const char *path, json_t **out)
     return spi_fail(
         SPI_EFORMAT,
         "%s: is of no kind known here: images or orientations (HDF5), a map (MRC, "
-        "CCP4), a structure (PDB, mmCIF), metrics (.jsonl)",
+        "CCP4), a structure (PDB, mmCIF), metrics (.jsonl), a state of a run (state.bin)",
         path);
 }

@@ -155,10 +155,40 @@ out:
     return err;
 }
 
-/* A positive number that must be there, in its range. */
-static spi_err need(const struct spi_images *im, const char *name, const char *unit,
-                    double low, double high, double *value)
+/* Lengths of instruments that are built, m: all others are in another unit. */
+struct range {
+    double low, high;
+};
+static const struct range distances = {1e-3, 30}, pixel_sizes = {1e-6, 2e-3};
+
+/* Detectors that see nothing finer see no particle. */
+static const double coarsest_A = 3000;
+
+/* The unit in which a length would be in its range; NULL: none. */
+static const char *unit_of(double value, struct range r)
 {
+    static const struct {
+        double m;
+        const char *words;
+    } units[] = {
+        {1e-3, "which looks like mm; CXI needs m: divide by 1000"},
+        {1e-6, "which looks like micrometres; CXI needs m: divide by 1e6"},
+        {1e3, "which looks 1000 times too small (km?); CXI needs m: multiply by 1000"},
+        {1e6, "which looks 1e6 times too small; CXI needs m: multiply by 1e6"}};
+
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (value * units[i].m >= r.low && value * units[i].m <= r.high)
+            return units[i].words;
+    return NULL;
+}
+
+/* A length that must be there, in its range. */
+static spi_err need(const struct spi_images *im, const char *name, struct range range,
+                    double *value)
+{
+    static const char unit[] = "m";
+    const double low = range.low, high = range.high;
+    const char *words;
     spi_err err = read_number(im, name, value);
 
     if (err)
@@ -168,6 +198,9 @@ static spi_err need(const struct spi_images *im, const char *name, const char *u
                         "%s: has no '%s' (%s), without which its pixels have no positions; "
                         "write it into the file",
                         im->path, name, unit);
+    words = *value >= low && *value <= high ? NULL : unit_of(*value, range);
+    if (words)
+        return spi_fail(SPI_EFORMAT, "%s: '%s' is %g, %s", im->path, name, *value, words);
     if (!(*value >= low && *value <= high))
         return spi_fail(SPI_EFORMAT, "%s: '%s' is %g; need %g to %g %s: is it in %s?",
                         im->path, name, *value, low, high, unit, unit);
@@ -252,22 +285,31 @@ spi_err spi_layout_cxi_open(struct spi_images *im)
     SPI_TRY(err = open_data(im, &panels, &ny, &nx), out);
     SPI_TRY(err = refuse_placed(im), out);
     SPI_TRY(err = read_wavelength(im, &wavelength), out);
-    SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/distance", "m", 1e-4, 1000,
-                       &distance),
+    SPI_TRY(err =
+                need(im, "entry_1/instrument_1/detector_1/distance", distances, &distance),
             out);
-    SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/x_pixel_size", "m", 1e-7, 0.1,
+    SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/x_pixel_size", pixel_sizes,
                        &size_x),
             out);
     SPI_TRY(err = read_number(im, "entry_1/instrument_1/detector_1/y_pixel_size", &size_y),
             out);
     if (!isnan(size_y))
-        SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/y_pixel_size", "m", 1e-7,
-                           0.1, &size_y),
+        SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/y_pixel_size", pixel_sizes,
+                           &size_y),
                 out);
     SPI_TRY(err = spi_detector_init(d, panels, ny, nx), out);
     d->wavelength_A = wavelength;
     d->distance_m = distance;
     place_pixels(d, size_x, isnan(size_y) ? size_x : size_y);
+    if (1 / spi_detector_q_corner(d) > coarsest_A) {
+        err =
+            spi_fail(SPI_EFORMAT,
+                     "%s: '%s' is %g m, where the detector sees nothing finer than %.3g A: "
+                     "it looks like mm; CXI needs m: divide by 1000",
+                     im->path, "entry_1/instrument_1/detector_1/distance", distance,
+                     1 / spi_detector_q_corner(d));
+        goto out;
+    }
     im->has_mask = mask != NULL;
     if (mask)
         SPI_TRY(err = spi_mask_dataset(im->file, im->path, mask, panels, ny, nx, HIDING,

@@ -236,6 +236,28 @@ static spi_err check_truth(const struct spi_images *im)
     return err;
 }
 
+/* An optional attribute, a length; 0: absent, or no length, which is said. */
+static double read_length(const struct spi_images *im, const char *name,
+                          const char *otherwise)
+{
+    double v = 0;
+
+    if (!spi_h5_has_attribute(im->file, name))
+        return 0;
+    if (!spi_h5_number(im->file, name, &v)) {
+        spi_warn("%s: attribute %s is not one number; need one number or none; it is not "
+                 "used: %s",
+                 im->path, name, otherwise);
+        return 0;
+    }
+    if (isfinite(v) && v != 0)
+        return v;
+    spi_warn("%s: attribute %s is %g; need a length or no such attribute; it is not used: "
+             "%s",
+             im->path, name, v, otherwise);
+    return 0;
+}
+
 static spi_err open_layout(struct spi_images *im, bool q_first)
 {
     spi_err err;
@@ -268,13 +290,10 @@ static spi_err open_layout(struct spi_images *im, bool q_first)
     SPI_TRY(err = read_index_map(im), out);
     SPI_TRY(err = read_optional(im), out);
     SPI_TRY(err = check_truth(im), out);
-    if (!spi_h5_number(im->file, "wavelength_A", &d->wavelength_A) ||
-        !isfinite(d->wavelength_A))
-        d->wavelength_A = 0;
-    if ((!spi_h5_number(im->file, "distance_m", &d->distance_m) &&
-         !spi_h5_number(im->file, "det_distance", &d->distance_m)) ||
-        !isfinite(d->distance_m))
-        d->distance_m = 0;
+    d->wavelength_A = read_length(im, "wavelength_A", "it follows from the positions");
+    d->distance_m = read_length(im, "distance_m", "nothing depends on it");
+    if (d->distance_m == 0)
+        d->distance_m = read_length(im, "det_distance", "nothing depends on it");
 out:
     return err;
 }
@@ -389,6 +408,11 @@ spi_err spi_layout_spinifel_truth(struct spi_images *im, struct spi_image_truth 
         SPI_TRY(err = spi_h5_read(im->file, im->path, "truth/fluence", H5T_NATIVE_DOUBLE, 1,
                                   &n, out->fluence),
                 out);
+        for (hsize_t i = 0; i < n; i++)
+            if (!(out->fluence[i] >= 0 && isfinite(out->fluence[i])))
+                return spi_fail(SPI_EFORMAT,
+                                "%s: truth/fluence of image %llu is %g; need 0 or more",
+                                im->path, (unsigned long long)i, out->fluence[i]);
     }
 out:
     return err;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/info.h"
 
 enum {
     CHUNK = 1 << 16,
@@ -171,6 +172,7 @@ static spi_err drop_mark(struct spi_lines *l)
 static spi_err blank_nuls(struct spi_lines *l)
 {
     int64_t nuls = 0, controls = 0;
+    char hint[SPI_HINT_MAX];
 
     for (int64_t i = 0; i < l->length; i++) {
         unsigned char c = (unsigned char)l->line[i];
@@ -181,8 +183,8 @@ static spi_err blank_nuls(struct spi_lines *l)
     if (nuls == 0)
         return SPI_OK;
     if (controls > 0 || 4 * nuls > l->length)
-        return spi_fail(SPI_EFORMAT, "%s:%lld: NUL byte; not a text file", l->path,
-                        (long long)l->number);
+        return spi_fail(SPI_EFORMAT, "%s:%lld: NUL byte; not a text file%s", l->path,
+                        (long long)l->number, spi_file_hint(l->path, hint));
     for (int64_t i = 0; i < l->length; i++)
         if (l->line[i] == 0)
             l->line[i] = ' ';

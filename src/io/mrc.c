@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "io/info.h"
 
 enum { HEADER_BYTES = 1024, SIDE_MAX = 4096, THIN_MAX = 8 };
 
@@ -158,12 +159,13 @@ static void reverse_values(uint8_t *p, size_t n, size_t bytes)
 static spi_err check_kind(struct header *h)
 {
     const uint8_t *stamp = at_word(h->byte, W_MACHST);
+    char hint[SPI_HINT_MAX];
 
     if (h->byte[0] == 0x1f && h->byte[1] == 0x8b)
         return spi_fail(SPI_EFORMAT, "%s: is compressed by gzip; unpack it first", h->path);
     if (memcmp(at_word(h->byte, W_STAMP), "MAP", 3) != 0)
-        return spi_fail(SPI_EFORMAT, "%s: word 53 is not 'MAP '; not an MRC or CCP4 map",
-                        h->path);
+        return spi_fail(SPI_EFORMAT, "%s: is no map (MRC, CCP4): word 53 is not 'MAP '%s",
+                        h->path, spi_file_hint(h->path, hint));
     if (stamp[0] != 0x44 && stamp[0] != 0x11)
         return spi_fail(
             SPI_EFORMAT,

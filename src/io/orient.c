@@ -185,6 +185,16 @@ static spi_err check_halves(const char *path, const struct spi_orientations *o)
     return SPI_OK;
 }
 
+/* The fluence scales an image that is merged. */
+static spi_err check_fluence(const char *path, const struct spi_orientations *o)
+{
+    for (int64_t i = 0; o->fluence && i < o->n; i++)
+        if (spi_orientations_has(o, i) && !(o->fluence[i] >= 0 && isfinite(o->fluence[i])))
+            return spi_fail(SPI_EFORMAT, "%s: fluence of image %lld is %g; need 0 or more",
+                            path, (long long)i, (double)o->fluence[i]);
+    return SPI_OK;
+}
+
 /* An image file keeps its quaternions under truth/, and has no scores. */
 static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o)
 {
@@ -202,6 +212,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "misfit", o->n, &o->misfit), out);
     SPI_TRY(err = read_bytes(file, path, "half", o->n, 2, &o->half), out);
     SPI_TRY(err = read_bytes(file, path, "aside", o->n, 2, &o->aside), out);
+    SPI_TRY(err = check_fluence(path, o), out);
     err = check_halves(path, o);
 out:
     return err;

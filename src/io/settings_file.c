@@ -378,7 +378,7 @@ spi_err spi_settings_read(const char *path, struct spi_settings *s)
     broken = ini_parse_stream(give_line, f, take_key, f);
     err = f->err;
     if (err == SPI_OK && broken == -2)
-        err = spi_fail(SPI_ENOMEM, "%s: out of memory", path);
+        err = spi_no_memory(path, 0);
     else if (err == SPI_OK && broken)
         err = spi_fail(SPI_EFORMAT, "%s:%d: need [section], key = value or # comment", path,
                        broken);

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem */
 #include "io/state.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 static const char magic[16] = "spinifel-state2",
                   program[] = "spinifel " SPI_VERSION " (" SPI_REVISION ")";
 enum { KIND = 14 };
+static const char older[] = "another version of spinifel";
 
 struct spi_state {
     char *data; /* the whole file, owned */
@@ -149,47 +151,164 @@ static bool is_text(int64_t n, const char *text, const char *want)
 }
 
 /* n characters of a file, as far as they can be printed. */
-static spi_err other_version(const struct spi_state *s, int64_t n, const char *text)
+static void program_text(int64_t n, const char *text, char name[SPI_STATE_PROGRAM_MAX])
 {
-    char name[64];
-
-    snprintf(name, sizeof name, "%.*s", (int)(n < 60 ? n : 60), text);
+    snprintf(name, SPI_STATE_PROGRAM_MAX, "%.*s", (int)(n < 60 ? n : 60), text);
     for (char *c = name; *c; c++)
         if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
             *c = '?';
+}
+
+static spi_err other_version(const struct spi_state *s, int64_t n, const char *text)
+{
+    char name[SPI_STATE_PROGRAM_MAX];
+
+    program_text(n, text, name);
     return spi_fail(SPI_EFORMAT,
                     "%s: was written by %s, and this is %s; resume with that "
                     "version, or begin anew with --force or in another directory",
                     s->path, name, program);
 }
 
-static spi_err check(struct spi_state *s, const char *key)
-{
-    static const char older[] = "another version of spinifel";
-    const char *text;
-    size_t at = sizeof magic;
-    int64_t n;
+/* ---- keys -------------------------------------------------------------------------------
+ */
 
+/* The whole line is the name where it has no value. */
+bool spi_state_key_next(const char **at, const char *end, struct spi_state_key_line *l)
+{
+    while (*at < end) {
+        const char *from = *at, *to = memchr(from, '\n', (size_t)(end - from)), *p;
+
+        to = to ? to : end;
+        *at = to < end ? to + 1 : end;
+        if (from == to)
+            continue;
+        if (*from == '[') {
+            l->section = from + 1;
+            l->n_section = (int)(to - from) - 2;
+            continue;
+        }
+        p = memmem(from, (size_t)(to - from), " = ", 3);
+        l->name = from;
+        l->n_name = (int)((p ? p : to) - from);
+        l->value = p ? p + 3 : to;
+        p = memmem(l->value, (size_t)(to - l->value), "  # ", 4);
+        l->n_value = (int)((p ? p : to) - l->value);
+        return true;
+    }
+    return false;
+}
+
+/* "NAME is A there and B here" of each line that differs. */
+static void differences(const char *there, size_t n, const char *here, char *text,
+                        size_t size)
+{
+    const char *ends[2] = {there + n, here + strlen(here)};
+    struct spi_state_key_line a = {0}, b = {0};
+    size_t at = 0;
+
+    *text = 0;
+    while (spi_state_key_next(&there, ends[0], &a) &&
+           spi_state_key_next(&here, ends[1], &b)) {
+        bool same_name = a.n_name == b.n_name && !memcmp(a.name, b.name, (size_t)a.n_name);
+
+        if (!same_name || at + 1 >= size)
+            return;
+        if (a.n_value != b.n_value || memcmp(a.value, b.value, (size_t)a.n_value) != 0)
+            at += (size_t)snprintf(
+                text + at, size - at, "%s%.*s%s%.*s is %.*s there and %.*s here",
+                at ? ", " : ": ", a.n_section, a.section ? a.section : "",
+                a.section ? "." : "", a.n_name, a.name, a.n_value, a.value, b.n_value,
+                b.value);
+    }
+}
+
+/* What needs no key: is it a state, whole, and of which program?  *at: behind the program's
+ * text; n = -1: of an earlier form, which names no program that is known here. */
+static spi_err check_form(const struct spi_state *s, size_t *at, int64_t *n,
+                          const char **text)
+{
+    *at = sizeof magic;
+    *n = -1;
     if (memcmp(s->data, magic, KIND) != 0)
         return spi_fail(SPI_EFORMAT, "%s: is not a state of a run", s->path);
     if (!whole(s))
         return spi_state_damaged(s->path, "the checksum is wrong");
     if (memcmp(s->data, magic, sizeof magic) != 0)
-        return other_version(s, sizeof older - 1, older);
-    n = text_at(s, &at, &text);
+        return SPI_OK;
+    *n = text_at(s, at, text);
+    return *n < 0 ? spi_state_damaged(s->path, "it names no version") : SPI_OK;
+}
+
+static spi_err check(struct spi_state *s, const char *key)
+{
+    const char *text;
+    size_t at;
+    int64_t n;
+    spi_err err = check_form(s, &at, &n, &text);
+
+    if (err)
+        return err;
     if (n < 0)
-        return spi_state_damaged(s->path, "it names no version");
+        return other_version(s, sizeof older - 1, older);
     if (!is_text(n, text, program))
         return other_version(s, n, text);
     n = text_at(s, &at, &text);
-    if (!is_text(n, text, key))
+    if (!is_text(n, text, key)) {
+        char which[SPI_MESSAGE_MAX / 2];
+
+        differences(text, n < 0 ? 0 : (size_t)n, key, which, sizeof which);
         return spi_fail(
             SPI_EFORMAT,
-            "%s: belongs to a run of other images, settings or seed; give the same ones, "
+            "%s: belongs to a run of other images, settings or seed%s; give the same ones, "
             "or begin anew with --force or in another directory",
-            s->path);
+            s->path, which);
+    }
     s->items_at = at;
     return SPI_OK;
+}
+
+bool spi_state_is(const void *head, size_t n)
+{
+    return n >= KIND && memcmp(head, magic, KIND) == 0;
+}
+
+spi_err spi_state_about(const char *path, struct spi_state_about *out)
+{
+    struct spi_state s = {0};
+    const char *text = NULL;
+    size_t at;
+    int64_t n;
+    spi_err err;
+
+    *out = (struct spi_state_about){.generation = -1};
+    snprintf(s.path, sizeof s.path, "%s", path);
+    SPI_TRY(err = load(path, &s), out);
+    SPI_TRY(err = check_form(&s, &at, &n, &text), out);
+    program_text(n < 0 ? (int64_t)sizeof older - 1 : n, n < 0 ? older : text, out->program);
+    out->ours = is_text(n, text, program);
+    if (!out->ours)
+        goto out;
+    n = text_at(&s, &at, &text);
+    if (n < 0) {
+        err = spi_state_damaged(path, "it has no key");
+        goto out;
+    }
+    SPI_TRY(err = SPI_NEW(out->key, n + 1, "state"), out);
+    memcpy(out->key, text, (size_t)n);
+    s.items_at = at;
+    err = spi_state_get(&s, SPI_STATE_GENERATION, sizeof out->generation, &out->generation);
+out:
+    free(s.data);
+    if (err)
+        spi_state_about_clear(out);
+    return err;
+}
+
+void spi_state_about_clear(struct spi_state_about *a)
+{
+    free(a->key);
+    *a = (struct spi_state_about){0};
 }
 
 spi_err spi_state_damaged(const char *path, const char *what)

@@ -29,6 +29,10 @@ static const double dead_counts = 50;     /* exp(-50): never by chance */
 /* Where all images show one orientation, rings have dark speckles: deviation = mean. */
 static const double even_most = 0.5;
 
+enum { VALUES = 100000, VALUES_LEAST = 100 }; /* above 0 that tell the unit */
+static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
+static const double singles_least = 0.02; /* of the values above 0 are one gain */
+
 /* Sums over the sample, one of each pixel. */
 struct look {
     struct spi_images *im;
@@ -45,6 +49,9 @@ struct look {
     double corner;
     int64_t first_wrong_image, first_wrong_pixel, negative, values, broken;
     double first_wrong_value;
+    float *value;      /* [n_value] of VALUES, above 0 */
+    int32_t *value_of; /* [n_value] their pixels */
+    int64_t n_value;
 };
 
 static double largest_of(const char *type)
@@ -81,6 +88,8 @@ static spi_err look_new(struct look *l)
     SPI_TRY(err = SPI_NEW(l->is_nan, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->ring, l->rings, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->even, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->value, VALUES, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->value_of, VALUES, "survey"), out);
     for (int64_t p = 0; p < n; p++)
         l->least[p] = INFINITY;
 out:
@@ -96,6 +105,8 @@ static void look_clear(struct look *l)
     free(l->is_nan);
     free(l->ring);
     free(l->even);
+    free(l->value);
+    free(l->value_of);
 }
 
 /* ---- the sample -------------------------------------------------------------------------
@@ -106,6 +117,8 @@ static void add_image(struct look *l, int64_t image, const float *v)
     const struct spi_detector *d = &l->im->det;
     const bool photons = l->im->kind == SPI_PHOTONS;
     struct spi_survey *s = l->s;
+    const int64_t each = VALUES / 32, /* of 32 images at least, where pixels are many */
+        room = l->n_value + each < VALUES ? l->n_value + each : VALUES;
 
     for (int64_t p = 0; p < d->n_pixels; p++) {
         if (d->bad[p])
@@ -118,6 +131,10 @@ static void add_image(struct look *l, int64_t image, const float *v)
             continue;
         }
         l->full[p] += is_full(l, v[p]);
+        if (v[p] > 0 && l->n_value < room) {
+            l->value_of[l->n_value] = (int32_t)p;
+            l->value[l->n_value++] = v[p];
+        }
         l->sum[p] += (double)v[p];
         l->least[p] = fminf(l->least[p], v[p]);
         if (photons && v[p] != floorf(v[p])) {
@@ -167,6 +184,43 @@ static spi_err look_at_sample(struct look *l)
 out:
     free(pixels);
     return err;
+}
+
+/* ---- the unit ---------------------------------------------------------------------------
+ */
+
+/* Are all values whole multiples of the smallest, which is common and not all there is? */
+static double common_unit(int64_t n, const float *value)
+{
+    double least = INFINITY, most = 0, singles = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        least = fmin(least, (double)value[i]);
+        most = fmax(most, (double)value[i]);
+    }
+    if (n < VALUES_LEAST || !(most > 1.5 * least))
+        return 0;
+    for (int64_t i = 0; i < n; i++) {
+        double times = (double)value[i] / least;
+
+        if (times < 1 / whole / 10 && fabs(times - round(times)) > whole)
+            return 0;
+        singles += times < 1.5;
+    }
+    return singles >= singles_least * (double)n ? least : 0;
+}
+
+/* Of the pixels that are not masked. */
+static void find_gain(struct look *l)
+{
+    int64_t n = 0;
+    double unit;
+
+    for (int64_t i = 0; i < l->n_value; i++)
+        if (!l->im->det.bad[l->value_of[i]])
+            l->value[n++] = l->value[i];
+    unit = common_unit(n, l->value);
+    l->s->gain = l->im->kind == SPI_PHOTONS && !(unit > 1) ? 0 : unit;
 }
 
 /* ---- what is wrong ----------------------------------------------------------------------
@@ -384,6 +438,7 @@ spi_err spi_survey(struct spi_images *im, struct spi_survey *out)
         SPI_TRY(err = find_hot(&l), out);
         find_dead(&l);
     }
+    find_gain(&l);
     err = check_others(&l);
 out:
     look_clear(&l);
@@ -436,6 +491,8 @@ json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s,
         json_object_set_new(o, names[k], json_integer((json_int_t)s->n[k]));
     json_object_set_new(o, "dead_not_masked", json_integer((json_int_t)s->n_dead));
     json_object_set_new(o, "not_whole", json_real(s->not_whole));
+    json_object_set_new(o, "whole_multiples_of",
+                        s->gain > 0 ? json_real(s->gain) : json_null());
     json_object_set_new(o, "masked_pixels", pixels);
     return o;
 }

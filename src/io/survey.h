@@ -38,7 +38,9 @@ struct spi_survey {
     } listed[SPI_SURVEY_LISTED]; /* the first of them, kind by kind */
     int64_t n_dead, dead; /* pixels without a count where the ring has many, not masked; the
                            * first */
-    double not_whole;     /* share of values of photons that are no whole numbers */
+    double gain; /* the values are whole multiples of it; 0: they are not, or of 1 in a file
+                  * of photons */
+    double not_whole; /* share of values of photons that are no whole numbers */
     int64_t not_whole_image, not_whole_pixel; /* the first */
     double not_whole_value;
 };

@@ -25,7 +25,7 @@ static spi_err NAMED(make_plans)(spi_convolve *c)
     free(rows);
     for (int i = 0; i < 6; i++)
         if (!c->plan[i])
-            return spi_fail(SPI_ENOMEM, "convolution: no plan for size %d", N);
+            return spi_no_memory("plan of a convolution", 0);
     return SPI_OK;
 }
 

@@ -113,7 +113,7 @@ static spi_err plan_for(int kind, int n, int rows, int row, void *a, void *b,
         if (!e || !e->plan) {
             free(e);
             e = NULL;
-            err = spi_fail(SPI_ENOMEM, "fft: no plan for size %d", n);
+            err = spi_no_memory("plan of an FFT", 0);
         } else {
             struct entry **first = bucket(kind, n, rows, row);
 

@@ -23,7 +23,7 @@ static spi_err SPI(make)(int n, int columns, int stride, int dist, int sign, boo
         fftw_sign, FFTW_ESTIMATE | (in_place ? 0 : FFTW_PRESERVE_INPUT));
     spi_fft_unlock();
     if (!(*out)->plan)
-        err = spi_fail(SPI_ENOMEM, "fft: no plan for %d lines of %d", columns, n);
+        err = spi_no_memory("plan of an FFT", 0);
 out:
     free(b);
     free(a);

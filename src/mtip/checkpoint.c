@@ -16,8 +16,7 @@ enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
 
 /* The scalars of struct spi_run, in one record. */
 struct head {
-    int32_t generation, stage, step, n_chains, round, leading[2], waiting, have_pose,
-        converged;
+    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose, converged;
     double best_cc, halves_cc;
     struct spi_pose pose;
     struct spi_symmetry_found found;
@@ -51,8 +50,8 @@ static void add(struct list *l, size_t bytes, const void *data, const char *what
 
 spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
 {
-    struct head head = {.generation = r->generation,
-                        .stage = r->stage,
+    int32_t generation = r->generation;
+    struct head head = {.stage = r->stage,
                         .step = r->step,
                         .n_chains = r->n_chains,
                         .round = r->round,
@@ -71,6 +70,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
 
     SPI_TRY(err = SPI_NEW(l, 1, "checkpoint"), out);
     SPI_TRY(err = SPI_NEW(chain, 2, "checkpoint"), out);
+    add(l, sizeof generation, &generation, "generation", 0, 0);
     add(l, sizeof head, &head, "run", 0, 0);
     for (int h = 0; h < 2; h++) {
         const struct spi_half *f = &r->half[h];
@@ -170,7 +170,7 @@ static bool is_bool(const bool *b)
     return byte <= 1;
 }
 
-static spi_err check_counters(const struct spi_run *r, const char *path,
+static spi_err check_counters(const struct spi_run *r, const char *path, int32_t generation,
                               const struct head *h)
 {
     enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
@@ -188,13 +188,13 @@ static spi_err check_counters(const struct spi_run *r, const char *path,
     if (h->stage < SPI_STAGE_START || h->stage > SPI_STAGE_DONE)
         return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_START,
                        SPI_STAGE_DONE);
-    if (h->generation < 0 || h->generation > MANY || h->waiting < 0 || h->waiting > MANY ||
+    if (generation < 0 || generation > MANY || h->waiting < 0 || h->waiting > MANY ||
         h->step < 0 || h->step > MANY ||
         (h->stage != SPI_STAGE_DONE &&
          !spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max,
                         (enum spi_stage)h->stage, h->step, &step)))
         return damaged(path, "step %d of stage %d after %d generations, %d of them waiting",
-                       h->step, h->stage, h->generation, h->waiting);
+                       h->step, h->stage, generation, h->waiting);
     if ((h->have_pose & ~1) || (h->converged & ~1) ||
         (h->converged && h->stage != SPI_STAGE_DONE))
         return damaged(path, "pose %d, converged %d in stage %d", h->have_pose,
@@ -202,10 +202,11 @@ static spi_err check_counters(const struct spi_run *r, const char *path,
     return SPI_OK;
 }
 
-static spi_err check_head(const struct spi_run *r, const char *path, const struct head *h)
+static spi_err check_head(const struct spi_run *r, const char *path, int32_t generation,
+                          const struct head *h)
 {
     const struct spi_symmetry_found *f = &h->found;
-    spi_err err = check_counters(r, path, h);
+    spi_err err = check_counters(r, path, generation, h);
 
     if (err)
         return err;
@@ -397,14 +398,17 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
 {
     struct spi_state *st;
     struct head head;
+    int32_t generation;
     spi_err err = spi_state_read(path, key, &st);
 
     if (err)
         return err;
     SPI_TRY(err = get(st, sizeof head, &head, "run", 0, 0), out);
-    SPI_TRY(err = check_head(r, path, &head), out);
+    SPI_TRY(err = spi_state_get(st, SPI_STATE_GENERATION, sizeof generation, &generation),
+            out);
+    SPI_TRY(err = check_head(r, path, generation, &head), out);
     SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
-    r->generation = head.generation, r->stage = head.stage, r->step = head.step;
+    r->generation = generation, r->stage = head.stage, r->step = head.step;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
     r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
     r->pose = head.pose;

@@ -237,7 +237,7 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     SPI_TRY(
         err = spi_intensity_compare(&W[0], &W[1], D, a->q_min, a->q_max, identity, &fewer),
         out);
-    spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->verdict.outlook);
+    err = spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->verdict.outlook);
 out:
     for (int h = 0; h < 2; h++) {
         spi_volume_clear(&A[h]);

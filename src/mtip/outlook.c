@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "mtip/verdict.h"
 
 /* Beyond these a ratio says nothing: no noise, or no signal. */
@@ -31,19 +32,21 @@ static double end_A(const struct spi_intensity_shells *all,
     return spi_resolution_of_intensities_A(all->n, all->q, value, diameter_A, q_max);
 }
 
-void spi_outlook_find(const struct spi_intensity_shells *all,
-                      const struct spi_intensity_shells *fewer, double diameter_A,
-                      double q_max, struct spi_outlook *out)
+spi_err spi_outlook_find(const struct spi_intensity_shells *all,
+                         const struct spi_intensity_shells *fewer, double diameter_A,
+                         double q_max, struct spi_outlook *out)
 {
-    double *value = calloc((size_t)all->n + 1, sizeof *value);
+    double *value;
+    spi_err err = SPI_NEW(value, all->n + 1, "outlook");
 
     *out = (struct spi_outlook){0};
-    if (!value)
-        return; /* known: false */
+    if (err)
+        return err;
     out->known = true;
     out->half_A =
         spi_resolution_of_intensities_A(fewer->n, fewer->q, fewer->cc, diameter_A, q_max);
     out->twice_A = end_A(all, fewer, diameter_A, q_max, 1, value);
     out->four_times_A = end_A(all, fewer, diameter_A, q_max, 2, value);
     free(value);
+    return SPI_OK;
 }

@@ -15,9 +15,11 @@ struct spi_outlook {
 
 /** The intensities' correlation c of the half sets, and that with half of each half set
  * (fewer), in the same shells: the signal over noise c / (1 - c) of each shell grows with
- * the number of images as it did from one to the other, at most in proportion. */
-void spi_outlook_find(const struct spi_intensity_shells *all,
-                      const struct spi_intensity_shells *fewer, double diameter_A,
-                      double q_max, struct spi_outlook *out);
+ * the number of images as it did from one to the other, at most in proportion.  SPI_ENOMEM.
+ */
+SPI_MUSTUSE spi_err spi_outlook_find(const struct spi_intensity_shells *all,
+                                     const struct spi_intensity_shells *fewer,
+                                     double diameter_A, double q_max,
+                                     struct spi_outlook *out);
 
 #endif

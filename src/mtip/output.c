@@ -52,7 +52,7 @@ static spi_err write_fsc(const char *dir, const struct spi_result *res)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "fsc.csv: out of memory");
+        return spi_no_memory("fsc.csv", 0);
     fprintf(f, "q_invA,resolution_A,fsc,voxels,prtf_half1,prtf_half2,intensity_cc,contrast,"
                "reproduced_half1,reproduced_half2\n");
     for (int i = 0; i < res->fsc.n_shells; i++) {
@@ -84,7 +84,7 @@ static spi_err write_inspection(const char *dir, const struct spi_result *res)
     spi_err err;
 
     if (!f)
-        return spi_fail(SPI_ENOMEM, "images.csv: out of memory");
+        return spi_no_memory("images.csv", 0);
     fprintf(f, "q_invA,images_contrast2,model_contrast2,cross_contrast2,unexplained\n");
     for (int s = 0; s < in->n_shells; s++) {
         const struct spi_misfit *m = in->shell + s;

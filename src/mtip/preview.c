@@ -5,13 +5,10 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "mtip/finish.h"
 
 enum { CHUNK_PIXELS = 1 << 22 };
-enum { BLOCK = 50, BLOCKS = 20, PARTS = 5, DRAWN = 50, VALUES = 100000 };
-static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
-static const double singles_least = 0.02; /* of the values above 0 are one gain */
+enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
 
 struct look {
     struct spi_preview *s;
@@ -21,57 +18,6 @@ struct look {
     int64_t at_once;
     spi_diameter *diameter;
 };
-
-/* ---- the unit ------------------------------------------------------------------------ */
-
-/* Are all values whole multiples of the smallest, which is common and not all there is? */
-static double common_unit(int64_t n, const float *value)
-{
-    double least = INFINITY, most = 0, singles = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        least = fmin(least, (double)value[i]);
-        most = fmax(most, (double)value[i]);
-    }
-    if (n < 100 || !(most > 1.5 * least))
-        return 0;
-    for (int64_t i = 0; i < n; i++) {
-        double times = (double)value[i] / least;
-
-        if (times < 1 / whole / 10 && fabs(times - round(times)) > whole)
-            return 0;
-        singles += times < 1.5;
-    }
-    return singles >= singles_least * (double)n ? least : 0;
-}
-
-static spi_err find_gain(struct look *l)
-{
-    struct spi_rng rng = spi_rng_stream(0, SPI_RNG_SAMPLE, 2);
-    int64_t n = 0, count = spi_images_count(l->images), n_pixels = l->det->n_pixels;
-    float *value = NULL;
-    double unit;
-    spi_err err;
-
-    SPI_TRY(err = SPI_NEW(value, VALUES, "preview"), out);
-    for (int i = 0; i < DRAWN && n < VALUES; i++) {
-        int64_t k = (int64_t)(spi_rng_uniform(&rng) * (double)count);
-
-        SPI_TRY(err = spi_images_read(l->images, k, 1, l->pixels), out);
-        for (int64_t p = 0; p < n_pixels && n < VALUES; p++)
-            if (l->pixels[p] > 0)
-                value[n++] = l->pixels[p];
-    }
-    unit = common_unit(n, value);
-    if (l->s->kind == SPI_PHOTONS && !(unit > 1))
-        unit = 0;
-    l->s->gain = unit;
-    if (unit > 0)
-        l->s->kind = SPI_PHOTONS;
-out:
-    free(value);
-    return err;
-}
 
 /* ---- the images ---------------------------------------------------------------------- */
 
@@ -147,18 +93,18 @@ static spi_err estimate(struct look *l)
     return err;
 }
 
-spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, const char *dir,
-                         bool diameter)
+spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, double gain,
+                         const char *dir, bool diameter)
 {
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
     spi_err err;
 
-    *s = (struct spi_preview){.kind = spi_images_kind(images)};
+    *s = (struct spi_preview){.kind = gain > 0 ? SPI_PHOTONS : spi_images_kind(images),
+                              .gain = gain};
     l.at_once = CHUNK_PIXELS / l.det->n_pixels;
     l.at_once = l.at_once < 1 ? 1 : l.at_once > BLOCK ? BLOCK : l.at_once;
     SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "preview"), out);
-    SPI_TRY(err = find_gain(&l), out);
     if (diameter)
         SPI_TRY(err = spi_diameter_new(l.det, s->kind, &l.diameter), out);
     SPI_TRY(err = each_chunk(&l, look_chunk), out);

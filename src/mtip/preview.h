@@ -1,9 +1,8 @@
 /** \file
  * A look at some of the images before anything is computed.  Layer: mtip.
  *
- * Reads up to 1,000 images, spread evenly over the file in blocks: their mean, whether they
- * are photons in a detector's unit, whether the origin of q is where the beam is, and the
- * particle's diameter. */
+ * Reads up to 1,000 images, spread evenly over the file in blocks: their mean, whether the
+ * origin of q is where the beam is, and the particle's diameter. */
 #ifndef SPI_MTIP_PREVIEW_H
 #define SPI_MTIP_PREVIEW_H
 
@@ -13,17 +12,17 @@
 struct spi_preview {
     int64_t n;                /* images looked at */
     enum spi_image_kind kind; /* photons also where values are multiples of `gain` */
-    double gain;              /* values are whole multiples of it; 0: they are not, or of 1
-                               * in a file of photons */
+    double gain;              /* of struct spi_survey */
     struct spi_centre centre;
     struct spi_diameter_pixels left_out; /* of the estimate */
     struct spi_diameter_result diameter; /* diameter_A 0: not asked for */
 };
 
-/** mean_image.png of `dir` (NULL: none) is written first.  diameter: estimate it;
- * SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was found before is in `s`). */
+/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.
+ * diameter: estimate it; SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was found
+ * before is in `s`). */
 SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
-                                     const char *dir, bool diameter);
+                                     double gain, const char *dir, bool diameter);
 void spi_preview_clear(struct spi_preview *s);
 
 #endif

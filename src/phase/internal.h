@@ -62,8 +62,4 @@ double spi_phase_known(const struct spi_phase_options *opt, double q);
 int spi_phase_levels(double step, const struct spi_phase_options *opt);
 double spi_phase_level_q(double step, const struct spi_phase_options *opt, int level);
 
-/** SPI_EINVAL unless the options make sense for a grid of n voxels of `step`. */
-SPI_MUSTUSE spi_err spi_phase_check(int n, double step,
-                                    const struct spi_phase_options *opt);
-
 #endif

@@ -72,6 +72,10 @@ struct spi_phase_result {
 SPI_MUSTUSE spi_err spi_phase_recipe_parse(const char *text, enum spi_phase_method **out,
                                            int *n);
 
+/** SPI_EINVAL unless the options make sense for a grid of n voxels of `step`. */
+SPI_MUSTUSE spi_err spi_phase_check(int n, double step,
+                                    const struct spi_phase_options *opt);
+
 /** Run it.  `stop` may be NULL; when *stop becomes nonzero the call returns SPI_ECANCEL.
  *  SPI_EINVAL: an option out of range, a grid too small (n dx < 1.25 D), A zero or not
  *  finite, no positive W between q_min and q_max. */

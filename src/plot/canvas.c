@@ -26,8 +26,8 @@ spi_err spi_canvas_init(struct spi_canvas *c, double width, double height)
     c->cr = cairo_create(c->surface);
     if (cairo_status(c->cr) != CAIRO_STATUS_SUCCESS) {
         spi_canvas_clear(c);
-        return spi_fail(SPI_ENOMEM, "plot: cannot make a picture of %g x %g", width,
-                        height);
+        return spi_no_memory("picture", 4 * (size_t)(width * SPI_CANVAS_SCALE + 0.5) *
+                                            (size_t)(height * SPI_CANVAS_SCALE + 0.5));
     }
     cairo_scale(c->cr, SPI_CANVAS_SCALE, SPI_CANVAS_SCALE);
     font = cairo_font_options_create();

@@ -137,7 +137,7 @@ static spi_err paint(struct spi_canvas *c, double x, double y, const struct rast
 
     if (!to) {
         cairo_surface_destroy(picture);
-        return spi_fail(SPI_ENOMEM, "plot: cannot make a picture of %d x %d", r->tw, r->th);
+        return spi_no_memory("picture", 4 * (size_t)r->tw * (size_t)r->th);
     }
     cairo_surface_flush(picture);
     for (int ty = 0; ty < r->th; ty++)

@@ -271,12 +271,13 @@ static spi_err submit_starpu(struct packet *p, int n, const struct spi_access *a
     t->callback_arg = p;
     t->nbuffers = n;
     if (n > STARPU_NMAXBUFS) {
-        t->dyn_handles = malloc((size_t)n * sizeof *t->dyn_handles);
-        t->dyn_modes = malloc((size_t)n * sizeof *t->dyn_modes);
-        if (!t->dyn_handles || !t->dyn_modes) {
+        spi_err err = SPI_NEW(t->dyn_handles, n, p->name);
+
+        err = err ? err : SPI_NEW(t->dyn_modes, n, p->name);
+        if (err) {
             t->destroy = 0;
             starpu_task_destroy(t); /* releases both lists */
-            return spi_fail(SPI_ENOMEM, "task %s: out of memory", p->name);
+            return err;
         }
     }
     for (int i = 0; i < n; i++)

@@ -85,6 +85,11 @@ ok $? "bash completes options"
 expect 2 'no command given'
 expect 2 "unknown subcommand 'verison'; the nearest is 'version'" verison
 expect 2 "unknown subcommand 'verison'; the nearest is 'version'" help verison
+expect 2 "unknown subcommand 'frobnicate'" frobnicate
+! grep -q nearest "$tmp/err"
+ok $? "nothing is near 'frobnicate'"
+expect 2 "unknown setting 'algorithm.foo'; 'spinifel settings' lists all" settings --set algorithm.foo=1
+expect 2 "8 is outside 10..1000000 eV; is it in keV? then multiply by 1000" simulate x.pdb -o x.h5 --energy 8
 expect 2 "'--json' stands in the place of a command" --json
 expect 2 "is one operand too many" version 3
 expect 0 '' --version
@@ -118,9 +123,12 @@ expect 2 "--set: unknown setting 'algorithm.rlamda'; the nearest is 'algorithm.r
 	settings --set algorithm.rlamda=1
 expect 1 "$tmp/none.toml: cannot open" settings --settings "$tmp/none.toml"
 printf '[algorithm]\n\nrlambda = 2e9\n' > "$tmp/b.toml"
-expect 1 "$tmp/b.toml:3: algorithm.rlambda is 2e9; need 0..1000" settings --settings "$tmp/b.toml"
+expect 2 "$tmp/b.toml:3: algorithm.rlambda is 2e9; need 0..1000" settings --settings "$tmp/b.toml"
 head -c 2000 /dev/urandom > "$tmp/c.toml"
-expect 1 "$tmp/c.toml:" settings --settings "$tmp/c.toml"
+expect 2 "$tmp/c.toml:" settings --settings "$tmp/c.toml"
+expect 2 "no point group" settings --set algorithm.symmetry=Q7
+expect 2 "phasing recipe" phase none.mrc -o x.mrc --recipe XX
+expect 2 "phasing recipe" phase none.mrc -o x.mrc --set phasing.recipe=XX
 
 if [ -w /dev/full ]; then
 	"$spinifel" settings > /dev/full 2> "$tmp/err"

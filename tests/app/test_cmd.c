@@ -160,6 +160,8 @@ static const struct {
     {"a -o b --jsn", "blur: unknown option '--jsn'; the nearest is '--json'"},
     {"a -o b --no-beta", "unknown option '--no-beta'"},
     {"a -o b --no-help", "unknown option '--no-help'"},
+    {"a -o b --zzzz", "blur: unknown option '--zzzz'"},
+    {"a -o b --bet=3", "unknown option '--bet'; the nearest is '--beta'"},
     {"a -o b --betas=3", "unknown option '--betas'; the nearest is '--beta'"},
     {"a -o b --=3", "'--=3' is not an option"},
     {"a -o b -x", "blur: unknown option '-x'"},

@@ -131,7 +131,7 @@ says err 'is not a structure'
 run 1 compare "$tmp/moved.mrc" -t "$tmp/none.pdb"
 says err "$tmp/none.pdb"
 run 1 compare "$tmp/found.h5" -t "$structure"
-says err 'not an MRC'
+says err 'is no map (MRC, CCP4)'
 run 1 compare "$tmp/moved.mrc" -t "$structure" --orientations "$tmp/few.h5" --true "$tmp/true.h5"
 says err '10 orientations, but'
 run 1 compare "$tmp/moved.mrc" -t "$2/1I3Q.pdb.gz"

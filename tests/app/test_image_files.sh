@@ -197,5 +197,81 @@ ok $? "those of the images are right"
 $SPINIFEL compare a.mrc --truth a.mrc --orientations o.h5 --true xyzw.h5 > out.txt 2> err.txt
 says err.txt "xyzw.h5: the quaternions seem to be (x, y, z, w)"
 
+# merge and slice notice it too: by the true ones of the images, or by their signs.
+say_order() { # file, words that are said
+	$SPINIFEL merge images.h5 --orientations $1 -o m.mrc --diameter 50 --q-max 0.1 --lambda 1e-3 --quiet > out.txt \
+		2> err.txt
+	says err.txt "$2"
+	$SPINIFEL slice m.mrc --orientations $1 --geometry images.h5 -o s.h5 --quiet > out.txt 2> err.txt
+	says err.txt "$2"
+}
+say_order xyzw.h5 "xyzw.h5: the quaternions seem to be (x, y, z, w): then they agree with the true ones"
+$python - <<'END'
+import h5py, numpy
+with h5py.File("images.h5") as f, h5py.File("inverse.h5", "w") as g, h5py.File("signs.h5", "w") as h:
+    q = f["truth/orientations"][:, 0]
+    g["orientations"] = q * [1, -1, -1, -1]
+    q = numpy.random.default_rng(1).normal(size=q.shape)
+    q /= numpy.linalg.norm(q, axis=1)[:, None]
+    h["orientations"] = q * numpy.where(q[:, 3:] < 0, -1, 1)
+END
+say_order inverse.h5 "inverse.h5: the quaternions seem to be of the inverse rotation"
+say_order signs.h5 "signs.h5: the quaternions seem to be (x, y, z, w), for only the last number is never"
+$SPINIFEL merge images.h5 --orientations truth -o m.mrc --diameter 50 --q-max 0.1 --lambda 1e-3 --quiet > out.txt \
+	2> err.txt
+! grep -q "seem to be" err.txt
+ok $? "those of the images are right for merge"
+
+# A file of another kind than needed is named, with what reads it.
+kind() { # words, arguments...
+	words=$1
+	shift
+	$SPINIFEL "$@" > out.txt 2> err.txt
+	is $? 1 "$*: exit code"
+	says err.txt "$words"
+}
+kind "it holds images, which reconstruct, merge, match" phase images.h5 -o x.mrc
+kind "it holds orientations, which --orientations" compare a.mrc --truth xyzw.h5
+kind "it holds a structure, which simulate" slice "$pdb" --orientations truth --geometry images.h5 -o x.h5
+kind "it holds a map, which compare, phase" reconstruct a.mrc -o run0
+kind "it is for --orientations of merge" reconstruct xyzw.h5 -o run0
+kind "it holds a map, which compare, phase" merge images.h5 --orientations a.mrc -d 50 -o x.mrc
+kind "it holds images, which reconstruct" simulate images.h5 -o x.h5 --resolution 20
+kind "it holds the state of a run" plot "$cases/state_candidate_huge.bin" -o x.png
+
+# Lengths in another unit, and optional numbers that are none.
+cat > change.py <<'END'
+import shutil, sys, h5py
+source, path, value = sys.argv[1], sys.argv[2], float(sys.argv[3])
+shutil.copy(source, "changed.h5")
+with h5py.File("changed.h5", "r+") as f:
+    if path in f.attrs or "/" not in path:
+        f.attrs[path] = value
+        if path == "det_distance":
+            del f.attrs["distance_m"]
+    elif f[path].ndim == 0:
+        f[path][()] = f[path][()] * value
+    else:
+        f[path][1] = value
+END
+changed() { # code, file, what, factor or value, words
+	$python change.py "$2" "$3" "$4"
+	$SPINIFEL info changed.h5 > out.txt 2> err.txt
+	is $? $1 "$3 changed by $4: exit code"
+	says err.txt "$5"
+}
+detector=entry_1/instrument_1/detector_1
+changed 1 "$cases/cheetah.cxi" $detector/distance 1000 "it looks like mm; CXI needs m: divide by 1000"
+changed 1 "$cases/cheetah.cxi" $detector/distance 1e5 "which looks like mm; CXI needs m: divide by 1000"
+changed 1 "$cases/cheetah.cxi" $detector/distance 1e-3 "looks 1000 times too small"
+changed 1 "$cases/cheetah.cxi" $detector/x_pixel_size 1000 "which looks like mm; CXI needs m: divide by 1000"
+changed 1 "$cases/cheetah.cxi" $detector/x_pixel_size 1e6 "which looks like micrometres; CXI needs m"
+changed 1 "$cases/cheetah.cxi" $detector/x_pixel_size 1e-3 "looks 1000 times too small"
+changed 0 images.h5 wavelength_A 0 "attribute wavelength_A is 0; need a length or no such attribute"
+changed 0 images.h5 wavelength_A nan "attribute wavelength_A is nan; need a length"
+changed 0 images.h5 distance_m inf "attribute distance_m is inf; need a length"
+changed 0 images.h5 det_distance 0 "attribute det_distance is 0; need a length"
+changed 1 images.h5 truth/fluence nan "truth/fluence of image 1 is nan; need 0 or more"
+
 echo "1..$n"
 exit $failed

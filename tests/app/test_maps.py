@@ -202,7 +202,7 @@ bad = {c for c in range(256) if (c < 32 and c not in (9, 10)) or c == 127} - {13
 r = subprocess.run([spinifel, "info", os.path.join(cases, "ctrlgroup.h5")], capture_output=True)
 ok(r.returncode == 1 and not bad & set(r.stdout + r.stderr) and b"\\x1b[31m" in r.stderr,
    "a dataset's name is escaped")
-evil = "\033]0;x\007\033[31m\u009b31m"
+evil = "\033]0;x\007\033[31m\u009b31m\u202e"
 named = os.path.join(tmp, evil.replace("/", ""))
 with open(named + ".pdb", "w") as f:
     f.write("TITLE     " + evil + "\n" +
@@ -225,7 +225,7 @@ for command in (["info", named + ".pdb"], ["info", "--json", named + ".pdb"], ["
                 ["simulate", named + ".pdb", "-o", named + ".h5", "-n", "1", "--resolution", "10", "-d", "16"]):
     r = subprocess.run([spinifel, *command], capture_output=True)
     said = r.stdout + r.stderr
-    ok(said and not bad & set(said) and b"\xc2\x9b" not in said and (b"1b" in said or b"1B" in said),
+    ok(said and not bad & set(said) and b"\xc2\x9b" not in said and b"\xe2\x80\xae" not in said and (b"1b" in said or b"1B" in said),
        f"{' '.join(os.path.basename(c) for c in command)!r}: exit {r.returncode}, escaped")
     if "--json" in command:
         json.loads(r.stdout)

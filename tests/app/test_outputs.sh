@@ -78,9 +78,10 @@ echo other > other.mrc && ln -s other.mrc link.mrc
 refused 2 "a link" "phase onto a link" phase b.mrc -o link.mrc
 [ -h link.mrc ]
 ok $? "the link is still one"
-refused 1 "No such file" "a folder that is not there" simulate c.pdb -o no/such/x.h5
-refused 1 "cannot create" "a name that is too long" phase b.mrc \
-	-o "$(printf '%0253d' 0)"
+refused 1 "directory no/such does not exist" "a folder that is not there" simulate c.pdb -o no/such/x.h5
+refused 1 "need at most 255" "a name that is too long" phase b.mrc -o "$(printf '%0256d' 0)"
+refused 1 "directory no/such does not exist" "a run in a folder that is not there, before all else" \
+	reconstruct c.pdb -o no/such/run
 
 # what is no input may be replaced, also where a killed run or a planted link has left the
 # temporary name
@@ -210,6 +211,9 @@ done
 # previous/ alone is a run, and a refused run changes no picture
 for f in density.mrc fsc.csv run.json unconfirmed/density.mrc; do
 	mkdir -p "earlier/previous/$(dirname $f)" && echo result > earlier/previous/$f
+	refused 2 "not made by this program" "reconstruct: previous/$f is there, by hand" reconstruct \
+		set.h5 -o earlier --diameter 50 --force
+	: > earlier/previous/.spinifel
 	refused 2 "--force begins anew" "reconstruct: only previous/$f is there" reconstruct set.h5 \
 		-o earlier --diameter 50
 	refused 2 "no state.bin to resume" "reconstruct --resume: only previous/$f is there" \

@@ -71,14 +71,14 @@ left_alone() { # code, text, words, arguments...
 }
 left_alone 2 "--force begins anew" "into the directory of a finished run" --seed 3
 left_alone 2 "give one of them" "--resume and --force" --seed 3 --resume --force
-left_alone 1 "belongs to a run of other images" "resume with another seed" --seed 4 --resume
-left_alone 1 "belongs to a run of other images" "resume with another diameter" --seed 3 --resume \
+left_alone 1 "runtime.seed is 3 there and 4 here;" "resume with another seed" --seed 4 --resume
+left_alone 1 "seed: diameter_A is 50 there and 51 here," "resume with another diameter" --seed 3 --resume \
 	--diameter 51
-left_alone 1 "belongs to a run of other images" "resume with other settings" --seed 3 --resume \
+left_alone 1 "seed: algorithm.N_cg is 40 there and 41 here;" "resume with other settings" --seed 3 --resume \
 	--set algorithm.N_cg=41
-left_alone 1 "recipe" "a recipe that is none, before the images are read" --seed 3 --resume \
+left_alone 2 "recipe" "a recipe that is none, before the images are read" --seed 3 --resume \
 	--set "phasing.recipe=3 XX"
-left_alone 1 "lambda_min" "an L-curve that is none" --seed 3 --resume --set algorithm.lambda_min=1
+left_alone 2 "lambda_min" "an L-curve that is none" --seed 3 --resume --set algorithm.lambda_min=1
 
 # states that are not of this program or cannot be
 cases=$SPI_TEST_DATA/../tests/cases
@@ -175,6 +175,18 @@ $SPINIFEL reconstruct images.h5 -o again --seed 3 $fast --force --quiet > again.
 ok $? "--force once more"
 cmp run1/density.mrc again/density.mrc > cmp.out 2>&1 && [ ! -e again/previous ]
 ok $? "--force: the new result stands, the old one is gone"
+
+# a directory that somebody else made is left alone, whatever its name
+for name in previous unconfirmed; do
+	cp -r run1 hand && mkdir hand/$name && cp run1/density.mrc hand/$name/ && sums hand > sums.before
+	for how in --resume --force; do
+		$SPINIFEL reconstruct images.h5 -o hand --seed 3 $fast $how --quiet > hand.out 2>&1
+		[ $? = 2 ] && grep -q "hand/$name was not made by this program" hand.out &&
+			sums hand > sums.after && cmp sums.before sums.after > cmp.out 2>&1
+		ok $? "$name made by hand, $how: $(head -n 1 hand.out | cut -c 1-150)"
+	done
+	rm -r hand
+done
 
 # kill -9 after --force, before the first state: the only result is in previous/ and stays
 cp -r run1 killed
@@ -285,10 +297,12 @@ bad 1 "cannot" "directory that cannot be made" images.h5 -o no/such/place $fast
 echo plain > plain
 bad 1 "plain" "a file where the directory should be" images.h5 -o plain $fast
 bad 2 "nearest" "unknown setting" images.h5 -o bad $fast --set algorithm.N_startz=2
-bad 1 "no point group" "a group that is none" images.h5 -o bad $fast --symmetry Q7
+bad 2 "no point group" "a group that is none" images.h5 -o bad $fast --symmetry Q7
 bad 2 "need 0..1" "value out of range" images.h5 -o bad $fast --set phasing.beta=3
 printf '[algorithm]\nN_cgg = 3\n' > bad.toml
-bad 1 "bad.toml:2" "unknown key in a settings file" images.h5 -o bad $fast --settings bad.toml
+bad 2 "bad.toml:2" "unknown key in a settings file" images.h5 -o bad $fast --settings bad.toml
+bad 2 "the detector reaches" "q_max beyond the detector" images.h5 -o bad $fast --set particle.q_max_invA=3
+bad 2 "leaves nothing to use" "an empty range of q" images.h5 -o bad $fast --set particle.q_min_invA=0.2
 $SPINIFEL simulate "$pdb" -o few.h5 --images 20 --detector 40x40 --resolution 8 --energy 4000 \
 	--photons 3000 --quiet > sim.out 2>&1
 bad 1 "20 images" "too few images" few.h5 -o bad $fast

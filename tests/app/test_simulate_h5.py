@@ -106,6 +106,11 @@ r = simulate("-n", "5", "-d", "16", "-r", "9", "--json")
 ok(r.returncode == 0 and json.loads(r.stdout)["images"] == 5, "--json")
 os.unlink(out)
 
+r = simulate("-n", "2", "-d", "16", "--distance-m", "1", "--energy", "12")
+ok("--energy is 12 eV" in r.stderr and "is it in keV?" in r.stderr, "an energy in keV is noticed")
+if os.path.exists(out):
+    os.unlink(out)
+
 for args, code, says in [
         (["-r", "5", "--photons", "1", "--fluence", "1"], 2, "--fluence"),
         (["-r", "5", "--pure-noise"], 2, "--pure-noise"),

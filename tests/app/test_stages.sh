@@ -235,7 +235,7 @@ refuse 1 "other.h5: 30 orientations, but im.h5 has 400 images" merge im.h5 -d 70
 	--orientations other.h5 -o x.mrc
 refuse 1 "none.h5" merge im.h5 --orientations none.h5 -d 70 -o x.mrc
 refuse 1 "none.h5" merge none.h5 --orientations truth -d 70 -o x.mrc
-refuse 1 "leaves nothing to merge" merge im.h5 --orientations truth -d 70 --q-min 0.2 -o x.mrc
+refuse 2 "leaves nothing to merge" merge im.h5 --orientations truth -d 70 --q-min 0.2 -o x.mrc
 refuse 2 "merge: --average: is for --method toeplitz and --precision single" merge im.h5 \
 	--orientations truth -d 70 -o x.mrc --average 1 --method direct
 refuse 2 "merge: --average: is for --method toeplitz and --precision single" merge im.h5 \
@@ -258,7 +258,7 @@ refuse 1 "none.h5" merge im.h5 --orientations truth -d 70 -o x.mrc --weights non
 refuse 1 "none.mrc" merge im.h5 --orientations truth -d 70 -o x.mrc --prior none.mrc
 refuse 1 "the merge needs" merge im.h5 --orientations truth -d 70 --q-max 0.06 -o x.mrc \
 	--prior a.mrc
-refuse 1 "voxels an axis; at most 512" merge im.h5 --orientations truth -d 9000 -o x.mrc
+refuse 2 "voxels an axis; at most 512" merge im.h5 --orientations truth -d 9000 -o x.mrc
 refuse 1 "no/x.mrc" merge im.h5 --orientations truth -d 70 -o no/x.mrc
 refuse 2 "match: --score: published needs --method brute" match im.h5 -m a.mrc -o x.h5 \
 	--score published

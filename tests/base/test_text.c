@@ -22,8 +22,12 @@ static void printable(void)
          "\\xc2\\x9b31m"}, /* CSI as one character, U+009B */
         {"\x9b"
          "31m",
-         "\\x9b31m"},             /* and as one byte */
-        {"\xc2\xa0", "\xc2\xa0"}, /* U+00A0 is no control character */
+         "\\x9b31m"},                                /* and as one byte */
+        {"\xc2\xa0", "\xc2\xa0"},                    /* U+00A0 is no control character */
+        {"\xe2\x80\xaexcod", "\\xe2\\x80\\xaexcod"}, /* U+202E turns what follows it */
+        {"\xd8\x9c\xe2\x81\xa6", "\\xd8\\x9c\\xe2\\x81\\xa6"}, /* U+061C, U+2066 */
+        {"\xe2\x80\xa8", "\\xe2\\x80\\xa8"},                   /* U+2028 ends a line */
+        {"\xe2\x80\xaf", "\xe2\x80\xaf"},                      /* U+202F is a blank */
         {"\x7f", "\\x7f"},
         {"latin \xe9t\xe9", "latin \\xe9t\\xe9"},
         {"cut \xe2\x84", "cut \\xe2\\x84"},

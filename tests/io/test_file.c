@@ -26,8 +26,69 @@ static void write_and_replace(void)
 
     OK(spi_file_write_text("", "x", 1) == SPI_EINVAL, "empty name: %s", spi_err_message());
     OK(spi_file_write_text(in_tmp("no/such/dir"), "x", 1) == SPI_EIO &&
-           says("No such file or directory"),
+           says("no/such does not exist"),
        "no directory: %s", spi_err_message());
+}
+
+/* All that the system allows: names of 255 bytes, paths of 4095. */
+static void long_names(void)
+{
+    char name[300], path[5000], back[16];
+    size_t n = (size_t)snprintf(path, sizeof path, "%s", in_tmp("long")), first = n;
+
+    memset(name, 'n', sizeof name);
+    name[255] = 0;
+    memcpy(path + n, "-", 2);
+    OK(spi_file_write_text(in_tmp(name), "x", 1) == SPI_OK &&
+           slurp(in_tmp(name), back, sizeof back) == 1 && unlink(in_tmp(name)) == 0,
+       "a name of 255 bytes");
+    name[255] = 'n', name[256] = 0;
+    OK(spi_file_write_text(in_tmp(name), "x", 1) == SPI_EINVAL && says("need at most 255"),
+       "256: %s", spi_err_message());
+    name[200] = 0;
+    path[n] = 0;
+    mkdir(path, 0777);
+    while (n + 1 + 200 < 4095 - 30) {
+        n += (size_t)snprintf(path + n, sizeof path - n, "/%s", name);
+        mkdir(path, 0777);
+    }
+    memset(path + n, 'f', 4095 - n);
+    path[n] = '/', path[4095] = 0;
+    OK(strlen(path) == 4095 && spi_file_write_text(path, "x", 1) == SPI_OK &&
+           slurp(path, back, sizeof back) == 1 && unlink(path) == 0,
+       "a path of 4095 bytes: its name has %zu", 4095 - n - 1);
+    path[4095] = 'f', path[4096] = 0;
+    OK(spi_file_write_text(path, "x", 1) == SPI_EINVAL && says("need at most 4095"),
+       "4096: %s", spi_err_message());
+    path[first] = 0;
+    spi_scratch_remove(path);
+}
+
+/* Only what the program made and marked is its own. */
+static void own_directories(void)
+{
+    const char *dir = in_tmp("own"), *file = in_tmp("own/file"), *link = in_tmp("own-link");
+
+    OK(!spi_dir_is_foreign(dir), "what is not there is nobody's");
+    mkdir(dir, 0777);
+    OK(!spi_dir_is_foreign(dir), "an empty directory");
+    spi_dir_remove_own(dir);
+    OK(access(dir, F_OK) == 0, "it is not removed without the mark");
+    close(open(file, O_CREAT | O_WRONLY, 0666));
+    OK(spi_dir_is_foreign(dir), "a directory with a file");
+    OK(spi_dir_make_own(dir) == SPI_EIO && says("did not make"), "%s", spi_err_message());
+    unlink(file);
+    OK(spi_dir_make_own(dir) == SPI_OK && spi_dir_make_own(dir) == SPI_OK, "marked");
+    OK(symlink(dir, link) == 0 && spi_dir_is_foreign(link), "a link to it is foreign");
+    unlink(link);
+    close(open(file, O_CREAT | O_WRONLY, 0666));
+    OK(!spi_dir_is_foreign(dir), "with a file");
+    spi_dir_remove_own(dir);
+    OK(access(file, F_OK) == 0 && !spi_dir_is_foreign(dir),
+       "a file keeps it, and its mark");
+    unlink(file);
+    spi_dir_remove_own(dir);
+    OK(access(dir, F_OK) != 0, "removed");
 }
 
 static void directory_in_the_way(void)
@@ -82,8 +143,8 @@ static void directories(void)
     OK(err == SPI_OK && spi_dir_make(file) == SPI_EIO &&
            says("is a file; need a directory"),
        "a file in the way: %s", spi_err_message());
-    OK(spi_dir_make(in_tmp("a/b/c")) == SPI_EIO && says("cannot make"), "no parent: %s",
-       spi_err_message());
+    OK(spi_dir_make(in_tmp("a/b/c")) == SPI_EIO && says("b does not exist"),
+       "no parent: %s", spi_err_message());
     OK(spi_dir_make("") == SPI_EINVAL, "no name");
     if (geteuid() != 0) {
         chmod(dir, 0555);
@@ -230,6 +291,8 @@ int main(void)
     make_tmp("file");
     write_and_replace();
     directory_in_the_way();
+    long_names();
+    own_directories();
     disk_full();
     checks();
     directories();

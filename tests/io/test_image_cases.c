@@ -585,6 +585,8 @@ static void units(void)
              {1, 0.1, "the attribute seems to be in nm"},
              {1, 1e-10, "the attribute seems to be in m instead of A"},
              {1, 1e3, "an energy in keV taken for eV"},
+             {1, 12.398 / 4, "the attribute seems to hold the photon energy in keV"},
+             {1, 12398 / 4.0, "the attribute seems to hold the photon energy in eV"},
              {1, 1.5, "one of the two is wrong"}};
     const char *path = keep("units.h5");
     struct spi_survey s;

@@ -373,7 +373,8 @@ static void refusals(void)
     struct spi_images_spec none = {0, SPI_PHOTONS, 9, &det, NULL};
     OK(spi_images_create(path, &none, &w) == SPI_EINVAL && !w, "%s", spi_err_message());
     struct spi_images_spec one = {1, SPI_PHOTONS, 9, &det, NULL};
-    OK(spi_images_create(in_tmp("no/dir.h5"), &one, &w) == SPI_EIO && says("No such file"),
+    OK(spi_images_create(in_tmp("no/dir.h5"), &one, &w) == SPI_EIO &&
+           says("does not exist"),
        "%s", spi_err_message());
     spi_images_abandon(NULL);
 }

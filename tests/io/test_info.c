@@ -6,6 +6,7 @@
 #include "io/info.h"
 #include "io/mrc.h"
 #include "io/orient.h"
+#include "io/state.h"
 #include "io_test.h"
 #include "tap.h"
 
@@ -170,6 +171,34 @@ static void unknown(void)
        "%s", spi_err_message());
 }
 
+static void states(void)
+{
+    static const char key[] = "images = 0f\n[runtime]\nseed = 3  # help\n";
+    const char *path = in_tmp("state.bin");
+    int32_t generation = 17;
+    struct spi_state_item item = {SPI_STATE_GENERATION, sizeof generation, &generation};
+    spi_err err = spi_state_write(path, key, 1, &item);
+    json_t *j = info(path), *with = json_object_get(j, "resumes_with");
+
+    OK(!err && !strcmp(text(j, "kind"), "state") && real(j, "generation") == 17 &&
+           json_is_true(json_object_get(j, "resumable")) &&
+           strncmp(text(j, "written_by"), "spinifel ", 9) == 0,
+       "a state: generation, program");
+    OK(!strcmp(text(with, "images"), "0f") &&
+           !strcmp(text(json_object_get(with, "runtime"), "seed"), "3"),
+       "what it resumes with");
+    json_decref(j);
+    j = info(in_data("../tests/cases/state_candidate_huge.bin"));
+    OK(json_is_false(json_object_get(j, "resumable")) &&
+           !strcmp(text(j, "written_by"), "another version of spinifel"),
+       "a state of another version");
+    json_decref(j);
+    OK(truncate(path, 60) == 0 && spi_file_info(path, &j) == SPI_EFORMAT &&
+           says("damaged: the checksum is wrong"),
+       "%s", spi_err_message());
+    remove(path);
+}
+
 int main(void)
 {
     make_tmp("info");
@@ -179,6 +208,7 @@ int main(void)
     orientations();
     structure();
     metrics();
+    states();
     unknown();
     return tap_done();
 }

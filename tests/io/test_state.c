@@ -88,6 +88,12 @@ int main(void)
     OK(spi_state_get(st, "b", 8, b) == SPI_EFORMAT, "%s", spi_err_message());
     spi_state_free(st);
     OK(refused("key 2"), "%s", spi_err_message());
+    OK(spi_state_write(path, "a = 1\nb = 2  # x\n[s]\nc = 3\nd = 4\n", 0, item) == SPI_OK &&
+           refused("a = 1\nb = 5  # x\n[s]\nc = 3\nd = 44\n") &&
+           strstr(spi_err_message(),
+                  "seed: b is 2 there and 5 here, s.d is 4 there and 44 here;"),
+       "it says what differs: %s", spi_err_message());
+    OK(spi_state_write(path, "key 1", 3, item) == SPI_OK, "written again");
     OK(refused("key 10") && refused("key"), "a longer or shorter key");
     check_damage();
     OK(spi_state_write(path, "key 1", 0, item) == SPI_OK && !refused("key 1"),

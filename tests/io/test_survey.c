@@ -224,6 +224,21 @@ static void doubtful(void)
        "a fraction of a photon is named");
     spi_images_close(im);
 
+    for (int kind = 0; kind < 2; kind++) { /* also where a hot pixel is no multiple */
+        fill(n, 300, true, false);
+        for (int k = 0; k < n; k++)
+            for (int p = 0; p < NP; p++)
+                image[k][p] *= 37.5F;
+        set_pixel(n, 205, 3001.7);
+        err = survey(n, kind ? "photons" : "intensities", H5T_IEEE_F32LE, &s, &im);
+        OK(!err && s.gain == 37.5 && s.n[SPI_SURVEY_HOT] == 1, "multiples of %g", s.gain);
+        spi_images_close(im);
+    }
+    fill(n, 300, true, false);
+    err = survey(n, "photons", H5T_STD_U16LE, &s, &im);
+    OK(!err && s.gain == 0, "photons are no multiples of another unit");
+    spi_images_close(im);
+
     fill(n, 3e4, true, false);
     for (int p = 15 * SIDE; p < 17 * SIDE; p++)
         set_pixel(n, p, 0);

@@ -144,7 +144,7 @@ static void outlook(void)
         cc[i] = s / (1 + s);
         half[i] = s / (2 + s);
     }
-    spi_outlook_find(&all, &fewer, D, q_max, &o);
+    OK(spi_outlook_find(&all, &fewer, D, q_max, &o) == SPI_OK, "outlook");
     /* c falls from 1/3 to 1/5 between the shells around 1/4, the level */
     OK(o.known && fabs(1 / o.half_A - 0.033125) < eps &&
            fabs(1 / o.twice_A - 0.043125) < eps &&
@@ -153,7 +153,7 @@ static void outlook(void)
        o.four_times_A);
     for (int i = 0; i < SHELLS; i++)
         half[i] = cc[i];
-    spi_outlook_find(&all, &fewer, D, q_max, &o);
+    OK(spi_outlook_find(&all, &fewer, D, q_max, &o) == SPI_OK, "outlook");
     OK(fabs(o.twice_A / o.half_A - 1) < eps && fabs(o.four_times_A / o.half_A - 1) < eps,
        "where more images brought nothing, more will bring nothing");
 }
