@@ -4,8 +4,8 @@
  *
  *     spi_progress_begin("matching", 3000, "images");
  *     spi_progress_generation(7, 80);                  // optional
- *     spi_progress_update(512, "q_max 0.04 1/A");       // as often as wanted, from any
- * thread spi_progress_end();
+ *     spi_progress_update(512, "q_max 0.04 1/A");       // often, from any thread
+ *     spi_progress_end();
  *
  *     matching  gen 7/80 [======>             ]  17 %  410 images/s  6 s  q_max 0.04 1/A
  *

@@ -3,12 +3,16 @@
  * match. doc/math.md section 4.  Chang et al., SC'21 (2021).
  *
  * With T_p = W(R^T q_p) the model at the pixels (by NUFFT, curved), g_p their geometry
- * factor and K_p the image: published: score = - sum_p (K_p - g_p T_p)^2 / 2 (B1) gaussian:
- * score = C^2 / (2 B) where C > 0, else 0; C = sum_p K_p T_p / sigma_p^2,  B = sum_p g_p
- * T_p^2 / sigma_p^2       (B2) poisson:   score = sum_p K_p log(T_p / S),  S = sum_p g_p
- * T_p                    (B3) (B2) is the squared distance with the best scale of each
- * pair, up to a constant of the image; it and (B3) are what (M2) and (M1) are on rings.  In
- * (B3) T is floored at 2 % of the mean of its shell of |q|, as on rings.
+ * factor and K_p the image:
+ *
+ *     published:  score = - sum_p (K_p - g_p T_p)^2 / 2                               (B1)
+ *     gaussian:   score = C^2 / (2 B) where C > 0, else 0;                            (B2)
+ *                 C = sum_p K_p T_p / sigma_p^2,  B = sum_p g_p T_p^2 / sigma_p^2
+ *     poisson:    score = sum_p K_p log(T_p / S),  S = sum_p g_p T_p                  (B3)
+ *
+ * (B2) is the squared distance with the best scale of each pair, up to a constant of the
+ * image; it and (B3) are what (M2) and (M1) are on rings.  In (B3) T is floored at 2 % of
+ * the mean of its shell of |q|, as on rings.
  *
  * Cost: N images x M orientations x P pixels by sgemm, and M x P interpolations; model
  * images are made a few at a time.  It is the twin and the rival of the ring method. */

@@ -1,8 +1,7 @@
 /** \file
  * Normal equations of merging and their solution.  Layer: merge.  doc/math.md section 2.
  *
- *     (H* w H + lambda t + corner term) A = H* w b + lambda t x0                 (V3),
- * (V10)
+ *     (H* w H + lambda t + corner term) A = H* w b + lambda t x0                (V3), (V10)
  *
  * H: type-2 transform, t = sum of weights; over A real, even, zero beyond |x| > D: the
  * unknowns of merge/unknowns.h.  H* w H is Toeplitz, a convolution with the kernel

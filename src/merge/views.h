@@ -4,13 +4,15 @@
  *
  * All images of one view direction n, turned in the plane and weighted by the posterior,
  * make one averaged image on rings; merging then costs the same however many images there
- * are: num_n(r, psi) = sum_k sum_a P_k(n, a) K'_k(r, psi - a)                         (V1)
- *     den_n(r, psi) = sum_k phi_k sum_a P_k(n, a) d(r, psi - a)                      (V2)
+ * are:
+ *
+ *     num_n(r, psi) = sum_k sum_a P_k(n, a) K'_k(r, psi - a)                          (V1)
+ *     den_n(r, psi) = sum_k phi_k sum_a P_k(n, a) d(r, psi - a)                       (V2)
+ *
  * and the least squares of section 2 has b = num / den with weight kappa_r den,
- * kappa_r = q_r / q_R (density compensation).  Spread: (kappa num, kappa den) at R_n q(r,
- * psi); of a particle with a point group at S R_n q(r, psi) for each of its elements S
- * (V6).
- */
+ * kappa_r = q_r / q_R (density compensation).  (kappa num, kappa den) is spread at
+ * R_n q(r, psi), or for a particle with a point group at S R_n q(r, psi) for each of its
+ * elements S (V6). */
 #ifndef SPI_MERGE_VIEWS_H
 #define SPI_MERGE_VIEWS_H
 

@@ -2,9 +2,9 @@
  * Merging images at given orientations, pixel by pixel, as tasks.  Layer: mtip.
  * doc/math.md (V3)-(V13).
  *
- *     spread   blocks of images -> partial sums (fixed slots)          read once, never
- * kept collect  sums -> right-hand side and Toeplitz kernel solve    conjugate gradients;
- * each product is made of tasks
+ *     spread   blocks of images -> partial sums (fixed slots); read once, never kept
+ *     collect  sums -> right-hand side and Toeplitz kernel
+ *     solve    conjugate gradients; each product is made of tasks
  *
  * Memory: the slots, whatever the number of images; of each image its orientation and
  * fluence.  The bits depend on neither the number of workers nor the engine. */

@@ -2,8 +2,8 @@
  * The complete nonuniform fast Fourier transform: types 1 and 2, two and three dimensions,
  * single and double precision.  Layer: nufft.  doc/math.md (U1).
  *
- *     type 1:  f[k] = sum_j c[j] exp(i s k.x_j)       type 2:  c[j] = sum_k f[k] exp(i s
- * k.x_j)
+ *     type 1:  f[k] = sum_j c[j] exp(i s k.x_j)
+ *     type 2:  c[j] = sum_k f[k] exp(i s k.x_j)
  *
  * with s = +1 or -1, k.x = k_x x + k_y y (+ k_z z), and on an axis of m modes
  * k = -floor(m/2) ... ceil(m/2) - 1.  Nothing is scaled: type 1 with s is the exact adjoint

@@ -2,10 +2,12 @@
  * Images and model slices on rings.  Layer: ring.  doc/math.md section 3.
  *
  * Turning the detector about the beam maps it onto itself, and |q| and q_z are constant on
- * a ring, also on a curved Ewald sphere.  With M = R_n Rz(a) (detector -> object), image(r,
- * phi) = T_n(r, phi + a),   T_n(r, phi) = W(R_n q(r, phi))         (R1) q(r, phi) = (qp cos
- * phi, qp sin phi, qz), qz = -lambda q^2 / 2, qp^2 = q^2 - qz^2 so one correlation over phi
- * compares an image with all in-plane angles.
+ * a ring, also on a curved Ewald sphere.  With M = R_n Rz(a) (detector -> object),
+ *
+ *     image(r, phi) = T_n(r, phi + a),   T_n(r, phi) = W(R_n q(r, phi))               (R1)
+ *     q(r, phi) = (qp cos phi, qp sin phi, qz),  qz = -lambda q^2 / 2,  qp^2 = q^2 - qz^2
+ *
+ * so that one correlation over phi compares an image with all in-plane angles.
  *
  * Ring r has n[r] samples at angles 2 pi j / n[r] and keeps harmonics 0 ... m_max[r]: W is
  * band-limited by the diameter D, so harmonics beyond 2 pi qp D + 2 vanish.

@@ -4,10 +4,15 @@
  *
  * For view direction n and the first R rings: T_n(r, phi_j) = W(R_n q(r, phi_j)) by NUFFT
  * type 2 on the exact curved positions, floored at 2 % of its ring's mean (a merged W may
- * be negative), and then turned into what the score needs: poisson:  L = log(T / Sbar_n),
- * table_{n,a} = log(sum_rj d_rj T_n(phi_j + a) / Sbar_n) gaussian: L = T / sigma_r^2,
- * table_{n,a} = sum_rj d_rj T_n(phi_j + a)^2 / sigma_r^2 d: live weight of the ring samples
- * (masks, geometry), Sbar_n = sum of d times the ring mean. */
+ * be negative), and then turned into what the score needs:
+ *
+ *     poisson:   L = log(T / Sbar_n),
+ *                table_{n,a} = log(sum_rj d_rj T_n(phi_j + a) / Sbar_n)
+ *     gaussian:  L = T / sigma_r^2,
+ *                table_{n,a} = sum_rj d_rj T_n(phi_j + a)^2 / sigma_r^2
+ *
+ * d: live weight of the ring samples (masks, geometry); Sbar_n: sum of d times the ring
+ * mean. */
 #ifndef SPI_SLICE_TEMPLATES_H
 #define SPI_SLICE_TEMPLATES_H
 

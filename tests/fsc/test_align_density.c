@@ -112,10 +112,9 @@ static void other_grid(void)
     struct spi_volume ref, map, laid;
     double cc;
 
-    if (blobs_density(&moved, N, step, &ref) || blobs_density(&b, 80, 3.1, &map) ||
-        spi_align_densities(&ref, &map, D, q_max, NULL, &got, &cc) ||
-        spi_pose_apply(&map, &got, N, step, &laid))
-        return;
+    NEED(!(blobs_density(&moved, N, step, &ref) || blobs_density(&b, 80, 3.1, &map) ||
+           spi_align_densities(&ref, &map, D, q_max, NULL, &got, &cc) ||
+           spi_pose_apply(&map, &got, N, step, &laid)));
     OK(degrees_between(got.R, pose.R) < 0.02 && distance(got.shift_A, pose.shift_A) < 0.025,
        "80 voxels of 3.1 A upon 44 of 5: %.4f degrees, %.4f A",
        degrees_between(got.R, pose.R), distance(got.shift_A, pose.shift_A));
@@ -123,8 +122,7 @@ static void other_grid(void)
     OK(cc > 0.9999, "laid upon the reference: correlation %.6f", cc);
     got.inverted = !got.inverted;
     spi_volume_clear(&laid);
-    if (spi_pose_apply(&map, &got, N, step, &laid))
-        return;
+    NEED(!spi_pose_apply(&map, &got, N, step, &laid));
     cc = map_correlation(&ref, &laid);
     OK(cc < 0.95, "the wrong hand: correlation %.3f", cc);
     spi_volume_clear(&laid);
@@ -140,12 +138,10 @@ static void halves(void)
     struct spi_fsc fsc;
     double cc, low, high;
 
-    if (blobs_density(&moved, N, step, &h1) || blobs_density(&b, N, step, &h2))
-        return;
+    NEED(!(blobs_density(&moved, N, step, &h1) || blobs_density(&b, N, step, &h2)));
     add_noise(&h1, 0.3 * rms(&h1), 1);
     add_noise(&h2, 0.3 * rms(&h2), 2);
-    if (spi_half_maps(&h1, &h2, D, q_max, NULL, pose.R, &got, &cc, &mean, &fsc, &laid))
-        return;
+    NEED(!spi_half_maps(&h1, &h2, D, q_max, NULL, pose.R, &got, &cc, &mean, &fsc, &laid));
     OK(degrees_between(got.R, pose.R) < 0.2, "half maps: %.3f degrees",
        degrees_between(got.R, pose.R));
     low = map_correlation(&h1, &laid);
@@ -156,8 +152,7 @@ static void halves(void)
     spi_volume_clear(&mean);
     spi_volume_clear(&laid);
     spi_fsc_clear(&fsc);
-    if (spi_half_maps(&h1, &h2, D, q_max, &got, NULL, &pose, &cc, &mean, &fsc, NULL))
-        return;
+    NEED(!spi_half_maps(&h1, &h2, D, q_max, &got, NULL, &pose, &cc, &mean, &fsc, NULL));
     OK(degrees_between(got.R, pose.R) < 0.02, "again from the last pose: the same");
     spi_volume_clear(&mean);
     spi_fsc_clear(&fsc);
@@ -176,8 +171,7 @@ static void bad(void)
     struct spi_volume a, empty;
     double cc;
 
-    if (blobs_density(&b, N, step, &a) || spi_volume_init(&empty, N, step))
-        return;
+    NEED(!(blobs_density(&b, N, step, &a) || spi_volume_init(&empty, N, step)));
     OK(spi_align_densities(&empty, &a, D, q_max, NULL, &pose, &cc) == SPI_EINVAL &&
            strstr(spi_err_message(), "empty"),
        "an empty reference is refused");

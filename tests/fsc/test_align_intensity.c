@@ -100,12 +100,10 @@ static void unrelated(void)
     struct spi_intensity_shells s;
     double R[9], cc;
 
-    if (make(1, &pose, &a, &b) || make(2, &pose, &c, &d) ||
-        spi_align_intensities(&a, &d, D, 1 / D, q_max, NULL, R, &cc))
-        return;
+    NEED(!(make(1, &pose, &a, &b) || make(2, &pose, &c, &d) ||
+           spi_align_intensities(&a, &d, D, 1 / D, q_max, NULL, R, &cc)));
     OK(cc < 0.5, "two different particles: the best correlation is only %.3f", cc);
-    if (spi_intensity_compare(&a, &b, D, 1 / D, q_max, pose.R, &s))
-        return;
+    NEED(!spi_intensity_compare(&a, &b, D, 1 / D, q_max, pose.R, &s));
     double lowest = 1;
 
     for (int k = 0; k < s.n; k++)
@@ -126,8 +124,7 @@ static void bad(void)
     struct spi_volume a, b;
     double R[9], cc, zero[9] = {0};
 
-    if (make(1, &pose, &a, &b))
-        return;
+    NEED(!make(1, &pose, &a, &b));
     OK(spi_align_intensities(&a, &b, 0, 0, q_max, NULL, R, &cc) == SPI_EINVAL, "D = 0");
     OK(spi_align_intensities(&a, &b, 1e9, 0, q_max, NULL, R, &cc) == SPI_EINVAL &&
            strstr(spi_err_message(), "box 215 A"),

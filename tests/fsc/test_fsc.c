@@ -34,8 +34,7 @@ static void correlations(struct spi_volume *a, struct spi_volume *b, struct spi_
 
     noise(a, 1, 1);
     noise(b, 1, 2);
-    if (spi_fsc_compute(a, a, &f))
-        return;
+    NEED(!spi_fsc_compute(a, a, &f));
     for (int s = 0; s < f.n_shells; s++) {
         worst = fmax(worst, fabs(f.fsc[s] - 1));
         voxels += f.count[s];
@@ -49,8 +48,7 @@ static void correlations(struct spi_volume *a, struct spi_volume *b, struct spi_
        "%.0f Fourier voxels are counted", voxels);
     spi_fsc_clear(&f);
 
-    if (spi_fsc_compute(a, b, &f))
-        return;
+    NEED(!spi_fsc_compute(a, b, &f));
     r = worst_in_errors(&f, 0);
     OK(r < 6, "independent noise: 0 within %.2f standard errors", r);
     OK(fabs(map_correlation(a, b)) < 6 / sqrt(N * N * N), "correlation of noise is 0");
@@ -63,8 +61,7 @@ static void correlations(struct spi_volume *a, struct spi_volume *b, struct spi_
         noise(c, s, 3);
         for (size_t i = 0; i < spi_volume_count(c); i++)
             c->data[i] += a->data[i];
-        if (spi_fsc_compute(a, c, &f))
-            return;
+        NEED(!spi_fsc_compute(a, c, &f));
         r = worst_in_errors(&f, expected);
         OK(r < 6, "mixture %.2f: within %.2f standard errors", expected, r);
         OK(worst_in_errors(&f, expected * 0.9) > 6, "10 %% less is noticed");

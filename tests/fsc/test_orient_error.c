@@ -122,8 +122,7 @@ static void symmetric(const char *name)
     struct recipe r = {.sigma_deg = 1, .garbage = 0.4};
     double U[9], v[3] = {0.4, 0.9, -0.3}, off;
 
-    if (spi_symmetry_parse(name, &r.group, &r.n_group))
-        return;
+    NEED(!spi_symmetry_parse(name, &r.group, &r.n_group));
     spi_rot_from_vector(v, U);
     spi_symmetry_turn(r.n_group, r.group, U);
     off = run(&r, true, &e);

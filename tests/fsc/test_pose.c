@@ -34,8 +34,7 @@ static void spectrum(int n, double q_max, int parts)
     struct spi_pose turn = random_pose(4, 0);
     double worst = 0, wrong = 0, largest = 0;
 
-    if (spi_volume_init(&v, n, 2))
-        return;
+    NEED(!spi_volume_init(&v, n, 2));
     add_noise(&v, 1, 6);
     if (parts ==
         1) { /* an even map: W of it is that of v(x) + v(-x), planes -n/2 left out */
@@ -49,11 +48,11 @@ static void spectrum(int n, double q_max, int parts)
                     else
                         v.data[spi_volume_index(&v, n - z, n - y, n - x)] = v.data[i];
                 }
-        if (spi_volume_fourier_even(&v, &W) || spi_spectrum_of_intensity(&W, q_max, &s))
-            return;
+        NEED(
+            !(spi_volume_fourier_even(&v, &W) || spi_spectrum_of_intensity(&W, q_max, &s)));
         spi_volume_clear(&W);
-    } else if (spi_spectrum_of_density(&v, q_max, &s)) {
-        return;
+    } else {
+        NEED(!spi_spectrum_of_density(&v, q_max, &s));
     }
     for (int i = 0; i < POINTS; i++) {
         double q[3], Rq[3], r = q_max * cbrt(spi_rng_uniform(&rng));
@@ -104,17 +103,15 @@ static void moved(uint64_t seed, int n_to, double step_to, double sigma)
     struct spi_volume map, want, got;
 
     c = blobs_move(&b, &pose);
-    if (blobs_density(&b, n, step, &map) || blobs_density(&c, n_to, step_to, &want) ||
-        spi_pose_apply(&map, &pose, n_to, step_to, &got))
-        return;
+    NEED(!(blobs_density(&b, n, step, &map) || blobs_density(&c, n_to, step_to, &want) ||
+           spi_pose_apply(&map, &pose, n_to, step_to, &got)));
     /* 1e-4: the bound that the header states */
     OK(relative_error(&got, &want) < 1e-4,
        "%d voxels of %g A, hand %d: error %.1e of the rms", n_to, step_to, pose.inverted,
        relative_error(&got, &want));
     spi_volume_clear(&got);
     pose.shift_A[1] += 0.002 * step;
-    if (spi_pose_apply(&map, &pose, n_to, step_to, &got))
-        return;
+    NEED(!spi_pose_apply(&map, &pose, n_to, step_to, &got));
     OK(relative_error(&got, &want) > 1e-4, "a shift of 0.002 voxel is noticed: %.1e",
        relative_error(&got, &want));
     spi_volume_clear(&got);
@@ -127,8 +124,7 @@ static void identity_and_bad(void)
     struct spi_pose pose = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}};
     struct spi_volume v, out;
 
-    if (spi_volume_init(&v, 16, 1))
-        return;
+    NEED(!spi_volume_init(&v, 16, 1));
     add_noise(&v, 1, 1);
     OK(spi_pose_apply(&v, &pose, 16, 1, &out) == SPI_OK &&
            memcmp(v.data, out.data, spi_volume_count(&v) * sizeof *v.data) == 0,

@@ -72,8 +72,7 @@ static void fits(const char *name, uint64_t seed)
     double(*ops)[9], U[9], cc, off;
     int n;
 
-    if (spi_symmetry_parse(name, &ops, &n))
-        return;
+    NEED(!spi_symmetry_parse(name, &ops, &n));
     if (!particle(n, ops, turn.R, &map) && !fit(name, &map, U, &cc)) {
         off = worst_element(n, ops, U, turn.R);
         /* the search ends at 0.005 of a Shannon angle at q D = 10, 0.014 degrees, on each

@@ -260,8 +260,7 @@ static void sha(const char *path, char hex[65])
     struct spi_images *im;
 
     hex[0] = '\0';
-    if (spi_images_open(path, &im))
-        return;
+    NEED(!spi_images_open(path, &im));
     if (spi_images_sha256(im, hex))
         hex[0] = '\0';
     spi_images_close(im);

@@ -192,8 +192,7 @@ static void skopi(const char *name, const char *layout)
     spi_err err = spi_images_open(in_data(name), &im);
 
     OK(err == SPI_OK, "%s: %s", name, err ? spi_err_message() : "opened");
-    if (err)
-        return;
+    NEED(!err);
     const struct spi_detector *d = spi_images_detector(im);
     OK(!strcmp(spi_images_layout(im), layout) && spi_images_count(im) == 4 &&
            spi_images_kind(im) == SPI_INTENSITIES,

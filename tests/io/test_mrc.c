@@ -257,8 +257,7 @@ static void bad_writes(void)
     struct rlimit old, small;
     struct spi_volume v;
 
-    if (spi_volume_init(&v, 16, 1))
-        return;
+    NEED(!spi_volume_init(&v, 16, 1));
     unlink(path);
     OK(spi_mrc_write(path, &v, many) == SPI_EINVAL, "%s", spi_err_message());
     OK(spi_mrc_write(path, &v, wide) == SPI_EINVAL && says("81 characters"), "%s",

@@ -95,8 +95,7 @@ static void one_width(int w)
     struct spi_rows_in rows = {.row = SIDE, .plane = SIDE * SIDE};
 
     s.grid = spi_alloc(COUNT, sizeof *s.grid, "grid");
-    if (!s.grid)
-        return;
+    NEED(s.grid);
     spi_taps_init(&s.taps, w, 2.2 * w); /* about what plans choose */
     for (int i = 0; i < COUNT; i++)
         s.grid[i] = floorf((float)(4095 * spi_rng_uniform(&rng))) - 2047;

@@ -96,8 +96,7 @@ static void check_interp(const struct spi_interp_variant *v, struct scene *s,
         box.row = CELLS * box.lanes;
         box.plane = box.row * n_columns;
         box.data = spi_alloc((size_t)(box.plane * CELLS), sizeof *box.data, "box");
-        if (!box.data)
-            return;
+        NEED(box.data);
         spi_columns_fill(&box, CELLS, n_columns, CELLS, &from);
     }
     for (int i = 0; i < PATCHES; i++) {
@@ -201,8 +200,7 @@ static void check_slots(const struct spi_interp_variant *v, struct scene *s,
 
     spi_slots_layout(s->t.w, ROWS, ROWS, &box);
     box.data = spi_alloc(spi_slots_floats(&box, ROWS), sizeof *box.data, "box");
-    if (!box.data)
-        return;
+    NEED(box.data);
     memset(s->grid, 0, 2 * COUNT * sizeof *s->grid);
     memset(s->ref, 0, 2 * COUNT * sizeof *s->ref);
     for (int i = 0; i < PATCHES; i++) {

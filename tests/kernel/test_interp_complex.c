@@ -40,8 +40,7 @@ static void one(double tol, int comp)
     static const double M[9] = {0, 0, 1, 1, 0, 0, 0, 1, 0};
     double q[N][3], ref[N][2] = {{0}}, mag[N], worst = 0;
 
-    if (!data)
-        return;
+    NEED(data);
     spi_window_init(&win, tol);
     for (size_t i = 0; i < values; i++)
         data[i] = (float)(2 * spi_rng_uniform(&rng) - 1);

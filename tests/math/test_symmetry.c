@@ -125,8 +125,7 @@ static void turned(void)
     double(*ops)[9], U[9], v[3] = {0.3, -0.7, 0.2}, axis[3] = {0, 0, 1}, u[3], R[9];
     int n;
 
-    if (spi_symmetry_parse("C5", &ops, &n))
-        return;
+    NEED(!spi_symmetry_parse("C5", &ops, &n));
     spi_rot_from_vector(v, U);
     spi_rot_apply(U, axis, u);
     for (int k = 0; k < 3; k++)

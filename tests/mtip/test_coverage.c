@@ -125,10 +125,8 @@ static void upper(double q[4])
     double R[9], half_turn[4] = {0, 1, 0, 0}, p[4];
 
     spi_rot_matrix(q, R);
-    if (R[8] >= 0)
-        return;
     spi_quat_mul(half_turn, q, p); /* of the laboratory about x: z -> -z */
-    for (int c = 0; c < 4; c++)
+    for (int c = 0; c < 4 && R[8] < 0; c++)
         q[c] = p[c];
 }
 

@@ -288,8 +288,7 @@ static void recovers(const struct spi_volume *rho, const struct spi_volume *A)
     spi_err err = spi_phase(A, &o, NULL, &res);
 
     OK(!err, "phasing runs %s", err ? spi_err_message() : "");
-    if (err)
-        return;
+    NEED(!err);
     for (int i = 0; i < o.n_starts; i++)
         best = fmin(best, res.r_factor[i]);
     /* The data are exact: what remains is the edge of the thresholded support. */

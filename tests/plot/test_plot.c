@@ -187,8 +187,7 @@ static void test_slices(void)
     struct found f;
 
     spi_colour_map_init(&m);
-    if (spi_volume_init(&v, 32, 2.5) != SPI_OK)
-        return;
+    NEED(spi_volume_init(&v, 32, 2.5) == SPI_OK);
     bright_cube(&v, 16, 20, 24);
     bright_cube(&v, 28, 16, 16); /* seen in xz and yz, far up */
     OK(spi_plot_slices(test_path("slices.png", path), &v, "Density", "e/\u00c5^3") ==

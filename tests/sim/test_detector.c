@@ -66,8 +66,7 @@ static void by_hand(void)
     struct spi_detector d, plain;
     double lambda = 12.398419843320026 / 8, two_theta = atan(150 * 75e-6 / 0.1);
 
-    if (spi_detector_make(&opt, &d))
-        return;
+    NEED(!spi_detector_make(&opt, &d));
     OK(fabs(d.wavelength_A - lambda) < 1e-15, "wavelength %.6f A", d.wavelength_A);
     OK(fabs(length(d.q + 3 * 150) - 2 * sin(two_theta / 2) / lambda) < 1e-14,
        "|q| = 2 sin(theta) / lambda");
@@ -105,8 +104,7 @@ static void masks(void)
     OK(spi_mask_rectangle("0:2,3:", 12, 10, mask) == SPI_OK &&
            spi_mask_rectangle(":,0:1", 12, 10, mask) == SPI_OK,
        "rectangles");
-    if (spi_detector_make(&opt, &d))
-        return;
+    NEED(!spi_detector_make(&opt, &d));
     for (int p = 0; p < 120; p++)
         bad += d.bad[p];
     /* 2 x 7, the first column of 12, and 4 pixels at 0.71 from the beam */

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Do the checks of the style suite find what they look for?  Each is run on a small tree with one fault
+# and must name it, and on the same tree without the fault and must be silent.
+#   tests/style_control.sh SOURCE_ROOT SCRATCH
+root=$1 scratch=$2 n=0 failed=0
+ok() {
+	n=$((n + 1))
+	[ "$1" = 0 ] && echo "ok $n - $2" || { echo "not ok $n - $2"; failed=1; }
+}
+fresh() {
+	rm -rf "$scratch"
+	mkdir -p "$scratch/src/base" "$scratch/src/io" "$scratch/src/task" "$scratch/src/app" "$scratch/tests"
+	cp "$root/src/LAYERS" "$scratch/src/"
+	echo '#include "base/log.h"' > "$scratch/src/io/right.c"
+	echo '#include <starpu.h>' > "$scratch/src/task/right.c"
+	echo 'int main(void) { puts("x"); exit(1); }' > "$scratch/src/app/right.c"
+	printf 'static void f(void)\n{\n    NEED(1);\n    if (1) {\n        OK(0, "a",\n           1);\n        return;\n    }\n}\n' \
+		> "$scratch/tests/right.c"
+}
+layers() { "$root/tools/check_layers.sh" "$scratch" > "$scratch/out" 2>&1; }
+finds() { # file, text, what
+	fresh
+	echo "$2" > "$scratch/src/$1"
+	layers
+	[ $? != 0 ] && grep -q "${1##*/}" "$scratch/out"
+	ok $? "$3 is found"
+}
+
+fresh
+layers
+ok $? "a tree without a fault passes"
+finds base/up.c '#include "io/images.h"' "an include that goes up"
+finds io/lost.c '#include "nowhere/x.h"' "a folder without a rank"
+finds io/runtime.c '#include <starpu.h>' "StarPU outside task/"
+finds io/mpi.c '#include <mpi.h>' "MPI outside task/"
+finds io/speaks.c 'void f(void) { printf("x"); }' "output below app/"
+finds io/ends.c 'void f(void) { exit(1); }' "an exit below app/"
+
+fresh
+"$root/tools/check_tests.sh" "$scratch/tests" > "$scratch/out" 2>&1
+ok $? "a test that reports before it returns passes"
+printf 'static void f(int err)\n{\n    OK(1, "a");\n    if (err)\n        return;\n}\n' > "$scratch/tests/silent.c"
+"$root/tools/check_tests.sh" "$scratch/tests" > "$scratch/out" 2>&1
+[ $? != 0 ] && grep -q 'silent.c:5' "$scratch/out"
+ok $? "a test that returns without a word is found"
+rm -rf "$scratch"
+echo "1..$n"
+exit $failed
