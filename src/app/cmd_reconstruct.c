@@ -107,6 +107,31 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
+/* The measured centre of the beam is not that of the file. */
+static void tell_centre(const struct job *j)
+{
+    const struct spi_centre *c = &j->preview.centre;
+    char what[SPI_MESSAGE_MAX];
+
+    if (!spi_centre_is_off(c))
+        return;
+    snprintf(what, sizeof what,
+             "%s: the beam's centre is off by %.1f pixels (%+.2f along q_x, %+.2f along q_y, "
+             "+- %.2f): the mean image is not the same on both sides",
+             j->path, hypot(c->shift_px[0], c->shift_px[1]), c->shift_px[0],
+             c->shift_px[1], hypot(c->sigma_px[0], c->sigma_px[1]));
+    if (j->preview.moved)
+        spi_warn("%s; the run uses the centre that was measured (--set particle.centre=file: "
+                 "that of the file); correct pixel_position_reciprocal",
+                 what);
+    else if (c->agree)
+        spi_warn("%s; correct pixel_position_reciprocal", what);
+    else
+        spi_warn("%s, but inner and outer rings do not agree about it: bad pixels or a shadow "
+                 "that no mask hides, or a wrong centre: look at mean_image.png",
+                 what);
+}
+
 /* What the first look at the images found. */
 static void tell_preview(const struct job *j)
 {
@@ -121,14 +146,7 @@ static void tell_preview(const struct job *j)
             "%s: values are whole multiples of %g, as of a detector with %g units (ADU) "
             "a photon: taken as photons",
             j->path, s->gain, s->gain);
-    if (spi_centre_is_off(&s->centre))
-        spi_warn(
-            "%s: the beam's centre is off by %.1f pixels (%+.1f along q_x, %+.1f along "
-            "q_y, +- %.1f): the mean image is not the same on both sides; correct "
-            "pixel_position_reciprocal",
-            j->path, hypot(s->centre.shift_px[0], s->centre.shift_px[1]),
-            s->centre.shift_px[0], s->centre.shift_px[1],
-            hypot(s->centre.sigma_px[0], s->centre.sigma_px[1]));
+    tell_centre(j);
     if (s->left_out.zero > 0)
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
@@ -156,11 +174,12 @@ static spi_err look_at_images(struct job *j)
     char why[SPI_MESSAGE_MAX];
     spi_err err = spi_preview_init(&j->preview, j->images,
                                    spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
+                                   strcmp(j->set.centre, "images") == 0,
                                    !(j->diameter_A > 0));
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);
-    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre))
+    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre) && !j->preview.moved)
         return spi_fail(err,
                         "%s: the beam's centre is off by %.1f pixels, which comes first: "
                         "correct pixel_position_reciprocal; %s",
@@ -213,10 +232,10 @@ static spi_err find_ranges(struct job *j)
     const struct spi_detector *det = spi_images_detector(j->images);
     spi_err err;
 
-    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : spi_detector_q_edge(det);
     j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
     if ((err = check_numbers(j)) != SPI_OK || (err = look_at_images(j)) != SPI_OK)
         return err;
+    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : spi_detector_q_edge(det);
     j->q_min =
         j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));
     if (!(j->q_max > j->q_min))
@@ -248,6 +267,8 @@ static char *settings_text(const struct spi_settings *set)
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
+    const double none[2] = {0, 0},
+                 *moved = j->preview.moved ? j->preview.centre.shift_invA : none;
     char *text;
     size_t len;
     FILE *f = open_memstream(&j->key, &len);
@@ -267,8 +288,8 @@ static spi_err make_key(struct job *j)
     memcpy(same.backend, usual.backend, sizeof same.backend);
     text = settings_text(&same);
     if (f) {
-        fprintf(f, "%s %s %.17g %.17g %.17g %s", j->sha256, j->mask_sha256, j->diameter_A,
-                j->q_min, j->q_max, text ? text : "");
+        fprintf(f, "%s %s %.17g %.17g %.17g %.17g %.17g %s", j->sha256, j->mask_sha256,
+                j->diameter_A, j->q_min, j->q_max, moved[0], moved[1], text ? text : "");
         fclose(f);
     }
     free(text);
@@ -353,6 +374,10 @@ static spi_err make_provenance(struct job *j)
         json_object_set_new(
             o, "survey", spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
     }
+    if (o && j->preview.moved)
+        json_object_set_new(o, "centre_shift_px",
+                            json_pack("[f, f]", j->preview.centre.shift_px[0],
+                                      j->preview.centre.shift_px[1]));
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
