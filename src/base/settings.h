@@ -30,6 +30,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \
     X(algorithm, N_images_start, int, 400, 16, 1000000, "", "images of a random mini-batch in the starts") \
     X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to judge the starts") \
+    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its starts show, when that is another one") \
     X(algorithm, start_qD, double, 5, 2, 100, "", "resolution of the starts: highest q times diameter") \
     X(algorithm, march_ratio, double, 1.35, 1.05, 3, "", "step of q_max from one level of the march to the next") \
     X(algorithm, perplexity_start, double, 0.03, 1e-6, 1, "", "first perplexity, as a fraction of all orientations") \

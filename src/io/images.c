@@ -122,7 +122,8 @@ void spi_images_move_centre(struct spi_images *im, const double at[2])
         t[0] -= at[0];
         t[1] -= at[1];
         q_of_flat(d->wavelength_A, t, is);
-        for (int k = 0; k < 3; k++) /* what is not quite on the sphere stays so far from it */
+        for (int k = 0; k < 3;
+             k++) /* what is not quite on the sphere stays so far from it */
             d->q[3 * i + k] += is[k] - was[k];
     }
 }

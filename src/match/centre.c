@@ -29,7 +29,7 @@ struct fit {
     enum spi_image_kind kind;
     const double *mean; /* [n_pixels] over geometry; < 0: not used */
     int n_rings;
-    struct ring *ring; /* [n_rings] */
+    struct ring *ring;     /* [n_rings] */
     struct normal *normal; /* [n_rings] */
     int used;
 };
@@ -131,8 +131,8 @@ static void add_normal(const struct normal *part, struct normal *to)
         to->b[i] += part->b[i];
 }
 
-/* (J10): the normal equations of each ring for the shift that is left about the origin `at`;
- * n [n_rings]. */
+/* (J10): the normal equations of each ring for the shift that is left about the origin
+ * `at`; n [n_rings]. */
 static void normals(struct fit *f, const double at[2], struct normal *n)
 {
     make_rings(f, at);
@@ -167,8 +167,8 @@ static bool step_of(struct fit *f, const double at[2], double step[2])
     return f->used >= RINGS_LEAST && solve(&all, step);
 }
 
-/* Whether the inner and the outer rings, which know equally much, agree: a wrong centre shifts
- * all of them, a hot pixel or a shadow only some. */
+/* Whether the inner and the outer rings, which know equally much, agree: a wrong centre
+ * shifts all of them, a hot pixel or a shadow only some. */
 static bool rings_agree(struct fit *f, const double at[2])
 {
     struct normal part[2] = {{{0}, {0}}, {{0}, {0}}};
