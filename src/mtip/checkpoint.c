@@ -223,10 +223,13 @@ static spi_err check_head(const struct spi_run *r, const char *path, const struc
     const struct spi_symmetry_found *f = &h->found;
     spi_err err = check_counters(r, path, h);
 
+    if (!err)
+        err = check_diameters(path, h, r->data->rings.diameter_A);
     if (err)
         return err;
-    if ((err = check_diameters(path, h, r->data->rings.diameter_A)))
-        return err;
+    if (h->diameter_A[h->n_diameters - 1] != r->data->rings.diameter_A)
+        return damaged(path, "a diameter of %g A; the rings are for %g A",
+                       h->diameter_A[h->n_diameters - 1], r->data->rings.diameter_A);
     if (!is_correlation(h->best_cc) || !is_correlation(h->halves_cc))
         return damaged(path, "correlations %g and %g; need -1..1", h->best_cc,
                        h->halves_cc);
