@@ -1,6 +1,7 @@
 #include "mtip/extent.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -36,13 +37,37 @@ static double widest(int64_t n, const float (*p)[3])
     return most;
 }
 
+/* The places above t at the border of what is above it: none inside is the farthest. */
+static int64_t border(const struct spi_volume *v, float t, float (*p)[3])
+{
+    const ptrdiff_t n = v->n, stride[3] = {1, n, n * n};
+    int64_t count = 0;
+
+    for (ptrdiff_t i = 0; i < n * n * n; i++) {
+        const ptrdiff_t x[3] = {i % n, i / n % n, i / n / n};
+        bool inside = true;
+
+        if (!(v->data[i] > t))
+            continue;
+        for (int k = 0; k < 3 && inside; k++)
+            inside = x[k] > 0 && x[k] < n - 1 && v->data[i - stride[k]] > t &&
+                     v->data[i + stride[k]] > t;
+        if (inside)
+            continue;
+        for (int k = 0; k < 3; k++)
+            p[count][k] = (float)((double)x[k] * v->step);
+        count++;
+    }
+    return count;
+}
+
 spi_err spi_density_extent(const struct spi_volume *rho, double *extent_A)
 {
     static const struct spi_pose still = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}};
     int n = rho->n < FINE ? FINE : rho->n;
     struct spi_volume fine = {0};
     float(*p)[3] = NULL, most = 0;
-    int64_t count = 0;
+    int64_t count;
     spi_err err;
 
     *extent_A = 0;
@@ -50,16 +75,7 @@ spi_err spi_density_extent(const struct spi_volume *rho, double *extent_A)
     SPI_TRY(err = SPI_NEW(p, (int64_t)spi_volume_count(&fine), "extent"), out);
     for (size_t i = 0; i < spi_volume_count(&fine); i++)
         most = fmaxf(most, fine.data[i]);
-    for (int z = 0; z < n; z++)
-        for (int y = 0; y < n; y++)
-            for (int x = 0; x < n; x++) {
-                if (!((double)fine.data[spi_volume_index(&fine, z, y, x)] >
-                      level * (double)most))
-                    continue;
-                p[count][0] = (float)(x * fine.step);
-                p[count][1] = (float)(y * fine.step);
-                p[count++][2] = (float)(z * fine.step);
-            }
+    count = border(&fine, (float)level * most, p);
     *extent_A = count > 0 ? widest(count, (const float(*)[3])p) : 0;
 out:
     spi_volume_clear(&fine);

@@ -25,7 +25,7 @@ within() { awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(x != "" && a <= x +
 run() { # images, name, options
 	images=$1 name=$2
 	shift 2
-	"$SPINIFEL" reconstruct "$images" -o "$name" --seed 3 --json --quiet "$@" > "$name.json" 2> "$name.err"
+	"$SPINIFEL" reconstruct "$images" -o "$name" --seed 3 --json --quiet --set phasing.N_phase_starts=2 "$@" > "$name.json" 2> "$name.err"
 }
 look() { # the same up to the first generation
 	run "$@" --set algorithm.N_generations=1 --set algorithm.N_images_start=16
