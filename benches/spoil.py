@@ -18,7 +18,8 @@ labels and fluences follow).  What is done, in this order:
     --hot V         one pixel holds V in every image
     --saturate V    no pixel holds more than V
     --gain G        photons become G times as much, written as `intensities` (ADU)
-    --shift DX      the pixel positions move by DX pixels along x (a wrong centre)
+    --shift DX      the positions are those of a flat detector that lies DX pixels further along x
+                    (a wrong centre)
     --blank P       a share P of the images holds nothing
     --double        every image twice
     --dust X        no particle: X photons an image of the set's mean image
@@ -66,6 +67,16 @@ def speckle(rng, mean):
     field = np.fft.ifft2(np.fft.fft2(field) * np.exp(-(kx**2 + ky**2) * 9 * 2))
     power = abs(field)**2
     return mean * power / power.mean()
+
+
+def moved(q, wavelength, pixels):
+    """q of a flat detector, on the Ewald sphere, moved along x by so many of its pixels."""
+    z = 1 + wavelength * q[..., 2]
+    x, y = q[..., 0] / z, q[..., 1] / z
+    step = np.median(abs(np.diff(x, axis=-1)))
+    x = x + pixels * step
+    r = np.sqrt(1 + wavelength**2 * (x**2 + y**2))
+    return np.stack([x / r, y / r, (1 / r - 1) / wavelength], axis=-1)
 
 
 def main():
@@ -139,8 +150,9 @@ def main():
         out[name] = pixels.astype(kind)
         if a.shift:
             q = out["pixel_position_reciprocal"][...]
-            step = abs(q[0, 0, 1, 0] - q[0, 0, 0, 0])
-            q[..., 0] += a.shift * step
+            # of the sphere: q_z = -wavelength |q|^2 / 2
+            wavelength = -2 * (q[..., 2] * (q**2).sum(-1)).sum() / ((q**2).sum(-1)**2).sum()
+            q = moved(q, wavelength, a.shift)
             del out["pixel_position_reciprocal"]
             out["pixel_position_reciprocal"] = q
 

@@ -18,7 +18,6 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
-#include "io/state.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
 #include "mtip/preview.h"
@@ -80,6 +79,9 @@ struct job {
     int lock;
     bool going_on; /* from the state of an interrupted or ended run */
     double diameter_A, q_min, q_max;
+    bool diameter_given;
+    int32_t n_diameters; /* that the run has had: the first, then what the starts showed */
+    double had_A[SPI_DIAMETERS_MAX];
     char sha256[65], mask_sha256[65], *key, *provenance;
     double t0;
 };
@@ -107,6 +109,34 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
+/* The measured centre of the beam is not that of the file. */
+static void tell_centre(const struct job *j)
+{
+    const struct spi_centre *c = &j->preview.centre;
+    char what[SPI_MESSAGE_MAX];
+
+    if (!spi_centre_is_off(c))
+        return;
+    snprintf(
+        what, sizeof what,
+        "%s: the beam's centre is off by %.1f pixels (%+.2f along q_x, %+.2f along q_y, "
+        "+- %.2f): the mean image is not the same on both sides",
+        j->path, hypot(c->shift_px[0], c->shift_px[1]), c->shift_px[0], c->shift_px[1],
+        hypot(c->sigma_px[0], c->sigma_px[1]));
+    if (j->preview.moved)
+        spi_warn(
+            "%s; the run uses the centre that was measured (--set particle.centre=file: "
+            "that of the file); correct pixel_position_reciprocal",
+            what);
+    else if (c->agree)
+        spi_warn("%s; correct pixel_position_reciprocal", what);
+    else
+        spi_warn(
+            "%s, but inner and outer rings do not agree about it: bad pixels or a shadow "
+            "that no mask hides, or a wrong centre: look at mean_image.png",
+            what);
+}
+
 /* What the first look at the images found. */
 static void tell_preview(const struct job *j)
 {
@@ -114,14 +144,7 @@ static void tell_preview(const struct job *j)
     const struct spi_detector *det = spi_images_detector(j->images);
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
-    if (spi_centre_is_off(&s->centre))
-        spi_warn(
-            "%s: the beam's centre is off by %.1f pixels (%+.1f along q_x, %+.1f along "
-            "q_y, +- %.1f): the mean image is not the same on both sides; correct "
-            "pixel_position_reciprocal",
-            j->path, hypot(s->centre.shift_px[0], s->centre.shift_px[1]),
-            s->centre.shift_px[0], s->centre.shift_px[1],
-            hypot(s->centre.sigma_px[0], s->centre.sigma_px[1]));
+    tell_centre(j);
     if (s->left_out.zero > 0 && j->opening.survey.n_dead == 0) /* else they are named */
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
@@ -147,13 +170,14 @@ static spi_err look_at_images(struct job *j)
     static const double doubtful = 0.15;
     const struct spi_diameter_result *d = &j->preview.diameter;
     char why[SPI_MESSAGE_MAX];
-    spi_err err = spi_preview_init(&j->preview, j->images, j->opening.survey.gain,
-                                   spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
-                                   !(j->diameter_A > 0));
+    spi_err err =
+        spi_preview_init(&j->preview, j->images, j->opening.survey.gain,
+                         spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
+                         strcmp(j->set.centre, "images") == 0, !(j->diameter_A > 0));
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);
-    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre))
+    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre) && !j->preview.moved)
         return spi_fail(err,
                         "%s: the beam's centre is off by %.1f pixels, which comes first: "
                         "correct pixel_position_reciprocal; %s",
@@ -201,25 +225,34 @@ static spi_err check_numbers(const struct job *j)
     return SPI_OK;
 }
 
-static spi_err find_ranges(struct job *j)
+/* |q| that are used with the diameter as it is now. */
+static spi_err set_range(struct job *j)
 {
-    const struct spi_detector *det = spi_images_detector(j->images);
-    spi_err err;
-
-    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : spi_detector_q_edge(det);
-    j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
-    if ((err = check_numbers(j)) != SPI_OK || (err = look_at_images(j)) != SPI_OK)
-        return err;
-    j->q_min =
-        j->set.q_min_invA > 0 ? j->set.q_min_invA : fmax(1 / j->diameter_A, lowest_q(det));
+    j->q_min = j->set.q_min_invA > 0
+                   ? j->set.q_min_invA
+                   : fmax(1 / j->diameter_A, lowest_q(spi_images_detector(j->images)));
     if (!(j->q_max > j->q_min))
-        return spi_fail(j->args->diameter_A > 0 || j->set.diameter_A > 0 ||
-                                j->set.q_max_invA > 0 || j->set.q_min_invA > 0
+        return spi_fail(j->diameter_given || j->set.q_max_invA > 0 || j->set.q_min_invA > 0
                             ? SPI_EUSAGE
                             : SPI_EFORMAT,
                         "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
                         j->q_min, j->q_max);
     return SPI_OK;
+}
+
+static spi_err find_ranges(struct job *j)
+{
+    const struct spi_detector *det = spi_images_detector(j->images);
+    spi_err err;
+
+    j->diameter_A = j->args->diameter_A > 0 ? j->args->diameter_A : j->set.diameter_A;
+    j->diameter_given = j->diameter_A > 0;
+    if ((err = check_numbers(j)) != SPI_OK || (err = look_at_images(j)) != SPI_OK)
+        return err;
+    j->q_max = j->set.q_max_invA > 0 ? j->set.q_max_invA : spi_detector_q_edge(det);
+    j->n_diameters = 1;
+    j->had_A[0] = j->diameter_A;
+    return set_range(j);
 }
 
 /* ---- provenance ------------------------------------------------------------------------
@@ -245,6 +278,8 @@ static char *settings_text(const struct spi_settings *set)
 static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
+    const double none[2] = {0, 0},
+                 *moved = j->preview.moved ? j->preview.centre.shift_invA : none;
     char *text;
     size_t len;
     FILE *f = open_memstream(&j->key, &len);
@@ -266,10 +301,10 @@ static spi_err make_key(struct job *j)
     text = settings_text(&same);
     if (f) {
         fprintf(f,
-                "images = %s\nmask = %s\ndiameter_A = %.17g\nq_min_invA = %.17g\n"
-                "q_max_invA = %.17g\n%s",
-                j->sha256, j->mask_sha256, j->diameter_A, j->q_min, j->q_max,
-                text ? text : "");
+                "images = %s\nmask = %s\ncentre_moved_invA = %.17g %.17g\n"
+                "diameter_A = %.17g\nq_min_invA = %.17g\nq_max_invA = %.17g\n%s",
+                j->sha256, j->mask_sha256, moved[0], moved[1], j->diameter_A, j->q_min,
+                j->q_max, text ? text : "");
         fclose(f);
     }
     free(text);
@@ -354,6 +389,17 @@ static spi_err make_provenance(struct job *j)
         json_object_set_new(
             o, "survey", spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
     }
+    if (o && j->n_diameters > 1) {
+        json_t *had = json_array();
+
+        for (int i = 0; i < j->n_diameters; i++)
+            json_array_append_new(had, json_real(j->had_A[i]));
+        json_object_set_new(o, "diameters_A", had);
+    }
+    if (o && j->preview.moved)
+        json_object_set_new(o, "centre_shift_px",
+                            json_pack("[f, f]", j->preview.centre.shift_px[0],
+                                      j->preview.centre.shift_px[1]));
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
@@ -479,7 +525,8 @@ static spi_err on_generation(struct spi_run *run, const struct spi_generation_re
         g->score, g->images_per_s, g->wall_s);
     path_in(j, "state.bin", path);
     SPI_TRY(err = append_metrics(j, g), out);
-    SPI_TRY(err = spi_run_save(run, path, j->key), out);
+    if (!(run->refined_A > 0)) /* else the state is that of the run that begins anew */
+        SPI_TRY(err = spi_run_save(run, path, j->key), out);
     if (*j->stop)
         err = spi_fail(SPI_ECANCEL, "stopped after generation %d", g->generation);
 out:
@@ -529,16 +576,36 @@ static void tell_aside(const struct job *j)
             s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
 }
 
-/* Before the images are read: is the state of this run, and whole? */
-static spi_err check_state(const struct job *j)
+/* Before the images are read: is the state of this run, and whole?  The run goes on with
+ * the diameter that it had. */
+static spi_err check_state(struct job *j)
 {
-    struct spi_state *state;
     char path[SPI_PATH_MAX];
     spi_err err;
 
     path_in(j, "state.bin", path);
-    err = spi_state_read(path, j->key, &state);
-    spi_state_free(state);
+    SPI_TRY(err = spi_run_saved_diameters(path, j->key, j->diameter_A, &j->n_diameters,
+                                          j->had_A),
+            out);
+    j->diameter_A = j->had_A[j->n_diameters - 1];
+    err = set_range(j);
+out:
+    return err;
+}
+
+/* The images on the rings of this diameter. */
+static spi_err read_images(struct job *j)
+{
+    spi_err err;
+
+    spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
+             (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
+             1 / j->q_max, spi_graph_workers(j->graph),
+             spi_graph_workers(j->graph) == 1 ? "" : "s");
+    spi_progress_begin("reading", spi_images_count(j->images), "images");
+    err = spi_data_init(&j->data, j->graph, j->images, j->preview.gain, j->diameter_A,
+                        j->q_min, j->q_max, &j->set, j->args->out, on_ingest, j);
+    spi_progress_end();
     return err;
 }
 
@@ -559,18 +626,34 @@ static spi_err prepare(struct job *j)
         SPI_TRY(err = check_state(j), out);
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = spi_stage_graph(&j->set, j->stop, &j->graph), out);
-    spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
-             (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
-             1 / j->q_max, spi_graph_workers(j->graph),
-             spi_graph_workers(j->graph) == 1 ? "" : "s");
-    spi_progress_begin("reading", spi_images_count(j->images), "images");
-    err = spi_data_init(&j->data, j->graph, j->images, j->preview.gain, j->diameter_A,
-                        j->q_min, j->q_max, &j->set, j->args->out, on_ingest, j);
-    spi_progress_end();
+    err = read_images(j);
     if (!err)
         tell_aside(j);
 out:
     return err;
+}
+
+static spi_err new_run(struct job *j)
+{
+    spi_err err = SPI_NEW(j->run, 1, "run");
+
+    if (!err)
+        err = spi_run_init(j->run, &j->set, &j->data, j->graph, j->stop, j->q_max,
+                           (uint64_t)j->set.seed);
+    if (err)
+        return err;
+    j->run->look_at_diameter = true;
+    j->run->diameters_most = j->diameter_given ? 0 : j->set.N_diameters;
+    j->run->n_diameters = j->n_diameters;
+    memcpy(j->run->diameter_A, j->had_A, sizeof j->had_A);
+    return SPI_OK;
+}
+
+static spi_err measure_contrast(struct job *j)
+{
+    spi_err err = spi_contrast_measure(&j->data, j->q_max, &j->contrast);
+
+    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_least);
 }
 
 /* Nothing is written into the directory before the state has been accepted. */
@@ -579,10 +662,7 @@ static spi_err begin(struct job *j)
     char path[SPI_PATH_MAX];
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(j->run, 1, "run"), out);
-    SPI_TRY(err = spi_run_init(j->run, &j->set, &j->data, j->graph, j->stop, j->q_max,
-                               (uint64_t)j->set.seed),
-            out);
+    SPI_TRY(err = new_run(j), out);
     path_in(j, "state.bin", path);
     if (j->going_on) {
         SPI_TRY(err = spi_run_load(j->run, path, j->key), out);
@@ -594,8 +674,7 @@ static spi_err begin(struct job *j)
     SPI_TRY(err = write_settings(j), out);
     SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
     SPI_TRY(err = cut_metrics(j, j->run->generation), out);
-    SPI_TRY(err = spi_contrast_measure(&j->data, j->q_max, &j->contrast), out);
-    err = spi_contrast_check(&j->contrast, j->set.contrast_least);
+    err = measure_contrast(j);
 out:
     return err;
 }
@@ -621,15 +700,58 @@ out:
     return err;
 }
 
+static void run_free(struct job *j)
+{
+    if (j->run)
+        spi_run_clear(j->run);
+    free(j->run);
+    j->run = NULL;
+}
+
+/* Rings and models are those of a diameter: with another one all of them are made anew. */
+static spi_err begin_anew(struct job *j)
+{
+    int generation = j->run->generation;
+    char path[SPI_PATH_MAX];
+    spi_err err;
+
+    spi_warn(
+        "the starts show a particle of %.0f A, not of %.0f A: the run begins anew with "
+        "that diameter (--diameter gives another)",
+        j->run->refined_A, j->diameter_A);
+    j->diameter_A = j->run->refined_A;
+    j->had_A[j->n_diameters++] = j->diameter_A;
+    run_free(j);
+    spi_contrast_clear(&j->contrast);
+    spi_data_clear(&j->data);
+    SPI_TRY(err = set_range(j), out);
+    SPI_TRY(err = read_images(j), out);
+    SPI_TRY(err = new_run(j), out);
+    j->run->generation = generation;
+    SPI_TRY(err = make_provenance(j), out);
+    SPI_TRY(err = write_run_json(j), out);
+    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
+    SPI_TRY(err = measure_contrast(j), out);
+    path_in(j, "state.bin", path);
+    err = spi_run_save(j->run, path, j->key);
+out:
+    return err;
+}
+
 static spi_err run_loop(struct job *j)
 {
     spi_err err;
 
-    spi_progress_begin("reconstructing", WORK, "");
-    if (j->run->generation > 0)
-        spi_progress_from(work_done(j, (enum spi_stage)j->run->stage, j->run->step - 1));
-    err = spi_mtip_run(j->run, on_generation, j);
-    spi_progress_end();
+    do {
+        if (j->run->refined_A > 0 && (err = begin_anew(j)))
+            return err;
+        spi_progress_begin("reconstructing", WORK, "");
+        if (j->run->generation > 0)
+            spi_progress_from(
+                work_done(j, (enum spi_stage)j->run->stage, j->run->step - 1));
+        err = spi_mtip_run(j->run, on_generation, j);
+        spi_progress_end();
+    } while (!err && j->run->refined_A > 0);
     if (err)
         return err;
     spi_progress_begin("finishing", SPI_FINISH_STEPS, "steps");
@@ -699,9 +821,7 @@ static spi_err print_result(const struct job *j, bool stands)
 static void job_clear(struct job *j)
 {
     spi_result_clear(&j->result);
-    if (j->run)
-        spi_run_clear(j->run);
-    free(j->run);
+    run_free(j);
     spi_contrast_clear(&j->contrast);
     spi_data_clear(&j->data);
     spi_preview_clear(&j->preview);
@@ -767,6 +887,12 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "and "
         "images that repeat another one stay aside; the half sets of the others are drawn "
         "with the seed (algorithm.halves).\n\n"
+        "The diameter that is estimated begins the run. Where the starts show another one, "
+        "the run begins anew with that (algorithm.N_diameters); a diameter that was given "
+        "is "
+        "kept. Where the file is clearly wrong about the beam's centre, the run uses the "
+        "centre "
+        "that the mean image shows (particle.centre).\n\n"
         "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
         "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "

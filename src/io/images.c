@@ -88,6 +88,47 @@ double spi_ewald_fit(int64_t n, const double *q, double *worst)
     return wavelength;
 }
 
+/* u = q wavelength + z is the direction of the light. */
+bool spi_detector_flat(const struct spi_detector *d, int64_t pixel, double at[2])
+{
+    static const double forward = 0.1;
+    const double *q = d->q + 3 * pixel;
+    double z = 1 + d->wavelength_A * q[2];
+
+    at[0] = q[0] / z;
+    at[1] = q[1] / z;
+    return z > forward;
+}
+
+/* q on the Ewald sphere of a place on a flat detector. */
+static void q_of_flat(double wavelength, const double at[2], double q[3])
+{
+    double t2 = at[0] * at[0] + at[1] * at[1], r = sqrt(1 + wavelength * wavelength * t2);
+
+    q[0] = at[0] / r;
+    q[1] = at[1] / r;
+    q[2] = -wavelength * t2 / (r * (1 + r));
+}
+
+void spi_images_move_centre(struct spi_images *im, const double at[2])
+{
+    struct spi_detector *d = &im->det;
+
+    for (int64_t i = 0; i < d->n_pixels; i++) {
+        double t[2], was[3], is[3];
+
+        if (!spi_detector_flat(d, i, t))
+            continue;
+        q_of_flat(d->wavelength_A, t, was);
+        t[0] -= at[0];
+        t[1] -= at[1];
+        q_of_flat(d->wavelength_A, t, is);
+        for (int k = 0; k < 3;
+             k++) /* what is not quite on the sphere stays so far from it */
+            d->q[3 * i + k] += is[k] - was[k];
+    }
+}
+
 double spi_detector_q_corner(const struct spi_detector *d)
 {
     double most = 0;

@@ -48,6 +48,10 @@ SPI_MUSTUSE spi_err spi_detector_init(struct spi_detector *d, int panels, int ny
 double spi_detector_q_edge(const struct spi_detector *d);
 /** Largest |q| of all pixels, 1/A. */
 double spi_detector_q_corner(const struct spi_detector *d);
+/** Where on a flat detector across the beam a pixel lies: place on it over the detector's
+ * distance and the wavelength, 1/A; near the beam that is (q_x, q_y).  false: the pixel
+ * looks along the detector or backwards, more than 84 degrees from the beam. */
+bool spi_detector_flat(const struct spi_detector *d, int64_t pixel, double at[2]);
 /** Least-squares wavelength of q_z = -wavelength |q|^2 / 2 over n points q[n][3], and the
  *  largest distance of a point from that sphere along z, in the units of q. */
 double spi_ewald_fit(int64_t n, const double *q, double *worst);
@@ -77,6 +81,10 @@ void spi_images_close(struct spi_images *im);
 int64_t spi_images_count(const struct spi_images *im);
 enum spi_image_kind spi_images_kind(const struct spi_images *im);
 const struct spi_detector *spi_images_detector(const struct spi_images *im);
+/** From now on the beam meets the detector at `at` (spi_detector_flat of the old
+ * positions): all q are those of a flat detector that is moved so far.  Only for detectors
+ * all of whose pixels spi_detector_flat can place. */
+void spi_images_move_centre(struct spi_images *im, const double at[2]);
 const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip", "cxi" */
 /** A text attribute of the root, "convention", "program" or "provenance" ("" if absent),
  * valid until the file is closed. */

@@ -9,21 +9,28 @@
 enum { ROUNDS = 5, FIRST_RING = 2, RINGS_LEAST = 4 };
 static const double complete = 0.8; /* share of a circle that has pixels */
 static const double uneven = 0.01;  /* relative, of the profile's interpolation */
-static const double inner = 0.3;        /* of q_max: where a pixel is measured */
 static const double sigmas = 6, least_px = 0.25, most_px = 10;
+static const double unlike_px = 0.3, unlike_part = 0.2; /* of the shift */
 
 struct ring {
     double n, y, radius, c, s, slope;
     bool used;
 };
 
+/* What a ring says of the shift: sums of its pixels. */
+struct normal {
+    double A[3], b[2];
+};
+
 struct fit {
     const struct spi_detector *det;
+    double (*t)[2]; /* [n_pixels] (J10) */
     double dq, images;
     enum spi_image_kind kind;
     const double *mean; /* [n_pixels] over geometry; < 0: not used */
     int n_rings;
-    struct ring *ring; /* [n_rings] */
+    struct ring *ring;     /* [n_rings] */
+    struct normal *normal; /* [n_rings] */
     int used;
 };
 
@@ -34,20 +41,17 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median distance across the beam of neighbours in a row, of pixels with |q| below q_top; 0:
- * there is none.  On a curved Ewald sphere pixels far from the beam are closer. */
-static spi_err pixel_width(const struct spi_detector *det, double q_top, double *dq)
+/* Median distance of neighbours in a row; 0: there are none. */
+static spi_err pixel_width(const struct fit *f, double *dq)
 {
+    const struct spi_detector *det = f->det;
     int64_t n = 0;
     double *step;
     spi_err err = SPI_NEW(step, det->n_pixels, "centre");
 
-    for (int64_t p = 1; p < det->n_pixels && !err; p++) {
-        const double *a = det->q + 3 * (p - 1), *b = det->q + 3 * p;
-
-        if (p % det->nx && hypot(b[0], b[1]) < q_top)
-            step[n++] = hypot(b[0] - a[0], b[1] - a[1]);
-    }
+    for (int64_t p = 1; p < det->n_pixels && !err; p++)
+        if (p % det->nx)
+            step[n++] = hypot(f->t[p][0] - f->t[p - 1][0], f->t[p][1] - f->t[p - 1][1]);
     *dq = 0;
     if (!err && n > 0) {
         qsort(step, (size_t)n, sizeof *step, by_value);
@@ -61,7 +65,7 @@ static spi_err pixel_width(const struct spi_detector *det, double q_top, double 
 static int place(const struct fit *f, int64_t p, const double at[2], double *radius,
                  double u[2])
 {
-    double x = f->det->q[3 * p] - at[0], y = f->det->q[3 * p + 1] - at[1];
+    double x = f->t[p][0] - at[0], y = f->t[p][1] - at[1];
     int r;
 
     *radius = hypot(x, y);
@@ -108,12 +112,31 @@ static void make_rings(struct fit *f, const double at[2])
     f->ring[0].used = f->ring[f->n_rings - 1].used = false;
 }
 
-/* (J10): least squares for the shift that is left about the origin `at`. */
-static bool step_of(struct fit *f, const double at[2], double step[2])
+static bool solve(const struct normal *n, double x[2])
 {
-    double A[3] = {0}, b[2] = {0}, det;
+    double det = n->A[0] * n->A[2] - n->A[1] * n->A[1];
 
+    if (!(det > 0))
+        return false;
+    x[0] = (n->A[2] * n->b[0] - n->A[1] * n->b[1]) / det;
+    x[1] = (n->A[0] * n->b[1] - n->A[1] * n->b[0]) / det;
+    return isfinite(x[0]) && isfinite(x[1]);
+}
+
+static void add_normal(const struct normal *part, struct normal *to)
+{
+    for (int i = 0; i < 3; i++)
+        to->A[i] += part->A[i];
+    for (int i = 0; i < 2; i++)
+        to->b[i] += part->b[i];
+}
+
+/* (J10): the normal equations of each ring for the shift that is left about the origin
+ * `at`; n [n_rings]. */
+static void normals(struct fit *f, const double at[2], struct normal *n)
+{
     make_rings(f, at);
+    memset(n, 0, (size_t)f->n_rings * sizeof *n);
     for (int64_t p = 0; p < f->det->n_pixels; p++) {
         double radius, u[2], c, s, y, variance;
         int r = place(f, p, at, &radius, u);
@@ -126,18 +149,41 @@ static bool step_of(struct fit *f, const double at[2], double step[2])
         variance = pow(uneven * g->y, 2);
         if (f->kind == SPI_PHOTONS)
             variance += g->y / f->images / (double)f->det->geometry[p];
-        A[0] += g->slope * g->slope * c * c / variance;
-        A[1] += g->slope * g->slope * c * s / variance;
-        A[2] += g->slope * g->slope * s * s / variance;
-        b[0] -= g->slope * c * y / variance;
-        b[1] -= g->slope * s * y / variance;
+        n[r].A[0] += g->slope * g->slope * c * c / variance;
+        n[r].A[1] += g->slope * g->slope * c * s / variance;
+        n[r].A[2] += g->slope * g->slope * s * s / variance;
+        n[r].b[0] -= g->slope * c * y / variance;
+        n[r].b[1] -= g->slope * s * y / variance;
     }
-    det = A[0] * A[2] - A[1] * A[1];
-    if (f->used < RINGS_LEAST || !(det > 0))
-        return false;
-    step[0] = (A[2] * b[0] - A[1] * b[1]) / det;
-    step[1] = (A[0] * b[1] - A[1] * b[0]) / det;
-    return isfinite(step[0]) && isfinite(step[1]);
+}
+
+static bool step_of(struct fit *f, const double at[2], double step[2])
+{
+    struct normal all = {{0}, {0}};
+
+    normals(f, at, f->normal);
+    for (int r = 0; r < f->n_rings; r++)
+        add_normal(&f->normal[r], &all);
+    return f->used >= RINGS_LEAST && solve(&all, step);
+}
+
+/* Whether the inner and the outer rings, which know equally much, agree: a wrong centre
+ * shifts all of them, a hot pixel or a shadow only some. */
+static bool rings_agree(struct fit *f, const double at[2])
+{
+    struct normal part[2] = {{{0}, {0}}, {{0}, {0}}};
+    double x[2][2], total = 0, sum = 0;
+
+    normals(f, at, f->normal);
+    for (int r = 0; r < f->n_rings; r++)
+        total += f->normal[r].A[0] + f->normal[r].A[2];
+    for (int r = 0; r < f->n_rings; r++) {
+        add_normal(&f->normal[r], &part[sum >= total / 2]);
+        sum += f->normal[r].A[0] + f->normal[r].A[2];
+    }
+    return solve(&part[0], x[0]) && solve(&part[1], x[1]) &&
+           hypot(x[0][0] - x[1][0], x[0][1] - x[1][1]) <=
+               fmax(unlike_px * f->dq, unlike_part * hypot(at[0], at[1]));
 }
 
 /* Mean over the geometry of some parts of the images. */
@@ -168,6 +214,7 @@ static spi_err estimate(struct fit *f, int64_t n, int parts, const float *sum, d
         if (hypot(at[0], at[1]) > most_px * f->dq)
             return SPI_OK;
     }
+    out->agree = rings_agree(f, at);
     f->images = (double)n / parts;
     for (int k = 0; k < parts; k++) {
         mean_of(f->det, 1, sum + k * f->det->n_pixels, f->images, mean);
@@ -179,6 +226,7 @@ static spi_err estimate(struct fit *f, int64_t n, int parts, const float *sum, d
     for (int c = 0; c < 2; c++) {
         double variance = squares[c] / parts - pow(total[c] / parts, 2);
 
+        out->shift_invA[c] = at[c];
         out->shift_px[c] = at[c] / f->dq;
         out->sigma_px[c] = sqrt(fmax(0, variance) / (parts - 1)) / f->dq;
     }
@@ -190,22 +238,29 @@ spi_err spi_centre_estimate(const struct spi_detector *det, enum spi_image_kind 
                             int64_t n, int parts, const float *sum, struct spi_centre *out)
 {
     struct fit f = {.det = det, .kind = kind};
-    double *mean = NULL, q_max = 0;
+    double *mean = NULL, far = 0;
     spi_err err;
 
     *out = (struct spi_centre){0};
-    for (int64_t p = 0; p < det->n_pixels; p++)
-        q_max = fmax(q_max, det->bad[p] ? 0 : hypot(det->q[3 * p], det->q[3 * p + 1]));
-    SPI_TRY(err = pixel_width(det, inner * q_max, &f.dq), out);
+    SPI_TRY(err = SPI_NEW(f.t, det->n_pixels, "centre"), out);
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        if (!spi_detector_flat(det, p, f.t[p]))
+            goto out; /* such a detector is not flat */
+        far = fmax(far, det->bad[p] ? 0 : hypot(f.t[p][0], f.t[p][1]));
+    }
+    SPI_TRY(err = pixel_width(&f, &f.dq), out);
     if (!(f.dq > 0) || n < parts)
         goto out;
-    f.n_rings = (int)fmin(q_max / f.dq, 1e5) + 1;
+    f.n_rings = (int)fmin(far / f.dq, 1e5) + 1;
     SPI_TRY(err = SPI_NEW(mean, det->n_pixels, "centre"), out);
     SPI_TRY(err = SPI_NEW(f.ring, f.n_rings, "centre"), out);
+    SPI_TRY(err = SPI_NEW(f.normal, f.n_rings, "centre"), out);
     err = estimate(&f, n, parts, sum, mean, out);
 out:
+    free(f.t);
     free(mean);
     free(f.ring);
+    free(f.normal);
     return err;
 }
 

@@ -14,9 +14,11 @@
 #include "io/images.h"
 
 struct spi_centre {
-    bool known;         /* enough complete rings */
-    double shift_px[2]; /* of the true origin along q_x and q_y, in pixels */
-    double sigma_px[2]; /* standard errors, from part to part of the images */
+    bool known;           /* enough complete rings */
+    bool agree;           /* inner and outer rings say the same */
+    double shift_px[2];   /* of the true origin along q_x and q_y, in pixels */
+    double sigma_px[2];   /* standard errors, from part to part of the images */
+    double shift_invA[2]; /* as spi_images_move_centre takes it */
 };
 
 /** Sums of `parts` parts of the images, sum[parts][n_pixels], n images in all.  SPI_ENOMEM.

@@ -20,6 +20,8 @@ struct head {
     double best_cc, halves_cc;
     struct spi_pose pose;
     struct spi_symmetry_found found;
+    double diameter_A[SPI_DIAMETERS_MAX];
+    int64_t n_diameters;
 };
 
 struct half_head {
@@ -62,7 +64,8 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                         .best_cc = r->best_cc,
                         .halves_cc = r->halves_cc,
                         .pose = r->pose,
-                        .found = r->found};
+                        .found = r->found,
+                        .n_diameters = r->n_diameters};
     struct half_head half[2];
     struct chain_head(*chain)[SPI_CHAINS_MAX] = NULL;
     struct list *l = NULL;
@@ -71,6 +74,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
     SPI_TRY(err = SPI_NEW(l, 1, "checkpoint"), out);
     SPI_TRY(err = SPI_NEW(chain, 2, "checkpoint"), out);
     add(l, sizeof generation, &generation, "generation", 0, 0);
+    memcpy(head.diameter_A, r->diameter_A, sizeof head.diameter_A);
     add(l, sizeof head, &head, "run", 0, 0);
     for (int h = 0; h < 2; h++) {
         const struct spi_half *f = &r->half[h];
@@ -202,14 +206,31 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
     return SPI_OK;
 }
 
+/* A diameter that was refined is within a factor of 4 of the first. */
+static spi_err check_diameters(const char *path, const struct head *h, double first_A)
+{
+    if (h->n_diameters < 1 || h->n_diameters > SPI_DIAMETERS_MAX)
+        return damaged(path, "%lld diameters", (long long)h->n_diameters);
+    for (int i = 0; i < h->n_diameters; i++)
+        if (!(h->diameter_A[i] >= first_A / 4 && h->diameter_A[i] <= first_A * 4))
+            return damaged(path, "a diameter of %g A; the run began with %g A",
+                           h->diameter_A[i], first_A);
+    return SPI_OK;
+}
+
 static spi_err check_head(const struct spi_run *r, const char *path, int32_t generation,
                           const struct head *h)
 {
     const struct spi_symmetry_found *f = &h->found;
     spi_err err = check_counters(r, path, generation, h);
 
+    if (!err)
+        err = check_diameters(path, h, r->data->rings.diameter_A);
     if (err)
         return err;
+    if (h->diameter_A[h->n_diameters - 1] != r->data->rings.diameter_A)
+        return damaged(path, "a diameter of %g A; the rings are for %g A",
+                       h->diameter_A[h->n_diameters - 1], r->data->rings.diameter_A);
     if (!is_correlation(h->best_cc) || !is_correlation(h->halves_cc))
         return damaged(path, "correlations %g and %g; need -1..1", h->best_cc,
                        h->halves_cc);
@@ -413,6 +434,8 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
     r->pose = head.pose;
     r->found = head.found;
+    r->n_diameters = (int32_t)head.n_diameters;
+    memcpy(r->diameter_A, head.diameter_A, sizeof head.diameter_A);
     for (int h = 0; h < 2; h++) {
         r->leading[h] = head.leading[h];
         SPI_TRY(err = load_half(st, &r->half[h], h), out);
@@ -420,6 +443,24 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
         for (int s = 0; s < head.n_chains; s++)
             SPI_TRY(err = load_chain(st, path, r, h, s), out);
     }
+out:
+    spi_state_free(st);
+    return err;
+}
+
+spi_err spi_run_saved_diameters(const char *path, const char *key, double first_A,
+                                int32_t *n, double diameter_A[SPI_DIAMETERS_MAX])
+{
+    struct spi_state *st;
+    struct head head;
+    spi_err err = spi_state_read(path, key, &st);
+
+    if (err)
+        return err;
+    SPI_TRY(err = get(st, sizeof head, &head, "run", 0, 0), out);
+    SPI_TRY(err = check_diameters(path, &head, first_A), out);
+    *n = (int32_t)head.n_diameters;
+    memcpy(diameter_A, head.diameter_A, sizeof head.diameter_A);
 out:
     spi_state_free(st);
     return err;

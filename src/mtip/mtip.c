@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "mtip/extent.h"
 
 enum { STARTS_LEAST = 3 }; /* of each half set before more are called useless */
 static const double repeated_cc = 0.9;
@@ -281,6 +282,9 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
     r->step = 0;
     if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
         r->stage = SPI_STAGE_MARCH;
+        if (r->look_at_diameter &&
+            ((err = spi_run_look_at_diameter(r)) || r->refined_A > 0))
+            return err;
         return strcmp(r->set->symmetry, "auto") == 0 ? spi_run_find_symmetry(r, step)
                                                      : SPI_OK;
     }
@@ -350,7 +354,9 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .stop = stop,
                           .q_max = q_max,
                           .seed = seed,
-                          .stage = SPI_STAGE_START};
+                          .stage = SPI_STAGE_START,
+                          .n_diameters = 1,
+                          .diameter_A = {data->rings.diameter_A}};
     r->kind = score_kind(set->score, data->kind);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
@@ -417,6 +423,8 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         report.wall_s = spi_now_s() - t0;
         report.peak_rss_bytes = spi_peak_rss_bytes();
         SPI_TRY(err = on_generation(r, &report, user), out);
+        if (r->refined_A > 0)
+            return SPI_OK;
     }
     if (!r->converged)
         err = not_converged(r);

@@ -13,7 +13,7 @@
 #include "mtip/chain.h"
 #include "mtip/plan.h"
 
-enum { SPI_CHAINS_MAX = 64 };
+enum { SPI_CHAINS_MAX = 64, SPI_DIAMETERS_MAX = 3 };
 
 /** What one generation came to: a line of metrics.jsonl. */
 struct spi_generation_report {
@@ -60,7 +60,13 @@ struct spi_run {
     struct spi_symmetry_found found; /* point group of the leading starts, if none was
                                       * given; saved */
 
-    struct spi_volume density[2]; /* of the last generation; not saved */
+    int32_t n_diameters; /* that the run has had, the last one now; saved */
+    double diameter_A[SPI_DIAMETERS_MAX];
+
+    struct spi_volume density[2]; /* of the last generation; not saved, like what follows */
+    bool look_at_diameter;        /* when the starts agree (extent.h) */
+    int diameters_most;           /* so many other diameters may be tried */
+    double refined_A;             /* the diameter to begin anew with; 0: go on */
 };
 
 /** After each generation; the state has been advanced.  SPI_ECANCEL stops the loop. */
@@ -75,7 +81,8 @@ void spi_run_clear(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_run_make_chains(struct spi_run *r, int n_chains);
 
 /** The loop: merge, phase, slice, match until the half maps no longer improve.  SPI_ENOCONV
- *  when the halves never agree. */
+ *  when the halves never agree.  SPI_OK with r->refined_A > 0: the starts show another
+ * diameter, with which data and run are to be made anew. */
 SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, void *user);
 
 /** Whether a chain takes part: in the starts those of this round, later the leading ones.
@@ -92,6 +99,11 @@ SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_st
 SPI_MUSTUSE spi_err spi_run_save(const struct spi_run *r, const char *path,
                                  const char *key);
 SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char *key);
+/** The diameters of a saved run, before its data are made; first_A: that which it began
+ * with. */
+SPI_MUSTUSE spi_err spi_run_saved_diameters(const char *path, const char *key,
+                                            double first_A, int32_t *n,
+                                            double diameter_A[SPI_DIAMETERS_MAX]);
 
 struct spi_phase_options;
 

@@ -93,8 +93,38 @@ static spi_err estimate(struct look *l)
     return err;
 }
 
+/* The first pass: the mean image, and what the diameter's estimate asks. */
+static spi_err look(struct look *l, bool diameter)
+{
+    spi_err err = SPI_OK;
+
+    l->s->n = 0;
+    memset(l->sum, 0, PARTS * (size_t)l->det->n_pixels * sizeof *l->sum);
+    spi_diameter_free(l->diameter);
+    l->diameter = NULL;
+    if (diameter)
+        err = spi_diameter_new(l->det, l->s->kind, &l->diameter);
+    return err ? err : each_chunk(l, look_chunk);
+}
+
+/* Where the file is clearly wrong about the beam's centre, the mean image says where it is.
+ * What was seen about the wrong centre is looked at again. */
+static spi_err find_centre(struct look *l, bool correct, bool diameter)
+{
+    struct spi_centre *c = &l->s->centre;
+    spi_err err = SPI_OK;
+
+    if (l->s->n >= (int64_t)PARTS * BLOCK)
+        err = spi_centre_estimate(l->det, l->s->kind, l->s->n, PARTS, l->sum, c);
+    if (err || !correct || !spi_centre_is_off(c) || !c->agree)
+        return err;
+    spi_images_move_centre(l->images, c->shift_invA);
+    l->s->moved = true;
+    return look(l, diameter);
+}
+
 spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, double gain,
-                         const char *dir, bool diameter)
+                         const char *dir, bool correct, bool diameter)
 {
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
     spi_err err;
@@ -105,14 +135,10 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
     l.at_once = l.at_once < 1 ? 1 : l.at_once > BLOCK ? BLOCK : l.at_once;
     SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "preview"), out);
-    if (diameter)
-        SPI_TRY(err = spi_diameter_new(l.det, s->kind, &l.diameter), out);
-    SPI_TRY(err = each_chunk(&l, look_chunk), out);
+    SPI_TRY(err = look(&l, diameter), out);
     if (dir)
         SPI_TRY(err = picture(&l, dir), out);
-    if (s->n >= (int64_t)PARTS * BLOCK)
-        SPI_TRY(err = spi_centre_estimate(l.det, s->kind, s->n, PARTS, l.sum, &s->centre),
-                out);
+    SPI_TRY(err = find_centre(&l, correct, diameter), out);
     if (diameter)
         err = estimate(&l);
 out:

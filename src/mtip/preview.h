@@ -13,16 +13,20 @@ struct spi_preview {
     int64_t n;                /* images looked at */
     enum spi_image_kind kind; /* photons also where values are multiples of `gain` */
     double gain;              /* of struct spi_survey */
-    struct spi_centre centre;
+    struct spi_centre centre; /* as the file has it */
+    bool moved;               /* `images` have been corrected by it */
     struct spi_diameter_pixels left_out; /* of the estimate */
     struct spi_diameter_result diameter; /* diameter_A 0: not asked for */
 };
 
-/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.
+/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.  correct: where the file is
+ * clearly wrong about the beam's centre, all q of `images` are moved
+ * (spi_images_move_centre), and what follows is about the centre that the mean image has.
  * diameter: estimate it; SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was found
  * before is in `s`). */
 SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
-                                     double gain, const char *dir, bool diameter);
+                                     double gain, const char *dir, bool correct,
+                                     bool diameter);
 void spi_preview_clear(struct spi_preview *s);
 
 #endif

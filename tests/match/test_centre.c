@@ -11,26 +11,51 @@ enum { SIDE = 64, PIXELS = SIDE * SIDE, PARTS = 5, IMAGES = 500 };
 static const double pixel = 1e-3;
 static float sum[PARTS * PIXELS];
 
+static bool smooth; /* the profile, as of a background */
+
 /* A profile that falls and rises: a sphere's, of 100 A, with a floor. */
 static double profile(double q)
 {
     double x = 3.14159265 * q * 100,
            f = x < 1e-3 ? 1 : 3 * (sin(x) - x * cos(x)) / (x * x * x);
 
-    return f * f + 1e-3;
+    return smooth ? 1 / (1 + pow(q / (8 * pixel), 2)) : f * f + 1e-3;
 }
 
-static spi_err detector(struct spi_detector *d, bool stop)
+/* A place on the detector (x, y) -> q. */
+static void onto_sphere(double wavelength, double q[3])
+{
+    double r = sqrt(1 + wavelength * wavelength * (q[0] * q[0] + q[1] * q[1]));
+
+    q[0] /= r;
+    q[1] /= r;
+    q[2] = wavelength > 0 ? (1 / r - 1) / wavelength : 0;
+}
+
+/* Flat, across the beam; wavelength 0: q is the place itself. */
+static spi_err detector(struct spi_detector *d, bool stop, double wavelength)
 {
     spi_err err = spi_detector_init(d, 1, SIDE, SIDE);
 
+    d->wavelength_A = wavelength;
     for (int p = 0; p < PIXELS && !err; p++) {
         d->q[3 * p] = pixel * (p % SIDE - (SIDE - 1) / 2.0);
         d->q[3 * p + 1] = pixel * (p / SIDE - (SIDE - 1) / 2.0);
+        onto_sphere(wavelength, d->q + 3 * p);
         d->geometry[p] = (float)(1 - 0.004 * (p / SIDE)); /* known: no reason to shift */
         d->bad[p] = stop && hypot(d->q[3 * p], d->q[3 * p + 1]) < 4 * pixel;
     }
     return err;
+}
+
+/* |q| of a pixel when the beam is at (x, y), in pixels. */
+static double q_at(const struct spi_detector *d, int p, double x, double y)
+{
+    double q[3] = {pixel * (p % SIDE - (SIDE - 1) / 2.0 - x),
+                   pixel * (p / SIDE - (SIDE - 1) / 2.0 - y), 0};
+
+    onto_sphere(d->wavelength_A, q);
+    return sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]);
 }
 
 /* photons per image, 0: none are drawn; x, y: where the beam is, pixels. */
@@ -39,13 +64,12 @@ static void make_sums(const struct spi_detector *d, double photons, double x, do
     double total = 0;
 
     for (int p = 0; p < PIXELS; p++)
-        total += profile(hypot(d->q[3 * p], d->q[3 * p + 1]));
+        total += profile(q_at(d, p, 0, 0));
     for (int k = 0; k < PARTS; k++) {
         struct spi_rng r = spi_rng_stream(12, SPI_RNG_TEST, (uint64_t)k);
 
         for (int p = 0; p < PIXELS; p++) {
-            double q = hypot(d->q[3 * p] - x * pixel, d->q[3 * p + 1] - y * pixel);
-            double v = profile(q) * (double)d->geometry[p] * IMAGES / PARTS;
+            double v = profile(q_at(d, p, x, y)) * (double)d->geometry[p] * IMAGES / PARTS;
 
             if (photons > 0)
                 v = (double)spi_rng_poisson(&r, v * photons / total);
@@ -54,11 +78,11 @@ static void make_sums(const struct spi_detector *d, double photons, double x, do
     }
 }
 
-static void finds(double photons, bool stop, double x, double y)
+static void finds(double photons, bool stop, double wavelength, double x, double y)
 {
     struct spi_detector d;
     struct spi_centre c;
-    spi_err err = detector(&d, stop);
+    spi_err err = detector(&d, stop, wavelength);
     double far;
     bool want = hypot(x, y) > 0.25;
 
@@ -69,10 +93,37 @@ static void finds(double photons, bool stop, double x, double y)
     far = hypot(c.shift_px[0] - x, c.shift_px[1] - y);
     /* 0.1: the profile between rings is a straight line; and 4 standard errors */
     OK(!err && c.known && far < 0.1 + 4 * hypot(c.sigma_px[0], c.sigma_px[1]) &&
-           spi_centre_is_off(&c) == want,
-       "%g photons, beam stop %d: %.2f %.2f px (+- %.2f %.2f), in truth %.1f %.1f: %s",
-       photons, stop, c.shift_px[0], c.shift_px[1], c.sigma_px[0], c.sigma_px[1], x, y,
-       spi_centre_is_off(&c) ? "off" : "right");
+           spi_centre_is_off(&c) == want && c.agree &&
+           fabs(c.shift_invA[0] - c.shift_px[0] * pixel) < 1e-9,
+       "%g photons, beam stop %d, wavelength %g: %.2f %.2f px (+- %.2f %.2f), in truth "
+       "%.1f %.1f: %s",
+       photons, stop, wavelength, c.shift_px[0], c.shift_px[1], c.sigma_px[0],
+       c.sigma_px[1], x, y, spi_centre_is_off(&c) ? "off" : "right");
+    spi_detector_clear(&d);
+}
+
+/* Hot pixels move nothing; a shadow over one side does, but not all rings alike. */
+static void faults(bool shadow)
+{
+    struct spi_detector d;
+    struct spi_centre c = {0};
+    spi_err err = detector(&d, false, 0);
+
+    smooth = true;
+    make_sums(&d, 1e4, 0, 0);
+    smooth = false;
+    for (int p = 0; p < PIXELS; p++) {
+        int x = p % SIDE - SIDE / 2, y = p / SIDE - SIDE / 2;
+        bool there = shadow ? x > 8 : x == 5 && (y == 0 || y == 1);
+
+        for (int k = 0; k < PARTS && there; k++)
+            sum[k * PIXELS + p] *= shadow ? 0.7F : 100;
+    }
+    err = err ? err : spi_centre_estimate(&d, SPI_PHOTONS, IMAGES, PARTS, sum, &c);
+    OK(!err && c.known && spi_centre_is_off(&c) == shadow && c.agree != shadow,
+       "%s: %.2f %.2f px, inner and outer rings %sagree",
+       shadow ? "a shadow" : "hot pixels", c.shift_px[0], c.shift_px[1],
+       c.agree ? "" : "do not ");
     spi_detector_clear(&d);
 }
 
@@ -81,7 +132,7 @@ static void half(void)
 {
     struct spi_detector d;
     struct spi_centre c = {.known = true};
-    spi_err err = detector(&d, false);
+    spi_err err = detector(&d, false, 0);
 
     for (int p = 0; p < PIXELS && !err; p++)
         d.bad[p] = p % SIDE < SIDE / 2;
@@ -96,11 +147,14 @@ int main(void)
     static const double photons[] = {0, 1e4, 1e3};
 
     for (int i = 0; i < 3; i++) {
-        finds(photons[i], false, 0, 0);
-        finds(photons[i], false, 1, 0);
-        finds(photons[i], true, -1, 2);
+        finds(photons[i], false, 0, 0, 0);
+        finds(photons[i], false, 0, 1, 0);
+        finds(photons[i], true, 0, -1, 2);
+        finds(photons[i], false, 20, 3, 2); /* the edge is 32 degrees from the beam */
     }
-    finds(200, false, 0, 0); /* few photons are no shift */
+    finds(200, false, 0, 0, 0); /* few photons are no shift */
+    faults(false);
+    faults(true);
     half();
     return tap_done();
 }

@@ -123,6 +123,35 @@ static int make_state(struct bench *b, const struct spi_settings *set, int gener
 /* ---- what cannot be -------------------------------------------------------------------
  */
 
+/* At the end of the counters: three diameters, how many of them count. */
+static void refuse_diameters(void)
+{
+    static const int64_t none = 0, many = 4;
+    static const double tiny = 1, other = scene_D * 1.01;
+    const struct {
+        size_t back, bytes;
+        const void *value;
+        const char *what;
+    } row[] = {{8, 8, &none, "no diameter"},
+               {8, 8, &many, "four diameters"},
+               {32, 8, &tiny, "a diameter of 1 A"},
+               {32, 8, &other, "a diameter that is not that of the rings"}};
+    const struct item *it = item_of("run.0.0");
+    double D[SPI_DIAMETERS_MAX];
+    int32_t n = 0;
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        spi_err err =
+            load_with(it->at + it->bytes - row[i].back, row[i].bytes, row[i].value);
+
+        OK(err == SPI_EFORMAT && says_damaged(), "%s: %s", row[i].what,
+           err ? spi_err_message() : "accepted");
+        err = spi_run_saved_diameters(state, "key", scene_D, &n, D);
+        OK(i == 3 ? !err && n == 1 && D[0] == other : err == SPI_EFORMAT && says_damaged(),
+           "before the data are made: %s", err ? spi_err_message() : "to be made for it");
+    }
+}
+
 static void check_refused(void)
 {
     static const int32_t huge = 1000000000, minus1 = -1, minus2 = -2, seven = 7,
@@ -177,6 +206,7 @@ static void check_refused(void)
         OK(err == SPI_EFORMAT && says_damaged(), "%s: %s", row[i].what,
            err ? spi_err_message() : "accepted");
     }
+    refuse_diameters();
     write_bad();
     memcpy(bad, good, (size_t)n_bytes);
     write_bad();

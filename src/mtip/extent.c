@@ -1,0 +1,157 @@
+#include "mtip/extent.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "math/sphere.h"
+#include "phase/phase.h"
+
+/* (J11) */
+enum { DIRECTIONS = 500, PHASE_STARTS = 2, FINE = 96 };
+static const double level = 0.2;
+static const double calibration = 1.05;
+static const double alike = 0.1;    /* the half sets' extents, of their mean */
+static const double differs = 0.15; /* three standard errors of both diameters */
+
+/* Widest of the places p[n][3] along directions spread evenly. */
+static double widest(int64_t n, const float (*p)[3])
+{
+    double most = 0;
+
+    for (int k = 0; k < DIRECTIONS; k++) {
+        double u[3], low = INFINITY, high = -INFINITY;
+
+        spi_sphere_point(DIRECTIONS, k, u);
+        for (int64_t i = 0; i < n; i++) {
+            double x =
+                (double)p[i][0] * u[0] + (double)p[i][1] * u[1] + (double)p[i][2] * u[2];
+
+            low = fmin(low, x);
+            high = fmax(high, x);
+        }
+        most = fmax(most, high - low);
+    }
+    return most;
+}
+
+/* The places above t at the border of what is above it: none inside is the farthest. */
+static int64_t border(const struct spi_volume *v, float t, float (*p)[3])
+{
+    const ptrdiff_t n = v->n, stride[3] = {1, n, n * n};
+    int64_t count = 0;
+
+    for (ptrdiff_t i = 0; i < n * n * n; i++) {
+        const ptrdiff_t x[3] = {i % n, i / n % n, i / n / n};
+        bool inside = true;
+
+        if (!(v->data[i] > t))
+            continue;
+        for (int k = 0; k < 3 && inside; k++)
+            inside = x[k] > 0 && x[k] < n - 1 && v->data[i - stride[k]] > t &&
+                     v->data[i + stride[k]] > t;
+        if (inside)
+            continue;
+        for (int k = 0; k < 3; k++)
+            p[count][k] = (float)((double)x[k] * v->step);
+        count++;
+    }
+    return count;
+}
+
+spi_err spi_density_extent(const struct spi_volume *rho, double *extent_A)
+{
+    static const struct spi_pose still = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}};
+    int n = rho->n < FINE ? FINE : rho->n;
+    struct spi_volume fine = {0};
+    float(*p)[3] = NULL, most = 0;
+    int64_t count;
+    spi_err err;
+
+    *extent_A = 0;
+    SPI_TRY(err = spi_pose_apply(rho, &still, n, rho->n * rho->step / n, &fine), out);
+    SPI_TRY(err = SPI_NEW(p, (int64_t)spi_volume_count(&fine), "extent"), out);
+    for (size_t i = 0; i < spi_volume_count(&fine); i++)
+        most = fmaxf(most, fine.data[i]);
+    count = border(&fine, (float)level * most, p);
+    *extent_A = count > 0 ? widest(count, (const float(*)[3])p) : 0;
+out:
+    spi_volume_clear(&fine);
+    free(p);
+    return err;
+}
+
+struct extent_args {
+    struct spi_run *r;
+    int half;
+};
+
+static spi_err task_extent(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct extent_args *a = arg;
+    const struct spi_run *r = a->r;
+    const struct spi_volume *A = &r->chain[a->half][r->leading[a->half]].A;
+    struct spi_phase_options opt;
+    struct spi_phase_result result = {0};
+    char recipe[SPI_TEXT_MAX];
+    spi_err err;
+
+    spi_run_phase_options(r, 1 / (2.08 * A->step), PHASE_STARTS,
+                          r->seed * 2 + (uint64_t)a->half, recipe, &opt);
+    err = spi_phase(A, &opt, stop, &result);
+    if (!err)
+        err = spi_density_extent(&result.density, data[0]);
+    spi_phase_result_clear(&result);
+    return err;
+}
+
+static spi_err measure(struct spi_run *r, double extent[2])
+{
+    struct spi_region *region[2] = {NULL, NULL};
+    spi_err err = SPI_OK, late;
+
+    for (int h = 0; h < 2; h++) {
+        struct extent_args a = {r, h};
+
+        SPI_TRY(err = spi_region_new(r->graph, &extent[h], sizeof extent[h], &region[h]),
+                out);
+
+        struct spi_access access = {region[h], SPI_WRITE};
+
+        SPI_TRY(err = spi_graph_submit(r->graph, "phase", task_extent, &a, sizeof a, 1,
+                                       &access),
+                out);
+    }
+out:
+    late = spi_graph_wait(r->graph);
+    for (int h = 0; h < 2; h++)
+        spi_region_free(r->graph, region[h]);
+    return err ? err : late;
+}
+
+spi_err spi_run_look_at_diameter(struct spi_run *r)
+{
+    double extent[2] = {0, 0}, D = r->data->rings.diameter_A, shown;
+    spi_err err = measure(r, extent);
+
+    r->refined_A = 0;
+    if (err)
+        return err;
+    shown = calibration * (extent[0] + extent[1]) / 2;
+    spi_info("starts: the densities of the half sets are %.0f A and %.0f A wide, as of a "
+             "particle "
+             "of %.0f A",
+             extent[0], extent[1], shown);
+    if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
+        return SPI_OK;
+    if (r->n_diameters <= r->diameters_most)
+        r->refined_A = shown;
+    else
+        spi_warn("the starts show a particle of %.0f A; the run goes on with a diameter of "
+                 "%.0f A: "
+                 "if its result is poor, try --diameter %.0f",
+                 shown, D, shown);
+    return SPI_OK;
+}

@@ -1,0 +1,18 @@
+/** \file
+ * The particle's diameter from the models that the starts found.  Layer: mtip.
+ * doc/math.md (J11), doc/decisions/017. */
+#ifndef SPI_MTIP_EXTENT_H
+#define SPI_MTIP_EXTENT_H
+
+#include "mtip/mtip.h"
+
+/** Largest distance of two places of a density that is above 0.2 of its maximum (J11). */
+SPI_MUSTUSE spi_err spi_density_extent(const struct spi_volume *rho, double *extent_A);
+
+/** Phases the leading models of both half sets and compares their extent with the diameter
+ * that the run assumes: r->refined_A is the diameter that they show where the run may take
+ * another one (r->n_diameters <= r->diameters_most), else 0; where it may not, a difference
+ * is a warning. The models stay as they are. */
+SPI_MUSTUSE spi_err spi_run_look_at_diameter(struct spi_run *r);
+
+#endif

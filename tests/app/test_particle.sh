@@ -1,0 +1,111 @@
+#!/bin/sh
+# What is known of the particle before the first generation, where the images are not as they
+# should be: a wrong centre of the beam is measured and corrected; a wrong estimate of the diameter is
+# noticed when the starts agree, and the run begins anew; a diameter that was given is kept.
+#   test_particle.sh PYTHON SPOIL.PY        (benches/spoil.py moves the centre and cuts off the counts)
+python=$1 spoil=$2
+dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/particle.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+n=0 failed=0
+ok() { # status, words
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
+}
+says() { # file, text, words
+	grep -q -- "$2" "$1"
+	ok $? "$3: $(grep -- "$2" "$1" | head -n 1 | cut -c 1-150)"
+}
+lacks() { # file, text, words
+	[ -e "$1" ] && ! grep -q -- "$2" "$1"
+	ok $? "$3"
+}
+key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
+within() { awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(x != "" && a <= x + 0 && x + 0 <= b) }'; }
+run() { # images, name, options
+	images=$1 name=$2
+	shift 2
+	"$SPINIFEL" reconstruct "$images" -o "$name" --seed 3 --json --quiet --set phasing.N_phase_starts=2 "$@" > "$name.json" 2> "$name.err"
+}
+look() { # the same up to the first generation
+	run "$@" --set algorithm.N_generations=1 --set algorithm.N_images_start=16
+}
+
+pdb=$SPI_TEST_DATA/structures/2cex_a.pdb.gz
+"$SPINIFEL" simulate "$pdb" -o clean.h5 --images 500 --detector 48x48 --energy 6000 --resolution 12 \
+	--photons 1000 --seed 2 --quiet > sim.out 2>&1
+ok $? "simulate 500 images of a particle of 68 A"
+
+# ---- the centre
+for shift in 1 -3; do
+	$python "$spoil" clean.h5 -o "shift$shift.h5" --shift=$shift
+	ok $? "a centre that is wrong by $shift pixels"
+done
+look clean.h5 clean
+lacks clean.err "centre" "nothing is said of a right centre"
+lacks clean/run.json "centre_shift_px" "nor corrected"
+D=$(key clean/run.json diameter_A)
+for shift in 1 -3; do
+	look "shift$shift.h5" "look$shift"
+	says "look$shift.err" "the run uses the centre that was measured" "moved by $shift pixels"
+	got=$(tr -d '\n ' < "look$shift/run.json" | sed -n 's/.*"centre_shift_px":\[\([^,]*\),.*/\1/p')
+	# noise leaves 0.03 pixels of 500 images with 1,000 photons; more than three times that is wrong
+	within "$(awk "BEGIN {print $shift - 0.1}")" "$got" "$(awk "BEGIN {print $shift + 0.1}")"
+	ok $? "measured: $got pixels"
+	d=$(key "look$shift/run.json" diameter_A) q=$(key "look$shift/run.json" q_max_invA)
+	within "$(awk "BEGIN {print 0.99 * $D}")" "$d" "$(awk "BEGIN {print 1.01 * $D}")"
+	ok $? "the diameter is that of the right centre: $d A ($D A)"
+	w=$(key clean/run.json q_max_invA) # a tenth of a pixel of 24 is 0.4 %
+	within "$(awk "BEGIN {print 0.995 * $w}")" "$q" "$(awk "BEGIN {print 1.005 * $w}")"
+	ok $? "so is the edge: $q 1/A ($w 1/A)"
+done
+look shift1.h5 file --set particle.centre=file
+says file.err "correct pixel_position_reciprocal" "particle.centre=file: the shift is named"
+lacks file/run.json "centre_shift_px" "but not corrected"
+
+run shift1.h5 whole --set algorithm.N_generations=20
+[ $? = 3 ]
+ok $? "a run that is stopped"
+run shift1.h5 whole --resume
+ok $? "it goes on with the centre that it had"
+"$SPINIFEL" compare whole/density.mrc --truth "$pdb" --json --quiet > whole.compare 2>&1
+true=$(key whole.compare fsc05_A)
+within 0 "$true" 13 # 12 A is the edge of the detector
+ok $? "a centre wrong by a pixel: the map is true to $true A"
+
+# ---- the diameter: 45 A are estimated
+$python "$spoil" clean.h5 -o full.h5 --saturate 5
+run full.h5 full
+ok $? "pixels that are full at 5 photons: exit code 0"
+says full.err "the run begins anew with that diameter" "another diameter"
+within 58 "$(key full/run.json diameter_A)" 78 # 68 A by 15 %
+ok $? "the diameter is now $(key full/run.json diameter_A) A"
+first=$(tr -d '\n ' < full/run.json | sed -n 's/.*"diameters_A":\[\([^,]*\),.*/\1/p')
+within 40 "$first" 55
+ok $? "run.json keeps the first: $first A"
+[ "$(wc -l < full/metrics.jsonl)" = "$(key full.json generations)" ]
+ok $? "a line of metrics.jsonl a generation"
+"$SPINIFEL" compare full/density.mrc --truth "$pdb" --json --quiet > full.compare 2>&1
+true=$(key full.compare fsc05_A) claimed=$(key full.json claimed_A)
+within 0 "$true" "$(awk "BEGIN {print 1.05 * ${claimed:-0}}")"
+ok $? "it stands to $claimed A, true are $true A"
+
+# one generation after the new beginning
+run full.h5 part --set algorithm.N_generations=31
+[ $? = 3 ]
+ok $? "a run that is stopped after the new beginning"
+run full.h5 part --resume
+ok $? "it goes on"
+lacks part.err "begins anew" "with the diameter that it had"
+cmp full/density.mrc part/density.mrc > cmp.out 2>&1
+ok $? "and ends with the same density, bit for bit"
+
+run full.h5 kept --set algorithm.N_diameters=0 --set algorithm.N_generations=31
+says kept.err "the starts show a particle of" "algorithm.N_diameters=0: a warning"
+lacks kept/run.json "diameters_A" "and no other diameter"
+run clean.h5 given --diameter 48 --set algorithm.N_generations=31
+says given.err "the run goes on with a diameter of 48 A" "a diameter that was given is kept"
+within 48 "$(key given/run.json diameter_A)" 48
+ok $? "--diameter 48 is $(key given/run.json diameter_A) A"
+echo "1..$n"
+exit $failed
