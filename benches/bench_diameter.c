@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The diameter's estimate over defects of the images (benches/diameter.sh).
  *   bench_diameter NAME STRUCTURE ASSEMBLY SIDE RESOLUTION_A ENERGY_EV IMAGES STOP_PX
  * One line a case on stdout: name, largest atom distance, pixels, images, photons, defect,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Orientation matching: kernels, exhaustive and coarse-to-fine search against brute force.
  *
  *   bench_match kernels | search [IMAGES] | anneal | equal [IMAGES] | all

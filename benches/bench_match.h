@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The parts of bench_match: a scene of known orientations, and what is measured on it. */
 #ifndef SPI_BENCHES_MATCH_H
@@ -34,8 +35,7 @@ void must(spi_err err);
         (s) = (t1_ - t0_) / ((double)n_ / 2); \
     } while (0)
 
-/* ---- match_scene.c ----------------------------------------------------------------------
- */
+/* ---- match_scene.c ------------------------------------------------------------------ */
 
 struct scene {
     double q_max;
@@ -93,8 +93,7 @@ double angle_deg(const double a[4], const double b[4]);
 /** Error of n found orientations against the truth: median and 99 %; sorts. */
 void print_errors(int64_t n, double *error);
 
-/* ---- what is measured -------------------------------------------------------------------
- */
+/* ---- what is measured --------------------------------------------------------------- */
 
 /** match_kernels.c: each kernel, against the peak of the machine. */
 void all_kernels(void);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Merging as the program does it, from a file of images to the chosen solution.
  *   bench_merge [--op OP] [--modes M] [--tol T] [--images N] [--threads N] [--cpu-time]
  *               [--limit X]
@@ -40,7 +41,7 @@ struct job {
     double worst; /* error / tolerance */
 };
 
-/* ---- images -------------------------------------------------------------------------- */
+/* ---- images ------------------------------------------------------------------------- */
 
 static spi_err make_detector(struct spi_detector *d)
 {
@@ -123,7 +124,7 @@ out:
     return err;
 }
 
-/* ---- merging ------------------------------------------------------------------------- */
+/* ---- merging ------------------------------------------------------------------------ */
 
 struct side {
     struct spi_merging m;
@@ -322,7 +323,7 @@ out:
     return err;
 }
 
-/* ---- command line -------------------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -405,8 +406,7 @@ static spi_err run_images(struct job *j, const struct options *o)
                 j->n_threads = o->threads > 0 ? (int)o->threads : n;
                 /* (V5): n >= 4.368 D q_max */
                 j->diameter_A = 0.999 * M / (2.1 * 2.08 * q_max);
-                err =
-                    spi_graph_new(j->n_threads == 1, j->n_threads, NULL, &j->graph);
+                err = spi_graph_new(j->n_threads == 1, j->n_threads, NULL, &j->graph);
                 if (!err)
                     err = run_case(j, o);
                 spi_graph_free(j->graph);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Nonuniform transforms: ours beside the machine's bound and beside FINUFFT.
  *   bench_nufft [--op OP] [--modes M] [--tol T] [--images N] [--threads N] [--repeats N]
  *               [--rival finufft|bart|none] [--cpu-time] [--limit X]
@@ -54,7 +55,7 @@ struct result {
     double cpu_share; /* CPU time over time and threads: what the machine left us */
 };
 
-/* ---- our side: each fills seconds[0] (all) and [1] (all but the points' part) ---- */
+/* ---- our side: each fills seconds[0] (all) and [1] (all but the points' part) ------- */
 
 static double job_clock(const struct job *j)
 {
@@ -194,7 +195,7 @@ static spi_err our_type2(struct job *j, double *seconds, struct result *r)
     return err ? err : general(j, 2, j->w->n, seconds, r);
 }
 
-/* ---- errors: relative l2 at a sample ---- */
+/* ---- errors: relative l2 at a sample ------------------------------------------------ */
 
 static double points_error(const struct job *j, int m, const float complex *f, bool rounded,
                            int64_t n, const float *real, const float complex *complex_)
@@ -288,7 +289,7 @@ static double type2_error(struct job *j)
     return points_error(j, j->m, j->f, true, j->w->n, NULL, j->c);
 }
 
-/* ---- the cases ---- */
+/* ---- the cases ---------------------------------------------------------------------- */
 
 static const struct op {
     const char *name;

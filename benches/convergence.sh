@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Success from random orientations over seeds: simulate, reconstruct, compare with the truth.
 #   benches/convergence.sh [SETS] [SEEDS]      SETS, any of
 #     polii cex adk         1I3Q at 12 A, 2CEX at 5 A, 4AKE at 4 A: 3,000 noise-free images; also with

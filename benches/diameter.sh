@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The diameter that is estimated from images, over particles, photons and defects of the images,
 # against the largest distance of two atoms.
 #   benches/diameter.sh [SETS]     SETS: names of the table below, all by default

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What one core of this machine can do, measured: the bounds of doc/performance.md. */
 #ifndef SPI_BENCHES_MACHINE_H

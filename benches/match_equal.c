@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench_match.h"
 
 #include <math.h>
@@ -8,8 +9,7 @@
 #include "base/mem.h"
 #include "kernel/softmax.h"
 
-/* ---- the same answer -------------------------------------------------------------------
- */
+/* ---- the same answer ---------------------------------------------------------------- */
 
 /* Equal grids: rings and pixels, all orientations, at a resolution that brute force can do.
  */

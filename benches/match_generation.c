@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench_match.h"
 
 #include <math.h>
@@ -11,8 +12,7 @@
 #include "merge/normal.h"
 #include "merge/views.h"
 
-/* ---- one generation of a start ---------------------------------------------------------
- */
+/* ---- one generation of a start ------------------------------------------------------ */
 
 static const struct blobs random_start = {12, 14.9, {0.35, 0.35, 0.35}};
 enum { IMAGES = 32, BLOCKS = 12 };

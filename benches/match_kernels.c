@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench_match.h"
 
 #include <cblas.h>
@@ -11,8 +12,7 @@
 #include "kernel/lanes.h"
 #include "kernel/softmax.h"
 
-/* ---- kernels ---------------------------------------------------------------------------
- */
+/* ---- kernels ------------------------------------------------------------------------ */
 
 static double peak_flops(const struct spi_lanes *v)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench_match.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ void must(spi_err err)
     }
 }
 
-/* ---- the scene ----------------------------------------------------------------------- */
+/* ---- the scene ---------------------------------------------------------------------- */
 
 static const struct blobs particle = {120, 4, {0.4, 0.33, 0.27}};
 

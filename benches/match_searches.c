@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bench_match.h"
 
 #include <cblas.h>
@@ -9,8 +10,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-/* ---- searches --------------------------------------------------------------------------
- */
+/* ---- searches ----------------------------------------------------------------------- */
 
 /* Every image against every direction of a band; returns seconds per image. */
 static double exhaustive(const struct scene *s, const struct images *im,

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Phasing alone: two half sets of images are merged at their true orientations, each is phased, and
 # the maps are compared with each other and with the structure.
 #   benches/phasing.sh [SETS] [WAYS]

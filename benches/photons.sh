@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Error of the orientations against photons per image, for each score: the images of known
 # orientations are matched against the true model.
 #   benches/photons.sh [PHOTONS] [IMAGES]     PHOTONS: "100000 10000 1000 300 100" or fewer

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The libraries and programs beside which the benches measure. */
 #ifndef SPI_BENCHES_RIVAL_H

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Of the matching of whole runs, what share is not scores: softmax, the search for beta, turning
 # images and adding them to averages, candidates.  By sampling: needs perf (Debian: linux-perf).
 #   benches/share.sh [IMAGES ...]      files of images; without: 3,000 of 1I3Q, made here

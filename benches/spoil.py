@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Make of image sets what experiments make of them: background, faults, junk, joined sets.
 
     spoil.py IN.h5 [IN2.h5 ...] -o OUT.h5 [what]

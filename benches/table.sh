@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The JSON lines of bench_nufft as a table: millions of points a second, ratios above 1 are ours.
 #   make bench-nufft | benches/table.sh
 awk '

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Is what the program says of its results true?  Many small sets, each reconstructed with default
 # settings and compared with its structure afterwards; and controls without a particle.
 #   benches/verdicts.sh [WHICH ...]     WHICH: particles (those with a background too), controls, all

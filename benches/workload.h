@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The workload of single-particle imaging: images of 128 x 128 pixels on Ewald slices
  * (half-angle 0.2 rad), uniform random rotations, modes of spacing 1, the farthest pixel at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* scene.h - a particle of Gaussian blobs, whose intensity is known in closed form, and a
  * small detector with a mask that is not round.
  *

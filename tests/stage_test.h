@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* stage_test.h - a particle of blobs, its autocorrelation, and a small curved detector. */
 #ifndef SPI_TESTS_STAGE_TEST_H
 #define SPI_TESTS_STAGE_TEST_H

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Do the checks of the style suite find what they look for?  Each is run on a small tree with one fault
 # and must name it, and on the same tree without the fault and must be silent.
 #   tests/style_control.sh SOURCE_ROOT SCRATCH
@@ -43,6 +44,18 @@ printf 'static void f(int err)\n{\n    OK(1, "a");\n    if (err)\n        return
 "$root/tools/check_tests.sh" "$scratch/tests" > "$scratch/out" 2>&1
 [ $? != 0 ] && grep -q 'silent.c:5' "$scratch/out"
 ok $? "a test that returns without a word is found"
+
+fresh
+for f in io task app; do
+	sed -i '1i /* SPDX-License-Identifier: GPL-3.0-or-later */' "$scratch/src/$f/right.c"
+done
+sed -i '1i /* SPDX-License-Identifier: GPL-3.0-or-later */' "$scratch/tests/right.c"
+"$root/tools/check_sources.sh" "$scratch" > "$scratch/out" 2>&1
+ok $? "sources that name their licence pass"
+echo 'int x;' > "$scratch/src/io/bare.c"
+"$root/tools/check_sources.sh" "$scratch" > "$scratch/out" 2>&1
+[ $? != 0 ] && grep -q 'bare.c' "$scratch/out"
+ok $? "a source that does not is found"
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed

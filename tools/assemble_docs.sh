@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # doc/math.md and doc/formats.md from their fragments: assemble_docs.sh ROOT OUTPUT_FOLDER.
 # Fragments in the order of the lists (which fix the section numbers that the code cites), then
 # any others by name.  A fragment that begins with "# " is lowered by one level; sections ("## ")

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # doc/math.md and doc/formats.md are what their fragments make.
 root=${1:-.}
 tmp=$(mktemp -d) || exit 2

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Every equation "(X12)" and every "doc/NAME.md section N" cited in src/ exists, once.
 # An equation is defined where its number begins a line: "    (X12)  ..." or "**(X12)** ...".
 # With a second argument, that text is checked too: the test shows that it can fail.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Includes may only go down (or stay in the same folder); src/LAYERS has the ranks.
 # Only src/task may name StarPU or MPI; only src/app may print to the terminal or exit.
 cd "${1:-.}/src" || exit 2

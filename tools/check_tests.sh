@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # A test that leaves a function early must report it, for the plan is what was counted.  In C tests a
 # bare `return;` stands only behind OK(...) or NOTE(...); NEED(...) of tests/tap.h does both.
 #   tools/check_tests.sh FOLDER

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Write src/sim/formfactor_table.h from data/scattering/f0_WK1995.csv (neutral atoms).
 
 Run once, from the top of the repository: tools/make_formfactors.py > src/sim/formfactor_table.h

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Install what the build, the demo and the tests need (Debian 12), if anything is missing.
 packages="build-essential meson ninja-build pkg-config git ca-certificates libfftw3-dev
 libopenblas-dev libhdf5-dev libstarpu-dev libinih-dev libjansson-dev libcairo2-dev libpng-dev

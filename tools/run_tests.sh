@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Run all tests of a build folder; the last line is "N passed, N failed, N skipped",
 # counted in tests as Meson counts them (one program = one test).
 # run_tests.sh [BUILD [N]]: N times the usual time limits.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel compare: a map, and orientations, against the truth. */
 #include <jansson.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel info: what is in a file. */
 #include <jansson.h>
 #include <stdio.h>

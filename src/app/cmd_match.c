@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel match: orientations of images, given a model. */
 #include <jansson.h>
 #include <math.h>
@@ -87,7 +88,7 @@ struct job {
     struct spi_input input[3];        /* images, model, mask */
 };
 
-/* ---- choices ------------------------------------------------------------------------- */
+/* ---- choices ------------------------------------------------------------------------ */
 
 static spi_err choose_score(struct job *j)
 {
@@ -128,7 +129,7 @@ static spi_err choose_ranges(struct job *j, double reach)
     return SPI_OK;
 }
 
-/* ---- the command --------------------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------------------- */
 
 static void on_progress(int64_t done, int64_t total, void *user)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel merge: images at known orientations -> autocorrelation. */
 #include <jansson.h>
 #include <math.h>
@@ -125,7 +126,7 @@ static spi_err check(const struct spi_call *call)
     return SPI_OK;
 }
 
-/* ---- what the images allow ----------------------------------------------------------- */
+/* ---- what the images allow ---------------------------------------------------------- */
 
 static spi_err find_ranges(struct job *j)
 {
@@ -191,7 +192,7 @@ out:
     return err;
 }
 
-/* ---- images -------------------------------------------------------------------------- */
+/* ---- images ------------------------------------------------------------------------- */
 
 /* What is done with a block of images. */
 typedef spi_err block_fn(struct job *j, int64_t first, int64_t n, const float *pixels);
@@ -376,7 +377,7 @@ static spi_err spread(struct job *j)
     return spi_merging_init(&j->m, &spec);
 }
 
-/* ---- solution ------------------------------------------------------------------------ */
+/* ---- solution ----------------------------------------------------------------------- */
 
 static spi_err write_curve(const struct job *j)
 {
@@ -421,7 +422,7 @@ out:
     return err;
 }
 
-/* ---- results ------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------ */
 
 static const char *lambda_from(const struct job *j)
 {

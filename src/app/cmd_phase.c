@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel phase: density from an autocorrelation. */
 #include <jansson.h>
 #include <math.h>

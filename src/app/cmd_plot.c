@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel plot: columns of a table as curves. */
 #include <math.h>
 #include <stdio.h>

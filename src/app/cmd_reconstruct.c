@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel reconstruct: the main job. */
 #include <errno.h>
 #include <jansson.h>
@@ -91,8 +92,7 @@ static void path_in(const struct job *j, const char *name, char path[SPI_PATH_MA
     spi_rundir_path(j->args->out, name, path);
 }
 
-/* ---- what the images allow -------------------------------------------------------------
- */
+/* ---- what the images allow ---------------------------------------------------------- */
 
 static double length(const double v[3])
 {
@@ -255,8 +255,7 @@ static spi_err find_ranges(struct job *j)
     return set_range(j);
 }
 
-/* ---- provenance ------------------------------------------------------------------------
- */
+/* ---- provenance --------------------------------------------------------------------- */
 
 /* Settings as text; NULL when out of memory. */
 static char *settings_text(const struct spi_settings *set)
@@ -440,8 +439,7 @@ static spi_err write_settings(const struct job *j)
     return err ? err : write_run_json(j);
 }
 
-/* ---- generations ------------------------------------------------------------------------
- */
+/* ---- generations -------------------------------------------------------------------- */
 
 static json_t *report_json(const struct spi_generation_report *g)
 {
@@ -547,8 +545,7 @@ static void on_finish(int done, int total, const char *what, void *user)
     spi_progress_update(done, what);
 }
 
-/* ---- the job
- * ------------------------------------------------------------------------------ */
+/* ---- the job ------------------------------------------------------------------------ */
 
 /* Images that take no part. */
 static void tell_aside(const struct job *j)

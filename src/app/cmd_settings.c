@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel settings: all settings as a file that can be edited. */
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel simulate: images of randomly oriented particles from their structures. */
 #include <jansson.h>
 #include <math.h>
@@ -122,8 +123,7 @@ struct job {
     double t0;
 };
 
-/* ---- checks that the table cannot make -------------------------------------------------
- */
+/* ---- checks that the table cannot make ---------------------------------------------- */
 
 static spi_err check(const struct spi_call *call)
 {
@@ -176,8 +176,7 @@ static spi_err read_proportions(struct job *j)
     return SPI_OK;
 }
 
-/* ---- detector --------------------------------------------------------------------------
- */
+/* ---- detector ----------------------------------------------------------------------- */
 
 static spi_err make_detector(struct job *j)
 {
@@ -216,8 +215,7 @@ static spi_err make_detector(struct job *j)
     return spi_detector_make(&j->geometry, &j->detector);
 }
 
-/* ---- structures ------------------------------------------------------------------------
- */
+/* ---- structures --------------------------------------------------------------------- */
 
 static spi_err describe(struct job *j, const char *path, const struct spi_structure *s)
 {
@@ -284,8 +282,7 @@ static spi_err make_simulator(struct job *j)
     return spi_simulator_new(&j->detector, j->n, j->model, &opt, &j->simulator);
 }
 
-/* ---- provenance and result -------------------------------------------------------------
- */
+/* ---- provenance and result ---------------------------------------------------------- */
 
 static json_t *settings(const struct job *j)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel version: what this program is made of. */
 #include <jansson.h>
 #include <stdio.h>

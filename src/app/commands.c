@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The subcommands (listed in meson.build) and what the program says of itself. */
 #include "app/commands.h"
 #include "app/cmd.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Everything that is made from the option tables: help, man pages, shell completion.
  * Layer: app. */

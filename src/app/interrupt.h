@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Ctrl-C, kill, and a terminal that closes.  Layer: app. */
 #ifndef SPI_APP_INTERRUPT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spinifel COMMAND ...: find the command, run it, say what went wrong, exit. */
 #include <errno.h>
 #include <fcntl.h>

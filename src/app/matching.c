@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/matching_parts.h"
 
 #include <complex.h>
@@ -15,7 +16,7 @@
 enum { FIRST_IMAGES = 1000, DIRECTIONS = 100 };
 static const double typical_counts = 1e5;
 
-/* ---- preparation --------------------------------------------------------------------- */
+/* ---- preparation -------------------------------------------------------------------- */
 
 /* Sums over the first images: of ring samples per live weight, of their squares. */
 struct moments {
@@ -191,7 +192,7 @@ void spi_matching_clear(struct spi_matching *m)
     *m = (struct spi_matching){0};
 }
 
-/* ---- results ------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------ */
 
 spi_err spi_matching_results_new(int64_t n, bool entropy, struct spi_orientations *o)
 {
@@ -266,7 +267,7 @@ void spi_matching_slots_clear(struct spi_matching_slots *s)
         spi_region_free(s->g, s->region[i]);
 }
 
-/* ---- refinement ---------------------------------------------------------------------- */
+/* ---- refinement --------------------------------------------------------------------- */
 
 spi_err spi_matching_refine(const struct spi_matching *m, struct spi_orientations *o)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Matching all images of a file against all orientations of a model, as tasks.  Layer: app.
  */

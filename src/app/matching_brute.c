@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Matching pixel by pixel, as published. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What the methods of matching share (app/matching.h).  Layer: app. */
 #ifndef SPI_APP_MATCHING_PARTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Matching on rings: exhaustive, and coarse to fine. */
 #include <complex.h>
 #include <math.h>
@@ -11,7 +12,7 @@
 
 enum { BLOCK = 8 * SPI_GROUP }; /* images of a task: a multiple of what a tile takes */
 
-/* ---- exhaustive ---------------------------------------------------------------------- */
+/* ---- exhaustive --------------------------------------------------------------------- */
 
 /* The model of one level: rows of the directions in `list`. */
 struct level_model {
@@ -229,8 +230,7 @@ out:
     return err;
 }
 
-/* ---- coarse to fine --------------------------------------------------------------------
- */
+/* ---- coarse to fine ----------------------------------------------------------------- */
 
 static spi_err task_level_templates(void *const *data, const void *arg,
                                     const volatile int *stop)

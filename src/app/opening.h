@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Opening images for a command: masks, the survey of their pixels, and what is to be said
  * about both.  Layer: app. */

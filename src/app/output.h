@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Standard output that a terminal may see.  Layer: app. */
 #ifndef SPI_APP_OUTPUT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * No result takes the place of what it was made from.  Layer: app. */
 #ifndef SPI_APP_OUTPUTS_H

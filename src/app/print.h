@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Results on standard output.  Layer: app. */
 #ifndef SPI_APP_PRINT_H

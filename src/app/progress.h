@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Progress: one line that is redrawn on a terminal, plain lines of log elsewhere.
  * Layer: app.

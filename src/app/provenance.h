@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Where a file comes from: program, command line, settings, fingerprints of the inputs.
  * Layer: app. */

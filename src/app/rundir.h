@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The directory of a run: one writer at a time, and no result is lost.  Layer: app.
  *

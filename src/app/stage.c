@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/stage.h"
 
 #include <math.h>
@@ -80,7 +81,7 @@ spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop
     return spi_graph_new(strcmp(set->backend, "serial") == 0, set->workers, stop, graph);
 }
 
-/* ---- orientations -------------------------------------------------------------------- */
+/* ---- orientations ------------------------------------------------------------------- */
 
 static spi_err from_truth(const char *path, struct spi_images *images,
                           struct spi_orientations *o)
@@ -214,7 +215,7 @@ spi_err spi_stage_orientations(const char *path, const char *images_path,
     return err;
 }
 
-/* ---- model --------------------------------------------------------------------------- */
+/* ---- model -------------------------------------------------------------------------- */
 
 spi_err spi_stage_model(const char *path, double voxel_A, struct spi_volume *A,
                         double *q_max)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What several commands share.  Layer: app. */
 #ifndef SPI_APP_STAGE_H

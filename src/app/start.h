@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What must happen before main.  Layer: app; part of the program, not of the library.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What the commands share that read structures.  Layer: app. */
 #ifndef SPI_APP_STRUCTURE_H

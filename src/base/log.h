@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Words for people, on standard error.  Layer: base.
  *

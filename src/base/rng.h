@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror and Shaw,
  * SC'11, 2011).  Layer: base.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Every setting, once.  Layer: base.  This table makes the struct, the defaults, the
  * checks, `--set`, the dump in the run directory, `--help` and spinifel.toml(5).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Small text tools.  Layer: base. */
 #ifndef SPI_BASE_TEXT_H

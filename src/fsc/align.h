@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Best rotation, translation and hand between two maps, and what remains to compare.
  * Layer: fsc.  doc/math.md (F1)-(F9). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Rotation, translation and hand between two density maps, doc/math.md (F5)-(F9). */
 #include <complex.h>
 #include <math.h>

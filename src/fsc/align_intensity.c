@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Rotation between two intensity maps, doc/math.md (F6)-(F9). */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "fsc/border.h"
 
 #include <complex.h>
@@ -240,7 +241,7 @@ void spi_border_cut(const struct spi_border *border, const struct spi_pose *pose
     cut(border, 1, pose, vol);
 }
 
-/* ---- alignment ---- */
+/* ---- alignment ---------------------------------------------------------------------- */
 
 enum { ROUNDS = 12, REFINED = 2 };
 

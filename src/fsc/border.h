@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What of a map is compared: not the level that its border stands at, nor the faces of its
  * box.  Layer: fsc.  doc/math.md (F15), (F16).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Local refinement of a rigid motion by Gauss and Newton on samples of two spectra.
  * Layer: fsc.  doc/math.md (F9).

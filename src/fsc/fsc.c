@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fourier shell correlation, doc/math.md (F1)-(F3). */
 #include <complex.h>
 #include <math.h>

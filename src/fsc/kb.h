@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The Kaiser-Bessel window: values between the nodes of a fine grid.  Layer: fsc.
  * doc/math.md (F4).

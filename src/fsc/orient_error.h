@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Orientation errors after everything that cannot be known is removed: one global rotation,
  * the Friedel twin (nearly flat Ewald sphere), the particle's symmetry.  Layer: fsc.

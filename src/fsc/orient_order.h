@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Quaternions of another convention.  Layer: fsc. */
 #ifndef SPI_FSC_ORIENT_ORDER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A map moved rigidly, doc/math.md (F4). */
 #include <complex.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The rotation function: the correlation of two intensities over all rotations at once,
  * from spherical harmonics (Crowther 1972; Kostelec and Rockmore, J. Fourier Anal. Appl. 14

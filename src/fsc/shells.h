@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Points on spheres |q| = const that stand for all of q space.  Layer: fsc.
  * doc/math.md (F6).

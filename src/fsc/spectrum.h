@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The Fourier transform of a map at any q.  Layer: fsc.  doc/math.md (F4), (F5).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which point group an intensity has, doc/math.md (Y6). */
 #include <math.h>
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Where a particle's symmetry axes are: from the standard frame of a point group
  * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (Y2).

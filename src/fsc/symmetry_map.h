@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What a point group does to a map, and which one a map has.  Layer: fsc.
  * doc/math.md (Y5), (Y6). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/atoms.h"
 
 #include <ctype.h>
@@ -55,7 +56,7 @@ int spi_element_number(const char *symbol)
     return 0;
 }
 
-/* ---- what both readers use ---- */
+/* ---- what both readers use ---------------------------------------------------------- */
 
 void spi_raw_trim(const char *from, size_t n, char *to, size_t size)
 {
@@ -231,7 +232,7 @@ static void raw_clear(struct spi_raw_structure *raw)
     free(raw->atom);
 }
 
-/* ---- alternate locations ---- */
+/* ---- alternate locations ------------------------------------------------------------ */
 
 static int same_residue(const struct spi_raw_atom *a, const struct spi_raw_atom *b)
 {
@@ -341,7 +342,7 @@ static spi_err choose_alternates(struct spi_raw_structure *raw, int64_t *dropped
     return SPI_OK;
 }
 
-/* ---- assembly ---- */
+/* ---- assembly ----------------------------------------------------------------------- */
 
 /* Chains of the file by name, and how many atoms each has. */
 struct chains {
@@ -531,7 +532,7 @@ out:
     return err;
 }
 
-/* ---- the reader ---- */
+/* ---- the reader --------------------------------------------------------------------- */
 
 /* mmCIF begins with data_NAME after comments; everything else is tried as PDB. */
 static spi_err is_cif(struct spi_lines *l, bool *cif)
@@ -671,7 +672,7 @@ bool spi_structure_is(const char *path)
     return yes;
 }
 
-/* ---- geometry ---- */
+/* ---- geometry ----------------------------------------------------------------------- */
 
 struct far_atom {
     double r, x, y, z;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Structures: PDB and mmCIF, plain or gzip.  Layer: io. */
 #ifndef SPI_IO_ATOMS_H

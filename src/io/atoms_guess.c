@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Elements that a file does not name, from the names of its atoms and residues. */
 #include <ctype.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ static bool in_list(const char *word, const char *const *list)
     return false;
 }
 
-/* ---- residues ---- */
+/* ---- residues ----------------------------------------------------------------------- */
 
 bool spi_raw_is_water(const char *resname, const char *name)
 {
@@ -79,7 +80,7 @@ bool spi_raw_is_known(const char *resname)
     return is_polymer(resname) || spi_raw_is_water(resname, "OW");
 }
 
-/* ---- ions ---- */
+/* ---- ions --------------------------------------------------------------------------- */
 
 /* Up to the charge or number at the end: "NA+", "ZN2", "CL-". */
 static void bare_name(const char *name, char out[8])
@@ -112,7 +113,7 @@ static int ion(const char *name, const char *resname)
     return spi_element_number(a);
 }
 
-/* ---- names ---- */
+/* ---- names -------------------------------------------------------------------------- */
 
 static int one_letter(const char *name)
 {
@@ -176,7 +177,7 @@ static int guess(const struct spi_raw_atom *a, bool columns, bool aligned)
     return z2 ? z2 : z;
 }
 
-/* ---- what was guessed, in one line ---- */
+/* ---- what was guessed, in one line -------------------------------------------------- */
 
 enum { ELEMENTS_MAX = 100, EXAMPLES = 6 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What the PDB and mmCIF readers hand to atoms.c: atoms as written, with what is needed to
  * choose alternates and to build assemblies.  Layer: io (private to atoms.c, pdb.c, cif.c).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* mmCIF: the CIF 1.1 syntax (Hall, Allen and Brown, Acta Cryst. A47 (1991) 655) and of the
  * PDBx dictionary only what makes atoms and assemblies. */
 #include <ctype.h>
@@ -13,7 +14,7 @@
 
 enum { ITEMS_MAX = 24, COLUMNS_MAX = 256, FIELD_MAX_BYTES = 1 << 24 };
 
-/* ---- the categories that are read, and their items ---- */
+/* ---- the categories that are read, and their items ---------------------------------- */
 
 enum category { ATOM_SITE, ASSEMBLY, OPERATOR, STRUCT, CATEGORIES, OTHER = CATEGORIES };
 
@@ -72,7 +73,7 @@ static enum category category_of(const char *tag, int *item)
     return OTHER;
 }
 
-/* ---- state ---- */
+/* ---- state -------------------------------------------------------------------------- */
 
 /* One value of the row being read; "" when absent, '.' or '?'. */
 struct cell {
@@ -124,7 +125,7 @@ static spi_err cell_set(struct cell *cell, const char *text, size_t at)
     return err;
 }
 
-/* ---- tokens ---- */
+/* ---- tokens ------------------------------------------------------------------------- */
 
 /* A text field: from a line that begins with ';' to the next one that does. */
 static spi_err text_field(struct cif *c, char *line)
@@ -241,7 +242,7 @@ static spi_err store(struct cif *c, int item)
     return item < 0 ? SPI_OK : cell_set(&c->cell[item], null ? "" : c->text, 0);
 }
 
-/* ---- rows ---- */
+/* ---- rows --------------------------------------------------------------------------- */
 
 static const char *text_of(const struct cif *c, int item)
 {
@@ -418,7 +419,7 @@ static spi_err take_row(struct cif *c, enum category category)
     return err;
 }
 
-/* ---- structure of the file ---- */
+/* ---- structure of the file ---------------------------------------------------------- */
 
 static spi_err flush(struct cif *c)
 {
@@ -509,7 +510,7 @@ static spi_err whole_file(struct cif *c)
     return err ? err : flush(c);
 }
 
-/* ---- operator expressions: (1-60), (1,2)(3-5), 1,2,P ---- */
+/* ---- operator expressions: (1-60), (1,2)(3-5), 1,2,P -------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "io/file.h"
 #include "base/mem.h"
@@ -244,8 +245,7 @@ spi_err spi_dir_make(const char *dir)
     return SPI_OK;
 }
 
-/* ---- directories of the program's own --------------------------------------------------
- */
+/* ---- directories of the program's own ----------------------------------------------- */
 
 static const char own[] = ".spinifel";
 
@@ -334,7 +334,7 @@ void spi_dir_remove_own(const char *dir)
     close(fd);
 }
 
-/* ---- scratch folders ----------------------------------------------------------------- */
+/* ---- scratch folders ---------------------------------------------------------------- */
 
 /* Does the disk take what the folder is for: a few small files? */
 static bool takes_files(const char *dir)
@@ -394,7 +394,7 @@ spi_err spi_scratch_make(size_t longest, char dir[SPI_PATH_MAX])
                     places[0] ? places[0] : "", places[0] ? ", " : "");
 }
 
-/* ---- locks --------------------------------------------------------------------------- */
+/* ---- locks -------------------------------------------------------------------------- */
 
 /* Who holds the lock, as that process noted; 0 if it has not got there yet. */
 static long lock_holder(int fd)

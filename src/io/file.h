@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Files that are whole or not there, and directories.  Layer: io.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -37,7 +38,7 @@ void spi_h5_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- messages -------------------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------------------- */
 
 struct reason {
     char text[256];
@@ -120,7 +121,7 @@ spi_err spi_h5_write_failed(hid_t object, const char *fmt, ...)
     return err;
 }
 
-/* ---- files ----------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------- */
 
 bool spi_h5_signature(const char *path)
 {
@@ -231,7 +232,7 @@ spi_err spi_h5_close_written(const char *path, hid_t file)
     return err;
 }
 
-/* ---- datasets -------------------------------------------------------------------- */
+/* ---- datasets ----------------------------------------------------------------------- */
 
 void spi_h5_names(hid_t file, char *text, size_t size)
 {
@@ -389,7 +390,7 @@ spi_err spi_h5_write(hid_t file, const char *path, const char *name, hid_t type,
     return err;
 }
 
-/* ---- attributes ------------------------------------------------------------------ */
+/* ---- attributes --------------------------------------------------------------------- */
 
 static hid_t open_attribute(hid_t object, const char *name)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A thin coat over HDF5: one lock, our own messages, shapes checked.  Layer: io.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Damaged files that let HDF5 crash, or loop for ever, while their objects are opened:
  * headers of the format before 1.8 and the sources of virtual datasets have no checksum
  * that HDF5 (1.10.8) looks at first.  So all objects are opened in a child process before.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Where the values of a dataset really are: links, other files, filters. */
 #include <errno.h>
 #include <libgen.h>
@@ -27,8 +28,7 @@ void spi_h5_follow_external(bool yes)
     follow_external = yes;
 }
 
-/* ---- the list of other files -----------------------------------------------------------
- */
+/* ---- the list of other files -------------------------------------------------------- */
 
 void spi_h5_collect(struct spi_h5_sources *list)
 {
@@ -70,8 +70,7 @@ static spi_err collect(const char *path)
     return SPI_OK;
 }
 
-/* ---- where HDF5 looks for a file --------------------------------------------------------
- */
+/* ---- where HDF5 looks for a file ---------------------------------------------------- */
 
 static bool is_file(const char *path)
 {
@@ -136,8 +135,7 @@ static bool find_file(const char *parent, const char *variable, const char *name
     return join(folder, strlen(folder), name, out);
 }
 
-/* ---- links ------------------------------------------------------------------------------
- */
+/* ---- links -------------------------------------------------------------------------- */
 
 /* Part of a name up to its next slash at or after `from`; 0: no more. */
 static size_t next_part(const char *name, size_t from, char part[SPI_H5_NAME_MAX])
@@ -272,8 +270,7 @@ static spi_err open_object(hid_t file, const char *name, hid_t *object)
     return err;
 }
 
-/* ---- filters ----------------------------------------------------------------------------
- */
+/* ---- filters ------------------------------------------------------------------------ */
 
 static const struct {
     H5Z_filter_t id;
@@ -319,8 +316,7 @@ static spi_err check_filters(hid_t create, const char *path, const char *name)
     return SPI_OK;
 }
 
-/* ---- raw files --------------------------------------------------------------------------
- */
+/* ---- raw files ---------------------------------------------------------------------- */
 
 /* Bytes of raw files follow no format, so that any file of the computer could be shown as
  * pixels: they are read only where the user says so. */
@@ -367,8 +363,7 @@ static spi_err check_raw_files(hid_t create, const char *path, const char *name)
     return err;
 }
 
-/* ---- virtual datasets -------------------------------------------------------------------
- */
+/* ---- virtual datasets --------------------------------------------------------------- */
 
 /* One source of a virtual dataset. */
 struct source {
@@ -600,8 +595,7 @@ out:
     return err;
 }
 
-/* ---- one dataset ------------------------------------------------------------------------
- */
+/* ---- one dataset -------------------------------------------------------------------- */
 
 static spi_err check_dataset(hid_t data, const char *path, const char *name, int depth)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What the files of the coat over HDF5 share.  Layer: io; only h5*.c.  The lock is held. */
 #ifndef SPI_IO_H5_PRIV_H

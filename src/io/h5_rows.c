@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Datasets read by rows of their first axis, each chunk checked.
  *
  * HDF5 (1.10.8) does not compare what a chunk holds with what its shape needs: where a
@@ -35,8 +36,7 @@ struct spi_h5_rows {
     hsize_t kept_first, kept_n;
 };
 
-/* ---- opening ----------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------ */
 
 /* Are these filters that are undone here?  Then also their list. */
 static bool take_filters(struct spi_h5_rows *r, hid_t create)
@@ -172,8 +172,7 @@ void spi_h5_rows_close(struct spi_h5_rows *r)
     free(r);
 }
 
-/* ---- one chunk --------------------------------------------------------------------------
- */
+/* ---- one chunk ---------------------------------------------------------------------- */
 
 static spi_err wrong_size(const struct spi_h5_rows *r, const hsize_t *at, double bytes)
 {
@@ -315,8 +314,7 @@ out:
     return err;
 }
 
-/* ---- rows of chunks ---------------------------------------------------------------------
- */
+/* ---- rows of chunks ----------------------------------------------------------------- */
 
 /* From the chunk in r->work at `at` to the rows first ... first+n-1, which begin at `to`.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Fingerprints of input files, for the provenance of every output.  Layer: io. */
 #ifndef SPI_IO_HASH_H

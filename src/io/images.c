@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/images.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@ const struct spi_image_format spi_image_formats[] = {
     {NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
-/* ---- the detector ---------------------------------------------------------------- */
+/* ---- the detector ------------------------------------------------------------------- */
 
 spi_err spi_detector_init(struct spi_detector *d, int panels, int ny, int nx)
 {
@@ -212,7 +213,7 @@ void spi_pixel_text(const struct spi_detector *d, int64_t pixel, char text[96])
              (long long)(pixel / d->nx % d->ny), (long long)(pixel % d->nx));
 }
 
-/* ---- checks after a layout has filled the detector ----------------------------------- */
+/* ---- checks after a layout has filled the detector ---------------------------------- */
 
 static spi_err check_pixels(const char *path, const struct spi_detector *d)
 {
@@ -438,7 +439,7 @@ out:
     return err;
 }
 
-/* ---- open, close ----------------------------------------------------------------- */
+/* ---- open, close -------------------------------------------------------------------- */
 
 spi_err spi_images_open(const char *path, struct spi_images **out)
 {
@@ -541,7 +542,7 @@ const char *spi_images_attribute(const struct spi_images *im, const char *name)
     return "";
 }
 
-/* ---- reading --------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 /* Bad pixels to 0; the first usable value that is not a number >= 0, or -1. */
 static int64_t clean(const struct spi_detector *d, float *image)

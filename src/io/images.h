@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Sets of images, read and written by blocks.  Layer: io.  doc/formats.md section 1.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What the readers of image files share.  Layer: io; only images*.c and layout_*.c. */
 #ifndef SPI_IO_IMAGES_PRIV_H

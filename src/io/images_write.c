@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Writing a set of images: doc/formats.md section 1. */
 #include <float.h>
 #include <math.h>
@@ -21,7 +22,7 @@ static const char CONVENTION[] =
     "and their usual active matrix R turns the molecule into the laboratory: q_molecule = "
     "R^T q_laboratory";
 
-/* ---- pixel types ----------------------------------------------------------------- */
+/* ---- pixel types -------------------------------------------------------------------- */
 
 /* to[i] = from[i]; false if one is not a whole number in 0..most. */
 #define PACK(name, type)                                                  \
@@ -68,7 +69,7 @@ static const struct packing packings[] = {
 };
 static const struct packing float_packing = {4, FLT_MAX, pack_float};
 
-/* ---- the writer ------------------------------------------------------------------ */
+/* ---- the writer --------------------------------------------------------------------- */
 
 struct spi_images_writer {
     char path[SPI_PATH_MAX], tmp[SPI_PATH_MAX];
@@ -310,7 +311,7 @@ fail:
     return err;
 }
 
-/* ---- appending ------------------------------------------------------------------- */
+/* ---- appending ---------------------------------------------------------------------- */
 
 /* Name the first pixel that cannot be stored. */
 static spi_err refuse(const struct spi_images_writer *w, int64_t image, const float *pixel)
@@ -439,7 +440,7 @@ out:
     return err;
 }
 
-/* ---- the end --------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------ */
 
 static void release(struct spi_images_writer *w)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/info.h"
 
 #include <float.h>
@@ -30,7 +31,7 @@ struct peek {
     size_t n;
 };
 
-/* ---- pieces ------------------------------------------------------------------------ */
+/* ---- pieces ------------------------------------------------------------------------- */
 
 static void set(json_t *to, const char *key, json_t *value_take)
 {
@@ -93,7 +94,7 @@ static double deviation_of(const struct tally *t)
     return sqrt(fmax(0, t->sum2 / t->n - m * m));
 }
 
-/* ---- images -------------------------------------------------------------------------- */
+/* ---- images ------------------------------------------------------------------------- */
 
 /* Is one of these datasets there?  Also true of a broken file: the reader says what is
  * wrong. */
@@ -278,7 +279,7 @@ out:
     return err;
 }
 
-/* ---- orientations -------------------------------------------------------------------- */
+/* ---- orientations ------------------------------------------------------------------- */
 
 static bool is_orientations(const struct peek *p)
 {
@@ -338,8 +339,7 @@ static spi_err tell_orientations(const char *path, json_t *to)
     return err;
 }
 
-/* ---- maps ------------------------------------------------------------------------------
- */
+/* ---- maps --------------------------------------------------------------------------- */
 
 static bool is_map(const struct peek *p)
 {
@@ -377,8 +377,7 @@ static spi_err tell_map(const char *path, json_t *to)
     return SPI_OK;
 }
 
-/* ---- structures ------------------------------------------------------------------------
- */
+/* ---- structures --------------------------------------------------------------------- */
 
 /* Does the name end so, with or without .gz behind? */
 static bool ends_with(const char *path, const char *end)
@@ -425,8 +424,7 @@ static spi_err tell_structure(const char *path, json_t *to)
     return SPI_OK;
 }
 
-/* ---- metrics ---------------------------------------------------------------------------
- */
+/* ---- metrics ------------------------------------------------------------------------ */
 
 static bool is_metrics(const struct peek *p)
 {
@@ -470,8 +468,7 @@ static spi_err tell_metrics(const char *path, json_t *to)
     return SPI_OK;
 }
 
-/* ---- states of runs --------------------------------------------------------------------
- */
+/* ---- states of runs ----------------------------------------------------------------- */
 
 static bool is_state(const struct peek *p)
 {
@@ -527,8 +524,7 @@ static spi_err tell_state(const char *path, json_t *to)
     return SPI_OK;
 }
 
-/* ---- the table -------------------------------------------------------------------------
- */
+/* ---- the table ---------------------------------------------------------------------- */
 
 /* The first row that knows the file describes it. */
 static const struct {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What is in a file, for `spinifel info`.  Layer: io. */
 #ifndef SPI_IO_INFO_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Images in the layout of CXI (CXIDB): frames of one flat detector.  doc/formats.md
  * section 1.
  */
@@ -40,8 +41,7 @@ bool spi_layout_cxi_probe(const char *path, hid_t file)
     return file >= 0 && (first_of(file, data_names) || spi_h5_has(file, "cxi_version"));
 }
 
-/* ---- images ---------------------------------------------------------------------------
- */
+/* ---- images ------------------------------------------------------------------------- */
 
 static spi_err open_data(struct spi_images *im, int *panels, int *ny, int *nx)
 {
@@ -113,8 +113,7 @@ out:
     return err;
 }
 
-/* ---- numbers ---------------------------------------------------------------------------
- */
+/* ---- numbers ------------------------------------------------------------------------ */
 
 /* One number, or as many equal ones as there are images (within a thousandth; their mean).
  * *value = NAN: there is no such dataset. */
@@ -239,8 +238,7 @@ static spi_err read_wavelength(const struct spi_images *im, double *A)
     return SPI_OK;
 }
 
-/* ---- detector --------------------------------------------------------------------------
- */
+/* ---- detector ----------------------------------------------------------------------- */
 
 /* q of a flat detector across the beam, which meets its middle; the solid angle of a pixel
  * falls with the cube of the cosine. */

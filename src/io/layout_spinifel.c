@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The HDF5 layout of SpiniFEL and skopi, and that of cmtip: they differ only in the order
  * of the axes of `pixel_position_reciprocal` and of `orientations`.  doc/formats.md
  * section 1. */
@@ -18,7 +19,7 @@ static const char Q_NAME[] = "pixel_position_reciprocal";
 /* Places of the assembled picture: panels far apart leave most of it empty. */
 enum { PICTURE_LEAST = 1 << 20, PICTURE_MOST = 64 };
 
-/* ---- which of the two ------------------------------------------------------------- */
+/* ---- which of the two --------------------------------------------------------------- */
 
 /* Photons are preferred to intensities where both are there. */
 static const char *image_dataset(hid_t file)
@@ -106,7 +107,7 @@ bool spi_layout_spinifel_probe(const char *path, hid_t file)
            !is_cmtip(path, file);
 }
 
-/* ---- opening --------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------ */
 
 static spi_err check_image_shape(struct spi_images *im, const struct spi_h5_shape *s)
 {
@@ -308,7 +309,7 @@ spi_err spi_layout_cmtip_open(struct spi_images *im)
     return open_layout(im, true);
 }
 
-/* ---- reading --------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 spi_err spi_layout_spinifel_read(struct spi_images *im, int64_t first, int64_t n,
                                  float *out)
@@ -316,7 +317,7 @@ spi_err spi_layout_spinifel_read(struct spi_images *im, int64_t first, int64_t n
     return spi_h5_rows_read(im->rows, (hsize_t)first, (hsize_t)n, out);
 }
 
-/* ---- truth ----------------------------------------------------------------------- */
+/* ---- truth -------------------------------------------------------------------------- */
 
 /* raw[n][k][4] -> unit quat[n][4] of the first particle; in place.  Four NaN say that there
  * is none. */

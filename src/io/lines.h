@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Lines of a text file, plain or gzip (told by content).  Layer: io.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Pixel masks and weights in HDF5.  Layer: io.  doc/formats.md. */
 #ifndef SPI_IO_MASK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/mrc.h"
 
 #include <endian.h>
@@ -79,7 +80,7 @@ static double real_word(const struct header *h, int k)
     return (double)f;
 }
 
-/* ---- values ---------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------- */
 
 static float from_int8(const uint8_t *p)
 {
@@ -154,7 +155,7 @@ static void reverse_values(uint8_t *p, size_t n, size_t bytes)
         }
 }
 
-/* ---- reading the header ---------------------------------------------------------- */
+/* ---- reading the header ------------------------------------------------------------- */
 
 static spi_err check_kind(struct header *h)
 {
@@ -279,7 +280,7 @@ static spi_err check_length(const char *path, FILE *fp, const struct spi_mrc_inf
     return SPI_OK;
 }
 
-/* ---- reading the data ------------------------------------------------------------ */
+/* ---- reading the data --------------------------------------------------------------- */
 
 /* One row of the file to its places in [z][y][x]. */
 static void place_row(const uint8_t *row, const struct mode *mode, int n, size_t step,
@@ -401,7 +402,7 @@ void spi_mrc_map_clear(struct spi_mrc_map *map)
     *map = (struct spi_mrc_map){0};
 }
 
-/* ---- cubes ----------------------------------------------------------------------- */
+/* ---- cubes -------------------------------------------------------------------------- */
 
 /* Voxels must have a size: that of the header, or else voxel_A, unless it is 0. */
 static spi_err check_cell(const char *path, double voxel_A, struct spi_mrc_info *info)
@@ -491,7 +492,7 @@ out:
     return err;
 }
 
-/* ---- writing --------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------ */
 
 static void put_int(uint8_t *head, int k, int32_t v)
 {

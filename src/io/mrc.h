@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * MRC2014 / CCP4 maps.  Layer: io.  doc/formats.md section 2.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/orient.h"
 
 #include <math.h>
@@ -53,7 +54,7 @@ void spi_orientations_none(struct spi_orientations *o, int64_t k)
         o->half[k] = 0;
 }
 
-/* ---- writing --------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------ */
 
 static spi_err check_quaternions(const char *path, const struct spi_orientations *o)
 {
@@ -137,7 +138,7 @@ out:
     return err;
 }
 
-/* ---- reading --------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 /* An optional list of n numbers: *out = NULL when it is not there. */
 static spi_err read_floats(hid_t file, const char *path, const char *name, int64_t n,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * orientations.h5: what matching found for each image.  Layer: io.  doc/formats.md. */
 #ifndef SPI_IO_ORIENT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* PDB format 3.3: fixed columns, counted from 1 as in the standard. */
 #include <ctype.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #define _GNU_SOURCE /* memmem */
 #include "io/state.h"
 
@@ -170,8 +171,7 @@ static spi_err other_version(const struct spi_state *s, int64_t n, const char *t
                     s->path, name, program);
 }
 
-/* ---- keys -------------------------------------------------------------------------------
- */
+/* ---- keys --------------------------------------------------------------------------- */
 
 /* The whole line is the name where it has no value. */
 bool spi_state_key_next(const char **at, const char *end, struct spi_state_key_line *l)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * State of a run: named arrays in one file, written atomically.  Layer: io.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Equal records, written in blocks and then only read.  Layer: io.
  *

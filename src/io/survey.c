@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "io/survey.h"
 
 #include <float.h>
@@ -109,8 +110,7 @@ static void look_clear(struct look *l)
     free(l->value_of);
 }
 
-/* ---- the sample -------------------------------------------------------------------------
- */
+/* ---- the sample --------------------------------------------------------------------- */
 
 static void add_image(struct look *l, int64_t image, const float *v)
 {
@@ -186,8 +186,7 @@ out:
     return err;
 }
 
-/* ---- the unit ---------------------------------------------------------------------------
- */
+/* ---- the unit ----------------------------------------------------------------------- */
 
 /* Are all values whole multiples of the smallest, which is common and not all there is? */
 static double common_unit(int64_t n, const float *value)
@@ -223,8 +222,7 @@ static void find_gain(struct look *l)
     l->s->gain = l->im->kind == SPI_PHOTONS && !(unit > 1) ? 0 : unit;
 }
 
-/* ---- what is wrong ----------------------------------------------------------------------
- */
+/* ---- what is wrong ------------------------------------------------------------------ */
 
 static void mask_pixel(struct look *l, int64_t p, enum spi_survey_kind kind)
 {
@@ -450,8 +448,7 @@ bool spi_survey_mostly_hidden(const struct spi_survey *s)
     return (double)s->hidden > 0.8 * (double)s->n_pixels;
 }
 
-/* ---- words ------------------------------------------------------------------------------
- */
+/* ---- words -------------------------------------------------------------------------- */
 
 const char *spi_survey_words(enum spi_survey_kind kind, int64_t n)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Pixels that cannot be what the particle scattered.  Layer: io.  doc/formats.md section 1.
  *

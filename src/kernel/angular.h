@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * From harmonics to in-plane angles.  Layer: kernel.  doc/math.md (R7), (R9).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * One source, several instruction sets, chosen when the program starts.  Layer: kernel.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernel/correlate.h"
 
 static long harmonics(const struct spi_band *b)

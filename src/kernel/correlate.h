@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Correlation of images with templates over the rings, harmonic by harmonic.
  * Layer: kernel.  doc/math.md (R6), (R8).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Numbers in half precision (IEEE binary16).  Layer: kernel.  doc/math.md (R10).
  *

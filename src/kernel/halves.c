@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernel/halves.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ void spi_halves_fill(const struct spi_halves *h, int nz, int nk, int nx,
                                    SPI_HALVES_LANES);
 }
 
-/* ---- the plain variant --------------------------------------------------------------- */
+/* ---- the plain variant -------------------------------------------------------------- */
 
 #define lo(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define hi(a, b)  __builtin_shufflevector(a, b, 2, 6, 3, 7)
@@ -87,7 +88,7 @@ static void gradient_plain(const struct spi_taps *t, const struct spi_halves *h,
     BY_NARROW_WIDTH(gradient, t, h, n, u, out)
 }
 
-/* ---- the table ----------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------- */
 
 static bool always(void)
 {

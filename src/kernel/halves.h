@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Interpolation, with or without gradient, from a grid kept in half precision.  Layer:
  * kernel.  doc/math.md (N4), (Q1), (N10).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Interpolation from halves; included by each variant, which defines before
  *
  *     LANE_BYTES                a vector of the instruction set, 16, 32 or 64

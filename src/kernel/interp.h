@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Interpolation from, and spreading to, a real grid, patch by patch.  Layer: kernel.
  * doc/math.md (N4), (N5).

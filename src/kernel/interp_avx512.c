@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernel/interp.h"
 
 #ifdef SPI_X86_VARIANTS
@@ -10,7 +11,7 @@
 #include "kernel/interp_lanes.h"
 #include "kernel/sum_quads_avx512.h"
 
-/* ---- taps: from one point a lane to one point a quad --------------------------------- */
+/* ---- taps: from one point a lane to one point a quad -------------------------------- */
 
 /* Four taps of 16 points -> quad[j % 4][j / 4]: the four taps of point j together. */
 SPI_INLINE void to_quads(__m512 a, __m512 b, __m512 c, __m512 d, __m512 quad[4])
@@ -55,8 +56,7 @@ SPI_INLINE __m512 taps_of_point(const int W, const struct quads *qx, int j)
     return t;
 }
 
-/* ---- sums over the lanes of 16 vectors ------------------------------------------------
- */
+/* ---- sums over the lanes of 16 vectors ---------------------------------------------- */
 
 /* Lane 4 q + i: the sum of quad q of v[i]. */
 SPI_INLINE __m512 add4(const __m512 *v)
@@ -79,8 +79,7 @@ SPI_INLINE __m512 quads_together(const __m512 *v)
     return _mm512_insertf32x4(a, _mm512_castps512_ps128(v[3]), 3);
 }
 
-/* ---- interpolation ---------------------------------------------------------------------
- */
+/* ---- interpolation ------------------------------------------------------------------ */
 
 /* The products of one point, W <= 4: their sum over the lanes is its value.  One row a
  * vector: putting rows together costs more than it spares. */
@@ -256,8 +255,7 @@ SPI_INLINE void interp_columns(const int W, const struct spi_taps *t,
     _mm512_mask_storeu_ps(out, (__mmask16)((1U << p->n) - 1), sum_quads(r));
 }
 
-/* ---- spreading -------------------------------------------------------------------------
- */
+/* ---- spreading ---------------------------------------------------------------------- */
 
 SPI_INLINE __m512 pair(const float *val)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Interpolation of Fourier transforms of real functions from a half grid.  Layer: kernel.
  * doc/math.md (S6).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Taps of the 16 points of a patch, one point a lane; included by each variant. */
 #ifndef SPI_KERNEL_INTERP_LANES_H
 #define SPI_KERNEL_INTERP_LANES_H

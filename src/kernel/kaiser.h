@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The window of the general nonuniform transform.  Layer: kernel.  doc/math.md (U2), (U3).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The kernels of matching, SPI_LANES pairs at once, and of the way back to averaged images.
  * Layer: kernel.  doc/math.md (R6) to (R9), (M1), (M2), (M5), (M8) to (M10).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Included by lanes.c once for each instruction set: LANES floats in a vector, IMAGES of a
  * group at once (2 IMAGES accumulators must fit the registers), NAME(function). */
 /* clang-format off */
@@ -17,8 +18,7 @@ typedef float uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias)
 #define CV(p) (*(const vec *)(p))
 #define UV(p) (*(const uvec *)(p))
 
-/* ---- a block of 16 x 16: columns of rows -----------------------------------------------
- */
+/* ---- a block of 16 x 16: columns of rows -------------------------------------------- */
 
 #if LANES > 4
 /* v[i] lane j <-> v[j] lane i: halves, quarters, ... exchanged. */
@@ -89,8 +89,7 @@ static void NAME(columns)(int n, int width, const float *const *row, float *out)
             out[a * SPI_LANES + i] = all[i][a];
 }
 
-/* ---- correlation (R6) ------------------------------------------------------------------
- */
+/* ---- correlation (R6) --------------------------------------------------------------- */
 
 static void NAME(panel)(const struct spi_band *b, int n, const float *const *record,
                         float *panel)
@@ -245,8 +244,7 @@ static void NAME(pairs)(const struct spi_band *b, int n, const float *const *ima
         }
 }
 
-/* ---- angles (R7), (R9) ------------------------------------------------------------------
- */
+/* ---- angles (R7), (R9) -------------------------------------------------------------- */
 
 #define STEP (2 * SPI_LANES) /* floats from one complex number of a lane to the next */
 
@@ -429,8 +427,7 @@ static void NAME(angular)(const struct spi_angular *t, const float *C, float *wo
     }
 }
 
-/* ---- scores (M1), (M2) ------------------------------------------------------------------
- */
+/* ---- scores (M1), (M2) -------------------------------------------------------------- */
 
 /* a where the comparison holds, else 0. */
 #define WHERE(condition, a) ((vec)((ivec)(a) & (condition)))
@@ -532,8 +529,7 @@ static void NAME(rows)(enum spi_score_form form, int Na, int n, const float *x,
 
 #define EACH _Pragma("GCC unroll 4") for (int j = 0; j < SIDE; j++)
 
-/* ---- weights (M4) and averages ----------------------------------------------------------
- */
+/* ---- weights (M4) and averages ------------------------------------------------------ */
 
 /* 2^t, t <= 0, of SIDE vectors, step by step for all of them: one alone is a chain of 40
  * cycles, and few chains fit a scheduler.  2^i 2^f by the polynomial of degree 4 with 1 at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Spreading to, and interpolation from, one brick of a fine grid.  Layer: kernel.
  *

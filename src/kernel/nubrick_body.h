@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Spread and interp for one width W, one precision and one vector length; included by
  * nubrick_isa.h with W, REAL, REAL_BYTES, COORD, SUFFIX, VECTOR_MAX defined.  GCC's vectors
  * are used instead of the vectoriser because the whole speed is in rows of w complex

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* All widths in both precisions for one vector length; included once by each of
  * nubrick.c, nubrick_avx2.c and nubrick_avx512.c with VECTOR_MAX (bytes) defined. */
 #define REAL       float

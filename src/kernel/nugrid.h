@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Small loops of the general nonuniform transform.  Layer: kernel. */
 #ifndef SPI_KERNEL_NUGRID_H

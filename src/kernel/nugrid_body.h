@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Included by nugrid.c for each precision: REAL, COORD, UNIT, SPI(name). */
 
 SPI_CLONES bool SPI(spi_nu_locate)(const struct spi_nu_axis *axis, int n,

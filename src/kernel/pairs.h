@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Two rows of reals as one of complex numbers, for transforms of cubes (math/fft3.c), and
  * lines of a transform as columns.  Layer: kernel.  n is even; complex numbers are pairs of

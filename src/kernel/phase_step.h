@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * One step of iterative phasing.  Layer: kernel.  doc/math.md (P2)-(P6).
  *

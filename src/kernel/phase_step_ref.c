@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The literal twin of phase_step.c: operators as in the papers, sums as in the definition.
  * Never optimised. */
 #include <math.h>

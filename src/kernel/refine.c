@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernel/refine.h"
 
 #include <assert.h>
@@ -13,7 +14,7 @@
     "fp-contract=fast") /* -std=c17 alone would forbid fused multiply-add */
 #endif
 
-/* ---- interpolation ------------------------------------------------------------------- */
+/* ---- interpolation ------------------------------------------------------------------ */
 
 /* Eight floats at any float's address; the compiler makes of it what the processor has. */
 typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
@@ -244,7 +245,7 @@ SPI_CLONES void spi_interp_grad(const struct spi_taps *t, const struct spi_rows_
     }
 }
 
-/* ---- sums of the likelihood ---------------------------------------------------------- */
+/* ---- sums of the likelihood --------------------------------------------------------- */
 
 /* log x, x > 0 and normal: x = 2^e m, sqrt(1/2) <= m < sqrt 2, and with s = (m - 1)/(m +
  * 1), |s| < 0.1716, log m = 2 (s + s^3/3 + s^5/5 + s^7/7 + ...): the next term is below

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The two hot loops of continuous refinement: a real function on a grid with its gradient,
  * and the sums of a likelihood over pixels.  Layer: kernel.  doc/math.md (Q1)...(Q4).

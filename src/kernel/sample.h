@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Values between the nodes of a grid: sums over 4 x 4 x 4 nodes, weights from a table.
  * Layer: kernel.  doc/math.md (F4).

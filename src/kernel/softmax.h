@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Posterior weights from log-likelihoods.  Layer: kernel.  doc/math.md (M4). */
 #ifndef SPI_KERNEL_SOFTMAX_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sums over the quads of a vector; included by the AVX-512 variants. */
 #ifndef SPI_KERNEL_SUM_QUADS_AVX512_H
 #define SPI_KERNEL_SUM_QUADS_AVX512_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Turning images on rings.  Layer: kernel.  doc/math.md (V1).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "kernel/turn.h"
 
 void spi_add_turned_ref(int R, const int *at, const float complex *turn,

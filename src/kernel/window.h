@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The window of the nonuniform transforms, doc/math.md (N2).  Layer: kernel.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/brute.h"
 
 #include <cblas.h>
@@ -11,7 +12,7 @@ enum { TILE = 64, IMAGES = 256 }; /* orientations, images in one product */
 
 const struct spi_brute_best spi_brute_best_none = {.at = -1, .score = -INFINITY};
 
-/* ---- what is shared ------------------------------------------------------------------ */
+/* ---- what is shared ----------------------------------------------------------------- */
 
 spi_err spi_brute_init(struct spi_brute *b, enum spi_brute_kind kind,
                        const struct spi_pixel_list *l, const float *inv_var, double shell_q)
@@ -70,7 +71,7 @@ void spi_brute_images_clear(struct spi_brute_images *im)
     *im = (struct spi_brute_images){0};
 }
 
-/* ---- model images -------------------------------------------------------------------- */
+/* ---- model images ------------------------------------------------------------------- */
 
 struct scratch {
     float *L;              /* [TILE][pixels] what the images are multiplied with */
@@ -131,7 +132,7 @@ static void condition(const struct spi_brute *b, struct scratch *s, float *T, do
     }
 }
 
-/* ---- comparison ---------------------------------------------------------------------- */
+/* ---- comparison --------------------------------------------------------------------- */
 
 static float score_of(enum spi_brute_kind kind, float C, double table, double norm2)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Matching as published: every image against every orientation, pixel by pixel.  Layer:
  * match. doc/math.md section 4.  Chang et al., SC'21 (2021).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Where the beam meets the detector, from the mean image.  Layer: match.  doc/math.md
  * (J10).

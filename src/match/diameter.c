@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/diameter.h"
 
 #include <math.h>
@@ -203,8 +204,7 @@ void spi_diameter_free(spi_diameter *d)
     free(d);
 }
 
-/* ---- pixels that are left out (J7) ----------------------------------------------------
- */
+/* ---- pixels that are left out (J7) -------------------------------------------------- */
 
 /* Of a positive number: 128 bins an octave. */
 static int bin_of(float v)
@@ -309,7 +309,7 @@ struct spi_diameter_pixels spi_diameter_left_out(const spi_diameter *d)
     return d->left_out;
 }
 
-/* ---- images -------------------------------------------------------------------------- */
+/* ---- images ------------------------------------------------------------------------- */
 
 spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_t n,
                          const float *pixels)
@@ -352,8 +352,7 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
     return err;
 }
 
-/* ---- images that are left out (J8) ----------------------------------------------------
- */
+/* ---- images that are left out (J8) -------------------------------------------------- */
 
 static double median(int64_t n, double *x)
 {

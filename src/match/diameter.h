@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The particle's largest diameter D from the images alone.  Layer: match.
  * doc/math.md (J1)-(J9).

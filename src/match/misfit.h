@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How much of an image its model explains.  Layer: match.  doc/math.md (Q9), (Q10).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/posterior.h"
 
 #include <assert.h>
@@ -207,8 +208,7 @@ static float vertex(float l, float c, float r)
     return curve < 0 ? fmaxf(-0.5F, fminf(0.5F, 0.5F * (l - r) / curve)) : 0;
 }
 
-/* ---- directions ------------------------------------------------------------------------
- */
+/* ---- directions --------------------------------------------------------------------- */
 
 /* The directions an image was compared with and the largest LL of each. */
 struct tops {
@@ -348,8 +348,7 @@ out:
     return err;
 }
 
-/* ---- where most orientations count -----------------------------------------------------
- */
+/* ---- where most orientations count -------------------------------------------------- */
 
 /* Of one image: relative weights and scores of the directions, weights of tiles. */
 struct soft_image {

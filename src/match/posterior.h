@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * From log-likelihoods to weights: annealed soft assignment.  Layer: match.
  * doc/math.md section 4.

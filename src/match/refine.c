@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/refine.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ static const double first_radius = 1, last_step = 0.1, no_step = 0.01;
  * a few photons in dark pixels has local maxima (measured: doc/decisions/011). */
 static const double floor_of_mean = 0.1;
 
-/* ---- what the images share ----------------------------------------------------------- */
+/* ---- what the images share ---------------------------------------------------------- */
 
 spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector *det,
                             const struct spi_rings *g, int R, const double *ring_mean,
@@ -66,7 +67,7 @@ void spi_refine_set_clear(struct spi_refine_set *s)
     *s = (struct spi_refine_set){0};
 }
 
-/* ---- the likelihood ------------------------------------------------------------------ */
+/* ---- the likelihood ----------------------------------------------------------------- */
 
 /* Fine-grid positions of up to SPI_POINTS pixels. */
 SPI_CLONES static void turn(const float (*restrict q)[3], int n, const float m[9],
@@ -130,7 +131,7 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
     combine(!r->inv_var, sum_of(l->n, K), &sums, at);
 }
 
-/* ---- the climb ----------------------------------------------------------------------- */
+/* ---- the climb ---------------------------------------------------------------------- */
 
 /* x of (F + mu I) x = b by the factors L D L'; false when F + mu I is not positive. */
 static bool solve(const double F[6], double mu, const double b[3], double x[3])

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (Q2)...(Q5).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/score.h"
 
 #include <math.h>
@@ -50,8 +51,7 @@ static void scratch_free(struct scratch *s)
     free(s->S);
 }
 
-/* ---- every image against every direction -----------------------------------------------
- */
+/* ---- every image against every direction -------------------------------------------- */
 
 /* What becomes of image k against directions d0 ... d0+n-1: s->x [Na][lane]. */
 struct use {
@@ -191,8 +191,7 @@ fail:
     return err;
 }
 
-/* ---- some pairs ------------------------------------------------------------------------
- */
+/* ---- some pairs --------------------------------------------------------------------- */
 
 /* SPI_LANES pairs at a time, in the order given: an image stays in the first-level cache
  * while its directions pass, and images of neighbouring directions share templates. */
@@ -251,8 +250,7 @@ fail:
     return err;
 }
 
-/* ---- all, of which some are kept -------------------------------------------------------
- */
+/* ---- all, of which some are kept ---------------------------------------------------- */
 
 /* Directions of an image at most `drop` below its best; dir may be NULL. */
 static int64_t near_top(int64_t nd, const float *top, double drop, int32_t *dir)
@@ -316,8 +314,7 @@ out:
     return err;
 }
 
-/* ---- soft weights of all ---------------------------------------------------------------
- */
+/* ---- soft weights of all ------------------------------------------------------------ */
 
 spi_err spi_soft_init(struct spi_soft *s, int n_images, int64_t nd, int Na)
 {

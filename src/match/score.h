@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Log-likelihood of every image at every orientation.  Layer: match.  doc/math.md
  * section 4.

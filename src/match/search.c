@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/search.h"
 
 #include <complex.h>
@@ -13,8 +14,7 @@
  * noise and for what the next rings change. */
 static const double reach = 1.2, reach_same_rings = 0.8, largest_step = 1.4;
 
-/* ---- levels ----------------------------------------------------------------------------
- */
+/* ---- levels ------------------------------------------------------------------------- */
 
 static spi_err add_level(struct spi_search *s, double q, double finer)
 {
@@ -67,8 +67,7 @@ void spi_search_clear(struct spi_search *s)
     *s = (struct spi_search){0};
 }
 
-/* ---- neighbours ------------------------------------------------------------------------
- */
+/* ---- neighbours --------------------------------------------------------------------- */
 
 void spi_search_near(const struct spi_search *s, int l, int64_t first, int64_t n,
                      const uint8_t *used)
@@ -102,8 +101,7 @@ void spi_search_mark(const struct spi_search *s, int l, int64_t n,
     }
 }
 
-/* ---- order -----------------------------------------------------------------------------
- */
+/* ---- order -------------------------------------------------------------------------- */
 
 spi_err spi_search_order(const struct spi_search *s, int64_t n, const int32_t *candidates,
                          int64_t *order)
@@ -131,8 +129,7 @@ out:
     return err;
 }
 
-/* ---- comparison ------------------------------------------------------------------------
- */
+/* ---- comparison --------------------------------------------------------------------- */
 
 /* Records and counts of n images on the rings of a level. */
 struct block {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Coarse to fine: all orientations at low resolution, then only those near the best.
  * Layer: match.  doc/math.md (M7).

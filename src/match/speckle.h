@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How wide speckles are along rings: the angular correlation of the images.  Layer: match.
  * doc/math.md (J9).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Convolution with an even kernel on a zero-padded cube.  Layer: math.  doc/math.md (V4).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The transforms of convolve.c in one precision: included once for float, once for double,
  * with REAL, FFTW(function) and NAMED(function) defined.  No header of its own right. */
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Cubes and rows by FFTW (with math/lines.h its only user).  Layer: math.
  *

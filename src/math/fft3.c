@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <assert.h>
 #include <complex.h>
 #include <stdbool.h>
@@ -37,8 +38,7 @@ static void cube_free(struct cube *c)
     free(c->b);
 }
 
-/* ---- passes ----------------------------------------------------------------------------
- */
+/* ---- passes ------------------------------------------------------------------------- */
 
 /* Planes of reals [y][x] -> [ky][kx]. */
 static spi_err planes_forward(const struct cube *c, const float *real, float complex *half)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * One-dimensional transforms of many lines, out of place.  Layer: math.
  *

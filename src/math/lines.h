@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Complex transforms of many lines, in both precisions (FFTW).  Layer: math.
  *

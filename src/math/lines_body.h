@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Included by lines.c for each precision: REAL, FFTW(name), SPI(name). */
 
 struct SPI(spi_lines) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * View directions: a spherical Fibonacci grid.  Layer: math.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Point groups of rotations.  Layer: math.  doc/math.md (Y1).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A cubic grid of reals that knows its own geometry.  Layer: math.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Averaged images of all view directions at once, summed block of images by block, where
  * most orientations have weight.  Layer: merge.  doc/math.md (V1), (V2), (M8) to (M10).

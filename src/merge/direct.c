@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "merge/direct.h"
 
 #include <stdlib.h>
@@ -41,7 +42,7 @@ out:
     return err;
 }
 
-/* ---- double -------------------------------------------------------------------------- */
+/* ---- double ------------------------------------------------------------------------- */
 
 struct points {
     int64_t n;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The product H* w H applied point by point, as published: W at every pixel of every image
  * (type 2), times its weight, spread again (type 1).  Layer: merge.  doc/math.md (V11).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Normal equations of merging and their solution.  Layer: merge.  doc/math.md section 2.
  *

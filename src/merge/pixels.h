@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Images at given orientations -> the least squares of merging, pixel by pixel.  Layer:
  * merge. doc/math.md section 2.

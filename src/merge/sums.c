@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "merge/sums.h"
 
 #include <math.h>
@@ -118,7 +119,7 @@ void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
     s->count[dir]++;
 }
 
-/* ---- spreading ----------------------------------------------------------------------- */
+/* ---- spreading ---------------------------------------------------------------------- */
 
 /* Directions on their way to the grid, on the nodes of one band. */
 struct batch {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Images summed by view direction before they are spread.  Layer: merge.
  * doc/math.md (V14), (V15).

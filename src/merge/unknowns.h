@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The unknowns of merging: an even A inside |x| <= D, one value for each pair x, -x.
  * Layer: merge.  doc/math.md (V9).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Averaged images of view directions, spread into reciprocal space.  Layer: merge.
  * doc/math.md section 2.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How much a pixel weighs in merging.  Layer: merge.  doc/math.md (V6), (V13). */
 #ifndef SPI_MERGE_WEIGHTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How far the two half sets agree, shell by shell: intensities, and phases beside them.
  * Layer: mtip.  doc/math.md (F14), (Q12), doc/decisions/015. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/chain.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 #include "base/rng.h"
 #include "math/symmetry.h"
 
-/* ---- half sets --------------------------------------------------------------------- */
+/* ---- half sets ---------------------------------------------------------------------- */
 
 spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, int keep)
 {
@@ -39,7 +40,7 @@ void spi_half_clear(struct spi_half *h)
     *h = (struct spi_half){0};
 }
 
-/* ---- the random start ---------------------------------------------------------------- */
+/* ---- the random start --------------------------------------------------------------- */
 
 /* A dozen Gaussian blobs, sigma 0.1 D, centres within 0.35 D. */
 static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)

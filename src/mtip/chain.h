@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * One model on its way: a start of a half set, later the half set itself.  Layer: mtip.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/chain_tasks.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 #include "base/mem.h"
 #include "math/sphere.h"
 
-/* ---- slice ------------------------------------------------------------------- */
+/* ---- slice -------------------------------------------------------------------------- */
 
 spi_err spi_task_prepare(void *const *data, const void *arg, const volatile int *stop)
 {
@@ -43,7 +44,7 @@ spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *s
                               c->S + a->first * l->views.Na);
 }
 
-/* ---- match ------------------------------------------------------------------- */
+/* ---- match -------------------------------------------------------------------------- */
 
 static const float complex *batch_record(const void *chain, int64_t i, int R,
                                          float complex *h)
@@ -247,7 +248,7 @@ out:
     return err;
 }
 
-/* ---- merge ------------------------------------------------------------------- */
+/* ---- merge -------------------------------------------------------------------------- */
 
 /* Mean fluence becomes 1: the scale lives in A alone. */
 static void normalise_fluence(struct spi_chain *c)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What the tasks of a generation do, on blocks of one chain (mtip/generation.c submits
  * them). Layer: mtip. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The state of a run as named arrays. */
 #include <float.h>
 #include <math.h>
@@ -117,8 +118,7 @@ static spi_err get(const struct spi_state *st, size_t bytes, void *to, const cha
     return spi_state_get(st, name, bytes, to);
 }
 
-/* ---- is what was read possible? ---------------------------------------------------------
- */
+/* ---- is what was read possible? ----------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static spi_err damaged(const char *path,
                                                              const char *fmt, ...)
@@ -357,8 +357,7 @@ static spi_err check_chain(const struct spi_run *r, const char *path,
     return SPI_OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 static spi_err load_chain(const struct spi_state *st, const char *path, struct spi_run *r,
                           int h, int s)

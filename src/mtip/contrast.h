@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How much images differ from their mean image: is there a particle in them at all?
  * Layer: mtip.  doc/math.md (Q14).

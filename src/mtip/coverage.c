@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/coverage.h"
 
 #include <math.h>
@@ -95,8 +96,7 @@ out:
     return err;
 }
 
-/* ---- directions that are crossed
- * -------------------------------------------------------- */
+/* ---- directions that are crossed ---------------------------------------------------- */
 
 spi_err spi_coverage_crossed(const struct spi_orientations *o, int n,
                              const double (*group)[9], double diameter_A, double q,

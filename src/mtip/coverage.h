@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How evenly the view directions of the images cover the sphere.  Layer: mtip.
  * doc/math.md (Q7), (Q8), (Q11). */

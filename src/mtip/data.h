@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The particle's diameter from the models that the starts found.  Layer: mtip.
  * doc/math.md (J11), doc/decisions/017. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/finish.h"
 
 #include <math.h>
@@ -75,8 +76,7 @@ static spi_err phase(struct spi_run *r, struct spi_result *res)
     return spi_volume_copy(&res->phase[0].density, &res->half[0]);
 }
 
-/* ---- all of it
- * --------------------------------------------------------------------------- */
+/* ---- all of it ---------------------------------------------------------------------- */
 
 /* Over the point group of a half set, in its frame. */
 static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)

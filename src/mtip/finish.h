@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The end of a run: every pixel of every image merged at its best orientation, the
  * regularisation from the L-curve, the density phased from many starts.  Layer: mtip. */

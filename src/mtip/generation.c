@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One generation of a chain: which directions, and the tasks that do it. */
 #include <math.h>
 #include <stdlib.h>
@@ -8,8 +9,7 @@
 #include "math/symmetry.h"
 #include "mtip/chain_tasks.h"
 
-/* ---- which directions -----------------------------------------------------------------
- */
+/* ---- which directions --------------------------------------------------------------- */
 
 /* For every direction of one grid those of another within `radius`: of direction k they
  * are list[first[k] ... first[k + 1] - 1]. */

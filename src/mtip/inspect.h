@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * All images looked at again, each beside its model at its orientation.  Layer: mtip.
  * doc/math.md (Q9), (Q10). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A level of the march: how fine everything is at one resolution.  Layer: mtip. */
 #ifndef SPI_MTIP_LEVEL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/merging.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ enum {
 };
 static const double slot_bytes = 6e8; /* all slots together, if there are more than 2 */
 
-/* ---- spreading ----------------------------------------------------------------------- */
+/* ---- spreading ---------------------------------------------------------------------- */
 
 struct block {
     struct spi_merging *m;
@@ -204,7 +205,7 @@ out:
     return err;
 }
 
-/* ---- images summed by view direction ------------------------------------------------- */
+/* ---- images summed by view direction ------------------------------------------------ */
 
 /* Harmonics of the images of a block that take part. */
 static spi_err analyse(struct spi_merging *m, struct spi_merging_slot *slot, int64_t i,
@@ -320,7 +321,7 @@ out:
     return err ? err : late;
 }
 
-/* ---- the normal equations ------------------------------------------------------------ */
+/* ---- the normal equations ----------------------------------------------------------- */
 
 /* The even part of the middle n^3 of m^3 modes: its real or its imaginary part. */
 static void even_part(int m, const double complex *modes, int n, bool imaginary, double *to)
@@ -489,7 +490,7 @@ static void count_product(struct spi_merging *m)
         m->spec.stepped(m->products, m->spec.user);
 }
 
-/* ---- products ------------------------------------------------------------------------ */
+/* ---- products ----------------------------------------------------------------------- */
 
 struct chunk {
     struct spi_merging *m;
@@ -613,7 +614,7 @@ out:
     return err;
 }
 
-/* ---- solution ------------------------------------------------------------------------ */
+/* ---- solution ----------------------------------------------------------------------- */
 
 struct spi_cg_options spi_merging_rules(const struct spi_merging *m,
                                         const struct spi_settings *set, int n_iter)

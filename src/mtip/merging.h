@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Merging images at given orientations, pixel by pixel, as tasks.  Layer: mtip.
  * doc/math.md (V3)-(V13).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/mtip.h"
 
 #include <math.h>
@@ -12,8 +13,7 @@
 enum { STARTS_LEAST = 3 }; /* of each half set before more are called useless */
 static const double repeated_cc = 0.9;
 
-/* ---- which images a generation sees ---------------------------------------------------
- */
+/* ---- which images a generation sees ------------------------------------------------- */
 
 /* Every n-th image of a half set is held out of the starts, to judge them. */
 static int64_t heldout_stride(const struct spi_run *r, const struct spi_half *h)
@@ -72,8 +72,7 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
     return err;
 }
 
-/* ---- one generation ---------------------------------------------------------------------
- */
+/* ---- one generation ----------------------------------------------------------------- */
 
 /* View directions x in-plane angles that are really different. */
 static double orientations(const struct spi_chain *c, const struct spi_level *level)
@@ -169,8 +168,7 @@ out:
     return err;
 }
 
-/* ---- from stage to stage ----------------------------------------------------------------
- */
+/* ---- from stage to stage ------------------------------------------------------------ */
 
 spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
 {
@@ -329,8 +327,7 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
     return SPI_OK;
 }
 
-/* ---- the loop ---------------------------------------------------------------------------
- */
+/* ---- the loop ----------------------------------------------------------------------- */
 
 /* `auto`: doc/decisions/004-score.md */
 static enum spi_score_kind score_kind(const char *name, enum spi_image_kind images)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Multitiered iterative phasing.  Layer: mtip.  doc/math.md section 7.
  * Donatelli, Sethian and Zwart, PNAS 114 (2017) 7222; Chang et al., SC'21 (2021).

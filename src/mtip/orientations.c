@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/orientations.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 enum { BLOCK = 64, PLACES = 64 };
 
-/* ---- collecting ---------------------------------------------------------------------- */
+/* ---- collecting --------------------------------------------------------------------- */
 
 /* With a point group any of its elements may be applied: they are dealt out evenly, so that
  * no direction is left without images. */
@@ -69,7 +70,7 @@ void spi_orientations_common_frame(const double G[9], struct spi_orientations *o
     }
 }
 
-/* ---- refining ------------------------------------------------------------------------ */
+/* ---- refining ----------------------------------------------------------------------- */
 
 struct block_args {
     struct spi_images *images;

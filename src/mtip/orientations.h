@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The orientation of every image at the end of a run: collected from the half sets, refined
  * continuously, brought into one frame.  Layer: mtip.  doc/math.md (Q6). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What more images would bring, from what fewer images do.  Layer: mtip.  doc/math.md
  * (Q17). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The files of a finished run. */
 #include <math.h>
 #include <stdio.h>

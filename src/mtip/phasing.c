@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/phasing.h"
 
 #include <math.h>
@@ -25,8 +26,7 @@ void spi_phasing_clear(struct spi_phasing *p)
     spi_fsc_clear(&p->fsc);
 }
 
-/* ---- the starts of a round ------------------------------------------------------------
- */
+/* ---- the starts of a round ---------------------------------------------------------- */
 
 struct start_args {
     const struct spi_volume *A;
@@ -98,8 +98,7 @@ out:
     return err;
 }
 
-/* ---- rounds ---------------------------------------------------------------------------
- */
+/* ---- rounds ------------------------------------------------------------------------- */
 
 static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
                          const struct spi_agreement *a, int round, struct spi_phasing *p)

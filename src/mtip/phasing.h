@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Densities of both half sets: rounds of phasing starts until the maps agree as well as the
  * intensities do.  Layer: mtip.  doc/math.md (Q12), (Q13), doc/decisions/015. */

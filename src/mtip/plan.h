@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What each generation does: starts, march, polish.  Layer: mtip.  doc/math.md section 7.
  *

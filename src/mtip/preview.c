@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/preview.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ struct look {
     spi_diameter *diameter;
 };
 
-/* ---- the images ---------------------------------------------------------------------- */
+/* ---- the images --------------------------------------------------------------------- */
 
 /* What is done with some images of a block. */
 typedef spi_err chunk_fn(struct look *l, int64_t block, int64_t n);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A look at some of the images before anything is computed.  Layer: mtip.
  *

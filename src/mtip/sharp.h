@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A model prepared for comparison with pixels.  Layer: mtip. */
 #ifndef SPI_MTIP_SHARP_H

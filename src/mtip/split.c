@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/split.h"
 
 #include <math.h>
@@ -12,10 +13,10 @@ enum { HITS_LEAST = 20 };
 static const double hits_part = 0.1;    /* of the images at least lie above the gap */
 static const double gap_filled = 0.05;  /* images in the gap, of the fewer beside it */
 static const double blank_level = 0.25; /* median below the gap over median above */
-static const double few_photons = 4; /* added to counts: 0 and 1 are no gap */
+static const double few_photons = 4;    /* added to counts: 0 and 1 are no gap */
 static const double step = 1.0905077326652577; /* 2^(1/8), of trial limits */
 
-/* ---- the hash ------------------------------------------------------------------------ */
+/* ---- the hash ----------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h)
 {
@@ -44,7 +45,7 @@ uint64_t spi_split_hash(int64_t n, const float *pixels)
     return all;
 }
 
-/* ---- images without signal ----------------------------------------------------------- */
+/* ---- images without signal ---------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -77,8 +78,7 @@ static double filled(int64_t n, const double *x, double limit)
             over = n - upto, fewer = under < over ? under : over;
     double hits = fmax(HITS_LEAST, hits_part * (double)n), part;
 
-    if (under < 1 || (double)over < hits ||
-        x[under / 2] > blank_level * x[upto + over / 2])
+    if (under < 1 || (double)over < hits || x[under / 2] > blank_level * x[upto + over / 2])
         return INFINITY;
     part = (double)(upto - under) / (double)fewer;
     return part <= gap_filled ? part : (double)INFINITY;
@@ -111,7 +111,7 @@ spi_err spi_split_least(int64_t n, const double *signal, bool photons, double *l
     return SPI_OK;
 }
 
-/* ---- copies -------------------------------------------------------------------------- */
+/* ---- copies ------------------------------------------------------------------------- */
 
 struct known {
     uint64_t hash;
@@ -163,7 +163,7 @@ static spi_err find_copies(struct spi_split *s, const uint64_t *hash)
     return SPI_OK;
 }
 
-/* ---- the draw ------------------------------------------------------------------------ */
+/* ---- the draw ----------------------------------------------------------------------- */
 
 /* (E6): image by image, with the probability that leaves both halves equally large. */
 static void deal(struct spi_split *s, bool blocks, uint64_t seed)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Which images take part, and in which half set.  Layer: mtip.  doc/math.md (E5), (E6);
  * doc/decisions/016.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The particle's point group: given, or seen in both half sets.  doc/math.md section 7. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/verdict.h"
 
 #include <math.h>
@@ -18,8 +19,7 @@ static const double contrast_level = 0.6;
 static const double cc_good = 0.8; /* noise is not what phasing fails by */
 static const double cc_sure = 0.5; /* shells whose contrast is known well */
 
-/* ---- resolution -----------------------------------------------------------------------
- */
+/* ---- resolution --------------------------------------------------------------------- */
 
 double spi_curve_end_A(int n, const double *q, const double *value, double level,
                        double q_from, double q_max)
@@ -117,8 +117,7 @@ spi_err spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc 
     return err;
 }
 
-/* ---- what cannot be --------------------------------------------------------------------
- */
+/* ---- what cannot be ----------------------------------------------------------------- */
 
 double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
                            double diameter_A, double q_end, double *at)
@@ -137,8 +136,7 @@ double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contr
     return most;
 }
 
-/* ---- words -----------------------------------------------------------------------------
- */
+/* ---- words -------------------------------------------------------------------------- */
 
 struct words {
     char text[SPI_MESSAGE_MAX];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What a result is worth: up to which resolution it stands, what limits it, and what speaks
  * against there being a result at all.  Layer: mtip.  doc/decisions/018, doc/math.md (Q15)

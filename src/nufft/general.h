@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The complete nonuniform fast Fourier transform: types 1 and 2, two and three dimensions,
  * single and double precision.  Layer: nufft.  doc/math.md (U1).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The general transform for one precision: REAL, REAL_BYTES, COORD, TOL_MIN, SPI(name).
  * Included by general_f32.c and general_f64.c. */
 #include <math.h>
@@ -59,7 +60,7 @@ struct SPI(spi_nuplan) {
     cplx *out;
 };
 
-/* ---- memory ---- */
+/* ---- memory ------------------------------------------------------------------------- */
 
 static void release_scratch(plan_t *p)
 {
@@ -196,8 +197,9 @@ out:
     return err;
 }
 
-/* ---- points: a stable counting sort by brick, so that the order does not depend on the
- * threads ---- */
+/* ---- points ---------------------------------------------------------------------------- */
+
+/* A stable counting sort by brick, so that the order does not depend on the threads. */
 
 struct sort {
     plan_t *p;
@@ -399,7 +401,7 @@ struct spi_nu_choice SPI(spi_nuplan_choice)(const plan_t *p)
     return (struct spi_nu_choice){p->g.win.w, {a[0].n, a[1].n, a[2].n}, p->g.sigma};
 }
 
-/* ---- between the fine grid and the bricks ---- */
+/* ---- between the fine grid and the bricks ------------------------------------------- */
 
 typedef void row_fn(int n, cplx *local, cplx *fine);
 
@@ -478,7 +480,7 @@ static void zero_part(void *ctx, int rank, int64_t part)
     memset(p->fine + from * a[0].n, 0, (size_t)((to - from) * a[0].n) * sizeof *p->fine);
 }
 
-/* ---- transforms: only the lines that hold modes ---- */
+/* ---- transforms: only the lines that hold modes ------------------------------------- */
 
 static size_t bytes(int64_t n)
 {
@@ -627,10 +629,9 @@ static void modes2_task(void *ctx, int rank, int64_t task)
                    p->middle);
     else if (block < 0)
         SPI(spi_lines_run)
-        (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
-    else
-        for (int ky = (int)block * ROWS; ky < block_end(block, a[1].m); ky++)
-            give_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
+    (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
+    else for (int ky = (int)block * ROWS; ky < block_end(block, a[1].m); ky++)
+        give_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
 }
 
 static void fine2_task(void *ctx, int rank, int64_t task)
@@ -645,10 +646,9 @@ static void fine2_task(void *ctx, int rank, int64_t task)
             take_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
     else if (block < 0)
         SPI(spi_lines_run)
-        (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
-    else
-        x_from_modes(p, 0, (int)block * ROWS, block_end(block, a[1].n), p->line[rank],
-                     p->middle);
+    (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
+    else x_from_modes(p, 0, (int)block * ROWS, block_end(block, a[1].n), p->line[rank],
+                      p->middle);
 }
 
 static void transform_to_modes(plan_t *p)
@@ -684,7 +684,7 @@ static void transform_from_modes(plan_t *p)
     }
 }
 
-/* ---- execution ---- */
+/* ---- execution ---------------------------------------------------------------------- */
 
 static spi_err prepare_lines(plan_t *p, int s)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The general transform in single precision. */
 #define REAL       float
 #define REAL_BYTES 4

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The general transform in double precision. */
 #define REAL       double
 #define REAL_BYTES 8

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What a general plan chooses before it sees the values: window, fine grid, bricks.
  * Layer: nufft, internal.  doc/math.md (U6)-(U8). */

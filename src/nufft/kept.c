@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ struct spi_kept {
     const struct spi_halves_variant *variant;
 };
 
-/* ---- the columns --------------------------------------------------------------------- */
+/* ---- the columns -------------------------------------------------------------------- */
 
 struct filling {
     const struct spi_halves *halves;
@@ -100,7 +101,7 @@ bool spi_kept_reads_grid(const spi_kept *k)
     return !k->halves.data;
 }
 
-/* ---- slices -------------------------------------------------------------------------- */
+/* ---- slices ------------------------------------------------------------------------- */
 
 struct job {
     const spi_points *points;
@@ -178,7 +179,7 @@ spi_err spi_kept_slice(const spi_points *p, const spi_kept *k, int64_t n_rot,
     return job.beyond ? spi_nufft_beyond(k->plan) : SPI_OK;
 }
 
-/* ---- gradients ----------------------------------------------------------------------- */
+/* ---- gradients ---------------------------------------------------------------------- */
 
 void spi_kept_gradient(const spi_kept *k, int n, const float u[3][SPI_POINTS],
                        float out[4][SPI_POINTS])

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Nonuniform Fourier transforms of a real, even function.  Layer: nufft.
  *

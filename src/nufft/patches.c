@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -8,8 +9,7 @@
 #include "nufft/points.h"
 #include "nufft/team.h"
 
-/* ---- patches of a batch of rotations, brick by brick -----------------------------------
- */
+/* ---- patches of a batch of rotations, brick by brick -------------------------------- */
 
 enum {
     ENTRIES_MAX = 1 << 20, /* patches of a batch */
@@ -316,8 +316,7 @@ static int threads_for(const struct batch *b)
     return n < b->points->plan->threads ? (int)n : b->points->plan->threads;
 }
 
-/* ---- slice -----------------------------------------------------------------------------
- */
+/* ---- slice -------------------------------------------------------------------------- */
 
 struct task {
     int64_t first;
@@ -463,8 +462,7 @@ out:
     return err;
 }
 
-/* ---- spread ----------------------------------------------------------------------------
- */
+/* ---- spread ------------------------------------------------------------------------- */
 
 struct brick {
     int64_t brick, n; /* its patches */

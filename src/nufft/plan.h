@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the files of the nonuniform transforms share.
  *
  * The fine grid: planes z = -Z_LOW ... nf/2 + MARGIN of [y][x], each axis -nf/2 - MARGIN

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Points of a detector in patches: what points.c makes and patches.c reads. */
 #ifndef SPI_NUFFT_POINTS_H
 #define SPI_NUFFT_POINTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A loop over independent tasks on several threads.  Layer: nufft. */
 #ifndef SPI_NUFFT_TEAM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Several starts -> one density: alignment, mean, PRTF. */
 #include <math.h>
 #include <stdlib.h>

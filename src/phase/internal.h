@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Shared inside src/phase: walking over the half spectrum of an n^3 grid. */
 #ifndef SPI_PHASE_INTERNAL_H

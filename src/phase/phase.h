@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Phasing: autocorrelation -> density.  Layer: phase.  doc/math.md (P1)-(P16).
  *
@@ -58,12 +59,11 @@ struct spi_phase_result {
     double *r_factor;          /* [n_starts], owned; sum ||F| - amp| / sum amp (P8) */
     int n_starts, n_kept;
     int n_shells;
-    double *prtf; /* [n_shells], owned: phase retrieval transfer function (P13);
+    double *prtf;       /* [n_shells], owned: phase retrieval transfer function (P13);
                    * 1 when only one start is kept; NaN: no mode in the shell */
-    double
-        *reproduced; /* [n_shells], owned: correlation of the density's intensity with
+    double *reproduced; /* [n_shells], owned: correlation of the density's intensity with
                       * that of A, (P15); NaN: fewer than three modes, or no measured one */
-    double *shell_q; /* [n_shells], owned: mid-shell |q|, 1/A */
+    double *shell_q;    /* [n_shells], owned: mid-shell |q|, 1/A */
 };
 
 /** Parse a recipe: comma-separated "N METHOD" and "N*( ... )", nested at most 4 deep, at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The method table and the words that a recipe is made of. */
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One start: random density -> recipe, at each level of detail -> centred density. */
 #include <float.h>
 #include <math.h>

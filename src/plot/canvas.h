@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A sheet to draw on: a cairo image at twice the resolution, text, PNG.  Layer: plot.
  *

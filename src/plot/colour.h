@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Colours that colour-blind readers can tell apart.  Layer: plot. */
 #ifndef SPI_PLOT_COLOUR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Pictures (PNG, written atomically, two pixels for each logical one).  Layer: plot.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -412,7 +413,7 @@ out:
     return err;
 }
 
-/* ---- the sphere ---------------------------------------------------------------------- */
+/* ---- the sphere --------------------------------------------------------------------- */
 
 /* Mollweide: with 2 t + sin 2t = pi sin(latitude), x = 2 sqrt 2 / pi longitude cos t,
  * y = sqrt 2 sin t.  Here x and y are divided by 2 sqrt 2 and sqrt 2: both in -1 ... 1. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Where an axis has its ticks and what they say: pure functions.  Layer: plot. */
 #ifndef SPI_PLOT_TICKS_H

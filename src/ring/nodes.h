@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Sums over pixels moved to rings, where they can be turned.  Layer: ring.
  * doc/math.md (V15).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The detector's own pixels: which take part, and where they lie in the object.  Layer:
  * ring. doc/math.md section 2.

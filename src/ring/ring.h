@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Images and model slices on rings.  Layer: ring.  doc/math.md section 3.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Density of a structure on a map's grid.  Layer: sim.  doc/math.md (D1)-(D3).
  *

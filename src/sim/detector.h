@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * A flat detector behind the particle.  Layer: sim.  doc/math.md (S2)-(S5).
  *

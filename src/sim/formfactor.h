@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Atomic form factors for X-rays.  Layer: sim.  doc/math.md (S1).
  *

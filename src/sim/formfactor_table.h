@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Made by tools/make_formfactors.py from data/scattering/f0_WK1995.csv; do not edit.
  * D. Waasmaier and A. Kirfel, Acta Cryst. A51 (1995) 416-431,
  * doi:10.1107/S0108767394013292; numbers from DABAX (ESRF).  Neutral atoms, Z = 1..98:

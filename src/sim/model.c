@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "sim/model.h"
 
 #include <complex.h>
@@ -26,7 +27,7 @@ struct spi_model {
     size_t points;                         /* of one grid */
 };
 
-/* ---- size of everything ---- */
+/* ---- size of everything ------------------------------------------------------------- */
 
 static void find_box(const struct spi_structure *s, struct spi_model *m)
 {
@@ -81,7 +82,7 @@ static spi_err lay_out(struct spi_model *m, int *n_fine)
     return SPI_OK;
 }
 
-/* ---- atoms to grid, (S8) ---- */
+/* ---- atoms to grid, (S8) ------------------------------------------------------------ */
 
 /* Transform of the window at xi cycles per grid unit, by the midpoint rule after
  * x = (w/2) sin(a): as spi_window_transform, with the nodes made once. */
@@ -298,7 +299,7 @@ double spi_model_half_extent_A(const struct spi_model *m)
     return m->half_extent;
 }
 
-/* ---- slices ---- */
+/* ---- slices ------------------------------------------------------------------------- */
 
 spi_err spi_model_points_init(const struct spi_model *m, int64_t n, const double (*q)[3],
                               struct spi_model_points *out)
@@ -353,7 +354,7 @@ void spi_model_slice(const struct spi_model *m, const struct spi_model_points *p
         W[j] = F[j][0] * F[j][0] + F[j][1] * F[j][1];
 }
 
-/* ---- the largest value ---- */
+/* ---- the largest value -------------------------------------------------------------- */
 
 /* W on the rows of points u = (x, y, z) / 2 in grid units, x >= 0, with |q| in the shell.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The transform of a structure.  Layer: sim.  doc/math.md (S1), (S6)-(S9).
  *

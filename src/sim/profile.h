@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Mean of W over all directions, as a function of |q|.  Layer: sim.  doc/math.md (S10).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Form factors on few common radial functions.  Layer: sim.  doc/math.md (S7).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "sim/simulate.h"
 
 #include <math.h>
@@ -37,7 +38,7 @@ struct spi_simulator {
     int64_t max_photons;
 };
 
-/* ---- calibration ---- */
+/* ---- calibration -------------------------------------------------------------------- */
 
 static bool counts_photons(const struct spi_simulator *s)
 {
@@ -240,7 +241,7 @@ int64_t spi_simulator_max_photons(const struct spi_simulator *s)
     return s->max_photons;
 }
 
-/* ---- one image ---- */
+/* ---- one image ---------------------------------------------------------------------- */
 
 static int label_of(const struct spi_simulator *s, int64_t k)
 {
@@ -309,7 +310,7 @@ static void one_image(const struct spi_simulator *s, struct scratch *scratch, in
                 : (float)spi_rng_poisson(&r, scale * (double)d->geometry[p] * (double)W[p]);
 }
 
-/* ---- a block of images on all workers ---- */
+/* ---- a block of images on all workers ----------------------------------------------- */
 
 struct block {
     struct spi_simulator *s;
@@ -383,7 +384,7 @@ spi_err spi_simulator_images(struct spi_simulator *s, int64_t first, int64_t n,
     return SPI_OK;
 }
 
-/* ---- a file ---- */
+/* ---- a file ------------------------------------------------------------------------- */
 
 /* Two blocks: one is computed while the other is written. */
 struct pair {

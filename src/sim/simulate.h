@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Images of randomly oriented particles.  Layer: sim.  doc/math.md (S10)-(S13).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Model images at the detector's own, curved pixel positions.  Layer: slice.
  * doc/math.md section 2.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Model slices on rings, ready to be compared with images.  Layer: slice.
  * doc/math.md section 3.

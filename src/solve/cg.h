@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Conjugate gradients on a linear operator, for one shift or for all at once.
  * Layer: solve.

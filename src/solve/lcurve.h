@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The L-curve: how much regularisation a least-squares problem needs.  Layer: solve.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Tasks that name their data: the only user of StarPU.  Layer: task.
  *

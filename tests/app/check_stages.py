@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the files of merge, slice and match hold, against the simulation.  One check a call:
 check_stages.py NAME FILES...; exit code 0 if it holds."""
 import hashlib

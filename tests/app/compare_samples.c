@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Files for the tests of the commands.  compare_samples STRUCTURE DIR writes
  *
  *     moved.mrc   the structure turned by 40 degrees, shifted by (1, -2, 3) A, inverted

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The program as a user meets it: help, exit codes, messages, output that cannot be written.
 # SPINIFEL: the binary.  SPI_TEST_TMP: a folder for files.
 spinifel=${SPINIFEL:?}

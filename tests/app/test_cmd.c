@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Option tables: values, defaults, and the message of every kind of mistake. */
 #include <string.h>
 

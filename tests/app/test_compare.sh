@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # compare and phase on files whose answer is known (compare_samples.c).
 # $1: compare_samples, $2: the folder of structures.
 samples=$1 structure=$2/2cex_a.pdb.gz

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # How the commands open images: masks, surveys, links; what run.json keeps; what --resume
 # notices.
 cases=$1 python=$2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What `spinifel reconstruct` makes of images that are not as they should be: blank images,
 copies, photons in a detector's unit, a wrong centre, a gap that no mask marks."""
 import os

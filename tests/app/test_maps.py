@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """`spinifel compare` and `info` on maps and structures whose answer is known: a map is itself
 whatever constant, scale, number type, order of axes or motion it comes in.  numpy writes the maps."""
 import json

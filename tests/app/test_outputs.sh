@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # No result takes the place of what it was made from: every command refuses (exit code 2), and
 # the input keeps its bytes.  Directories, devices, pipes and links are no results either.
 dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/outputs.XXXXXX") || exit 1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # What is known of the particle before the first generation, where the images are not as they
 # should be: a wrong centre of the beam is measured and corrected; a wrong estimate of the diameter is
 # noticed when the starts agree, and the run begins anew; a diameter that was given is kept.

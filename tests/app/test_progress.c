@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The line of the progress bar: it never exceeds the terminal, whatever stands in it. */
 #define _XOPEN_SOURCE 700 /* posix_openpt */
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # End to end: simulate lysozyme, reconstruct from random orientations, compare with the truth;
 # resume after a kill gives the same map; unfinished phases are told; noise does not converge;
 # wrong input says so.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Files of `spinifel simulate`, seen from outside: h5py for the layout, and numpy with a PDB
 reader and form factors of its own for the numbers."""
 import csv

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # merge, slice and match as commands on files, on simulated images whose truth is known.
 # $1: check_stages.py, $2: the folder of structures.
 check=$1 structure=$2/2cex_a.pdb.gz

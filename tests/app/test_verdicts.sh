@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # What a run says of its result is true: a right map whose detector ends at q D = 5 stands, the
 # same particle with a background that nobody told of does not; empty shots are told at once; a
 # tenth of junk among the images is counted, and the map stands.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Known answers of Philox4x32-10 (Random123 1.09, kat_vectors), and that streams differ. */
 #include <math.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What a terminal may see of a text that comes from a file. */
 #include "base/text.h"
 

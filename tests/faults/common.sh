@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # What the fault tests share: TAP, a folder of their own, a small set of images, a small run.
 # SPINIFEL: the program; SPI_TEST_DATA: data/; SPI_TEST_TMP: where the folder is made.
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # A disk that is full at N sizes (default 10): one line, exit code 1, and --resume ends with the
 # same map when there is room again.  Whoever may mount gets a small file system; others get a
 # limit on the size of a file, which fails in the same places.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # kill -9 at N moments of a run (default 20), start-up included: --resume ends with the same map.
 #     tests/faults/kill.sh [N]
 . "$(dirname "$0")/common.sh"

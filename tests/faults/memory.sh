@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Memory that cannot be had: the n-th allocation of a command fails (SPI_FAIL_ALLOC=n) for every
 # n, or for N of them spread evenly; and limits on the address space.  Each time one line and
 # exit code 1, no crash, no hang, nothing temporary left.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Long paths, folders that cannot be written, files of others, planted links, and signals: one
 # line and exit code 1, or a run as ever.
 . "$(dirname "$0")/common.sh"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A particle of random Gaussians: density, spectrum and any motion of it are formulas. */
 #ifndef SPI_TESTS_BLOBS_H
 #define SPI_TESTS_BLOBS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pearson correlation of two maps on one grid. */
 #ifndef SPI_TESTS_CORRELATION_H
 #define SPI_TESTS_CORRELATION_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The rotation between two intensity maps whose motion is known exactly. */
 #include <math.h>
 #include <stdlib.h>

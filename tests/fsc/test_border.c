@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Maps that do not stand at zero at their border, or fill their box: level, scale and a
  * motion that is known exactly. */
 #include "fsc/border.h"

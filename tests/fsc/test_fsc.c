@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fourier shell correlation: identical maps, noise, known mixtures, crossings. */
 #include <math.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Orientation errors with a known global rotation, group, Friedel flips and garbage. */
 #include <math.h>
 #include <stdlib.h>

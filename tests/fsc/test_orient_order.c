@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Quaternions in another order, or of inverse rotations, are noticed; right and random ones
  * are not. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Spectra between the nodes and maps moved: against direct sums and formulas. */
 #include <complex.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The rotation function on its grid against the correlation of shells by direct quadrature,
  * and its peaks. */
 #include <math.h>

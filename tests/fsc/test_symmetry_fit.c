@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The axes of symmetric particles turned at random. */
 #include <math.h>
 #include <stdlib.h>

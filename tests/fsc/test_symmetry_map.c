@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Averages over point groups, and which group an intensity has: synthetic particles with
  * and without one. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* h5_test.h - small HDF5 files for the tests of io, right ones and wrong ones. */
 #ifndef SPI_TESTS_H5_TEST_H
 #define SPI_TESTS_H5_TEST_H

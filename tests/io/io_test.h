@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* io_test.h - what the tests of io share: files of the repository, files of their own. */
 #ifndef SPI_TESTS_IO_TEST_H
 #define SPI_TESTS_IO_TEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Files of structures as programs really write them: no atom is lost and none is wrong
  * without a word, and no small file costs much. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The structure reader: counts known from an independent count of the files' lines, the two
  * formats against each other, assemblies, alternates, guessed elements, and messages. */
 #include <math.h>

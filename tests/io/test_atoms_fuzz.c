@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Deterministic mutations of small PDB and mmCIF files: the reader returns SPI_OK with
  * usable atoms or an error with a message; the sanitizer build turns any misstep into a
  * failure. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Wrong image files: each gives its message, and whatever the bytes are, nothing crashes.
  */
 #include <unistd.h>
@@ -48,7 +49,7 @@ static spi_err read_it(const char *path)
     return err;
 }
 
-/* ---- one thing wrong at a time ------------------------------------------------------- */
+/* ---- one thing wrong at a time ------------------------------------------------------ */
 
 struct change {
     const char *what; /* dataset or attribute */
@@ -175,7 +176,7 @@ static void masked_values(void)
     spi_images_close(im);
 }
 
-/* ---- files that are not image files at all ------------------------------------------- */
+/* ---- files that are not image files at all ------------------------------------------ */
 
 static void other_files(void)
 {
@@ -228,7 +229,7 @@ static void empty_promises(void)
        spi_err_message());
 }
 
-/* ---- fuzz ---------------------------------------------------------------------------- */
+/* ---- fuzz --------------------------------------------------------------------------- */
 
 /* Files with 1 to 3 bytes changed, or cut short. */
 static void fuzz(int n_files)

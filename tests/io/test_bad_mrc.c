@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Wrong maps: each must give its message, and no byte of a header may crash the reader. */
 #include <math.h>
 #include <stdint.h>

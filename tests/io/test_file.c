@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Atomic files, locks and fingerprints. */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Files that people have: each gives its message or its right values, none hangs, none
  * shows zeros for what is not there. */
 #include <hdf5.h>
@@ -59,8 +60,7 @@ static spi_err read_it(const char *path, struct spi_survey *s)
     return err;
 }
 
-/* ---- files of tests/cases
- * ---------------------------------------------------------------- */
+/* ---- files of tests/cases ----------------------------------------------------------- */
 
 static void refused(void)
 {
@@ -180,8 +180,7 @@ static void cxi(void)
     spi_images_close(b);
 }
 
-/* ---- files made here
- * --------------------------------------------------------------------- */
+/* ---- files made here ---------------------------------------------------------------- */
 
 enum { N = 6, NY = 4, NX = 5, NP = NY * NX };
 
@@ -407,8 +406,7 @@ static void raw_files(void)
     spi_h5_follow_external(false);
 }
 
-/* ---- chunks
- * ------------------------------------------------------------------------------ */
+/* ---- chunks ------------------------------------------------------------------------- */
 
 /* Every shape of chunk gives the same pixels, whatever range is read. */
 static void chunk_shapes(void)
@@ -524,8 +522,7 @@ static void wrong_chunks(void)
     }
 }
 
-/* ---- attributes, picture, units
- * ---------------------------------------------------------- */
+/* ---- attributes, picture, units ----------------------------------------------------- */
 
 static void long_text(void)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sets of images: what is written is read back; foreign files in either axis order. */
 #include <pthread.h>
 #include <signal.h>
@@ -181,8 +182,7 @@ static void edge(void)
     OK(spi_detector_q_edge(&det) < 0.5 * spi_detector_q_corner(&det), "they differ");
 }
 
-/* ---- foreign files ---------------------------------------------------------------------
- */
+/* ---- foreign files ------------------------------------------------------------------ */
 
 static void skopi(const char *name, const char *layout)
 {
@@ -326,8 +326,7 @@ static void variants(void)
     spi_images_close(im);
 }
 
-/* ---- writers that fail -----------------------------------------------------------------
- */
+/* ---- writers that fail -------------------------------------------------------------- */
 
 static spi_err append_one(int64_t max, float value, double norm)
 {
@@ -409,8 +408,7 @@ static void disk_full(void)
        "works when there is room again");
 }
 
-/* ---- threads ---------------------------------------------------------------------------
- */
+/* ---- threads ------------------------------------------------------------------------ */
 
 static void *read_much(void *arg)
 {

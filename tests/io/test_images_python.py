@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Image files against h5py, an independent reader and writer.  Usage: test_images_python.py TOOL"""
 import itertools, json, os, subprocess, sys
 

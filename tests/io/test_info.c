@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What `spinifel info` knows of each kind of file. */
 #include <jansson.h>
 #include <math.h>

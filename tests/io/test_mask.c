@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Masks in HDF5: shapes, types, bits, and what is refused. */
 #include <hdf5.h>
 #include <math.h>

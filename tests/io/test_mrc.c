@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Maps: round trip, every mode, byte order and axis order, and one wrong word at a time. */
 #include <math.h>
 #include <signal.h>
@@ -13,8 +14,7 @@
 
 enum { SIZE = 1024 + 4 * 24 };
 
-/* ---- a map made by hand: 4 x 3 x 2 columns, rows, sections; value = 1 + index ----------
- */
+/* ---- a map made by hand: 4 x 3 x 2 columns, rows, sections; value = 1 + index ------- */
 
 static void put(uint8_t *file, int k, int32_t v, bool big)
 {
@@ -80,7 +80,7 @@ static size_t make_map(uint8_t *file, int mode, bool big, const int axes[3])
     return (size_t)(to - file);
 }
 
-/* ---- reading ------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 /* Voxels that are not where the header says. */
 static int misplaced(const struct spi_mrc_map *m, const int axes[3])
@@ -177,7 +177,7 @@ static void half_values(void)
        "%s", spi_err_message());
 }
 
-/* ---- cubes, writing ------------------------------------------------------------------ */
+/* ---- cubes, writing ----------------------------------------------------------------- */
 
 static void padding(void)
 {
@@ -275,7 +275,7 @@ static void bad_writes(void)
     spi_volume_clear(&v);
 }
 
-/* ---- real maps ----------------------------------------------------------------------- */
+/* ---- real maps ---------------------------------------------------------------------- */
 
 /* The statistics that EMDB wrote in words 20-22 and 55 are those of what we read.  They are
  * floats summed by another program: 1e-5 of the largest value. */

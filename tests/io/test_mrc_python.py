@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Maps against mrcfile, an independent reader and writer.  Usage: test_mrc_python.py TOOL"""
 import contextlib, io, itertools, os, subprocess, sys, warnings
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* orientations.h5 and the quaternions of image files. */
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Settings files: what is read, the message of every mistake, round trip, broken bytes. */
 #include <math.h>
 #include <stdlib.h>

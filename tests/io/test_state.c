@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The state file: what is written comes back; everything else is refused with its message.
  */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Equal records, in memory and in a scratch file. */
 #include <stdio.h>
 #include <stdlib.h>

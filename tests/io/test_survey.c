@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pixels that cannot be signal are masked and named; signal is not. */
 #include <hdf5.h>
 #include <unistd.h>
@@ -75,8 +76,7 @@ static int64_t found(const struct spi_survey *s)
     return s->n[SPI_SURVEY_INVALID] + s->n[SPI_SURVEY_FULL] + s->n[SPI_SURVEY_HOT];
 }
 
-/* ---- nothing is wrong
- * -------------------------------------------------------------------- */
+/* ---- nothing is wrong --------------------------------------------------------------- */
 
 static void clean(void)
 {
@@ -105,8 +105,7 @@ static void clean(void)
     }
 }
 
-/* ---- one thing is wrong
- * ------------------------------------------------------------------ */
+/* ---- one thing is wrong ------------------------------------------------------------- */
 
 static void set_pixel(int n, int pixel, double value)
 {

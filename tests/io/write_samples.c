@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Writes and reads files for the tests that are in Python.
  *   write_samples map OUT.mrc N         sin(x + 2 y + 3 z) on a cube
  *   write_samples dump IN.mrc OUT.raw   floats in [z][y][x] order, shape on stdout

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* half_test.h - what the 16 bits of a half mean, to the letter. */
 #ifndef SPI_TESTS_HALF_TEST_H
 #define SPI_TESTS_HALF_TEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Weights of all angles, their harmonics, and averages, against their twins, every variant.
  */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Correlation, the angular transform and the scores against their twins, every variant.
  *
  * Bounds: a correlation is a sum of 2 k products (gamma_{2k}); the angular transform of p

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Numbers in half precision: there and back, against the literal meaning of the 16 bits. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Interpolation from halves, value and slopes, in every variant that this machine has and
  * at every width, against the literal twin.
  *

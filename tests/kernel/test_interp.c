@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Every variant of interpolation and spreading that this machine has, at every width,
  * against the literal twins.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The interpolation of complex grids against its literal twin.
  *
  * Bound: gamma_{w^3 + comp + 8} times the sum of absolute values (float sums) plus three

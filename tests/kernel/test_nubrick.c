@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Every variant of spreading and interpolation, at every width, against the formulas with
  * the exact window.
  *

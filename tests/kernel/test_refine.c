@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Interpolation with gradient, and the sums of a likelihood, against their literal twins.
  */
 #include <math.h>

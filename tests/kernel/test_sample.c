@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sampling a grid with tabulated weights against its literal twin in double.
  *
  * Bound: a sum of 64 products of three weights and a value, each weight two roundings off

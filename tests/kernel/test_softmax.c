@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The exponential of the posterior against libm in double; sums against their formulas. */
 #include <math.h>
 #include <stdlib.h>

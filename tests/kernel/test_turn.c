@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Turned images added, against the literal twin, for rings of many lengths. */
 #include <math.h>
 #include <stdlib.h>

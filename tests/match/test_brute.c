@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Brute-force matching against direct sums in double, and against matching on rings. */
 #include <string.h>
 
@@ -63,7 +64,7 @@ static void scene_clear(struct scene *s)
 
 static const char *const names[] = {"published", "gaussian", "poisson"};
 
-/* ---- against the twin ---------------------------------------------------------------- */
+/* ---- against the twin --------------------------------------------------------------- */
 
 /* An error of T of relative size e (l2, transform_bound; some pixels have more, their share
  * of the sums less) changes (B2) by less than 4 e of itself: C and B are known to e and 2
@@ -124,7 +125,7 @@ static void against_twin(const struct scene *s, enum spi_brute_kind kind)
     spi_brute_clear(&b);
 }
 
-/* ---- against rings ------------------------------------------------------------------- */
+/* ---- against rings ------------------------------------------------------------------ */
 
 struct ring_match {
     struct spi_ring_map map;

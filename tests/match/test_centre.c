@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The origin of q from the odd part of the mean image. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The diameter of clouds of atoms, from simulated images. */
 #include <math.h>
 #include <stdlib.h>
@@ -234,7 +235,7 @@ static void refuses(struct set *s)
        "flat noise: %s", spi_err_message());
 }
 
-/* ---- images that are not as they should be ------------------------------------------- */
+/* ---- images that are not as they should be ------------------------------------------ */
 
 struct defect {
     const char *what;

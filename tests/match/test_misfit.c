@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What a model leaves unexplained: nothing of its own images, all where the images hold no
  * structure, twice all of an unrelated image; in photons, in photons of another unit and in
  * noise-free intensities alike; a pixel that neither light nor noise makes changes nothing

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Posterior weights against their definition in double; perplexity; refinement; candidates.
  */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Continuous refinement: the likelihood against direct sums, its gradient against
  * differences of these, and whether it climbs to the truth. */
 #include "match/refine.h"
@@ -90,8 +91,7 @@ static void turned(const double quat[4], const double w[3], double M[9])
     spi_rot_mul_nt(E, R, M);
 }
 
-/* ---- against direct sums ---------------------------------------------------------------
- */
+/* ---- against direct sums ------------------------------------------------------------ */
 
 /* The transform's error of relative size e changes the gaussian form by less than 4 e of
  * itself, and the poisson form by e per count where T is about its mean; pixels of T above
@@ -168,8 +168,7 @@ static void gradient(const struct scene *s, bool poisson)
     spi_refine_set_clear(&set);
 }
 
-/* ---- the climb -------------------------------------------------------------------------
- */
+/* ---- the climb ---------------------------------------------------------------------- */
 
 static double angle(const double p[4], const double q[4])
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Scores of images against templates: all pairs, some pairs and the literal sums (M1),
  * (M2).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The search from coarse to fine, and scores of which only the peaks are kept, against the
  * scores of all pairs.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The zero-padded convolution against its sum, in both precisions, whole and in parts. */
 #include "math/convolve.h"
 

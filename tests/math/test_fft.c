@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Transforms against their sums; centred volumes; sizes. */
 #include <complex.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Transforms of lines against the sum.  Bound: relative l2 error 4 u log2(n) + 4 u for
  * FFTW's algorithms of composite and prime n (its own error is about 0.4 u sqrt(log2 n)).
  */

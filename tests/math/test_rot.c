@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Rotations: round trips, conventions, small angles, Procrustes. */
 #include <math.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* View directions: how evenly they lie, and finding neighbours against looking at all. */
 #include <math.h>
 #include <stdlib.h>

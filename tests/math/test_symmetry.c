@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Point groups: order, closure, inverses, orthogonality, the standard frame, bad names. */
 #include <math.h>
 #include <stdlib.h>

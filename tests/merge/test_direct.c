@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The product point by point, in both precisions, against direct sums; and what is merged
  * in double against the same. */
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Merging pixel by pixel against its literal twin: the sums (V6) in double, the transforms
  * by direct summation (spi_nufft_merge_ref). */
 #include <string.h>

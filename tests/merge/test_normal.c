@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The normal equations: the Toeplitz product against direct sums, its symmetry, and what a
  * solution recovers. */
 #include <math.h>

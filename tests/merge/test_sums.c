@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Images summed by view direction: at directions of the grid itself, with any in-plane
  * angles, masks and weights, what is spread is what merging pixel by pixel spreads; rounded
  * directions err by no more than (V14). */

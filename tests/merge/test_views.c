@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Averaged images per view direction, (V1) and (V2), against their sums in double, and what
  * is spread against direct sums of the result. */
 #include <complex.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pixel weights: density compensation, inverse variance, weights of a file. */
 #include <string.h>
 

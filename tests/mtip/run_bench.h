@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Images of the test scene in a file, settings of a run that takes seconds, an engine. */
 #ifndef SPI_TESTS_RUN_BENCH_H
 #define SPI_TESTS_RUN_BENCH_H
@@ -80,8 +81,8 @@ static spi_err bench_init(bool serial, int workers, struct bench *b)
         (err = spi_images_open(path, &b->images)))
         return err;
     spi_settings_default(&b->set);
-    return spi_data_init(&b->data, b->graph, b->images, 0, scene_D, 0.02, scene_q_max, &b->set,
-                         dir, NULL, NULL);
+    return spi_data_init(&b->data, b->graph, b->images, 0, scene_D, 0.02, scene_q_max,
+                         &b->set, dir, NULL, NULL);
 }
 
 static void bench_clear(struct bench *b)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* How half sets agree: between shells, and phases beside intensities. */
 #include <math.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* States that are damaged behind a right checksum: what cannot be is refused with a
  * message, whatever is accepted can be run. */
 #include <math.h>
@@ -20,8 +21,7 @@ struct item {
 static struct item items[64];
 static int n_items;
 
-/* ---- the file -------------------------------------------------------------------------
- */
+/* ---- the file ----------------------------------------------------------------------- */
 
 static uint64_t number_at(size_t at)
 {
@@ -85,8 +85,7 @@ static int says_damaged(void)
     return strstr(m, state) && strstr(m, "damaged") && strstr(m, "--force");
 }
 
-/* ---- a state to begin with ------------------------------------------------------------
- */
+/* ---- a state to begin with ---------------------------------------------------------- */
 
 struct saver {
     int stop;
@@ -120,8 +119,7 @@ static int make_state(struct bench *b, const struct spi_settings *set, int gener
     return n_bytes < STATE_MAX ? 0 : -1;
 }
 
-/* ---- what cannot be -------------------------------------------------------------------
- */
+/* ---- what cannot be ----------------------------------------------------------------- */
 
 /* At the end of the counters: three diameters, how many of them count. */
 static void refuse_diameters(void)
@@ -213,8 +211,7 @@ static void check_refused(void)
     OK(spi_run_load(&run, state, "key") == SPI_OK, "and the state itself is accepted");
 }
 
-/* ---- every field ----------------------------------------------------------------------
- */
+/* ---- every field -------------------------------------------------------------------- */
 
 static spi_err one_more(struct spi_run *r, const struct spi_generation_report *report,
                         void *user)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Whether the images hold a particle: speckle does, noise about a picture that does not
  * change does not, and a background lowers the contrast by its share. */
 #include <math.h>

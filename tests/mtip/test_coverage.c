@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Coverage of view directions: even, clumped, from one side. */
 #include <math.h>
 #include <stdlib.h>
@@ -29,8 +30,7 @@ static spi_err measure(struct spi_coverage *c)
     return measure_modulo(1, c);
 }
 
-/* ---- directions that are crossed (Q11)
- * -------------------------------------------------- */
+/* ---- directions that are crossed (Q11) ---------------------------------------------- */
 
 static const double D = 100, q_max = 0.1, lambda = 0.4; /* a cell of 0.05 rad, z = 0.02 */
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Merging as tasks: the same bits on any engine; Toeplitz and direct, one Krylov sequence
  * and independent solutions agree; degenerate images give a clear result or a clear error.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Rounds of phasing starts: one where the half maps agree, more where they do not, the best
  * of them in the end, each with a tighter support; what is wrong does not pass. */
 #include <math.h>

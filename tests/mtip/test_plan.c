@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The schedule of a run for many sizes of particle and detector. */
 #include <math.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One generation on any number of workers, and a run that is saved and goes on: the same
  * bits. */
 #include <string.h>
 
 #include "run_bench.h"
 
-/* ---- one generation on several engines
- * ---------------------------------------------------- */
+/* ---- one generation on several engines ---------------------------------------------- */
 
 struct outcome {
     int n;
@@ -92,8 +92,7 @@ static void check_engines(void)
        "another seed is noticed");
 }
 
-/* ---- checkpoint
- * --------------------------------------------------------------------------- */
+/* ---- checkpoint --------------------------------------------------------------------- */
 
 struct saver {
     const char *state;

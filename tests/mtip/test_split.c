@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which images take part and in which half set: blank images, copies, the draw. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Up to which resolution a result stands, what limits it, what more images would bring, and
  * what speaks against there being a result. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Points, values and errors for the tests of the general transform. */
 #ifndef SPI_TESTS_GENERAL_TEST_H
 #define SPI_TESTS_GENERAL_TEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Properties of the general transform, its independence of threads, and its messages. */
 #include "general_test.h"
 #include "math/fft.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The general transform against the direct sums: every tolerance in both precisions, types
  * 1 and 2, two and three dimensions, odd, even, prime and single modes, both orders and
  * signs, six sets of points.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The fast transforms against the direct sums: over tolerances, sizes, point sets and
  * rotations; adjointness; threads; refusals.
  *
@@ -34,8 +35,7 @@ static double relative_l2(int64_t n, const float *got, const double *want)
     return sqrt(diff / norm);
 }
 
-/* ---- point sets ------------------------------------------------------------------------
- */
+/* ---- point sets --------------------------------------------------------------------- */
 
 enum set { BALL, CURVED, CLUSTER, NODES, LINE, MASKED, ONE, NONE, N_SETS };
 static const char *const set_name[] = {"ball", "curved detector", "cluster", "nodes",
@@ -99,8 +99,7 @@ static void make_turns(struct spi_rng *rng, double M[TURNS][9], enum set set)
     }
 }
 
-/* ---- one plan, one set -----------------------------------------------------------------
- */
+/* ---- one plan, one set -------------------------------------------------------------- */
 
 struct scene {
     int n, points;
@@ -278,8 +277,7 @@ static void check_adjoint(struct scene *s, const char *name)
     free(modes);
 }
 
-/* ---- a grid that is kept ---------------------------------------------------------------
- */
+/* ---- a grid that is kept ------------------------------------------------------------ */
 
 /* (N10): relative l2 error of values or of slopes from halves: rounding, 2^-11 / sqrt(3) of
  * each grid value, passes the window as white noise. */
@@ -383,8 +381,7 @@ static void check_slopes(const struct scene *s)
     spi_kept_free(kept);
 }
 
-/* ---- threads, order, blocks ------------------------------------------------------------
- */
+/* ---- threads, order, blocks --------------------------------------------------------- */
 
 /* The same bits from 1, 2 and 3 threads, for many turns of a set that fills boxes. */
 static void check_threads(void)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Phasing recovers a known density from its exact autocorrelation, does not depend on the
  * scale, centres, combines, and refuses what cannot be phased. */
 #include <math.h>

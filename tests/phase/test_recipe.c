@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The recipe parser: what it accepts, and that each mistake is named. */
 #include <stdlib.h>
 #include <string.h>

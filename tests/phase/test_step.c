@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The fast steps against the literal twin, and what theory says of ER. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pictures read back for the tests, with libpng. */
 #ifndef SPI_TESTS_PLOT_PICTURE_H
 #define SPI_TESTS_PLOT_PICTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A machine without a single font: pictures have their text all the same. */
 #include "picture.h"
 #include "plot/canvas.h"

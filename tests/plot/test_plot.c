@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pictures are read back and looked at: sizes, places, colours, odd data, errors. */
 #include "plot/plot.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Ticks and colours: pure functions, and intervals no axis should ever see. */
 #include "plot/ticks.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sums moved to rings (V15): the same as over the pixels, for every wave within the band,
  * with masks of any shape; turned harmonics are the sums over turned pixels. */
 #include "ring/nodes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Rings: resampling against its formula, what it keeps, and what turning the detector does.
  */
 #include <complex.h>

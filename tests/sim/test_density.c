@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Density of atoms on a grid against the sums as they are written in doc/math.md (D1). */
 #include <complex.h>
 #include <math.h>

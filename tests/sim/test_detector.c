@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Detector geometry against the definitions, by hand and in other words than the code's. */
 #include <math.h>
 #include <string.h>

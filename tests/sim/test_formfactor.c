@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The compiled table against the CSV of the source, read here independently. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Slices of the fast model against the sum over atoms, at random orientations on the curved
  * Ewald sphere.  The bound is the contract's (sim/model.h): 1e-4 in the relative l2 norm of
  * an image and in the rms of every shell of |q|. */

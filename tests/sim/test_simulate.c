@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The simulator: independence of workers and blocks, photon statistics, the physical scale,
  * labels and fluences, the negative control, and files. */
 #include <math.h>

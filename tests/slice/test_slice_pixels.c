@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Slicing at the detector's pixels: against direct sums in double, and against merging,
  * whose transpose it is. */
 #include <string.h>

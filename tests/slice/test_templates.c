@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Templates of a particle whose W is known in closed form, on the curved sphere, behind a
  * mask that is not round: harmonics, expected counts and tables against their sums in
  * double. */

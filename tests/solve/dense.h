@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Dense symmetric systems in double: operators and reference solutions for the tests. */
 #ifndef SPI_TESTS_SOLVE_DENSE_H
 #define SPI_TESTS_SOLVE_DENSE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Conjugate gradients: against dense solutions, the Chebyshev bound, every shift, bad
  * input. */
 #include "solve/cg.h"

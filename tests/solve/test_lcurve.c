@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The L-curve: a circle's curvature, the corner for Shaw's problem, fallbacks, CSV. */
 #include "solve/lcurve.h"
 

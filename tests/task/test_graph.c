@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Tasks with conflicts give the same bits on any number of workers as one after another;
  * the first failure and the stop flag. */
 #include <math.h>
@@ -100,8 +101,7 @@ static void check_same_bits(void)
     OK(memcmp(serial, other, sizeof serial) != 0, "two tasks exchanged are noticed");
 }
 
-/* ---- failures ---------------------------------------------------------------------------
- */
+/* ---- failures ----------------------------------------------------------------------- */
 
 struct trace {
     int done;
@@ -144,8 +144,8 @@ static void check_failures(bool serial)
     struct spi_region *r, *other;
     struct spi_access access[65];
 
-    if (spi_graph_new(serial, 2, &flag, &g) ||
-        spi_region_new(g, &t, sizeof t, &r) || spi_region_new(g, NULL, 0, &other)) {
+    if (spi_graph_new(serial, 2, &flag, &g) || spi_region_new(g, &t, sizeof t, &r) ||
+        spi_region_new(g, NULL, 0, &other)) {
         OK(0, "%s", spi_err_message());
         return;
     }
