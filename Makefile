@@ -2,7 +2,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan bench-nufft bench-merge bench-match clean docs format install
+.PHONY: all test asan tsan lint coverage bench-nufft bench-merge bench-match clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -12,11 +12,30 @@ $(BUILD)/build.ninja:
 test: all
 	tools/run_tests.sh $(BUILD)
 
-# The whole test suite under AddressSanitizer and UBSan (half an hour on 2 cores).
+# The whole test suite under AddressSanitizer, LeakSanitizer and UBSan (an hour on 2 cores).
 asan:
 	test -d build-asan || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	ninja -C build-asan
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 tools/run_tests.sh build-asan 10
+	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/leaks.supp:print_suppressions=0 \
+		UBSAN_OPTIONS=halt_on_error=1 tools/run_tests.sh build-asan 10
+
+# The suites that run tasks, under ThreadSanitizer (StarPU itself is not instrumented: tools/threads.supp).
+tsan:
+	test -d build-tsan || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
+	ninja -C build-tsan
+	TSAN_OPTIONS=suppressions=$(CURDIR)/tools/threads.supp:halt_on_error=1:ignore_noninstrumented_modules=1 \
+		tools/run_tests.sh build-tsan 20 --suite task --suite e2e
+
+# clang-tidy and clang's analyzer over all sources (.clang-tidy; Debian: clang-tidy).
+lint: $(BUILD)/build.ninja
+	git ls-files 'src/*.c' | xargs -P $$(nproc) -n 4 clang-tidy -p $(BUILD) --quiet
+
+# What lines the tests reach: a table, least first, and build-coverage/coverage.html (Debian: gcovr).
+coverage:
+	test -d build-coverage || meson setup build-coverage -Db_coverage=true
+	ninja -C build-coverage
+	tools/run_tests.sh build-coverage 3
+	gcovr -r . --filter src/ --sort-uncovered --html build-coverage/coverage.html --txt build-coverage
 
 # Nonuniform transforms beside the machine's bound and FINUFFT (meson -Dfinufft=PREFIX,...):
 # JSON lines; TABLE=1 prints a table.  ARGS="--op slice --modes 81" for some cases only.

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Run all tests of a build folder; the last line is "N passed, N failed, N skipped",
 # counted in tests as Meson counts them (one program = one test).
-# run_tests.sh [BUILD [N]]: N times the usual time limits.
+# run_tests.sh [BUILD [N [MORE ...]]]: N times the usual time limits, more options of meson test.
 build=${1:-build}
-meson test -C "$build" -t "${2:-1}" --print-errorlogs --no-rebuild > "$build/test.out" 2>&1
+limits=${2:-1}
+shift $(($# < 2 ? $# : 2))
+meson test -C "$build" -t "$limits" --print-errorlogs --no-rebuild "$@" > "$build/test.out" 2>&1
 status=$?
 cat "$build/test.out"
 awk '/^Ok:/ {ok += $2} /^Expected Fail:/ {ok += $3} /^Fail:/ {bad += $2}
