@@ -41,7 +41,7 @@ static const struct spi_opt opts[] = {
      "far "
      "the found ones are off"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
-    {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
+    {0, "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one for each core that the process may use",
      .absent = "runtime.workers"},
     SPI_HEADING("How"),
     {0, "method", SPI_CHOICE(args, method), 0, 0, "levels|rings|brute",

@@ -40,7 +40,7 @@ static const struct spi_opt opts[] = {
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
      "one for each image; \"truth\": those that the image file holds", .required = true},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
-    {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
+    {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one for each core that the process may use",
      .absent = "runtime.workers"},
     SPI_HEADING("What is known"),
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",

@@ -78,7 +78,7 @@ spi_err spi_stage_check_settings(const struct spi_settings *set)
 spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop,
                         struct spi_graph **graph)
 {
-    return spi_graph_new(strcmp(set->backend, "serial") == 0, set->workers, stop, graph);
+    return spi_graph_new(set->backend, set->workers, stop, graph);
 }
 
 /* ---- orientations ------------------------------------------------------------------- */
