@@ -91,6 +91,8 @@ one() { # a line of sets()
 	set -- $1
 	name=$1 kind=$2 x=$4 images=$5 photons=$6 pixels=$7 seed=$8 what=$9
 	particle "$3"
+	# 1I3Q to 6 A: with 7.7 A of wavelength a flat detector would reach 80 degrees
+	[ "$3$x" = polii25 ] && energy=3200
 	run=$out/$name
 	rm -rf "$run" "$run".*
 	light="--photons $photons" more=

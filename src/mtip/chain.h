@@ -2,9 +2,10 @@
 /** \file
  * One model on its way: a start of a half set, later the half set itself.  Layer: mtip.
  *
- * A chain owns the model (autocorrelation A) and what the images said of it.  The four
- * stages of a generation are submitted as tasks; two chains share nothing, so the half sets
- * and the starts run side by side.
+ * A chain owns the model (autocorrelation A) and what the images said of it: all of that
+ * lasts.  What one generation needs is its work: made by _submit, gone after _settle.  The
+ * four stages of a generation are submitted as tasks; two chains share nothing, so the half
+ * sets and the starts run side by side.
  *
  *     slice   A -> templates of all view directions        (blocks of directions)
  *     match   images x templates -> posterior              (blocks of images)
@@ -21,14 +22,6 @@
 #include "mtip/data.h"
 #include "mtip/level.h"
 #include "slice/templates.h"
-
-enum { SPI_BLOCKS_MAX = 32, SPI_SLOTS_MAX = 4 };
-
-/** Where most orientations have weight: the averaged images they add to. */
-struct spi_chain_soft {
-    struct spi_average average;
-    struct spi_region *region;
-};
 
 /** What is known of each image of a half set (index: place in the half). */
 struct spi_half {
@@ -58,36 +51,7 @@ struct spi_chain {
     int n_group;        /* its elements */
     double (*group)[9]; /* [n_group], turned by the axes; owned */
 
-    /* of the generation that runs; released by spi_chain_settle */
-    struct spi_graph *g;
-    const struct spi_level *level;
-    spi_nufft *plan;    /* of the model's grid */
-    spi_points *points; /* ring samples matched, for plan */
-    double perplexity;
-    bool keep_candidates, store_best;
-    int64_t n_batch, *batch; /* places in the half */
-    int64_t *first;          /* [n_batch + 1] candidate pairs; NULL: all directions */
-    int32_t *dir, *row;      /* [pairs]; [nd] view -> template row, or NULL */
-    int32_t *used;           /* [n_rows] template row -> view, or NULL */
-    int64_t n_rows;
-    float *fine, *templates, *table, *S;
-    int n_soft; /* > 0: all orientations have weight, averages are summed as images are
-                 * matched, blocks in turn */
-    struct spi_chain_soft soft[SPI_SLOTS_MAX];
-    struct spi_posterior *post; /* [n_blocks] */
-    int n_blocks, block_images;
-    float *fluence;      /* [n_batch] */
-    float *counts;       /* [n_batch] on the rings matched */
-    float fluence_scale; /* that made their mean 1 */
-    int64_t n_pairs;
-    int32_t *place;             /* [nd] of a direction among its neighbours */
-    struct spi_view_pair *pair; /* [n_pairs] sorted by the tile of their direction */
-    int64_t *pair_at;           /* [merge blocks + 1] */
-    int n_slots, n_merges;      /* partial sums; blocks of pairs */
-    float *slot[SPI_SLOTS_MAX];
-    double slot_weight[SPI_SLOTS_MAX];
-    struct spi_region *r_model, *r_fine, *r_beta, *r_pairs, *r_templates[SPI_BLOCKS_MAX],
-        *r_slot[SPI_SLOTS_MAX], **r_post;
+    struct spi_generation_work *work; /* of the generation that runs; NULL between two */
 };
 
 SPI_MUSTUSE spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which,
@@ -124,7 +88,7 @@ struct spi_generation {
  * call _settle. */
 SPI_MUSTUSE spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
                                      const struct spi_generation *gen, int block_images);
-/** Collect score; release what the generation needed.  Call after the wait, also after a
+/** The score; release the work of the generation.  Call after the wait, also after a
  * failure. */
 void spi_chain_settle(struct spi_chain *c);
 

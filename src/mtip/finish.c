@@ -19,10 +19,11 @@ static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of man
 
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
-/* Spread all images with fluence > 0 (a set is chosen by zeroing the fluence of the rest)
- * and solve for the lambda that the L-curve chooses. */
-static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float *fluence,
-                         struct spi_merging_lcurve *curve, struct spi_volume *A)
+/* The half sets merged side by side, each image read once, and solved for the lambda that
+ * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part. */
+static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
+                          const float *const fluence[2], struct spi_merging_lcurve curve[2],
+                          struct spi_volume A[2])
 {
     const struct spi_data *d = r->data;
     struct spi_pixel_list pixels = {0};
@@ -30,23 +31,25 @@ static spi_err merge_set(struct spi_run *r, const double (*quat)[4], const float
                                     .images = d->images,
                                     .pixels = &pixels,
                                     .quat = quat,
-                                    .fluence = fluence,
                                     .scale = d->scale,
                                     .diameter_A = d->rings.diameter_A,
                                     .tol = r->set->nufft_tol,
                                     .corner_weight = r->set->flambda,
                                     .stop = r->stop};
-    struct spi_merging m = {0};
-    struct spi_cg_options opt;
+    struct spi_merging m[2] = {{.n = 0}, {.n = 0}};
     spi_err err;
 
     SPI_TRY(err = spi_pixel_list_init(&pixels, d->det, d->rings.q[0], r->q_max), out);
-    SPI_TRY(err = spi_merging_init(&m, &spec), out);
-    SPI_TRY(err = spi_volume_init(A, m.n, m.dx), out);
-    opt = spi_merging_rules(&m, r->set, CG_STEPS);
-    err = spi_merging_solve_lcurve(&m, r->set, false, &opt, A->data, curve);
+    SPI_TRY(err = spi_merging_init_sets(m, &spec, 2, fluence), out);
+    for (int h = 0; h < 2 && !err; h++) {
+        struct spi_cg_options opt = spi_merging_rules(&m[h], r->set, CG_STEPS);
+
+        SPI_TRY(err = spi_volume_init(&A[h], m[h].n, m[h].dx), out);
+        err = spi_merging_solve_lcurve(&m[h], r->set, false, &opt, A[h].data, &curve[h]);
+    }
 out:
-    spi_merging_clear(&m);
+    for (int h = 0; h < 2; h++)
+        spi_merging_clear(&m[h]);
     spi_pixel_list_clear(&pixels);
     return err;
 }
@@ -86,28 +89,28 @@ static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
     return spi_symmetry_average(A, c->n_group, (const double(*)[9])c->group);
 }
 
-static spi_err finish_half(struct spi_run *r, int h, const struct spi_orientations *o,
-                           struct spi_result *res)
+/* Every `every`-th image of each half set, merged; averages over the point group. */
+static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o, int every,
+                            struct spi_merging_lcurve curve[2], struct spi_volume A[2])
 {
-    struct spi_merging_lcurve curve = {0};
-    float *fluence = NULL;
+    float *fluence[2] = {NULL, NULL};
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(fluence, o->n, "merge"), out);
-    for (int64_t k = 0; k < o->n; k++)
-        fluence[k] = o->half[k] == h + 1 ? o->fluence[k] : 0;
-    SPI_TRY(err =
-                merge_set(r, (const double(*)[4])o->quat, fluence, &curve, &res->half_A[h]),
-            out);
-    if (h == 0) {
-        spi_merging_lcurve_clear(&res->lcurve);
-        res->lcurve = curve;
-        curve = (struct spi_merging_lcurve){0};
+    for (int h = 0; h < 2; h++) {
+        int64_t seen = 0;
+
+        SPI_TRY(err = SPI_NEW(fluence[h], o->n, "merge"), out);
+        for (int64_t k = 0; k < o->n; k++)
+            fluence[h][k] = o->half[k] == h + 1 && seen++ % every == 0 ? o->fluence[k] : 0;
     }
-    err = average(r, h, &res->half_A[h]);
+    SPI_TRY(err = merge_sets(r, (const double(*)[4])o->quat,
+                             (const float *const[2]){fluence[0], fluence[1]}, curve, A),
+            out);
+    for (int h = 0; h < 2 && !err; h++)
+        err = average(r, h, &A[h]);
 out:
-    spi_merging_lcurve_clear(&curve);
-    free(fluence);
+    free(fluence[0]);
+    free(fluence[1]);
     return err;
 }
 
@@ -132,8 +135,8 @@ static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
 
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
  * the models of the loop, then against what was merged. */
-static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
-                            spi_on_finish *progress, void *user, struct spi_result *res)
+static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
+                                spi_on_finish *progress, void *user, struct spi_result *res)
 {
     int rounds = r->set->N_refine;
     const struct spi_volume *model[2] = {&r->chain[0][r->leading[0]].A,
@@ -141,20 +144,27 @@ static spi_err merge_halves(struct spi_run *r, struct spi_orientations *o,
     spi_err err = SPI_OK;
 
     for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
+        struct spi_merging_lcurve curve[2] = {{0}, {0}};
+
         if (progress)
             progress(0, STEPS, "refining the orientations", user);
         if (rounds > 0)
             SPI_TRY(err = spi_run_refine(r, model, o), out);
-        for (int h = 0; h < 2; h++) {
-            if (progress)
-                progress(1 + h, STEPS, h ? "merging half 2" : "merging half 1", user);
+        if (progress)
+            progress(1, STEPS, "merging the half sets", user);
+        for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-            SPI_TRY(err = finish_half(r, h, o, res), out);
+        err = merge_halves(r, o, 1, curve, res->half_A);
+        spi_merging_lcurve_clear(&res->lcurve);
+        res->lcurve = curve[0];
+        spi_merging_lcurve_clear(&curve[1]);
+        for (int h = 0; h < 2; h++)
             model[h] = &res->half_A[h];
-        }
     }
+    if (err)
+        return err;
     if (progress)
-        progress(3, STEPS, "looking at the images again", user);
+        progress(2, STEPS, "looking at the images again", user);
     err = spi_inspect_images(r, model, o, &res->inspection);
     if (!err)
         warn_outliers(r, &res->inspection.outliers);
@@ -217,22 +227,12 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     double D = r->data->rings.diameter_A;
     struct spi_volume A[2] = {{0}, {0}}, W[2] = {{0}, {0}};
     struct spi_intensity_shells fewer = {0};
-    struct spi_merging_lcurve curve = {0};
-    float *fluence = NULL;
+    struct spi_merging_lcurve curve[2] = {{0}, {0}};
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(fluence, o->n, "merge"), out);
-    for (int h = 0; h < 2; h++) {
-        int64_t seen = 0;
-
-        for (int64_t k = 0; k < o->n; k++) /* every second image of the half set */
-            fluence[k] = o->half[k] == h + 1 && seen++ % 2 == 0 ? o->fluence[k] : 0;
-        spi_merging_lcurve_clear(&curve);
-        SPI_TRY(err = merge_set(r, (const double(*)[4])o->quat, fluence, &curve, &A[h]),
-                out);
-        SPI_TRY(err = average(r, h, &A[h]), out);
+    SPI_TRY(err = merge_halves(r, o, 2, curve, A), out);
+    for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_fourier_even(&A[h], &W[h]), out);
-    }
     /* o is in the common frame: nothing is left to turn */
     SPI_TRY(
         err = spi_intensity_compare(&W[0], &W[1], D, a->q_min, a->q_max, identity, &fewer),
@@ -244,8 +244,8 @@ out:
         spi_volume_clear(&W[h]);
     }
     spi_intensity_shells_clear(&fewer);
-    spi_merging_lcurve_clear(&curve);
-    free(fluence);
+    for (int h = 0; h < 2; h++)
+        spi_merging_lcurve_clear(&curve[h]);
     return err;
 }
 
@@ -304,16 +304,16 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
 
     *res = (struct spi_result){0};
     SPI_TRY(err = spi_run_orientations(r, o), out);
-    SPI_TRY(err = merge_halves(r, o, progress, user, res), out);
+    SPI_TRY(err = refine_and_merge(r, o, progress, user, res), out);
     if (progress)
-        progress(4, STEPS, "comparing the halves", user);
+        progress(3, STEPS, "comparing the halves", user);
     SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
     spi_orientations_common_frame(res->agreement.R, o);
     if (progress)
-        progress(5, STEPS, "phasing", user);
+        progress(4, STEPS, "phasing", user);
     SPI_TRY(err = phase(r, res), out);
     if (progress)
-        progress(6, STEPS, "joining the halves", user);
+        progress(5, STEPS, "joining the halves", user);
     SPI_TRY(err = join_halves(r, res), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);

@@ -32,7 +32,7 @@ struct spi_result {
     struct spi_verdict verdict;
 };
 
-enum { SPI_FINISH_STEPS = 7 }; /* the total that `progress` is told */
+enum { SPI_FINISH_STEPS = 6 }; /* the total that `progress` is told */
 
 /** Everything from the orientations of the run; `contrast` of its images.  `progress` (may
  * be NULL) is told what is being done: (done, total, words, user). */

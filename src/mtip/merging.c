@@ -22,14 +22,15 @@ static const double slot_bytes = 6e8; /* all slots together, if there are more t
 /* ---- spreading ---------------------------------------------------------------------- */
 
 struct block {
-    struct spi_merging *m;
-    int slot;
+    struct spi_merging *m; /* [n_sets] */
+    int n_sets, slot;
     int64_t first, n;
 };
 
-static spi_err choose(const struct block *a, struct spi_merging_chosen *c)
+/* Images of a block that take part in a set. */
+static spi_err choose(const struct block *a, int set, struct spi_merging_chosen *c)
 {
-    const struct spi_merging_spec *s = &a->m->spec;
+    const struct spi_merging_spec *s = &a->m[set].spec;
     spi_err err;
 
     *c = (struct spi_merging_chosen){0};
@@ -51,22 +52,31 @@ static void choose_clear(struct spi_merging_chosen *c)
     *c = (struct spi_merging_chosen){0};
 }
 
-/* Only images that take part, in counts. */
-static spi_err read_block(const struct block *a, float *pixels)
+/* The images of a block that take part in a set, in counts: from `all` to `pixels`, which
+ * may be the same memory. */
+static void take_images(const struct block *a, int set, const float *all, float *pixels)
 {
-    const struct spi_merging_spec *s = &a->m->spec;
+    const struct spi_merging_spec *s = &a->m[set].spec;
     int64_t n_pixels = spi_images_detector(s->images)->n_pixels, kept = 0;
-    spi_err err = spi_images_read(s->images, a->first, a->n, pixels);
 
-    for (int64_t i = 0; i < a->n && !err; i++) {
+    for (int64_t i = 0; i < a->n; i++) {
         float *to = pixels + kept * n_pixels;
 
         if (!(s->fluence[a->first + i] > 0))
             continue;
         for (int64_t p = 0; p < n_pixels; p++)
-            to[p] = (float)s->scale * pixels[i * n_pixels + p];
+            to[p] = (float)s->scale * all[i * n_pixels + p];
         kept++;
     }
+}
+
+/* Only images that take part, in counts. */
+static spi_err read_block(const struct block *a, float *pixels)
+{
+    spi_err err = spi_images_read(a->m->spec.images, a->first, a->n, pixels);
+
+    if (!err)
+        take_images(a, 0, pixels, pixels);
     return err;
 }
 
@@ -93,62 +103,90 @@ static void tell_progress(const struct block *a, spi_err err)
         m->spec.progress(done, m->n_images, m->spec.user);
 }
 
-static spi_err task_spread(void *const *data, const void *arg, const volatile int *stop)
+/* The images c of one set, of a block that has been read, to its slot. */
+static spi_err spread_set(const struct block *a, int set,
+                          const struct spi_merging_chosen *c, const float *pixels)
 {
-    const struct block *a = arg;
-    struct spi_merging *m = a->m;
+    struct spi_merging *m = &a->m[set];
     const struct spi_merging_spec *s = &m->spec;
     struct spi_merging_slot *slot = &m->slot[a->slot];
     int64_t n_pixels = spi_images_detector(s->images)->n_pixels;
-    double t0 = spi_now_s(), t1;
-    struct spi_merging_chosen c;
-    float *pixels = NULL;
+    double t0 = spi_now_s();
     spi_err err;
+
+    slot->noise2 += expected_misfit(s->pixels, c, n_pixels, pixels);
+    if (s->f64)
+        err = spi_direct_merge_f64(s->pixels, c->n, n_pixels, pixels,
+                                   (const double(*)[4])c->quat, c->phi, &m->modes,
+                                   slot->modes, &slot->weight, &slot->norm2);
+    else
+        err =
+            spi_pixels_merge(s->pixels, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
+                             c->phi, m->plan, slot->grid, &slot->weight, &slot->norm2);
+    slot->merged += c->n;
+    slot->spread_s += spi_now_s() - t0;
+    return err;
+}
+
+static spi_err task_spread(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct block *a = arg;
+    int64_t n_pixels = spi_images_detector(a->m->spec.images)->n_pixels, n = 0;
+    double t0 = spi_now_s();
+    struct spi_merging_chosen c[SPI_MERGING_SETS_MAX] = {{0}};
+    float *all = NULL, *pixels = NULL;
+    spi_err err = SPI_OK;
 
     (void)data;
     (void)stop;
-    SPI_TRY(err = choose(a, &c), out);
-    if (c.n == 0)
+    for (int i = 0; i < a->n_sets; i++) {
+        SPI_TRY(err = choose(a, i, &c[i]), out);
+        n += c[i].n;
+    }
+    if (n == 0)
         goto out;
-    SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
-    SPI_TRY(err = read_block(a, pixels), out);
-    t1 = spi_now_s();
-    slot->noise2 += expected_misfit(s->pixels, &c, n_pixels, pixels);
-    if (s->f64)
-        err = spi_direct_merge_f64(s->pixels, c.n, n_pixels, pixels,
-                                   (const double(*)[4])c.quat, c.phi, &m->modes,
-                                   slot->modes, &slot->weight, &slot->norm2);
-    else
-        err = spi_pixels_merge(s->pixels, c.n, n_pixels, pixels, (const double(*)[4])c.quat,
-                               c.phi, m->plan, slot->grid, &slot->weight, &slot->norm2);
-    slot->merged += c.n;
-    slot->read_s += t1 - t0;
-    slot->spread_s += spi_now_s() - t1;
+    SPI_TRY(err = SPI_NEW(all, a->n * n_pixels, "merge"), out);
+    if (a->n_sets > 1)
+        SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
+    SPI_TRY(err = spi_images_read(a->m->spec.images, a->first, a->n, all), out);
+    a->m->slot[a->slot].read_s += spi_now_s() - t0;
+    for (int i = 0; i < a->n_sets && !err; i++)
+        if (c[i].n > 0) {
+            float *own = pixels ? pixels : all;
+
+            take_images(a, i, all, own);
+            err = spread_set(a, i, &c[i], own);
+        }
 out:
-    choose_clear(&c);
+    for (int i = 0; i < a->n_sets; i++)
+        choose_clear(&c[i]);
+    free(all);
     free(pixels);
     tell_progress(a, err);
     return err;
 }
 
-static struct block block_at(struct spi_merging *m, int64_t first, int64_t b)
+static struct block block_at(struct spi_merging *m, int n_sets, int64_t first, int64_t b)
 {
     int64_t left = m->n_images - first;
 
-    return (struct block){m, (int)(b % m->n_slots), first,
+    return (struct block){m, n_sets, (int)(b % m->n_slots), first,
                           left < m->block ? left : m->block};
 }
 
 /* One task a block; each slot is written in the order of submission. */
-static spi_err each_block(struct spi_merging *m, const char *name, spi_task_fn *fn)
+static spi_err each_block(struct spi_merging *m, int n_sets, const char *name,
+                          spi_task_fn *fn)
 {
     spi_err err = SPI_OK, late;
 
     for (int64_t first = 0, b = 0; first < m->n_images && !err; first += m->block, b++) {
-        struct block a = block_at(m, first, b);
-        struct spi_access access = {m->region[a.slot], SPI_READ_WRITE};
+        struct block a = block_at(m, n_sets, first, b);
+        struct spi_access access[SPI_MERGING_SETS_MAX];
 
-        err = spi_graph_submit(m->spec.graph, name, fn, &a, sizeof a, 1, &access);
+        for (int i = 0; i < n_sets; i++)
+            access[i] = (struct spi_access){m[i].region[a.slot], SPI_READ_WRITE};
+        err = spi_graph_submit(m->spec.graph, name, fn, &a, sizeof a, n_sets, access);
     }
     late = spi_graph_wait(m->spec.graph);
     return err ? err : late;
@@ -231,7 +269,7 @@ static spi_err task_rings(void *const *data, const void *arg, const volatile int
     (void)data;
     (void)stop;
     choose_clear(&slot->chosen);
-    SPI_TRY(err = choose(a, &slot->chosen), out);
+    SPI_TRY(err = choose(a, 0, &slot->chosen), out);
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
     SPI_TRY(err = SPI_NEW(value, m->spec.pixels->n, "merge"), out);
     if (!slot->h)
@@ -296,7 +334,7 @@ static spi_err spread_sums(struct spi_merging *m)
             out);
     SPI_TRY(err = spi_region_new(g, &m->views, sizeof m->views, &m->views_region), out);
     for (int64_t first = 0, b = 0; first < m->n_images && !err; first += m->block, b++) {
-        struct block a = block_at(m, first, b);
+        struct block a = block_at(m, 1, first, b);
         struct spi_access access[2] = {{m->region[a.slot], SPI_READ_WRITE},
                                        {m->views_region, SPI_READ_WRITE}};
 
@@ -308,7 +346,7 @@ static spi_err spread_sums(struct spi_merging *m)
     for (int b = 0; b < VIEW_BLOCKS && !err; b++) {
         int64_t from = m->views.nd * b / VIEW_BLOCKS,
                 to = m->views.nd * (b + 1) / VIEW_BLOCKS;
-        struct block a = {m, b % m->n_slots, from, to - from};
+        struct block a = {m, 1, b % m->n_slots, from, to - from};
         struct spi_access access[2] = {{m->region[a.slot], SPI_READ_WRITE},
                                        {m->views_region, SPI_READ}};
 
@@ -435,25 +473,13 @@ static spi_err make_plan(struct spi_merging *m)
     return s->f64 ? SPI_OK : spi_nufft_new(m->modes.m, m->dx, s->tol, &m->plan);
 }
 
-spi_err spi_merging_init(struct spi_merging *m, const struct spi_merging_spec *spec)
+/* The sums of all slots and the normal equations; the images took `wall` s. */
+static spi_err collect_sums(struct spi_merging *m, double wall)
 {
-    int64_t per_image = spi_images_detector(spec->images)->n_pixels;
-    double t0 = spi_now_s(), t1, read_s = 0, spread_s = 0;
+    double t0 = spi_now_s(), read_s = 0, spread_s = 0;
     spi_err err;
 
-    *m = (struct spi_merging){.spec = *spec, .n_images = spi_images_count(spec->images)};
-    m->block = (spec->f64 ? POINTS_AT_ONCE : PIXELS_AT_ONCE) / per_image;
-    m->block = m->block < 1 ? 1 : m->block > 256 ? 256 : m->block;
-    if (spec->average > 0 && (spec->direct || spec->f64))
-        return spi_fail(SPI_EINVAL,
-                        "merge: summed images need the Toeplitz product, single "
-                        "precision");
-    SPI_TRY(err = make_plan(m), out);
-    SPI_TRY(err = make_slots(m), out);
-    SPI_TRY(err = spec->average > 0 ? spread_sums(m) : each_block(m, "merge", task_spread),
-            out);
     spi_view_sums_clear(&m->views);
-    t1 = spi_now_s();
     for (int s = 0; s < m->n_slots; s++) {
         m->weight += m->slot[s].weight;
         m->norm2 += m->slot[s].norm2;
@@ -463,13 +489,52 @@ spi_err spi_merging_init(struct spi_merging *m, const struct spi_merging_spec *s
         spread_s += m->slot[s].spread_s;
     }
     /* the workers' seconds as shares of the wall clock's */
-    m->read_s = (t1 - t0) * read_s / fmax(read_s + spread_s, 1e-9);
-    m->spread_s = t1 - t0 - m->read_s;
+    m->read_s = wall * read_s / fmax(read_s + spread_s, 1e-9);
+    m->spread_s = wall - m->read_s;
     sum_slots(m);
     err = make_normal(m);
-    m->collect_s = spi_now_s() - t1;
+    m->collect_s = spi_now_s() - t0;
+    return err;
+}
+
+spi_err spi_merging_init_sets(struct spi_merging *m, const struct spi_merging_spec *spec,
+                              int n_sets, const float *const *fluence)
+{
+    int64_t per_image = spi_images_detector(spec->images)->n_pixels;
+    double t0 = spi_now_s(), wall;
+    spi_err err;
+
+    for (int i = 0; i < n_sets; i++) {
+        m[i] =
+            (struct spi_merging){.spec = *spec, .n_images = spi_images_count(spec->images)};
+        m[i].spec.fluence = fluence[i];
+        m[i].block = (spec->f64 ? POINTS_AT_ONCE : PIXELS_AT_ONCE) / per_image;
+        m[i].block = m[i].block < 1 ? 1 : m[i].block > 256 ? 256 : m[i].block;
+    }
+    if (n_sets < 1 || n_sets > SPI_MERGING_SETS_MAX || (spec->average > 0 && n_sets > 1))
+        return spi_fail(SPI_EINVAL, "merge: %d sets at once; needed 1 to %d, summed: 1",
+                        n_sets, SPI_MERGING_SETS_MAX);
+    if (spec->average > 0 && (spec->direct || spec->f64))
+        return spi_fail(SPI_EINVAL,
+                        "merge: summed images need the Toeplitz product, single "
+                        "precision");
+    for (int i = 0; i < n_sets; i++) {
+        SPI_TRY(err = make_plan(&m[i]), out);
+        SPI_TRY(err = make_slots(&m[i]), out);
+    }
+    SPI_TRY(err = spec->average > 0 ? spread_sums(m)
+                                    : each_block(m, n_sets, "merge", task_spread),
+            out);
+    wall = spi_now_s() - t0;
+    for (int i = 0; i < n_sets && !err; i++)
+        err = collect_sums(&m[i], wall);
 out:
     return err;
+}
+
+spi_err spi_merging_init(struct spi_merging *m, const struct spi_merging_spec *spec)
+{
+    return spi_merging_init_sets(m, spec, 1, &spec->fluence);
 }
 
 void spi_merging_clear(struct spi_merging *m)
@@ -551,7 +616,7 @@ static spi_err task_direct(void *const *data, const void *arg, const volatile in
     struct spi_merging *m = a->m;
     const struct spi_merging_spec *s = &m->spec;
     struct spi_merging_chosen c;
-    spi_err err = choose(a, &c);
+    spi_err err = choose(a, 0, &c);
 
     (void)data;
     (void)stop;
@@ -598,7 +663,7 @@ static spi_err apply_direct(const void *self, const double *x, double *y)
     clear_slots(m);
     spi_unknowns_put_f64(&N->u, x, N->cube);
     SPI_TRY(err = prepare_direct(m), out);
-    SPI_TRY(err = each_block(m, "solve", task_direct), out);
+    SPI_TRY(err = each_block(m, 1, "solve", task_direct), out);
     if (m->spec.corner_weight > 0) {
         SPI_TRY(err = SPI_NEW(corner, N->u.count, "merge"), out);
         SPI_TRY(err = spi_convolve_apply(N->toeplitz, N->cube, N->cube), out);

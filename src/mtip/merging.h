@@ -39,7 +39,7 @@ struct spi_merging_spec {
     void *user;
 };
 
-enum { SPI_MERGING_SLOTS_MAX = 8 };
+enum { SPI_MERGING_SLOTS_MAX = 8, SPI_MERGING_SETS_MAX = 2 };
 
 /* Images of a block that take part. */
 struct spi_merging_chosen {
@@ -82,6 +82,12 @@ struct spi_merging {
  *  move; clear it in any case.  SPI_EINVAL: nothing has weight, or a grid too large. */
 SPI_MUSTUSE spi_err spi_merging_init(struct spi_merging *m,
                                      const struct spi_merging_spec *spec);
+/** The same for several sets of the images (the half sets) at once, each image read once:
+ *  m[n_sets]; fluence[i][images of the file] takes the place of spec->fluence for set i.
+ *  The bits of each set are those of spi_merging_init.  spec->average: one set only. */
+SPI_MUSTUSE spi_err spi_merging_init_sets(struct spi_merging *m,
+                                          const struct spi_merging_spec *spec, int n_sets,
+                                          const float *const *fluence);
 void spi_merging_clear(struct spi_merging *m);
 
 /** When CG ends, from the settings: cg_tol, discrepancy; at most n_iter steps. */

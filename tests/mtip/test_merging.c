@@ -277,6 +277,57 @@ static void check_degenerate(void)
     OK(!all_finite(&a), "NaN is noticed");
 }
 
+/* Odd and even images as two sets at once, each image read once: the bits of each alone. */
+static void check_sets(void)
+{
+    static float phi[2][IMAGES];
+    static struct outcome alone[2];
+    struct spi_merging_spec spec = {.images = images,
+                                    .pixels = &pixels,
+                                    .quat = (const double(*)[4])quat,
+                                    .scale = 1,
+                                    .diameter_A = scene_D,
+                                    .tol = 1e-4};
+    struct spi_merging m[2] = {{.n = 0}, {.n = 0}};
+    float *A = NULL;
+    spi_err err;
+
+    for (int k = 0; k < IMAGES; k++)
+        phi[k % 2][k] = fluence[k];
+    for (int h = 0; h < 2; h++) {
+        struct how how = {.workers = 2, .lambda = 1e-3, .phi = phi[h]};
+
+        NEED(merge(&how, &alone[h]) == SPI_OK);
+    }
+    SPI_TRY(err = spi_graph_new(false, 2, NULL, &spec.graph), out);
+    SPI_TRY(err =
+                spi_merging_init_sets(m, &spec, 2, (const float *const[2]){phi[0], phi[1]}),
+            out);
+    for (int h = 0; h < 2; h++) {
+        struct spi_cg_options opt = spi_merging_rules(&m[h], &set, 100);
+        struct spi_cg_report report;
+        int64_t count = (int64_t)m[h].n * m[h].n * m[h].n;
+
+        free(A);
+        SPI_TRY(err = SPI_NEW(A, count, "A"), out);
+        SPI_TRY(err = spi_merging_solve(&m[h], 1e-3, &opt, A, &report), out);
+        OK(m[h].n == alone[h].n && m[h].weight == alone[h].weight &&
+               memcmp(A, alone[h].A, (size_t)count * sizeof *A) == 0,
+           "set %d of two at once: the bits of that set alone", h + 1);
+    }
+    OK(memcmp(alone[0].A, alone[1].A, sizeof alone[0].A) != 0, "control: the sets differ");
+out:
+    OK(!err, "both sets are merged%s%s", err ? ": " : "", err ? spi_err_message() : "");
+    spec.average = 1;
+    for (int h = 0; h < 2; h++)
+        spi_merging_clear(&m[h]);
+    OK(spi_merging_init_sets(m, &spec, 2, (const float *const[2]){phi[0], phi[1]}) ==
+           SPI_EINVAL,
+       "two summed sets: %s", spi_err_message());
+    free(A);
+    spi_graph_free(spec.graph);
+}
+
 int main(void)
 {
     struct spi_rng rng = spi_rng_stream(9, SPI_RNG_TEST, 0);
@@ -297,6 +348,7 @@ int main(void)
     check_rules();
     check_prior();
     check_degenerate();
+    check_sets();
     spi_pixel_list_clear(&pixels);
     spi_images_close(images);
     unlink(path);

@@ -3,6 +3,7 @@
  * bits. */
 #include <string.h>
 
+#include "mtip/chain_tasks.h"
 #include "run_bench.h"
 #include "task/engine.h"
 
@@ -57,7 +58,8 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
 
         err = spi_chain_submit(&chain, b.graph, &gen, BLOCK);
         late = spi_graph_wait(b.graph);
-        if ((chain.n_soft == SPI_SLOTS_MAX) != (i == 0) || chain.n_blocks <= SPI_SLOTS_MAX)
+        if (!err && ((chain.work->n_soft == SPI_SLOTS_MAX) != (i == 0) ||
+                     chain.work->n_blocks <= SPI_SLOTS_MAX))
             err = err ? err : spi_fail(SPI_EINVAL, "generation %d: not as meant", i);
         spi_chain_settle(&chain);
         SPI_TRY(err = err ? err : late, out);
