@@ -54,8 +54,8 @@ static const struct spi_opt opts[] = {
     {0, "force", SPI_FLAG(args, force), 0, 0, "",
      "begin anew in a directory that holds a run; its results stay in DIR/previous until "
      "new ones stand"},
-    {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one for each core that the process may use",
-     .absent = "runtime.workers"},
+    {'j', "workers", SPI_INT(args, workers), 0, 1024, "",
+     "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "trace", SPI_OUT(args, trace), 0, 0, "FILE.jsonl",
      "a line for each task: name, seconds, what it reads and writes (doc/formats.md); "
