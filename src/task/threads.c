@@ -8,6 +8,7 @@
  * times as long as the lock is held for it (doc/decisions/020).
  *
  * Tasks run inside wait (or region_free) only; in between all threads sleep. */
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -196,9 +197,26 @@ static void stop(void *self)
     free(p);
 }
 
+/* Threads whose stacks fill half of what a limit on the address space leaves: the other half is
+ * for the tasks. */
+static int most_threads(void)
+{
+    size_t left = spi_address_space_left(), stack = 0;
+    pthread_attr_t attr;
+
+    if (pthread_attr_init(&attr) == 0) {
+        if (pthread_attr_getstacksize(&attr, &stack) != 0)
+            stack = 0;
+        pthread_attr_destroy(&attr);
+    }
+    left = left / 2 / (stack > 0 ? stack : 8 << 20);
+    return left < INT_MAX ? (int)left : INT_MAX;
+}
+
 static spi_err start(int workers, void **self, int *got, const char **why)
 {
     struct pool *p = NULL;
+    int most = most_threads();
     spi_err err = SPI_NEW(p, 1, "worker threads");
 
     if (err)
@@ -210,12 +228,13 @@ static spi_err start(int workers, void **self, int *got, const char **why)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->mine, NULL);
-    while (p->n_threads < workers - 1 &&
+    while (p->n_threads < workers - 1 && p->n_threads < most &&
            pthread_create(&p->thread[p->n_threads], NULL, work, p) == 0)
         p->n_threads++;
     *self = p;
     *got = p->n_threads + 1;
-    *why = "the system starts no more threads (ulimit -u, -v)";
+    *why = "no more threads are started (limits of processes and of address space, ulimit "
+           "-u and -v)";
     return SPI_OK;
 }
 
