@@ -105,6 +105,13 @@ def main():
     for c in cores:
         seconds = serial + sum(finish(tasks, on, c) for (_, tasks), on in zip(waits, after))
         print(f"{c:5d}  {seconds:7.1f}  {total / seconds:5.2f}")
+    slowest = sorted(((finish(tasks, on, cores[-1]), w) for w, ((_, tasks), on) in enumerate(zip(waits, after))),
+                     reverse=True)[:8]
+    print(f"waits that last longest on {cores[-1]} cores: number, tasks, their names, seconds of work, seconds there")
+    for seconds, w in slowest:
+        names = sorted({t[0] for t in waits[w][1]})
+        print(f"{w:7d}  {len(waits[w][1]):6d}  {' '.join(names):28s}  {sum(t[1] for t in waits[w][1]):7.2f}  "
+              f"{seconds:7.2f}")
     print("task           seconds    tasks  longest_ms  in the longest chains")
     most = {}
     for _, tasks in waits:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "task/graph.h"
 
+#include <assert.h>
 #include <cblas.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -47,6 +48,7 @@ struct spi_graph {
 };
 
 static const volatile int never;
+static _Thread_local bool inside_task; /* tasks neither submit nor wait */
 
 /* What a task carries besides its regions. */
 struct spi_task {
@@ -121,8 +123,10 @@ void spi_task_run(struct spi_task *t, void *const *data)
     }
     t0 = spi_now_s();
     cpu0 = t->region ? spi_cpu_s() : 0;
+    inside_task = true;
     err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request")
                    : t->fn(data, t->arg, g->stop);
+    inside_task = false;
     t1 = spi_now_s();
 
     pthread_mutex_lock(&g->lock);
@@ -286,6 +290,7 @@ spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
     struct spi_task *t;
     spi_err err;
 
+    assert(!inside_task);
     if (n > SPI_REGIONS_MAX)
         return spi_fail(SPI_EINVAL, "task %s: %d regions; at most %d", name, n,
                         SPI_REGIONS_MAX);
@@ -323,6 +328,7 @@ spi_err spi_graph_wait(struct spi_graph *g)
     double before_s = spi_now_s(), before_cpu_s = spi_cpu_s() - g->caller_cpu_s;
     spi_err err;
 
+    assert(!inside_task);
     g->engine->wait(g->self);
     if (g->trace)
         note_wait(g, before_s, before_cpu_s);
