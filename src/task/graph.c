@@ -151,15 +151,16 @@ const struct spi_engine *spi_engine_find(const char *name)
     return NULL;
 }
 
-static spi_err choose(const char *name, const struct spi_engine **out)
+spi_err spi_graph_check_engine(const char *engine)
 {
-    *out = spi_engine_find(name);
-    if (!*out)
+    const struct spi_engine *e = spi_engine_find(engine);
+
+    if (!e)
         return spi_fail(SPI_EUSAGE, "runtime.backend \"%s\": there is no such task engine",
-                        name);
-    if ((*out)->why_not)
+                        engine);
+    if (e->why_not)
         return spi_fail(SPI_EUSAGE, "runtime.backend \"%s\": %s; \"%s\" is always there",
-                        name, (*out)->why_not, spi_engine_table[0]->name);
+                        engine, e->why_not, spi_engine_table[0]->name);
     return SPI_OK;
 }
 
@@ -172,8 +173,9 @@ spi_err spi_graph_new(const char *engine, int workers, const volatile int *stop,
     spi_err err;
 
     *out = NULL;
+    SPI_TRY(err = spi_graph_check_engine(engine), fail);
     SPI_TRY(err = SPI_NEW(g, 1, "task graph"), fail);
-    SPI_TRY(err = choose(engine, &g->engine), fail);
+    g->engine = spi_engine_find(engine);
     g->stop = stop ? stop : &never;
     g->t0 = g->last_s = spi_now_s();
     g->caller = pthread_self();

@@ -41,6 +41,9 @@ struct spi_access {
  * should end early (SPI_ECANCEL). */
 typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile int *stop);
 
+/** SPI_EUSAGE, with the reason, if the program has no engine of this name. */
+SPI_MUSTUSE spi_err spi_graph_check_engine(const char *engine);
+
 /** engine: its name.  workers: 0 = one for each core that the process may use
  * (base/cores.h).  A line of the log says so where fewer can be had.  `stop`: NULL, or a flag
  * that a signal handler may set.  Files of StarPU's own live in a private temporary folder

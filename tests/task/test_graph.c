@@ -267,6 +267,12 @@ static void check_table(void)
     }
     OK(strcmp(words, row->unit) == 0, "runtime.backend takes the names of the table: %s",
        words);
+    for (int i = 0; spi_engine_table[i]; i++) {
+        const struct spi_engine *e = spi_engine_table[i];
+
+        OK(spi_graph_check_engine(e->name) == (e->why_not ? SPI_EUSAGE : SPI_OK), "%s: %s",
+           e->name, e->why_not ? spi_err_message() : "it is there");
+    }
     spi_settings_default(&set);
     OK(spi_engine_find(set.backend) && !spi_engine_find(set.backend)->why_not,
        "its default, %s, can be used everywhere", set.backend);
