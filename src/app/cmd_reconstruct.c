@@ -135,8 +135,9 @@ static void tell_centre(const struct job *j)
         spi_warn("%s; correct pixel_position_reciprocal", what);
     else
         spi_warn(
-            "%s, but inner and outer rings do not agree about it: bad pixels or a shadow "
-            "that no mask hides, or a wrong centre: look at mean_image.png",
+            "%s, but no single shift makes all rings even: a shadow or bad pixels that no "
+            "mask hides, a panel out of place, or a wrong centre; the centre stays as the "
+            "file has it: look at mean_image.png",
             what);
 }
 

@@ -12,6 +12,7 @@ static const double complete = 0.8; /* share of a circle that has pixels */
 static const double uneven = 0.01;  /* relative, of the profile's interpolation */
 static const double sigmas = 6, least_px = 0.25, most_px = 10;
 static const double unlike_px = 0.3, unlike_part = 0.2; /* of the shift */
+static const double left_most = 0.03; /* of the power of the shift, (J12) */
 
 struct ring {
     double n, y, radius, c, s, slope;
@@ -132,6 +133,16 @@ static void add_normal(const struct normal *part, struct normal *to)
         to->b[i] += part->b[i];
 }
 
+/* What a pixel is beyond its ring, and the variance of that. */
+static double beyond_ring(const struct fit *f, int64_t p, const struct ring *g,
+                          double radius, double *variance)
+{
+    *variance = pow(uneven * g->y, 2);
+    if (f->kind == SPI_PHOTONS)
+        *variance += g->y / f->images / (double)f->det->geometry[p];
+    return f->mean[p] - g->y - g->slope * (radius - g->radius);
+}
+
 /* (J10): the normal equations of each ring for the shift that is left about the origin
  * `at`; n [n_rings]. */
 static void normals(struct fit *f, const double at[2], struct normal *n)
@@ -146,10 +157,7 @@ static void normals(struct fit *f, const double at[2], struct normal *n)
         if (r < 0 || !g->used)
             continue;
         c = u[0] - g->c, s = u[1] - g->s;
-        y = f->mean[p] - g->y - g->slope * (radius - g->radius);
-        variance = pow(uneven * g->y, 2);
-        if (f->kind == SPI_PHOTONS)
-            variance += g->y / f->images / (double)f->det->geometry[p];
+        y = beyond_ring(f, p, g, radius, &variance);
         n[r].A[0] += g->slope * g->slope * c * c / variance;
         n[r].A[1] += g->slope * g->slope * c * s / variance;
         n[r].A[2] += g->slope * g->slope * s * s / variance;
@@ -187,6 +195,42 @@ static bool rings_agree(struct fit *f, const double at[2])
                fmax(unlike_px * f->dq, unlike_part * hypot(at[0], at[1]));
 }
 
+/* (J12): about the right origin little is left of what the mean image has on its rings.  A
+ * shadow, an arm, a streak on one side leaves harmonics 3 and 5, a panel or a half that is
+ * out of place harmonic 2 too.  at: the origin that was found, which the rings are about. */
+static bool only_a_shift(struct fit *f, const double at[2])
+{
+    enum { HARMONICS = 6 };
+    double sigma;
+    double(*sum)[HARMONICS][2] = NULL, left[HARMONICS] = {0}, moved = 0;
+
+    if (SPI_NEW(sum, f->n_rings, "centre"))
+        return false;
+    for (int64_t p = 0; p < f->det->n_pixels; p++) {
+        double radius, u[2], y, variance, phi;
+        int r = place(f, p, at, &radius, u);
+
+        if (r < 0 || !f->ring[r].used)
+            continue;
+        y = beyond_ring(f, p, &f->ring[r], radius, &variance);
+        phi = atan2(u[1], u[0]);
+        for (int k = 0; k < HARMONICS; k++) {
+            sum[r][k][0] += y / sqrt(variance) * cos(k * phi);
+            sum[r][k][1] += y / sqrt(variance) * sin(k * phi);
+        }
+        moved += pow(f->ring[r].slope * (u[0] * at[0] + u[1] * at[1]), 2) / variance;
+    }
+    for (int r = 0; r < f->n_rings; r++)
+        for (int k = 0; k < HARMONICS && f->ring[r].used; k++)
+            /* 2 on average for noise alone, with a variance of 4 */
+            left[k] += 2 / f->ring[r].n * (pow(sum[r][k][0], 2) + pow(sum[r][k][1], 2)) - 2;
+    sigma = sqrt(4.0 * f->used);
+    free(sum);
+    /* of few images or views harmonics 2 and 4 are left in equal measure */
+    return left[1] + left[3] + left[5] <= left_most * moved + 3 * sqrt(3) * sigma &&
+           left[2] <= left_most * moved + 3 * fmax(left[4], 0) + 3 * sigma;
+}
+
 /* Mean over the geometry of some parts of the images. */
 static void mean_of(const struct spi_detector *det, int parts, const float *sum, double n,
                     double *mean)
@@ -215,7 +259,7 @@ static spi_err estimate(struct fit *f, int64_t n, int parts, const float *sum, d
         if (hypot(at[0], at[1]) > most_px * f->dq)
             return SPI_OK;
     }
-    out->agree = rings_agree(f, at);
+    out->agree = rings_agree(f, at) && only_a_shift(f, at);
     f->images = (double)n / parts;
     for (int k = 0; k < parts; k++) {
         mean_of(f->det, 1, sum + k * f->det->n_pixels, f->images, mean);
