@@ -406,7 +406,8 @@ static spi_err run_images(struct job *j, const struct options *o)
                 j->n_threads = o->threads > 0 ? (int)o->threads : n;
                 /* (V5): n >= 4.368 D q_max */
                 j->diameter_A = 0.999 * M / (2.1 * 2.08 * q_max);
-                err = spi_graph_new(j->n_threads == 1, j->n_threads, NULL, &j->graph);
+                err = spi_graph_new(j->n_threads == 1 ? "serial" : "threads", j->n_threads,
+                                    NULL, &j->graph);
                 if (!err)
                     err = run_case(j, o);
                 spi_graph_free(j->graph);

@@ -41,8 +41,8 @@ static const struct spi_opt opts[] = {
      "far "
      "the found ones are off"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
-    {0, "workers", SPI_INT(args, workers), 0, 1024, "", "0: one per core",
-     .absent = "runtime.workers"},
+    {0, "workers", SPI_INT(args, workers), 0, 1024, "",
+     "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
     SPI_HEADING("How"),
     {0, "method", SPI_CHOICE(args, method), 0, 0, "levels|rings|brute",
      "on rings, all in-plane angles at once, from coarse to fine or exhaustively; or pixel "

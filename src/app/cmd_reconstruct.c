@@ -24,7 +24,7 @@
 #include "mtip/preview.h"
 
 struct args {
-    const char *out, *symmetry;
+    const char *out, *symmetry, *trace;
     int64_t seed;
     int workers;
     double diameter_A;
@@ -54,9 +54,12 @@ static const struct spi_opt opts[] = {
     {0, "force", SPI_FLAG(args, force), 0, 0, "",
      "begin anew in a directory that holds a run; its results stay in DIR/previous until "
      "new ones stand"},
-    {'j', "workers", SPI_INT(args, workers), 0, 1024, "", "workers; 0: one per core",
-     .absent = "runtime.workers"},
+    {'j', "workers", SPI_INT(args, workers), 0, 1024, "",
+     "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
+    {0, "trace", SPI_OUT(args, trace), 0, 0, "FILE.jsonl",
+     "a line for each task: name, seconds, what it reads and writes (doc/formats.md); "
+     "benches/cores.py computes from it what more cores would give"},
     SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
@@ -624,6 +627,8 @@ static spi_err prepare(struct job *j)
         SPI_TRY(err = check_state(j), out);
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = spi_stage_graph(&j->set, j->stop, &j->graph), out);
+    if (j->args->trace)
+        SPI_TRY(err = spi_graph_trace(j->graph, j->args->trace), out);
     err = read_images(j);
     if (!err)
         tell_aside(j);
@@ -863,7 +868,8 @@ out:
         spi_info("to go on: spinifel reconstruct %s -o %s --resume (with the same options)",
                  j.path, a->out);
     if (err == SPI_OK || err == SPI_ENOCONV) {
-        late = print_result(&j, err == SPI_OK);
+        late = spi_graph_trace_end(j.graph);
+        late = late ? late : print_result(&j, err == SPI_OK);
         err = err ? err : late;
     }
     job_clear(&j);

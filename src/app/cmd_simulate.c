@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
@@ -13,6 +12,7 @@
 #include "app/progress.h"
 #include "app/provenance.h"
 #include "app/structure.h"
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
@@ -52,7 +52,8 @@ static const struct spi_opt opts[] = {
      .required = true},
     {'n', "images", SPI_COUNT(args, images), 1, 1e9, "", "how many"},
     {'s', "seed", SPI_COUNT(args, seed), 0, 9e15, "", "of all random numbers"},
-    {0, "workers", SPI_INT(args, workers), 0, 1024, "", "threads; 0: one per core"},
+    {0, "workers", SPI_INT(args, workers), 0, 1024, "",
+     "threads; 0: one for each core that the process may use"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print what was made as JSON"},
     SPI_HEADING("Particles"),
     {0, "assembly", SPI_INT(args, assembly), 0, 1000000, "",
@@ -264,13 +265,9 @@ out:
 static spi_err make_simulator(struct job *j)
 {
     const struct args *a = j->args;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct spi_simulate_options opt = {.n_images = a->images,
                                        .seed = (uint64_t)a->seed,
-                                       .workers = a->workers > 0 ? a->workers
-                                                  : cores > 1024 ? 1024
-                                                  : cores > 0    ? (int)cores
-                                                                 : 1,
+                                       .workers = a->workers > 0 ? a->workers : spi_cores(),
                                        .photons = a->photons,
                                        .fluence_ph_um2 = a->fluence,
                                        .noise_free = a->noise_free,

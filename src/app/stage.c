@@ -62,7 +62,8 @@ spi_err spi_stage_check_settings(const struct spi_settings *set)
 {
     spi_err err;
 
-    if ((err = check_recipe(set)) != SPI_OK || (err = check_symmetry(set)) != SPI_OK)
+    if ((err = check_recipe(set)) != SPI_OK || (err = check_symmetry(set)) != SPI_OK ||
+        (err = spi_graph_check_engine(set->backend)) != SPI_OK)
         return err == SPI_ENOMEM ? err : SPI_EUSAGE; /* the message names what is wrong */
     if (!(set->lambda_min > 0 && set->lambda_min < set->lambda_max))
         return spi_fail(SPI_EUSAGE,
@@ -78,7 +79,7 @@ spi_err spi_stage_check_settings(const struct spi_settings *set)
 spi_err spi_stage_graph(const struct spi_settings *set, const volatile int *stop,
                         struct spi_graph **graph)
 {
-    return spi_graph_new(strcmp(set->backend, "serial") == 0, set->workers, stop, graph);
+    return spi_graph_new(set->backend, set->workers, stop, graph);
 }
 
 /* ---- orientations ------------------------------------------------------------------- */

@@ -80,8 +80,8 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, contrast_least, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
     X(converge, reach_least, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
     X(converge, covered_least, double, 0.6, 0, 1, "", "least part of the directions that images must cross") \
-    X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one per core") \
-    X(runtime, backend, text, "starpu", 0, 0, "starpu|serial", "task engine") \
+    X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one for each core that the process may use (affinity, CPU limit of its control group)") \
+    X(runtime, backend, text, "threads", 0, 0, "threads|starpu|serial", "what runs the tasks: threads of this program, as many as asked for; the StarPU library, as many as it was built for; one task after another. The results are the same") \
     X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \
     X(runtime, seed, int, 1, 0, 2147483647, "", "random numbers of the reconstruction (--seed)")
 /* clang-format on */

@@ -211,11 +211,34 @@ $SPINIFEL reconstruct images.h5 -o killed --seed 5 $fast --force --quiet \
 	cmp run1/run.json killed/previous/run.json && cmp run1/settings.toml killed/previous/settings.toml
 ok $? "killed while the run moved: --force moves the rest"
 
-# more workers than the engine has
-$SPINIFEL reconstruct images.h5 -o many --seed 3 $fast --workers 1000 \
-	--set algorithm.N_generations=1 > many.out 2>&1
-grep -q "workers are used, not 1000" many.out
-ok $? "more workers than StarPU has: $(head -n 1 many.out)"
+# engines, and many more workers than cores; a trace of the tasks
+short="--seed 3 $fast --set algorithm.N_generations=2 --set algorithm.N_generations_start=2 --force --quiet"
+state() { # arguments...: the state of a short run, which ends with exit code 3
+	rm -rf engine
+	$SPINIFEL reconstruct images.h5 -o engine $short "$@" > engine.out 2>&1
+	[ $? = 3 ] && sha256sum < engine/state.bin
+}
+serial=$(state --set runtime.backend=serial)
+ok $? "two generations, one task after another"
+for engine in "threads --workers 1" "threads --workers 3" "threads --workers 64" "starpu --workers 2"; do
+	sum=$(state --set runtime.backend=$engine)
+	if grep -q "built without the StarPU library" engine.out; then
+		ok 0 "# SKIP $(head -n 1 engine.out)"
+		continue
+	fi
+	[ -n "$sum" ] && [ "$sum" = "$serial" ]
+	ok $? "$engine: the same state, bit for bit"
+done
+[ "$sum" != "$(state --seed 4)" ]
+ok $? "another seed gives another state"
+state --workers 2 --trace trace.jsonl > trace.sum
+grep -q '"name": "match"' trace.jsonl && [ "$(cat trace.sum)" = "$serial" ]
+ok $? "--trace changes no bit"
+"${2:-python3}" "$1" trace.jsonl > cores.out 2>&1
+ok $? "benches/cores.py reads it: $(sed -n 2p cores.out)"
+(ulimit -v 3000000; short=${short% --quiet}; state --workers 1000 > many.sum
+[ "$(cat many.sum)" = "$serial" ] && grep -q "workers are used, not 1000" engine.out)
+ok $? "1,000 workers in 3 GB of address space: the same state: $(grep -m 1 'not 1000' engine.out)"
 
 # nothing but noise: no map
 $SPINIFEL simulate "$pdb" -o noise.h5 --images 400 --detector 40x40 --resolution 8 \

@@ -33,18 +33,20 @@ name=$(printf '%0300d' 0)
 small -o "$name" > out 2>&1
 refused $? out "too long" "a name of 300 characters"
 
-# where temporary files go, and what else the environment says
-TMPDIR=$dir/$longer small -o run > out 2>&1
+# where temporary files go, and what else the environment says: StarPU has files of its own
+starpu=starpu
+"$SPINIFEL" version | grep -q starpu || starpu=threads # this program was built without it
+TMPDIR=$dir/$longer small -o run --set runtime.backend=$starpu > out 2>&1
 same $? run "a long TMPDIR"
 rm -rf run
 TMPDIR=$dir/absent STARPU_HOME=/proc/none STARPU_PERF_MODEL_DIR=/proc/none HOME=/proc/none \
-	small -o run > out 2>&1
+	small -o run --set runtime.backend=$starpu > out 2>&1
 same $? run "no TMPDIR, no HOME, a STARPU_HOME that cannot be"
 rm -rf run
 
 # what an earlier version or another user left
 mkdir -p run/.starpu && chmod 000 run/.starpu
-small -o run > out 2>&1
+small -o run --set runtime.backend=$starpu > out 2>&1
 same $? run "a .starpu that cannot be read"
 chmod 700 run/.starpu
 rm -rf run

@@ -72,12 +72,12 @@ struct bench {
     struct spi_settings set;
 };
 
-static spi_err bench_init(bool serial, int workers, struct bench *b)
+static spi_err bench_init(const char *engine, int workers, struct bench *b)
 {
     spi_err err;
 
     *b = (struct bench){0};
-    if ((err = spi_graph_new(serial, workers, NULL, &b->graph)) ||
+    if ((err = spi_graph_new(engine, workers, NULL, &b->graph)) ||
         (err = spi_images_open(path, &b->images)))
         return err;
     spi_settings_default(&b->set);

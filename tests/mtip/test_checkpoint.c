@@ -281,7 +281,7 @@ int main(void)
         return tap_done();
     snprintf(state, sizeof state, "%s/state.bin", dir);
     small_settings(&set);
-    if (bench_init(true, 1, &b)) {
+    if (bench_init("serial", 1, &b)) {
         OK(0, "%s", spi_err_message());
         return tap_done();
     }

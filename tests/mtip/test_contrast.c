@@ -95,7 +95,7 @@ static spi_err measure(double share, bool still, double gain, struct spi_contras
     snprintf(path, sizeof path, "%s.h5", dir);
     SPI_TRY(err = write_set(path, share, still, gain), out);
     SPI_TRY(err = spi_images_open(path, &images), out);
-    SPI_TRY(err = spi_graph_new(true, 1, NULL, &graph), out);
+    SPI_TRY(err = spi_graph_new("serial", 1, NULL, &graph), out);
     SPI_TRY(err = spi_data_init(&data, graph, images, 0, D, 0.01, edge, &set,
                                 tmp ? tmp : ".", NULL, NULL),
             out);

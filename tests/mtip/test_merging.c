@@ -90,7 +90,9 @@ static spi_err merge(const struct how *h, struct outcome *o)
     spi_err err;
 
     memset(o, 0, sizeof *o);
-    SPI_TRY(err = spi_graph_new(h->serial, h->workers, NULL, &spec.graph), out);
+    SPI_TRY(err = spi_graph_new(h->serial ? "serial" : "threads", h->workers, NULL,
+                                &spec.graph),
+            out);
     SPI_TRY(err = spi_merging_init(&m, &spec), out);
     o->n = m.n;
     o->weight = m.weight;
@@ -297,7 +299,7 @@ static void check_sets(void)
 
         NEED(merge(&how, &alone[h]) == SPI_OK);
     }
-    SPI_TRY(err = spi_graph_new(false, 2, NULL, &spec.graph), out);
+    SPI_TRY(err = spi_graph_new("threads", 2, NULL, &spec.graph), out);
     SPI_TRY(err =
                 spi_merging_init_sets(m, &spec, 2, (const float *const[2]){phi[0], phi[1]}),
             out);

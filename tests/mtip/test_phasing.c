@@ -38,7 +38,7 @@ static spi_err scene_init(struct scene *s)
     s->run.data = &s->data;
     s->run.q_max = q_max;
     s->run.seed = 1;
-    SPI_TRY(err = spi_graph_new(true, 1, NULL, &s->run.graph), out);
+    SPI_TRY(err = spi_graph_new("serial", 1, NULL, &s->run.graph), out);
     SPI_TRY(err = blobs_density(&b, SIDE, step, &s->rho), out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_autocorrelate(&s->rho, &s->A[h]), out);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Tasks with conflicts give the same bits on any number of workers as one after another;
- * the first failure and the stop flag. */
+/* Every engine keeps the contract of task/graph.h: tasks with conflicts give the same bits on
+ * any number of workers as one after another; the first failure, the stop flag, the trace. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/rng.h"
+#include "base/settings.h"
 #include "tap.h"
-#include "task/graph.h"
+#include "task/engine.h"
 
 enum { REGIONS = 12, LENGTH = 64, TASKS = 400 };
 
@@ -41,23 +43,20 @@ static spi_err mix(void *const *data, const void *arg, const volatile int *stop)
     return SPI_OK;
 }
 
-/* The same random graph each time.  more: tasks with more regions than StarPU's own list
- * holds. */
-static void run_graph(bool serial, int workers, int swap, float out[REGIONS][LENGTH])
+/* The same random graph each time.  Some tasks name more regions than StarPU's own list
+ * holds.  swap: this task and the next are exchanged. */
+static void run_graph(const char *engine, int workers, int swap, float out[REGIONS][LENGTH])
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
     struct spi_graph *g;
     struct spi_region *region[REGIONS];
 
-    if (spi_graph_new(serial, workers, NULL, &g)) {
-        OK(0, "%s", spi_err_message());
-        return;
-    }
+    memset(out, 0, REGIONS * sizeof *out);
+    NEED(spi_graph_new(engine, workers, NULL, &g) == SPI_OK);
     for (int r = 0; r < REGIONS; r++) {
         for (int i = 0; i < LENGTH; i++)
             out[r][i] = (float)spi_rng_normal(&rng);
-        if (spi_region_new(g, out[r], sizeof out[r], &region[r]))
-            OK(0, "%s", spi_err_message());
+        NEED(spi_region_new(g, out[r], sizeof out[r], &region[r]) == SPI_OK);
     }
     for (int t = 0; t < TASKS; t++) {
         int order[REGIONS], n = 1 + (int)spi_rng_below(&rng, t % 20 ? 3 : REGIONS - 1);
@@ -79,26 +78,100 @@ static void run_graph(bool serial, int workers, int swap, float out[REGIONS][LEN
         if (t == TASKS / 2)
             OK(spi_graph_wait(g) == SPI_OK, "half of the tasks");
     }
-    OK(spi_graph_wait(g) == SPI_OK, "%s, %d asked, %d workers",
-       serial ? "serial" : "StarPU", workers, spi_graph_workers(g));
+    OK(spi_graph_wait(g) == SPI_OK, "%s, %d asked, %d workers", engine, workers,
+       spi_graph_workers(g));
     OK(spi_graph_seconds(g, "mix") > 0 && spi_graph_seconds(g, "mix") == 0,
        "seconds, once");
     spi_graph_free(g);
 }
 
-static void check_same_bits(void)
+static void check_same_bits(const char *engine)
 {
     static float serial[REGIONS][LENGTH], other[REGIONS][LENGTH];
-    static const int workers[] = {1, 2, 4};
+    static const int workers[] = {1, 2, 3, 4, 7, 16, 64};
 
-    run_graph(true, 1, -1, serial);
-    for (int i = 0; i < 3; i++) {
-        run_graph(false, workers[i], -1, other);
-        OK(memcmp(serial, other, sizeof serial) == 0, "%d workers: the same bits",
+    run_graph("serial", 1, -1, serial);
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+        run_graph(engine, workers[i], -1, other);
+        OK(memcmp(serial, other, sizeof serial) == 0, "%s, %d asked: the same bits", engine,
            workers[i]);
     }
-    run_graph(true, 1, 150, other);
+    run_graph(engine, 2, 150, other);
     OK(memcmp(serial, other, sizeof serial) != 0, "two tasks exchanged are noticed");
+}
+
+/* ---- many small tasks --------------------------------------------------------------- */
+
+enum { MANY = 10000, CELLS = 8 };
+
+/* cell = 3 cell + number (mod 2^64): the order matters. */
+static spi_err step(void *const *data, const void *arg, const volatile int *stop)
+{
+    uint64_t *cell = data[0];
+
+    (void)stop;
+    *cell = 3 * *cell + *(const uint64_t *)arg;
+    return SPI_OK;
+}
+
+/* All cells are read while others read them; nobody may write one meanwhile. */
+static spi_err look(void *const *data, const void *arg, const volatile int *stop)
+{
+    uint64_t *to = data[CELLS], sum = 0;
+
+    (void)stop;
+    (void)arg;
+    for (int c = 0; c < CELLS; c++)
+        sum += *(const uint64_t *)data[c];
+    *to = *to * 5 + sum;
+    return SPI_OK;
+}
+
+static void check_many(const char *engine, int workers)
+{
+    uint64_t cell[CELLS + 2] = {0}, want[CELLS + 2] = {0};
+    struct spi_region *region[CELLS + 2];
+    struct spi_graph *g;
+
+    NEED(spi_graph_new(engine, workers, NULL, &g) == SPI_OK);
+    for (int c = 0; c < CELLS + 2; c++)
+        NEED(spi_region_new(g, &cell[c], sizeof *cell, &region[c]) == SPI_OK);
+    for (uint64_t t = 0; t < MANY; t++) {
+        struct spi_access access[CELLS + 1];
+        int to = (int)(t % CELLS);
+
+        if (t % 100 < 98) {
+            access[0] = (struct spi_access){region[to], SPI_READ_WRITE};
+            if (spi_graph_submit(g, "step", step, &t, sizeof t, 1, access))
+                OK(0, "%s", spi_err_message());
+            want[to] = 3 * want[to] + t;
+            continue;
+        }
+        to = CELLS + (int)(t % 2);
+        want[to] *= 5;
+        for (int c = 0; c < CELLS; c++) {
+            access[c] = (struct spi_access){region[c], SPI_READ};
+            want[to] += want[c];
+        }
+        access[CELLS] = (struct spi_access){region[to], SPI_READ_WRITE};
+        if (spi_graph_submit(g, "look", look, NULL, 0, CELLS + 1, access))
+            OK(0, "%s", spi_err_message());
+    }
+    OK(spi_graph_wait(g) == SPI_OK && memcmp(cell, want, sizeof want) == 0,
+       "%s, %d workers: %d tasks in their order", engine, workers, MANY);
+    for (int i = 0; i < 300; i++) { /* nothing is lost between many short waits */
+        uint64_t t = (uint64_t)i;
+        struct spi_access access = {region[i % CELLS], SPI_READ_WRITE};
+
+        want[i % CELLS] = 3 * want[i % CELLS] + t;
+        if (spi_graph_submit(g, "step", step, &t, sizeof t, 1, &access) ||
+            (i % 3 == 0 && spi_graph_wait(g)))
+            OK(0, "%s", spi_err_message());
+    }
+    OK(spi_graph_wait(g) == SPI_OK && memcmp(cell, want, sizeof want) == 0,
+       "%s, %d workers: 100 waits", engine, workers);
+    OK(spi_graph_wait(g) == SPI_OK, "a wait for nothing");
+    spi_graph_free(g);
 }
 
 /* ---- failures ----------------------------------------------------------------------- */
@@ -135,20 +208,17 @@ static void submit_count(struct spi_graph *g, struct spi_region *r, int fails)
         OK(0, "%s", spi_err_message());
 }
 
-static void check_failures(bool serial)
+static void check_failures(const char *engine)
 {
-    const char *engine = serial ? "serial" : "StarPU";
     volatile int flag = 0, *at = &flag;
     struct trace t = {0};
     struct spi_graph *g;
     struct spi_region *r, *other;
     struct spi_access access[65];
 
-    if (spi_graph_new(serial, 2, &flag, &g) || spi_region_new(g, &t, sizeof t, &r) ||
-        spi_region_new(g, NULL, 0, &other)) {
-        OK(0, "%s", spi_err_message());
-        return;
-    }
+    NEED(spi_graph_new(engine, 2, &flag, &g) == SPI_OK);
+    NEED(spi_region_new(g, &t, sizeof t, &r) == SPI_OK);
+    NEED(spi_region_new(g, NULL, 0, &other) == SPI_OK);
     for (int i = 0; i < 10; i++)
         submit_count(g, r, i == 4 || i == 7 ? i : 0);
     OK(spi_graph_wait(g) == SPI_EFORMAT && strcmp(spi_err_message(), "task 4: broken") == 0,
@@ -168,18 +238,108 @@ static void check_failures(bool serial)
         access[i] = access[0];
     OK(spi_graph_submit(g, "wide", set_flag, &at, sizeof at, 65, access) == SPI_EINVAL,
        "%s", spi_err_message());
+    OK(spi_graph_submit(g, "twice", set_flag, &at, sizeof at, 2, access) == SPI_EINVAL,
+       "%s", spi_err_message());
     submit_count(g, r, 0);
     spi_region_free(g, r); /* runs what is still to do on it */
     OK(t.done == 6, "%s: a region is freed after its last task", engine);
     spi_region_free(g, NULL);
-    spi_graph_free(g); /* frees `other` */
+    OK(spi_region_new(g, &t, sizeof t, &r) == SPI_OK, "another region");
+    submit_count(g, r, 0);
+    spi_graph_free(g); /* runs what is left, frees `r` and `other` */
+    OK(t.done == 7, "%s: a graph is freed after its last task", engine);
     spi_graph_free(NULL);
+}
+
+/* ---- the table of engines ----------------------------------------------------------- */
+
+static void check_table(void)
+{
+    const struct spi_setting *row = spi_setting_find("runtime", "backend");
+    char words[256] = "";
+    struct spi_settings set;
+    struct spi_graph *g;
+
+    NEED(row != NULL);
+    for (int i = 0; spi_engine_table[i]; i++) {
+        strcat(words, i ? "|" : "");
+        strcat(words, spi_engine_table[i]->name);
+    }
+    OK(strcmp(words, row->unit) == 0, "runtime.backend takes the names of the table: %s",
+       words);
+    for (int i = 0; spi_engine_table[i]; i++) {
+        const struct spi_engine *e = spi_engine_table[i];
+
+        OK(spi_graph_check_engine(e->name) == (e->why_not ? SPI_EUSAGE : SPI_OK), "%s: %s",
+           e->name, e->why_not ? spi_err_message() : "it is there");
+    }
+    spi_settings_default(&set);
+    OK(spi_engine_find(set.backend) && !spi_engine_find(set.backend)->why_not,
+       "its default, %s, can be used everywhere", set.backend);
+    OK(spi_graph_new("pigeons", 2, NULL, &g) == SPI_EUSAGE && !g, "%s", spi_err_message());
+}
+
+/* ---- the trace ---------------------------------------------------------------------- */
+
+static void check_trace(const char *engine)
+{
+    const char *tmp = getenv("SPI_TEST_TMP");
+    char path[2048], line[1024];
+    struct trace t = {0};
+    struct spi_graph *g;
+    struct spi_region *r, *other;
+    struct spi_access both[2];
+    int fails = 0, tasks = 0, waits = 0, right = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/trace.%ld.jsonl", tmp ? tmp : "/tmp", (long)getpid());
+    NEED(spi_graph_new(engine, 2, NULL, &g) == SPI_OK);
+    NEED(spi_region_new(g, &t, sizeof t, &r) == SPI_OK);
+    NEED(spi_region_new(g, NULL, 0, &other) == SPI_OK);
+    submit_count(g, r, 0); /* before the trace */
+    NEED(spi_graph_trace(g, path) == SPI_OK);
+    submit_count(g, r, 0);
+    OK(spi_graph_wait(g) == SPI_OK, "%s: traced", engine);
+    both[0] = (struct spi_access){r, SPI_READ_WRITE};
+    both[1] = (struct spi_access){other, SPI_READ};
+    NEED(spi_graph_submit(g, "both", count, &fails, sizeof fails, 2, both) == SPI_OK);
+    OK(access(path, F_OK) != 0, "no file before the end");
+    OK(spi_graph_trace_end(g) == SPI_OK, "%s", spi_err_message());
+    f = fopen(path, "r");
+    NEED(f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        tasks += strncmp(line, "{\"task\": ", 9) == 0;
+        waits += strncmp(line, "{\"wait\": ", 9) == 0;
+        right += strstr(line, "{\"task\": 1, \"wait\": 0, \"name\": \"count\"") &&
+                 strstr(line, "\"reads\": [], \"writes\": [0]}\n");
+        right += strstr(line, "{\"task\": 2, \"wait\": 1, \"name\": \"both\"") &&
+                 strstr(line, "\"reads\": [1], \"writes\": [0]}\n");
+    }
+    fclose(f);
+    remove(path);
+    OK(tasks == 2 && waits == 2 && right == 2, "%s: %d tasks, %d waits, %d lines as meant",
+       engine, tasks, waits, right);
+    NEED(spi_graph_trace(g, path) == SPI_OK);
+    spi_graph_free(g);
+    OK(access(path, F_OK) != 0, "a trace without its end leaves no file");
 }
 
 int main(void)
 {
-    check_same_bits();
-    check_failures(true);
-    check_failures(false);
+    check_table();
+    for (int i = 0; spi_engine_table[i]; i++) {
+        const struct spi_engine *e = spi_engine_table[i];
+
+        if (e->why_not) {
+            NOTE("%s: %s", e->name, e->why_not);
+            continue;
+        }
+        if (e != &spi_engine_serial) /* it is what the others are compared with */
+            check_same_bits(e->name);
+        check_many(e->name, 2);
+        check_many(e->name, 16);
+        check_failures(e->name);
+        check_trace(e->name);
+    }
     return tap_done();
 }

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The engine `serial`: a task runs when it is submitted.  The reference of all others. */
+#include "task/engine.h"
+
+static spi_err start(int workers, void **self, int *got, const char **why)
+{
+    (void)workers;
+    *self = NULL;
+    *got = 1;
+    *why = NULL; /* one worker is what this engine is for */
+    return SPI_OK;
+}
+
+static void stop(void *self)
+{
+    (void)self;
+}
+
+/* A region is its memory. */
+static spi_err region_new(void *self, void *data, size_t bytes, void **region)
+{
+    (void)self;
+    (void)bytes;
+    *region = data;
+    return SPI_OK;
+}
+
+static void region_free(void *self, void *region)
+{
+    (void)self;
+    (void)region;
+}
+
+static spi_err submit(void *self, struct spi_task *t, int n,
+                      const struct spi_engine_access *access)
+{
+    void *data[SPI_REGIONS_MAX];
+
+    (void)self;
+    for (int i = 0; i < n; i++)
+        data[i] = access[i].region;
+    spi_task_run(t, data);
+    return SPI_OK;
+}
+
+static void wait_all(void *self)
+{
+    (void)self;
+}
+
+const struct spi_engine spi_engine_serial = {.name = "serial",
+                                             .start = start,
+                                             .stop = stop,
+                                             .region_new = region_new,
+                                             .region_free = region_free,
+                                             .submit = submit,
+                                             .wait = wait_all};

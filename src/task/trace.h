@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/** \file
+ * What a graph did, task by task, as a file of JSON lines (doc/formats.md, "Trace of the
+ * tasks").  Layer: task; the caller serialises the calls. */
+#ifndef SPI_TASK_TRACE_H
+#define SPI_TASK_TRACE_H
+
+#include <stdint.h>
+
+#include "task/graph.h"
+
+struct spi_trace;
+
+/** One task that has ended. */
+struct spi_trace_task {
+    int64_t task, wait; /* its number in the order of submission; waits before it */
+    const char *name;
+    double start_s, wall_s, cpu_s;
+    int n;
+    const int64_t *region;          /* [n] numbers of regions */
+    const unsigned char *privilege; /* [n] */
+};
+
+SPI_MUSTUSE spi_err spi_trace_new(const char *path, struct spi_trace **out);
+void spi_trace_task(struct spi_trace *t, const struct spi_trace_task *task);
+/** The caller's thread: from the last wait (or the start of the process) to this one, from it
+ *  to its end.  Seconds inside tasks are left out of cpu_s. */
+void spi_trace_wait(struct spi_trace *t, int64_t wait, double wall_s, double cpu_s,
+                    double wait_s);
+/** Frees t.  SPI_EIO. */
+SPI_MUSTUSE spi_err spi_trace_finish_take(struct spi_trace *t);
+/** Removes the file, frees t; NULL is allowed. */
+void spi_trace_drop(struct spi_trace *t);
+
+/** CPU seconds of this thread. */
+double spi_cpu_s(void);
+
+#endif
