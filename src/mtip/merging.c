@@ -17,7 +17,8 @@ enum {
     VIEW_BLOCKS = 32,         /* of directions */
     CHUNKS = 16               /* tasks of one pass over a cube */
 };
-static const double slot_bytes = 6e8; /* all slots together, if there are more than 2 */
+static const double slot_bytes =
+    6e8; /* slots of all sets, if there are more than 2 a set */
 
 /* ---- spreading ---------------------------------------------------------------------- */
 
@@ -222,14 +223,15 @@ static void clear_slots(struct spi_merging *m)
             memset(m->slot[s].grid, 0, slot_values(m) * sizeof(float));
 }
 
-static spi_err make_slots(struct spi_merging *m)
+static spi_err make_slots(struct spi_merging *m, int n_sets)
 {
     const struct spi_merging_spec *s = &m->spec;
     double bytes;
     spi_err err;
 
     bytes = (double)slot_values(m) * (s->f64 ? sizeof(double) : sizeof(float));
-    m->n_slots = (int)fmin(SPI_MERGING_SLOTS_MAX, fmax(2, slot_bytes / bytes));
+    m->n_slots =
+        (int)fmin(SPI_MERGING_SLOTS_MAX / n_sets, fmax(2, slot_bytes / bytes / n_sets));
     for (int i = 0; i < m->n_slots; i++) {
         struct spi_merging_slot *slot = &m->slot[i];
 
@@ -520,7 +522,7 @@ spi_err spi_merging_init_sets(struct spi_merging *m, const struct spi_merging_sp
                         "precision");
     for (int i = 0; i < n_sets; i++) {
         SPI_TRY(err = make_plan(&m[i]), out);
-        SPI_TRY(err = make_slots(&m[i]), out);
+        SPI_TRY(err = make_slots(&m[i], n_sets), out);
     }
     SPI_TRY(err = spec->average > 0 ? spread_sums(m)
                                     : each_block(m, n_sets, "merge", task_spread),
