@@ -109,34 +109,6 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
-/* The measured centre of the beam is not that of the file. */
-static void tell_centre(const struct job *j)
-{
-    const struct spi_centre *c = &j->preview.centre;
-    char what[SPI_MESSAGE_MAX];
-
-    if (!spi_centre_is_off(c))
-        return;
-    snprintf(
-        what, sizeof what,
-        "%s: the beam's centre is off by %.1f pixels (%+.2f along q_x, %+.2f along q_y, "
-        "+- %.2f): the mean image is not the same on both sides",
-        j->path, hypot(c->shift_px[0], c->shift_px[1]), c->shift_px[0], c->shift_px[1],
-        hypot(c->sigma_px[0], c->sigma_px[1]));
-    if (j->preview.moved)
-        spi_warn(
-            "%s; the run uses the centre that was measured (--set particle.centre=file: "
-            "that of the file); correct pixel_position_reciprocal",
-            what);
-    else if (c->agree)
-        spi_warn("%s; correct pixel_position_reciprocal", what);
-    else
-        spi_warn(
-            "%s, but inner and outer rings do not agree about it: bad pixels or a shadow "
-            "that no mask hides, or a wrong centre: look at mean_image.png",
-            what);
-}
-
 /* What the first look at the images found. */
 static void tell_preview(const struct job *j)
 {
@@ -144,7 +116,7 @@ static void tell_preview(const struct job *j)
     const struct spi_detector *det = spi_images_detector(j->images);
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
-    tell_centre(j);
+    spi_opening_tell_centre(j->path, &j->opening, s);
     if (s->left_out.zero > 0 && j->opening.survey.n_dead == 0) /* else they are named */
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
@@ -163,6 +135,25 @@ static void tell_preview(const struct job *j)
             (long long)s->left_out.images, (long long)s->n);
 }
 
+/* A wrong centre that nobody measured makes a diameter doubtful. */
+static const char *unmeasured(const struct spi_preview *s)
+{
+    static char text[160];
+
+    if (s->n < SPI_PREVIEW_CENTRE_LEAST)
+        snprintf(text, sizeof text,
+                 "; the beam's centre was not measured, which needs %d images: is that of "
+                 "the file right?",
+                 SPI_PREVIEW_CENTRE_LEAST);
+    else
+        snprintf(
+            text, sizeof text,
+            "; the mean image shows no centre within %d pixels of that of the file: is "
+            "that right?",
+            SPI_CENTRE_MOST_PX);
+    return s->centre.known ? "" : text;
+}
+
 /* D from the images; the mean image is written before, unless the directory holds another
  * run: this one may still be refused. */
 static spi_err look_at_images(struct job *j)
@@ -177,13 +168,12 @@ static spi_err look_at_images(struct job *j)
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);
-    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre) && !j->preview.moved)
-        return spi_fail(err,
-                        "%s: the beam's centre is off by %.1f pixels, which comes first: "
-                        "correct pixel_position_reciprocal; %s",
-                        j->path,
-                        hypot(j->preview.centre.shift_px[0], j->preview.centre.shift_px[1]),
-                        why);
+    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre) &&
+        !j->preview.moved.yes)
+        return spi_fail(
+            err, "%s: the beam's centre is off by %.1f pixels, which comes first%s; %s",
+            j->path, hypot(j->preview.centre.shift_px[0], j->preview.centre.shift_px[1]),
+            spi_opening_centre_advice(&j->opening), why);
     if (err)
         return spi_fail(err, "%s: %s", j->path, why);
     if (j->diameter_A > 0)
@@ -194,8 +184,8 @@ static spi_err look_at_images(struct job *j)
              d->sigma_A);
     if (d->sigma_A > doubtful * d->diameter_A)
         spi_warn("the diameter of %.0f A is uncertain by %.0f A: if the run does not "
-                 "converge, give it by --diameter",
-                 d->diameter_A, d->sigma_A);
+                 "converge, give it by --diameter%s",
+                 d->diameter_A, d->sigma_A, unmeasured(&j->preview));
     return SPI_OK;
 }
 
@@ -278,7 +268,7 @@ static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
     const double none[2] = {0, 0},
-                 *moved = j->preview.moved ? j->preview.centre.shift_invA : none;
+                 *moved = j->preview.moved.yes ? j->preview.moved.shift_invA : none;
     char *text;
     size_t len;
     FILE *f = open_memstream(&j->key, &len);
@@ -395,10 +385,10 @@ static spi_err make_provenance(struct job *j)
             json_array_append_new(had, json_real(j->had_A[i]));
         json_object_set_new(o, "diameters_A", had);
     }
-    if (o && j->preview.moved)
+    if (o && j->preview.moved.yes)
         json_object_set_new(o, "centre_shift_px",
-                            json_pack("[f, f]", j->preview.centre.shift_px[0],
-                                      j->preview.centre.shift_px[1]));
+                            json_pack("[f, f]", j->preview.moved.shift_px[0],
+                                      j->preview.moved.shift_px[1]));
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
@@ -682,6 +672,7 @@ static spi_err write_result(struct job *j)
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err verdict = spi_verdict_judge(&j->result.verdict, &j->set), err;
 
+    j->result.orientations.moved = j->preview.moved;
     if (!verdict) {
         err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
         if (!err)
@@ -724,7 +715,7 @@ static spi_err begin_anew(struct job *j)
     SPI_TRY(err = set_range(j), out);
     SPI_TRY(err = read_images(j), out);
     SPI_TRY(err = new_run(j), out);
-    j->run->generation = generation;
+    j->run->generation = j->run->begun_at = generation;
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_run_json(j), out);
     SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
@@ -889,7 +880,10 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "is "
         "kept. Where the file is clearly wrong about the beam's centre, the run uses the "
         "centre "
-        "that the mean image shows (particle.centre).\n\n"
+        "that the mean image shows (particle.centre), and writes it to orientations.h5, "
+        "from "
+        "where merge and slice take it. A centre is measured from 250 images or more, and "
+        "one that is wrong by more than 10 pixels is not found.\n\n"
         "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
         "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "

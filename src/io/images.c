@@ -111,6 +111,11 @@ static void q_of_flat(double wavelength, const double at[2], double q[3])
     q[2] = -wavelength * t2 / (r * (1 + r));
 }
 
+void spi_images_positions_sha256(const struct spi_images *im, char hex[65])
+{
+    spi_bytes_sha256(3 * (size_t)im->det.n_pixels * sizeof *im->det.q, im->det.q, hex);
+}
+
 void spi_images_move_centre(struct spi_images *im, const double at[2])
 {
     struct spi_detector *d = &im->det;
