@@ -127,7 +127,14 @@ static spi_err choose_ranges(struct job *j, double reach)
         return spi_fail(D > 0 || q > 0 || q0 > 0 ? SPI_EUSAGE : SPI_EFORMAT,
                         "%s: |q| from %g to %g 1/A leaves nothing to match", j->path,
                         j->spec.q_min, j->spec.q_max);
-    return SPI_OK;
+    return spi_stage_check_rings(j->path, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
+                                 j->set.ring_oversampling,
+                                 spi_call_given(j->call, "q-max")   ? "--q-max"
+                                 : spi_call_given(j->call, "q-min") ? "--q-min"
+                                 : q > 0                            ? "particle.q_max_invA"
+                                 : q0 > 0                           ? "particle.q_min_invA"
+                                 : D > 0 ? "the diameter that is given"
+                                         : NULL);
 }
 
 /* ---- the command -------------------------------------------------------------------- */

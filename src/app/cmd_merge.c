@@ -318,7 +318,7 @@ static spi_err read_prior(struct job *j)
     spi_err err;
 
     spi_merge_grid(j->diameter_A, j->q_max, &n, &dx);
-    SPI_TRY(err = spi_mrc_read_voxel(j->args->prior, j->args->voxel_A, &from, NULL), out);
+    SPI_TRY(err = spi_stage_autocorrelation(j->args->prior, j->args->voxel_A, &from), out);
     if (fabs(from.step / dx - 1) > 1e-3) {
         err =
             spi_fail(SPI_EFORMAT,

@@ -17,8 +17,11 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/version.h"
+#include "fsc/symmetry_fit.h"
 #include "io/file.h"
+#include "io/state.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
 #include "mtip/preview.h"
@@ -78,7 +81,8 @@ struct job {
     struct spi_result result;
     const volatile int *stop;
     int lock;
-    bool going_on; /* from the state of an interrupted or ended run */
+    bool made_dir, begun; /* the directory is new; something is written into it */
+    bool going_on;        /* from the state of an interrupted or ended run */
     double diameter_A, q_min, q_max;
     bool diameter_given;
     int32_t n_diameters; /* that the run has had: the first, then what the starts showed */
@@ -227,7 +231,19 @@ static spi_err set_range(struct job *j)
                             : SPI_EFORMAT,
                         "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
                         j->q_min, j->q_max);
-    return SPI_OK;
+    if (j->q_max * j->diameter_A < SPI_SYMMETRY_QD_LEAST)
+        return spi_fail(
+            j->diameter_given || j->set.q_max_invA > 0 ? SPI_EUSAGE : SPI_EFORMAT,
+            "%s: |q| up to %g 1/A of a particle of %g A shows no structure; need "
+            "a product of %d: change %s",
+            j->path, j->q_max, j->diameter_A, SPI_SYMMETRY_QD_LEAST,
+            j->set.q_max_invA > 0 ? "particle.q_max_invA" : "the diameter");
+    return spi_stage_check_rings(j->path, j->diameter_A, j->q_min, j->q_max,
+                                 j->set.ring_oversampling,
+                                 j->diameter_given       ? "the diameter that is given"
+                                 : j->set.q_max_invA > 0 ? "particle.q_max_invA"
+                                 : j->set.q_min_invA > 0 ? "particle.q_min_invA"
+                                                         : NULL);
 }
 
 static spi_err find_ranges(struct job *j)
@@ -563,6 +579,44 @@ static void tell_aside(const struct job *j)
             s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
 }
 
+/* A run that began anew with the diameter that its starts showed has no other. */
+static spi_err refuse_diameter(const struct job *j, const char *path, const double *had_A,
+                               int32_t n)
+{
+    return spi_fail(
+        SPI_EUSAGE,
+        "%s: the run began with a diameter of %.4g A and goes on with the %.4g A "
+        "that its starts showed, not with the %.4g A that are given; leave out "
+        "the diameter, or begin anew with --force or in another directory",
+        path, had_A[0], had_A[n - 1], j->diameter_A);
+}
+
+/* The state has another key: settings are a matter of the command line, images are not. */
+static spi_err refuse_key(const struct job *j, const char *path)
+{
+    static const char diameter[] = "\ndiameter_A = ";
+    struct spi_state_about s;
+    char why[SPI_MESSAGE_MAX];
+    const char *mine = strstr(j->key, "\ncentre_moved"), *its;
+    double had_A[SPI_DIAMETERS_MAX];
+    int32_t n = 0;
+    spi_err err = SPI_EFORMAT;
+
+    snprintf(why, sizeof why, "%s", spi_err_message());
+    if (spi_state_about(path, &s) == SPI_OK) {
+        if (mine && strncmp(s.key, j->key, (size_t)(mine - j->key)) == 0)
+            err = SPI_EUSAGE;
+        its = strstr(s.key, diameter);
+        if (!its || !j->diameter_given ||
+            spi_run_saved_diameters(path, s.key, strtod(its + strlen(diameter), NULL), &n,
+                                    had_A))
+            n = 0;
+        spi_state_about_clear(&s);
+    }
+    return n > 1 && err == SPI_EUSAGE ? refuse_diameter(j, path, had_A, n)
+                                      : spi_fail(err, "%s", why);
+}
+
 /* Before the images are read: is the state of this run, and whole?  The run goes on with
  * the diameter that it had. */
 static spi_err check_state(struct job *j)
@@ -571,9 +625,12 @@ static spi_err check_state(struct job *j)
     spi_err err;
 
     path_in(j, "state.bin", path);
-    SPI_TRY(err = spi_run_saved_diameters(path, j->key, j->diameter_A, &j->n_diameters,
-                                          j->had_A),
-            out);
+    err = spi_run_saved_diameters(path, j->key, j->diameter_A, &j->n_diameters, j->had_A);
+    if (err == SPI_EINVAL)
+        return refuse_key(j, path);
+    SPI_TRY(err, out);
+    if (j->n_diameters > 1 && j->diameter_given)
+        return refuse_diameter(j, path, j->had_A, j->n_diameters);
     j->diameter_A = j->had_A[j->n_diameters - 1];
     err = set_range(j);
 out:
@@ -603,7 +660,7 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
     j->images = j->opening.images;
     SPI_TRY(err = spi_rundir_open(j->call, j->args->out, j->args->resume, j->args->force,
-                                  &j->lock, &j->going_on),
+                                  &j->lock, &j->going_on, &j->made_dir),
             out);
     SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
     spi_images_mask_sha256(j->images, j->mask_sha256);
@@ -657,6 +714,7 @@ static spi_err begin(struct job *j)
     } else if (j->args->resume) {
         spi_info("%s: nothing to resume; a new run begins", path);
     }
+    j->begun = true;
     SPI_TRY(err = spi_rundir_begin(j->args->out, j->going_on), out);
     SPI_TRY(err = write_settings(j), out);
     SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
@@ -838,6 +896,7 @@ static spi_err run(const struct spi_call *call)
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
     SPI_TRY(err = spi_stage_check_settings(&j.set), out);
+    spi_symmetry_normalise(j.set.symmetry);
     SPI_TRY(err = spi_rundir_check_settings(call, a->out, a->settings.file), out);
     if (a->resume && a->force) {
         err =
@@ -849,13 +908,21 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = begin(&j), out);
     err = run_loop(&j);
 out:
-    if (err == SPI_ECANCEL)
-        spi_info("to go on: spinifel reconstruct %s -o %s --resume (with the same options)",
-                 j.path, a->out);
+    if (err == SPI_ECANCEL) {
+        char name[2][2 * SPI_PATH_MAX];
+
+        spi_info("to go on: spinifel reconstruct%s %s -o %s --resume (with the same "
+                 "options)",
+                 *j.path == '-' ? " --" : "",
+                 spi_text_quoted(j.path, name[0], sizeof name[0]),
+                 spi_text_quoted(a->out, name[1], sizeof name[1]));
+    }
     if (err == SPI_OK || err == SPI_ENOCONV) {
         late = print_result(&j, err == SPI_OK);
         err = err ? err : late;
     }
+    if (err && j.made_dir && !j.begun)
+        spi_rundir_abandon(a->out, err != SPI_EUSAGE);
     job_clear(&j);
     return err;
 }

@@ -114,7 +114,7 @@ void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
                              const struct spi_preview *p)
 {
     const struct spi_centre *c = &p->centre;
-    char what[SPI_MESSAGE_MAX];
+    char what[SPI_MESSAGE_RAW];
 
     if (!spi_centre_is_off(c))
         return;

@@ -140,6 +140,11 @@ ok $? "it goes on"
 lacks part.err "begins anew" "with the diameter that it had"
 cmp full/density.mrc part/density.mrc > cmp.out 2>&1
 ok $? "and ends with the same density, bit for bit"
+for d in "$first" 60; do
+	run full.h5 part --resume --diameter "$d"
+	[ $? = 2 ] && grep -q "began with a diameter of .* A and goes on with the .* A" part.err
+	ok $? "--resume --diameter $d is refused, with both diameters: $(tail -n 2 part.err | head -n 1)"
+done
 
 run full.h5 sure --set converge.halves_sure=1 --set algorithm.N_starts_max=1 --set algorithm.N_generations=31
 says sure.err "the run goes on with a diameter of" "half sets that do not agree to halves_sure: a warning"
