@@ -112,6 +112,24 @@ says slice.err "the centre is moved by (+1.0" "slice takes it from there as well
 awk '$1 == "q_min_invA" { q[FILENAME] = $2 } END { exit !(q["slice.info"] < 1.3 * q["clean.info"]) }' slice.info clean.info
 ok $? "the middle pixels of the slices are those about the beam"
 
+# a CXI file takes the centre in the middle; without its first two columns that is wrong by a pixel
+$python - << 'END'
+import h5py
+with h5py.File("clean.h5") as f, h5py.File("cropped.cxi", "w") as g:
+    g["cxi_version"] = 160
+    g["entry_1/data_1/data"] = f["photons"][:, 0, :, 2:]
+    g["entry_1/instrument_1/source_1/energy"] = 6000 * 1.602176634e-19
+    g["entry_1/instrument_1/detector_1/distance"] = float(f.attrs["distance_m"])
+    g["entry_1/instrument_1/detector_1/x_pixel_size"] = 1e-4 # of simulate --resolution
+END
+match cropped.cxi cropped.h5
+says match.err "off by 1.0 pixels (-1.0" "the centre of a CXI file is measured"
+lacks match.err "pixel_position_reciprocal" "which has no such dataset"
+within 0 "$(errors cropped.h5)" "$(awk "BEGIN {print 1.2 * ${right:-0}}")" # 4 % of the pixels are lost
+ok $? "and corrected: $(errors cropped.h5) ($right) degrees"
+merge cropped.cxi cropped.h5 cropped.mrc
+says merge.err "the centre is moved by (-1.0" "merge takes it from the orientations"
+
 # ---- the diameter: 45 A are estimated
 $python "$spoil" clean.h5 -o full.h5 --saturate 5
 run full.h5 full
