@@ -112,16 +112,17 @@ struct beginning {
     const char *name;
     size_t at, n; /* where, how many bytes */
     const char *bytes;
+    bool grows; /* a full disk may have cut them short */
 };
 static const char json_head[] = "{\n \"program\": \"spinifel\",";
 static const char line_head[] = "{\"generation\":";
 static const char png_mark[] = SPI_PNG_MARK;
 static const struct beginning made_here[] = {
-    {"settings.toml", 0, sizeof settings_head - 1, settings_head},
-    {"run.json", 0, sizeof json_head - 1, json_head},
-    {"metrics.jsonl", 0, sizeof line_head - 1, line_head},
-    {"mean_image.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark},
-    {"radial.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark},
+    {"settings.toml", 0, sizeof settings_head - 1, settings_head, false},
+    {"run.json", 0, sizeof json_head - 1, json_head, false},
+    {"metrics.jsonl", 0, sizeof line_head - 1, line_head, true},
+    {"mean_image.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark, false},
+    {"radial.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark, false},
 };
 
 /* n bytes of a file from `from` on; fewer where it ends. */
@@ -152,6 +153,7 @@ static const char *what_is_foreign(const char *dir)
 {
     char path[SPI_PATH_MAX], got[64];
     struct stat s;
+    size_t n;
 
     spi_rundir_path(dir, ".lock", path);
     if (lstat(path, &s) == 0 && S_ISREG(s.st_mode) && !is_lock(path))
@@ -162,8 +164,8 @@ static const char *what_is_foreign(const char *dir)
         spi_rundir_path(dir, b->name, path);
         if (lstat(path, &s) != 0 || (S_ISREG(s.st_mode) && s.st_size == 0))
             continue;
-        if (!S_ISREG(s.st_mode) || bytes_of(path, b->at, b->n, got) != b->n ||
-            memcmp(got, b->bytes, b->n) != 0)
+        n = S_ISREG(s.st_mode) ? bytes_of(path, b->at, b->n, got) : 0;
+        if (n == 0 || (n < b->n && !b->grows) || memcmp(got, b->bytes, n) != 0)
             return b->name;
     }
     return NULL;

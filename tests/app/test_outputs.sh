@@ -246,7 +246,7 @@ done
 cp fresh/mean_image.png own/
 printf '{\n "program": "spinifel",\n' > own/run.json
 printf '# spinifel 0\n' > own/settings.toml
-: > own/metrics.jsonl
+printf '{"gener' > own/metrics.jsonl # the disk was full
 printf '123\n' > own/.lock
 $SPINIFEL reconstruct seventy.h5 -o own --diameter 50 --set algorithm.N_generations=1 --quiet > out 2>&1
 [ $? = 3 ] && [ -s own/state.bin ]
