@@ -336,7 +336,6 @@ done
 refuse 1 "plain.mrc: is not even about its middle voxel" phase plain.mrc -o x.mrc
 refuse 2 "--q-max: 0.9 1/A; ac.mrc ends at" phase ac.mrc -o x.mrc --q-max 0.9
 refuse 2 "change --q-max" match im.h5 -m ac.mrc -o x.h5 --q-min 0.03 --q-max 0.031
-refuse 2 "change the diameter that is given" match im.h5 -m ac.mrc -o x.h5 -d 20 --q-min 0.03
 refuse 1 "short.mrc" slice short.mrc --orientations truth -g im.h5 -o x.h5
 [ ! -e x.mrc ] && [ ! -e x.h5 ] && [ -z "$(ls ./.*.spinifel-tmp 2> /dev/null)" ]
 ok $? "no file is left by what failed"
