@@ -911,11 +911,11 @@ out:
     if (err == SPI_ECANCEL) {
         char name[2][2 * SPI_PATH_MAX];
 
-        spi_info("to go on: spinifel reconstruct%s %s -o %s --resume (with the same "
-                 "options)",
-                 *j.path == '-' ? " --" : "",
-                 spi_text_quoted(j.path, name[0], sizeof name[0]),
-                 spi_text_quoted(a->out, name[1], sizeof name[1]));
+        spi_info(
+            "to go on: spinifel reconstruct %s%s -o %s%s --resume (with the same "
+            "options)",
+            *j.path == '-' ? "./" : "", spi_text_quoted(j.path, name[0], sizeof name[0]),
+            *a->out == '-' ? "./" : "", spi_text_quoted(a->out, name[1], sizeof name[1]));
     }
     if (err == SPI_OK || err == SPI_ENOCONV) {
         late = print_result(&j, err == SPI_OK);

@@ -251,6 +251,24 @@ printf '123\n' > own/.lock
 $SPINIFEL reconstruct seventy.h5 -o own --diameter 50 --set algorithm.N_generations=1 --quiet > out 2>&1
 [ $? = 3 ] && [ -s own/state.bin ]
 ok $? "what an earlier run left is written over: $(head -n 1 out)"
+# c2 and C02 are one group
+for g in c2 C02; do
+	$SPINIFEL reconstruct seventy.h5 -o "group '2'" --diameter 50 --symmetry $g --resume --quiet \
+		--set algorithm.N_generations=1 > out 2>&1
+	[ $? = 3 ]
+	ok $? "--symmetry $g: $(head -n 1 out)"
+done
+$SPINIFEL reconstruct seventy.h5 -o "group '2'" --diameter 50 --symmetry C2 --resume > out 2>&1 &
+pid=$!
+i=0
+while [ $i -lt 600 ] && [ "$(wc -l < "group '2'/metrics.jsonl")" -lt 2 ]; do
+	sleep 0.1
+	i=$((i + 1))
+done
+kill -INT $pid
+wait $pid
+grep -qF "seventy.h5 -o 'group '\\''2'\\''' --resume" out
+ok $? "the words that say how to go on can be copied: $(grep 'to go on' out)"
 # a refused run leaves no new directory
 for o in --diameter=9000 --set=particle.q_max_invA=0.03 --set=particle.q_min_invA=0.095; do
 	$SPINIFEL reconstruct seventy.h5 -o never --diameter 50 "$o" --quiet > out 2>&1
