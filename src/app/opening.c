@@ -134,8 +134,9 @@ void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
                  what, spi_opening_centre_advice(o));
     else
         spi_warn(
-            "%s, but inner and outer rings do not agree about it: bad pixels or a shadow "
-            "that no mask hides, or a wrong centre: look at the mean image",
+            "%s, but no single shift makes all rings even: a shadow or bad pixels that no "
+            "mask hides, a panel out of place, or a wrong centre; the centre stays as the "
+            "file has it: look at the mean image",
             what);
 }
 
