@@ -238,12 +238,15 @@ static spi_err set_range(struct job *j)
             "a product of %d: change %s",
             j->path, j->q_max, j->diameter_A, SPI_SYMMETRY_QD_LEAST,
             j->set.q_max_invA > 0 ? "particle.q_max_invA" : "the diameter");
-    return spi_stage_check_rings(j->path, j->diameter_A, j->q_min, j->q_max,
-                                 j->set.ring_oversampling,
-                                 j->diameter_given       ? "the diameter that is given"
-                                 : j->set.q_max_invA > 0 ? "particle.q_max_invA"
-                                 : j->set.q_min_invA > 0 ? "particle.q_min_invA"
-                                                         : NULL);
+    /* with a mask up to there no diameter helps */
+    bool masked = j->q_min * j->diameter_A > 1 + 1e-9;
+
+    return spi_stage_check_rings(
+        j->path, j->diameter_A, j->q_min, j->q_max, j->set.ring_oversampling,
+        j->set.q_max_invA > 0          ? "particle.q_max_invA"
+        : j->set.q_min_invA > 0        ? "particle.q_min_invA"
+        : j->diameter_given && !masked ? "the diameter that is given"
+                                       : NULL);
 }
 
 static spi_err find_ranges(struct job *j)
