@@ -34,7 +34,7 @@ static spi_err bad(const struct spi_call *call, const struct spi_opt *opt, const
 static spi_err bad(const struct spi_call *call, const struct spi_opt *opt, const char *fmt,
                    ...)
 {
-    char text[512];
+    char text[SPI_MESSAGE_RAW];
     va_list ap;
 
     va_start(ap, fmt);
@@ -441,7 +441,7 @@ bool spi_call_given(const struct spi_call *call, const char *name)
 
 spi_err spi_call_fail(const struct spi_call *call, const char *option, const char *fmt, ...)
 {
-    char text[512];
+    char text[SPI_MESSAGE_RAW];
     va_list ap;
 
     va_start(ap, fmt);

@@ -103,7 +103,8 @@ static spi_err truth_from_structure(const struct spi_call *call, struct comparis
     spi_err err;
 
     SPI_TRY(err = spi_models_from_text(call, a->models, &o.models), out);
-    SPI_TRY(err = spi_structure_read(a->truth, &o, &s), out);
+    err = spi_structure_read(a->truth, &o, &s);
+    SPI_TRY(err = err == SPI_EINVAL ? SPI_EUSAGE : err, out); /* no such assembly */
     spi_structure_centre(&s);
     c->n_atoms = s.n;
     c->diameter_A = spi_structure_diameter_A(&s);

@@ -80,6 +80,7 @@ struct job {
     struct spi_opening opening;
     struct spi_images *images; /* borrowed from it */
     struct spi_graph *graph;
+    struct spi_moved_centre moved;
     struct spi_matching_spec spec;
     struct spi_matching m;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
@@ -126,7 +127,14 @@ static spi_err choose_ranges(struct job *j, double reach)
         return spi_fail(D > 0 || q > 0 || q0 > 0 ? SPI_EUSAGE : SPI_EFORMAT,
                         "%s: |q| from %g to %g 1/A leaves nothing to match", j->path,
                         j->spec.q_min, j->spec.q_max);
-    return SPI_OK;
+    return spi_stage_check_rings(j->path, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
+                                 j->set.ring_oversampling,
+                                 spi_call_given(j->call, "q-max")   ? "--q-max"
+                                 : spi_call_given(j->call, "q-min") ? "--q-min"
+                                 : q > 0                            ? "particle.q_max_invA"
+                                 : q0 > 0                           ? "particle.q_min_invA"
+                                 : D > 0 ? "the diameter that is given"
+                                         : NULL);
 }
 
 /* ---- the command -------------------------------------------------------------------- */
@@ -149,6 +157,7 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
     SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
     j->images = j->opening.images;
+    SPI_TRY(err = spi_opening_find_centre(j->path, &j->opening, &j->set, &j->moved), out);
     if (j->args->truth)
         SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,
                                              spi_images_count(j->images), &j->truth),
@@ -265,7 +274,7 @@ static json_t *numbers_of(const struct job *j)
                      j->m.views.cell * 180 / SPI_PI);
 }
 
-static spi_err write_result(const struct job *j)
+static spi_err write_result(struct job *j)
 {
     json_t *numbers = numbers_of(j);
     char *provenance = NULL;
@@ -274,6 +283,7 @@ static spi_err write_result(const struct job *j)
     json_object_set_new(numbers, "survey",
                         spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
     err = spi_provenance(j->call, 3, j->input, &j->set, numbers, &provenance);
+    j->o.moved = j->moved;
     if (!err)
         err = spi_orientations_write(j->args->out, &j->o, provenance);
     json_decref(numbers);
@@ -372,7 +382,13 @@ const struct spi_cmd spi_cmd_match = {
         "images of all orientations, as was published; it is slower by orders of magnitude "
         "and is kept to compare with. After any of them --refine climbs the likelihood of "
         "the pixels over all three angles.\n\n"
-        "Images and model need no common scale: their means are made equal first.",
+        "Images and model need no common scale: their means are made equal first. Where "
+        "the "
+        "file is clearly wrong about the beam's centre, the centre that the mean image "
+        "shows "
+        "is used as by reconstruct (particle.centre), and written to the orientations, "
+        "from "
+        "where merge and slice take it.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",
                   "at the full resolution of images and model"},

@@ -175,10 +175,11 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_opening_init(j->path, &a->opening, &j->opening), out);
     j->images = j->opening.images;
     j->det = spi_images_detector(j->images);
-    SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = spi_stage_orientations(a->orientations, j->path, j->images,
                                          spi_images_count(j->images), &j->o),
             out);
+    spi_opening_take_centre(j->path, j->images, &j->set, a->orientations, &j->o);
+    SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = spi_pixel_list_init(&j->list, j->det, j->q_min, j->q_max), out);
     j->input[0] =
         (struct spi_input){.role = "images", .path = j->path, .images = j->images};
@@ -317,7 +318,7 @@ static spi_err read_prior(struct job *j)
     spi_err err;
 
     spi_merge_grid(j->diameter_A, j->q_max, &n, &dx);
-    SPI_TRY(err = spi_mrc_read_voxel(j->args->prior, j->args->voxel_A, &from, NULL), out);
+    SPI_TRY(err = spi_stage_autocorrelation(j->args->prior, j->args->voxel_A, &from), out);
     if (fabs(from.step / dx - 1) > 1e-3) {
         err =
             spi_fail(SPI_EFORMAT,

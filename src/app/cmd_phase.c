@@ -118,8 +118,12 @@ static spi_err make_options(const struct spi_call *call, const struct spi_settin
     };
     if (spi_call_given(call, "diameter"))
         o->diameter_A = a->diameter_A;
-    if (spi_call_given(call, "q-max"))
+    if (spi_call_given(call, "q-max")) {
         o->q_max = a->q_max;
+        if (o->q_max > 0.5 / A->step * (1 + 1e-6)) /* voxel sizes are stored as floats */
+            return spi_call_fail(call, "q-max", "%g 1/A; %s ends at %g 1/A, 1/(2 voxels)",
+                                 o->q_max, call->operand[0], 0.5 / A->step);
+    }
     if (spi_call_given(call, "q-min"))
         o->q_min = a->q_min;
     else if (o->q_min <= 0)
@@ -162,6 +166,15 @@ out:
     return err;
 }
 
+/* A number of a table; nothing where there is none. */
+static void cell(FILE *f, double value)
+{
+    if (isfinite(value))
+        fprintf(f, ",%.6g", value);
+    else
+        fputc(',', f);
+}
+
 static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
 {
     char *text = NULL;
@@ -173,9 +186,9 @@ static spi_err write_prtf(const char *path, const struct spi_phase_result *r)
         return spi_no_memory(path, 0);
     fputs("q_invA,resolution_A,prtf,reproduced\n", f);
     for (int i = 0; i < r->n_shells; i++) {
-        fprintf(f, "%.9g,%.6g,%.6g,", r->shell_q[i], 1 / r->shell_q[i], r->prtf[i]);
-        if (isfinite(r->reproduced[i]))
-            fprintf(f, "%.6g", r->reproduced[i]);
+        fprintf(f, "%.9g,%.6g", r->shell_q[i], 1 / r->shell_q[i]);
+        cell(f, r->prtf[i]);
+        cell(f, r->reproduced[i]);
         fputc('\n', f);
     }
     if (fclose(f) != 0)
@@ -276,7 +289,7 @@ static spi_err noise_from(const char *path, double voxel_A, const struct spi_vol
     double R[9], cc, q_max = fmin(o->q_max, 0.5 / A->step);
     spi_err err;
 
-    SPI_TRY(err = spi_mrc_read_voxel(path, voxel_A, &B, NULL), out);
+    SPI_TRY(err = spi_stage_autocorrelation(path, voxel_A, &B), out);
     SPI_TRY(err = spi_volume_fourier_even(A, &W[0]), out);
     SPI_TRY(err = spi_volume_fourier_even(&B, &W[1]), out);
     SPI_TRY(err = spi_align_intensities(&W[0], &W[1], o->diameter_A, o->q_min, q_max, NULL,
@@ -326,7 +339,7 @@ static spi_err run(const struct spi_call *call)
     if (a->list_methods)
         return list_methods();
     SPI_TRY(err = read_settings(call, &set), out);
-    SPI_TRY(err = spi_mrc_read_voxel(call->operand[0], a->voxel_A, &A, NULL), out);
+    SPI_TRY(err = spi_stage_autocorrelation(call->operand[0], a->voxel_A, &A), out);
     SPI_TRY(err = make_options(call, &set, &A, recipe, &o), out);
     if (a->initial) {
         SPI_TRY(err = read_initial(a->initial, a->voxel_A, &A, &initial), out);

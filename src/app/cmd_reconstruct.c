@@ -17,8 +17,11 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/version.h"
+#include "fsc/symmetry_fit.h"
 #include "io/file.h"
+#include "io/state.h"
 #include "math/symmetry.h"
 #include "mtip/finish.h"
 #include "mtip/preview.h"
@@ -81,7 +84,8 @@ struct job {
     struct spi_result result;
     const volatile int *stop;
     int lock;
-    bool going_on; /* from the state of an interrupted or ended run */
+    bool made_dir, begun; /* the directory is new; something is written into it */
+    bool going_on;        /* from the state of an interrupted or ended run */
     double diameter_A, q_min, q_max;
     bool diameter_given;
     int32_t n_diameters; /* that the run has had: the first, then what the starts showed */
@@ -112,35 +116,6 @@ static double lowest_q(const struct spi_detector *det)
     return least;
 }
 
-/* The measured centre of the beam is not that of the file. */
-static void tell_centre(const struct job *j)
-{
-    const struct spi_centre *c = &j->preview.centre;
-    char what[SPI_MESSAGE_MAX];
-
-    if (!spi_centre_is_off(c))
-        return;
-    snprintf(
-        what, sizeof what,
-        "%s: the beam's centre is off by %.1f pixels (%+.2f along q_x, %+.2f along q_y, "
-        "+- %.2f): the mean image is not the same on both sides",
-        j->path, hypot(c->shift_px[0], c->shift_px[1]), c->shift_px[0], c->shift_px[1],
-        hypot(c->sigma_px[0], c->sigma_px[1]));
-    if (j->preview.moved)
-        spi_warn(
-            "%s; the run uses the centre that was measured (--set particle.centre=file: "
-            "that of the file); correct pixel_position_reciprocal",
-            what);
-    else if (c->agree)
-        spi_warn("%s; correct pixel_position_reciprocal", what);
-    else
-        spi_warn(
-            "%s, but no single shift makes all rings even: a shadow or bad pixels that no "
-            "mask hides, a panel out of place, or a wrong centre; the centre stays as the "
-            "file has it: look at mean_image.png",
-            what);
-}
-
 /* What the first look at the images found. */
 static void tell_preview(const struct job *j)
 {
@@ -148,7 +123,7 @@ static void tell_preview(const struct job *j)
     const struct spi_detector *det = spi_images_detector(j->images);
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
-    tell_centre(j);
+    spi_opening_tell_centre(j->path, &j->opening, s);
     if (s->left_out.zero > 0 && j->opening.survey.n_dead == 0) /* else they are named */
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
@@ -167,6 +142,25 @@ static void tell_preview(const struct job *j)
             (long long)s->left_out.images, (long long)s->n);
 }
 
+/* A wrong centre that nobody measured makes a diameter doubtful. */
+static const char *unmeasured(const struct spi_preview *s)
+{
+    static char text[160];
+
+    if (s->n < SPI_PREVIEW_CENTRE_LEAST)
+        snprintf(text, sizeof text,
+                 "; the beam's centre was not measured, which needs %d images: is that of "
+                 "the file right?",
+                 SPI_PREVIEW_CENTRE_LEAST);
+    else
+        snprintf(
+            text, sizeof text,
+            "; the mean image shows no centre within %d pixels of that of the file: is "
+            "that right?",
+            SPI_CENTRE_MOST_PX);
+    return s->centre.known ? "" : text;
+}
+
 /* D from the images; the mean image is written before, unless the directory holds another
  * run: this one may still be refused. */
 static spi_err look_at_images(struct job *j)
@@ -181,13 +175,12 @@ static spi_err look_at_images(struct job *j)
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);
-    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre) && !j->preview.moved)
-        return spi_fail(err,
-                        "%s: the beam's centre is off by %.1f pixels, which comes first: "
-                        "correct pixel_position_reciprocal; %s",
-                        j->path,
-                        hypot(j->preview.centre.shift_px[0], j->preview.centre.shift_px[1]),
-                        why);
+    if (err == SPI_EFORMAT && spi_centre_is_off(&j->preview.centre) &&
+        !j->preview.moved.yes)
+        return spi_fail(
+            err, "%s: the beam's centre is off by %.1f pixels, which comes first%s; %s",
+            j->path, hypot(j->preview.centre.shift_px[0], j->preview.centre.shift_px[1]),
+            spi_opening_centre_advice(&j->opening), why);
     if (err)
         return spi_fail(err, "%s: %s", j->path, why);
     if (j->diameter_A > 0)
@@ -198,8 +191,8 @@ static spi_err look_at_images(struct job *j)
              d->sigma_A);
     if (d->sigma_A > doubtful * d->diameter_A)
         spi_warn("the diameter of %.0f A is uncertain by %.0f A: if the run does not "
-                 "converge, give it by --diameter",
-                 d->diameter_A, d->sigma_A);
+                 "converge, give it by --diameter%s",
+                 d->diameter_A, d->sigma_A, unmeasured(&j->preview));
     return SPI_OK;
 }
 
@@ -241,7 +234,22 @@ static spi_err set_range(struct job *j)
                             : SPI_EFORMAT,
                         "%s: |q| from %g to %g 1/A leaves nothing to use", j->path,
                         j->q_min, j->q_max);
-    return SPI_OK;
+    if (j->q_max * j->diameter_A < SPI_SYMMETRY_QD_LEAST)
+        return spi_fail(
+            j->diameter_given || j->set.q_max_invA > 0 ? SPI_EUSAGE : SPI_EFORMAT,
+            "%s: |q| up to %g 1/A of a particle of %g A shows no structure; need "
+            "a product of %d: change %s",
+            j->path, j->q_max, j->diameter_A, SPI_SYMMETRY_QD_LEAST,
+            j->set.q_max_invA > 0 ? "particle.q_max_invA" : "the diameter");
+    /* with a mask up to there no diameter helps */
+    bool masked = j->q_min * j->diameter_A > 1 + 1e-9;
+
+    return spi_stage_check_rings(
+        j->path, j->diameter_A, j->q_min, j->q_max, j->set.ring_oversampling,
+        j->set.q_max_invA > 0          ? "particle.q_max_invA"
+        : j->set.q_min_invA > 0        ? "particle.q_min_invA"
+        : j->diameter_given && !masked ? "the diameter that is given"
+                                       : NULL);
 }
 
 static spi_err find_ranges(struct job *j)
@@ -282,7 +290,7 @@ static spi_err make_key(struct job *j)
 {
     struct spi_settings same = j->set, usual;
     const double none[2] = {0, 0},
-                 *moved = j->preview.moved ? j->preview.centre.shift_invA : none;
+                 *moved = j->preview.moved.yes ? j->preview.moved.shift_invA : none;
     char *text;
     size_t len;
     FILE *f = open_memstream(&j->key, &len);
@@ -399,10 +407,10 @@ static spi_err make_provenance(struct job *j)
             json_array_append_new(had, json_real(j->had_A[i]));
         json_object_set_new(o, "diameters_A", had);
     }
-    if (o && j->preview.moved)
+    if (o && j->preview.moved.yes)
         json_object_set_new(o, "centre_shift_px",
-                            json_pack("[f, f]", j->preview.centre.shift_px[0],
-                                      j->preview.centre.shift_px[1]));
+                            json_pack("[f, f]", j->preview.moved.shift_px[0],
+                                      j->preview.moved.shift_px[1]));
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
@@ -577,6 +585,44 @@ static void tell_aside(const struct job *j)
             s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
 }
 
+/* A run that began anew with the diameter that its starts showed has no other. */
+static spi_err refuse_diameter(const struct job *j, const char *path, const double *had_A,
+                               int32_t n)
+{
+    return spi_fail(
+        SPI_EUSAGE,
+        "%s: the run began with a diameter of %.4g A and goes on with the %.4g A "
+        "that its starts showed, not with the %.4g A that are given; leave out "
+        "the diameter, or begin anew with --force or in another directory",
+        path, had_A[0], had_A[n - 1], j->diameter_A);
+}
+
+/* The state has another key: settings are a matter of the command line, images are not. */
+static spi_err refuse_key(const struct job *j, const char *path)
+{
+    static const char diameter[] = "\ndiameter_A = ";
+    struct spi_state_about s;
+    char why[SPI_MESSAGE_MAX];
+    const char *mine = strstr(j->key, "\ncentre_moved"), *its;
+    double had_A[SPI_DIAMETERS_MAX];
+    int32_t n = 0;
+    spi_err err = SPI_EFORMAT;
+
+    snprintf(why, sizeof why, "%s", spi_err_message());
+    if (spi_state_about(path, &s) == SPI_OK) {
+        if (mine && strncmp(s.key, j->key, (size_t)(mine - j->key)) == 0)
+            err = SPI_EUSAGE;
+        its = strstr(s.key, diameter);
+        if (!its || !j->diameter_given ||
+            spi_run_saved_diameters(path, s.key, strtod(its + strlen(diameter), NULL), &n,
+                                    had_A))
+            n = 0;
+        spi_state_about_clear(&s);
+    }
+    return n > 1 && err == SPI_EUSAGE ? refuse_diameter(j, path, had_A, n)
+                                      : spi_fail(err, "%s", why);
+}
+
 /* Before the images are read: is the state of this run, and whole?  The run goes on with
  * the diameter that it had. */
 static spi_err check_state(struct job *j)
@@ -585,9 +631,12 @@ static spi_err check_state(struct job *j)
     spi_err err;
 
     path_in(j, "state.bin", path);
-    SPI_TRY(err = spi_run_saved_diameters(path, j->key, j->diameter_A, &j->n_diameters,
-                                          j->had_A),
-            out);
+    err = spi_run_saved_diameters(path, j->key, j->diameter_A, &j->n_diameters, j->had_A);
+    if (err == SPI_EINVAL)
+        return refuse_key(j, path);
+    SPI_TRY(err, out);
+    if (j->n_diameters > 1 && j->diameter_given)
+        return refuse_diameter(j, path, j->had_A, j->n_diameters);
     j->diameter_A = j->had_A[j->n_diameters - 1];
     err = set_range(j);
 out:
@@ -617,7 +666,7 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
     j->images = j->opening.images;
     SPI_TRY(err = spi_rundir_open(j->call, j->args->out, j->args->resume, j->args->force,
-                                  &j->lock, &j->going_on),
+                                  &j->lock, &j->going_on, &j->made_dir),
             out);
     SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
     spi_images_mask_sha256(j->images, j->mask_sha256);
@@ -673,6 +722,7 @@ static spi_err begin(struct job *j)
     } else if (j->args->resume) {
         spi_info("%s: nothing to resume; a new run begins", path);
     }
+    j->begun = true;
     SPI_TRY(err = spi_rundir_begin(j->args->out, j->going_on), out);
     SPI_TRY(err = write_settings(j), out);
     SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
@@ -688,6 +738,7 @@ static spi_err write_result(struct job *j)
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err verdict = spi_verdict_judge(&j->result.verdict, &j->set), err;
 
+    j->result.orientations.moved = j->preview.moved;
     if (!verdict) {
         err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
         if (!err)
@@ -730,7 +781,7 @@ static spi_err begin_anew(struct job *j)
     SPI_TRY(err = set_range(j), out);
     SPI_TRY(err = read_images(j), out);
     SPI_TRY(err = new_run(j), out);
-    j->run->generation = generation;
+    j->run->generation = j->run->begun_at = generation;
     SPI_TRY(err = make_provenance(j), out);
     SPI_TRY(err = write_run_json(j), out);
     SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
@@ -853,6 +904,7 @@ static spi_err run(const struct spi_call *call)
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
     SPI_TRY(err = spi_stage_check_settings(&j.set), out);
+    spi_symmetry_normalise(j.set.symmetry);
     SPI_TRY(err = spi_rundir_check_settings(call, a->out, a->settings.file), out);
     if (a->resume && a->force) {
         err =
@@ -864,14 +916,22 @@ static spi_err run(const struct spi_call *call)
     SPI_TRY(err = begin(&j), out);
     err = run_loop(&j);
 out:
-    if (err == SPI_ECANCEL)
-        spi_info("to go on: spinifel reconstruct %s -o %s --resume (with the same options)",
-                 j.path, a->out);
+    if (err == SPI_ECANCEL) {
+        char name[2][2 * SPI_PATH_MAX];
+
+        spi_info(
+            "to go on: spinifel reconstruct %s%s -o %s%s --resume (with the same "
+            "options)",
+            *j.path == '-' ? "./" : "", spi_text_quoted(j.path, name[0], sizeof name[0]),
+            *a->out == '-' ? "./" : "", spi_text_quoted(a->out, name[1], sizeof name[1]));
+    }
     if (err == SPI_OK || err == SPI_ENOCONV) {
         late = spi_graph_trace_end(j.graph);
         late = late ? late : print_result(&j, err == SPI_OK);
         err = err ? err : late;
     }
+    if (err && j.made_dir && !j.begun)
+        spi_rundir_abandon(a->out, err != SPI_EUSAGE);
     job_clear(&j);
     return err;
 }
@@ -896,7 +956,10 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "is "
         "kept. Where the file is clearly wrong about the beam's centre, the run uses the "
         "centre "
-        "that the mean image shows (particle.centre).\n\n"
+        "that the mean image shows (particle.centre), and writes it to orientations.h5, "
+        "from "
+        "where merge and slice take it. A centre is measured from 250 images or more, and "
+        "one that is wrong by more than 10 pixels is not found.\n\n"
         "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
         "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
         "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
@@ -177,6 +178,12 @@ static spi_err read_proportions(struct job *j)
     return SPI_OK;
 }
 
+/* What options ask for, and cannot be, is a wrong command line. */
+static spi_err of_options(spi_err err)
+{
+    return err == SPI_EINVAL ? SPI_EUSAGE : err;
+}
+
 /* ---- detector ----------------------------------------------------------------------- */
 
 static spi_err make_detector(struct job *j)
@@ -189,7 +196,7 @@ static spi_err make_detector(struct job *j)
         err = spi_mask_read(a->mask, 1, ny, nx, j->mask);
     for (int i = 0; !err && i < a->rectangles.n; i++)
         if (spi_mask_rectangle(a->rectangles.item[i], ny, nx, j->mask)) {
-            char text[512];
+            char text[SPI_MESSAGE_MAX];
 
             snprintf(text, sizeof text, "%s", spi_err_message());
             err = spi_call_fail(j->call, "mask-rect", "%s", text);
@@ -213,7 +220,7 @@ static spi_err make_detector(struct job *j)
                                                 .beam_stop_px = a->beam_stop_px,
                                                 .beam_stop_invA = a->beam_stop_invA,
                                                 .mask = j->mask};
-    return spi_detector_make(&j->geometry, &j->detector);
+    return of_options(spi_detector_make(&j->geometry, &j->detector));
 }
 
 /* ---- structures --------------------------------------------------------------------- */
@@ -249,7 +256,7 @@ static spi_err add_structure(struct job *j, int i)
     spi_err err;
 
     SPI_TRY(err = spi_models_from_text(j->call, a->models, &opt.models), out);
-    SPI_TRY(err = spi_structure_read(path, &opt, &s), out);
+    SPI_TRY(err = of_options(spi_structure_read(path, &opt, &s)), out);
     SPI_TRY(err = describe(j, path, &s), out);
     SPI_TRY(err = spi_model_new(&s, &model, &j->model[i]), out);
     spi_verbose(
@@ -276,7 +283,7 @@ static spi_err make_simulator(struct job *j)
                                        .view_cone_rad = a->views_deg * SPI_PI / 180,
                                        .proportion = j->proportion};
 
-    return spi_simulator_new(&j->detector, j->n, j->model, &opt, &j->simulator);
+    return of_options(spi_simulator_new(&j->detector, j->n, j->model, &opt, &j->simulator));
 }
 
 /* ---- provenance and result ---------------------------------------------------------- */

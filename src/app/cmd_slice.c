@@ -8,6 +8,7 @@
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
+#include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
@@ -101,12 +102,13 @@ static spi_err prepare(struct job *j)
             out);
     SPI_TRY(err = spi_images_open(a->geometry, &j->images), out);
     SPI_TRY(err = choose_q_max(j, reach), out);
-    SPI_TRY(err = make_detector(j), out);
     SPI_TRY(err = spi_stage_orientations(
                 a->orientations, a->geometry, j->images,
                 strcmp(a->orientations, "truth") == 0 ? spi_images_count(j->images) : 0,
                 &j->o),
             out);
+    spi_opening_take_centre(a->geometry, j->images, &j->set, a->orientations, &j->o);
+    SPI_TRY(err = make_detector(j), out);
     SPI_TRY(err = spi_stage_prepare(&j->A, j->set.nufft_tol, &j->plan, &j->grid), out);
     SPI_TRY(err = spi_kept_new(j->plan, j->grid, &j->kept), out);
     if (!spi_kept_reads_grid(j->kept)) {

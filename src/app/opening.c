@@ -3,7 +3,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "io/h5.h"
 
@@ -97,4 +99,91 @@ void spi_opening_clear(struct spi_opening *o)
 {
     spi_images_close(o->images);
     *o = (struct spi_opening){0};
+}
+
+/* ---- the centre --------------------------------------------------------------------- */
+
+const char *spi_opening_centre_advice(const struct spi_opening *o)
+{
+    return strcmp(spi_images_layout(o->images), "cxi") == 0
+               ? "" /* such a file cannot say where the centre is */
+               : "; correct pixel_position_reciprocal";
+}
+
+void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
+                             const struct spi_preview *p)
+{
+    const struct spi_centre *c = &p->centre;
+    char what[SPI_MESSAGE_RAW];
+
+    if (!spi_centre_is_off(c))
+        return;
+    snprintf(
+        what, sizeof what,
+        "%s: the beam's centre is off by %.1f pixels (%+.2f along q_x, %+.2f along q_y, "
+        "+- %.2f): the mean image is not the same on both sides",
+        path, hypot(c->shift_px[0], c->shift_px[1]), c->shift_px[0], c->shift_px[1],
+        hypot(c->sigma_px[0], c->sigma_px[1]));
+    if (p->moved.yes)
+        spi_warn("%s; the run uses the centre that was measured (--set "
+                 "particle.centre=file: that of the file)%s",
+                 what, spi_opening_centre_advice(o));
+    else if (c->agree)
+        spi_warn("%s; the run uses that of the file (--set particle.centre=images: that "
+                 "which was measured)%s",
+                 what, spi_opening_centre_advice(o));
+    else
+        spi_warn(
+            "%s, but no single shift makes all rings even: a shadow or bad pixels that no "
+            "mask hides, a panel out of place, or a wrong centre; the centre stays as the "
+            "file has it: look at the mean image",
+            what);
+}
+
+/* Does the file alone say where the centre is? */
+static bool of_file(const struct spi_settings *set)
+{
+    return strcmp(set->centre, "file") == 0;
+}
+
+spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,
+                                const struct spi_settings *set,
+                                struct spi_moved_centre *moved)
+{
+    struct spi_preview p;
+    spi_err err =
+        spi_preview_init(&p, o->images, o->survey.gain, NULL, !of_file(set), false);
+
+    if (!err)
+        spi_opening_tell_centre(path, o, &p);
+    *moved = p.moved;
+    spi_preview_clear(&p);
+    return err;
+}
+
+void spi_opening_take_centre(const char *path, struct spi_images *images,
+                             const struct spi_settings *set, const char *orientations_path,
+                             const struct spi_orientations *orientations)
+{
+    const struct spi_moved_centre *m = &orientations->moved;
+    char now[65];
+
+    if (!m->yes)
+        return;
+    spi_images_positions_sha256(images, now);
+    if (of_file(set)) {
+        spi_warn("%s: the centre of %s was off by (%+.2f, %+.2f) pixels when the images "
+                 "were matched; particle.centre=file keeps that of the file",
+                 orientations_path, path, m->shift_px[0], m->shift_px[1]);
+    } else if (strcmp(now, m->positions_sha256) != 0) {
+        spi_warn("%s: the images were matched with their centre moved by (%+.2f, %+.2f) "
+                 "pixels, but %s has other pixel positions: it is taken as it is; give the "
+                 "images that were matched if it has the same wrong centre",
+                 orientations_path, m->shift_px[0], m->shift_px[1], path);
+    } else {
+        spi_images_move_centre(images, m->shift_invA);
+        spi_info("%s: the centre is moved by (%+.2f, %+.2f) pixels along q_x and q_y, as "
+                 "when %s was made (--set particle.centre=file: that of the file)",
+                 path, m->shift_px[0], m->shift_px[1], orientations_path);
+    }
 }

@@ -8,8 +8,11 @@
 #include <jansson.h>
 
 #include "app/cmd.h"
+#include "base/settings.h"
 #include "io/images.h"
+#include "io/orient.h"
 #include "io/survey.h"
+#include "mtip/preview.h"
 
 /** What these options set; a member of a command's struct of arguments. */
 struct spi_opening_args {
@@ -48,6 +51,23 @@ struct spi_opening {
 /** Open, mask, survey, and say what is masked and why.  SPI_EIO, SPI_EFORMAT. */
 SPI_MUSTUSE spi_err spi_opening_init(const char *path, const struct spi_opening_args *args,
                                      struct spi_opening *o);
+
+/** Say that the measured centre of the beam is not that of the file, if it is not. */
+void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
+                             const struct spi_preview *p);
+/** What to do about a wrong centre: "; correct ...", or "" where the file has no place for
+ * it. */
+const char *spi_opening_centre_advice(const struct spi_opening *o);
+/** Measure the centre as reconstruct does, and move that of the images where the file is
+ *  clearly wrong and the settings allow it.  SPI_EIO, SPI_EFORMAT, SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,
+                                            const struct spi_settings *set,
+                                            struct spi_moved_centre *moved);
+/** Move the centre of the images to where it was when these orientations were found, unless
+ *  the settings say that of the file, or the pixels have other positions than then. */
+void spi_opening_take_centre(const char *path, struct spi_images *images,
+                             const struct spi_settings *set, const char *orientations_path,
+                             const struct spi_orientations *orientations);
 void spi_opening_clear(struct spi_opening *o);
 
 #endif

@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 #include "mtip/finish.h"
+#include "plot/plot.h"
 
+static const char settings_head[] = "# spinifel "; /* as cmd_reconstruct.c begins it */
 static const char apart[] = "unconfirmed", before[] = "previous";
 
 /* Of the loop and of the images; a run that goes on keeps them. */
@@ -49,8 +51,7 @@ bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX])
 spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,
                                   const char *file)
 {
-    static const char head[] = "# spinifel "; /* as cmd_reconstruct.c begins it */
-    char path[SPI_PATH_MAX], got[sizeof head] = "";
+    char path[SPI_PATH_MAX], got[sizeof settings_head] = "";
     struct stat a, b;
     FILE *f;
 
@@ -63,7 +64,7 @@ spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,
         (void)!fgets(got, sizeof got, f);
         fclose(f);
     }
-    if (strcmp(got, head) == 0)
+    if (strcmp(got, settings_head) == 0)
         return SPI_OK; /* the same settings are written again, in full */
     return spi_call_fail(
         call, "settings",
@@ -106,6 +107,70 @@ static const char *what_is_there(const char *dir)
                                         : NULL;
 }
 
+/* The first bytes of a file that this program would write over. */
+struct beginning {
+    const char *name;
+    size_t at, n; /* where, how many bytes */
+    const char *bytes;
+    bool grows; /* a full disk may have cut them short */
+};
+static const char json_head[] = "{\n \"program\": \"spinifel\",";
+static const char line_head[] = "{\"generation\":";
+static const char png_mark[] = SPI_PNG_MARK;
+static const struct beginning made_here[] = {
+    {"settings.toml", 0, sizeof settings_head - 1, settings_head, false},
+    {"run.json", 0, sizeof json_head - 1, json_head, false},
+    {"metrics.jsonl", 0, sizeof line_head - 1, line_head, true},
+    {"mean_image.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark, false},
+    {"radial.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark, false},
+};
+
+/* n bytes of a file from `from` on; fewer where it ends. */
+static size_t bytes_of(const char *path, size_t from, size_t n, char *to)
+{
+    FILE *f = fopen(path, "rbe");
+    size_t got = 0;
+
+    if (f && fseek(f, (long)from, SEEK_SET) == 0)
+        got = fread(to, 1, n, f);
+    if (f)
+        fclose(f);
+    return got;
+}
+
+/* A lock holds the number of a process, or nothing. */
+static bool is_lock(const char *path)
+{
+    char text[32];
+    size_t n = bytes_of(path, 0, sizeof text, text);
+
+    return n < sizeof text &&
+           (n == 0 || (strspn(text, "0123456789") >= n - 1 && text[n - 1] == '\n'));
+}
+
+/* The name of a file of the user that a new run would write over; NULL: none. */
+static const char *what_is_foreign(const char *dir)
+{
+    char path[SPI_PATH_MAX], got[64];
+    struct stat s;
+    size_t n;
+
+    spi_rundir_path(dir, ".lock", path);
+    if (lstat(path, &s) == 0 && S_ISREG(s.st_mode) && !is_lock(path))
+        return ".lock";
+    for (size_t i = 0; i < sizeof made_here / sizeof *made_here; i++) {
+        const struct beginning *b = made_here + i;
+
+        spi_rundir_path(dir, b->name, path);
+        if (lstat(path, &s) != 0 || (S_ISREG(s.st_mode) && s.st_size == 0))
+            continue;
+        n = S_ISREG(s.st_mode) ? bytes_of(path, b->at, b->n, got) : 0;
+        if (n == 0 || (n < b->n && !b->grows) || memcmp(got, b->bytes, n) != 0)
+            return b->name;
+    }
+    return NULL;
+}
+
 bool spi_rundir_holds_run(const char *dir)
 {
     return what_is_there(dir) != NULL;
@@ -122,7 +187,7 @@ static bool holds_previous(const char *dir)
 }
 
 spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resume,
-                        bool force, int *lock, bool *state)
+                        bool force, int *lock, bool *state, bool *made)
 {
     static const char *const own_folders[] = {before, apart};
     char path[SPI_PATH_MAX];
@@ -130,7 +195,14 @@ spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resum
     spi_err err;
 
     *state = false;
+    *made = access(dir, F_OK) != 0;
     SPI_TRY(err = spi_dir_make(dir), out);
+    found = what_is_there(dir) ? NULL : what_is_foreign(dir);
+    if (found)
+        return spi_call_fail(call, "output",
+                             "%s/%s was not made by this program, and a run would write "
+                             "over it; give another directory, or that file another name",
+                             dir, found);
     SPI_TRY(err = spi_dir_lock(dir, lock), out);
     *state = resume && is_there(dir, "state.bin");
     for (size_t i = 0; i < sizeof own_folders / sizeof *own_folders; i++) {
@@ -156,6 +228,21 @@ spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resum
             dir, before);
 out:
     return err;
+}
+
+void spi_rundir_abandon(const char *dir, bool picture)
+{
+    char path[SPI_PATH_MAX];
+
+    if (!picture) {
+        spi_rundir_path(dir, "mean_image.png", path);
+        (void)unlink(path); /* perhaps it was not written yet */
+    } else if (is_there(dir, "mean_image.png")) {
+        return;
+    }
+    spi_rundir_path(dir, ".lock", path);
+    (void)unlink(path);
+    (void)rmdir(dir); /* it stays where somebody else has put something into it */
 }
 
 static void remove_names(const char *dir, const char *const *names)

@@ -24,10 +24,15 @@ void spi_rundir_path(const char *dir, const char *name, char path[SPI_PATH_MAX])
 bool spi_rundir_holds_run(const char *dir);
 /** Make the directory if need be and lock it (*lock, for spi_dir_unlock).  SPI_EUSAGE: it
  *  or its `previous` holds a run, and neither `resume` (which needs a state) nor `force`
- * was asked for; or this program did not make its `previous` or `unconfirmed`. *state:
- * there is a state to go on from. */
+ * was asked for; or this program did not make its `previous` or `unconfirmed`, or, where
+ * the directory holds no run, a file that a run would write over. *state: there is a state
+ * to go on from.  *made: the directory is new. */
 SPI_MUSTUSE spi_err spi_rundir_open(const struct spi_call *call, const char *dir,
-                                    bool resume, bool force, int *lock, bool *state);
+                                    bool resume, bool force, int *lock, bool *state,
+                                    bool *made);
+/** A run that was refused before it began leaves no new directory; picture: but a mean
+ * image, and what it lies in, that may tell why.  Called while the lock is held. */
+void spi_rundir_abandon(const char *dir, bool picture);
 /** May the settings be read from `file`?  Not if it is DIR/settings.toml and no run has
  *  written it: the run would write over it.  SPI_EUSAGE. */
 SPI_MUSTUSE spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -12,12 +13,28 @@
 #include "io/mrc.h"
 #include "math/symmetry.h"
 #include "phase/phase.h"
+#include "ring/ring.h"
 
 int64_t spi_stage_block(const struct spi_detector *det)
 {
     int64_t n = (int64_t)(1 << 23) / det->n_pixels; /* floats in 32 MiB */
 
     return n < 1 ? 1 : n > 1024 ? 1024 : n;
+}
+
+spi_err spi_stage_check_rings(const char *path, double diameter_A, double q_min,
+                              double q_max, double oversampling, const char *setting)
+{
+    double count = spi_rings_count(diameter_A, q_min, q_max, oversampling);
+
+    if (count >= SPI_RINGS_LEAST)
+        return SPI_OK;
+    return spi_fail(
+        setting ? SPI_EUSAGE : SPI_EFORMAT,
+        "%s: |q| from %g to %g 1/A leaves %.0f rings of a particle of %g A; need "
+        "%d%s%s",
+        path, q_min, q_max, count, diameter_A, SPI_RINGS_LEAST, setting ? ": change " : "",
+        setting ? setting : "");
 }
 
 double spi_stage_lowest_q(const struct spi_detector *det)
@@ -218,10 +235,99 @@ spi_err spi_stage_orientations(const char *path, const char *images_path,
 
 /* ---- model -------------------------------------------------------------------------- */
 
+static const char need_autocorrelation[] =
+    "need an autocorrelation, such as merge writes or autocorrelation.mrc of a run";
+
+/* What a map of this program is by its labels; NULL: an autocorrelation, or not ours. */
+static const char *other_than_autocorrelation(const struct spi_mrc_info *info)
+{
+    static const struct {
+        const char *words, *what;
+    } kind[] = {{"): density", "a density"},
+                {"): electron density", "a density"},
+                {" phase, seed ", "a density"},
+                {"intensity; voxel", "an intensity"}};
+
+    if (info->n_labels < 1 || strncasecmp(info->labels[0], "spinifel ", 9) != 0)
+        return NULL;
+    for (size_t k = 0; k < sizeof kind / sizeof *kind; k++)
+        for (int i = 0; i < info->n_labels && i < 2; i++)
+            if (strstr(info->labels[i], kind[k].words))
+                return kind[k].what;
+    return NULL;
+}
+
+/* Share of the odd part in the norm of a map about its centre, and how much of it the
+ * number type can make: half a step of whole numbers, 2^-11 of half floats. */
+static void odd_part(const struct spi_volume *A, int mode, double *odd, double *rounding)
+{
+    double odd2 = 0, all2 = 0, count = 0;
+
+    for (int z = 1; z < A->n; z++) /* plane 0 of an even side has no partner */
+        for (int y = 1; y < A->n; y++)
+            for (int x = 1; x < A->n; x++) {
+                double a = (double)A->data[spi_volume_index(A, z, y, x)],
+                       b = (double)
+                               A->data[spi_volume_index(A, A->n - z, A->n - y, A->n - x)];
+
+                odd2 += (a - b) * (a - b) / 4;
+                all2 += a * a;
+                count++;
+            }
+    *odd = all2 > 0 ? sqrt(odd2 / all2) : 0;
+    *rounding = mode == 2    ? 0
+                : mode == 12 ? 0x1p-11
+                             : (all2 > 0 ? sqrt(count / 4 / all2) : 0);
+}
+
+/* Even about voxel n/2, and largest there. */
+static spi_err check_autocorrelation(const char *path, const struct spi_volume *A,
+                                     const struct spi_mrc_info *info)
+{
+    static const double odd_most =
+        0.01; /* what the cosine transform leaves out is 1e-4 of the power */
+    const char *what = other_than_autocorrelation(info);
+    int c = A->n / 2;
+    float middle = A->data[spi_volume_index(A, c, c, c)], largest = -INFINITY;
+    double odd, rounding;
+
+    if (what)
+        return spi_fail(SPI_EFORMAT, "%s: is %s, as its label says; %s", path, what,
+                        need_autocorrelation);
+    odd_part(A, info->mode, &odd, &rounding);
+    if (odd > odd_most + rounding)
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: is not even about its middle voxel (odd part %.2g of the norm, "
+            "at most %.2g is rounding), as of a density or a map with another "
+            "centre; %s",
+            path, odd, odd_most + rounding, need_autocorrelation);
+    for (size_t i = 0; i < spi_volume_count(A); i++)
+        largest = fmaxf(largest, A->data[i]);
+    if (largest > middle)
+        return spi_fail(SPI_EFORMAT,
+                        "%s: its middle voxel is %g, another one %g; an autocorrelation is "
+                        "largest in the middle; %s",
+                        path, (double)middle, (double)largest, need_autocorrelation);
+    return SPI_OK;
+}
+
+spi_err spi_stage_autocorrelation(const char *path, double voxel_A, struct spi_volume *A)
+{
+    struct spi_mrc_info info;
+    spi_err err = spi_mrc_read_voxel(path, voxel_A, A, &info);
+
+    if (!err)
+        err = check_autocorrelation(path, A, &info);
+    if (err)
+        spi_volume_clear(A);
+    return err;
+}
+
 spi_err spi_stage_model(const char *path, double voxel_A, struct spi_volume *A,
                         double *q_max)
 {
-    spi_err err = spi_mrc_read_voxel(path, voxel_A, A, NULL);
+    spi_err err = spi_stage_autocorrelation(path, voxel_A, A);
     double norm2 = 0;
 
     if (err)

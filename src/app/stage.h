@@ -22,6 +22,12 @@ SPI_MUSTUSE spi_err spi_stage_check_settings(const struct spi_settings *set);
 SPI_MUSTUSE spi_err spi_stage_graph(const struct spi_settings *set,
                                     const volatile int *stop, struct spi_graph **graph);
 
+/** Are there rings enough for a match?  setting: what the user has chosen of these numbers,
+ * NULL: nothing.  SPI_EUSAGE names it, SPI_EFORMAT without it. */
+SPI_MUSTUSE spi_err spi_stage_check_rings(const char *path, double diameter_A, double q_min,
+                                          double q_max, double oversampling,
+                                          const char *setting);
+
 /** Smallest |q| of the good pixels, 1/A. */
 double spi_stage_lowest_q(const struct spi_detector *det);
 
@@ -32,6 +38,12 @@ double spi_stage_lowest_q(const struct spi_detector *det);
 SPI_MUSTUSE spi_err spi_stage_orientations(const char *path, const char *images_path,
                                            struct spi_images *images, int64_t n,
                                            struct spi_orientations *o);
+
+/** The autocorrelation in a map.  SPI_EFORMAT: as spi_mrc_read_voxel; a map of this program
+ * that is something else; not even about voxel n/2 within the rounding of its numbers; not
+ * largest there. */
+SPI_MUSTUSE spi_err spi_stage_autocorrelation(const char *path, double voxel_A,
+                                              struct spi_volume *A);
 
 /** The autocorrelation in a map and the highest |q| it is good for: 1 / (2.08 voxels), the
  *  margin of spi_merge_grid.  voxel_A: as spi_mrc_read_voxel.  SPI_EFORMAT: sides that a

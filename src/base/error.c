@@ -25,9 +25,10 @@ const char *spi_err_text(spi_err err)
  */
 static void store(const char *fmt, va_list ap)
 {
-    char raw[SPI_MESSAGE_MAX];
+    char raw[SPI_MESSAGE_RAW];
 
     vsnprintf(raw, sizeof raw, fmt, ap);
+    spi_text_shorten(raw, sizeof message);
     spi_text_printable(raw, message, sizeof message);
 }
 

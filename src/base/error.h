@@ -31,6 +31,8 @@ const char *spi_err_text(spi_err err);
 
 /** What a message may hold with its NUL; more is cut. */
 enum { SPI_MESSAGE_MAX = 2048 };
+/** Before long paths in it are cut in their middle. */
+enum { SPI_MESSAGE_RAW = 16384 };
 
 /** Store a message for this thread and return `err`.  The message is one line of printable
  *  text: control characters (in names and values that come from files) are escaped. */

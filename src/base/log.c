@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/error.h"
 #include "base/text.h"
 
 static int level = SPI_LOG_NORMAL;
@@ -28,9 +29,10 @@ void spi_log_set_hook(void (*before_line)(void))
 __attribute__((format(printf, 2, 0))) static void line(const char *prefix, const char *fmt,
                                                        va_list ap)
 {
-    char raw[2048], text[2048];
+    char raw[SPI_MESSAGE_RAW], text[SPI_MESSAGE_MAX];
 
     vsnprintf(raw, sizeof raw, fmt, ap);
+    spi_text_shorten(raw, sizeof text);
     spi_text_printable(raw, text, sizeof text); /* it may hold names from files */
     if (hook)
         hook();

@@ -22,16 +22,16 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, diameter_A, double, 0, 0, 1e5, "A", "largest diameter of the particle; 0: estimated from the images") \
     X(particle, q_max_invA, double, 0, 0, 10, "1/A", "highest |q| used; 0: the middle of the detector's edge") \
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
-    X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the mean image shows it, where the file is clearly wrong; always as the file says") \
+    X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the mean image shows it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
     X(algorithm, halves, text, "random", 0, 0, "random|blocks", "half sets of the images: drawn at random with the run's seed; the earlier and the later images") \
     X(algorithm, signal_least, double, -1, -1, 1e30, "", "images whose usable pixels up to q_max add to less, in the file's unit, are blank and stay aside; 0: those without any signal; -1: also a group far below the others") \
-    X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, starts and march together") \
+    X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, starts and march together; a run that begins anew with another diameter has as many again") \
     X(algorithm, N_starts, int, 1, 1, 64, "", "independent random starts of each half set in one round") \
     X(algorithm, N_starts_max, int, 6, 1, 64, "", "starts of each half set at most: rounds go on until the halves agree") \
     X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \
     X(algorithm, N_images_start, int, 400, 16, 1000000, "", "images of a random mini-batch in the starts") \
     X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to judge the starts") \
-    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its starts show, when that is another one") \
+    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its starts show, when that is another one and the half sets agree to converge.halves_sure") \
     X(algorithm, start_qD, double, 5, 2, 100, "", "resolution of the starts: highest q times diameter") \
     X(algorithm, march_ratio, double, 1.35, 1.05, 3, "", "step of q_max from one level of the march to the next") \
     X(algorithm, perplexity_start, double, 0.03, 1e-6, 1, "", "first perplexity, as a fraction of all orientations") \

@@ -139,3 +139,60 @@ char *spi_text_printable(const char *from, char *to, size_t size)
     to[used] = 0;
     return to;
 }
+
+char *spi_text_quoted(const char *from, char *to, size_t size)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_./+,:@%-";
+    size_t n = 0;
+
+    if (*from && from[strspn(from, plain)] == 0) {
+        snprintf(to, size, "%s", from);
+        return to;
+    }
+    to[n++] = '\'';
+    for (; *from && n + 6 < size; from++)
+        if (*from == '\'')
+            n += (size_t)snprintf(to + n, size - n, "'\\''");
+        else
+            to[n++] = *from;
+    to[n++] = '\'';
+    to[n] = 0;
+    return to;
+}
+
+/* The longest run without a space. */
+static char *longest_word(char *text, size_t *length)
+{
+    char *word = text;
+
+    *length = 0;
+    for (char *p = text; *p;) {
+        size_t n = strcspn(p, " ");
+
+        if (n > *length)
+            word = p, *length = n;
+        p += n + strspn(p + n, " ");
+    }
+    return word;
+}
+
+void spi_text_shorten(char *text, size_t size)
+{
+    static const char gap[] = "...";
+    enum { GAP = sizeof gap - 1, LEAST = 64 };
+
+    for (size_t length = strlen(text), n; length >= size; length = strlen(text)) {
+        char *word = longest_word(text, &n), *end = word + n;
+        size_t over = length - size + 1 + GAP, keep;
+
+        if (n <= LEAST) { /* no word alone makes it long */
+            text[size - 1] = 0;
+            return;
+        }
+        keep = n > over + LEAST ? n - over : LEAST - GAP;
+        memcpy(word + keep / 2, gap, GAP);
+        memmove(word + keep / 2 + GAP, end - (keep - keep / 2),
+                strlen(end - (keep - keep / 2)) + 1);
+    }
+}

@@ -32,4 +32,11 @@ void spi_text_escape(char byte, char out[SPI_ESCAPE_MAX]);
  * Returns `to`. */
 char *spi_text_printable(const char *from, char *to, size_t size);
 
+/** Cut the longest words (paths, most often) in their middle until the text has fewer than
+ * `size` bytes. */
+void spi_text_shorten(char *text, size_t size);
+
+/** The text as one word of a shell: as it is where it can be, else in quotes, cut to fit. */
+char *spi_text_quoted(const char *from, char *to, size_t size);
+
 #endif

@@ -294,7 +294,7 @@ out:
 
 static spi_err check(double D, double box_A, double q)
 {
-    if (D > 0 && D <= 2 * box_A && q * D >= 2)
+    if (D > 0 && D <= 2 * box_A && q * D >= SPI_SYMMETRY_QD_LEAST)
         return SPI_OK;
     return spi_fail(SPI_EINVAL,
                     "symmetry fit: diameter %g A (box %g A), q up to %g 1/A; need a "

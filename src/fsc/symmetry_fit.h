@@ -14,6 +14,8 @@
 
 #include "math/volume.h"
 
+enum { SPI_SYMMETRY_QD_LEAST = 2 }; /* q times diameter that a fit needs */
+
 /** U brings the standard-frame group onto the particle: its elements are U S U^T
  *  (spi_symmetry_turn).  diameter_A: the particle's; q_max: highest |q| used, 1/A; at most
  *  10/D is.  self_cc: mean correlation over the group's elements but the identity (1:

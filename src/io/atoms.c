@@ -475,7 +475,7 @@ static spi_err no_assembly(const char *path, const struct spi_raw_structure *raw
         if (raw->generator[i].assembly > 0 &&
             (i == 0 || raw->generator[i].assembly != raw->generator[i - 1].assembly))
             add_number(&list, raw->generator[i].assembly);
-    return spi_fail(SPI_EFORMAT, "%s: no biological assembly %d; the file has %s", path,
+    return spi_fail(SPI_EINVAL, "%s: no biological assembly %d; the file has %s", path,
                     wanted, list.used ? list.text : "none");
 }
 
@@ -583,7 +583,7 @@ static spi_err check_models(const char *path, bool cif, const struct spi_raw_str
     if (raw->n == 0) {
         for (int64_t i = 0; i < raw->n_models; i++)
             add_number(&list, raw->model[i]);
-        return spi_fail(SPI_EFORMAT, "%s: no model %d; the file has %s", path,
+        return spi_fail(SPI_EINVAL, "%s: no model %d; the file has %s", path,
                         raw->models_wanted, list.text);
     }
     if (raw->n_models > 1 && raw->models_wanted == 0)

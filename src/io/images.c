@@ -111,6 +111,11 @@ static void q_of_flat(double wavelength, const double at[2], double q[3])
     q[2] = -wavelength * t2 / (r * (1 + r));
 }
 
+void spi_images_positions_sha256(const struct spi_images *im, char hex[65])
+{
+    spi_bytes_sha256(3 * (size_t)im->det.n_pixels * sizeof *im->det.q, im->det.q, hex);
+}
+
 void spi_images_move_centre(struct spi_images *im, const double at[2])
 {
     struct spi_detector *d = &im->det;
@@ -215,29 +220,35 @@ void spi_pixel_text(const struct spi_detector *d, int64_t pixel, char text[96])
 
 /* ---- checks after a layout has filled the detector ---------------------------------- */
 
-static spi_err check_pixels(const char *path, const struct spi_detector *d)
+static spi_err check_pixels(const char *path, struct spi_detector *d)
 {
     int64_t usable = 0;
     char at[96];
 
     for (int64_t i = 0; i < d->n_pixels; i++) {
-        const double *p = d->q + 3 * i;
+        double *p = d->q + 3 * i;
 
+        for (int k = 0; k < 3 && d->bad[i];
+             k++) /* where nothing is used, nothing is asked */
+            p[k] = isfinite(p[k]) ? p[k] : 0;
+        if (d->bad[i])
+            continue;
         if (!isfinite(p[0]) || !isfinite(p[1]) || !isfinite(p[2])) {
             spi_pixel_text(d, i, at);
             return spi_fail(SPI_EFORMAT,
                             "%s: the position of pixel (%s) is (%g, %g, %g); need numbers",
                             path, at, p[0], p[1], p[2]);
         }
-        if (d->bad[i])
-            continue;
         usable++;
-        if (!(d->geometry[i] > 0 && d->geometry[i] <= FLT_MAX)) {
+        if (!(d->geometry[i] >= 1e-12f &&
+              d->geometry[i] <= 1e12f)) { /* floats hold squares */
             spi_pixel_text(d, i, at);
             return spi_fail(
                 SPI_EFORMAT,
-                "%s: geometry_factor of pixel (%s) is %g; need a positive number "
-                "(or mark the pixel in 'mask')",
+                "%s: geometry_factor of pixel (%s) is %g; need a positive number, 1e-12 to "
+                "1e12 (solid angle times polarisation, 1 in the beam), or mark the pixel "
+                "in "
+                "'mask'",
                 path, at, (double)d->geometry[i]);
         }
     }

@@ -82,6 +82,15 @@ void spi_images_close(struct spi_images *im);
 int64_t spi_images_count(const struct spi_images *im);
 enum spi_image_kind spi_images_kind(const struct spi_images *im);
 const struct spi_detector *spi_images_detector(const struct spi_images *im);
+/** How far the centre of images was moved (spi_images_move_centre). */
+struct spi_moved_centre {
+    bool yes;
+    double shift_invA[2]; /* of the true origin along q_x and q_y */
+    double shift_px[2];
+    char positions_sha256[65]; /* of all q before, so that no detector is moved twice */
+};
+/** Fingerprint of the positions of all pixels as they are now. */
+void spi_images_positions_sha256(const struct spi_images *im, char hex[65]);
 /** From now on the beam meets the detector at `at` (spi_detector_flat of the old
  * positions): all q are those of a flat detector that is moved so far.  Only for detectors
  * all of whose pixels spi_detector_flat can place. */

@@ -144,7 +144,10 @@ static spi_err read_number(const struct spi_images *im, const char *name, double
         sum += all[i];
     }
     *value = sum / (double)n;
-    if (!(high - low <= 1e-3 * fabs(*value)))
+    if (!isfinite(*value))
+        err = spi_fail(SPI_EFORMAT, "%s: '%s' is %s; need a number", im->path, name,
+                       isnan(*value) ? "nan" : "infinite");
+    else if (!(high - low <= 1e-3 * fabs(*value)))
         err = spi_fail(SPI_EFORMAT,
                        "%s: '%s' goes from %g to %g; need one value (or mean positions as "
                        "pixel_position_reciprocal)",

@@ -2,6 +2,7 @@
 #include "io/orient.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -73,6 +74,22 @@ static spi_err check_quaternions(const char *path, const struct spi_orientations
     return SPI_OK;
 }
 
+/* Where the images were moved to before they were matched. */
+static const char *const shift_name[4] = {"centre_shift_x_invA", "centre_shift_y_invA",
+                                          "centre_shift_x_px", "centre_shift_y_px"};
+static const char positions_name[] = "centre_positions_sha256";
+
+static spi_err write_centre(const char *path, hid_t file, const struct spi_moved_centre *m)
+{
+    const double value[4] = {m->shift_invA[0], m->shift_invA[1], m->shift_px[0],
+                             m->shift_px[1]};
+    spi_err err = spi_h5_put_text(file, path, positions_name, m->positions_sha256);
+
+    for (int i = 0; i < 4 && !err; i++)
+        err = spi_h5_put_number(file, path, shift_name[i], value[i]);
+    return err;
+}
+
 static spi_err write_all(const char *path, hid_t file, const struct spi_orientations *o,
                          const char *provenance_json)
 {
@@ -105,6 +122,8 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
                 out);
     SPI_TRY(err = spi_h5_put_text(file, path, "program", "spinifel " SPI_VERSION), out);
     SPI_TRY(err = spi_h5_put_text(file, path, "convention", CONVENTION), out);
+    if (o->moved.yes)
+        SPI_TRY(err = write_centre(path, file, &o->moved), out);
     err =
         spi_h5_put_text(file, path, "provenance", provenance_json ? provenance_json : "{}");
 out:
@@ -196,6 +215,28 @@ static spi_err check_fluence(const char *path, const struct spi_orientations *o)
     return SPI_OK;
 }
 
+/* The centre that the images had, where it was moved. */
+static spi_err read_centre(hid_t file, const char *path, struct spi_moved_centre *m)
+{
+    double *const value[4] = {&m->shift_invA[0], &m->shift_invA[1], &m->shift_px[0],
+                              &m->shift_px[1]};
+    char *text = NULL;
+    spi_err err;
+
+    if (!spi_h5_has_attribute(file, shift_name[0]))
+        return SPI_OK;
+    for (int i = 0; i < 4; i++)
+        if (!spi_h5_number(file, shift_name[i], value[i]) || !isfinite(*value[i]))
+            return spi_fail(SPI_EFORMAT, "%s: the attribute %s is no finite number", path,
+                            shift_name[i]);
+    if ((err = spi_h5_text(file, positions_name, &text)) != SPI_OK)
+        return err;
+    snprintf(m->positions_sha256, sizeof m->positions_sha256, "%s", text ? text : "");
+    free(text);
+    m->yes = true;
+    return SPI_OK;
+}
+
 /* An image file keeps its quaternions under truth/, and has no scores. */
 static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o)
 {
@@ -214,6 +255,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_bytes(file, path, "half", o->n, 2, &o->half), out);
     SPI_TRY(err = read_bytes(file, path, "aside", o->n, 2, &o->aside), out);
     SPI_TRY(err = check_fluence(path, o), out);
+    SPI_TRY(err = read_centre(file, path, &o->moved), out);
     err = check_halves(path, o);
 out:
     return err;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "io/images.h"
 
 /** All arrays owned; optional ones may be NULL.  An image without an orientation has a
  *  quaternion of four NaN, half 0, score, margin, entropy and misfit NaN and fluence 0. */
@@ -22,6 +22,7 @@ struct spi_orientations {
     float *misfit;  /* [n] share of its structure that the model does not explain
                      * (optional) */
     uint8_t *aside; /* [n] why it has none: 1 no signal, 2 a copy; 0: it has (optional) */
+    struct spi_moved_centre moved; /* the images were matched about this centre */
 };
 
 /** Whether image k has an orientation. */
@@ -33,7 +34,9 @@ void spi_orientations_none(struct spi_orientations *o, int64_t k);
 
 /** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /entropy,
  *  /misfit, /half, /aside; root attributes
- *  `convention` (text) and `provenance` (JSON).  Atomic. */
+ *  `convention` (text), `provenance` (JSON) and, where the centre of the images was moved,
+ * `centre_shift_x_invA`, `centre_shift_y_invA`, `centre_shift_x_px`, `centre_shift_y_px`
+ * and `centre_positions_sha256`.  Atomic. */
 SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const struct spi_orientations *o,
                                            const char *provenance_json);

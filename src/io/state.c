@@ -259,7 +259,7 @@ static spi_err check(struct spi_state *s, const char *key)
 
         differences(text, n < 0 ? 0 : (size_t)n, key, which, sizeof which);
         return spi_fail(
-            SPI_EFORMAT,
+            SPI_EINVAL,
             "%s: belongs to a run of other images, settings or seed%s; give the same ones, "
             "or begin anew with --force or in another directory",
             s->path, which);

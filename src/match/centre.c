@@ -10,7 +10,7 @@
 enum { ROUNDS = 5, FIRST_RING = 2, RINGS_LEAST = 4 };
 static const double complete = 0.8; /* share of a circle that has pixels */
 static const double uneven = 0.01;  /* relative, of the profile's interpolation */
-static const double sigmas = 6, least_px = 0.25, most_px = 10;
+static const double sigmas = 6, least_px = 0.25, most_px = SPI_CENTRE_MOST_PX;
 static const double unlike_px = 0.3, unlike_part = 0.2; /* of the shift */
 static const double left_most = 0.03; /* of the power of the shift, (J12) */
 

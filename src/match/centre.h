@@ -14,6 +14,8 @@
 
 #include "io/images.h"
 
+enum { SPI_CENTRE_MOST_PX = 10 }; /* a larger shift is not found */
+
 struct spi_centre {
     bool known;           /* enough complete rings */
     bool agree;           /* inner and outer rings say the same, and no odd part is left */

@@ -50,6 +50,18 @@ static int generators(const char *name, double g[2][9])
     return kind == 'C' ? 1 : 2;
 }
 
+void spi_symmetry_normalise(char *name)
+{
+    double g[2][9];
+    size_t zeros;
+
+    if (generators(name, g) == 0)
+        return;
+    name[0] = (char)toupper((unsigned char)name[0]);
+    zeros = strspn(name + 1, "0");
+    memmove(name + 1, name + 1 + zeros, strlen(name + 1 + zeros) + 1);
+}
+
 static int find(int n, double (*ops)[9], const double R[9])
 {
     for (int i = 0; i < n; i++)

@@ -21,6 +21,9 @@
  *  SPI_EINVAL: no such group; SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_symmetry_parse(const char *name, double (**ops)[9], int *n);
 
+/** The name in its one form: "c02" becomes "C2".  Names of no group stay as they are. */
+void spi_symmetry_normalise(char *name);
+
 /** The group turned: each S becomes U S U^T (axes of the standard frame go to U axis). */
 void spi_symmetry_turn(int n, double (*ops)[9], const double U[9]);
 

@@ -17,7 +17,8 @@ enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
 
 /* The scalars of struct spi_run, in one record. */
 struct head {
-    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose, converged;
+    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose, converged,
+        begun_at;
     double best_cc, halves_cc;
     struct spi_pose pose;
     struct spi_symmetry_found found;
@@ -62,6 +63,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                         .waiting = r->waiting,
                         .have_pose = r->have_pose,
                         .converged = r->converged,
+                        .begun_at = r->begun_at,
                         .best_cc = r->best_cc,
                         .halves_cc = r->halves_cc,
                         .pose = r->pose,
@@ -199,6 +201,9 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
                         (enum spi_stage)h->stage, h->step, &step)))
         return damaged(path, "step %d of stage %d after %d generations, %d of them waiting",
                        h->step, h->stage, generation, h->waiting);
+    if (h->begun_at < 0 || h->begun_at > generation)
+        return damaged(path, "generation %d of a run that began at %d", generation,
+                       h->begun_at);
     if ((h->have_pose & ~1) || (h->converged & ~1) ||
         (h->converged && h->stage != SPI_STAGE_DONE))
         return damaged(path, "pose %d, converged %d in stage %d", h->have_pose,
@@ -429,6 +434,7 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     SPI_TRY(err = check_head(r, path, generation, &head), out);
     SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
     r->generation = generation, r->stage = head.stage, r->step = head.step;
+    r->begun_at = head.begun_at;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
     r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
     r->pose = head.pose;

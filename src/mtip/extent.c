@@ -147,7 +147,7 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
              extent[0], extent[1], shown);
     if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
         return SPI_OK;
-    if (r->n_diameters <= r->diameters_most)
+    if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_sure)
         r->refined_A = shown;
     else
         spi_warn("the starts show a particle of %.0f A; the run goes on with a diameter of "

@@ -400,7 +400,8 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
     double D = r->data->rings.diameter_A;
     spi_err err = SPI_OK;
 
-    while (r->stage != SPI_STAGE_DONE && r->generation < r->set->N_generations) {
+    while (r->stage != SPI_STAGE_DONE &&
+           r->generation - r->begun_at < r->set->N_generations) {
         struct spi_generation_report report = {.generation = r->generation + 1,
                                                .stage = (enum spi_stage)r->stage,
                                                .step = r->step};

@@ -46,6 +46,7 @@ struct spi_run {
     uint64_t seed;
 
     int32_t generation;  /* done so far; saved, like all that follows */
+    int32_t begun_at;    /* the generation after which it began with this diameter */
     int32_t stage, step; /* what comes next */
     int32_t n_chains;    /* starts of each half set */
     int32_t round;       /* rounds of starts begun */

@@ -10,6 +10,7 @@
 
 enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
+_Static_assert(SPI_PREVIEW_CENTRE_LEAST == PARTS * BLOCK, "a block at least for each part");
 
 struct look {
     struct spi_preview *s;
@@ -115,12 +116,15 @@ static spi_err find_centre(struct look *l, bool correct, bool diameter)
     struct spi_centre *c = &l->s->centre;
     spi_err err = SPI_OK;
 
-    if (l->s->n >= (int64_t)PARTS * BLOCK)
+    if (l->s->n >= SPI_PREVIEW_CENTRE_LEAST)
         err = spi_centre_estimate(l->det, l->s->kind, l->s->n, PARTS, l->sum, c);
     if (err || !correct || !spi_centre_is_off(c) || !c->agree)
         return err;
+    l->s->moved.yes = true;
+    memcpy(l->s->moved.shift_invA, c->shift_invA, sizeof c->shift_invA);
+    memcpy(l->s->moved.shift_px, c->shift_px, sizeof c->shift_px);
+    spi_images_positions_sha256(l->images, l->s->moved.positions_sha256);
     spi_images_move_centre(l->images, c->shift_invA);
-    l->s->moved = true;
     return look(l, diameter);
 }
 

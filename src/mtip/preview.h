@@ -10,12 +10,14 @@
 #include "match/centre.h"
 #include "match/diameter.h"
 
+enum { SPI_PREVIEW_CENTRE_LEAST = 250 }; /* images that the centre's measurement needs */
+
 struct spi_preview {
-    int64_t n;                /* images looked at */
-    enum spi_image_kind kind; /* photons also where values are multiples of `gain` */
-    double gain;              /* of struct spi_survey */
-    struct spi_centre centre; /* as the file has it */
-    bool moved;               /* `images` have been corrected by it */
+    int64_t n;                     /* images looked at */
+    enum spi_image_kind kind;      /* photons also where values are multiples of `gain` */
+    double gain;                   /* of struct spi_survey */
+    struct spi_centre centre;      /* as the file has it */
+    struct spi_moved_centre moved; /* `images` have been corrected by it */
     struct spi_diameter_pixels left_out; /* of the estimate */
     struct spi_diameter_result diameter; /* diameter_A 0: not asked for */
 };

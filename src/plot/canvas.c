@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/mem.h"
 #include "io/file.h"
+#include "plot/plot.h"
 
 enum { TEXT_MAX = 256 };
 
@@ -74,6 +76,35 @@ static cairo_status_t append(void *to, const unsigned char *data, unsigned lengt
     return CAIRO_STATUS_SUCCESS;
 }
 
+static void big_endian(uint32_t v, unsigned char to[4])
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (unsigned char)(v >> (24 - 8 * i));
+}
+
+/* A tEXt chunk behind the header, which ends SPI_PNG_MARK_AT bytes into the file: the
+ * picture says which program made it. */
+static spi_err mark(struct bytes *png)
+{
+    enum { TEXT = sizeof SPI_PNG_MARK - 1, CHUNK = 4 + TEXT + 4, LENGTH = 4 };
+    unsigned char chunk[CHUNK];
+    void *p = png->data;
+    spi_err err = spi_grow(&p, 1, png->n, png->n + CHUNK, &png->cap, "picture");
+
+    if (err)
+        return err;
+    png->data = p;
+    big_endian(TEXT - LENGTH, chunk); /* of the text alone, without its type */
+    memcpy(chunk + LENGTH, SPI_PNG_MARK, TEXT);
+    big_endian((uint32_t)crc32(crc32(0, NULL, 0), chunk + LENGTH, TEXT),
+               chunk + LENGTH + TEXT);
+    memmove(png->data + SPI_PNG_MARK_AT + CHUNK, png->data + SPI_PNG_MARK_AT,
+            (size_t)(png->n - SPI_PNG_MARK_AT));
+    memcpy(png->data + SPI_PNG_MARK_AT, chunk, CHUNK);
+    png->n += CHUNK;
+    return SPI_OK;
+}
+
 spi_err spi_canvas_write(struct spi_canvas *c, const char *path)
 {
     struct bytes png = {0};
@@ -82,12 +113,14 @@ spi_err spi_canvas_write(struct spi_canvas *c, const char *path)
 
     if (status == CAIRO_STATUS_SUCCESS)
         status = cairo_surface_write_to_png_stream(c->surface, append, &png);
-    if (status == CAIRO_STATUS_SUCCESS)
-        err = spi_file_write_text(path, (const char *)png.data, (size_t)png.n);
-    else
+    if (status != CAIRO_STATUS_SUCCESS)
         err = spi_fail(status == CAIRO_STATUS_NO_MEMORY ? SPI_ENOMEM : SPI_EIO,
                        "%s: cannot make the picture: %s", path,
                        cairo_status_to_string(status));
+    else
+        err = mark(&png);
+    if (!err)
+        err = spi_file_write_text(path, (const char *)png.data, (size_t)png.n);
     free(png.data);
     return err;
 }

@@ -13,6 +13,11 @@
 #include "math/sphere.h"
 #include "math/volume.h"
 
+/** Every picture says that this program made it: these bytes (type, name and text of a
+ * chunk) follow its header, behind their length. */
+#define SPI_PNG_MARK "tEXtSoftware\0spinifel"
+enum { SPI_PNG_MARK_AT = 33 };
+
 struct spi_curve {
     const char *name;
     int n;

@@ -29,17 +29,21 @@ out:
     return err;
 }
 
+double spi_rings_count(double diameter_A, double q_min, double q_max, double oversampling)
+{
+    return ceil((q_max - q_min) * 2 * diameter_A * oversampling - 1e-9) + 1;
+}
+
 spi_err spi_rings_init(struct spi_rings *g, double diameter_A, double wavelength_A,
                        double q_min, double q_max, double oversampling)
 {
     spi_err err;
-    double most = 1 / (2 * diameter_A * oversampling);
-    double count = ceil((q_max - q_min) / most - 1e-9) + 1,
+    double count = spi_rings_count(diameter_A, q_min, q_max, oversampling),
            dq = (q_max - q_min) / (count - 1);
 
     *g = (struct spi_rings){
         .diameter_A = diameter_A, .wavelength_A = wavelength_A, .dq = dq};
-    if (!(count >= 4 && count <= RINGS_MAX))
+    if (!(count >= SPI_RINGS_LEAST && count <= RINGS_MAX))
         return spi_fail(
             SPI_EINVAL,
             "rings: %g rings of diameter %g A between |q| = %g and %g 1/A; need "

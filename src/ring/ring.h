@@ -40,6 +40,9 @@ struct spi_rings {
     int *at, *h_at; /* [R + 1] offsets of samples and harmonics, owned */
 };
 
+enum { SPI_RINGS_LEAST = 4 };
+/** How many rings spi_rings_init makes. */
+double spi_rings_count(double diameter_A, double q_min, double q_max, double oversampling);
 /** Rings from q_min to q_max, both included.  SPI_EINVAL: fewer than 4 rings, more than
  * 4,096. */
 SPI_MUSTUSE spi_err spi_rings_init(struct spi_rings *g, double diameter_A,

@@ -170,7 +170,7 @@ $SPINIFEL info "$cases/mask_inverted.h5" > out.txt 2> err.txt
 says out.txt "hides most pixels, as a mask does"
 
 $SPINIFEL simulate "$pdb" -o kev.h5 --energy 12 --resolution 8 > out.txt 2> err.txt
-is $? 1 "12 keV taken for eV: exit code"
+is $? 2 "12 keV taken for eV: exit code"
 says err.txt "is the energy in keV"
 
 for command in reconstruct "match -m a.mrc" "merge --orientations truth -d 50"; do
@@ -272,7 +272,26 @@ changed 0 images.h5 wavelength_A 0 "attribute wavelength_A is 0; need a length o
 changed 0 images.h5 wavelength_A nan "attribute wavelength_A is nan; need a length"
 changed 0 images.h5 distance_m inf "attribute distance_m is inf; need a length"
 changed 0 images.h5 det_distance 0 "attribute det_distance is 0; need a length"
+changed 1 "$cases/cheetah.cxi" $detector/distance nan "distance' is nan; need a number"
+changed 1 "$cases/cheetah.cxi" entry_1/instrument_1/source_1/energy nan "energy' is nan; need a number"
 changed 1 images.h5 truth/fluence nan "truth/fluence of image 1 is nan; need 0 or more"
+
+# A pixel that the mask hides may have a position that is none.
+$python - << 'END'
+import h5py, shutil
+for name, hide in ("hidden.h5", 1), ("seen.h5", 0):
+    shutil.copy("images.h5", name)
+    with h5py.File(name, "r+") as f:
+        f["pixel_position_reciprocal"][0, 3, 4] = float("nan")
+        f["mask"][0, 3, 4] = hide
+END
+$SPINIFEL info seen.h5 > out.txt 2> err.txt
+is $? 1 "a position that is nan: exit code"
+says err.txt "the position of pixel (panel 0, row 3, column 4) is (nan, nan, nan)"
+$SPINIFEL merge hidden.h5 --orientations truth -d 50 -o hidden.mrc --lambda 1e-3 --quiet > out.txt 2> err.txt
+is $? 0 "under the mask: exit code"
+$SPINIFEL slice hidden.mrc --orientations truth --geometry hidden.h5 -o hidden_model.h5 > out.txt 2> err.txt
+is $? 0 "and its slices: exit code"
 
 echo "1..$n"
 exit $failed

@@ -230,5 +230,51 @@ $SPINIFEL reconstruct seventy.h5 -o fresh > out 2>&1
 [ $? = 1 ] && [ -s fresh/mean_image.png ]
 ok $? "into a new directory, the mean image of a refused run is written"
 
+# a file of the user's own, where no run is, is not written over
+mkdir own
+for f in settings.toml run.json metrics.jsonl radial.png mean_image.png .lock; do
+	echo "my own $f" > own/$f
+	for option in --no-force --force; do
+		refused 2 "own/$f was not made by this program" "reconstruct $option: $f of the user" \
+			reconstruct seventy.h5 -o own --diameter 50 $option
+		[ "$(cat own/$f)" = "my own $f" ]
+		ok $? "$f keeps its contents"
+	done
+	rm own/$f
+done
+# but what this program made is: a run that was killed before its first state
+cp fresh/mean_image.png own/
+printf '{\n "program": "spinifel",\n' > own/run.json
+printf '# spinifel 0\n' > own/settings.toml
+printf '{"gener' > own/metrics.jsonl # the disk was full
+printf '123\n' > own/.lock
+$SPINIFEL reconstruct seventy.h5 -o own --diameter 50 --set algorithm.N_generations=1 --quiet > out 2>&1
+[ $? = 3 ] && [ -s own/state.bin ]
+ok $? "what an earlier run left is written over: $(head -n 1 out)"
+# c2 and C02 are one group
+for g in c2 C02; do
+	$SPINIFEL reconstruct seventy.h5 -o "group '2'" --diameter 50 --symmetry $g --resume --quiet \
+		--set algorithm.N_generations=1 > out 2>&1
+	[ $? = 3 ]
+	ok $? "--symmetry $g: $(head -n 1 out)"
+done
+$SPINIFEL reconstruct seventy.h5 -o "group '2'" --diameter 50 --symmetry C2 --resume > out 2>&1 &
+pid=$!
+i=0
+while [ $i -lt 600 ] && [ "$(wc -l < "group '2'/metrics.jsonl")" -lt 2 ]; do
+	sleep 0.1
+	i=$((i + 1))
+done
+kill -INT $pid
+wait $pid
+grep -qF "seventy.h5 -o 'group '\\''2'\\''' --resume" out
+ok $? "the words that say how to go on can be copied: $(grep 'to go on' out)"
+# a refused run leaves no new directory
+for o in --diameter=9000 --set=particle.q_max_invA=0.03 --set=particle.q_min_invA=0.095; do
+	$SPINIFEL reconstruct seventy.h5 -o never --diameter 50 "$o" --quiet > out 2>&1
+	[ $? = 2 ] && [ ! -e never ]
+	ok $? "$o: exit code 2, and no directory: $(head -n 1 out)"
+done
+
 echo "1..$n"
 exit $failed

@@ -74,6 +74,62 @@ true=$(key whole.compare fsc05_A)
 within 0 "$true" 13 # 12 A is the edge of the detector
 ok $? "a centre wrong by a pixel: the map is true to $true A"
 
+# ---- the other stages know it
+errors() { # orientations
+	"$SPINIFEL" compare whole/density.mrc --truth "$pdb" --orientations "$1" --true clean.h5 --json --quiet > errors.json 2>&1
+	key errors.json orientation_error_deg_median
+}
+match() { # images, orientations, options
+	i=$1 o=$2
+	shift 2
+	"$SPINIFEL" match "$i" --model whole/autocorrelation.mrc -o "$o" --refine "$@" > match.out 2> match.err
+	ok $? "match $i $*"
+}
+match shift1.h5 moved.h5
+says match.err "the run uses the centre that was measured" "match measures the centre as well"
+match clean.h5 right.h5
+lacks match.err "centre" "nothing is said of a right centre"
+moved=$(errors moved.h5) right=$(errors right.h5)
+within 0 "$moved" "$(awk "BEGIN {print 1.1 * ${right:-0}}")" # what noise of 0.03 pixels may do
+ok $? "the same images at the wrong centre have the same error: $moved ($right) degrees"
+merge() { # images, orientations, map
+	"$SPINIFEL" merge "$1" --orientations "$2" --diameter "$D" --q-max 0.06 -o "$3" > merge.out 2> merge.err
+	ok $? "merge $1 $2"
+}
+merge shift1.h5 moved.h5 moved.mrc
+says merge.err "the centre is moved by (+1.0" "merge takes the centre from the orientations"
+merge clean.h5 moved.h5 clean.mrc
+says merge.err "clean.h5 has other pixel positions" "but not for a file with other positions"
+# the FSC of two merges of the same images, whose centres are the same but for 0.03 pixels
+"$SPINIFEL" compare moved.mrc --truth clean.mrc --json --quiet > same.json 2> same.err
+within 0 "$(key same.json fsc05_A)" 17.5 # 1 / 0.06 and a shell
+ok $? "both merge to one map: FSC 0.5 at $(key same.json fsc05_A) A"
+"$SPINIFEL" slice whole/autocorrelation.mrc --orientations moved.h5 --geometry shift1.h5 -o slice.h5 > slice.out 2> slice.err
+ok $? "slice shift1.h5 moved.h5"
+says slice.err "the centre is moved by (+1.0" "slice takes it from there as well"
+"$SPINIFEL" info slice.h5 > slice.info
+"$SPINIFEL" info clean.h5 > clean.info
+awk '$1 == "q_min_invA" { q[FILENAME] = $2 } END { exit !(q["slice.info"] < 1.3 * q["clean.info"]) }' slice.info clean.info
+ok $? "the middle pixels of the slices are those about the beam"
+
+# a CXI file takes the centre in the middle; without its first two columns that is wrong by a pixel
+$python - << 'END'
+import h5py
+with h5py.File("clean.h5") as f, h5py.File("cropped.cxi", "w") as g:
+    g["cxi_version"] = 160
+    g["entry_1/data_1/data"] = f["photons"][:, 0, :, 2:]
+    g["entry_1/instrument_1/source_1/energy"] = 6000 * 1.602176634e-19
+    g["entry_1/instrument_1/detector_1/distance"] = float(f.attrs["distance_m"])
+    g["entry_1/instrument_1/detector_1/x_pixel_size"] = 1e-4 # of simulate --resolution
+END
+match cropped.cxi cropped.h5
+says match.err "off by 1.0 pixels (-1.0" "the centre of a CXI file is measured"
+lacks match.err "pixel_position_reciprocal" "which has no such dataset"
+within 0 "$(errors cropped.h5)" "$(awk "BEGIN {print 1.2 * ${right:-0}}")" # 4 % of the pixels are lost
+ok $? "and corrected: $(errors cropped.h5) ($right) degrees"
+merge cropped.cxi cropped.h5 cropped.mrc
+says merge.err "the centre is moved by (-1.0" "merge takes it from the orientations"
+
 # ---- the diameter: 45 A are estimated
 $python "$spoil" clean.h5 -o full.h5 --saturate 5
 run full.h5 full
@@ -95,12 +151,22 @@ ok $? "it stands to $claimed A, true are $true A"
 run full.h5 part --set algorithm.N_generations=31
 [ $? = 3 ]
 ok $? "a run that is stopped after the new beginning"
+[ "$(wc -l < part/metrics.jsonl)" -gt 31 ]
+ok $? "the new diameter has generations of its own: $(wc -l < part/metrics.jsonl) with N_generations = 31"
 run full.h5 part --resume
 ok $? "it goes on"
 lacks part.err "begins anew" "with the diameter that it had"
 cmp full/density.mrc part/density.mrc > cmp.out 2>&1
 ok $? "and ends with the same density, bit for bit"
+for d in "$first" 60; do
+	run full.h5 part --resume --diameter "$d"
+	[ $? = 2 ] && grep -q "began with a diameter of .* A and goes on with the .* A" part.err
+	ok $? "--resume --diameter $d is refused, with both diameters: $(tail -n 2 part.err | head -n 1)"
+done
 
+run full.h5 sure --set converge.halves_sure=1 --set algorithm.N_starts_max=1 --set algorithm.N_generations=31
+says sure.err "the run goes on with a diameter of" "half sets that do not agree to halves_sure: a warning"
+lacks sure/run.json "diameters_A" "and no other diameter"
 run full.h5 kept --set algorithm.N_diameters=0 --set algorithm.N_generations=31
 says kept.err "the starts show a particle of" "algorithm.N_diameters=0: a warning"
 lacks kept/run.json "diameters_A" "and no other diameter"

@@ -72,10 +72,10 @@ left_alone() { # code, text, words, arguments...
 }
 left_alone 2 "--force begins anew" "into the directory of a finished run" --seed 3
 left_alone 2 "give one of them" "--resume and --force" --seed 3 --resume --force
-left_alone 1 "runtime.seed is 3 there and 4 here;" "resume with another seed" --seed 4 --resume
-left_alone 1 "seed: diameter_A is 50 there and 51 here," "resume with another diameter" --seed 3 --resume \
+left_alone 2 "runtime.seed is 3 there and 4 here;" "resume with another seed" --seed 4 --resume
+left_alone 2 "seed: diameter_A is 50 there and 51 here," "resume with another diameter" --seed 3 --resume \
 	--diameter 51
-left_alone 1 "seed: algorithm.N_cg is 40 there and 41 here;" "resume with other settings" --seed 3 --resume \
+left_alone 2 "seed: algorithm.N_cg is 40 there and 41 here;" "resume with other settings" --seed 3 --resume \
 	--set algorithm.N_cg=41
 left_alone 2 "recipe" "a recipe that is none, before the images are read" --seed 3 --resume \
 	--set "phasing.recipe=3 XX"
@@ -116,7 +116,7 @@ wait $pid 2> /dev/null
 [ -s run3/state.bin ] && [ ! -e run3/density.mrc ]
 ok $? "killed after generation $(wc -l < run3/metrics.jsonl)"
 $SPINIFEL reconstruct images.h5 -o run3 --seed 5 $fast --resume --quiet > other.out 2>&1
-[ $? = 1 ]
+[ $? = 2 ]
 ok $? "a state of another seed is refused"
 says other.out "belongs to a run of other images" "it says why"
 $SPINIFEL reconstruct images.h5 -o run3 --seed 3 $fast --resume --quiet > run3.out 2>&1

@@ -120,11 +120,11 @@ for args, code, says in [
         (["--distance-m", "1", "--corner"], 2, "--corner"),
         (["-r", "5", "--proportions", "1:2"], 2, "need 1 numbers"),
         (["-r", "5", "--mask-rect", "1:2"], 2, "--mask-rect"),
-        (["-r", "5", "--beam-stop", "1000"], 1, "hide every pixel"),
-        (["-r", "5", "--assembly", "9"], 1, "no biological assembly 9"),
+        (["-r", "5", "--beam-stop", "1000"], 2, "hide every pixel"),
+        (["-r", "5", "--assembly", "9"], 2, "no biological assembly 9"),
         (["-r", "5", "--mask", os.path.join(tmp, "none.h5")], 1, "none.h5"),
-        (["-r", "2"], 1, "need at least"),
-        (["-r", "5", "--photons", "1e12"], 1, "photons in a pixel")]:
+        (["-r", "2"], 2, "need at least"),
+        (["-r", "5", "--photons", "1e12"], 2, "photons in a pixel")]:
     if "-r" in args and args[1] == "5":
         args = args + ["--energy", "4000"]
     r = simulate(*args)

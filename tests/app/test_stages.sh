@@ -316,7 +316,26 @@ done
 fails "not every map is empty" nothing a.mrc
 refuse 1 "all zero" match zero.h5 -m a.mrc -o x.h5
 refuse 1 "zero.mrc: all voxels are zero" match im.h5 -m zero.mrc -o x.h5
-refuse 1 "no positive intensity" match im.h5 -m minus.mrc -o x.h5
+refuse 1 "is largest in the middle" match im.h5 -m minus.mrc -o x.h5
+# what is no autocorrelation, by its label or by its numbers
+run 0 merge im.h5 --orientations truth -d 70 -o ac.mrc --intensity w.mrc --lambda 1e-4
+run 0 phase ac.mrc -o rho.mrc -d 70 -n 1 --recipe "20 ER" --prtf prtf.csv --q-max 0.06
+! grep -qi nan prtf.csv && [ "$(head -n 2 prtf.csv | tail -n 1 | tr -cd , | wc -c)" = 3 ]
+ok $? "shells without a value are empty in the table"
+# number of labels, and the labels
+cp rho.mrc plain.mrc && dd if=/dev/zero of=plain.mrc bs=1 seek=220 count=804 conv=notrunc 2> dd.err
+for f in rho w; do
+	what="an intensity"
+	[ $f = w ] || what="a density"
+	refuse 1 "$f.mrc: is $what, as its label says" phase $f.mrc -o x.mrc
+	refuse 1 "$f.mrc: is $what, as its label says" match im.h5 -m $f.mrc -o x.h5
+	refuse 1 "$f.mrc: is $what, as its label says" slice $f.mrc --orientations truth -g im.h5 -o x.h5
+	refuse 1 "$f.mrc: is $what, as its label says" phase ac.mrc -d 70 -o x.mrc --half $f.mrc
+	refuse 1 "$f.mrc: is $what, as its label says" merge im.h5 --orientations truth -d 70 -o x.mrc --prior $f.mrc
+done
+refuse 1 "plain.mrc: is not even about its middle voxel" phase plain.mrc -o x.mrc
+refuse 2 "--q-max: 0.9 1/A; ac.mrc ends at" phase ac.mrc -o x.mrc --q-max 0.9
+refuse 2 "change --q-max" match im.h5 -m ac.mrc -o x.h5 --q-min 0.03 --q-max 0.031
 refuse 1 "short.mrc" slice short.mrc --orientations truth -g im.h5 -o x.h5
 [ ! -e x.mrc ] && [ ! -e x.h5 ] && [ -z "$(ls ./.*.spinifel-tmp 2> /dev/null)" ]
 ok $? "no file is left by what failed"

@@ -82,8 +82,46 @@ static void messages(void)
     (void)err;
 }
 
+static void long_paths(void)
+{
+    static char path[4001], text[5000];
+
+    memset(path, 'd', sizeof path - 1);
+    memcpy(path, "/first", 6);
+    memcpy(path + 3995, "/z.h5", 5);
+    (void)!spi_fail(SPI_EIO, "%s: cannot be read; %s", path, "the reason");
+    OK(strstr(spi_err_message(), "/z.h5: cannot be read; the reason") &&
+           strncmp(spi_err_message(), "/first", 6) == 0 && strstr(spi_err_message(), "..."),
+       "a long path does not hide the reason");
+    snprintf(text, sizeof text, "%s to %s: the reason", path, "b");
+    spi_text_shorten(text, 500);
+    OK(strlen(text) == 499 && strstr(text, "/z.h5 to b: the reason"), "cut to fit: %zu",
+       strlen(text));
+    snprintf(text, sizeof text, "short words stay as they are");
+    spi_text_shorten(text, 500);
+    OK(strcmp(text, "short words stay as they are") == 0, "what fits stays");
+    spi_text_shorten(text, 6);
+    OK(strcmp(text, "short") == 0, "nothing to cut in the middle: the end goes");
+}
+
+static void quoted(void)
+{
+    static const char *const want[][2] = {{"a/b-1.h5", "a/b-1.h5"},
+                                          {"a b", "'a b'"},
+                                          {"it's", "'it'\\''s'"},
+                                          {"$x", "'$x'"},
+                                          {"", "''"}};
+    char to[64];
+
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        OK(strcmp(spi_text_quoted(want[i][0], to, sizeof to), want[i][1]) == 0,
+           "a word of a shell: %s", to);
+}
+
 int main(void)
 {
+    long_paths();
+    quoted();
     printable();
     room();
     messages();

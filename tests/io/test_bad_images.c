@@ -122,6 +122,7 @@ static const struct change changes[] = {
     {"mask", "value", 2, {PANELS, NY}, 0, -1, 0, "'mask' has shape (2, 3); need (2, 3, 4)"},
     {"geometry_factor", "value", 3, {PANELS, NY, NX}, 0, -1, 0, "geometry_factor of pixel (panel 0, row 0, column 0) is 0"},
     {"geometry_factor", "value", 3, {PANELS, NY, NX}, 1, 23, NAN, "geometry_factor of pixel (panel 1, row 2, column 3) is nan"},
+    {"geometry_factor", "value", 3, {PANELS, NY, NX}, 1, 23, 1e30, "geometry_factor of pixel (panel 1, row 2, column 3) is 1e+30; need"},
     {"pixel_index_map", "value", 4, {PANELS, NY, NX, 2}, 0, 9, -1, "puts pixel 4 at column -1"},
     {"pixel_index_map", "value", 4, {PANELS, NY, NX, 2}, 0, 8, 1e6, "puts pixel 4 at row 1000000"},
     {"photons", "value", 4, {N, PANELS, NY, NX}, 1, 2 * NP + 13, -2, "image 2, pixel (panel 1, row 0, column 1) is -2; need a finite number"},

@@ -41,7 +41,8 @@ static void round_trip(void)
                                        .fluence = fluence,
                                        .half = half,
                                        .entropy = entropy,
-                                       .misfit = misfit};
+                                       .misfit = misfit,
+                                       .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"}};
     const struct spi_orientations few = {.n = N, .quat = quat[0]};
     struct spi_orientations back;
     const char *path = in_tmp("o.h5");
@@ -60,11 +61,15 @@ static void round_trip(void)
            !memcmp(back.entropy, entropy, sizeof entropy) &&
            !memcmp(back.misfit, misfit, sizeof misfit),
        "score, margin, fluence, half, entropy, misfit");
+    OK(back.moved.yes && back.moved.shift_invA[0] == 1e-3 &&
+           back.moved.shift_invA[1] == -2e-3 && back.moved.shift_px[0] == 1.5 &&
+           back.moved.shift_px[1] == -3 && strcmp(back.moved.positions_sha256, "ab12") == 0,
+       "how far the centre was moved");
     OK(back.quat[4] != quat[0][0], "images are not mixed up (the check can fail)");
     spi_orientations_clear(&back);
     OK(spi_orientations_write(path, &few, NULL) == SPI_OK &&
            spi_orientations_read(path, &back) == SPI_OK && !back.score && !back.margin &&
-           !back.fluence && !back.half && !back.entropy,
+           !back.fluence && !back.half && !back.entropy && !back.moved.yes,
        "optional parts stay away");
     OK(access(in_tmp(".o.h5.spinifel-tmp"), F_OK) != 0, "no temporary file stays");
     spi_orientations_clear(&back);
@@ -104,7 +109,8 @@ static void bad_files(void)
                                        .fluence = fluence,
                                        .half = half,
                                        .entropy = entropy,
-                                       .misfit = misfit};
+                                       .misfit = misfit,
+                                       .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"}};
     const char *path = in_tmp("bad.h5");
     struct spi_orientations back;
     double value[5 * N];

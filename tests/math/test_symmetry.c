@@ -146,6 +146,16 @@ int main(void)
     double(*ops)[9];
     int n;
 
+    static const char *const form[][2] = {{"c2", "C2"}, {"C02", "C2"},    {"d07", "D7"},
+                                          {"t", "T"},   {"auto", "auto"}, {"c0", "c0"}};
+
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "%s", form[i][0]);
+        spi_symmetry_normalise(name);
+        OK(strcmp(name, form[i][1]) == 0, "%s is %s", form[i][0], name);
+    }
     group("C1", 1);
     group("c2", 2);
     group("C64", 64);

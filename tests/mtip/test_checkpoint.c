@@ -186,6 +186,8 @@ static void check_refused(void)
         {"run.0.0", 20, 4, &minus2, "leading start -2"},
         {"run.0.0", 28, 4, &seven, "a pose of 7"},
         {"run.0.0", 32, 4, &seven, "converged 7 times"},
+        {"run.0.0", 36, 4, &huge, "a beginning after 10^9 generations"},
+        {"run.0.0", 36, 4, &minus1, "a beginning before the first generation"},
         {"run.0.0", 40, 8, &big, "a correlation of 10^9"},
         {"run.0.0", 56, 8, &big, "a pose that is no rotation"},
         {"chain.0.0", 0, 4, &side, "a model of 2048 voxels"},
