@@ -141,7 +141,7 @@ run 1 compare "$tmp/moved.mrc" -t "$structure" --fsc "$tmp/none/fsc.csv"
 says err "$tmp/none/fsc.csv"
 run 2 phase "$tmp/ac.mrc"
 says err 'phase: --output: is needed'
-run 1 phase "$tmp/ac.mrc" -o "$tmp/d.mrc" --recipe '3 HOI'
+run 2 phase "$tmp/ac.mrc" -o "$tmp/d.mrc" --recipe '3 HOI'
 says err HOI
 [ ! -e "$tmp/d.mrc" ]
 ok $? "a failure leaves no map"

@@ -197,7 +197,7 @@ static void check_resume(struct bench *b)
            spi_err_message());
         OK(same_file(straight, resumed), "the same bits as an uninterrupted run");
     }
-    refused(b, half, "other", SPI_EFORMAT);
+    refused(b, half, "other", SPI_EINVAL);
     refused(b, "/nowhere/state", "key", SPI_EIO);
     if (truncate(half, 5000) != 0)
         OK(0, "truncate");
