@@ -79,11 +79,11 @@ out:
 }
 
 double spi_agreement_phased(const struct spi_agreement *a, const struct spi_fsc *f,
-                            const double *const own[2])
+                            const double *const own[2], double q_end)
 {
     double found = 0, allowed = 0;
 
-    for (int i = 0; i < f->n_shells; i++) {
+    for (int i = 0; i < f->n_shells && f->q[i] <= q_end; i++) {
         double q = f->q[i], c = spi_agreement_at(a, a->shells.cc, q), least = f->fsc[i], w;
 
         if (!(c > 0))

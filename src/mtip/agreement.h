@@ -33,6 +33,6 @@ SPI_MUSTUSE spi_err spi_agreement_faithful(const struct spi_run *r,
  *  (own, of spi_agreement_faithful), as a share of what the agreement of the intensities
  *  allows. */
 double spi_agreement_phased(const struct spi_agreement *a, const struct spi_fsc *f,
-                            const double *const own[2]);
+                            const double *const own[2], double q_end);
 
 #endif

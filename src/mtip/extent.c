@@ -15,6 +15,7 @@ enum { DIRECTIONS = 500, PHASE_STARTS = 2, FINE = 96 };
 static const double level = 0.2;
 static const double calibration = 1.05;
 static const double alike = 0.1;    /* the half sets' extents, of their mean */
+static const double plausible = 2;  /* the estimate is not further off than this */
 static const double differs = 0.15; /* three standard errors of both diameters */
 
 /* Widest of the places p[n][3] along directions spread evenly. */
@@ -142,17 +143,19 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
         return err;
     shown = calibration * (extent[0] + extent[1]) / 2;
     spi_info("starts: the densities of the half sets are %.0f A and %.0f A wide, as of a "
-             "particle "
-             "of %.0f A",
+             "particle of %.0f A",
              extent[0], extent[1], shown);
     if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
         return SPI_OK;
-    if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_sure)
+    if (!(shown >= D / plausible && shown <= D * plausible))
+        spi_warn("the starts show a particle of %.0f A, which is too far from %.0f A to be "
+                 "one: a background that the images still contain shows in this way",
+                 shown, D);
+    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_sure)
         r->refined_A = shown;
     else
         spi_warn("the starts show a particle of %.0f A; the run goes on with a diameter of "
-                 "%.0f A: "
-                 "if its result is poor, try --diameter %.0f",
+                 "%.0f A: if its result is poor, try --diameter %.0f",
                  shown, D, shown);
     return SPI_OK;
 }

@@ -280,6 +280,11 @@ static spi_err judge(const struct spi_run *r, const struct spi_contrast *contras
     q = fmin(r->q_max, 1 / v->resolution.claimed_A);
     q = fmax(q, g->q[0]);
     v->diameter_A = D;
+    /* where a background begins the result ends, and nothing is said of phases beyond */
+    if (v->resolution.background_A > 1 / r->q_max)
+        v->phased = spi_agreement_phased(&res->agreement, &res->fsc,
+                                         (const double *const *)res->own,
+                                         1 / v->resolution.background_A);
     v->unexplained = in->unexplained;
     v->strangers = in->strangers;
     v->isotropic =

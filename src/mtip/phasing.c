@@ -116,7 +116,7 @@ static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
         SPI_TRY(
             err = spi_agreement_faithful(r, &half_A[h], &p->half[h].density, a, &p->own[h]),
             out);
-    p->phased = spi_agreement_phased(a, &p->fsc, (const double *const *)p->own);
+    p->phased = spi_agreement_phased(a, &p->fsc, (const double *const *)p->own, r->q_max);
 out:
     if (err)
         spi_phasing_clear(p);
