@@ -18,7 +18,7 @@ enum { SPI_CENTRE_MOST_PX = 10 }; /* a larger shift is not found */
 
 struct spi_centre {
     bool known;           /* enough complete rings */
-    bool agree;           /* inner and outer rings say the same, and no odd part is left */
+    bool agree;           /* a shift is all that the rings show: (J12) */
     double shift_px[2];   /* of the true origin along q_x and q_y, in pixels */
     double sigma_px[2];   /* standard errors, from part to part of the images */
     double shift_invA[2]; /* as spi_images_move_centre takes it */
