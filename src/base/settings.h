@@ -31,7 +31,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \
     X(algorithm, N_images_start, int, 400, 16, 1000000, "", "images of a random mini-batch in the starts") \
     X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to judge the starts") \
-    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its starts show, when that is another one and the half sets agree to converge.halves_sure") \
+    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its starts show, when that is another one and the half sets agree to converge.halves_alike") \
     X(algorithm, start_qD, double, 5, 2, 100, "", "resolution of the starts: highest q times diameter") \
     X(algorithm, march_ratio, double, 1.35, 1.05, 3, "", "step of q_max from one level of the march to the next") \
     X(algorithm, perplexity_start, double, 0.03, 1e-6, 1, "", "first perplexity, as a fraction of all orientations") \
@@ -70,7 +70,8 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(phasing, keep_agreeing, double, 0.88, -1, 1, "", "and correlation with the best start at least this, over what the half sets agree in") \
     X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
-    X(converge, halves_sure, double, 0.8, 0, 1, "", "the same at which no further rounds of starts are made") \
+    X(converge, halves_alike, double, 0.8, 0, 1, "", "the same at which two starts of each half set that find one model end the starts, and at which a diameter that they show is taken") \
+    X(converge, halves_sure, double, 0.95, 0, 1, "", "the same at which no further rounds of starts are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
     X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
     X(converge, phased_least, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \

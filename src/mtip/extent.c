@@ -151,7 +151,7 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
         spi_warn("the starts show a particle of %.0f A, which is too far from %.0f A to be "
                  "one: a background that the images still contain shows in this way",
                  shown, D);
-    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_sure)
+    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_alike)
         r->refined_A = shown;
     else
         spi_warn("the starts show a particle of %.0f A; the run goes on with a diameter of "

@@ -10,7 +10,9 @@
 #include "base/rng.h"
 #include "mtip/extent.h"
 
-enum { STARTS_LEAST = 3 }; /* of each half set before more are called useless */
+/* Starts of each half set before more are called useless: of half sets that differ, and of
+ * half sets that agree to converge.halves_alike. */
+enum { STARTS_LEAST = 3, STARTS_LEAST_ALIKE = 2 };
 static const double repeated_cc = 0.9;
 
 /* ---- which images a generation sees ------------------------------------------------- */
@@ -245,7 +247,7 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
            least = 1, R[9], mean_cc;
 
     *repeat = false;
-    if (r->n_chains < STARTS_LEAST)
+    if (r->n_chains < (r->halves_cc >= r->set->halves_alike ? STARTS_LEAST_ALIKE : STARTS_LEAST))
         return SPI_OK;
     for (int h = 0; h < 2; h++) {
         int best[2];

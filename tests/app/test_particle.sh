@@ -164,8 +164,8 @@ for d in "$first" 60; do
 	ok $? "--resume --diameter $d is refused, with both diameters: $(tail -n 2 part.err | head -n 1)"
 done
 
-run full.h5 sure --set converge.halves_sure=1 --set algorithm.N_starts_max=1 --set algorithm.N_generations=31
-says sure.err "the run goes on with a diameter of" "half sets that do not agree to halves_sure: a warning"
+run full.h5 sure --set converge.halves_alike=1 --set algorithm.N_starts_max=1 --set algorithm.N_generations=31
+says sure.err "the run goes on with a diameter of" "half sets that do not agree to halves_alike: a warning"
 lacks sure/run.json "diameters_A" "and no other diameter"
 run full.h5 kept --set algorithm.N_diameters=0 --set algorithm.N_generations=31
 says kept.err "the starts show a particle of" "algorithm.N_diameters=0: a warning"
