@@ -99,11 +99,11 @@ double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
  * generation's); otherwise rotation non-NULL: that of the intensities, hand and shift are
  * searched; both NULL: global.  `mean` and `fsc` are made here (clear them); `moved2`,
  * unless NULL, is half2 as laid upon half1.  cc: as spi_align_densities. */
-SPI_MUSTUSE spi_err spi_half_maps(const struct spi_volume *half1,
-                                  const struct spi_volume *half2, double diameter_A,
-                                  double q_max, const struct spi_pose *initial,
-                                  const double *rotation, struct spi_pose *pose, double *cc,
-                                  struct spi_volume *mean, struct spi_fsc *fsc,
-                                  struct spi_volume *moved2);
+SPI_MUSTUSE spi_err spi_align_half_maps(const struct spi_volume *half1,
+                                        const struct spi_volume *half2, double diameter_A,
+                                        double q_max, const struct spi_pose *initial,
+                                        const double *rotation, struct spi_pose *pose,
+                                        double *cc, struct spi_volume *mean,
+                                        struct spi_fsc *fsc, struct spi_volume *moved2);
 
 #endif

@@ -395,11 +395,11 @@ spi_err spi_align_densities(const struct spi_volume *ref, const struct spi_volum
     return align(ref, map, diameter_A, q_max, initial, NULL, pose, cc);
 }
 
-spi_err spi_half_maps(const struct spi_volume *half1, const struct spi_volume *half2,
-                      double diameter_A, double q_max, const struct spi_pose *initial,
-                      const double *rotation, struct spi_pose *pose, double *cc,
-                      struct spi_volume *mean, struct spi_fsc *fsc,
-                      struct spi_volume *moved2)
+spi_err spi_align_half_maps(const struct spi_volume *half1, const struct spi_volume *half2,
+                            double diameter_A, double q_max, const struct spi_pose *initial,
+                            const double *rotation, struct spi_pose *pose, double *cc,
+                            struct spi_volume *mean, struct spi_fsc *fsc,
+                            struct spi_volume *moved2)
 {
     struct spi_volume moved = {0};
     size_t count = spi_volume_count(half1);

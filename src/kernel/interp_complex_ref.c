@@ -4,9 +4,10 @@
 
 #include "kernel/interp_complex.h"
 
-void spi_interp_complex_ref(const struct spi_window *win, const struct spi_half_grid *grid,
-                            const double M[9], int64_t n, const double (*q)[3],
-                            const float *factor, double (*F)[2], double *mag)
+void spi_interp_complex_ref(const struct spi_window *win,
+                            const struct spi_half_space_grid *grid, const double M[9],
+                            int64_t n, const double (*q)[3], const float *factor,
+                            double (*F)[2], double *mag)
 {
     int w = win->w, C = grid->comp;
 

@@ -12,12 +12,13 @@
 
 /* ---- half sets ---------------------------------------------------------------------- */
 
-spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, int keep)
+spi_err spi_half_set_init(struct spi_half_set *h, const struct spi_data *d, int which,
+                          int keep)
 {
     int64_t n = 0;
     spi_err err;
 
-    *h = (struct spi_half){.n_images = d->split.n_half[which], .keep = keep};
+    *h = (struct spi_half_set){.n_images = d->split.n_half[which], .keep = keep};
     SPI_TRY(err = SPI_NEW(h->image, h->n_images, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->candidate, h->n_images * keep, "half set"), fail);
     SPI_TRY(err = SPI_NEW(h->fluence, h->n_images, "half set"), fail);
@@ -27,17 +28,17 @@ spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which, i
             h->image[n++] = k;
     return SPI_OK;
 fail:
-    spi_half_clear(h);
+    spi_half_set_clear(h);
     return err;
 }
 
-void spi_half_clear(struct spi_half *h)
+void spi_half_set_clear(struct spi_half_set *h)
 {
     free(h->image);
     free(h->candidate);
     free(h->fluence);
     free(h->best);
-    *h = (struct spi_half){0};
+    *h = (struct spi_half_set){0};
 }
 
 /* ---- the random start --------------------------------------------------------------- */
@@ -99,8 +100,9 @@ out:
     return err;
 }
 
-spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d, struct spi_half *half,
-                       const struct spi_level *level, uint64_t seed, int index)
+spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d,
+                       struct spi_half_set *half, const struct spi_level *level,
+                       uint64_t seed, int index)
 {
     struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_START_MODEL, (uint64_t)index);
     struct spi_volume rho = {0};

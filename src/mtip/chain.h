@@ -12,7 +12,7 @@
  *     merge   posterior, images -> normal equations -> A   (blocks of directions)
  *     phase   A -> density                                 (one task a half set)
  *
- * generation.c submits the first three, chain_tasks.c is what they do; halves.c phases. */
+ * generation.c submits the first three, chain_tasks.c is what they do; half_sets.c phases. */
 #ifndef SPI_MTIP_CHAIN_H
 #define SPI_MTIP_CHAIN_H
 
@@ -24,7 +24,7 @@
 #include "slice/templates.h"
 
 /** What is known of each image of a half set (index: place in the half). */
-struct spi_half {
+struct spi_half_set {
     int64_t n_images;
     int64_t *image;     /* [n_images] index in the file, owned */
     int keep;           /* candidates per image */
@@ -38,7 +38,7 @@ struct spi_half {
 
 struct spi_chain {
     const struct spi_data *data;
-    struct spi_half *half; /* borrowed */
+    struct spi_half_set *half; /* borrowed */
     uint64_t seed;
     int index;           /* number of the start, for its random stream */
     struct spi_volume A; /* the model */
@@ -54,14 +54,14 @@ struct spi_chain {
     struct spi_generation_work *work; /* of the generation that runs; NULL between two */
 };
 
-SPI_MUSTUSE spi_err spi_half_init(struct spi_half *h, const struct spi_data *d, int which,
-                                  int keep);
-void spi_half_clear(struct spi_half *h);
+SPI_MUSTUSE spi_err spi_half_set_init(struct spi_half_set *h, const struct spi_data *d,
+                                      int which, int keep);
+void spi_half_set_clear(struct spi_half_set *h);
 
 /** A chain with a random model: the autocorrelation of a dozen random blobs, its rings
  * scaled to those of the data.  Stream (seed, SPI_RNG_START_MODEL, index). */
 SPI_MUSTUSE spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d,
-                                   struct spi_half *half, const struct spi_level *level,
+                                   struct spi_half_set *half, const struct spi_level *level,
                                    uint64_t seed, int index);
 void spi_chain_clear(struct spi_chain *c);
 /** From now on the particle has this point group: images spread over its elements when

@@ -80,7 +80,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
     memcpy(head.diameter_A, r->diameter_A, sizeof head.diameter_A);
     add(l, sizeof head, &head, "run", 0, 0);
     for (int h = 0; h < 2; h++) {
-        const struct spi_half *f = &r->half[h];
+        const struct spi_half_set *f = &r->half[h];
         size_t n = (size_t)f->n_images;
 
         half[h] = (struct half_head){f->candidate_nd, f->best_nd, f->candidate_cell};
@@ -275,7 +275,7 @@ static bool is_grid(int64_t nd, double cell, int64_t most)
            llabs(spi_sphere_count(cell) - nd) <= 1;
 }
 
-static spi_err check_images(const char *path, const struct spi_half *f, int h)
+static spi_err check_images(const char *path, const struct spi_half_set *f, int h)
 {
     for (int64_t i = 0; i < f->n_images; i++) {
         const struct spi_best *b = &f->best[i];
@@ -308,7 +308,7 @@ static spi_err check_images(const char *path, const struct spi_half *f, int h)
 /* A local step needs candidates, the end needs orientations. */
 static spi_err check_half(const struct spi_run *r, const char *path, int h)
 {
-    const struct spi_half *f = &r->half[h];
+    const struct spi_half_set *f = &r->half[h];
     struct spi_step step = {0};
     bool local, ended = r->stage == SPI_STAGE_DONE && r->converged;
     int64_t most;
@@ -400,7 +400,7 @@ out:
     return err;
 }
 
-static spi_err load_half(const struct spi_state *st, struct spi_half *f, int h)
+static spi_err load_half(const struct spi_state *st, struct spi_half_set *f, int h)
 {
     struct half_head head;
     size_t n = (size_t)f->n_images;

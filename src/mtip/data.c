@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kernel/half.h"
+#include "kernel/f16.h"
 
 enum { BLOCK = 256, SLOTS = 4 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
@@ -44,8 +44,8 @@ static size_t record_bytes(int H)
 
 static void pack_record(int H, const float complex *h, char *record)
 {
-    float scale = spi_half_pack(2 * (int64_t)H, (const float *)h,
-                                (uint16_t *)(void *)(record + HEAD));
+    float scale =
+        spi_f16_pack(2 * (int64_t)H, (const float *)h, (uint16_t *)(void *)(record + HEAD));
 
     memcpy(record, &scale, sizeof scale);
 }
@@ -399,8 +399,8 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
     float scale;
 
     memcpy(&scale, record, sizeof scale);
-    spi_half_unpack(2 * (int64_t)d->rings.h_at[R],
-                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
+    spi_f16_unpack(2 * (int64_t)d->rings.h_at[R],
+                   (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
 }
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)

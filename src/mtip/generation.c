@@ -39,7 +39,7 @@ static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t 
 /* Candidate pairs of every image of the batch and the directions they need. */
 static spi_err find_pairs(struct spi_generation_work *w, const struct spi_generation *gen)
 {
-    const struct spi_half *h = w->c->half;
+    const struct spi_half_set *h = w->c->half;
     int64_t n = 0, cap = 0, nd = w->level->views.nd, *first = NULL;
     int32_t *mark = NULL, *near = NULL;
     spi_err err;

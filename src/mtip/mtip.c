@@ -16,7 +16,7 @@ static const double repeated_cc = 0.9;
 /* ---- which images a generation sees ------------------------------------------------- */
 
 /* Every n-th image of a half set is held out of the starts, to judge them. */
-static int64_t heldout_stride(const struct spi_run *r, const struct spi_half *h)
+static int64_t heldout_stride(const struct spi_run *r, const struct spi_half_set *h)
 {
     int64_t want = r->set->N_images_heldout, most = h->n_images / 4;
 
@@ -36,7 +36,7 @@ static int by_value(const void *a, const void *b)
 static spi_err draw_batch(const struct spi_run *r, int which, int start,
                           const struct spi_step *step, int64_t **batch, int64_t *n)
 {
-    const struct spi_half *h = &r->half[which];
+    const struct spi_half_set *h = &r->half[which];
     int64_t stride = heldout_stride(r, h), count = 0;
     bool all = step->batch == 0 || step->batch >= h->n_images;
     struct spi_rng rng =
@@ -62,7 +62,7 @@ static spi_err draw_batch(const struct spi_run *r, int which, int start,
 
 static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch, int64_t *n)
 {
-    const struct spi_half *h = &r->half[which];
+    const struct spi_half_set *h = &r->half[which];
     int64_t stride = heldout_stride(r, h);
     spi_err err = SPI_NEW(*batch, h->n_images / stride + 1, "batch");
 
@@ -209,9 +209,10 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
     settle_all(r);
     SPI_TRY(err = err ? err : late, out);
     find_leading(r);
-    SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
-                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, q0,
-                                   NULL, R, &r->halves_cc, &mean_cc),
+    SPI_TRY(err = spi_half_sets_agree(&r->chain[0][r->leading[0]],
+                                      &r->chain[1][r->leading[1]],
+                                      r->data->rings.diameter_A, r->data->rings.q[0], q0,
+                                      q0, NULL, R, &r->halves_cc, &mean_cc),
             out);
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
@@ -253,8 +254,8 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
         spi_err err;
 
         find_best_two(r, h, best);
-        err = spi_halves_agree(&r->chain[h][best[0]], &r->chain[h][best[1]], D,
-                               r->data->rings.q[0], q0, q0, NULL, R, &cc, &mean_cc);
+        err = spi_half_sets_agree(&r->chain[h][best[0]], &r->chain[h][best[1]], D,
+                                  r->data->rings.q[0], q0, q0, NULL, R, &cc, &mean_cc);
         if (err)
             return err;
         least = fmin(least, cc);
@@ -356,7 +357,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .diameter_A = {data->rings.diameter_A}};
     r->kind = score_kind(set->score, data->kind);
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
+        SPI_TRY(err = spi_half_set_init(&r->half[h], data, h, set->N_candidates), fail);
     SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
     return SPI_OK;
 fail:
@@ -369,7 +370,7 @@ void spi_run_clear(struct spi_run *r)
     for (int h = 0; h < 2; h++) {
         for (int s = 0; s < SPI_CHAINS_MAX; s++) /* one may be half made */
             spi_chain_clear(&r->chain[h][s]);
-        spi_half_clear(&r->half[h]);
+        spi_half_set_clear(&r->half[h]);
         spi_volume_clear(&r->density[h]);
     }
 }
@@ -414,8 +415,8 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
         if (step.stage == SPI_STAGE_START)
             find_leading(r);
-        SPI_TRY(err = spi_halves_phase(r, &step), out); /* phase */
-        SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
+        SPI_TRY(err = spi_half_sets_phase(r, &step), out); /* phase */
+        SPI_TRY(err = spi_half_sets_compare(r, &step, &report), out);
         r->generation++;
         SPI_TRY(err = advance(r, &step, &report), out);
         report.wall_s = spi_now_s() - t0;

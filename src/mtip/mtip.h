@@ -52,7 +52,7 @@ struct spi_run {
     int32_t round;       /* rounds of starts begun */
     int32_t leading[2];  /* the best chain of each half */
     struct spi_chain chain[2][SPI_CHAINS_MAX];
-    struct spi_half half[2];
+    struct spi_half_set half[2];
     double best_cc;  /* largest mean_cc so far at full q_max */
     int32_t waiting; /* polish generations without improvement */
     int32_t have_pose;
@@ -109,21 +109,22 @@ SPI_MUSTUSE spi_err spi_run_saved_diameters(const char *path, const char *key,
 
 struct spi_phase_options;
 
-/** halves.c: phasing as the settings ask for, up to q_max; `recipe` holds its text. */
+/** half_sets.c: phasing as the settings ask for, up to q_max; `recipe` holds its text. */
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                            uint64_t seed, char recipe[SPI_TEXT_MAX],
                            struct spi_phase_options *o);
-/** halves.c: phase the leading models (of the starts now and then only), lay half 2 upon
+/** half_sets.c: phase the leading models (of the starts now and then only), lay half 2 upon
  * half 1, FSC. */
-SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r, const struct spi_step *step);
-SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
-                                       struct spi_generation_report *report);
+SPI_MUSTUSE spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step);
+SPI_MUSTUSE spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
+                                          struct spi_generation_report *report);
 /** Best rotation R between the intensities of two chains, their correlation `cc` in
  *  q_min..q_max (shell means removed), and the mean over all shells up to q_end of the
  *  correlation of each at that rotation.  initial non-NULL: local refinement of it. */
-SPI_MUSTUSE spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
-                                     double diameter_A, double q_min, double q_max,
-                                     double q_end, const double *initial, double R[9],
-                                     double *cc, double *mean_cc);
+SPI_MUSTUSE spi_err spi_half_sets_agree(const struct spi_chain *a,
+                                        const struct spi_chain *b, double diameter_A,
+                                        double q_min, double q_max, double q_end,
+                                        const double *initial, double R[9], double *cc,
+                                        double *mean_cc);
 
 #endif

@@ -108,9 +108,9 @@ static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
 
     *p = (struct spi_phasing){.cutoff = spi_phasing_cutoff(r->set, round)};
     SPI_TRY(err = phase_both(r, half_A, a, round, p), out);
-    SPI_TRY(err = spi_half_maps(&p->half[0].density, &p->half[1].density,
-                                r->data->rings.diameter_A, r->q_max, NULL, a->R, &p->pose,
-                                &cc, &p->density, &p->fsc, &p->moved2),
+    SPI_TRY(err = spi_align_half_maps(&p->half[0].density, &p->half[1].density,
+                                      r->data->rings.diameter_A, r->q_max, NULL, a->R,
+                                      &p->pose, &cc, &p->density, &p->fsc, &p->moved2),
             out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(

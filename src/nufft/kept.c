@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
-#include "kernel/half.h"
-#include "kernel/halves.h"
+#include "kernel/f16.h"
+#include "kernel/grid_f16.h"
 #include "nufft/nufft.h"
 #include "nufft/plan.h"
 #include "nufft/points.h"
@@ -21,16 +21,16 @@ enum {
 };
 
 struct spi_kept {
-    const spi_nufft *plan;    /* borrowed */
-    const float *grid;        /* borrowed */
-    struct spi_halves halves; /* data owned; NULL: the grid is read */
-    const struct spi_halves_variant *variant;
+    const spi_nufft *plan;      /* borrowed */
+    const float *grid;          /* borrowed */
+    struct spi_grid_f16 halves; /* data owned; NULL: the grid is read */
+    const struct spi_grid_f16_variant *variant;
 };
 
 /* ---- the columns -------------------------------------------------------------------- */
 
 struct filling {
-    const struct spi_halves *halves;
+    const struct spi_grid_f16 *halves;
     struct spi_rows_in from;
     int nk, nx;
 };
@@ -38,30 +38,30 @@ struct filling {
 static void fill_plane(void *ctx, int rank, int64_t z)
 {
     const struct filling *f = ctx;
-    struct spi_halves to = *f->halves;
+    struct spi_grid_f16 to = *f->halves;
     struct spi_rows_in from = f->from;
 
     (void)rank;
-    to.data += (ptrdiff_t)z * to.plane * SPI_HALVES_LANES;
+    to.data += (ptrdiff_t)z * to.plane * SPI_GRID_F16_LANES;
     from.at += z * from.plane;
-    spi_halves_fill(&to, 1, f->nk, f->nx, &from);
+    spi_grid_f16_fill(&to, 1, f->nk, f->nx, &from);
 }
 
-static spi_err make_columns(const spi_nufft *p, const float *grid, struct spi_halves *h)
+static spi_err make_columns(const spi_nufft *p, const float *grid, struct spi_grid_f16 *h)
 {
     int half = p->nf / 2, nx = half + LOW + half + HIGH + 1;
     /* the last column holds the cells from half + BEYOND - 1 on, the first tap at most */
-    int nk = (half + LOW + half + BEYOND - 1) / SPI_HALVES_STEP + 1;
-    int z_low = SPI_HALVES_W_MAX / 2, nz = z_low + half + HIGH;
+    int nk = (half + LOW + half + BEYOND - 1) / SPI_GRID_F16_STEP + 1;
+    int z_low = SPI_GRID_F16_W_MAX / 2, nz = z_low + half + HIGH;
     struct filling f = {
         h, {.row = p->pitch, .plane = (ptrdiff_t)p->side * p->pitch}, nk, nx};
     spi_err err;
 
-    *h = (struct spi_halves){
+    *h = (struct spi_grid_f16){
         .low = {half + LOW, half + LOW, z_low}, .row = nx, .plane = nk * nx};
-    SPI_TRY(err = SPI_NEW(h->data, (int64_t)nz * h->plane * SPI_HALVES_LANES, "model"),
+    SPI_TRY(err = SPI_NEW(h->data, (int64_t)nz * h->plane * SPI_GRID_F16_LANES, "model"),
             out);
-    h->scale = spi_half_scale(spi_largest((int64_t)spi_nufft_grid_floats(p, 1), grid));
+    h->scale = spi_f16_scale(spi_largest((int64_t)spi_nufft_grid_floats(p, 1), grid));
     f.from.at = grid + grid_at(p, 1, -h->low[0], -h->low[1], -h->low[2]);
     spi_team_for(p->threads, nz, fill_plane, &f);
 out:
@@ -78,8 +78,8 @@ spi_err spi_kept_new(const spi_nufft *plan, const float *grid, spi_kept **out)
         return err;
     k->plan = plan;
     k->grid = grid;
-    k->variant = spi_halves_best();
-    if (k->variant && plan->taps.w <= SPI_HALVES_W_MAX)
+    k->variant = spi_grid_f16_best();
+    if (k->variant && plan->taps.w <= SPI_GRID_F16_W_MAX)
         SPI_TRY(err = make_columns(plan, grid, &k->halves), fail);
     *out = k;
     return SPI_OK;

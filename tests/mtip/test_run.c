@@ -25,7 +25,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     enum { BLOCK = 8 };
     struct spi_settings set;
     struct bench b;
-    struct spi_half half = {0};
+    struct spi_half_set half = {0};
     struct spi_chain chain = {0};
     struct spi_level level = {0};
     int64_t batch[IMAGES / 2];
@@ -34,7 +34,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     memset(o, 0, sizeof *o);
     small_settings(&set);
     SPI_TRY(err = bench_init(engine, workers, &b), out);
-    SPI_TRY(err = spi_half_init(&half, &b.data, 0, 5), out);
+    SPI_TRY(err = spi_half_set_init(&half, &b.data, 0, 5), out);
     SPI_TRY(err = spi_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON, 0.08, 0.1,
                                  1, true),
             out);
@@ -74,7 +74,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
 out:
     spi_chain_clear(&chain);
     spi_level_clear(&level);
-    spi_half_clear(&half);
+    spi_half_set_clear(&half);
     bench_clear(&b);
     return err;
 }

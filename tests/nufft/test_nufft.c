@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kernel/halves.h"
+#include "kernel/grid_f16.h"
 #include "math/rot.h"
 #include "nufft/nufft.h"
 #include "nufft/plan.h"
@@ -312,7 +312,7 @@ static double rounding_of(const struct scene *s, bool slopes)
  * nodes, which rounding puts on either side of a tap where the window ends with a jump. */
 static void check_kept(struct scene *s, enum set set)
 {
-    bool halves = spi_nufft_width(s->plan) <= SPI_HALVES_W_MAX && spi_halves_best();
+    bool halves = spi_nufft_width(s->plan) <= SPI_GRID_F16_W_MAX && spi_grid_f16_best();
     int n = TURNS * s->points;
     float *W = spi_alloc((size_t)n + 1, sizeof *W, "W");
     double *want = spi_alloc((size_t)n + 1, sizeof *want, "W"), e;

@@ -12,35 +12,35 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "half_test.h"
-#include "kernel/half.h"
-#include "kernel/halves.h"
+#include "f16_test.h"
+#include "kernel/f16.h"
+#include "kernel/grid_f16.h"
 #include "kernel/refine.h"
 #include "tap.h"
 
 enum { SIDE = 48, COUNT = SIDE * SIDE * SIDE, MID = SIDE / 2, MARGIN = 4 };
 /* Points within REACH of the centre: their taps, and on y their columns, lie in the grid.
  */
-enum { REACH = MID - MARGIN - SPI_HALVES_LANES };
+enum { REACH = MID - MARGIN - SPI_GRID_F16_LANES };
 
 /* Columns of the whole grid, u = 0 at its middle. */
-static bool make_columns(const float *grid, float largest, struct spi_halves *h)
+static bool make_columns(const float *grid, float largest, struct spi_grid_f16 *h)
 {
-    int nk = (SIDE - SPI_HALVES_LANES) / SPI_HALVES_STEP + 1;
+    int nk = (SIDE - SPI_GRID_F16_LANES) / SPI_GRID_F16_STEP + 1;
     struct spi_rows_in from = {grid, SIDE, SIDE * SIDE};
 
-    *h = (struct spi_halves){.low = {MID, MID, MID}, .row = SIDE, .plane = nk * SIDE};
-    h->scale = spi_half_scale(largest);
-    h->data =
-        spi_alloc((size_t)(SIDE * h->plane * SPI_HALVES_LANES), sizeof *h->data, "halves");
+    *h = (struct spi_grid_f16){.low = {MID, MID, MID}, .row = SIDE, .plane = nk * SIDE};
+    h->scale = spi_f16_scale(largest);
+    h->data = spi_alloc((size_t)(SIDE * h->plane * SPI_GRID_F16_LANES), sizeof *h->data,
+                        "halves");
     if (h->data)
-        spi_halves_fill(h, SIDE, nk, SIDE, &from);
+        spi_grid_f16_fill(h, SIDE, nk, SIDE, &from);
     return h->data != NULL;
 }
 
 struct scene {
     struct spi_taps taps;
-    struct spi_halves halves;
+    struct spi_grid_f16 halves;
     float *grid, u[3][SPI_POINTS];
     double ref[4][SPI_POINTS], mag[4][SPI_POINTS];
 };
@@ -52,7 +52,8 @@ static double bound_of(const struct scene *s, int c, int j)
     return gamma_f32(w * w * w + 9 * s->taps.window.degree + 8) * s->mag[c][j];
 }
 
-static void check_variant(const struct spi_halves_variant *v, const struct scene *s, int n)
+static void check_variant(const struct spi_grid_f16_variant *v, const struct scene *s,
+                          int n)
 {
     const float *const u[3] = {s->u[0], s->u[1], s->u[2]};
     float values[SPI_POINTS + 1], slopes[4][SPI_POINTS + 1];
@@ -110,7 +111,7 @@ static void one_width(int w)
     spi_interp_grad_ref(&s.taps, &rows, SPI_POINTS, (const float(*)[SPI_POINTS])s.u, s.ref,
                         s.mag);
     if (make_columns(s.grid, 2047, &s.halves))
-        for (const struct spi_halves_variant *v = spi_halves_variants; v->name; v++) {
+        for (const struct spi_grid_f16_variant *v = spi_grid_f16_variants; v->name; v++) {
             if (!v->available()) {
                 NOTE("%s: not available here", v->name);
                 continue;
@@ -128,7 +129,7 @@ static void check_rounding(float size)
 {
     struct spi_rng rng = spi_rng_stream(6, SPI_RNG_TEST, 0);
     float *grid = spi_alloc(COUNT, sizeof *grid, "grid"), largest = 0;
-    struct spi_halves h;
+    struct spi_grid_f16 h;
     double worst = 0, sharp = 0;
 
     for (int i = 0; i < COUNT && grid; i++) {
@@ -144,11 +145,11 @@ static void check_rounding(float size)
     for (int z = 0; z < SIDE; z++)
         for (int k = 0; k < h.plane / h.row; k++)
             for (int x = 0; x < SIDE; x++)
-                for (int i = 0; i < SPI_HALVES_LANES; i++) {
+                for (int i = 0; i < SPI_GRID_F16_LANES; i++) {
                     double want =
                         (double)h.scale * (double)grid[(z * SIDE + 5 * k + i) * SIDE + x];
                     double got = value_of(
-                        h.data[(z * h.plane + k * h.row + x) * SPI_HALVES_LANES + i]);
+                        h.data[(z * h.plane + k * h.row + x) * SPI_GRID_F16_LANES + i]);
                     double bound = fmax(0x1p-11 * fabs(want), 0x1p-25 + 0x1p-38);
 
                     worst = fmax(worst, fabs(got - want) / bound);
@@ -164,11 +165,11 @@ static void check_rounding(float size)
 
 int main(void)
 {
-    for (int w = 2; w <= SPI_HALVES_W_MAX; w++)
+    for (int w = 2; w <= SPI_GRID_F16_W_MAX; w++)
         one_width(w);
     check_rounding(1);
     check_rounding(3e-20F);
     check_rounding(7e30F);
-    OK(spi_half_scale(0) == 1, "nothing needs no scale");
+    OK(spi_f16_scale(0) == 1, "nothing needs no scale");
     return tap_done();
 }

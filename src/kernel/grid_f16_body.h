@@ -9,13 +9,13 @@
  *
  * Points go by 16: while one block is read, the next is placed and its columns called for.
  */
-#ifndef SPI_KERNEL_HALVES_BODY_H
-#define SPI_KERNEL_HALVES_BODY_H
+#ifndef SPI_KERNEL_GRID_F16_BODY_H
+#define SPI_KERNEL_GRID_F16_BODY_H
 
 #include <assert.h>
 #include <string.h>
 
-enum { BLOCK = 16, V = LANE_BYTES / 4, R = BLOCK / V, W_MAX = SPI_HALVES_W_MAX };
+enum { BLOCK = 16, V = LANE_BYTES / 4, R = BLOCK / V, W_MAX = SPI_GRID_F16_W_MAX };
 
 #define VF(p)  (*(vf *)(void *)(p))
 #define VI(p)  (*(vi *)(void *)(p))
@@ -97,14 +97,14 @@ SPI_INLINE vi taps_at(const int W, const bool slopes, const struct spi_taps *t, 
 
 /* Call for the lines of every third point's first and last plane, both ends: its neighbours
  * lie in the same, planes between are not far. */
-SPI_INLINE void call_for(const int W, const struct spi_halves *h, const struct block *b)
+SPI_INLINE void call_for(const int W, const struct spi_grid_f16 *h, const struct block *b)
 {
-    const int end = 4 * SPI_HALVES_LANES - 1;
-    const ptrdiff_t last = (ptrdiff_t)(W - 1) * h->plane * SPI_HALVES_LANES;
+    const int end = 4 * SPI_GRID_F16_LANES - 1;
+    const ptrdiff_t last = (ptrdiff_t)(W - 1) * h->plane * SPI_GRID_F16_LANES;
 
 #pragma GCC unroll 6
     for (int j = 0; j < BLOCK; j += 3) {
-        const uint16_t *from = h->data + (ptrdiff_t)b->at[j] * SPI_HALVES_LANES;
+        const uint16_t *from = h->data + (ptrdiff_t)b->at[j] * SPI_GRID_F16_LANES;
 
         __builtin_prefetch(from);
         __builtin_prefetch(from + end);
@@ -115,7 +115,7 @@ SPI_INLINE void call_for(const int W, const struct spi_halves *h, const struct b
 
 /* Points first ... first + 15 of n. */
 SPI_INLINE void place(const int W, const bool slopes, const struct spi_taps *t,
-                      const struct spi_halves *h, int first, int n, const float *const *u,
+                      const struct spi_grid_f16 *h, int first, int n, const float *const *u,
                       struct block *b)
 {
     const int left = n - first;
@@ -146,21 +146,21 @@ SPI_INLINE void place(const int W, const bool slopes, const struct spi_taps *t,
 
         vi k = i[1] * 13108 >> 16; /* / 5, below 16000 */
 
-        VI(b->shift + s) = i[1] - k * SPI_HALVES_STEP;
+        VI(b->shift + s) = i[1] - k * SPI_GRID_F16_STEP;
         VI(b->at + s) = i[2] * h->plane + k * h->row + i[0];
     }
     call_for(W, h, b);
 }
 
 /* acc and dcc: the sums over W planes with the taps of z and with their derivatives. */
-SPI_INLINE void add_planes(const int W, const bool slopes, const struct spi_halves *h,
+SPI_INLINE void add_planes(const int W, const bool slopes, const struct spi_grid_f16 *h,
                            const struct block *b, int j, vf acc[R], vf dcc[R])
 {
-    const uint16_t *from = h->data + (ptrdiff_t)b->at[j] * SPI_HALVES_LANES;
+    const uint16_t *from = h->data + (ptrdiff_t)b->at[j] * SPI_GRID_F16_LANES;
     const struct axis *z = &b->axis[2];
     pick p = pick_of(b->shift[j]);
 
-    for (int a = 0; a < W; a++, from += (ptrdiff_t)h->plane * SPI_HALVES_LANES) {
+    for (int a = 0; a < W; a++, from += (ptrdiff_t)h->plane * SPI_GRID_F16_LANES) {
         vf v[R];
 
         cells(from, p, v);
@@ -180,8 +180,8 @@ SPI_INLINE void add4(const vf v[4], vf *sum)
     *sum = lo2(a, b) + hi2(a, b);
 }
 
-SPI_INLINE void read_values(const int W, const struct spi_halves *h, const struct block *b,
-                            float out[BLOCK])
+SPI_INLINE void read_values(const int W, const struct spi_grid_f16 *h,
+                            const struct block *b, float out[BLOCK])
 {
     vf sums[4];
 
@@ -208,8 +208,8 @@ SPI_INLINE void read_values(const int W, const struct spi_halves *h, const struc
 }
 
 /* out[j]: the value of point j and its three slopes. */
-SPI_INLINE void read_slopes(const int W, const struct spi_halves *h, const struct block *b,
-                            float out[BLOCK][4])
+SPI_INLINE void read_slopes(const int W, const struct spi_grid_f16 *h,
+                            const struct block *b, float out[BLOCK][4])
 {
 #pragma GCC unroll 4
     for (int k = 0; k < BLOCK; k += 4) {
@@ -243,7 +243,7 @@ SPI_INLINE void read_slopes(const int W, const struct spi_halves *h, const struc
     }
 }
 
-SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_halves *h,
+SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_grid_f16 *h,
                        int n, const float *const *u, float *out)
 {
     struct block block[2];
@@ -263,8 +263,9 @@ SPI_INLINE void interp(const int W, const struct spi_taps *t, const struct spi_h
     }
 }
 
-SPI_INLINE void gradient(const int W, const struct spi_taps *t, const struct spi_halves *h,
-                         int n, const float *const *u, float *const *out)
+SPI_INLINE void gradient(const int W, const struct spi_taps *t,
+                         const struct spi_grid_f16 *h, int n, const float *const *u,
+                         float *const *out)
 {
     struct block block[2];
 
@@ -284,18 +285,18 @@ SPI_INLINE void gradient(const int W, const struct spi_taps *t, const struct spi
 }
 
 /* call(W, ...) with W a constant */
-#define BY_NARROW_WIDTH(call, ...)    \
-    assert(t->w <= SPI_HALVES_W_MAX); \
-    switch (t->w) {                   \
-    case 2:                           \
-        call(2, __VA_ARGS__);         \
-        break;                        \
-    case 3:                           \
-        call(3, __VA_ARGS__);         \
-        break;                        \
-    default:                          \
-        call(4, __VA_ARGS__);         \
-        break;                        \
+#define BY_NARROW_WIDTH(call, ...)      \
+    assert(t->w <= SPI_GRID_F16_W_MAX); \
+    switch (t->w) {                     \
+    case 2:                             \
+        call(2, __VA_ARGS__);           \
+        break;                          \
+    case 3:                             \
+        call(3, __VA_ARGS__);           \
+        break;                          \
+    default:                            \
+        call(4, __VA_ARGS__);           \
+        break;                          \
     }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "kernel/halves.h"
+#include "kernel/grid_f16.h"
 
 #ifdef SPI_X86_VARIANTS
 #pragma GCC target("avx2,fma,bmi2,f16c")
@@ -34,14 +34,14 @@ SPI_INLINE int32_t pick_of(int32_t shift)
 
 SPI_INLINE __m256 two_columns(const uint16_t *from)
 {
-    return _mm256_cvtph_ps(
-        _mm_unpacklo_epi64(_mm_loadu_si64(from), _mm_loadu_si64(from + SPI_HALVES_LANES)));
+    return _mm256_cvtph_ps(_mm_unpacklo_epi64(_mm_loadu_si64(from),
+                                              _mm_loadu_si64(from + SPI_GRID_F16_LANES)));
 }
 
 SPI_INLINE void cells(const uint16_t *from, int32_t shift, __m256 v[2])
 {
     v[0] = two_columns(from + shift);
-    v[1] = two_columns(from + shift + 2 * SPI_HALVES_LANES);
+    v[1] = two_columns(from + shift + 2 * SPI_GRID_F16_LANES);
 }
 
 SPI_INLINE __m256 each_x(const float *tap, int r)
@@ -63,20 +63,20 @@ SPI_INLINE void add_quads(const __m256 r[4], float *out)
                                              _mm256_extractf128_ps(r[k], 1)));
 }
 
-#include "kernel/halves_body.h"
+#include "kernel/grid_f16_body.h"
 
-void spi_halves_interp_avx2(const struct spi_taps *t, const struct spi_halves *h, int n,
-                            const float *const u[3], float *out)
+void spi_grid_f16_interp_avx2(const struct spi_taps *t, const struct spi_grid_f16 *h, int n,
+                              const float *const u[3], float *out)
 {
     BY_NARROW_WIDTH(interp, t, h, n, u, out)
 }
 
-void spi_halves_gradient_avx2(const struct spi_taps *t, const struct spi_halves *h, int n,
-                              const float *const u[3], float *const out[4])
+void spi_grid_f16_gradient_avx2(const struct spi_taps *t, const struct spi_grid_f16 *h,
+                                int n, const float *const u[3], float *const out[4])
 {
     BY_NARROW_WIDTH(gradient, t, h, n, u, out)
 }
 
 #else
-typedef int spi_no_avx2_halves; /* a translation unit is not empty */
+typedef int spi_no_avx2_grid_f16; /* a translation unit is not empty */
 #endif

@@ -84,7 +84,7 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
     return err;
 }
 
-spi_err spi_halves_phase(struct spi_run *r, const struct spi_step *step)
+spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_region *region[2] = {NULL, NULL};
     spi_err err = SPI_OK, late;
@@ -136,9 +136,9 @@ static spi_err compare_maps(struct spi_run *r, const double rotation[9],
     report->mean_fsc = NAN;
     if (!r->density[0].data)
         return SPI_OK;
-    SPI_TRY(err = spi_half_maps(&r->density[0], &r->density[1], r->data->rings.diameter_A,
-                                report->q_max_invA, NULL, rotation, &r->pose, &cc, &mean,
-                                &fsc, NULL),
+    SPI_TRY(err = spi_align_half_maps(&r->density[0], &r->density[1],
+                                      r->data->rings.diameter_A, report->q_max_invA, NULL,
+                                      rotation, &r->pose, &cc, &mean, &fsc, NULL),
             out);
     report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
     report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
@@ -149,8 +149,8 @@ out:
     return err;
 }
 
-spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
-                           struct spi_generation_report *report)
+spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
+                              struct spi_generation_report *report)
 {
     double rotation[9], D = r->data->rings.diameter_A;
     bool search = !r->have_pose || (step->stage == SPI_STAGE_START && looks(r, step));
@@ -160,7 +160,7 @@ spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
     for (int h = 0; h < 2; h++)
         report->score += r->chain[h][r->leading[h]].score / 2;
     report->beta = (double)r->chain[0][r->leading[0]].beta;
-    SPI_TRY(err = spi_halves_agree(
+    SPI_TRY(err = spi_half_sets_agree(
                 &r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
                 r->data->rings.q[0],
                 fmin(report->q_max_invA, spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
@@ -175,9 +175,9 @@ out:
     return err;
 }
 
-spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
-                         double diameter_A, double q_min, double q_max, double q_end,
-                         const double *initial, double R[9], double *cc, double *mean_cc)
+spi_err spi_half_sets_agree(const struct spi_chain *a, const struct spi_chain *b,
+                            double diameter_A, double q_min, double q_max, double q_end,
+                            const double *initial, double R[9], double *cc, double *mean_cc)
 {
     struct spi_volume Wa = {0}, Wb = {0};
     struct spi_intensity_shells shells = {0};

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
-#include "half_test.h"
-#include "kernel/half.h"
+#include "f16_test.h"
+#include "kernel/f16.h"
 #include "tap.h"
 
 enum { N = 5000 };
@@ -20,8 +20,8 @@ static void every_half(void)
 
         if ((half & 0x7c00) == 0x7c00)
             continue; /* infinite, or no number */
-        right &= (double)spi_half_value(half) * 0x1p112 == value_of(half);
-        same &= spi_half_of((float)value_of(half)) == half;
+        right &= (double)spi_f16_value(half) * 0x1p112 == value_of(half);
+        same &= spi_f16_of((float)value_of(half)) == half;
     }
     OK(right, "what every half means");
     OK(same, "and the half nearest to it");
@@ -36,10 +36,10 @@ static void rounding(void)
         double middle = (value_of(half) + value_of((uint16_t)(half + 1))) / 2;
         uint16_t even = (uint16_t)(half + (half & 1));
 
-        right &= spi_half_of((float)middle) == even;
-        right &= spi_half_of(nextafterf((float)middle, 0)) == half;
-        right &= spi_half_of(nextafterf((float)middle, 1e9F)) == half + 1;
-        right &= spi_half_of((float)-middle) == (even | 0x8000);
+        right &= spi_f16_of((float)middle) == even;
+        right &= spi_f16_of(nextafterf((float)middle, 0)) == half;
+        right &= spi_f16_of(nextafterf((float)middle, 1e9F)) == half + 1;
+        right &= spi_f16_of((float)-middle) == (even | 0x8000);
     }
     OK(right, "rounded to the nearest, ties to even");
 }
@@ -55,8 +55,8 @@ static double worst_of(struct spi_rng *rng, int n, double size)
         x[i] = (float)(size * spi_rng_normal(rng) * exp(-12 * spi_rng_uniform(rng)));
     y[n] = 7;
     half[n] = 7;
-    scale = spi_half_pack(n, x, half);
-    spi_half_unpack(n, half, scale, y);
+    scale = spi_f16_pack(n, x, half);
+    spi_f16_unpack(n, half, scale, y);
     for (int i = 0; i < n; i++) {
         double bound =
             fmax(0x1p-11 * fabs((double)x[i]), (0x1p-25 + 0x1p-38) / (double)scale);
@@ -88,10 +88,10 @@ int main(void)
     for (int n = 0; n < 100; n++)
         worst = fmax(worst, worst_of(&rng, n, 1e3));
     OK(worst <= 1, "0 to 99 of them: error / bound = %.3f", worst);
-    spi_half_unpack(3, half, spi_half_pack(3, zero, half), back);
+    spi_f16_unpack(3, half, spi_f16_pack(3, zero, half), back);
     OK(back[0] == 0 && back[1] == 0 && back[2] == 0, "zeros stay zeros");
-    OK(spi_half_scale(0) == 1 && spi_half_scale(1) == 0x1p14F &&
-           spi_half_scale(65535) == 0.5F && spi_half_scale(3e38F) == 0x1p-113F,
+    OK(spi_f16_scale(0) == 1 && spi_f16_scale(1) == 0x1p14F &&
+           spi_f16_scale(65535) == 0.5F && spi_f16_scale(3e38F) == 0x1p-113F,
        "the scale of the largest");
     return tap_done();
 }

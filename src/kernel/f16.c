@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "kernel/half.h"
+#include "kernel/f16.h"
 
 #include <math.h>
 
-float spi_half_scale(float largest)
+float spi_f16_scale(float largest)
 {
     int e;
 
@@ -28,12 +28,12 @@ SPI_CLONES static void pack(int64_t n, const float *restrict x, float scale,
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        half[i] = spi_half_of(x[i] * scale);
+        half[i] = spi_f16_of(x[i] * scale);
 }
 
-float spi_half_pack(int64_t n, const float *x, uint16_t *half)
+float spi_f16_pack(int64_t n, const float *x, uint16_t *half)
 {
-    float scale = spi_half_scale(spi_largest(n, x));
+    float scale = spi_f16_scale(spi_largest(n, x));
 
     pack(n, x, scale, half);
     return scale;
@@ -44,10 +44,10 @@ SPI_CLONES static void unpack(int64_t n, const uint16_t *restrict half, float fa
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        x[i] = spi_half_value(half[i]) * 0x1p112F * factor;
+        x[i] = spi_f16_value(half[i]) * 0x1p112F * factor;
 }
 
-void spi_half_unpack(int64_t n, const uint16_t *half, float scale, float *x)
+void spi_f16_unpack(int64_t n, const uint16_t *half, float scale, float *x)
 {
     unpack(n, half, 1 / scale, x);
 }

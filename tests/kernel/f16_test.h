@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* half_test.h - what the 16 bits of a half mean, to the letter. */
-#ifndef SPI_TESTS_HALF_TEST_H
-#define SPI_TESTS_HALF_TEST_H
+/* f16_test.h - what the 16 bits of a half mean, to the letter. */
+#ifndef SPI_TESTS_F16_TEST_H
+#define SPI_TESTS_F16_TEST_H
 
 #include <math.h>
 #include <stdint.h>

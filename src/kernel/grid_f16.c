@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "kernel/halves.h"
+#include "kernel/grid_f16.h"
 
 #include <string.h>
 
-#include "kernel/half.h"
+#include "kernel/f16.h"
 
 #define LANE_BYTES 16
 typedef float vf __attribute__((vector_size(LANE_BYTES), may_alias));
@@ -13,19 +13,19 @@ SPI_CLONES static void fill_row(int nx, float scale, const float *restrict from,
                                 ptrdiff_t row, uint16_t *restrict to)
 {
     for (int x = 0; x < nx; x++)
-        for (int i = 0; i < SPI_HALVES_LANES; i++)
-            to[x * SPI_HALVES_LANES + i] = spi_half_of(from[i * row + x] * scale);
+        for (int i = 0; i < SPI_GRID_F16_LANES; i++)
+            to[x * SPI_GRID_F16_LANES + i] = spi_f16_of(from[i * row + x] * scale);
 }
 
-void spi_halves_fill(const struct spi_halves *h, int nz, int nk, int nx,
-                     const struct spi_rows_in *g)
+void spi_grid_f16_fill(const struct spi_grid_f16 *h, int nz, int nk, int nx,
+                       const struct spi_rows_in *g)
 {
     for (int z = 0; z < nz; z++)
         for (int k = 0; k < nk; k++)
-            fill_row(nx, h->scale, g->at + z * g->plane + k * SPI_HALVES_STEP * g->row,
+            fill_row(nx, h->scale, g->at + z * g->plane + k * SPI_GRID_F16_STEP * g->row,
                      g->row,
                      h->data + ((ptrdiff_t)z * h->plane + (ptrdiff_t)k * h->row) *
-                                   SPI_HALVES_LANES);
+                                   SPI_GRID_F16_LANES);
 }
 
 /* ---- the plain variant -------------------------------------------------------------- */
@@ -49,7 +49,7 @@ SPI_INLINE void cells(const uint16_t *from, int32_t shift, vf v[4])
     for (int x = 0; x < 4; x++) {
         h4 h;
 
-        memcpy(&h, from + shift + x * SPI_HALVES_LANES, sizeof h);
+        memcpy(&h, from + shift + x * SPI_GRID_F16_LANES, sizeof h);
 
         vi bits = __builtin_convertvector(h, vi);
 
@@ -74,15 +74,15 @@ SPI_INLINE void add_quads(const vf r[4], float *out)
     memcpy(out, r, 4 * sizeof *r);
 }
 
-#include "kernel/halves_body.h"
+#include "kernel/grid_f16_body.h"
 
-static void interp_plain(const struct spi_taps *t, const struct spi_halves *h, int n,
+static void interp_plain(const struct spi_taps *t, const struct spi_grid_f16 *h, int n,
                          const float *const u[3], float *out)
 {
     BY_NARROW_WIDTH(interp, t, h, n, u, out)
 }
 
-static void gradient_plain(const struct spi_taps *t, const struct spi_halves *h, int n,
+static void gradient_plain(const struct spi_taps *t, const struct spi_grid_f16 *h, int n,
                            const float *const u[3], float *const out[4])
 {
     BY_NARROW_WIDTH(gradient, t, h, n, u, out)
@@ -110,18 +110,18 @@ static bool has_avx512(void)
 }
 #endif
 
-const struct spi_halves_variant spi_halves_variants[] = {
+const struct spi_grid_f16_variant spi_grid_f16_variants[] = {
 #ifdef SPI_X86_VARIANTS
-    {"avx512", has_avx512, spi_halves_interp_avx512, spi_halves_gradient_avx512},
-    {"avx2", has_avx2, spi_halves_interp_avx2, spi_halves_gradient_avx2},
+    {"avx512", has_avx512, spi_grid_f16_interp_avx512, spi_grid_f16_gradient_avx512},
+    {"avx2", has_avx2, spi_grid_f16_interp_avx2, spi_grid_f16_gradient_avx2},
 #endif
     {"plain", always, interp_plain, gradient_plain},
     {0},
 };
 
-const struct spi_halves_variant *spi_halves_best(void)
+const struct spi_grid_f16_variant *spi_grid_f16_best(void)
 {
-    const struct spi_halves_variant *v = spi_halves_variants;
+    const struct spi_grid_f16_variant *v = spi_grid_f16_variants;
 
     while (!v->available())
         v++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "kernel/halves.h"
+#include "kernel/grid_f16.h"
 
 #ifdef SPI_X86_VARIANTS
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,bmi2,f16c")
@@ -60,20 +60,20 @@ SPI_INLINE void add_quads(const __m512 r[4], float *out)
     _mm512_store_ps(out, sum_quads(r));
 }
 
-#include "kernel/halves_body.h"
+#include "kernel/grid_f16_body.h"
 
-void spi_halves_interp_avx512(const struct spi_taps *t, const struct spi_halves *h, int n,
-                              const float *const u[3], float *out)
+void spi_grid_f16_interp_avx512(const struct spi_taps *t, const struct spi_grid_f16 *h,
+                                int n, const float *const u[3], float *out)
 {
     BY_NARROW_WIDTH(interp, t, h, n, u, out)
 }
 
-void spi_halves_gradient_avx512(const struct spi_taps *t, const struct spi_halves *h, int n,
-                                const float *const u[3], float *const out[4])
+void spi_grid_f16_gradient_avx512(const struct spi_taps *t, const struct spi_grid_f16 *h,
+                                  int n, const float *const u[3], float *const out[4])
 {
     BY_NARROW_WIDTH(gradient, t, h, n, u, out)
 }
 
 #else
-typedef int spi_no_avx512_halves; /* a translation unit is not empty */
+typedef int spi_no_avx512_grid_f16; /* a translation unit is not empty */
 #endif
