@@ -60,8 +60,8 @@ SPI_CLONES void spi_pairs_tangle(int n, const float *restrict from, float *restr
     }
 }
 
-SPI_CLONES void spi_turn_lines(int n, int h, const float complex *restrict from,
-                               size_t line, float complex *restrict to, size_t row)
+SPI_CLONES void spi_transpose_lines(int n, int h, const float complex *restrict from,
+                                    size_t line, float complex *restrict to, size_t row)
 {
     for (int z = 0; z < n; z++)
         for (int k = 0; k < h; k++)

@@ -2,7 +2,7 @@
 /** \file
  * Two rows of reals as one of complex numbers, for transforms of cubes (math/fft3.c), and
  * lines of a transform as columns.  Layer: kernel.  n is even; complex numbers are pairs of
- * floats but in spi_turn_lines. */
+ * floats but in spi_transpose_lines. */
 #ifndef SPI_KERNEL_PAIRS_H
 #define SPI_KERNEL_PAIRS_H
 
@@ -20,7 +20,7 @@ void spi_pairs_untangle(int n, const float *Z, float *to);
 void spi_pairs_tangle(int n, const float *from, float *Z);
 
 /** to[z * row + k] = from[k * line + z], z < n, k < h. */
-void spi_turn_lines(int n, int h, const float complex *from, size_t line, float complex *to,
-                    size_t row);
+void spi_transpose_lines(int n, int h, const float complex *from, size_t line,
+                         float complex *to, size_t row);
 
 #endif

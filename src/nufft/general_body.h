@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "kernel/nubrick.h"
 #include "kernel/nugrid.h"
-#include "math/lines.h"
+#include "math/fft_many.h"
 #include "nufft/general.h"
 #include "nufft/general_grid.h"
 #include "nufft/team.h"
@@ -46,13 +46,13 @@ struct SPI(spi_nuplan) {
     int n_phases;
     char *done; /* [n_tasks], owned: added to the grid */
 
-    int stride;                   /* complex numbers in a line of `slab` and `middle` */
-    cplx *fine;                   /* [nz][ny][nx], owned */
-    cplx *middle;                 /* [nz][my][stride], owned; 3-D only */
-    cplx **slab, **line;          /* [n_threads], owned: scratch of each thread */
-    cplx **local;                 /* likewise */
-    REAL *deconv[3];              /* [m] of an axis, owned */
-    SPI(spi_lines) * lines[2][3]; /* by sign and axis, owned; made when first used */
+    int stride;                      /* complex numbers in a line of `slab` and `middle` */
+    cplx *fine;                      /* [nz][ny][nx], owned */
+    cplx *middle;                    /* [nz][my][stride], owned; 3-D only */
+    cplx **slab, **line;             /* [n_threads], owned: scratch of each thread */
+    cplx **local;                    /* likewise */
+    REAL *deconv[3];                 /* [m] of an axis, owned */
+    SPI(spi_fft_many) * lines[2][3]; /* by sign and axis, owned; made when first used */
 
     /* of the transform in progress */
     int sign; /* index of lines */
@@ -85,7 +85,7 @@ static void release_scratch(plan_t *p)
         free(p->deconv[d]);
         p->deconv[d] = NULL;
         for (int s = 0; s < 2; s++) {
-            SPI(spi_lines_free)(p->lines[s][d]);
+            SPI(spi_fft_many_free)(p->lines[s][d]);
             p->lines[s][d] = NULL;
         }
     }
@@ -514,7 +514,8 @@ static void x_to_modes(const plan_t *p, int64_t z, int y0, int y1, cplx *line, c
     for (int y = y0; y < y1; y++) {
         cplx *to = slab + (int64_t)y * p->stride;
 
-        SPI(spi_lines_run)(p->lines[p->sign][0], p->fine + (z * a[1].n + y) * a[0].n, line);
+        SPI(spi_fft_many_run)
+        (p->lines[p->sign][0], p->fine + (z * a[1].n + y) * a[0].n, line);
         copy_x(p, line, to, false);
         memset(to + a[0].m, 0, bytes(p->stride - a[0].m));
     }
@@ -528,7 +529,8 @@ static void x_from_modes(const plan_t *p, int64_t z, int y0, int y1, cplx *line,
     memset(line, 0, bytes(a[0].n));
     for (int y = y0; y < y1; y++) {
         copy_x(p, slab + (int64_t)y * p->stride, line, true);
-        SPI(spi_lines_run)(p->lines[p->sign][0], line, p->fine + (z * a[1].n + y) * a[0].n);
+        SPI(spi_fft_many_run)
+        (p->lines[p->sign][0], line, p->fine + (z * a[1].n + y) * a[0].n);
     }
 }
 
@@ -563,7 +565,7 @@ static void modes3_task(void *ctx, int rank, int64_t task)
 
     if (task < a[2].n) {
         x_to_modes(p, task, 0, a[1].n, p->line[rank], slab);
-        SPI(spi_lines_run)(p->lines[p->sign][1], slab, slab);
+        SPI(spi_fft_many_run)(p->lines[p->sign][1], slab, slab);
         for (int ky = 0; ky < a[1].m; ky++)
             memcpy(p->middle + (task * a[1].m + ky) * stride,
                    slab + fine_of(p, 1, ky) * stride, bytes(stride));
@@ -573,7 +575,7 @@ static void modes3_task(void *ctx, int rank, int64_t task)
 
     for (int64_t z = 0; z < a[2].n; z++)
         memcpy(slab + z * stride, p->middle + (z * a[1].m + ky) * stride, bytes(stride));
-    SPI(spi_lines_run)(p->lines[p->sign][2], slab, slab);
+    SPI(spi_fft_many_run)(p->lines[p->sign][2], slab, slab);
     for (int kz = 0; kz < a[2].m; kz++)
         give_modes(p, ky, kz, slab + fine_of(p, 2, kz) * stride);
 }
@@ -592,7 +594,7 @@ static void fine3_task(void *ctx, int rank, int64_t task)
         memset(slab, 0, bytes(a[2].n * stride));
         for (int kz = 0; kz < a[2].m; kz++)
             take_modes(p, ky, kz, slab + fine_of(p, 2, kz) * stride);
-        SPI(spi_lines_run)(p->lines[p->sign][2], slab, slab);
+        SPI(spi_fft_many_run)(p->lines[p->sign][2], slab, slab);
         for (int64_t i = 0; i < a[2].n; i++)
             memcpy(p->middle + (i * a[1].m + ky) * stride, slab + i * stride,
                    bytes(stride));
@@ -602,7 +604,7 @@ static void fine3_task(void *ctx, int rank, int64_t task)
     for (int ky = 0; ky < a[1].m; ky++)
         memcpy(slab + fine_of(p, 1, ky) * stride, p->middle + (z * a[1].m + ky) * stride,
                bytes(stride));
-    SPI(spi_lines_run)(p->lines[p->sign][1], slab, slab);
+    SPI(spi_fft_many_run)(p->lines[p->sign][1], slab, slab);
     x_from_modes(p, z, 0, a[1].n, p->line[rank], slab);
 }
 
@@ -628,7 +630,7 @@ static void modes2_task(void *ctx, int rank, int64_t task)
         x_to_modes(p, 0, (int)task * ROWS, block_end(task, a[1].n), p->line[rank],
                    p->middle);
     else if (block < 0)
-        SPI(spi_lines_run)
+        SPI(spi_fft_many_run)
     (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
     else for (int ky = (int)block * ROWS; ky < block_end(block, a[1].m); ky++)
         give_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
@@ -645,7 +647,7 @@ static void fine2_task(void *ctx, int rank, int64_t task)
         for (int ky = (int)task * ROWS; ky < block_end(task, a[1].m); ky++)
             take_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
     else if (block < 0)
-        SPI(spi_lines_run)
+        SPI(spi_fft_many_run)
     (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
     else x_from_modes(p, 0, (int)block * ROWS, block_end(block, a[1].n), p->line[rank],
                       p->middle);
@@ -695,13 +697,13 @@ static spi_err prepare_lines(plan_t *p, int s)
     if (s != 1 && s != -1)
         return spi_fail(SPI_EINVAL, "nufft: sign is %d; need 1 or -1", s);
     p->sign = s > 0;
-    SPI(spi_lines) **l = p->lines[p->sign];
+    SPI(spi_fft_many) **l = p->lines[p->sign];
 
     if (!l[0])
-        SPI_TRY(err = SPI(spi_lines_row)(a[0].n, s, &l[0]), out);
+        SPI_TRY(err = SPI(spi_fft_many_row)(a[0].n, s, &l[0]), out);
     for (int d = 1; d < p->spec.dim; d++)
         if (!l[d])
-            SPI_TRY(err = SPI(spi_lines_columns)(a[d].n, columns, p->stride, s, &l[d]),
+            SPI_TRY(err = SPI(spi_fft_many_columns)(a[d].n, columns, p->stride, s, &l[d]),
                     out);
 out:
     return err;

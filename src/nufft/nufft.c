@@ -336,8 +336,7 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     for (size_t y = 1; y < n; y++)
         memcpy(t.columns + (size_t)wrapped(p, p->n, (int)y) * h,
                job->part[0].middle + ((size_t)task * n + y) * h, h * sizeof *t.columns);
-    SPI_TRY(err =
-                spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, t.columns, t.lines),
+    SPI_TRY(err = spi_fft_lines(SPI_FFT_FWD_IN, p->nf, (int)h, (int)h, t.columns, t.lines),
             out);
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
@@ -481,12 +480,12 @@ static spi_err collect_part(const struct job *job, const struct part *part, int6
         for (size_t r = 0; r < rows; r++)
             memcpy(t->columns + (y0 + r) * h, t->half + r * hf, h * sizeof *t->half);
     }
-    SPI_TRY(
-        err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, t->columns, t->lines),
-        out);
+    SPI_TRY(err =
+                spi_fft_lines(SPI_FFT_FWD_IN, p->nf, (int)h, (int)h, t->columns, t->lines),
+            out);
     /* modes y = -m/2 ... -1 stand at the end of the lines, 0 ... at their beginning */
-    spi_turn_lines((int)(m / 2), (int)h, t->lines + nf - m / 2, nf, to, h);
-    spi_turn_lines((int)(m / 2), (int)h, t->lines, nf, to + m / 2 * h, h);
+    spi_transpose_lines((int)(m / 2), (int)h, t->lines + nf - m / 2, nf, to, h);
+    spi_transpose_lines((int)(m / 2), (int)h, t->lines, nf, to + m / 2 * h, h);
 out:
     return err;
 }

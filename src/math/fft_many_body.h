@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Included by lines.c for each precision: REAL, FFTW(name), SPI(name). */
+/* Included by fft_many.c for each precision: REAL, FFTW(name), SPI(name). */
 
-struct SPI(spi_lines) {
+struct SPI(spi_fft_many) {
     FFTW(plan) plan;
 };
 
 static spi_err SPI(make)(int n, int columns, int stride, int dist, int sign, bool in_place,
-                         struct SPI(spi_lines) * *out)
+                         struct SPI(spi_fft_many) * *out)
 {
     spi_err err;
     size_t size = ((size_t)(n - 1) * (size_t)stride + (size_t)columns);
@@ -35,24 +35,24 @@ out:
     return err;
 }
 
-spi_err SPI(spi_lines_row)(int n, int sign, struct SPI(spi_lines) * *out)
+spi_err SPI(spi_fft_many_row)(int n, int sign, struct SPI(spi_fft_many) * *out)
 {
     return SPI(make)(n, 1, 1, n, sign, false, out);
 }
 
-spi_err SPI(spi_lines_columns)(int n, int columns, int stride, int sign,
-                               struct SPI(spi_lines) * *out)
+spi_err SPI(spi_fft_many_columns)(int n, int columns, int stride, int sign,
+                                  struct SPI(spi_fft_many) * *out)
 {
     return SPI(make)(n, columns, stride, 1, sign, true, out);
 }
 
-void SPI(spi_lines_run)(const struct SPI(spi_lines) * lines, REAL complex *in,
-                        REAL complex *out)
+void SPI(spi_fft_many_run)(const struct SPI(spi_fft_many) * lines, REAL complex *in,
+                           REAL complex *out)
 {
     FFTW(execute_dft)(lines->plan, (FFTW(complex) *)in, (FFTW(complex) *)out);
 }
 
-void SPI(spi_lines_free)(struct SPI(spi_lines) * lines)
+void SPI(spi_fft_many_free)(struct SPI(spi_fft_many) * lines)
 {
     if (!lines)
         return;

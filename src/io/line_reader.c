@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "io/lines.h"
+#include "io/line_reader.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@ enum {
     FREE_BYTES = 1 << 24
 };
 
-struct spi_lines {
+struct spi_line_reader {
     char *path;
     gzFile gz;
     char *chunk; /* [CHUNK], bytes used .. filled wait */
@@ -30,9 +30,9 @@ struct spi_lines {
     bool again, end, blanked, after_cr;
 };
 
-spi_err spi_lines_open(const char *path, struct spi_lines **out)
+spi_err spi_line_reader_open(const char *path, struct spi_line_reader **out)
 {
-    struct spi_lines *l = NULL;
+    struct spi_line_reader *l = NULL;
     spi_err err;
 
     *out = NULL;
@@ -50,11 +50,11 @@ spi_err spi_lines_open(const char *path, struct spi_lines **out)
     *out = l;
     return SPI_OK;
 fail:
-    spi_lines_close(l);
+    spi_line_reader_close(l);
     return err;
 }
 
-void spi_lines_close(struct spi_lines *l)
+void spi_line_reader_close(struct spi_line_reader *l)
 {
     if (!l)
         return;
@@ -67,7 +67,7 @@ void spi_lines_close(struct spi_lines *l)
 }
 
 /* zlib reports a truncated gzip stream only after its good bytes were handed out. */
-static spi_err refill(struct spi_lines *l)
+static spi_err refill(struct spi_line_reader *l)
 {
     int got = gzread(l->gz, l->chunk, CHUNK), code = Z_OK;
     const char *text = gzerror(l->gz, &code);
@@ -97,7 +97,7 @@ static spi_err refill(struct spi_lines *l)
                     (long long)l->number + 1, code == Z_ERRNO ? strerror(errno) : text);
 }
 
-static spi_err append(struct spi_lines *l, const char *from, size_t n)
+static spi_err append(struct spi_line_reader *l, const char *from, size_t n)
 {
     int64_t need = l->length + (int64_t)n;
     void *p = l->line;
@@ -119,7 +119,7 @@ static spi_err append(struct spi_lines *l, const char *from, size_t n)
 
 /* Gather bytes up to the next end of line: LF, CR, or CR LF, whose LF is skipped with the
  * next line.  *any is false at the end of the file. */
-static spi_err gather(struct spi_lines *l, bool *any)
+static spi_err gather(struct spi_line_reader *l, bool *any)
 {
     spi_err err = append(l, "", 0);
 
@@ -156,7 +156,7 @@ static spi_err gather(struct spi_lines *l, bool *any)
 }
 
 /* A byte-order mark says UTF-8 and is no text; joined files have one in the middle. */
-static spi_err drop_mark(struct spi_lines *l)
+static spi_err drop_mark(struct spi_line_reader *l)
 {
     if (l->length >= 3 && memcmp(l->line, "\xef\xbb\xbf", 3) == 0) {
         l->length -= 3;
@@ -170,7 +170,7 @@ static spi_err drop_mark(struct spi_lines *l)
 
 /* Some programs write a chain that has no name as a NUL byte: in a line that is text
  * otherwise it is a blank.  Other control characters, or as many NULs as text: no text. */
-static spi_err blank_nuls(struct spi_lines *l)
+static spi_err blank_nuls(struct spi_line_reader *l)
 {
     int64_t nuls = 0, controls = 0;
     char hint[SPI_HINT_MAX];
@@ -195,7 +195,7 @@ static spi_err blank_nuls(struct spi_lines *l)
     return SPI_OK;
 }
 
-spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length)
+spi_err spi_line_reader_next(struct spi_line_reader *l, char **line, size_t *length)
 {
     bool any = true;
 
@@ -221,17 +221,17 @@ spi_err spi_lines_next(struct spi_lines *l, char **line, size_t *length)
     return SPI_OK;
 }
 
-void spi_lines_again(struct spi_lines *l)
+void spi_line_reader_again(struct spi_line_reader *l)
 {
     l->again = true;
 }
 
-int64_t spi_lines_number(const struct spi_lines *l)
+int64_t spi_line_reader_number(const struct spi_line_reader *l)
 {
     return l->number;
 }
 
-const char *spi_lines_path(const struct spi_lines *l)
+const char *spi_line_reader_path(const struct spi_line_reader *l)
 {
     return l->path;
 }

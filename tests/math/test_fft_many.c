@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "math/fft.h"
-#include "math/lines.h"
+#include "math/fft_many.h"
 #include "tap.h"
 
 enum { MAX = 48, STRIDE = 8 };
@@ -44,31 +44,31 @@ static void one(int n, int sign)
     float complex *b = spi_alloc(MAX * STRIDE, sizeof *b, "test");
     double complex *x = spi_alloc(MAX * STRIDE, sizeof *x, "test");
     double complex *y = spi_alloc(MAX * STRIDE, sizeof *y, "test");
-    spi_lines_f32 *row, *columns;
-    spi_lines_f64 *row64, *columns64;
+    spi_fft_many_f32 *row, *columns;
+    spi_fft_many_f64 *row64, *columns64;
     double log2n = log2(n), worst = 0, worst64 = 0;
 
     for (int i = 0; i < n * STRIDE; i++) {
         x[i] = CMPLX(float_normal(&rng), float_normal(&rng));
         a[i] = (float complex)x[i];
     }
-    if (spi_lines_row_f32(n, sign, &row) ||
-        spi_lines_columns_f32(n, 5, STRIDE, sign, &columns) ||
-        spi_lines_row_f64(n, sign, &row64) ||
-        spi_lines_columns_f64(n, 5, STRIDE, sign, &columns64)) {
+    if (spi_fft_many_row_f32(n, sign, &row) ||
+        spi_fft_many_columns_f32(n, 5, STRIDE, sign, &columns) ||
+        spi_fft_many_row_f64(n, sign, &row64) ||
+        spi_fft_many_columns_f64(n, 5, STRIDE, sign, &columns64)) {
         OK(0, "%s", spi_err_message());
         return;
     }
-    spi_lines_run_f32(row, a, b);
+    spi_fft_many_run_f32(row, a, b);
     for (int i = 0; i < n; i++)
         y[i] = b[i];
     worst = error(n, sign, 1, x, y);
-    spi_lines_run_f64(row64, x, y);
+    spi_fft_many_run_f64(row64, x, y);
     worst64 = error(n, sign, 1, x, y);
 
     double complex first = y[0];
 
-    spi_lines_run_f32(columns, a, a);
+    spi_fft_many_run_f32(columns, a, a);
     for (int c = 0; c < STRIDE; c++) {
         for (int i = 0; i < n; i++)
             y[i * STRIDE + c] = a[i * STRIDE + c];
@@ -79,7 +79,7 @@ static void one(int n, int sign)
     }
     for (int i = 0; i < n * STRIDE; i++)
         y[i] = x[i];
-    spi_lines_run_f64(columns64, y, y);
+    spi_fft_many_run_f64(columns64, y, y);
     for (int c = 0; c < 5; c++)
         worst64 = fmax(worst64, error(n, sign, STRIDE, x + c, y + c));
     worst /= 4 * 0x1p-24 * (log2n + 1);
@@ -88,10 +88,10 @@ static void one(int n, int sign)
        worst, worst64);
     y[0] = first * (1 + 1e-3);
     OK(error(n, sign, 1, x, y) > 1e-6 || n == 1, "n %d: a wrong value is noticed", n);
-    spi_lines_free_f32(row);
-    spi_lines_free_f32(columns);
-    spi_lines_free_f64(row64);
-    spi_lines_free_f64(columns64);
+    spi_fft_many_free_f32(row);
+    spi_fft_many_free_f32(columns);
+    spi_fft_many_free_f64(row64);
+    spi_fft_many_free_f64(columns64);
     free(a);
     free(b);
     free(x);

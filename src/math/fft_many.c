@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "math/lines.h"
+#include "math/fft_many.h"
 
 #include <fftw3.h>
 #include <stdbool.h>
@@ -11,9 +11,9 @@
 #define REAL    float
 #define FFTW(x) fftwf_##x
 #define SPI(x)  x##_f32
-#include "math/lines_body.h"
+#include "math/fft_many_body.h"
 
 #define REAL    double
 #define FFTW(x) fftw_##x
 #define SPI(x)  x##_f64
-#include "math/lines_body.h"
+#include "math/fft_many_body.h"
