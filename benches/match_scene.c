@@ -142,8 +142,8 @@ void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
                           im->quat[k]);
         else
             spi_rot_random(&rng, im->quat[k]);
-        must(spi_pixel_values(&s->pixels, 1, (const double(*)[4])im->quat + k, s->plan,
-                              s->grid, T));
+        must(spi_pixel_list_values(&s->pixels, 1, (const double(*)[4])im->quat + k, s->plan,
+                                   s->grid, T));
         for (int64_t p = 0; p < s->pixels.n; p++)
             sum += fmax((double)T[p], 0);
         for (int64_t p = 0; p < s->pixels.n; p++) {

@@ -15,7 +15,7 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "slice/pixels.h"
+#include "slice/slice_pixels.h"
 
 struct args {
     const char *out, *orientations, *geometry;
@@ -142,7 +142,7 @@ static spi_err slice_block(struct job *j, int64_t first, int64_t n, float *pixel
     for (int64_t k = 0; k < n; k++)
         if (!spi_orientations_has(&j->o, first + k))
             memcpy(quat + 4 * k, (const double[4]){1, 0, 0, 0}, 4 * sizeof *quat);
-    SPI_TRY(err = spi_pixels_slice(&j->list, n, j->det.n_pixels, (const double(*)[4])quat,
+    SPI_TRY(err = spi_slice_pixels(&j->list, n, j->det.n_pixels, (const double(*)[4])quat,
                                    j->o.fluence ? j->o.fluence + first : NULL, j->plan,
                                    j->kept, pixels),
             out);

@@ -66,7 +66,7 @@ static spi_err brute_init(struct brute_job *j)
                                       m->rings.q[m->band.R - 1]),
             out);
     SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
-    spi_pixels_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
+    spi_pixel_list_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
     SPI_TRY(err = spi_brute_init(&j->brute, kind[m->spec.score], &j->list, j->inv_var,
                                  m->rings.dq),
             out);

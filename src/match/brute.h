@@ -20,7 +20,7 @@
 #ifndef SPI_MATCH_BRUTE_H
 #define SPI_MATCH_BRUTE_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 enum spi_brute_kind { SPI_BRUTE_PUBLISHED, SPI_BRUTE_GAUSSIAN, SPI_BRUTE_POISSON };
 

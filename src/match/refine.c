@@ -38,10 +38,10 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     SPI_TRY(err = SPI_NEW(ring, R, "refinement"), fail);
     for (int r = 0; r < R; r++)
         ring[r] = ring_mean[r] > 0 ? (float)(floor_of_mean * ring_mean[r]) : 1e-30F;
-    spi_pixels_from_rings(&s->pixels, g, R, ring, s->least);
+    spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->least);
     if (ring_inv_var) {
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
-        spi_pixels_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
+        spi_pixel_list_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
     }
     SPI_TRY(err = spi_kept_new(plan, grid, &s->model), fail);
     s->r = (struct spi_refine){.pixels = &s->pixels,

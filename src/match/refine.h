@@ -11,7 +11,7 @@
 #ifndef SPI_MATCH_REFINE_H
 #define SPI_MATCH_REFINE_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 /** What the images of a set share; all borrowed. */
 struct spi_refine {

@@ -14,7 +14,7 @@
 
 #include <complex.h>
 
-#include "merge/pixels.h"
+#include "merge/merge_pixels.h"
 #include "ring/nodes.h"
 
 struct spi_view_sums {
@@ -36,7 +36,7 @@ SPI_MUSTUSE spi_err spi_view_sums_init(struct spi_view_sums *s,
                                        double diameter_A, double cells);
 void spi_view_sums_clear(struct spi_view_sums *s);
 
-/** Harmonics of one image: h [spi_view_sums_harmonics]; value [l->n] from spi_pixels_weigh.
+/** Harmonics of one image: h [spi_view_sums_harmonics]; value [l->n] from spi_merge_pixels_weigh.
  */
 SPI_MUSTUSE spi_err spi_view_sums_analyse(const struct spi_view_sums *s,
                                           const float (*value)[2], float complex *h);

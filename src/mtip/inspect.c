@@ -37,7 +37,7 @@ static spi_err ring_to_pixels(const struct frame *f, const struct spi_rings *g, 
     spi_err err = SPI_NEW(*out, f->pixels.n, "inspection");
 
     if (!err)
-        spi_pixels_from_rings(&f->pixels, g, R, ring, *out);
+        spi_pixel_list_from_rings(&f->pixels, g, R, ring, *out);
     return err;
 }
 
@@ -104,7 +104,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
     double M[1][9];
     spi_err err;
 
-    spi_pixel_turns(1, (const double(*)[4])(o->quat + 4 * k), M);
+    spi_pixel_rotations(1, (const double(*)[4])(o->quat + 4 * k), M);
     err = spi_kept_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
     if (err)
         return err;

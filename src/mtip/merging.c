@@ -122,7 +122,7 @@ static spi_err spread_set(const struct block *a, int set,
                                    slot->modes, &slot->weight, &slot->norm2);
     else
         err =
-            spi_pixels_merge(s->pixels, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
+            spi_merge_pixels(s->pixels, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
                              c->phi, m->plan, slot->grid, &slot->weight, &slot->norm2);
     slot->merged += c->n;
     slot->spread_s += spi_now_s() - t0;
@@ -253,7 +253,7 @@ static spi_err analyse(struct spi_merging *m, struct spi_merging_slot *slot, int
 {
     float phi = slot->chosen.phi[i];
 
-    spi_pixels_weigh(m->spec.pixels, image, phi, value, &slot->weight, &slot->norm2);
+    spi_merge_pixels_weigh(m->spec.pixels, image, phi, value, &slot->weight, &slot->norm2);
     return spi_view_sums_analyse(&m->views, (const float(*)[2])value,
                                  slot->h + i * spi_view_sums_harmonics(&m->views));
 }

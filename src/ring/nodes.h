@@ -13,7 +13,7 @@
 #ifndef SPI_RING_NODES_H
 #define SPI_RING_NODES_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 enum { SPI_NODE_TAPS = 12 };
 

@@ -2,7 +2,7 @@
 /* Continuous refinement: the likelihood against direct sums, its gradient against
  * differences of these, and whether it climbs to the truth. */
 #include "match/refine.h"
-#include "slice/pixels.h"
+#include "slice/slice_pixels.h"
 #include "stage_test.h"
 #include "tap.h"
 
@@ -35,7 +35,7 @@ static spi_err scene_init(struct scene *s)
     SPI_TRY(err = spi_nufft_grid_new(s->plan, 1, &s->grid), out);
     SPI_TRY(err = spi_nufft_prepare(s->plan, s->A, s->grid), out);
     SPI_TRY(err = spi_kept_new(s->plan, s->grid, &kept), out);
-    SPI_TRY(err = spi_pixels_slice(&l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
+    SPI_TRY(err = spi_slice_pixels(&l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
                                    s->plan, kept, s->images[0]),
             out);
     for (int p = 0; p < NP; p++)

@@ -54,7 +54,7 @@ static spi_err pixel_by_pixel(float modes[2][MODES])
     spi_err err = spi_nufft_grid_new(plan, 2, &grid);
 
     if (!err)
-        err = spi_pixels_merge(&list, IMAGES, SCENE_PIXELS, images[0],
+        err = spi_merge_pixels(&list, IMAGES, SCENE_PIXELS, images[0],
                                (const double(*)[4])quat, fluence, plan, grid, &weight,
                                &norm2);
     for (int c = 0; c < 2 && !err; c++)
@@ -77,7 +77,7 @@ static spi_err summed(double cells, float modes[2][MODES])
     SPI_TRY(err = SPI_NEW(h, spi_view_sums_harmonics(&s), "test"), out);
     SPI_TRY(err = spi_nufft_grid_new(plan, 2, &grid), out);
     for (int k = 0; k < IMAGES; k++) {
-        spi_pixels_weigh(&list, images[k], fluence[k], value, &weight, &norm2);
+        spi_merge_pixels_weigh(&list, images[k], fluence[k], value, &weight, &norm2);
         SPI_TRY(err = spi_view_sums_analyse(&s, (const float(*)[2])value, h), out);
         spi_view_sums_add(&s, h, quat[k], fluence[k]);
     }

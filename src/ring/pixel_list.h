@@ -7,8 +7,8 @@
  *     q_kp = R(quat_k)^T q_p                                                         (V7).
  * Bad pixels, those outside q_min <= |q| <= q_max and those of no geometry factor are left
  * out. */
-#ifndef SPI_RING_PIXELS_H
-#define SPI_RING_PIXELS_H
+#ifndef SPI_RING_PIXEL_LIST_H
+#define SPI_RING_PIXEL_LIST_H
 
 #include "io/images.h"
 #include "nufft/nufft.h"
@@ -31,16 +31,16 @@ SPI_MUSTUSE spi_err spi_pixel_list_init(struct spi_pixel_list *l,
 void spi_pixel_list_clear(struct spi_pixel_list *l);
 
 /** M[n] = R(quat)^T, detector -> object. */
-void spi_pixel_turns(int64_t n, const double (*quat)[4], double (*M)[9]);
+void spi_pixel_rotations(int64_t n, const double (*quat)[4], double (*M)[9]);
 
 /** W(R_k^T q_p) of n orientations at all pixels: W[n][l->n].  grid: prepared fine grid. */
-SPI_MUSTUSE spi_err spi_pixel_values(const struct spi_pixel_list *l, int64_t n,
-                                     const double (*quat)[4], const spi_nufft *plan,
-                                     const float *grid, float *W);
+SPI_MUSTUSE spi_err spi_pixel_list_values(const struct spi_pixel_list *l, int64_t n,
+                                          const double (*quat)[4], const spi_nufft *plan,
+                                          const float *grid, float *W);
 
 /** A quantity of the first R rings (R >= 2) at the pixels, linear in |q|. */
-void spi_pixels_from_rings(const struct spi_pixel_list *l, const struct spi_rings *g, int R,
-                           const float *ring, float *out);
+void spi_pixel_list_from_rings(const struct spi_pixel_list *l, const struct spi_rings *g,
+                               int R, const float *ring, float *out);
 
 /** The quaternion (molecule -> laboratory) of direction `dir` and in-plane angle `angle`
  * (rad) of a grid of view directions: R = (R_n Rz(angle))^T, see (R1). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "slice/pixels.h"
+#include "slice/slice_pixels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 enum { GROUP = 64 }; /* images at once */
 
-spi_err spi_pixels_slice(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
+spi_err spi_slice_pixels(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
                          const double (*quat)[4], const float *fluence,
                          const spi_nufft *plan, const spi_kept *model, float *out)
 {
@@ -24,7 +24,7 @@ spi_err spi_pixels_slice(const struct spi_pixel_list *l, int64_t n, int64_t n_pi
     for (int64_t k0 = 0; k0 < n; k0 += GROUP) {
         int64_t m = n - k0 < GROUP ? n - k0 : GROUP;
 
-        spi_pixel_turns(m, quat + k0, M);
+        spi_pixel_rotations(m, quat + k0, M);
         SPI_TRY(err = spi_kept_slice(points, model, m, (const double(*)[9])M, W), out);
         for (int64_t i = 0; i < m; i++) {
             float phi = fluence ? fluence[k0 + i] : 1;

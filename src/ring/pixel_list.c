@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -76,7 +76,7 @@ void spi_pixel_list_clear(struct spi_pixel_list *l)
     *l = (struct spi_pixel_list){0};
 }
 
-void spi_pixel_turns(int64_t n, const double (*quat)[4], double (*M)[9])
+void spi_pixel_rotations(int64_t n, const double (*quat)[4], double (*M)[9])
 {
     for (int64_t k = 0; k < n; k++) {
         double R[9];
@@ -87,15 +87,16 @@ void spi_pixel_turns(int64_t n, const double (*quat)[4], double (*M)[9])
     }
 }
 
-spi_err spi_pixel_values(const struct spi_pixel_list *l, int64_t n, const double (*quat)[4],
-                         const spi_nufft *plan, const float *grid, float *W)
+spi_err spi_pixel_list_values(const struct spi_pixel_list *l, int64_t n,
+                              const double (*quat)[4], const spi_nufft *plan,
+                              const float *grid, float *W)
 {
     spi_points *points = NULL;
     double(*M)[9] = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(M, n, "slice"), out);
-    spi_pixel_turns(n, quat, M);
+    spi_pixel_rotations(n, quat, M);
     SPI_TRY(err = spi_points_new(plan, l->n, (const float(*)[3])l->q, &points), out);
     err = spi_nufft_slice(points, grid, n, (const double(*)[9])M, W);
 out:
@@ -104,8 +105,8 @@ out:
     return err;
 }
 
-void spi_pixels_from_rings(const struct spi_pixel_list *l, const struct spi_rings *g, int R,
-                           const float *ring, float *out)
+void spi_pixel_list_from_rings(const struct spi_pixel_list *l, const struct spi_rings *g,
+                               int R, const float *ring, float *out)
 {
     for (int64_t p = 0; p < l->n; p++) {
         double q = (double)l->kappa[p] * l->q_max;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "merge/pixels.h"
+#include "merge/merge_pixels.h"
 
 #include <stdlib.h>
 
@@ -7,8 +7,8 @@
 
 enum { GROUP = 256 }; /* images at once: their points share bricks of the grid */
 
-void spi_pixels_weigh(const struct spi_pixel_list *l, const float *image, float fluence,
-                      float (*value)[2], double *weight, double *norm2)
+void spi_merge_pixels_weigh(const struct spi_pixel_list *l, const float *image,
+                            float fluence, float (*value)[2], double *weight, double *norm2)
 {
     for (int64_t p = 0; p < l->n; p++) {
         float K = image[l->pixel[p]], w = l->kappa[p] * fluence * l->geometry[p];
@@ -23,7 +23,7 @@ void spi_pixels_weigh(const struct spi_pixel_list *l, const float *image, float 
     }
 }
 
-spi_err spi_pixels_merge(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
+spi_err spi_merge_pixels(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
                          const float *images, const double (*quat)[4], const float *fluence,
                          const spi_nufft *plan, float *grid2, double *weight, double *norm2)
 {
@@ -38,9 +38,10 @@ spi_err spi_pixels_merge(const struct spi_pixel_list *l, int64_t n, int64_t n_pi
         int64_t m = n - k0 < GROUP ? n - k0 : GROUP;
 
         for (int64_t i = 0; i < m; i++)
-            spi_pixels_weigh(l, images + (k0 + i) * n_pixels, fluence ? fluence[k0 + i] : 1,
-                             val + i * l->n, &sum, &sum2);
-        spi_pixel_turns(m, quat + k0, M);
+            spi_merge_pixels_weigh(l, images + (k0 + i) * n_pixels,
+                                   fluence ? fluence[k0 + i] : 1, val + i * l->n, &sum,
+                                   &sum2);
+        spi_pixel_rotations(m, quat + k0, M);
         SPI_TRY(err = spi_nufft_spread(points, grid2, m, (const double(*)[9])M,
                                        (const float(*)[2])val),
                 out);
