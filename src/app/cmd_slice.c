@@ -50,7 +50,7 @@ struct job {
     struct spi_pixel_list list;
     spi_nufft *plan;
     float *grid;
-    spi_kept *kept; /* of the grid */
+    spi_packed *kept; /* of the grid */
     double q_max;
     int64_t n_negative; /* model values below zero, written as 0 */
     double sum;
@@ -110,8 +110,8 @@ static spi_err prepare(struct job *j)
     spi_opening_take_centre(a->geometry, j->images, &j->set, a->orientations, &j->o);
     SPI_TRY(err = make_detector(j), out);
     SPI_TRY(err = spi_stage_prepare(&j->A, j->set.nufft_tol, &j->plan, &j->grid), out);
-    SPI_TRY(err = spi_kept_new(j->plan, j->grid, &j->kept), out);
-    if (!spi_kept_reads_grid(j->kept)) {
+    SPI_TRY(err = spi_packed_new(j->plan, j->grid, &j->kept), out);
+    if (!spi_packed_reads_grid(j->kept)) {
         free(j->grid);
         j->grid = NULL;
     }
@@ -245,7 +245,7 @@ static spi_err run(const struct spi_call *call)
     err = report(&j, spi_now_s() - t0);
 out:
     free(j.provenance);
-    spi_kept_free(j.kept);
+    spi_packed_free(j.kept);
     free(j.grid);
     spi_nufft_free(j.plan);
     spi_pixel_list_clear(&j.list);

@@ -43,7 +43,7 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
         spi_pixel_list_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
     }
-    SPI_TRY(err = spi_kept_new(plan, grid, &s->model), fail);
+    SPI_TRY(err = spi_packed_new(plan, grid, &s->model), fail);
     s->r = (struct spi_refine){.pixels = &s->pixels,
                                .plan = plan,
                                .model = s->model,
@@ -61,7 +61,7 @@ fail:
 void spi_refine_set_clear(struct spi_refine_set *s)
 {
     spi_pixel_list_clear(&s->pixels);
-    spi_kept_free(s->model);
+    spi_packed_free(s->model);
     free(s->least);
     free(s->inv_var);
     *s = (struct spi_refine_set){0};
@@ -124,7 +124,7 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
         int n = l->n - p < SPI_POINTS ? (int)(l->n - p) : SPI_POINTS;
 
         turn((const float(*)[3])l->q + p, n, m, u);
-        spi_kept_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
+        spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
         spi_likelihood_sums(n, K + p, l->geometry + p, r->least + p,
                             r->inv_var ? r->inv_var + p : NULL, u, W, &sums);
     }

@@ -17,7 +17,7 @@ struct frame {
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
     struct spi_sharp model[2];
-    spi_kept *kept[2];
+    spi_packed *kept[2];
     spi_points *points[2]; /* the pixels, for each model's plan */
     float *mean;           /* of all images on the pixel's ring */
     float *inv_var;        /* NULL for photons */
@@ -47,7 +47,7 @@ static void frame_clear(struct frame *f)
     spi_pixel_list_clear(&f->pixels);
     for (int h = 0; h < 2; h++) {
         spi_points_free(f->points[h]);
-        spi_kept_free(f->kept[h]);
+        spi_packed_free(f->kept[h]);
         spi_sharp_clear(&f->model[h]);
     }
     free(f->mean);
@@ -71,7 +71,7 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
             out);
     for (int h = 0; h < 2; h++) {
         SPI_TRY(err = spi_sharp_init(&f->model[h], r, A[h]), out);
-        SPI_TRY(err = spi_kept_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
+        SPI_TRY(err = spi_packed_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
         spi_sharp_drop_grid(&f->model[h], f->kept[h]);
         SPI_TRY(err = spi_points_new(f->model[h].plan, f->pixels.n,
                                      (const float(*)[3])f->pixels.q, &f->points[h]),
@@ -105,7 +105,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
     spi_err err;
 
     spi_pixel_rotations(1, (const double(*)[4])(o->quat + 4 * k), M);
-    err = spi_kept_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
+    err = spi_packed_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
     if (err)
         return err;
     for (int64_t p = 0; p < l->n; p++)

@@ -25,9 +25,9 @@ out:
     return err;
 }
 
-void spi_sharp_drop_grid(struct spi_sharp *m, const spi_kept *kept)
+void spi_sharp_drop_grid(struct spi_sharp *m, const spi_packed *kept)
 {
-    if (spi_kept_reads_grid(kept))
+    if (spi_packed_reads_grid(kept))
         return;
     free(m->grid);
     m->grid = NULL;

@@ -17,6 +17,6 @@ SPI_MUSTUSE spi_err spi_sharp_init(struct spi_sharp *m, const struct spi_run *r,
                                    const struct spi_volume *A);
 void spi_sharp_clear(struct spi_sharp *m);
 /** Free the grid unless `kept`, made from it, reads it. */
-void spi_sharp_drop_grid(struct spi_sharp *m, const spi_kept *kept);
+void spi_sharp_drop_grid(struct spi_sharp *m, const spi_packed *kept);
 
 #endif

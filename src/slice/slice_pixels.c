@@ -10,7 +10,7 @@ enum { GROUP = 64 }; /* images at once */
 
 spi_err spi_slice_pixels(const struct spi_pixel_list *l, int64_t n, int64_t n_pixels,
                          const double (*quat)[4], const float *fluence,
-                         const spi_nufft *plan, const spi_kept *model, float *out)
+                         const spi_nufft *plan, const spi_packed *model, float *out)
 {
     spi_points *points = NULL;
     double(*M)[9] = NULL;
@@ -25,7 +25,7 @@ spi_err spi_slice_pixels(const struct spi_pixel_list *l, int64_t n, int64_t n_pi
         int64_t m = n - k0 < GROUP ? n - k0 : GROUP;
 
         spi_pixel_rotations(m, quat + k0, M);
-        SPI_TRY(err = spi_kept_slice(points, model, m, (const double(*)[9])M, W), out);
+        SPI_TRY(err = spi_packed_slice(points, model, m, (const double(*)[9])M, W), out);
         for (int64_t i = 0; i < m; i++) {
             float phi = fluence ? fluence[k0 + i] : 1;
             float *image = out + (k0 + i) * n_pixels;

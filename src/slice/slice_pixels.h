@@ -16,6 +16,6 @@
 SPI_MUSTUSE spi_err spi_slice_pixels(const struct spi_pixel_list *l, int64_t n,
                                      int64_t n_pixels, const double (*quat)[4],
                                      const float *fluence, const spi_nufft *plan,
-                                     const spi_kept *model, float *out);
+                                     const spi_packed *model, float *out);
 
 #endif

@@ -23,7 +23,7 @@ static spi_err scene_init(struct scene *s)
 {
     struct spi_pixel_list l = {0};
     double sum = 0, centre = 0;
-    spi_kept *kept = NULL;
+    spi_packed *kept = NULL;
     spi_err err;
 
     random_quats(21, IMAGES, s->quat);
@@ -34,7 +34,7 @@ static spi_err scene_init(struct scene *s)
     SPI_TRY(err = spi_nufft_new(N, dx, tol, &s->plan), out);
     SPI_TRY(err = spi_nufft_grid_new(s->plan, 1, &s->grid), out);
     SPI_TRY(err = spi_nufft_prepare(s->plan, s->A, s->grid), out);
-    SPI_TRY(err = spi_kept_new(s->plan, s->grid, &kept), out);
+    SPI_TRY(err = spi_packed_new(s->plan, s->grid, &kept), out);
     SPI_TRY(err = spi_slice_pixels(&l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
                                    s->plan, kept, s->images[0]),
             out);
@@ -51,7 +51,7 @@ static spi_err scene_init(struct scene *s)
         s->inv_var[r] = (float)(s->rings.q[r] * s->rings.q[r] / q_max / q_max);
     }
 out:
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     spi_pixel_list_clear(&l);
     return err;
 }

@@ -37,15 +37,15 @@ static void twin(double want[IMAGES][NP])
 static void against_twin(const spi_nufft *plan, const float *grid)
 {
     static double want[IMAGES][NP];
-    spi_kept *kept;
+    spi_packed *kept;
     double e, bound = transform_bound(tol, N), swap;
     int outside = 0;
 
-    OK(spi_kept_new(plan, grid, &kept) == SPI_OK, "kept");
+    OK(spi_packed_new(plan, grid, &kept) == SPI_OK, "kept");
     OK(spi_slice_pixels(&l, IMAGES, NP, (const double(*)[4])quat, phi, plan, kept,
                         images[0]) == SPI_OK,
        "sliced");
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     twin(want);
     e = relative_l2_error(IMAGES * NP, images[0], want[0]);
     OK(e <= bound, "error / bound = %.2f", e / bound);

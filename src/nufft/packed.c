@@ -20,7 +20,7 @@ enum {
     THREAD_POINTS = 32768 /* worth starting a thread for */
 };
 
-struct spi_kept {
+struct spi_packed {
     const spi_nufft *plan;      /* borrowed */
     const float *grid;          /* borrowed */
     struct spi_grid_f16 halves; /* data owned; NULL: the grid is read */
@@ -68,9 +68,9 @@ out:
     return err;
 }
 
-spi_err spi_kept_new(const spi_nufft *plan, const float *grid, spi_kept **out)
+spi_err spi_packed_new(const spi_nufft *plan, const float *grid, spi_packed **out)
 {
-    spi_kept *k;
+    spi_packed *k;
     spi_err err = SPI_NEW(k, 1, "model");
 
     *out = NULL;
@@ -84,11 +84,11 @@ spi_err spi_kept_new(const spi_nufft *plan, const float *grid, spi_kept **out)
     *out = k;
     return SPI_OK;
 fail:
-    spi_kept_free(k);
+    spi_packed_free(k);
     return err;
 }
 
-void spi_kept_free(spi_kept *k)
+void spi_packed_free(spi_packed *k)
 {
     if (!k)
         return;
@@ -96,7 +96,7 @@ void spi_kept_free(spi_kept *k)
     free(k);
 }
 
-bool spi_kept_reads_grid(const spi_kept *k)
+bool spi_packed_reads_grid(const spi_packed *k)
 {
     return !k->halves.data;
 }
@@ -105,7 +105,7 @@ bool spi_kept_reads_grid(const spi_kept *k)
 
 struct job {
     const spi_points *points;
-    const spi_kept *kept;
+    const spi_packed *kept;
     const double (*M)[9];
     float *out;
     int64_t spans; /* of an image */
@@ -142,7 +142,7 @@ static void slice_span(void *ctx, int rank, int64_t task)
 {
     struct job *job = ctx;
     const spi_points *p = job->points;
-    const spi_kept *k = job->kept;
+    const spi_packed *k = job->kept;
     int64_t image = task / job->spans, first = task % job->spans * SPAN;
     int64_t end = first + SPAN < p->n ? first + SPAN : p->n;
     float *out = job->out + image * p->n, M[9];
@@ -166,13 +166,13 @@ static void slice_span(void *ctx, int rank, int64_t task)
         __atomic_store_n(&job->beyond, 1, __ATOMIC_RELAXED);
 }
 
-spi_err spi_kept_slice(const spi_points *p, const spi_kept *k, int64_t n_rot,
-                       const double (*M)[9], float *out)
+spi_err spi_packed_slice(const spi_points *p, const spi_packed *k, int64_t n_rot,
+                         const double (*M)[9], float *out)
 {
     struct job job = {p, k, M, out, (p->n + SPAN - 1) / SPAN, 0};
     int64_t threads = n_rot * p->n / THREAD_POINTS + 1;
 
-    if (spi_kept_reads_grid(k))
+    if (spi_packed_reads_grid(k))
         return spi_nufft_slice(p, k->grid, n_rot, M, out);
     threads = threads < k->plan->threads ? threads : k->plan->threads;
     spi_team_for((int)threads, n_rot * job.spans, slice_span, &job);
@@ -181,12 +181,12 @@ spi_err spi_kept_slice(const spi_points *p, const spi_kept *k, int64_t n_rot,
 
 /* ---- gradients ---------------------------------------------------------------------- */
 
-void spi_kept_gradient(const spi_kept *k, int n, const float u[3][SPI_POINTS],
-                       float out[4][SPI_POINTS])
+void spi_packed_gradient(const spi_packed *k, int n, const float u[3][SPI_POINTS],
+                         float out[4][SPI_POINTS])
 {
     _Alignas(64) float folded[3][SPI_POINTS];
 
-    if (spi_kept_reads_grid(k)) {
+    if (spi_packed_reads_grid(k)) {
         spi_nufft_gradient(k->plan, k->grid, n, u, out);
         return;
     }
