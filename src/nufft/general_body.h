@@ -12,7 +12,7 @@
 #include "math/fft_many.h"
 #include "nufft/general.h"
 #include "nufft/general_grid.h"
-#include "nufft/team.h"
+#include "nufft/parallel.h"
 
 typedef REAL complex cplx;
 typedef struct SPI(spi_nu_point) point;
@@ -347,7 +347,7 @@ static spi_err sort_points(struct sort *s)
 
     SPI_TRY(err = SPI_NEW(s->at, s->ranges * p->g.n_bricks, "nufft sort"), out);
     SPI_TRY(err = SPI_NEW(s->bad, s->ranges, "nufft sort"), out);
-    spi_team_for(p->spec.n_threads, s->ranges, count_range, s);
+    spi_parallel_for(p->spec.n_threads, s->ranges, count_range, s);
     for (int64_t r = 0; r < s->ranges; r++)
         if (s->bad[r] >= 0) {
             int64_t j = s->bad[r];
@@ -362,7 +362,7 @@ static spi_err sort_points(struct sort *s)
     SPI_TRY(err = order_tasks(p), out);
     p->points = spi_alloc_unset((size_t)s->n, sizeof *p->points, "nufft points");
     SPI_TRY(err = p->points ? SPI_OK : SPI_ENOMEM, out);
-    spi_team_for(p->spec.n_threads, s->ranges, place_range, s);
+    spi_parallel_for(p->spec.n_threads, s->ranges, place_range, s);
     p->n = s->n;
 out:
     free(s->at);
@@ -660,12 +660,12 @@ static void transform_to_modes(plan_t *p)
     if (p->spec.dim == 3) {
         const int64_t first[] = {0, a[2].n, a[2].n + a[1].m};
 
-        spi_team_phases(p->spec.n_threads, 2, first, modes3_task, p);
+        spi_parallel_phases(p->spec.n_threads, 2, first, modes3_task, p);
     } else {
         int64_t x = blocks(a[1].n, ROWS), y = x + p->stride / COLUMNS;
         const int64_t first[] = {0, x, y, y + blocks(a[1].m, ROWS)};
 
-        spi_team_phases(p->spec.n_threads, 3, first, modes2_task, p);
+        spi_parallel_phases(p->spec.n_threads, 3, first, modes2_task, p);
     }
 }
 
@@ -676,13 +676,13 @@ static void transform_from_modes(plan_t *p)
     if (p->spec.dim == 3) {
         const int64_t first[] = {0, a[1].m, a[1].m + a[2].n};
 
-        spi_team_phases(p->spec.n_threads, 2, first, fine3_task, p);
+        spi_parallel_phases(p->spec.n_threads, 2, first, fine3_task, p);
     } else {
         int64_t m = blocks(a[1].m, ROWS), y = m + p->stride / COLUMNS;
         const int64_t first[] = {0, m, y, y + blocks(a[1].n, ROWS)};
 
         memset(p->middle, 0, bytes((int64_t)a[1].n * p->stride));
-        spi_team_phases(p->spec.n_threads, 3, first, fine2_task, p);
+        spi_parallel_phases(p->spec.n_threads, 3, first, fine2_task, p);
     }
 }
 
@@ -722,8 +722,8 @@ spi_err SPI(spi_nuplan_type1)(plan_t *p, int s, int n_transforms, const cplx *c,
         p->in = c + i * p->n;
         p->out = f + i * p->n_modes;
         memset(p->done, 0, (size_t)p->n_tasks);
-        spi_team_for(p->spec.n_threads, 64, zero_part, p);
-        spi_team_phases(p->spec.n_threads, p->n_phases, p->first, spread_task, p);
+        spi_parallel_for(p->spec.n_threads, 64, zero_part, p);
+        spi_parallel_phases(p->spec.n_threads, p->n_phases, p->first, spread_task, p);
         transform_to_modes(p);
     }
 out:
@@ -741,7 +741,7 @@ spi_err SPI(spi_nuplan_type2)(plan_t *p, int s, int n_transforms, const cplx *f,
         p->in = f + i * p->n_modes;
         transform_from_modes(p);
         p->out = c + i * p->n;
-        spi_team_for(p->spec.n_threads, p->n_tasks, interp_task, p);
+        spi_parallel_for(p->spec.n_threads, p->n_tasks, interp_task, p);
     }
 out:
     return err;

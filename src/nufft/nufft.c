@@ -12,8 +12,8 @@
 #include "kernel/pairs.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
+#include "nufft/parallel.h"
 #include "nufft/plan.h"
-#include "nufft/team.h"
 
 static const double pi = 3.14159265358979323846;
 
@@ -150,7 +150,7 @@ spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
     *grid = b.grid;
     if (!b.grid)
         return SPI_ENOMEM;
-    spi_team_for(p->threads, p->planes, clear_plane, &b);
+    spi_parallel_for(p->threads, p->planes, clear_plane, &b);
     return SPI_OK;
 }
 
@@ -198,8 +198,8 @@ static int wrapped(const spi_nufft *p, int m, int i)
 
 /* Scratch of a thread: a block of lines over z, or the planes of two components,
  * columns, lines and ROWS rows. */
-static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
-                   spi_team_fn *second, int64_t n_second)
+static spi_err run(struct job *job, spi_parallel_fn *first, int64_t n_first,
+                   spi_parallel_fn *second, int64_t n_second)
 {
     const spi_nufft *p = job->plan;
     spi_err err = SPI_OK;
@@ -227,8 +227,8 @@ static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
                           "nufft transform"),
             out);
     SPI_TRY(err = SPI_NEW(job->err, p->threads, "nufft transform"), out);
-    spi_team_for(p->threads, n_first, first, job);
-    spi_team_for(p->threads, n_second, second, job);
+    spi_parallel_for(p->threads, n_first, first, job);
+    spi_parallel_for(p->threads, n_second, second, job);
     for (int t = 0; t < p->threads; t++)
         err = err ? err : job->err[t];
 out:
@@ -402,7 +402,7 @@ spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
     spi_err err = run(&job, prepare_lines, p->n - 1, prepare_plane, p->nf / 2 + 1);
 
     if (!err)
-        spi_team_for(p->threads, p->planes - p->nf / 2 - 1, copy_plane, &job);
+        spi_parallel_for(p->threads, p->planes - p->nf / 2 - 1, copy_plane, &job);
     return err;
 }
 

@@ -7,9 +7,9 @@
 #include "kernel/f16.h"
 #include "kernel/grid_f16.h"
 #include "nufft/nufft.h"
+#include "nufft/parallel.h"
 #include "nufft/plan.h"
 #include "nufft/points.h"
-#include "nufft/team.h"
 
 enum {
     BEYOND = RADIUS_MAX + 1, /* a point lies within nf/2 + BEYOND on each axis */
@@ -63,7 +63,7 @@ static spi_err make_columns(const spi_nufft *p, const float *grid, struct spi_gr
             out);
     h->scale = spi_f16_scale(spi_largest((int64_t)spi_nufft_grid_floats(p, 1), grid));
     f.from.at = grid + grid_at(p, 1, -h->low[0], -h->low[1], -h->low[2]);
-    spi_team_for(p->threads, nz, fill_plane, &f);
+    spi_parallel_for(p->threads, nz, fill_plane, &f);
 out:
     return err;
 }
@@ -175,7 +175,7 @@ spi_err spi_packed_slice(const spi_points *p, const spi_packed *k, int64_t n_rot
     if (spi_packed_reads_grid(k))
         return spi_nufft_slice(p, k->grid, n_rot, M, out);
     threads = threads < k->plan->threads ? threads : k->plan->threads;
-    spi_team_for((int)threads, n_rot * job.spans, slice_span, &job);
+    spi_parallel_for((int)threads, n_rot * job.spans, slice_span, &job);
     return job.beyond ? spi_nufft_beyond(k->plan) : SPI_OK;
 }
 

@@ -6,8 +6,8 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
+#include "nufft/parallel.h"
 #include "nufft/points.h"
-#include "nufft/team.h"
 
 /* ---- patches of a batch of rotations, brick by brick -------------------------------- */
 
@@ -191,7 +191,7 @@ static spi_err sort(struct batch *b)
     int n = b->points->n_patches;
     uint32_t *at = b->at;
 
-    spi_team_for(b->points->plan->threads, b->n_rot, find_rotation, b);
+    spi_parallel_for(b->points->plan->threads, b->n_rot, find_rotation, b);
     if (b->beyond)
         return spi_nufft_beyond(b->points->plan);
     if (b->sorted) {
@@ -455,7 +455,7 @@ spi_err spi_nufft_slice(const spi_points *p, const float *grid, int64_t n_rot,
         s.b.out = out + k * p->n;
         SPI_TRY(err = sort(&s.b), out);
         make_tasks(&s);
-        spi_team_for(threads_for(&s.b), s.n_tasks, slice_task, &s);
+        spi_parallel_for(threads_for(&s.b), s.n_tasks, slice_task, &s);
     }
 out:
     slicer_free(&s);
@@ -612,8 +612,8 @@ spi_err spi_nufft_spread(const spi_points *p, float *grid2, int64_t n_rot,
         s.b.val = val + k * p->n;
         SPI_TRY(err = sort(&s.b), out);
         colour_bricks(&s, first);
-        spi_team_phases(p->plan->threads, s.colours * s.colours * s.colours, first,
-                        spread_brick, &s);
+        spi_parallel_phases(p->plan->threads, s.colours * s.colours * s.colours, first,
+                            spread_brick, &s);
     }
 out:
     spreader_free(&s);

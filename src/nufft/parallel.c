@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "nufft/team.h"
+#include "nufft/parallel.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@ struct team {
     int phase, n_phases;
     const int64_t *first;
     int64_t next; /* task to hand out (atomic) */
-    spi_team_fn *work;
+    spi_parallel_fn *work;
     void *ctx;
 };
 
@@ -56,8 +56,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-void spi_team_phases(int n_threads, int n_phases, const int64_t *first, spi_team_fn *work,
-                     void *ctx)
+void spi_parallel_phases(int n_threads, int n_phases, const int64_t *first,
+                         spi_parallel_fn *work, void *ctx)
 {
     struct team t = {.lock = PTHREAD_MUTEX_INITIALIZER,
                      .changed = PTHREAD_COND_INITIALIZER,
@@ -88,9 +88,9 @@ void spi_team_phases(int n_threads, int n_phases, const int64_t *first, spi_team
     pthread_cond_destroy(&t.changed);
 }
 
-void spi_team_for(int n_threads, int64_t n, spi_team_fn *work, void *ctx)
+void spi_parallel_for(int n_threads, int64_t n, spi_parallel_fn *work, void *ctx)
 {
     const int64_t first[2] = {0, n};
 
-    spi_team_phases(n_threads, 1, first, work, ctx);
+    spi_parallel_phases(n_threads, 1, first, work, ctx);
 }
