@@ -117,7 +117,7 @@ static spi_err ingest_block(void *const *data, const void *arg, const volatile i
         err = spi_ring_analyse(&d->rings, d->rings.R, b->samples, b->h);
         pack_record(H, b->h, b->records + (size_t)k * record_bytes(H));
     }
-    return err ? err : spi_store_write(d->store, a->first, a->n, b->records);
+    return err ? err : spi_record_cache_write(d->records, a->first, a->n, b->records);
 }
 
 /* Images that stay aside add to no mean: they are taken out of the moments again. */
@@ -360,12 +360,12 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
     SPI_TRY(err = find_scale(d, gain), fail);
     snprintf(path, sizeof path, "%s/rings.bin", dir);
 
-    SPI_TRY(err =
-                spi_store_create(path, record_bytes(d->rings.h_at[d->rings.R]), d->n_images,
-                                 spi_memory_bytes() / MEMORY_SHARE, &d->store),
+    SPI_TRY(err = spi_record_cache_create(path, record_bytes(d->rings.h_at[d->rings.R]),
+                                          d->n_images, spi_memory_bytes() / MEMORY_SHARE,
+                                          &d->records),
             fail);
     SPI_TRY(err = ingest(d, g, set, progress, user), fail);
-    SPI_TRY(err = spi_store_finish(d->store), fail);
+    SPI_TRY(err = spi_record_cache_finish(d->records), fail);
     return SPI_OK;
 fail:
     spi_data_clear(d);
@@ -376,7 +376,7 @@ void spi_data_clear(struct spi_data *d)
 {
     spi_rings_clear(&d->rings);
     spi_ring_map_clear(&d->map);
-    spi_store_free(d->store);
+    spi_record_cache_free(d->records);
     spi_split_clear(&d->split);
     free(d->ring_mean);
     free(d->ring_var);
@@ -395,7 +395,7 @@ void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
 
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h)
 {
-    const char *record = spi_store_record(d->store, image);
+    const char *record = spi_record_cache_record(d->records, image);
     float scale;
 
     memcpy(&scale, record, sizeof scale);
@@ -405,7 +405,7 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)
 {
-    const char *record = spi_store_record(d->store, image);
+    const char *record = spi_record_cache_record(d->records, image);
 
     for (int i = 0; i < 4; i++)
         __builtin_prefetch(record + 64 * i);

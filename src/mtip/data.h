@@ -3,7 +3,7 @@
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *
  * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
- * scratch file of the run directory (io/store.h), so that memory does not grow with the
+ * scratch file of the run directory (io/record_cache.h), so that memory does not grow with the
  * number of images; in half precision, for reading them is most of the work on them (R10).
  * Intensities that are not photons are scaled so
  * that an image has `typical_counts` on the rings on average: nothing depends on absolute
@@ -13,7 +13,7 @@
 
 #include "base/settings.h"
 #include "io/images.h"
-#include "io/store.h"
+#include "io/record_cache.h"
 #include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
@@ -25,14 +25,14 @@ struct spi_data {
     const struct spi_detector *det; /* borrowed */
     struct spi_rings rings;
     struct spi_ring_map map;
-    struct spi_store *store; /* records: a scale, rings.h_at[R] complex halves */
-    struct spi_split split;  /* who takes part; means and variances below are of these */
-    double scale;            /* image value -> counts */
-    double *ring_mean;       /* [R], owned: mean counts per live weight */
-    double *ring_var;        /* [R], owned: variance of a ring sample's intensity
+    struct spi_record_cache *records; /* records: a scale, rings.h_at[R] complex halves */
+    struct spi_split split; /* who takes part; means and variances below are of these */
+    double scale;           /* image value -> counts */
+    double *ring_mean;      /* [R], owned: mean counts per live weight */
+    double *ring_var;       /* [R], owned: variance of a ring sample's intensity
                               * about the ring mean, over angles and images */
-    float *mean_image;       /* [n_pixels], owned: mean of the images, counts */
-    double mean_counts;      /* per image, on the rings */
+    float *mean_image;      /* [n_pixels], owned: mean of the images, counts */
+    double mean_counts;     /* per image, on the rings */
 };
 
 enum { SPI_IMAGES_LEAST = 64 }; /* a reconstruction needs so many */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "io/store.h"
+#include "io/record_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,14 +11,14 @@
 #include "base/mem.h"
 #include "io/file.h"
 
-struct spi_store {
+struct spi_record_cache {
     char path[SPI_PATH_MAX]; /* for messages */
     int fd;                  /* -1: in memory */
     size_t record_bytes, bytes;
-    void *map; /* all records; of a file from spi_store_finish on */
+    void *map; /* all records; of a file from spi_record_cache_finish on */
 };
 
-static spi_err map(struct spi_store *s, int protection, int flags)
+static spi_err map(struct spi_record_cache *s, int protection, int flags)
 {
     s->map = mmap(NULL, s->bytes, protection, flags, s->fd, 0);
     if (s->map == MAP_FAILED) {
@@ -29,7 +29,7 @@ static spi_err map(struct spi_store *s, int protection, int flags)
     return SPI_OK;
 }
 
-static spi_err map_memory(struct spi_store *s)
+static spi_err map_memory(struct spi_record_cache *s)
 {
     spi_err err = map(s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 
@@ -38,7 +38,7 @@ static spi_err map_memory(struct spi_store *s)
     return err;
 }
 
-static spi_err make_file(struct spi_store *s)
+static spi_err make_file(struct spi_record_cache *s)
 {
     unlink(s->path); /* never the file of another process that has just made one here */
     s->fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -51,10 +51,10 @@ static spi_err make_file(struct spi_store *s)
     return SPI_OK;
 }
 
-spi_err spi_store_create(const char *path, size_t record_bytes, int64_t count,
-                         size_t memory_bytes, struct spi_store **out)
+spi_err spi_record_cache_create(const char *path, size_t record_bytes, int64_t count,
+                                size_t memory_bytes, struct spi_record_cache **out)
 {
-    struct spi_store *s = NULL;
+    struct spi_record_cache *s = NULL;
     spi_err err;
 
     *out = NULL;
@@ -75,11 +75,12 @@ spi_err spi_store_create(const char *path, size_t record_bytes, int64_t count,
     *out = s;
     return SPI_OK;
 fail:
-    spi_store_free(s);
+    spi_record_cache_free(s);
     return err;
 }
 
-spi_err spi_store_write(struct spi_store *s, int64_t first, int64_t n, const void *records)
+spi_err spi_record_cache_write(struct spi_record_cache *s, int64_t first, int64_t n,
+                               const void *records)
 {
     const char *p = records;
     size_t bytes = (size_t)n * s->record_bytes;
@@ -104,17 +105,17 @@ spi_err spi_store_write(struct spi_store *s, int64_t first, int64_t n, const voi
     return SPI_OK;
 }
 
-spi_err spi_store_finish(struct spi_store *s)
+spi_err spi_record_cache_finish(struct spi_record_cache *s)
 {
     return s->map ? SPI_OK : map(s, PROT_READ, MAP_SHARED);
 }
 
-const void *spi_store_record(const struct spi_store *s, int64_t i)
+const void *spi_record_cache_record(const struct spi_record_cache *s, int64_t i)
 {
     return (const char *)s->map + (size_t)i * s->record_bytes;
 }
 
-void spi_store_free(struct spi_store *s)
+void spi_record_cache_free(struct spi_record_cache *s)
 {
     if (!s)
         return;
