@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "kernel/pairs.h"
+#include "kernel/two_reals.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
 
@@ -47,9 +47,9 @@ static spi_err planes_forward(const struct cube *c, const float *real, float com
     spi_err err = SPI_OK;
 
     for (size_t z = 0; z < n && !err; z++) {
-        spi_pairs_pack(c->n, real + z * n * n, (float *)c->a);
+        spi_two_reals_pack(c->n, real + z * n * n, (float *)c->a);
         SPI_TRY(err = spi_fft_lines(SPI_FFT_FWD, c->n, c->n / 2, 0, c->a, c->b), out);
-        spi_pairs_untangle(c->n, (const float *)c->b, (float *)c->a);
+        spi_two_reals_untangle(c->n, (const float *)c->b, (float *)c->a);
         err = spi_fft_lines(SPI_FFT_FWD_OUT, c->n, c->h, c->h, c->a, half + z * plane);
     }
 out:
@@ -65,9 +65,9 @@ static spi_err planes_backward(const struct cube *c, float complex *half, float 
         SPI_TRY(err =
                     spi_fft_lines(SPI_FFT_BWD_IN, c->n, c->h, c->h, half + z * plane, c->a),
                 out);
-        spi_pairs_tangle(c->n, (const float *)c->a, (float *)c->b);
+        spi_two_reals_tangle(c->n, (const float *)c->a, (float *)c->b);
         SPI_TRY(err = spi_fft_lines(SPI_FFT_BWD, c->n, c->n / 2, 0, c->b, c->a), out);
-        spi_pairs_unpack(c->n, (const float *)c->a, real + z * n * n);
+        spi_two_reals_unpack(c->n, (const float *)c->a, real + z * n * n);
     }
 out:
     return err;

@@ -586,11 +586,11 @@ static spi_err apply_tasks(const void *self, const double *x, double *y)
     const struct spi_normal *N = &m->normal;
 
     count_product(m);
-    spi_unknowns_put_f64(&N->u, x, N->cube);
+    spi_even_vector_put_f64(&N->u, x, N->cube);
     if (m->n < SERIAL_BELOW) {
         spi_err err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
 
-        spi_unknowns_get_f64(&N->u, N->cube, y);
+        spi_even_vector_get_f64(&N->u, N->cube, y);
         return err;
     }
     for (int part = 0; part < 3; part++) {
@@ -608,7 +608,7 @@ static spi_err apply_tasks(const void *self, const double *x, double *y)
         if (err || late)
             return err ? err : late;
     }
-    spi_unknowns_get_f64(&N->u, N->cube, y);
+    spi_even_vector_get_f64(&N->u, N->cube, y);
     return SPI_OK;
 }
 
@@ -663,17 +663,17 @@ static spi_err apply_direct(const void *self, const double *x, double *y)
 
     count_product(m);
     clear_slots(m);
-    spi_unknowns_put_f64(&N->u, x, N->cube);
+    spi_even_vector_put_f64(&N->u, x, N->cube);
     SPI_TRY(err = prepare_direct(m), out);
     SPI_TRY(err = each_block(m, 1, "solve", task_direct), out);
     if (m->spec.corner_weight > 0) {
         SPI_TRY(err = SPI_NEW(corner, N->u.count, "merge"), out);
         SPI_TRY(err = spi_convolve_apply(N->toeplitz, N->cube, N->cube), out);
-        spi_unknowns_get_f64(&N->u, N->cube, corner);
+        spi_even_vector_get_f64(&N->u, N->cube, corner);
     }
     sum_slots(m);
     SPI_TRY(err = collect(m, 0, m->n, N->cube), out);
-    spi_unknowns_get_f64(&N->u, N->cube, y);
+    spi_even_vector_get_f64(&N->u, N->cube, y);
     for (int64_t i = 0; corner && i < N->u.count; i++)
         y[i] += corner[i];
 out:

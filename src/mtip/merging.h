@@ -16,7 +16,7 @@
 #include "io/images.h"
 #include "merge/direct.h"
 #include "merge/normal.h"
-#include "merge/sums.h"
+#include "merge/view_sums.h"
 #include "task/graph.h"
 
 struct spi_merging_spec {

@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
-#include "kernel/pairs.h"
+#include "kernel/two_reals.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
 #include "nufft/parallel.h"

@@ -9,8 +9,8 @@
  * of a direction are spread at once.  So the cost of spreading does not depend on the
  * number of images, and the weights are those of merging pixel by pixel, whatever they are.
  */
-#ifndef SPI_MERGE_SUMS_H
-#define SPI_MERGE_SUMS_H
+#ifndef SPI_MERGE_VIEW_SUMS_H
+#define SPI_MERGE_VIEW_SUMS_H
 
 #include <complex.h>
 

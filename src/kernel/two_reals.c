@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "kernel/pairs.h"
+#include "kernel/two_reals.h"
 
 #include "kernel/clones.h"
 
-SPI_CLONES void spi_pairs_pack(int n, const float *restrict rows, float *restrict pairs)
+SPI_CLONES void spi_two_reals_pack(int n, const float *restrict rows, float *restrict pairs)
 {
     for (int p = 0; p < n / 2; p++, rows += 2 * n, pairs += 2 * n)
         for (int x = 0; x < n; x++) {
@@ -12,7 +12,8 @@ SPI_CLONES void spi_pairs_pack(int n, const float *restrict rows, float *restric
         }
 }
 
-SPI_CLONES void spi_pairs_unpack(int n, const float *restrict pairs, float *restrict rows)
+SPI_CLONES void spi_two_reals_unpack(int n, const float *restrict pairs,
+                                     float *restrict rows)
 {
     for (int p = 0; p < n / 2; p++, rows += 2 * n, pairs += 2 * n)
         for (int x = 0; x < n; x++) {
@@ -21,7 +22,7 @@ SPI_CLONES void spi_pairs_unpack(int n, const float *restrict pairs, float *rest
         }
 }
 
-SPI_CLONES void spi_pairs_untangle(int n, const float *restrict Z, float *restrict to)
+SPI_CLONES void spi_two_reals_untangle(int n, const float *restrict Z, float *restrict to)
 {
     size_t column = 2 * (size_t)n;
 
@@ -37,7 +38,7 @@ SPI_CLONES void spi_pairs_untangle(int n, const float *restrict Z, float *restri
         }
 }
 
-SPI_CLONES void spi_pairs_tangle(int n, const float *restrict from, float *restrict Z)
+SPI_CLONES void spi_two_reals_tangle(int n, const float *restrict from, float *restrict Z)
 {
     size_t column = 2 * (size_t)n;
 

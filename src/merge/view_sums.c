@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "merge/sums.h"
+#include "merge/view_sums.h"
 
 #include <math.h>
 #include <stdlib.h>

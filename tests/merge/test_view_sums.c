@@ -2,7 +2,7 @@
 /* Images summed by view direction: at directions of the grid itself, with any in-plane
  * angles, masks and weights, what is spread is what merging pixel by pixel spreads; rounded
  * directions err by no more than (V14). */
-#include "merge/sums.h"
+#include "merge/view_sums.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "merge/unknowns.h"
+#include "merge/even_vector.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 static const double half_root = 0.70710678118654752440; /* 1 / sqrt 2 */
 
 /* Visits the unknowns; with u->at == NULL it only counts them. */
-static void visit(struct spi_unknowns *u, double radius)
+static void visit(struct spi_even_vector *u, double radius)
 {
     int h = u->n / 2;
 
@@ -28,11 +28,11 @@ static void visit(struct spi_unknowns *u, double radius)
             }
 }
 
-spi_err spi_unknowns_init(struct spi_unknowns *u, int n, double radius)
+spi_err spi_even_vector_init(struct spi_even_vector *u, int n, double radius)
 {
     spi_err err;
 
-    *u = (struct spi_unknowns){.n = n};
+    *u = (struct spi_even_vector){.n = n};
     visit(u, radius);
 
     int64_t count = u->count;
@@ -42,33 +42,33 @@ spi_err spi_unknowns_init(struct spi_unknowns *u, int n, double radius)
     visit(u, radius);
     return SPI_OK;
 fail:
-    spi_unknowns_clear(u);
+    spi_even_vector_clear(u);
     return err;
 }
 
-void spi_unknowns_clear(struct spi_unknowns *u)
+void spi_even_vector_clear(struct spi_even_vector *u)
 {
     free(u->at);
     free(u->twin);
-    *u = (struct spi_unknowns){0};
+    *u = (struct spi_even_vector){0};
 }
 
 /* The first unknown is x = 0, its own twin. */
-void spi_unknowns_get(const struct spi_unknowns *u, const float *A, double *y)
+void spi_even_vector_get(const struct spi_even_vector *u, const float *A, double *y)
 {
     y[0] = (double)A[u->at[0]];
     for (int64_t i = 1; i < u->count; i++)
         y[i] = half_root * ((double)A[u->at[i]] + (double)A[u->twin[i]]);
 }
 
-void spi_unknowns_get_f64(const struct spi_unknowns *u, const double *A, double *y)
+void spi_even_vector_get_f64(const struct spi_even_vector *u, const double *A, double *y)
 {
     y[0] = A[u->at[0]];
     for (int64_t i = 1; i < u->count; i++)
         y[i] = half_root * (A[u->at[i]] + A[u->twin[i]]);
 }
 
-void spi_unknowns_put(const struct spi_unknowns *u, const double *y, float *A)
+void spi_even_vector_put(const struct spi_even_vector *u, const double *y, float *A)
 {
     memset(A, 0, (size_t)u->n * (size_t)u->n * (size_t)u->n * sizeof *A);
     A[u->at[0]] = (float)y[0];
@@ -76,7 +76,7 @@ void spi_unknowns_put(const struct spi_unknowns *u, const double *y, float *A)
         A[u->at[i]] = A[u->twin[i]] = (float)(half_root * y[i]);
 }
 
-void spi_unknowns_put_f64(const struct spi_unknowns *u, const double *y, double *A)
+void spi_even_vector_put_f64(const struct spi_even_vector *u, const double *y, double *A)
 {
     memset(A, 0, (size_t)u->n * (size_t)u->n * (size_t)u->n * sizeof *A);
     A[u->at[0]] = y[0];

@@ -6,28 +6,28 @@
  *     A = E y:  A(x) = A(-x) = y / sqrt 2,  A(0) = y_0;   E^T E = 1, so |A| = |y|
  *
  * 0.22 n^3 numbers instead of n^3: what makes double vectors cost CG nothing. */
-#ifndef SPI_MERGE_UNKNOWNS_H
-#define SPI_MERGE_UNKNOWNS_H
+#ifndef SPI_MERGE_EVEN_VECTOR_H
+#define SPI_MERGE_EVEN_VECTOR_H
 
 #include <stdint.h>
 
 #include "base/error.h"
 
-struct spi_unknowns {
+struct spi_even_vector {
     int n;              /* voxels per axis of A */
     int64_t count;      /* unknowns */
     int32_t *at, *twin; /* [count] voxels x and -x in n^3; the same for x = 0; owned */
 };
 
 /** Voxels within `radius` voxels of the centre, but none of the Nyquist planes i = 0. */
-SPI_MUSTUSE spi_err spi_unknowns_init(struct spi_unknowns *u, int n, double radius);
-void spi_unknowns_clear(struct spi_unknowns *u);
+SPI_MUSTUSE spi_err spi_even_vector_init(struct spi_even_vector *u, int n, double radius);
+void spi_even_vector_clear(struct spi_even_vector *u);
 
 /** y = E^T A (of an even A: its values, times sqrt 2). */
-void spi_unknowns_get(const struct spi_unknowns *u, const float *A, double *y);
-void spi_unknowns_get_f64(const struct spi_unknowns *u, const double *A, double *y);
+void spi_even_vector_get(const struct spi_even_vector *u, const float *A, double *y);
+void spi_even_vector_get_f64(const struct spi_even_vector *u, const double *A, double *y);
 /** A = E y, zero elsewhere. */
-void spi_unknowns_put(const struct spi_unknowns *u, const double *y, float *A);
-void spi_unknowns_put_f64(const struct spi_unknowns *u, const double *y, double *A);
+void spi_even_vector_put(const struct spi_even_vector *u, const double *y, float *A);
+void spi_even_vector_put_f64(const struct spi_even_vector *u, const double *y, double *A);
 
 #endif
