@@ -27,7 +27,7 @@ out=${OUT:-$here/bench-out}
 data=$here/data/structures
 mkdir -p "$out" || exit 1
 
-# place FILE A B C X Y Z: the atoms of a PDB file about their middle, turned by Rz(C) Ry(B) Rz(A)
+# place FILE A B C X Y Z: the atoms of a PDB file about their middle, rotated by Rz(C) Ry(B) Rz(A)
 # (degrees) and moved (A)
 place() {
 	gzip -dc "$data/$1" | awk -v a="$2" -v b="$3" -v c="$4" -v X="$5" -v Y="$6" -v Z="$7" '

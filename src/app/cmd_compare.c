@@ -216,7 +216,7 @@ static spi_err symmetry_of_truth(const char *name, struct comparison *c, double 
         err = spi_symmetry_fit_map(name, &c->truth, c->diameter_A, c->q_max, U,
                                    &c->symmetry_cc);
     if (err == SPI_OK && *n > 1)
-        spi_symmetry_turn(*n, *ops, U);
+        spi_symmetry_rotate(*n, *ops, U);
     return err;
 }
 
@@ -376,7 +376,7 @@ static double degrees(double radians)
     return radians * 180 / SPI_PI;
 }
 
-static double turn_deg(const double R[9])
+static double rotation_deg(const double R[9])
 {
     static const double one[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
 
@@ -413,8 +413,8 @@ static void print_table(const struct args *a, const struct comparison *c)
                c->truth.step);
     print_border("map", &c->map_border);
     print_border("truth", &c->truth_border);
-    printf("pose          turned by %.1f degrees, shifted by %.2f A%s\n",
-           turn_deg(c->pose.R), sqrt(s[0] * s[0] + s[1] * s[1] + s[2] * s[2]),
+    printf("pose          rotated by %.1f degrees, shifted by %.2f A%s\n",
+           rotation_deg(c->pose.R), sqrt(s[0] * s[0] + s[1] * s[1] + s[2] * s[2]),
            c->pose.inverted ? ", other hand" : "");
     print_resolution("FSC 0.5", c->fsc05_A, c->fsc05_end);
     print_resolution("FSC 0.143", c->fsc0143_A, c->fsc0143_end);
@@ -550,7 +550,8 @@ const struct spi_cmd spi_cmd_compare = {
         "and "
         "says how well they then agree: the Fourier shell correlation, the resolution "
         "where it "
-        "falls below 0.5 and 0.143, and the correlation of the maps. A structure is turned "
+        "falls below 0.5 and 0.143, and the correlation of the maps. A structure is "
+        "rotated "
         "into "
         "its density on the map's grid, with nothing beyond the map's resolution.\n\n"
         "Neither a constant nor a scale nor the number type of a map matters: the level at "

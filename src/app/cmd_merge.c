@@ -565,7 +565,7 @@ const struct spi_cmd spi_cmd_merge = {
     .brief = "autocorrelation from images and their orientations",
     .about =
         "Finds the autocorrelation whose Fourier transform at the pixels of all images, "
-        "turned by their orientations, agrees best with what was measured: weighted "
+        "rotated by their orientations, agrees best with what was measured: weighted "
         "least squares with a Tikhonov term, solved by conjugate gradients. It is "
         "zero beyond the diameter of the particle. The weight of the Tikhonov term "
         "comes from the L-curve, or from --lambda. Steps end when algorithm.cg_tol, "

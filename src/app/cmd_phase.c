@@ -48,7 +48,7 @@ static const struct spi_opt opts[] = {
      .absent = "1/(2 voxels)"},
     SPI_VOXEL_OPT(args, voxel_A),
     {0, "half", SPI_PATH(args, half), 0, 0, "MAP.mrc",
-     "autocorrelation of the other half set, turned as it may be: it tells how noisy the "
+     "autocorrelation of the other half set, rotated as it may be: it tells how noisy the "
      "intensities are"},
     SPI_HEADING("How"),
     {0, "recipe", SPI_TEXT(args, recipe), 0, 0, "TEXT",

@@ -71,9 +71,9 @@ SPI_MUSTUSE spi_err spi_align_finalists(const struct spi_volume *ref,
 
 /** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
  * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4
- * of the map's rms; zero outside the map's box.  When the grid is really turned, shifted or
+ * of the map's rms; zero outside the map's box.  When the grid is really rotated, shifted or
  * coarser, frequencies beyond 1/(2 step) in length (the corners of Fourier space, which a
- * turned grid cannot hold) are removed.  The identity on the same grid copies. */
+ * rotated grid cannot hold) are removed.  The identity on the same grid copies. */
 SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map,
                                    const struct spi_pose *pose, int n, double step,
                                    struct spi_volume *moved);

@@ -70,8 +70,8 @@ void spi_refine_set_clear(struct spi_refine_set *s)
 /* ---- the likelihood ----------------------------------------------------------------- */
 
 /* Fine-grid positions of up to SPI_POINTS pixels. */
-SPI_CLONES static void turn(const float (*restrict q)[3], int n, const float m[9],
-                            float (*restrict u)[SPI_POINTS])
+SPI_CLONES static void rotate(const float (*restrict q)[3], int n, const float m[9],
+                              float (*restrict u)[SPI_POINTS])
 {
 #pragma omp simd
     for (int j = 0; j < n; j++) {
@@ -123,7 +123,7 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
     for (int64_t p = 0; p < l->n; p += SPI_POINTS) {
         int n = l->n - p < SPI_POINTS ? (int)(l->n - p) : SPI_POINTS;
 
-        turn((const float(*)[3])l->q + p, n, m, u);
+        rotate((const float(*)[3])l->q + p, n, m, u);
         spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
         spi_likelihood_sums(n, K + p, l->geometry + p, r->least + p,
                             r->inv_var ? r->inv_var + p : NULL, u, W, &sums);

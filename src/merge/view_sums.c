@@ -11,7 +11,7 @@
 
 enum { GROUP = 64 }; /* directions spread at once: their points share bricks of the grid */
 
-/* kappa g of the pixels, turned by no angle. */
+/* kappa g of the pixels, rotated by no angle. */
 static spi_err make_live(struct spi_view_sums *s, const struct spi_pixel_list *l)
 {
     float(*value)[2] = NULL;
@@ -40,7 +40,7 @@ spi_err spi_view_sums_init(struct spi_view_sums *s, const struct spi_pixel_list 
     SPI_TRY(err = SPI_NEW(s->live, w->h_at[w->R], "summed images"), fail);
     SPI_TRY(err = SPI_NEW(s->num, s->nd * spi_view_sums_harmonics(s), "summed images"),
             fail);
-    SPI_TRY(err = SPI_NEW(s->turn, s->nd * s->M, "summed images"), fail);
+    SPI_TRY(err = SPI_NEW(s->phasor, s->nd * s->M, "summed images"), fail);
     SPI_TRY(err = SPI_NEW(s->one, s->M, "summed images"), fail);
     SPI_TRY(err = SPI_NEW(s->count, s->nd, "summed images"), fail);
     SPI_TRY(err = make_live(s, l), fail);
@@ -56,7 +56,7 @@ void spi_view_sums_clear(struct spi_view_sums *s)
     spi_ring_nodes_clear(&s->weight);
     free(s->live);
     free(s->num);
-    free(s->turn);
+    free(s->phasor);
     free(s->one);
     free(s->count);
     *s = (struct spi_view_sums){0};
@@ -73,7 +73,7 @@ spi_err spi_view_sums_analyse(const struct spi_view_sums *s, const float (*value
     return spi_ring_nodes_sum(&s->data, value, 0, h);
 }
 
-/* The nearest direction to the view of M = R^T, and the turn about it that is left. */
+/* The nearest direction to the view of M = R^T, and the phasor about it that is left. */
 static int32_t nearest_view(int64_t nd, const double quat[4], double *angle)
 {
     enum { NEAR = 64 };
@@ -108,14 +108,14 @@ void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
     const struct spi_rings *g = &s->data.rings;
     double a;
     int32_t dir = nearest_view(s->nd, quat, &a);
-    float complex *turn = s->turn + (int64_t)dir * s->M;
+    float complex *phasor = s->phasor + (int64_t)dir * s->M;
     float complex *num = s->num + (int64_t)dir * spi_view_sums_harmonics(s);
 
     for (int m = 0; m < s->M; m++) {
         s->one[m] = CMPLXF((float)cos(m * a), (float)-sin(m * a));
-        turn[m] += fluence * s->one[m];
+        phasor[m] += fluence * s->one[m];
     }
-    spi_ring_add_turned(g, g->R, s->one, h, num);
+    spi_ring_add_rotated(g, g->R, s->one, h, num);
     s->count[dir]++;
 }
 
@@ -125,19 +125,19 @@ void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,
 struct batch {
     const struct spi_rings *g;
     const spi_nufft *plan;
-    int component;         /* 0: w b, 1: w */
-    spi_points *points;    /* nodes, not turned */
-    float complex *turned; /* [harmonics] */
-    float *samples;        /* [nodes] */
-    float (*value)[2];     /* [GROUP][nodes] */
-    double (*view)[9];     /* [GROUP] detector -> object */
+    int component;          /* 0: w b, 1: w */
+    spi_points *points;     /* nodes, not rotated */
+    float complex *rotated; /* [harmonics] */
+    float *samples;         /* [nodes] */
+    float (*value)[2];      /* [GROUP][nodes] */
+    double (*view)[9];      /* [GROUP] detector -> object */
     int waiting;
 };
 
 static void batch_clear(struct batch *b)
 {
     spi_points_free(b->points);
-    free(b->turned);
+    free(b->rotated);
     free(b->samples);
     free(b->value);
     free(b->view);
@@ -155,7 +155,7 @@ static spi_err batch_init(struct batch *b, const struct spi_rings *g, int compon
     SPI_TRY(err = SPI_NEW(q, nodes, "merge"), out);
     spi_ring_positions(g, g->R, identity, 1, q);
     SPI_TRY(err = spi_points_new(plan, nodes, (const float(*)[3])q, &b->points), out);
-    SPI_TRY(err = SPI_NEW(b->turned, g->h_at[g->R], "merge"), out);
+    SPI_TRY(err = SPI_NEW(b->rotated, g->h_at[g->R], "merge"), out);
     SPI_TRY(err = SPI_NEW(b->samples, nodes, "merge"), out);
     SPI_TRY(err = SPI_NEW(b->value, GROUP * nodes, "merge"), out);
     err = SPI_NEW(b->view, GROUP, "merge");
@@ -198,9 +198,9 @@ static spi_err spread_direction(const struct spi_view_sums *s, int64_t d,
     spi_sphere_point(s->nd, d, n);
     spi_rot_to_direction(n, Rn);
     SPI_TRY(err = append(data, Rn, s->num + d * spi_view_sums_harmonics(s), grid2), out);
-    memset(weight->turned, 0, (size_t)g->h_at[g->R] * sizeof *weight->turned);
-    spi_ring_add_turned(g, g->R, s->turn + d * s->M, s->live, weight->turned);
-    err = append(weight, Rn, weight->turned, grid2);
+    memset(weight->rotated, 0, (size_t)g->h_at[g->R] * sizeof *weight->rotated);
+    spi_ring_add_rotated(g, g->R, s->phasor + d * s->M, s->live, weight->rotated);
+    err = append(weight, Rn, weight->rotated, grid2);
 out:
     return err;
 }

@@ -5,7 +5,7 @@
  *
  * Each image's orientation is R_n Rz(a): the in-plane angle a is exact, the view direction
  * n is rounded to the nearest of nd.  What merging needs of an image, the sums of w b f and
- * of w f over its pixels, is moved to rings and turned there; after the last image the sums
+ * of w f over its pixels, is moved to rings and rotated there; after the last image the sums
  * of a direction are spread at once.  So the cost of spreading does not depend on the
  * number of images, and the weights are those of merging pixel by pixel, whatever they are.
  */
@@ -23,10 +23,10 @@ struct spi_view_sums {
     float complex *live;          /* [weight harmonics] of kappa g, owned */
     int M;                        /* harmonics of the last ring of `weight` */
     int64_t nd;
-    float complex *num;  /* [nd][data harmonics], owned */
-    float complex *turn; /* [nd][M]: sum of phi exp(-i m a), owned */
-    float complex *one;  /* [M], owned scratch */
-    int32_t *count;      /* [nd] images, owned */
+    float complex *num;    /* [nd][data harmonics], owned */
+    float complex *phasor; /* [nd][M]: sum of phi exp(-i m a), owned */
+    float complex *one;    /* [M], owned scratch */
+    int32_t *count;        /* [nd] images, owned */
 };
 
 /** Directions `cells` Shannon cells 1/(2 D q_max) apart, for the pixels of a list.  Memory:

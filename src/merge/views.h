@@ -3,7 +3,7 @@
  * Averaged images of view directions, spread into reciprocal space.  Layer: merge.
  * doc/math.md section 2.
  *
- * All images of one view direction n, turned in the plane and weighted by the posterior,
+ * All images of one view direction n, rotated in the plane and weighted by the posterior,
  * make one averaged image on rings; merging then costs the same however many images there
  * are:
  *

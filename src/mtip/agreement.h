@@ -9,7 +9,7 @@
 
 /** The intensities of the half sets after the last merge. */
 struct spi_agreement {
-    double R[9];         /* turns half 2 upon half 1 */
+    double R[9];         /* rotates half 2 onto half 1 */
     double q_min, q_max; /* 1/A */
     struct spi_intensity_shells shells;
 };

@@ -132,7 +132,7 @@ spi_err spi_chain_symmetry(struct spi_chain *c, const char *group, const double 
     if (err)
         return err;
     memcpy(c->axes, axes ? axes : standard, sizeof c->axes);
-    spi_symmetry_turn(n, ops, c->axes);
+    spi_symmetry_rotate(n, ops, c->axes);
     snprintf(c->symmetry, sizeof c->symmetry, "%s", group);
     free(c->group);
     c->group = ops;

@@ -49,7 +49,7 @@ struct spi_chain {
     char symmetry[16];  /* the particle's point group, "C1": none */
     double axes[9];     /* from its standard frame to that of the model */
     int n_group;        /* its elements */
-    double (*group)[9]; /* [n_group], turned by the axes; owned */
+    double (*group)[9]; /* [n_group], rotated by the axes; owned */
 
     struct spi_generation_work *work; /* of the generation that runs; NULL between two */
 };

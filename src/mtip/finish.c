@@ -172,18 +172,18 @@ out:
     return err;
 }
 
-/* A: the mean of the half sets, half 2 turned upon half 1 (an autocorrelation has neither
+/* A: the mean of the half sets, half 2 rotated onto half 1 (an autocorrelation has neither
  * place nor hand): by the rotation of the intensities, which is right also when the phases
  * are not. */
 static spi_err join_halves(const struct spi_run *r, struct spi_result *res)
 {
     const struct spi_volume *one = &res->half_A[0];
-    struct spi_pose turn = {.inverted = false};
+    struct spi_pose rotation = {.inverted = false};
     struct spi_volume two = {0};
     spi_err err;
 
-    memcpy(turn.R, res->agreement.R, sizeof turn.R);
-    SPI_TRY(err = spi_pose_apply(&res->half_A[1], &turn, one->n, one->step, &two), out);
+    memcpy(rotation.R, res->agreement.R, sizeof rotation.R);
+    SPI_TRY(err = spi_pose_apply(&res->half_A[1], &rotation, one->n, one->step, &two), out);
     SPI_TRY(err = spi_volume_copy(one, &res->A), out);
     for (int64_t i = 0; i < (int64_t)one->n * one->n * one->n; i++)
         res->A.data[i] = (one->data[i] + two.data[i]) / 2;
@@ -290,7 +290,7 @@ static spi_err judge(const struct spi_run *r, const struct spi_contrast *contras
     v->isotropic =
         spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
-    spi_symmetry_turn(n, group, res->symmetry.axes);
+    spi_symmetry_rotate(n, group, res->symmetry.axes);
     SPI_TRY(err = spi_coverage_init(&res->coverage, &res->orientations, n,
                                     (const double(*)[9])group, 1 / (2 * D * r->q_max)),
             out);

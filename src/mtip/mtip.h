@@ -93,7 +93,7 @@ bool spi_run_chain_runs(const struct spi_run *r, int which, int chain,
                         enum spi_stage stage);
 
 /** symmetry.c: lay the given point group upon each start of this round; find that of the
- *  leading starts, and use it when copies turned by it are as alike as the half sets. */
+ *  leading starts, and use it when copies rotated by it are as alike as the half sets. */
 SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
 

@@ -82,7 +82,7 @@ out:
     return err;
 }
 
-/* Copies turned by the group's elements are as alike as the half sets are, (Y7). */
+/* Copies rotated by the group's elements are as alike as the half sets are, (Y7). */
 static bool safe(const struct spi_symmetry_found *f, double agreement)
 {
     return 1 - f->score <= 1.5 * (1 - agreement) + 0.02;

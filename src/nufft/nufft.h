@@ -10,8 +10,8 @@
  * over a cube of n^3 modes, x = (i - n/2) dx on each axis (planes i = 0, the Nyquist
  * planes, are treated as zero: n^3 modes of an odd grid M^3 are those of n = M + 1).
  *
- * The points are the pixels of one detector, turned: q_kj = M_k q_j, M_k = detector ->
- * object.  They are given once; no array of turned points ever exists.  Relative l2 error
+ * The points are the pixels of one detector, rotated: q_kj = M_k q_j, M_k = detector ->
+ * object.  They are given once; no array of rotated points ever exists.  Relative l2 error
  * of a transform: <= tol for well-spread points (tests/nufft). */
 #ifndef SPI_NUFFT_NUFFT_H
 #define SPI_NUFFT_NUFFT_H
@@ -69,7 +69,7 @@ SPI_MUSTUSE spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float
 void spi_points_free(spi_points *points);
 
 /** out[k][j] = W(M_k q_j) for n_rot rotations, from a prepared grid.  SPI_EINVAL if a
- * turned point lies beyond |q| dx = 1/2 on an axis, except for the few fine-grid points of
+ * rotated point lies beyond |q| dx = 1/2 on an axis, except for the few fine-grid points of
  * its patch. */
 SPI_MUSTUSE spi_err spi_nufft_slice(const spi_points *points, const float *grid,
                                     int64_t n_rot, const double (*M)[9], float *out);

@@ -15,7 +15,7 @@ enum {
     BEYOND = RADIUS_MAX + 1, /* a point lies within nf/2 + BEYOND on each axis */
     LOW = BEYOND + 2,        /* cells that its taps reach below -nf/2, and above nf/2 */
     HIGH = BEYOND + 3,
-    CHUNK = 512,          /* points turned at once */
+    CHUNK = 512,          /* points rotated at once */
     SPAN = 8 * CHUNK,     /* points of a task */
     THREAD_POINTS = 32768 /* worth starting a thread for */
 };
@@ -112,7 +112,7 @@ struct job {
     int beyond;    /* a point lies outside of the columns */
 };
 
-/* Points first ... first + n - 1, turned; at -u where z < 0.  Returns how many lie beyond
+/* Points first ... first + n - 1, rotated; at -u where z < 0.  Returns how many lie beyond
  * `most` on an axis: these are put at 0. */
 SPI_CLONES static int turn(const spi_points *p, int64_t first, int n, const float M[9],
                            float most, float (*restrict u)[CHUNK])

@@ -19,7 +19,7 @@ enum {
     TASK = 4096,   /* patches of a task of slicing, sorted */
     SPAN = 128,    /* and in the order of images */
     FEW = 8,       /* patches that are not worth a copy of their brick */
-    BLOCK = 16,    /* patches turned at once */
+    BLOCK = 16,    /* patches rotated at once */
     THREAD_PATCHES = 2048 /* worth starting a thread for */
 };
 
@@ -178,7 +178,7 @@ static void find_rotation(void *ctx, int rank, int64_t k)
 spi_err spi_nufft_beyond(const spi_nufft *p)
 {
     return spi_fail(SPI_EINVAL,
-                    "nufft: a turned point lies beyond |q| = %g on an axis, half the "
+                    "nufft: a rotated point lies beyond |q| = %g on an axis, half the "
                     "period of modes %g apart",
                     0.5 / p->dx, p->dx);
 }
@@ -212,7 +212,7 @@ static spi_err sort(struct batch *b)
 }
 
 /* A patch ready for a kernel. */
-struct turned {
+struct rotated {
     struct spi_patch patch;
     int32_t cell[4]; /* of its centre, x y z, counted from u = 0 */
     int64_t values;  /* of its rotation: the first among the batch's */
@@ -220,8 +220,8 @@ struct turned {
 };
 
 /* Entries e ... e + n - 1, n <= BLOCK. */
-SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
-                                    struct turned *to)
+SPI_CLONES static void rotate_patches(const struct batch *b, int64_t e, int n,
+                                      struct rotated *to)
 {
     typedef double v4 __attribute__((vector_size(32), aligned(8), may_alias));
     typedef int64_t v4l __attribute__((vector_size(32)));
@@ -262,7 +262,7 @@ SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
 
 /* Bring what a patch that comes soon needs into the cache: its offsets and its values,
  * which are those of another image than its neighbour's. */
-static void call_for(const struct batch *b, const struct turned *t)
+static void call_for(const struct batch *b, const struct rotated *t)
 {
     const spi_points *p = b->points;
     int shift = b->val ? 3 : 4; /* values of a line of the cache */
@@ -284,27 +284,27 @@ static void call_for(const struct batch *b, const struct turned *t)
 }
 
 /* Patches from ... of the n that begin with entry `first`: their half of `block`. */
-static void turn_block(const struct batch *b, int64_t first, int64_t n, int64_t from,
-                       struct turned block[2 * BLOCK])
+static void rotate_block(const struct batch *b, int64_t first, int64_t n, int64_t from,
+                         struct rotated block[2 * BLOCK])
 {
-    struct turned *to = block + from % (2 * BLOCK);
+    struct rotated *to = block + from % (2 * BLOCK);
     int m = n - from < BLOCK ? (int)(n - from) : BLOCK;
 
     if (m <= 0)
         return;
-    turn_patches(b, first + from, m, to);
+    rotate_patches(b, first + from, m, to);
     for (int k = 0; k < m; k++)
         call_for(b, to + k);
 }
 
-/* Patch i, i = 0, 1, ... in turn; a block is turned while the one before is worked on. */
-static struct turned *next_patch(const struct batch *b, int64_t first, int64_t n, int64_t i,
-                                 struct turned block[2 * BLOCK])
+/* Patch i, i = 0, 1, ... in turn; a block is rotated while the one before is worked on. */
+static struct rotated *next_patch(const struct batch *b, int64_t first, int64_t n,
+                                  int64_t i, struct rotated block[2 * BLOCK])
 {
     if (i == 0)
-        turn_block(b, first, n, 0, block);
+        rotate_block(b, first, n, 0, block);
     if (i % BLOCK == 0)
-        turn_block(b, first, n, i + BLOCK, block);
+        rotate_block(b, first, n, i + BLOCK, block);
     return &block[i % (2 * BLOCK)];
 }
 
@@ -362,14 +362,14 @@ static void slice_task(void *ctx, int rank, int64_t task)
                                .plane = (ptrdiff_t)plan->side * plan->pitch};
     struct spi_columns box = s->columns;
     bool copy = t->brick >= 0 && t->n >= FEW;
-    struct turned block[2 * BLOCK];
+    struct rotated block[2 * BLOCK];
     int origin[3] = {0};
 
     box.data = s->boxes + (size_t)rank * s->box_floats;
     if (copy)
         fill_box(s, t->brick, &box, origin);
     for (int i = 0; i < t->n; i++) {
-        struct turned *at = next_patch(b, t->first, t->n, i, block);
+        struct rotated *at = next_patch(b, t->first, t->n, i, block);
         float scattered[SPI_PATCH_MAX];
         float *out = b->out + at->values;
         float *value = p->order ? scattered : out + at->first;
@@ -491,12 +491,12 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     ptrdiff_t row = 2 * (ptrdiff_t)plan->pitch;
     struct spi_rows rows = {.row = row, .plane = plan->side * row};
     struct spi_slots box = s->slots;
-    struct turned block[2 * BLOCK];
+    struct rotated block[2 * BLOCK];
 
     first_cell(b, brick, origin);
     box.data = s->boxes + (size_t)rank * s->box_floats;
     for (int64_t i = 0; i < n; i++) {
-        struct turned *at = next_patch(b, first, n, i, block);
+        struct rotated *at = next_patch(b, first, n, i, block);
         float value[SPI_PATCH_MAX][2];
         const float(*val)[2] = b->val + at->values + (p->order ? 0 : at->first);
 

@@ -3,7 +3,7 @@
  * The detector's own pixels: which take part, and where they lie in the object.  Layer:
  * ring. doc/math.md section 2.
  *
- * An image turned by quat (R: molecule -> laboratory) samples W at
+ * An image rotated by quat (R: molecule -> laboratory) samples W at
  *     q_kp = R(quat_k)^T q_p                                                         (V7).
  * Bad pixels, those outside q_min <= |q| <= q_max and those of no geometry factor are left
  * out. */

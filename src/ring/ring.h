@@ -83,10 +83,10 @@ SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
 /** to += what h is after a turn: to_rm += turn_m h_rm of the first R rings; a turn by a is
  *  exp(-i m a), for m < spi_ring_padded(m_max[R - 1] + 1) (anything finite beyond m_max).
  */
-void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
-                         const float complex *h, float complex *to);
+void spi_ring_add_rotated(const struct spi_rings *g, int R, const float complex *turn,
+                          const float complex *h, float complex *to);
 
-/** scale times the positions of the samples of the first R rings turned by M (detector ->
+/** scale times the positions of the samples of the first R rings rotated by M (detector ->
  * object); pos: [g->at[R]][3], 1/A for scale 1. */
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,
                         float (*pos)[3]);

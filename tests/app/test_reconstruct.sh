@@ -270,7 +270,7 @@ says side.out "from too few sides" "images from one side"
 [ -s side/unconfirmed/density.mrc ] && [ ! -e side/density.mrc ]
 ok $? "images from one side: the map is kept apart"
 
-# a particle with a fourfold axis: 40 pseudo atoms of a quarter, turned about z
+# a particle with a fourfold axis: 40 pseudo atoms of a quarter, rotated about z
 awk 'BEGIN { s = 12345
 	for (i = 0; i < 40; i++) {
 		do { for (k = 0; k < 3; k++) { s = s * 16807 % 2147483647; u[k] = s / 2147483647 }

@@ -81,8 +81,8 @@ static void pack(const struct spi_refine_set *set, const float *image, float *K)
         K[p] = image[set->pixels.pixel[p]];
 }
 
-/* M = R(quat)^T turned by w in the object. */
-static void turned(const double quat[4], const double w[3], double M[9])
+/* M = R(quat)^T rotated by w in the object. */
+static void rotated(const double quat[4], const double w[3], double M[9])
 {
     double R[9], E[9];
 
@@ -109,7 +109,7 @@ static void against_twin(const struct scene *s, bool poisson)
         return;
     }
     pack(&set, s->images[3], K);
-    turned(s->quat[3], w, M);
+    rotated(s->quat[3], w, M);
     spi_refine_at(&set.r, K, M, &at);
     spi_refine_ref(&set.r, N, dx, s->A, K, M, &score, &fluence);
 
@@ -119,7 +119,7 @@ static void against_twin(const struct scene *s, bool poisson)
        fabs(at.score - score) / bound);
     OK(fabs(at.fluence / fluence - 1) <= 4 * e, "fluence, error / bound = %.3f",
        fabs(at.fluence / fluence - 1) / (4 * e));
-    turned(s->quat[4], w, M);
+    rotated(s->quat[4], w, M);
     spi_refine_ref(&set.r, N, dx, s->A, K, M, &score, &fluence);
     OK(fabs(at.score - score) > bound, "another orientation is told apart");
     spi_refine_set_clear(&set);
@@ -141,7 +141,7 @@ static void gradient(const struct scene *s, bool poisson)
         double R[9], M[9], start[4];
 
         pack(&set, s->images[k], K);
-        turned(s->quat[k], w0, M);
+        rotated(s->quat[k], w0, M);
         spi_refine_at(&set.r, K, M, &at);
         for (int i = 0; i < 9; i++)
             R[i] = M[i % 3 * 3 + i / 3];
@@ -151,10 +151,10 @@ static void gradient(const struct scene *s, bool poisson)
             double w[3] = {0}, up, down, phi, shift;
 
             w[c] = h;
-            turned(start, w, M);
+            rotated(start, w, M);
             spi_refine_ref(&set.r, N, dx, s->A, K, M, &up, &phi);
             w[c] = -h;
-            turned(start, w, M);
+            rotated(start, w, M);
             spi_refine_ref(&set.r, N, dx, s->A, K, M, &down, &phi);
             shift = 1 / at.fisher[diagonal[c]] / set.r.cell;
             worst = fmax(worst, fabs(at.gradient[c] - (up - down) / (2 * h)) * shift);
@@ -191,7 +191,7 @@ static void disturb(const struct spi_refine_set *set, struct spi_rng *rng, doubl
     }
     for (int c = 0; c < 3; c++)
         v[c] *= cells * set->r.cell / sqrt(length);
-    turned(quat, v, M);
+    rotated(quat, v, M);
     for (int i = 0; i < 9; i++)
         R[i] = M[i % 3 * 3 + i / 3];
     spi_rot_quat(R, out);
@@ -228,7 +228,7 @@ static void climbs(const struct scene *s, bool poisson)
         const double *far = s->quat[(k + 1) % IMAGES];
 
         pack(&set, s->images[k], K);
-        turned(far, none, M);
+        rotated(far, none, M);
         spi_refine_at(&set.r, K, M, &at);
         err = spi_refine_image(&set.r, s->images[k], far, &best);
         fell += best.score < at.score;

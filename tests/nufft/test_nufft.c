@@ -83,8 +83,8 @@ static int make_points(struct spi_rng *rng, enum set set, int nf, float (*q)[3])
     return n;
 }
 
-/* First as it is, then turned at random. */
-static void make_turns(struct spi_rng *rng, double M[TURNS][9], enum set set)
+/* First as it is, then rotated at random. */
+static void make_rotations(struct spi_rng *rng, double M[TURNS][9], enum set set)
 {
     memcpy(M[0], identity[0], sizeof M[0]);
     for (int k = 1; k < TURNS; k++) {
@@ -133,7 +133,7 @@ static spi_err scene_init(struct scene *s, int n, double tol, enum set set)
     make_even(&rng, n, s->A);
     SPI_TRY(err = spi_nufft_new(n, dx, tol, &s->plan), out);
     s->points = make_points(&rng, set, spi_nufft_fine(s->plan), s->q);
-    make_turns(&rng, s->M, set);
+    make_rotations(&rng, s->M, set);
     for (int k = 0; k < TURNS; k++)
         for (int j = 0; j < s->points; j++) {
             const double v[3] = {(double)s->q[j][0], (double)s->q[j][1],

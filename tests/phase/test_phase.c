@@ -255,7 +255,7 @@ static void leaves_out(const struct spi_volume *rho)
     o.keep_agreeing = 0.88;
     known = o;
     known.n_halves = 2, known.halves_q = q, known.halves_cc = cc;
-    for (int i = 0; !err && i < N * N * N; i++) /* z turned about alone: the other hand */
+    for (int i = 0; !err && i < N * N * N; i++) /* z rotated about alone: the other hand */
         mirror.data[i] = rho->data[(N - i / N / N) % N * N * N + i % (N * N)];
     err = err ? err : spi_volume_copy(rho, &noisy);
     err = err ? err : spi_fft3_r2c(N, rho->data, F);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "kernel/turn.h"
+#include "kernel/rotate.h"
 
 #include "kernel/clones.h"
 
@@ -8,11 +8,11 @@ enum { BLOCK = 8 }; /* complex numbers of a vector, re and im by turns */
 typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int ivec __attribute__((vector_size(64)));
 
-/* Block by block of m, the rings inside: few loops, long ones, and a block of the turn
- * stays in registers.  x turned is re(t) x + im(t) i x, where i x is x with its parts
+/* Block by block of m, the rings inside: few loops, long ones, and a block of the phasor
+ * stays in registers.  x rotated is re(t) x + im(t) i x, where i x is x with its parts
  * exchanged and the first of them negative. */
-SPI_CLONES void spi_add_turned(int R, const int *at, const float complex *turn,
-                               const float complex *h, float complex *to)
+SPI_CLONES void spi_add_rotated(int R, const int *at, const float complex *phasor,
+                                const float complex *h, float complex *to)
 {
     const ivec re = {0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14}, im = re + 1;
     const ivec exchanged = {1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
@@ -20,7 +20,7 @@ SPI_CLONES void spi_add_turned(int R, const int *at, const float complex *turn,
     int first = 0;
 
     for (int m = 0; first < R; m += BLOCK) {
-        vec t = *(const vec *)(turn + m), a = SPI_SHUFFLE(t, re);
+        vec t = *(const vec *)(phasor + m), a = SPI_SHUFFLE(t, re);
         vec b = SPI_SHUFFLE(t, im) * sign;
         int r = first;
 

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kernel/turn.h"
+#include "kernel/rotate.h"
 #include "tap.h"
 
 static void fill(struct spi_rng *rng, int n, float complex *x)
@@ -38,8 +38,8 @@ static void check(struct spi_rng *rng, int R)
 
     float complex beyond = to[n];
 
-    spi_add_turned(R, at, turn, h, to);
-    spi_add_turned_ref(R, at, turn, h, ref);
+    spi_add_rotated(R, at, turn, h, to);
+    spi_add_rotated_ref(R, at, turn, h, ref);
     for (int r = 0; r < R; r++)
         for (int i = at[r]; i < at[r + 1]; i++) {
             double term = (double)cabsf(turn[i - at[r]]) * (double)cabsf(h[i]);
