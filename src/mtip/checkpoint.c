@@ -13,11 +13,11 @@
 #include "math/symmetry.h"
 #include "mtip/mtip.h"
 
-enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
+enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_REPLICAS_MAX) };
 
 /* The scalars of struct spi_run, in one record. */
 struct head {
-    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose, converged,
+    int32_t stage, step, n_replicas, round, leading[2], waiting, have_pose, converged,
         begun_at;
     double best_cc, halves_cc;
     struct spi_pose pose;
@@ -31,7 +31,7 @@ struct half_head {
     double candidate_cell;
 };
 
-struct chain_head {
+struct replica_head {
     int32_t n, has_scale;
     float beta;
     double step, score, residual, axes[9];
@@ -57,7 +57,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
     int32_t generation = r->generation;
     struct head head = {.stage = r->stage,
                         .step = r->step,
-                        .n_chains = r->n_chains,
+                        .n_replicas = r->n_replicas,
                         .round = r->round,
                         .leading = {r->leading[0], r->leading[1]},
                         .waiting = r->waiting,
@@ -70,12 +70,12 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                         .found = r->found,
                         .n_diameters = r->n_diameters};
     struct half_head half[2];
-    struct chain_head(*chain)[SPI_CHAINS_MAX] = NULL;
+    struct replica_head(*replica)[SPI_REPLICAS_MAX] = NULL;
     struct list *l = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(l, 1, "checkpoint"), out);
-    SPI_TRY(err = SPI_NEW(chain, 2, "checkpoint"), out);
+    SPI_TRY(err = SPI_NEW(replica, 2, "checkpoint"), out);
     add(l, sizeof generation, &generation, "generation", 0, 0);
     memcpy(head.diameter_A, r->diameter_A, sizeof head.diameter_A);
     add(l, sizeof head, &head, "run", 0, 0);
@@ -88,25 +88,25 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
         add(l, n * (size_t)f->keep * sizeof *f->candidate, f->candidate, "candidate", h, 0);
         add(l, n * sizeof *f->fluence, f->fluence, "fluence", h, 0);
         add(l, n * sizeof *f->best, f->best, "best", h, 0);
-        for (int s = 0; s < r->n_chains; s++) {
-            const struct spi_chain *c = &r->chain[h][s];
+        for (int s = 0; s < r->n_replicas; s++) {
+            const struct spi_replica *c = &r->replica[h][s];
 
-            chain[h][s] = (struct chain_head){.n = c->A.n,
-                                              .has_scale = c->ring_scale != NULL,
-                                              .beta = c->beta,
-                                              .step = c->A.step,
-                                              .score = c->score,
-                                              .residual = c->residual};
-            memcpy(chain[h][s].axes, c->axes, sizeof c->axes);
-            memcpy(chain[h][s].symmetry, c->symmetry, sizeof c->symmetry);
-            add(l, sizeof chain[h][s], &chain[h][s], "chain", h, s);
+            replica[h][s] = (struct replica_head){.n = c->A.n,
+                                                  .has_scale = c->ring_scale != NULL,
+                                                  .beta = c->beta,
+                                                  .step = c->A.step,
+                                                  .score = c->score,
+                                                  .residual = c->residual};
+            memcpy(replica[h][s].axes, c->axes, sizeof c->axes);
+            memcpy(replica[h][s].symmetry, c->symmetry, sizeof c->symmetry);
+            add(l, sizeof replica[h][s], &replica[h][s], "chain", h, s);
             if (!c->ring_scale) /* a fresh random start is made again */
                 add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
         }
     }
     err = spi_state_write(path, key, l->n, l->item);
 out:
-    free(chain);
+    free(replica);
     free(l);
     return err;
 }
@@ -183,14 +183,14 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
     struct spi_step step;
     int starts = r->set->N_starts;
 
-    if (h->n_chains < 1 || h->n_chains > SPI_CHAINS_MAX || h->round < 0 ||
-        h->round >= SPI_CHAINS_MAX || h->n_chains != (h->round + 1) * starts)
-        return damaged(path, "%d starts after %d rounds of %d", h->n_chains, h->round,
+    if (h->n_replicas < 1 || h->n_replicas > SPI_REPLICAS_MAX || h->round < 0 ||
+        h->round >= SPI_REPLICAS_MAX || h->n_replicas != (h->round + 1) * starts)
+        return damaged(path, "%d starts after %d rounds of %d", h->n_replicas, h->round,
                        starts);
     for (int i = 0; i < 2; i++)
-        if (h->leading[i] < 0 || h->leading[i] >= h->n_chains)
+        if (h->leading[i] < 0 || h->leading[i] >= h->n_replicas)
             return damaged(path, "start %d leads half set %d; there are %d", h->leading[i],
-                           i + 1, h->n_chains);
+                           i + 1, h->n_replicas);
     if (h->stage < SPI_STAGE_START || h->stage > SPI_STAGE_DONE)
         return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_START,
                        SPI_STAGE_DONE);
@@ -346,8 +346,8 @@ static bool is_model_grid(const struct spi_rings *g, int n, double step)
     return false;
 }
 
-static spi_err check_chain(const struct spi_run *r, const char *path,
-                           const struct chain_head *head, int h, int s)
+static spi_err check_replica(const struct spi_run *r, const char *path,
+                             const struct replica_head *head, int h, int s)
 {
     if (!memchr(head->symmetry, 0, sizeof head->symmetry) || !is_group(head->symmetry) ||
         !is_rotation(head->axes))
@@ -364,15 +364,15 @@ static spi_err check_chain(const struct spi_run *r, const char *path,
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static spi_err load_chain(const struct spi_state *st, const char *path, struct spi_run *r,
-                          int h, int s)
+static spi_err load_replica(const struct spi_state *st, const char *path, struct spi_run *r,
+                            int h, int s)
 {
-    struct spi_chain *c = &r->chain[h][s];
-    struct chain_head head;
+    struct spi_replica *c = &r->replica[h][s];
+    struct replica_head head;
     spi_err err;
 
     SPI_TRY(err = get(st, sizeof head, &head, "chain", h, s), out);
-    SPI_TRY(err = check_chain(r, path, &head, h, s), out);
+    SPI_TRY(err = check_replica(r, path, &head, h, s), out);
     c->data = r->data;
     c->half = &r->half[h];
     c->seed = r->seed * 2 + (uint64_t)h;
@@ -380,8 +380,8 @@ static spi_err load_chain(const struct spi_state *st, const char *path, struct s
     c->beta = head.beta;
     c->score = head.score;
     c->residual = head.residual;
-    SPI_TRY(err = spi_chain_symmetry(c, head.symmetry, head.axes), out);
-    if (head.has_scale) /* a random start, as spi_run_make_chains made it */
+    SPI_TRY(err = spi_replica_symmetry(c, head.symmetry, head.axes), out);
+    if (head.has_scale) /* a random start, as spi_run_make_replicas made it */
         return SPI_OK;
     free(c->ring_scale);
     c->ring_scale = NULL;
@@ -432,7 +432,7 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     SPI_TRY(err = spi_state_get(st, SPI_STATE_GENERATION, sizeof generation, &generation),
             out);
     SPI_TRY(err = check_head(r, path, generation, &head), out);
-    SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
+    SPI_TRY(err = spi_run_make_replicas(r, head.n_replicas), out);
     r->generation = generation, r->stage = head.stage, r->step = head.step;
     r->begun_at = head.begun_at;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
@@ -445,8 +445,8 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
         r->leading[h] = head.leading[h];
         SPI_TRY(err = load_half(st, &r->half[h], h), out);
         SPI_TRY(err = check_half(r, path, h), out);
-        for (int s = 0; s < head.n_chains; s++)
-            SPI_TRY(err = load_chain(st, path, r, h, s), out);
+        for (int s = 0; s < head.n_replicas; s++)
+            SPI_TRY(err = load_replica(st, path, r, h, s), out);
     }
 out:
     spi_state_free(st);

@@ -94,7 +94,7 @@ static spi_err task_extent(void *const *data, const void *arg, const volatile in
 {
     const struct extent_args *a = arg;
     const struct spi_run *r = a->r;
-    const struct spi_volume *A = &r->chain[a->half][r->leading[a->half]].A;
+    const struct spi_volume *A = &r->replica[a->half][r->leading[a->half]].A;
     struct spi_phase_options opt;
     struct spi_phase_result result = {0};
     char recipe[SPI_TEXT_MAX];

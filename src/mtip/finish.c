@@ -84,7 +84,7 @@ static spi_err phase(struct spi_run *r, struct spi_result *res)
 /* Over the point group of a half set, in its frame. */
 static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
 {
-    const struct spi_chain *c = &r->chain[h][r->leading[h]];
+    const struct spi_replica *c = &r->replica[h][r->leading[h]];
 
     return spi_symmetry_average(A, c->n_group, (const double(*)[9])c->group);
 }
@@ -139,8 +139,8 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
                                 spi_on_finish *progress, void *user, struct spi_result *res)
 {
     int rounds = r->set->N_refine;
-    const struct spi_volume *model[2] = {&r->chain[0][r->leading[0]].A,
-                                         &r->chain[1][r->leading[1]].A};
+    const struct spi_volume *model[2] = {&r->replica[0][r->leading[0]].A,
+                                         &r->replica[1][r->leading[1]].A};
     spi_err err = SPI_OK;
 
     for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
@@ -198,7 +198,7 @@ static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
 {
     /* shows folds to 18; more where all turns are alike up to there (a disk, a tube) */
     static const double qD = 7.5, smooth_qD = 10;
-    const struct spi_chain *c = &r->chain[0][r->leading[0]];
+    const struct spi_replica *c = &r->replica[0][r->leading[0]];
     struct spi_symmetry_found *f = &res->symmetry;
     double D = r->data->rings.diameter_A;
     spi_err err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One generation of a chain: which directions, and the tasks that do it. */
+/* One generation of a replica: which directions, and the tasks that do it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "math/sphere.h"
 #include "math/symmetry.h"
-#include "mtip/chain_tasks.h"
+#include "mtip/replica_tasks.h"
 
 /* ---- which directions --------------------------------------------------------------- */
 
@@ -115,7 +115,7 @@ static spi_err allocate_soft(struct spi_generation_work *w)
     spi_err err = SPI_OK;
 
     for (int s = 0; s < w->n_soft && !err; s++) {
-        struct spi_chain_soft *soft = &w->soft[s];
+        struct spi_replica_soft *soft = &w->soft[s];
 
         err = spi_average_init(&soft->average, &w->c->data->rings, l->R_merge, l->views.Na,
                                w->n_rows, images);
@@ -273,7 +273,7 @@ static spi_err submit_merge(struct spi_generation_work *w)
                             solve);
 }
 
-static bool all_have_weight(const struct spi_chain *c, const struct spi_generation *gen)
+static bool all_have_weight(const struct spi_replica *c, const struct spi_generation *gen)
 {
     double n = (double)gen->level->views.nd * gen->level->views.Na / fmax(1, c->n_group);
 
@@ -295,8 +295,8 @@ out:
     return err;
 }
 
-spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
-                         const struct spi_generation *gen, int block_images)
+spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
+                           const struct spi_generation *gen, int block_images)
 {
     struct spi_generation_work *w;
     spi_err err = SPI_NEW(w, 1, "generation");
@@ -379,7 +379,7 @@ static void work_free(struct spi_generation_work *w)
     free(w);
 }
 
-void spi_chain_settle(struct spi_chain *c)
+void spi_replica_settle(struct spi_replica *c)
 {
     struct spi_generation_work *w = c->work;
 

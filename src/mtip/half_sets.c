@@ -70,15 +70,15 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
 
     (void)data;
     spi_run_phase_options(
-        r, 1 / (2.08 * r->chain[a->half][r->leading[a->half]].A.step), LOOP_STARTS,
+        r, 1 / (2.08 * r->replica[a->half][r->leading[a->half]].A.step), LOOP_STARTS,
         r->seed * 2 + (uint64_t)a->half + 1000003 * (uint64_t)r->generation, recipe, &opt);
-    err = spi_phase(&r->chain[a->half][r->leading[a->half]].A, &opt, stop, &result);
+    err = spi_phase(&r->replica[a->half][r->leading[a->half]].A, &opt, stop, &result);
     if (!err) {
         r->density[a->half] = result.density;
         result.density = (struct spi_volume){0};
         if (r->set->match_phased && r->stage != SPI_STAGE_START)
             err = phased_model(&r->density[a->half],
-                               &r->chain[a->half][r->leading[a->half]].A);
+                               &r->replica[a->half][r->leading[a->half]].A);
     }
     spi_phase_result_clear(&result);
     return err;
@@ -158,10 +158,10 @@ spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
 
     report->score = 0;
     for (int h = 0; h < 2; h++)
-        report->score += r->chain[h][r->leading[h]].score / 2;
-    report->beta = (double)r->chain[0][r->leading[0]].beta;
+        report->score += r->replica[h][r->leading[h]].score / 2;
+    report->beta = (double)r->replica[0][r->leading[0]].beta;
     SPI_TRY(err = spi_half_sets_agree(
-                &r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]], D,
+                &r->replica[0][r->leading[0]], &r->replica[1][r->leading[1]], D,
                 r->data->rings.q[0],
                 fmin(report->q_max_invA, spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
                 search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
@@ -175,7 +175,7 @@ out:
     return err;
 }
 
-spi_err spi_half_sets_agree(const struct spi_chain *a, const struct spi_chain *b,
+spi_err spi_half_sets_agree(const struct spi_replica *a, const struct spi_replica *b,
                             double diameter_A, double q_min, double q_max, double q_end,
                             const double *initial, double R[9], double *cc, double *mean_cc)
 {

@@ -41,7 +41,7 @@ static spi_err draw_batch(const struct spi_run *r, int which, int start,
     bool all = step->batch == 0 || step->batch >= h->n_images;
     struct spi_rng rng =
         spi_rng_stream(r->seed * 2 + (uint64_t)which, SPI_RNG_BATCH,
-                       (uint64_t)r->generation * SPI_CHAINS_MAX + (uint64_t)start);
+                       (uint64_t)r->generation * SPI_REPLICAS_MAX + (uint64_t)start);
     spi_err err = SPI_NEW(*batch, h->n_images, "batch");
 
     if (err)
@@ -75,30 +75,31 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
 /* ---- one generation ----------------------------------------------------------------- */
 
 /* View directions x in-plane angles that are really different. */
-static double orientations(const struct spi_chain *c, const struct spi_level *level)
+static double orientations(const struct spi_replica *c, const struct spi_level *level)
 {
     return (double)level->views.nd * level->views.Na / c->n_group;
 }
 
-/* In the starts all chains run; afterwards the leading one of each half. */
-bool spi_run_chain_runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
+/* In the starts all replicas run; afterwards the leading one of each half. */
+bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
+                          enum spi_stage stage)
 {
     if (stage != SPI_STAGE_START)
-        return chain == r->leading[which];
-    return chain >= r->round * r->set->N_starts; /* of this round */
+        return replica == r->leading[which];
+    return replica >= r->round * r->set->N_starts; /* of this round */
 }
 
 static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
     *images = 0;
-    for (int s = 0; s < r->n_chains; s++)
+    for (int s = 0; s < r->n_replicas; s++)
         for (int h = 0; h < 2; h++) {
             int64_t *batch = NULL;
             struct spi_generation gen = {
                 .level = level,
-                .perplexity =
-                    spi_plan_perplexity(r->set, step, orientations(&r->chain[h][s], level)),
+                .perplexity = spi_plan_perplexity(r->set, step,
+                                                  orientations(&r->replica[h][s], level)),
                 .local = step->local,
                 .radius = step->reach * r->half[h].candidate_cell,
                 .best_of = step->best_of,
@@ -107,15 +108,15 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                 .merge = !heldout};
             spi_err err;
 
-            if (!spi_run_chain_runs(r, h, s, step->stage))
+            if (!spi_run_replica_runs(r, h, s, step->stage))
                 continue;
             err = heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
                           : draw_batch(r, h, s, step, &batch, &gen.n_batch);
             gen.batch = batch;
             *images += gen.n_batch;
             if (!err)
-                err =
-                    spi_chain_submit(&r->chain[h][s], r->graph, &gen, r->set->block_images);
+                err = spi_replica_submit(&r->replica[h][s], r->graph, &gen,
+                                         r->set->block_images);
             free(batch);
             if (err)
                 return err;
@@ -125,20 +126,20 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
 
 static void settle_all(struct spi_run *r)
 {
-    for (int s = 0; s < r->n_chains; s++)
+    for (int s = 0; s < r->n_replicas; s++)
         for (int h = 0; h < 2; h++)
-            spi_chain_settle(&r->chain[h][s]);
+            spi_replica_settle(&r->replica[h][s]);
 }
 
 static void find_leading(struct spi_run *r)
 {
     for (int h = 0; h < 2; h++)
-        for (int s = 0; s < r->n_chains; s++)
-            if (r->chain[h][s].score > r->chain[h][r->leading[h]].score)
+        for (int s = 0; s < r->n_replicas; s++)
+            if (r->replica[h][s].score > r->replica[h][r->leading[h]].score)
                 r->leading[h] = s;
 }
 
-/* slice, match and merge of every chain that runs; the tasks of different chains overlap */
+/* slice, match and merge of every replica that runs; the tasks of different replicas overlap */
 static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
                               struct spi_generation_report *report)
 {
@@ -155,7 +156,7 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     late = spi_graph_wait(r->graph);
     report->q_max_invA = level.q_max;
     report->perplexity = spi_plan_perplexity(
-        r->set, step, orientations(&r->chain[0][r->leading[0]], &level));
+        r->set, step, orientations(&r->replica[0][r->leading[0]], &level));
     settle_all(r);
     err = err ? err : late;
 out:
@@ -170,7 +171,7 @@ out:
 
 /* ---- from stage to stage ------------------------------------------------------------ */
 
-spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
+spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas)
 {
     struct spi_level level;
     struct spi_step step;
@@ -181,10 +182,10 @@ spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
     SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step.q_match,
                                  step.q_merge, 1, true),
             out);
-    for (int s = r->n_chains; s < n_chains; s++, r->n_chains++)
+    for (int s = r->n_replicas; s < n_replicas; s++, r->n_replicas++)
         for (int h = 0; h < 2; h++)
-            SPI_TRY(err = spi_chain_init(&r->chain[h][s], r->data, &r->half[h], &level,
-                                         r->seed * 2 + (uint64_t)h, s),
+            SPI_TRY(err = spi_replica_init(&r->replica[h][s], r->data, &r->half[h], &level,
+                                           r->seed * 2 + (uint64_t)h, s),
                     out);
 out:
     spi_level_clear(&level);
@@ -209,8 +210,8 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
     settle_all(r);
     SPI_TRY(err = err ? err : late, out);
     find_leading(r);
-    SPI_TRY(err = spi_half_sets_agree(&r->chain[0][r->leading[0]],
-                                      &r->chain[1][r->leading[1]],
+    SPI_TRY(err = spi_half_sets_agree(&r->replica[0][r->leading[0]],
+                                      &r->replica[1][r->leading[1]],
                                       r->data->rings.diameter_A, r->data->rings.q[0], q0,
                                       q0, NULL, R, &r->halves_cc, &mean_cc),
             out);
@@ -220,8 +221,8 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
     spi_info(
         "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f; "
         "no more starts from %.2f)",
-        r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
-        r->set->halves_cc, r->set->halves_sure);
+        r->replica[0][r->leading[0]].score, r->replica[1][r->leading[1]].score,
+        r->halves_cc, r->set->halves_cc, r->set->halves_sure);
 out:
     spi_level_clear(&level);
     return err;
@@ -232,9 +233,9 @@ static void find_best_two(const struct spi_run *r, int h, int best[2])
 {
     best[0] = r->leading[h];
     best[1] = -1;
-    for (int s = 0; s < r->n_chains; s++)
+    for (int s = 0; s < r->n_replicas; s++)
         if (s != best[0] &&
-            (best[1] < 0 || r->chain[h][s].score > r->chain[h][best[1]].score))
+            (best[1] < 0 || r->replica[h][s].score > r->replica[h][best[1]].score))
             best[1] = s;
 }
 
@@ -246,7 +247,7 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
            least = 1, R[9], mean_cc;
 
     *repeat = false;
-    if (r->n_chains < STARTS_LEAST)
+    if (r->n_replicas < STARTS_LEAST)
         return SPI_OK;
     for (int h = 0; h < 2; h++) {
         int best[2];
@@ -254,7 +255,7 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
         spi_err err;
 
         find_best_two(r, h, best);
-        err = spi_half_sets_agree(&r->chain[h][best[0]], &r->chain[h][best[1]], D,
+        err = spi_half_sets_agree(&r->replica[h][best[0]], &r->replica[h][best[1]], D,
                                   r->data->rings.q[0], q0, q0, NULL, R, &cc, &mean_cc);
         if (err)
             return err;
@@ -269,8 +270,8 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
 static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 {
     bool last =
-        r->n_chains + r->set->N_starts >
-        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX);
+        r->n_replicas + r->set->N_starts >
+        (r->set->N_starts_max < SPI_REPLICAS_MAX ? r->set->N_starts_max : SPI_REPLICAS_MAX);
     spi_err err = judge_starts(r, step);
 
     if (!err && !last && r->halves_cc < r->set->halves_sure)
@@ -292,7 +293,7 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
         return SPI_OK;
     }
     r->round++;
-    return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
+    return spi_run_make_replicas(r, r->n_replicas + r->set->N_starts);
 }
 
 /* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC
@@ -358,7 +359,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
     r->kind = score_kind(set->score, data->kind);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_half_set_init(&r->half[h], data, h, set->N_candidates), fail);
-    SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
+    SPI_TRY(err = spi_run_make_replicas(r, set->N_starts), fail);
     return SPI_OK;
 fail:
     spi_run_clear(r);
@@ -368,8 +369,8 @@ fail:
 void spi_run_clear(struct spi_run *r)
 {
     for (int h = 0; h < 2; h++) {
-        for (int s = 0; s < SPI_CHAINS_MAX; s++) /* one may be half made */
-            spi_chain_clear(&r->chain[h][s]);
+        for (int s = 0; s < SPI_REPLICAS_MAX; s++) /* one may be half made */
+            spi_replica_clear(&r->replica[h][s]);
         spi_half_set_clear(&r->half[h]);
         spi_volume_clear(&r->density[h]);
     }
@@ -388,7 +389,7 @@ static spi_err not_converged(const struct spi_run *r)
             SPI_ENOCONV,
             "not converged: after %d generations and %d starts the two half sets agree "
             "to %.3f (need %.3f); no map is presented",
-            r->generation, 2 * r->n_chains, r->halves_cc, r->set->halves_cc);
+            r->generation, 2 * r->n_replicas, r->halves_cc, r->set->halves_cc);
     return spi_fail(
         SPI_ENOCONV,
         "not converged: the half sets still improve after %d generations; no map is "

@@ -34,14 +34,14 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
             spi_orientations_none(o, k);
     for (int h = 0; h < 2; h++)
         for (int64_t i = 0; i < r->half[h].n_images; i++) {
-            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
+            const struct spi_replica *replica = &r->replica[h][r->leading[h]];
             const struct spi_best *b = &r->half[h].best[i];
             int64_t k = r->half[h].image[i];
             double dir[3], M0[9], M[9], R[9];
 
             spi_sphere_point(r->half[h].best_nd, b->dir, dir);
             spi_rot_view(dir, (double)b->angle, M0);
-            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
+            spi_rot_mul(replica->group[i % replica->n_group], M0, M);
             for (int c = 0; c < 9; c++)
                 R[c] = M[c % 3 * 3 + c / 3];
             spi_rot_quat(R, o->quat + 4 * k);

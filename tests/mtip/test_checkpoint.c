@@ -153,7 +153,7 @@ static void refuse_diameters(void)
 static void check_refused(void)
 {
     static const int32_t huge = 1000000000, minus1 = -1, minus2 = -2, seven = 7,
-                         chains = 64;
+                         replicas = 64;
     static const int64_t grid = (int64_t)1 << 50;
     static const float nan_f = NAN, minus = -1;
     static const double nan_d = NAN, tiny = 1e-9, big = 1e9;
@@ -180,7 +180,7 @@ static void check_refused(void)
         {"generation.0.0", 0, 4, &minus1, "generation -1"},
         {"run.0.0", 0, 4, &seven, "stage 7"},
         {"run.0.0", 4, 4, &huge, "step 10^9"},
-        {"run.0.0", 8, 4, &chains, "64 starts"},
+        {"run.0.0", 8, 4, &replicas, "64 starts"},
         {"run.0.0", 12, 4, &seven, "round 7"},
         {"run.0.0", 16, 4, &huge, "leading start 10^9"},
         {"run.0.0", 20, 4, &minus2, "leading start -2"},

@@ -3,7 +3,7 @@
  * bits. */
 #include <string.h>
 
-#include "mtip/chain_tasks.h"
+#include "mtip/replica_tasks.h"
 #include "run_bench.h"
 #include "task/engine.h"
 
@@ -17,7 +17,7 @@ struct outcome {
     double score;
 };
 
-/* Ingest, then three generations of one chain: all orientations with weight, all but with
+/* Ingest, then three generations of one replica: all orientations with weight, all but with
  * few that have, then near the candidates; more blocks than slots. */
 static spi_err generations(const char *engine, int workers, uint64_t seed,
                            struct outcome *o)
@@ -26,7 +26,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     struct spi_settings set;
     struct bench b;
     struct spi_half_set half = {0};
-    struct spi_chain chain = {0};
+    struct spi_replica replica = {0};
     struct spi_level level = {0};
     int64_t batch[IMAGES / 2];
     spi_err err;
@@ -38,7 +38,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     SPI_TRY(err = spi_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON, 0.08, 0.1,
                                  1, true),
             out);
-    SPI_TRY(err = spi_chain_init(&chain, &b.data, &half, &level, seed, 0), out);
+    SPI_TRY(err = spi_replica_init(&replica, &b.data, &half, &level, seed, 0), out);
     for (int i = 0; i < IMAGES / 2; i++)
         batch[i] = i;
     for (int i = 0; i < 3; i++) {
@@ -56,23 +56,23 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
                                      .merge = true};
         spi_err late;
 
-        err = spi_chain_submit(&chain, b.graph, &gen, BLOCK);
+        err = spi_replica_submit(&replica, b.graph, &gen, BLOCK);
         late = spi_graph_wait(b.graph);
-        if (!err && ((chain.work->n_soft == SPI_SLOTS_MAX) != (i == 0) ||
-                     chain.work->n_blocks <= SPI_SLOTS_MAX))
+        if (!err && ((replica.work->n_soft == SPI_SLOTS_MAX) != (i == 0) ||
+                     replica.work->n_blocks <= SPI_SLOTS_MAX))
             err = err ? err : spi_fail(SPI_EINVAL, "generation %d: not as meant", i);
-        spi_chain_settle(&chain);
+        spi_replica_settle(&replica);
         SPI_TRY(err = err ? err : late, out);
     }
-    o->n = chain.A.n;
-    memcpy(o->A, chain.A.data, spi_volume_count(&chain.A) * sizeof *o->A);
+    o->n = replica.A.n;
+    memcpy(o->A, replica.A.data, spi_volume_count(&replica.A) * sizeof *o->A);
     memcpy(o->candidate, half.candidate, (size_t)half.n_images * 5 * sizeof *o->candidate);
     memcpy(o->fluence, half.fluence, (size_t)half.n_images * sizeof *o->fluence);
     memcpy(o->best, half.best, (size_t)half.n_images * sizeof *o->best);
-    o->beta = chain.beta;
-    o->score = chain.score;
+    o->beta = replica.beta;
+    o->score = replica.score;
 out:
-    spi_chain_clear(&chain);
+    spi_replica_clear(&replica);
     spi_level_clear(&level);
     spi_half_set_clear(&half);
     bench_clear(&b);

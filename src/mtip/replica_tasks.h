@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * What the tasks of a generation do, on blocks of one chain (mtip/generation.c submits
+ * What the tasks of a generation do, on blocks of one replica (mtip/generation.c submits
  * them). Layer: mtip. */
-#ifndef SPI_MTIP_CHAIN_TASKS_H
-#define SPI_MTIP_CHAIN_TASKS_H
+#ifndef SPI_MTIP_REPLICA_TASKS_H
+#define SPI_MTIP_REPLICA_TASKS_H
 
-#include "mtip/chain.h"
+#include "mtip/replica.h"
 #include "task/graph.h"
 
 enum { SPI_BLOCKS_MAX = 32, SPI_SLOTS_MAX = 4 };
@@ -15,16 +15,16 @@ enum { SPI_BLOCKS_MAX = 32, SPI_SLOTS_MAX = 4 };
 static const double spi_all_from = 2e-4;
 
 /** Where most orientations have weight: the averaged images they add to. */
-struct spi_chain_soft {
+struct spi_replica_soft {
     struct spi_average average;
     struct spi_region *region;
 };
 
-/** What one generation of a chain needs beside the chain. */
+/** What one generation of a replica needs beside the replica. */
 struct spi_generation_work {
-    struct spi_chain *c; /* borrowed; tasks change A, ring_scale, beta and residual of it,
+    struct spi_replica *c; /* borrowed; tasks change A, ring_scale, beta and residual of it,
                           * and candidates, fluence and best of its half set */
-    struct spi_graph *g; /* borrowed */
+    struct spi_graph *g;   /* borrowed */
     const struct spi_level *level;
     spi_nufft *plan;    /* of the model's grid */
     spi_points *points; /* ring samples matched, for plan */
@@ -38,7 +38,7 @@ struct spi_generation_work {
     float *fine, *templates, *table, *S;
     int n_soft; /* > 0: all orientations have weight, averages are summed as images are
                  * matched, blocks in turn */
-    struct spi_chain_soft soft[SPI_SLOTS_MAX];
+    struct spi_replica_soft soft[SPI_SLOTS_MAX];
     struct spi_posterior *post; /* [n_blocks] */
     int n_blocks, block_images;
     float *fluence;      /* [n_batch] */

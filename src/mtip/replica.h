@@ -2,9 +2,9 @@
 /** \file
  * One model on its way: a start of a half set, later the half set itself.  Layer: mtip.
  *
- * A chain owns the model (autocorrelation A) and what the images said of it: all of that
+ * A replica owns the model (autocorrelation A) and what the images said of it: all of that
  * lasts.  What one generation needs is its work: made by _submit, gone after _settle.  The
- * four stages of a generation are submitted as tasks; two chains share nothing, so the half
+ * four stages of a generation are submitted as tasks; two replicas share nothing, so the half
  * sets and the starts run side by side.
  *
  *     slice   A -> templates of all view directions        (blocks of directions)
@@ -12,9 +12,9 @@
  *     merge   posterior, images -> normal equations -> A   (blocks of directions)
  *     phase   A -> density                                 (one task a half set)
  *
- * generation.c submits the first three, chain_tasks.c is what they do; half_sets.c phases. */
-#ifndef SPI_MTIP_CHAIN_H
-#define SPI_MTIP_CHAIN_H
+ * generation.c submits the first three, replica_tasks.c is what they do; half_sets.c phases. */
+#ifndef SPI_MTIP_REPLICA_H
+#define SPI_MTIP_REPLICA_H
 
 #include "match/posterior.h"
 #include "math/volume.h"
@@ -36,7 +36,7 @@ struct spi_half_set {
     int64_t best_nd;       /* grid of best[].dir */
 };
 
-struct spi_chain {
+struct spi_replica {
     const struct spi_data *data;
     struct spi_half_set *half; /* borrowed */
     uint64_t seed;
@@ -58,17 +58,18 @@ SPI_MUSTUSE spi_err spi_half_set_init(struct spi_half_set *h, const struct spi_d
                                       int which, int keep);
 void spi_half_set_clear(struct spi_half_set *h);
 
-/** A chain with a random model: the autocorrelation of a dozen random blobs, its rings
+/** A replica with a random model: the autocorrelation of a dozen random blobs, its rings
  * scaled to those of the data.  Stream (seed, SPI_RNG_START_MODEL, index). */
-SPI_MUSTUSE spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d,
-                                   struct spi_half_set *half, const struct spi_level *level,
-                                   uint64_t seed, int index);
-void spi_chain_clear(struct spi_chain *c);
+SPI_MUSTUSE spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
+                                     struct spi_half_set *half,
+                                     const struct spi_level *level, uint64_t seed,
+                                     int index);
+void spi_replica_clear(struct spi_replica *c);
 /** From now on the particle has this point group: images spread over its elements when
  * merged, and all directions means all of its asymmetric unit.  axes: from the standard
  * frame (math/symmetry.h) to that of the model; NULL: the same. */
-SPI_MUSTUSE spi_err spi_chain_symmetry(struct spi_chain *c, const char *group,
-                                       const double axes[9]);
+SPI_MUSTUSE spi_err spi_replica_symmetry(struct spi_replica *c, const char *group,
+                                         const double axes[9]);
 
 /** How a generation treats the images. */
 struct spi_generation {
@@ -86,10 +87,10 @@ struct spi_generation {
 
 /** generation.c: submit slice, match and merge of one generation.  After spi_graph_wait
  * call _settle. */
-SPI_MUSTUSE spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
-                                     const struct spi_generation *gen, int block_images);
+SPI_MUSTUSE spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
+                                       const struct spi_generation *gen, int block_images);
 /** The score; release the work of the generation.  Call after the wait, also after a
  * failure. */
-void spi_chain_settle(struct spi_chain *c);
+void spi_replica_settle(struct spi_replica *c);
 
 #endif

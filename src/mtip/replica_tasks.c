@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "mtip/chain_tasks.h"
+#include "mtip/replica_tasks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -185,7 +185,7 @@ out:
 static spi_err average_block(struct spi_generation_work *w, const struct spi_range *a,
                              const struct spi_soft *weights)
 {
-    struct spi_chain_soft *soft = &w->soft[a->block % w->n_soft];
+    struct spi_replica_soft *soft = &w->soft[a->block % w->n_soft];
     int R = soft->average.band.R;
     float complex *h;
     spi_err err = SPI_NEW(h, w->c->data->rings.h_at[R], "match");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "mtip/chain.h"
+#include "mtip/replica.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)
 }
 
 /* Factor of each ring that gives the model the data's ring means. */
-static spi_err scale_rings(struct spi_chain *c, const struct spi_level *l)
+static spi_err scale_rings(struct spi_replica *c, const struct spi_level *l)
 {
     enum { DIRECTIONS = 100 };
     double *mean = NULL;
@@ -100,29 +100,29 @@ out:
     return err;
 }
 
-spi_err spi_chain_init(struct spi_chain *c, const struct spi_data *d,
-                       struct spi_half_set *half, const struct spi_level *level,
-                       uint64_t seed, int index)
+spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
+                         struct spi_half_set *half, const struct spi_level *level,
+                         uint64_t seed, int index)
 {
     struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_START_MODEL, (uint64_t)index);
     struct spi_volume rho = {0};
     spi_err err;
 
-    *c = (struct spi_chain){.data = d, .half = half, .seed = seed, .index = index};
+    *c = (struct spi_replica){.data = d, .half = half, .seed = seed, .index = index};
     SPI_TRY(err = spi_volume_init(&rho, level->n, level->dx), fail);
     random_blobs(&rho, d->rings.diameter_A, &rng);
     SPI_TRY(err = spi_volume_autocorrelate(&rho, &c->A), fail);
     SPI_TRY(err = scale_rings(c, level), fail);
-    SPI_TRY(err = spi_chain_symmetry(c, "C1", NULL), fail);
+    SPI_TRY(err = spi_replica_symmetry(c, "C1", NULL), fail);
     spi_volume_clear(&rho);
     return SPI_OK;
 fail:
     spi_volume_clear(&rho);
-    spi_chain_clear(c);
+    spi_replica_clear(c);
     return err;
 }
 
-spi_err spi_chain_symmetry(struct spi_chain *c, const char *group, const double axes[9])
+spi_err spi_replica_symmetry(struct spi_replica *c, const char *group, const double axes[9])
 {
     static const double standard[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     double(*ops)[9];
@@ -140,11 +140,11 @@ spi_err spi_chain_symmetry(struct spi_chain *c, const char *group, const double 
     return SPI_OK;
 }
 
-void spi_chain_clear(struct spi_chain *c)
+void spi_replica_clear(struct spi_replica *c)
 {
-    spi_chain_settle(c);
+    spi_replica_settle(c);
     spi_volume_clear(&c->A);
     free(c->ring_scale);
     free(c->group);
-    *c = (struct spi_chain){0};
+    *c = (struct spi_replica){0};
 }
