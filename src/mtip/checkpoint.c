@@ -99,7 +99,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                                                   .residual = c->residual};
             memcpy(replica[h][s].axes, c->axes, sizeof c->axes);
             memcpy(replica[h][s].symmetry, c->symmetry, sizeof c->symmetry);
-            add(l, sizeof replica[h][s], &replica[h][s], "chain", h, s);
+            add(l, sizeof replica[h][s], &replica[h][s], "replica", h, s);
             if (!c->ring_scale) /* a fresh random start is made again */
                 add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
         }
@@ -371,7 +371,7 @@ static spi_err load_replica(const struct spi_state *st, const char *path, struct
     struct replica_head head;
     spi_err err;
 
-    SPI_TRY(err = get(st, sizeof head, &head, "chain", h, s), out);
+    SPI_TRY(err = get(st, sizeof head, &head, "replica", h, s), out);
     SPI_TRY(err = check_replica(r, path, &head, h, s), out);
     c->data = r->data;
     c->half = &r->half[h];

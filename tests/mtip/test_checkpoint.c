@@ -190,11 +190,11 @@ static void check_refused(void)
         {"run.0.0", 36, 4, &minus1, "a beginning before the first generation"},
         {"run.0.0", 40, 8, &big, "a correlation of 10^9"},
         {"run.0.0", 56, 8, &big, "a pose that is no rotation"},
-        {"chain.0.0", 0, 4, &side, "a model of 2048 voxels"},
-        {"chain.0.0", 8, 4, &nan_f, "a beta that is no number"},
-        {"chain.0.0", 16, 8, &tiny, "voxels of 1e-9 A"},
-        {"chain.0.0", 40, 8, &big, "axes that are no rotation"},
-        {"chain.1.0", 112, 16, group, "a point group that is none"},
+        {"replica.0.0", 0, 4, &side, "a model of 2048 voxels"},
+        {"replica.0.0", 8, 4, &nan_f, "a beta that is no number"},
+        {"replica.0.0", 16, 8, &tiny, "voxels of 1e-9 A"},
+        {"replica.0.0", 40, 8, &big, "axes that are no rotation"},
+        {"replica.1.0", 112, 16, group, "a point group that is none"},
         {"A.0.0", 400, 4, &nan_f, "a voxel that is no number"},
     };
 
@@ -257,7 +257,7 @@ static void check_words(const struct item *it, size_t step, bool runs)
 static bool is_record(const char *name)
 {
     return strcmp(name, "run.0.0") == 0 || strcmp(name, "half.0.0") == 0 ||
-           strcmp(name, "chain.0.0") == 0;
+           strcmp(name, "replica.0.0") == 0;
 }
 
 /* Records word by word, of the arrays a dozen places; the loop runs on with what may change
