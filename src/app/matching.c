@@ -248,7 +248,7 @@ spi_err spi_matching_results_finish(const struct spi_matching *m,
     return SPI_OK;
 }
 
-spi_err spi_matching_slots_init(struct spi_matching_slots *s, struct spi_graph *g)
+spi_err spi_matching_partials_init(struct spi_matching_partials *s, struct spi_graph *g)
 {
     spi_err err = SPI_OK;
 
@@ -260,7 +260,7 @@ spi_err spi_matching_slots_init(struct spi_matching_slots *s, struct spi_graph *
     return err;
 }
 
-void spi_matching_slots_clear(struct spi_matching_slots *s)
+void spi_matching_partials_clear(struct spi_matching_partials *s)
 {
     (void)!spi_graph_wait(s->g);
     for (int i = 0; i < s->n; i++)

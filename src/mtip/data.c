@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "kernel/f16.h"
 
-enum { BLOCK = 256, SLOTS = 4 };
+enum { BLOCK = 256, PARTIALS = 4 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 static const double typical_counts = 1e5;
 
@@ -21,7 +21,7 @@ struct block {
     float *samples;                 /* [samples] */
     float complex *h;               /* [harmonics] */
     char *records;                  /* [BLOCK], as they are stored */
-    double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this slot */
+    double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this partial */
     struct look *look;
     struct spi_region *region;
 };
@@ -74,7 +74,7 @@ static void add_moments(const struct spi_data *d, double sign, const float *samp
     }
 }
 
-/* Add an image to the moments of a slot (sign 1), or take it out again (-1).  The image
+/* Add an image to the moments of a partial (sign 1), or take it out again (-1).  The image
  * becomes counts, `samples` hold it on the rings. */
 static void add_image(const struct spi_data *d, double sign, float *image, struct block *b)
 {
@@ -172,8 +172,8 @@ static void block_clear(struct block *b, struct spi_graph *g)
     free(b->pixel_sum);
 }
 
-/* Moments of all slots -> ring means, variances, mean image. */
-static spi_err summarise(struct spi_data *d, const struct block *slot)
+/* Moments of all partials -> ring means, variances, mean image. */
+static spi_err summarise(struct spi_data *d, const struct block *partial)
 {
     const struct spi_rings *g = &d->rings;
     double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]);
@@ -185,8 +185,8 @@ static spi_err summarise(struct spi_data *d, const struct block *slot)
 
         for (int i = g->at[r]; i < g->at[r + 1]; i++)
             used += (double)d->map.live[i] >= 0.2 * live;
-        for (int s = 0; s < SLOTS; s++)
-            sum += slot[s].sum[r], sum2 += slot[s].sum2[r];
+        for (int s = 0; s < PARTIALS; s++)
+            sum += partial[s].sum[r], sum2 += partial[s].sum2[r];
         used = used > 0 ? used * n : 1;
         d->ring_mean[r] = sum / used;
         d->ring_var[r] = fmax(sum2 / used - d->ring_mean[r] * d->ring_mean[r], 0);
@@ -195,8 +195,8 @@ static spi_err summarise(struct spi_data *d, const struct block *slot)
     for (int64_t p = 0; p < d->det->n_pixels; p++) {
         double sum = 0;
 
-        for (int s = 0; s < SLOTS; s++)
-            sum += slot[s].pixel_sum[p];
+        for (int s = 0; s < PARTIALS; s++)
+            sum += partial[s].pixel_sum[p];
         d->mean_image[p] = (float)(sum / n);
     }
     d->mean_counts = total;
@@ -230,9 +230,9 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
         (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
-/* fn over blocks of images, slots in turn. */
+/* fn over blocks of images, partials in turn. */
 static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_task_fn *fn,
-                          const struct block *slot, spi_on_ingest *progress, void *user)
+                          const struct block *partial, spi_on_ingest *progress, void *user)
 {
     spi_err err = SPI_OK;
     int turn = 0;
@@ -240,10 +240,10 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
     for (int64_t first = 0; first < d->n_images; first += BLOCK, turn++) {
         struct ingest_args a = {first,
                                 d->n_images - first < BLOCK ? d->n_images - first : BLOCK};
-        struct spi_access access = {slot[turn % SLOTS].region, SPI_READ_WRITE};
+        struct spi_access access = {partial[turn % PARTIALS].region, SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, 1, &access), out);
-        if (turn % SLOTS == SLOTS - 1) { /* memory: SLOTS blocks at once */
+        if (turn % PARTIALS == PARTIALS - 1) { /* memory: PARTIALS blocks at once */
             SPI_TRY(err = spi_graph_wait(g), out);
             if (progress)
                 progress(first + a.n, d->n_images, user);
@@ -270,7 +270,7 @@ static void choose_counted(const struct spi_data *d, uint8_t *counted)
 static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                       const struct spi_settings *set, spi_on_ingest *progress, void *user)
 {
-    struct block slot[SLOTS] = {0};
+    struct block partial[PARTIALS] = {0};
     struct look look = {0};
     uint8_t *counted = NULL;
     spi_err err;
@@ -280,18 +280,18 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
     SPI_TRY(err = SPI_NEW(look.hash, d->n_images, "ingest"), out);
     choose_counted(d, counted);
     look.counted = counted;
-    for (int s = 0; s < SLOTS; s++)
-        SPI_TRY(err = block_init(slot + s, d, g, &look), out);
-    SPI_TRY(err = each_block(d, g, ingest_block, slot, progress, user), out);
+    for (int s = 0; s < PARTIALS; s++)
+        SPI_TRY(err = block_init(partial + s, d, g, &look), out);
+    SPI_TRY(err = each_block(d, g, ingest_block, partial, progress, user), out);
     SPI_TRY(err = split(d, set, &look), out);
     if (d->split.n_blank + d->split.n_copies > 0)
-        SPI_TRY(err = each_block(d, g, take_out_block, slot, NULL, NULL), out);
-    SPI_TRY(err = summarise(d, slot), out);
+        SPI_TRY(err = each_block(d, g, take_out_block, partial, NULL, NULL), out);
+    SPI_TRY(err = summarise(d, partial), out);
 out:
     if (err)
         (void)!spi_graph_wait(g);
-    for (int s = 0; s < SLOTS; s++)
-        block_clear(slot + s, g);
+    for (int s = 0; s < PARTIALS; s++)
+        block_clear(partial + s, g);
     free(counted);
     free(look.signal);
     free(look.hash);

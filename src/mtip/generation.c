@@ -141,8 +141,8 @@ static spi_err allocate(struct spi_generation_work *w)
     SPI_TRY(err = allocate_soft(w), out);
     /* partial sums: as many as memory likes, never a function of the number of workers;
      * few large blocks, for each walks through all of the grid */
-    w->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
-    w->n_merges = 2 * w->n_slots;
+    w->n_partials = l->n <= 32 ? SPI_PARTIALS_MAX : 2;
+    w->n_merges = 2 * w->n_partials;
     SPI_TRY(err = SPI_NEW(w->pair_at, w->n_merges + 1, "merge"), out);
 out:
     return err;
@@ -161,9 +161,10 @@ static spi_err make_regions(struct spi_generation_work *w)
         SPI_TRY(
             err = spi_region_new(g, &w->templates, sizeof w->templates, &w->r_templates[b]),
             out);
-    for (int s = 0; s < w->n_slots; s++)
-        SPI_TRY(err = spi_region_new(g, &w->slot[s], sizeof w->slot[s], &w->r_slot[s]),
-                out);
+    for (int s = 0; s < w->n_partials; s++)
+        SPI_TRY(
+            err = spi_region_new(g, &w->partial[s], sizeof w->partial[s], &w->r_partial[s]),
+            out);
     for (int s = 0; s < w->n_soft; s++)
         SPI_TRY(err = spi_region_new(g, &w->soft[s], sizeof w->soft[s], &w->soft[s].region),
                 out);
@@ -193,7 +194,7 @@ static spi_err submit_slice(struct spi_generation_work *w)
 }
 
 /* match: posterior of each block of images <- all templates; beta from the first block;
- * where all orientations have weight, averages <- images, blocks in turn to fixed slots */
+ * where all orientations have weight, averages <- images, blocks in turn to fixed partials */
 static spi_err submit_match(struct spi_generation_work *w)
 {
     struct spi_access access[SPI_BLOCKS_MAX + 3];
@@ -258,18 +259,18 @@ static spi_err submit_merge(struct spi_generation_work *w)
     for (int b = 0; b < w->n_merges && !err; b++) {
         struct spi_range a = {.w = w, .block = b};
         struct spi_access access[2] = {{w->r_pairs, SPI_READ},
-                                       {w->r_slot[b % w->n_slots], SPI_READ_WRITE}};
+                                       {w->r_partial[b % w->n_partials], SPI_READ_WRITE}};
 
         err = spi_graph_submit(w->g, "merge", spi_task_merge, &a, sizeof a, 2, access);
     }
     if (err)
         return err;
 
-    struct spi_access solve[SPI_SLOTS_MAX + 1] = {{w->r_model, SPI_READ_WRITE}};
+    struct spi_access solve[SPI_PARTIALS_MAX + 1] = {{w->r_model, SPI_READ_WRITE}};
 
-    for (int s = 0; s < w->n_slots; s++)
-        solve[s + 1] = (struct spi_access){w->r_slot[s], SPI_READ_WRITE};
-    return spi_graph_submit(w->g, "solve", spi_task_solve, &w, sizeof w, w->n_slots + 1,
+    for (int s = 0; s < w->n_partials; s++)
+        solve[s + 1] = (struct spi_access){w->r_partial[s], SPI_READ_WRITE};
+    return spi_graph_submit(w->g, "solve", spi_task_solve, &w, sizeof w, w->n_partials + 1,
                             solve);
 }
 
@@ -286,7 +287,7 @@ static spi_err work_init(struct spi_generation_work *w, const struct spi_generat
 
     w->n_blocks = (int)((gen->n_batch + w->block_images - 1) / w->block_images);
     w->n_soft = all_have_weight(w->c, gen) ? w->n_blocks : 0;
-    w->n_soft = w->n_soft < SPI_SLOTS_MAX ? w->n_soft : SPI_SLOTS_MAX;
+    w->n_soft = w->n_soft < SPI_PARTIALS_MAX ? w->n_soft : SPI_PARTIALS_MAX;
     SPI_TRY(err = SPI_NEW(w->batch, w->n_batch, "batch"), out);
     memcpy(w->batch, gen->batch, (size_t)w->n_batch * sizeof *w->batch);
     SPI_TRY(err = gen->local ? find_pairs(w, gen) : all_rows(w), out);
@@ -343,9 +344,9 @@ static void free_regions(struct spi_generation_work *w)
         spi_region_free(w->g, w->r_templates[b]);
     for (int b = 0; b < w->n_blocks && w->r_post; b++)
         spi_region_free(w->g, w->r_post[b]);
-    for (int s = 0; s < SPI_SLOTS_MAX; s++) {
+    for (int s = 0; s < SPI_PARTIALS_MAX; s++) {
         spi_region_free(w->g, w->soft[s].region);
-        spi_region_free(w->g, w->r_slot[s]);
+        spi_region_free(w->g, w->r_partial[s]);
     }
 }
 
@@ -354,9 +355,9 @@ static void work_free(struct spi_generation_work *w)
     free_regions(w);
     for (int b = 0; b < w->n_blocks && w->post; b++)
         spi_posterior_clear(w->post + b);
-    for (int s = 0; s < SPI_SLOTS_MAX; s++) {
+    for (int s = 0; s < SPI_PARTIALS_MAX; s++) {
         spi_average_clear(&w->soft[s].average);
-        free(w->slot[s]);
+        free(w->partial[s]);
     }
     spi_points_free(w->points);
     spi_nufft_free(w->plan);

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "mtip/sharp.h"
 
-enum { BLOCK = 64, SLOTS = 8 };
+enum { BLOCK = 64, PARTIALS = 8 };
 static const double half_explained = 0.5;
 
 /* What the tasks read. */
@@ -24,7 +24,7 @@ struct frame {
 };
 
 /* What a task adds to. */
-struct slot {
+struct partial {
     struct spi_misfit *all; /* [n_shells] of images that are not strangers */
     struct spi_outliers outliers;
     int64_t images, strangers;
@@ -94,7 +94,7 @@ struct block_args {
 };
 
 static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
-                    struct spi_misfit *one, struct slot *s)
+                    struct spi_misfit *one, struct partial *s)
 {
     const struct spi_pixel_list *l = &f->pixels;
     struct spi_orientations *o = f->o;
@@ -125,7 +125,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
 static spi_err task_look(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block_args *a = arg;
-    struct slot *s = data[0];
+    struct partial *s = data[0];
     int64_t n_pixels = a->f->r->data->det->n_pixels;
     float *pixels = NULL, *work = NULL;
     struct spi_misfit *one = NULL;
@@ -150,17 +150,17 @@ out:
     return err;
 }
 
-/* Slots in their order. */
-static void sum_up(const struct slot *slot, int n_shells, struct spi_inspection *in)
+/* Partials in their order. */
+static void sum_up(const struct partial *partial, int n_shells, struct spi_inspection *in)
 {
     int64_t strangers = 0;
     struct spi_misfit sum;
 
-    for (int s = 0; s < SLOTS; s++) {
-        spi_misfit_add(n_shells, slot[s].all, in->shell);
-        spi_outliers_add(&slot[s].outliers, &in->outliers);
-        in->images += slot[s].images;
-        strangers += slot[s].strangers;
+    for (int s = 0; s < PARTIALS; s++) {
+        spi_misfit_add(n_shells, partial[s].all, in->shell);
+        spi_outliers_add(&partial[s].outliers, &in->outliers);
+        in->images += partial[s].images;
+        strangers += partial[s].strangers;
     }
     sum = spi_misfit_sum(n_shells, in->shell);
     in->strangers = in->images > 0 ? (double)strangers / (double)in->images : 0;
@@ -170,7 +170,7 @@ static void sum_up(const struct slot *slot, int n_shells, struct spi_inspection 
 spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2],
                            struct spi_orientations *o, struct spi_inspection *in)
 {
-    struct slot slot[SLOTS] = {{0}};
+    struct partial partial[PARTIALS] = {{0}};
     struct frame f;
     spi_err err, late;
     int turn = 0;
@@ -182,14 +182,15 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
     SPI_TRY(err = SPI_NEW(in->shell, in->n_shells, "inspection"), out);
     for (int s = 0; s < in->n_shells; s++)
         in->q[s] = f.pairs.q[s];
-    for (int s = 0; s < SLOTS; s++) {
-        SPI_TRY(err = SPI_NEW(slot[s].all, in->n_shells, "inspection"), out);
-        SPI_TRY(err = spi_region_new(r->graph, slot + s, sizeof *slot, &slot[s].region),
+    for (int s = 0; s < PARTIALS; s++) {
+        SPI_TRY(err = SPI_NEW(partial[s].all, in->n_shells, "inspection"), out);
+        SPI_TRY(err = spi_region_new(r->graph, partial + s, sizeof *partial,
+                                     &partial[s].region),
                 out);
     }
     for (int64_t first = 0; first < o->n; first += BLOCK, turn++) {
         struct block_args a = {&f, first, o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access = {slot[turn % SLOTS].region, SPI_READ_WRITE};
+        struct spi_access access = {partial[turn % PARTIALS].region, SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 1,
                                        &access),
@@ -199,10 +200,10 @@ out:
     late = spi_graph_wait(r->graph);
     err = err ? err : late;
     if (!err)
-        sum_up(slot, in->n_shells, in);
-    for (int s = 0; s < SLOTS; s++) {
-        spi_region_free(r->graph, slot[s].region);
-        free(slot[s].all);
+        sum_up(partial, in->n_shells, in);
+    for (int s = 0; s < PARTIALS; s++) {
+        spi_region_free(r->graph, partial[s].region);
+        free(partial[s].all);
     }
     frame_clear(&f);
     if (err)

@@ -356,14 +356,14 @@ out:
     return err;
 }
 
-/* Rows of a block of directions: the averages of all slots, spread. */
+/* Rows of a block of directions: the averages of all partials, spread. */
 static spi_err merge_averages(struct spi_generation_work *w, int block,
                               const struct spi_view_spec *spec)
 {
     struct spi_average *sum = &w->soft[0].average;
     int64_t from = sum->tiles * block / w->n_merges, n,
             to = sum->tiles * (block + 1) / w->n_merges;
-    int s = block % w->n_slots;
+    int s = block % w->n_partials;
 
     for (int i = 1; i < w->n_soft; i++)
         for (int64_t t = from; t < to; t++)
@@ -371,7 +371,7 @@ static spi_err merge_averages(struct spi_generation_work *w, int block,
     from *= SPI_LANES;
     n = (to * SPI_LANES < w->n_rows ? to * SPI_LANES : w->n_rows) - from;
     return spi_views_merge_average(spec, sum, from, n, w->used, w->fluence_scale,
-                                   w->level->plan2, w->slot[s], &w->slot_weight[s]);
+                                   w->level->plan2, w->partial[s], &w->partial_weight[s]);
 }
 
 spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *stop)
@@ -391,18 +391,18 @@ spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *s
                                  .n_group = w->c->n_group,
                                  .group = (const double(*)[9])w->c->group,
                                  .points = l->points2};
-    int s = a->block % w->n_slots;
+    int s = a->block % w->n_partials;
     int64_t from = w->pair_at[a->block], n = w->pair_at[a->block + 1] - from;
     spi_err err;
 
     (void)data;
     (void)stop;
-    if (!w->slot[s] && (err = spi_nufft_grid_new(l->plan2, 2, &w->slot[s])))
+    if (!w->partial[s] && (err = spi_nufft_grid_new(l->plan2, 2, &w->partial[s])))
         return err;
     if (w->n_soft)
         return merge_averages(w, a->block, &spec);
-    return spi_views_merge(&spec, n, w->pair + from, l->plan2, w->slot[s],
-                           &w->slot_weight[s]);
+    return spi_views_merge(&spec, n, w->pair + from, l->plan2, w->partial[s],
+                           &w->partial_weight[s]);
 }
 
 spi_err spi_task_solve(void *const *data, const void *arg, const volatile int *stop)
@@ -415,12 +415,13 @@ spi_err spi_task_solve(void *const *data, const void *arg, const volatile int *s
     spi_err err;
 
     (void)data;
-    for (int s = 1; s < w->n_slots; s++) {
+    for (int s = 1; s < w->n_partials; s++) {
         for (size_t i = 0; i < count; i++)
-            w->slot[0][i] += w->slot[s][i];
-        w->slot_weight[0] += w->slot_weight[s];
+            w->partial[0][i] += w->partial[s][i];
+        w->partial_weight[0] += w->partial_weight[s];
     }
-    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, w->slot[0], w->slot_weight[0]);
+    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, w->partial[0],
+                          w->partial_weight[0]);
     if (err)
         return err;
     if (w->c->A.n != l->n || fabs(w->c->A.step / l->dx - 1) > 1e-12 || w->c->ring_scale) {

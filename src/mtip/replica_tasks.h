@@ -8,7 +8,7 @@
 #include "mtip/replica.h"
 #include "task/graph.h"
 
-enum { SPI_BLOCKS_MAX = 32, SPI_SLOTS_MAX = 4 };
+enum { SPI_BLOCKS_MAX = 32, SPI_PARTIALS_MAX = 4 };
 
 /** From this perplexity on, as a fraction of all orientations, it is faster to give all of
  * them weight (doc/performance.md). */
@@ -38,7 +38,7 @@ struct spi_generation_work {
     float *fine, *templates, *table, *S;
     int n_soft; /* > 0: all orientations have weight, averages are summed as images are
                  * matched, blocks in turn */
-    struct spi_replica_soft soft[SPI_SLOTS_MAX];
+    struct spi_replica_soft soft[SPI_PARTIALS_MAX];
     struct spi_posterior *post; /* [n_blocks] */
     int n_blocks, block_images;
     float *fluence;      /* [n_batch] */
@@ -48,11 +48,11 @@ struct spi_generation_work {
     int32_t *place;             /* [nd] of a direction among its neighbours */
     struct spi_view_pair *pair; /* [n_pairs] sorted by the tile of their direction */
     int64_t *pair_at;           /* [merge blocks + 1] */
-    int n_slots, n_merges;      /* partial sums; blocks of pairs */
-    float *slot[SPI_SLOTS_MAX];
-    double slot_weight[SPI_SLOTS_MAX];
+    int n_partials, n_merges;   /* partial sums; blocks of pairs */
+    float *partial[SPI_PARTIALS_MAX];
+    double partial_weight[SPI_PARTIALS_MAX];
     struct spi_region *r_model, *r_fine, *r_beta, *r_pairs, *r_templates[SPI_BLOCKS_MAX],
-        *r_slot[SPI_SLOTS_MAX], **r_post;
+        *r_partial[SPI_PARTIALS_MAX], **r_post;
 };
 
 /** Argument of slice: template rows first ... first+n-1; of match: images of the batch; of

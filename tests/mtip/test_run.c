@@ -18,7 +18,7 @@ struct outcome {
 };
 
 /* Ingest, then three generations of one replica: all orientations with weight, all but with
- * few that have, then near the candidates; more blocks than slots. */
+ * few that have, then near the candidates; more blocks than partials. */
 static spi_err generations(const char *engine, int workers, uint64_t seed,
                            struct outcome *o)
 {
@@ -58,8 +58,8 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
 
         err = spi_replica_submit(&replica, b.graph, &gen, BLOCK);
         late = spi_graph_wait(b.graph);
-        if (!err && ((replica.work->n_soft == SPI_SLOTS_MAX) != (i == 0) ||
-                     replica.work->n_blocks <= SPI_SLOTS_MAX))
+        if (!err && ((replica.work->n_soft == SPI_PARTIALS_MAX) != (i == 0) ||
+                     replica.work->n_blocks <= SPI_PARTIALS_MAX))
             err = err ? err : spi_fail(SPI_EINVAL, "generation %d: not as meant", i);
         spi_replica_settle(&replica);
         SPI_TRY(err = err ? err : late, out);
