@@ -105,8 +105,9 @@ struct fine {
     double model_s, near_s;
 };
 
-static double coarse_to_fine(const struct scene *s, const struct images *im, double finer,
-                             struct fine *f, double (*found)[4], int32_t *dir)
+static double coarse_to_fine(const struct scene *s, const struct images *im,
+                             double oversampling, struct fine *f, double (*found)[4],
+                             int32_t *dir)
 {
     int32_t *candidates;
     int64_t *order;

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "math/rot.h"
 
-enum { CANDIDATES = 200, JUDGES = 300, ROUNDS = 5 };
+enum { CANDIDATES = 200, VOTERS = 300, ROUNDS = 5 };
 
 /* Rotations within this angle count as right, EXPERIMENTS of the method: well above a
  * Shannon angle, far below a random orientation (median 130 degrees). */
@@ -126,28 +126,28 @@ static int sample(int64_t n, int want, uint64_t stream, int64_t *index)
     return want;
 }
 
-/* Sum of the inlier weights (F12) of the judges when the global rotation is G. */
-static double inlier_score(const struct problem *p, int n_judges, const int64_t *judge,
+/* Sum of the inlier weights (F12) of the voters when the global rotation is G. */
+static double inlier_score(const struct problem *p, int n_voters, const int64_t *voter,
                            const double G[4])
 {
     double sum = 0;
 
-    for (int k = 0; k < n_judges; k++) {
+    for (int k = 0; k < n_voters; k++) {
         double rotated[4], q[4], a;
 
-        spi_quat_mul(p->est[judge[k]], G, rotated);
-        a = nearest(p, judge[k], rotated, false, q) / inlier_rad;
+        spi_quat_mul(p->est[voter[k]], G, rotated);
+        a = nearest(p, voter[k], rotated, false, q) / inlier_rad;
         sum += exp(-a * a);
     }
     return sum;
 }
 
-/* Every image proposes G = est^-1 truth (F10); the best by the judges. */
+/* Every image proposes G = est^-1 truth (F10); the best by the voters. */
 static void ransac(const struct problem *p, double G[4])
 {
-    int64_t candidate[CANDIDATES], judge[JUDGES];
+    int64_t candidate[CANDIDATES], voter[VOTERS];
     int n_cand = sample(p->n, CANDIDATES, 0, candidate),
-        n_judge = sample(p->n, JUDGES, 1, judge);
+        n_voter = sample(p->n, VOTERS, 1, voter);
     double best = -1;
 
     for (int c = 0; c < n_cand; c++) {
@@ -155,7 +155,7 @@ static void ransac(const struct problem *p, double G[4])
         double inverse[4] = {e[0], -e[1], -e[2], -e[3]}, g[4], s;
 
         spi_quat_mul(inverse, p->truth[candidate[c]], g);
-        s = inlier_score(p, n_judge, judge, g);
+        s = inlier_score(p, n_voter, voter, g);
         if (s > best) {
             best = s;
             memcpy(G, g, sizeof g);

@@ -191,8 +191,8 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
         if (h->leading[i] < 0 || h->leading[i] >= h->n_replicas)
             return damaged(path, "start %d leads half set %d; there are %d", h->leading[i],
                            i + 1, h->n_replicas);
-    if (h->stage < SPI_STAGE_START || h->stage > SPI_STAGE_DONE)
-        return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_START,
+    if (h->stage < SPI_STAGE_INIT || h->stage > SPI_STAGE_DONE)
+        return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_INIT,
                        SPI_STAGE_DONE);
     if (generation < 0 || generation > MANY || h->waiting < 0 || h->waiting > MANY ||
         h->step < 0 || h->step > MANY ||
@@ -260,10 +260,10 @@ static spi_err finest_grid(const struct spi_run *r, int64_t *nd)
     struct spi_band band;
     spi_err err;
 
-    (void)spi_plan_step(r->set, g->diameter_A, r->q_max, SPI_STAGE_POLISH, 0, &step);
+    (void)spi_plan_step(r->set, g->diameter_A, r->q_max, SPI_STAGE_REFINEMENT, 0, &step);
     if ((err = spi_band_init(&band, g, spi_rings_upto(g, step.q_match))) != SPI_OK)
         return err;
-    *nd = spi_views_for(g, &band, step.finer).nd;
+    *nd = spi_views_for(g, &band, step.oversampling).nd;
     spi_band_clear(&band);
     return SPI_OK;
 }

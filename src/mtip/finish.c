@@ -263,8 +263,8 @@ static spi_err cut_density(const struct spi_run *r, struct spi_result *res)
 
 /* Coverage of the view directions, modulo the point group, and what else the verdict asks.
  */
-static spi_err judge(const struct spi_run *r, const struct spi_contrast *contrast,
-                     struct spi_result *res)
+static spi_err validate(const struct spi_run *r, const struct spi_contrast *contrast,
+                        struct spi_result *res)
 {
     const struct spi_rings *g = &r->data->rings;
     double(*group)[9] = NULL, D = g->diameter_A, q;
@@ -322,7 +322,7 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     SPI_TRY(err = join_halves(r, res), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);
-    SPI_TRY(err = judge(r, contrast, res), out);
+    SPI_TRY(err = validate(r, contrast, res), out);
     if (res->verdict.resolution.limit != SPI_LIMIT_EDGE)
         SPI_TRY(err = look_ahead(r, res), out);
     SPI_TRY(err = cut_density(r, res), out);

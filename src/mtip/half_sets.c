@@ -14,7 +14,7 @@ enum { LOOP_STARTS = 1, LOOK_EVERY = 5 };
 
 static bool looks(const struct spi_run *r, const struct spi_step *step)
 {
-    return step->stage != SPI_STAGE_START || r->generation % LOOK_EVERY == 0;
+    return step->stage != SPI_STAGE_INIT || r->generation % LOOK_EVERY == 0;
 }
 
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
@@ -76,7 +76,7 @@ static spi_err task_phase(void *const *data, const void *arg, const volatile int
     if (!err) {
         r->density[a->half] = result.density;
         result.density = (struct spi_volume){0};
-        if (r->set->match_phased && r->stage != SPI_STAGE_START)
+        if (r->set->match_phased && r->stage != SPI_STAGE_INIT)
             err = phased_model(&r->density[a->half],
                                &r->replica[a->half][r->leading[a->half]].A);
     }
@@ -153,7 +153,7 @@ spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
                               struct spi_generation_report *report)
 {
     double rotation[9], D = r->data->rings.diameter_A;
-    bool search = !r->have_pose || (step->stage == SPI_STAGE_START && looks(r, step));
+    bool search = !r->have_pose || (step->stage == SPI_STAGE_INIT && looks(r, step));
     spi_err err;
 
     report->score = 0;
@@ -163,7 +163,7 @@ spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
     SPI_TRY(err = spi_half_sets_agree(
                 &r->replica[0][r->leading[0]], &r->replica[1][r->leading[1]], D,
                 r->data->rings.q[0],
-                fmin(report->q_max_invA, spi_plan_start_q(r->set, D, r->q_max)), r->q_max,
+                fmin(report->q_max_invA, spi_plan_init_q(r->set, D, r->q_max)), r->q_max,
                 search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
             out);
     SPI_TRY(err = compare_maps(r, rotation, report), out);

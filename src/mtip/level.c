@@ -5,21 +5,21 @@
 
 spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
                        const struct spi_settings *set, enum spi_score_kind kind,
-                       double q_match, double q_merge, double finer, bool start)
+                       double q_match, double q_merge, double oversampling, bool init)
 {
     spi_err err;
 
     *l = (struct spi_level){.R_merge = spi_rings_upto(g, q_merge),
                             .kind = kind,
-                            .lambda = start ? set->rlambda_start : set->rlambda,
-                            .n_cg = start ? set->N_cg_start : set->N_cg,
+                            .lambda = init ? set->rlambda_start : set->rlambda,
+                            .n_cg = init ? set->N_cg_start : set->N_cg,
                             .cg_tol = set->cg_tol,
                             .support_A = g->diameter_A,
                             .nufft_tol = set->nufft_tol};
     SPI_TRY(err = spi_band_init(&l->band, g, spi_rings_upto(g, q_match)), fail);
     l->q_max = g->q[l->R_merge - 1];
-    l->views = spi_views_for(g, &l->band, finer);
-    if (start && set->N_orientations > 0 &&
+    l->views = spi_views_for(g, &l->band, oversampling);
+    if (init && set->N_orientations > 0 &&
         (double)l->views.nd * l->views.Na > set->N_orientations) {
         l->views.nd = (int64_t)fmax(12, set->N_orientations / (double)l->views.Na);
         l->views.cell = sqrt(4 * 3.14159265358979323846 / (double)l->views.nd);

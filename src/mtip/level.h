@@ -27,11 +27,11 @@ struct spi_level {
 };
 
 /** Matching on the rings up to q_match, merging up to q_merge; directions one Shannon cell
- * of q_match apart, divided by `finer`. */
+ * of q_match apart, divided by `oversampling`. */
 SPI_MUSTUSE spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
                                    const struct spi_settings *set, enum spi_score_kind kind,
-                                   double q_match, double q_merge, double finer,
-                                   bool start);
+                                   double q_match, double q_merge, double oversampling,
+                                   bool init);
 void spi_level_clear(struct spi_level *l);
 
 #endif

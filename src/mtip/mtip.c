@@ -47,7 +47,7 @@ static spi_err draw_batch(const struct spi_run *r, int which, int start,
     if (err)
         return err;
     for (int64_t i = 0; i < h->n_images; i++)
-        if (all || step->stage != SPI_STAGE_START || i % stride != 0)
+        if (all || step->stage != SPI_STAGE_INIT || i % stride != 0)
             (*batch)[count++] = i;
     *n = all ? count : step->batch < count ? step->batch : count;
     for (int64_t i = 0; i < *n && *n < count; i++) {
@@ -84,7 +84,7 @@ static double orientations(const struct spi_replica *c, const struct spi_level *
 bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
                           enum spi_stage stage)
 {
-    if (stage != SPI_STAGE_START)
+    if (stage != SPI_STAGE_INIT)
         return replica == r->leading[which];
     return replica >= r->round * r->set->N_starts; /* of this round */
 }
@@ -101,7 +101,7 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
                 .perplexity = spi_plan_perplexity(r->set, step,
                                                   orientations(&r->replica[h][s], level)),
                 .local = step->local,
-                .radius = step->reach * r->half[h].candidate_cell,
+                .radius = step->search_radius * r->half[h].candidate_cell,
                 .best_of = step->best_of,
                 .keep_candidates = step->keep,
                 .store_best = step->keep,
@@ -148,9 +148,9 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     double t0 = spi_now_s();
     spi_err err, late;
 
-    SPI_TRY(err =
-                spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                               step->q_merge, step->finer, step->stage == SPI_STAGE_START),
+    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
+                                 step->q_merge, step->oversampling,
+                                 step->stage == SPI_STAGE_INIT),
             out);
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
@@ -177,7 +177,7 @@ spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas)
     struct spi_step step;
     spi_err err;
 
-    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_START, 0,
+    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_INIT, 0,
                         &step);
     SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step.q_match,
                                  step.q_merge, 1, true),
@@ -198,8 +198,7 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_level level;
     int64_t images;
-    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9],
-           mean_cc;
+    double q0 = spi_plan_init_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
     spi_err err, late;
 
     SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
@@ -243,7 +242,7 @@ static void find_best_two(const struct spi_run *r, int h, int best[2])
  * the same, and the images limit how well the half sets agree. */
 static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
 {
-    double D = r->data->rings.diameter_A, q0 = spi_plan_start_q(r->set, D, r->q_max),
+    double D = r->data->rings.diameter_A, q0 = spi_plan_init_q(r->set, D, r->q_max),
            least = 1, R[9], mean_cc;
 
     *repeat = false;
@@ -281,7 +280,7 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 
     r->step = 0;
     if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
-        r->stage = SPI_STAGE_MARCH;
+        r->stage = SPI_STAGE_MARCHING;
         if (r->look_at_diameter &&
             ((err = spi_run_look_at_diameter(r)) || r->refined_A > 0))
             return err;
@@ -298,7 +297,7 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 
 /* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC
  * of the phased maps their agreement does not depend on the luck of a phasing start. */
-static void after_polish(struct spi_run *r, const struct spi_generation_report *report)
+static void after_refinement(struct spi_run *r, const struct spi_generation_report *report)
 {
     bool better = report->mean_cc > r->best_cc + r->set->least_gain;
 
@@ -317,12 +316,12 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
     double D = r->data->rings.diameter_A;
 
     r->step++;
-    if (step->stage == SPI_STAGE_POLISH) {
-        after_polish(r, report);
+    if (step->stage == SPI_STAGE_REFINEMENT) {
+        after_refinement(r, report);
     } else if (!spi_plan_step(r->set, D, r->q_max, step->stage, r->step, &next)) {
-        if (step->stage == SPI_STAGE_START)
+        if (step->stage == SPI_STAGE_INIT)
             return after_starts(r, step);
-        r->stage = SPI_STAGE_POLISH;
+        r->stage = SPI_STAGE_REFINEMENT;
         r->step = 0;
         r->best_cc = report->mean_cc;
     }
@@ -353,7 +352,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .stop = stop,
                           .q_max = q_max,
                           .seed = seed,
-                          .stage = SPI_STAGE_START,
+                          .stage = SPI_STAGE_INIT,
                           .n_diameters = 1,
                           .diameter_A = {data->rings.diameter_A}};
     r->kind = score_kind(set->score, data->kind);
@@ -378,7 +377,7 @@ void spi_run_clear(struct spi_run *r)
 
 static spi_err not_converged(const struct spi_run *r)
 {
-    if (r->stage == SPI_STAGE_START)
+    if (r->stage == SPI_STAGE_INIT)
         return spi_fail(
             SPI_ENOCONV,
             "not converged: algorithm.N_generations = %d ended the run before the starts "
@@ -411,10 +410,10 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         double t0 = spi_now_s();
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
-        if (step.lay_group)
+        if (step.impose_group)
             SPI_TRY(err = spi_run_impose(r, &step), out);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
-        if (step.stage == SPI_STAGE_START)
+        if (step.stage == SPI_STAGE_INIT)
             find_leading(r);
         SPI_TRY(err = spi_half_sets_phase(r, &step), out); /* phase */
         SPI_TRY(err = spi_half_sets_compare(r, &step, &report), out);

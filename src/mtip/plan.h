@@ -16,26 +16,26 @@
 
 #include "base/settings.h"
 
-enum spi_stage { SPI_STAGE_START, SPI_STAGE_MARCH, SPI_STAGE_POLISH, SPI_STAGE_DONE };
+enum spi_stage { SPI_STAGE_INIT, SPI_STAGE_MARCHING, SPI_STAGE_REFINEMENT, SPI_STAGE_DONE };
 
 struct spi_step {
     enum spi_stage stage;
     double q_match, q_merge; /* 1/A */
-    double finer;            /* directions per Shannon cell and axis */
+    double oversampling;     /* directions per Shannon cell and axis */
     double cooling;          /* starts: 0 at the first perplexity, 1 at the last */
     double perplexity;       /* march and polish: of the posterior, in orientations */
     bool local;              /* near the candidates only */
-    double reach;   /* local: that many cells of the candidates' grid around each */
-    int best_of;    /* candidates used */
-    int64_t batch;  /* images of each half set; 0: all */
-    bool lay_group; /* starts: lay the given point group upon the models first */
-    bool keep;      /* keep candidates and best orientations */
+    double search_radius; /* local: that many cells of the candidates' grid around each */
+    int best_of;          /* candidates used */
+    int64_t batch;        /* images of each half set; 0: all */
+    bool impose_group;    /* starts: lay the given point group upon the models first */
+    bool keep;            /* keep candidates and best orientations */
 };
 
 /** Whether the settings name a point group. */
 bool spi_plan_symmetry_given(const struct spi_settings *s);
 /** Resolution at the end of the starts, 1/A. */
-double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max);
+double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q_max);
 /** Step `i` of a stage; false when the stage has no such step (polish has any number). */
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
                    enum spi_stage stage, int i, struct spi_step *step);
@@ -48,7 +48,7 @@ double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *
  *  times samples.  More rounds or polish: the share stays until the plan is caught up. */
 double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
                      enum spi_stage stage, int i);
-/** "start", "march", "polish", "done". */
+/** "init", "marching", "refinement", "done". */
 const char *spi_stage_name(enum spi_stage stage);
 
 #endif

@@ -104,7 +104,7 @@ spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
                          struct spi_half_set *half, const struct spi_level *level,
                          uint64_t seed, int index)
 {
-    struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_START_MODEL, (uint64_t)index);
+    struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_INIT_MODEL, (uint64_t)index);
     struct spi_volume rho = {0};
     spi_err err;
 

@@ -59,7 +59,7 @@ SPI_MUSTUSE spi_err spi_half_set_init(struct spi_half_set *h, const struct spi_d
 void spi_half_set_clear(struct spi_half_set *h);
 
 /** A replica with a random model: the autocorrelation of a dozen random blobs, its rings
- * scaled to those of the data.  Stream (seed, SPI_RNG_START_MODEL, index). */
+ * scaled to those of the data.  Stream (seed, SPI_RNG_INIT_MODEL, index). */
 SPI_MUSTUSE spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
                                      struct spi_half_set *half,
                                      const struct spi_level *level, uint64_t seed,

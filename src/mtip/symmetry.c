@@ -68,7 +68,7 @@ spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
     SPI_TRY(err = SPI_NEW(s, 2 * (size_t)r->n_replicas, "symmetry"), out);
     for (int i = 0; i < r->n_replicas; i++)
         for (int h = 0; h < 2; h++)
-            if (spi_run_replica_runs(r, h, i, SPI_STAGE_START)) {
+            if (spi_run_replica_runs(r, h, i, SPI_STAGE_INIT)) {
                 replica[n] = &r->replica[h][i];
                 s[n] = (struct search){
                     .c = replica[n], .group = r->set->symmetry, .q_max = step->q_match};

@@ -187,7 +187,7 @@ static void check_resume(struct bench *b)
     snprintf(resumed, sizeof resumed, "%s/resumed.state", dir);
     OK(run_until(b, NULL, END, straight, &s) == SPI_OK && s.seen == END,
        "%d generations: %s", END, spi_err_message());
-    OK(s.stages & 1 << SPI_STAGE_START && s.stages & 1 << SPI_STAGE_MARCH,
+    OK(s.stages & 1 << SPI_STAGE_INIT && s.stages & 1 << SPI_STAGE_MARCHING,
        "starts and march");
     for (int i = 0; i < CUTS; i++) {
         OK(run_until(b, NULL, cut[i], half, &s) == SPI_OK && s.seen == cut[i],
