@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "mtip/sharp.h"
+#include "mtip/reference.h"
 
 enum { BLOCK = 64, PARTIALS = 8 };
 static const double half_explained = 0.5;
@@ -16,7 +16,7 @@ struct frame {
     struct spi_orientations *o;
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
-    struct spi_sharp model[2];
+    struct spi_reference model[2];
     spi_packed *kept[2];
     spi_points *points[2]; /* the pixels, for each model's plan */
     float *mean;           /* of all images on the pixel's ring */
@@ -48,7 +48,7 @@ static void frame_clear(struct frame *f)
     for (int h = 0; h < 2; h++) {
         spi_points_free(f->points[h]);
         spi_packed_free(f->kept[h]);
-        spi_sharp_clear(&f->model[h]);
+        spi_reference_clear(&f->model[h]);
     }
     free(f->mean);
     free(f->inv_var);
@@ -70,9 +70,9 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
                                         g->diameter_A),
             out);
     for (int h = 0; h < 2; h++) {
-        SPI_TRY(err = spi_sharp_init(&f->model[h], r, A[h]), out);
+        SPI_TRY(err = spi_reference_init(&f->model[h], r, A[h]), out);
         SPI_TRY(err = spi_packed_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
-        spi_sharp_drop_grid(&f->model[h], f->kept[h]);
+        spi_reference_drop_grid(&f->model[h], f->kept[h]);
         SPI_TRY(err = spi_points_new(f->model[h].plan, f->pixels.n,
                                      (const float(*)[3])f->pixels.q, &f->points[h]),
                 out);

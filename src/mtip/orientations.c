@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "math/rot.h"
 #include "math/sphere.h"
-#include "mtip/sharp.h"
+#include "mtip/reference.h"
 
 enum { BLOCK = 64, PLACES = 64 };
 
@@ -173,7 +173,7 @@ out:
 
 /* The model of a half set, ready to be compared with. */
 struct model {
-    struct spi_sharp sharp;
+    struct spi_reference reference;
     struct spi_refine_set set;
 };
 
@@ -186,13 +186,13 @@ static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
-    SPI_TRY(err = spi_sharp_init(&m->sharp, r, A), out);
+    SPI_TRY(err = spi_reference_init(&m->reference, r, A), out);
     spi_data_inv_var(d, r->kind, R, inv_var);
-    SPI_TRY(err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->sharp.ring_mean,
+    SPI_TRY(err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->reference.ring_mean,
                                       r->kind == SPI_SCORE_POISSON ? NULL : inv_var,
-                                      m->sharp.plan, m->sharp.grid),
+                                      m->reference.plan, m->reference.grid),
             out);
-    spi_sharp_drop_grid(&m->sharp, m->set.model);
+    spi_reference_drop_grid(&m->reference, m->set.model);
 out:
     free(inv_var);
     return err;
@@ -201,13 +201,13 @@ out:
 static void model_clear(struct model *m)
 {
     spi_refine_set_clear(&m->set);
-    spi_sharp_clear(&m->sharp);
+    spi_reference_clear(&m->reference);
 }
 
 spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                        struct spi_orientations *o)
 {
-    struct model model[2] = {{.sharp = {0}}};
+    struct model model[2] = {{.reference = {0}}};
     const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
     spi_err err;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "mtip/sharp.h"
+#include "mtip/reference.h"
 
 #include <stdlib.h>
 
@@ -8,13 +8,13 @@
 
 enum { DIRECTIONS = 100 };
 
-spi_err spi_sharp_init(struct spi_sharp *m, const struct spi_run *r,
-                       const struct spi_volume *A)
+spi_err spi_reference_init(struct spi_reference *m, const struct spi_run *r,
+                           const struct spi_volume *A)
 {
     int R = spi_rings_upto(&r->data->rings, r->q_max);
     spi_err err;
 
-    *m = (struct spi_sharp){0};
+    *m = (struct spi_reference){0};
     SPI_TRY(err = SPI_NEW(m->ring_mean, R, "model"), out);
     SPI_TRY(err = spi_nufft_new(A->n, A->step, r->set->nufft_tol, &m->plan), out);
     SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
@@ -25,7 +25,7 @@ out:
     return err;
 }
 
-void spi_sharp_drop_grid(struct spi_sharp *m, const spi_packed *kept)
+void spi_reference_drop_grid(struct spi_reference *m, const spi_packed *kept)
 {
     if (spi_packed_reads_grid(kept))
         return;
@@ -33,10 +33,10 @@ void spi_sharp_drop_grid(struct spi_sharp *m, const spi_packed *kept)
     m->grid = NULL;
 }
 
-void spi_sharp_clear(struct spi_sharp *m)
+void spi_reference_clear(struct spi_reference *m)
 {
     spi_nufft_free(m->plan);
     free(m->grid);
     free(m->ring_mean);
-    *m = (struct spi_sharp){0};
+    *m = (struct spi_reference){0};
 }
