@@ -14,7 +14,7 @@
 #     WAYS, any of
 #       plain      in one level, W taken as exact
 #       levels     half of |q| first (phasing.first_qD)
-#       noise      in one level, W known to be noisy (phasing.modulus_slack)
+#       noise      in one level, W known to be noisy (phasing.modulus_tolerance)
 #       both       as the program does by default
 # Prints a table: starts averaged and best and worst R-factor of each half; FSC over 0.9 to 0.98 q_max of
 # the half maps with each other and with the structure, and seconds of both halves.  Seeds are fixed.

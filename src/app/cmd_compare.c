@@ -62,7 +62,8 @@ static const struct spi_opt opts[] = {
     SPI_HEADING("Also write"),
     {0, "fsc", SPI_OUT(args, fsc), 0, 0, "FILE.csv", "the FSC curve as a table"},
     {0, "plot", SPI_OUT(args, plot), 0, 0, "FILE.png", "the FSC curve as a picture"},
-    {0, "aligned", SPI_OUT(args, aligned), 0, 0, "FILE.mrc", "the map laid upon the truth"},
+    {0, "aligned", SPI_OUT(args, aligned), 0, 0, "FILE.mrc",
+     "the map superposed on the truth"},
     {0},
 };
 
@@ -341,7 +342,7 @@ static spi_err write_aligned(const struct args *a, const struct comparison *c)
     char label[81];
     spi_err err;
 
-    snprintf(label, sizeof label, "spinifel %s compare: map laid upon the truth",
+    snprintf(label, sizeof label, "spinifel %s compare: map superposed on the truth",
              SPI_VERSION);
     SPI_TRY(err = spi_mrc_read_voxel(c->map_path, a->voxel_A, &map, &info), out);
     for (size_t i = 0; i < spi_volume_count(&map); i++)
@@ -546,7 +547,8 @@ const struct spi_cmd spi_cmd_compare = {
     .max_operands = 1,
     .brief = "a map, and orientations, against the truth",
     .about =
-        "Finds the rotation, translation and hand that lay the map best upon the truth, "
+        "Finds the rotation, translation and hand that superpose the map best on the "
+        "truth, "
         "and "
         "says how well they then agree: the Fourier shell correlation, the resolution "
         "where it "
@@ -570,7 +572,7 @@ const struct spi_cmd spi_cmd_compare = {
                   "run1/orientations.h5 --true images.h5 --json",
                   "orientations too, for a program"},
                  {"spinifel compare a.mrc --truth b.mrc --aligned a-on-b.mrc",
-                  "one map laid upon another"}},
+                  "one map superposed on another"}},
     .opts = opts,
     .size = sizeof(struct args),
     .run = run,

@@ -178,8 +178,8 @@ static spi_err prepare(struct job *j)
     j->spec.finer = j->args->finer;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
-    j->spec.start_qD = j->set.start_qD;
-    j->spec.signal_least = j->set.signal_least;
+    j->spec.init_qD = j->set.init_qD;
+    j->spec.signal_min = j->set.signal_min;
     j->spec.graph = j->graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
@@ -376,7 +376,7 @@ const struct spi_cmd spi_cmd_match = {
         "image.\n\n"
         "On rings all in-plane angles are compared by one correlation, and the angle is "
         "refined between the steps. The method levels does so for all directions at low "
-        "resolution (algorithm.start_qD) and then, ring by ring, only near the best five; "
+        "resolution (algorithm.init_qD) and then, ring by ring, only near the best five; "
         "margins are against those. The method rings compares with all directions at full "
         "resolution. The brute method compares pixel by pixel with model "
         "images of all orientations, as was published; it is slower by orders of magnitude "

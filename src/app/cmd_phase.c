@@ -105,7 +105,7 @@ static spi_err make_options(const struct spi_call *call, const struct spi_settin
         .q_max = s.q_max_invA > 0 ? s.q_max_invA : 0.5 / A->step,
         .recipe = a->recipe ? a->recipe : recipe,
         .first_qD = s.first_qD,
-        .slack = s.modulus_slack,
+        .slack = s.modulus_tolerance,
         .beta = spi_call_given(call, "beta") ? a->beta : s.beta,
         .positive = s.positivity,
         .sw_sigma_first = s.sw_sigma_first,
@@ -280,7 +280,7 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
                   "intensity_cc", spi_json_number(own_cc)));
 }
 
-/* How the intensities of the two half sets correlate, at the rotation that lays one upon
+/* How the intensities of the two half sets correlate, at the rotation that superposes one on
  * the other.  Clear `shells`. */
 static spi_err noise_from(const char *path, double voxel_A, const struct spi_volume *A,
                           struct spi_phase_options *o, struct spi_intensity_shells *shells)
@@ -381,7 +381,7 @@ const struct spi_cmd spi_cmd_phase = {
         "phasing.first_qD, each start follows the recipe up to half of q_max first (a "
         "quarter, an eighth ...): so the phases of large particles are found. With --half "
         "the "
-        "intensities may differ from the measured ones as far as phasing.modulus_slack "
+        "intensities may differ from the measured ones as far as phasing.modulus_tolerance "
         "lets "
         "them.\n\n"
         "Writes one MRC map on the grid of the autocorrelation, centred, and with --prtf a "

@@ -299,13 +299,13 @@ static spi_err make_key(struct job *j)
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
     same.N_refine = usual.N_refine;
-    same.unexplained_most = usual.unexplained_most;
-    same.strangers_most = usual.strangers_most;
-    same.contrast_least = usual.contrast_least;
-    same.reach_least = usual.reach_least;
-    same.covered_least = usual.covered_least;
-    same.phased_least = usual.phased_least;
-    same.phased_sure = usual.phased_sure;
+    same.unexplained_variance_max = usual.unexplained_variance_max;
+    same.outlier_images_max = usual.outlier_images_max;
+    same.contrast_min = usual.contrast_min;
+    same.resolution_elements_min = usual.resolution_elements_min;
+    same.fourier_coverage_min = usual.fourier_coverage_min;
+    same.phase_consistency_min = usual.phase_consistency_min;
+    same.phase_consistency_stop = usual.phase_consistency_stop;
     if (!same.match_phased)
         spi_settings_copy_section(&same, &usual, "phasing");
     memcpy(same.backend, usual.backend, sizeof same.backend);
@@ -337,10 +337,10 @@ static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
                                          [SPI_LIMIT_BACKGROUND] = "background"};
 
 /* What the result is worth; null where there is none. */
-static void add_verdict(json_t *o, const struct job *j, bool finished)
+static void add_validation(json_t *o, const struct job *j, bool finished)
 {
     const struct spi_result *r = &j->result;
-    const struct spi_verdict *v = &r->verdict;
+    const struct spi_validation *v = &r->validation;
     const struct {
         const char *name;
         double value;
@@ -357,12 +357,12 @@ static void add_verdict(json_t *o, const struct job *j, bool finished)
         {"resolution05_A", r->resolution05_A},
         {"view_coverage", r->coverage.ratio},
         {"view_chi2", r->coverage.chi2},
-        {"covered", v->covered},
-        {"unexplained", v->unexplained},
-        {"strangers", v->strangers},
+        {"fourier_coverage", v->coverage},
+        {"unexplained_variance", v->unexplained_variance},
+        {"outlier_images", v->outlier_images},
         {"contrast2", j->contrast.all},
         {"isotropic", v->isotropic},
-        {"phased", v->phased}};
+        {"phase_consistency", v->phase_consistency}};
 
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         json_object_set_new(o, number[i].name,
@@ -414,7 +414,7 @@ static spi_err make_provenance(struct job *j)
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
-        add_verdict(o, j, true);
+        add_validation(o, j, true);
         json_object_set_new(o, "phase_cutoff", json_real(j->result.phase_cutoff));
     }
     free(j->provenance);
@@ -566,9 +566,9 @@ static void tell_aside(const struct job *j)
     char first[128] = "";
     size_t at = 0;
 
-    if (s->n_blank > 0 && s->signal_least > 0)
+    if (s->n_blank > 0 && s->signal_min > 0)
         snprintf(first, sizeof first, " (less than %.4g on the usable pixels)",
-                 s->signal_least);
+                 s->signal_min);
     if (s->n_blank > 0)
         spi_warn("%lld of %lld images hold no signal%s; they stay aside and get no "
                  "orientation",
@@ -705,7 +705,7 @@ static spi_err measure_contrast(struct job *j)
 {
     spi_err err = spi_contrast_measure(&j->data, j->q_max, &j->contrast);
 
-    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_least);
+    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_min);
 }
 
 /* Nothing is written into the directory before the state has been accepted. */
@@ -736,7 +736,7 @@ out:
 static spi_err write_result(struct job *j)
 {
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
-    spi_err verdict = spi_verdict_judge(&j->result.verdict, &j->set), err;
+    spi_err verdict = spi_validation_check(&j->result.validation, &j->set), err;
 
     j->result.orientations.moved = j->preview.moved;
     if (!verdict) {
@@ -746,7 +746,7 @@ static spi_err write_result(struct job *j)
         return err;
     }
     snprintf(why, sizeof why, "%s", spi_err_message());
-    path_in(j, "unconfirmed", apart);
+    path_in(j, "failed_validation", apart);
     SPI_TRY(err = spi_dir_make_own(apart), out);
     SPI_TRY(err = spi_result_write(j->run, &j->result, apart, j->provenance), out);
     err = spi_fail(verdict, "%s; see %s/", why, apart);
@@ -769,10 +769,10 @@ static spi_err begin_anew(struct job *j)
     char path[SPI_PATH_MAX];
     spi_err err;
 
-    spi_warn(
-        "the starts show a particle of %.0f A, not of %.0f A: the run begins anew with "
-        "that diameter (--diameter gives another)",
-        j->run->refined_A, j->diameter_A);
+    spi_warn("the random initialisations show a particle of %.0f A, not of %.0f A: the run "
+             "begins anew with "
+             "that diameter (--diameter gives another)",
+             j->run->refined_A, j->diameter_A);
     j->diameter_A = j->run->refined_A;
     j->had_A[j->n_diameters++] = j->diameter_A;
     run_free(j);
@@ -828,14 +828,14 @@ static spi_err print_json(const struct job *j, bool stands, bool finished)
                           "output", spi_json_name(j->args->out));
 
     if (o)
-        add_verdict(o, j, finished);
+        add_validation(o, j, finished);
     return spi_print_json_take(o);
 }
 
 static spi_err print_result(const struct job *j, bool stands)
 {
     const struct spi_result *r = &j->result;
-    const struct spi_verdict *v = &r->verdict;
+    const struct spi_validation *v = &r->validation;
     bool finished =
         r->density.n > 0; /* the loop ended; perhaps the result does not stand */
     char limit[SPI_MESSAGE_MAX];
@@ -844,7 +844,7 @@ static spi_err print_result(const struct job *j, bool stands)
         return print_json(j, stands, finished);
     if (!stands)
         return SPI_OK;
-    spi_verdict_limit(v, limit, sizeof limit);
+    spi_validation_limit(v, limit, sizeof limit);
     printf("the map stands to %.1f A, after %d generations, %.0f s\n",
            v->resolution.claimed_A, j->run->generation, spi_now_s() - j->t0);
     printf("limited by %s\n", limit);
@@ -853,14 +853,14 @@ static spi_err print_result(const struct job *j, bool stands)
            r->resolution_A, r->resolution05_A, v->resolution.intensities_A);
     printf("phases    the maps agree to %.2f of what their intensities allow, after %d "
            "round%s of starts\n",
-           v->phased, v->phase_rounds, v->phase_rounds == 1 ? "" : "s");
+           v->phase_consistency, v->phase_rounds, v->phase_rounds == 1 ? "" : "s");
     printf("views     %.0f %% of the directions seen that an even spread of as many images "
            "sees; chi2 %.2f (1 +- %.2f)\n",
            100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
     printf(
         "images    %.1f %% of their structure is not explained by the map; they cross %.0f "
         "%% of the directions\n",
-        fmax(100 * v->unexplained, 0), 100 * v->covered);
+        fmax(100 * v->unexplained_variance, 0), 100 * v->coverage);
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
@@ -951,7 +951,8 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "and "
         "images that repeat another one stay aside; the half sets of the others are drawn "
         "with the seed (algorithm.halves).\n\n"
-        "The diameter that is estimated begins the run. Where the starts show another one, "
+        "The diameter that is estimated begins the run. Where the random initialisations "
+        "show another one, "
         "the run begins anew with that (algorithm.N_diameters); a diameter that was given "
         "is "
         "kept. Where the file is clearly wrong about the beam's centre, the run uses the "
@@ -970,7 +971,8 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "bring) "
         "or the phases. density.mrc is cut there.\n\n"
         "Where there is no result the command says why, exits with code 3 and writes what "
-        "it has into DIR/unconfirmed: half sets that do not agree, images that hold no "
+        "it has into DIR/failed_validation: half sets that do not agree, images that hold "
+        "no "
         "particle or several, a background that they still contain, too few sides, phases "
         "that do not agree. --resume of a run that has ended only finishes it anew: other "
         "settings of phasing take seconds to try.",
@@ -980,7 +982,7 @@ const struct spi_cmd spi_cmd_reconstruct = {
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume --set "
                   "phasing.N_phase_starts=32",
                   "phase again, with more starts"},
-                 {"spinifel reconstruct images.h5 -o run2/ --set algorithm.N_starts=4",
+                 {"spinifel reconstruct images.h5 -o run2/ --set algorithm.N_inits=4",
                   "more random starts"}},
     .may_not_converge = true,
     .opts = opts,

@@ -216,13 +216,13 @@ fail:
 static spi_err leave_blanks(const struct spi_matching *m, struct spi_orientations *o)
 {
     bool photons = spi_images_kind(m->spec.images) == SPI_PHOTONS;
-    double *signal, least = m->spec.signal_least * m->scale;
+    double *signal, least = m->spec.signal_min * m->scale;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(signal, o->n, "matching"), out);
     for (int64_t k = 0; k < o->n; k++)
         signal[k] = (double)o->fluence[k] * m->counts;
-    if (m->spec.signal_least < 0)
+    if (m->spec.signal_min < 0)
         SPI_TRY(err = spi_split_least(o->n, signal, photons, &least), out);
     for (int64_t k = 0; k < o->n; k++)
         if (!(signal[k] > 0 && signal[k] >= least))

@@ -389,7 +389,7 @@ spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
 {
     struct ring_job j = {.m = m, .o = o};
     int64_t H = m->rings.h_at[m->rings.R], chunk;
-    double q_start = m->spec.start_qD / m->spec.diameter_A;
+    double q_start = m->spec.init_qD / m->spec.diameter_A;
     spi_err err;
 
     *o = (struct spi_orientations){0};

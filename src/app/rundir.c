@@ -12,7 +12,7 @@
 #include "plot/plot.h"
 
 static const char settings_head[] = "# spinifel "; /* as cmd_reconstruct.c begins it */
-static const char apart[] = "unconfirmed", before[] = "previous";
+static const char apart[] = "failed_validation", before[] = "previous";
 
 /* Of the loop and of the images; a run that goes on keeps them. */
 static const char *const progress_files[] = {"state.bin", "metrics.jsonl", "mean_image.png",
@@ -32,11 +32,11 @@ bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX])
         {"", progress_files},
         {"", run_json},
         {"", private_files},
-        {"unconfirmed/", spi_result_names},
+        {"failed_validation/", spi_result_names},
         {"previous/", spi_result_names},
         {"previous/", progress_files},
         {"previous/", origin_files},
-        {"previous/unconfirmed/", spi_result_names},
+        {"previous/failed_validation/", spi_result_names},
     };
 
     for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
@@ -275,14 +275,14 @@ static spi_err move_names(const char *dir, const char *to, const char *const *na
     return err;
 }
 
-/* The density is the last file of a result, here and in `unconfirmed`. */
-enum worth { NOTHING_WHOLE, UNCONFIRMED, STANDS };
+/* The density is the last file of a result, here and in `failed_validation`. */
+enum worth { NOTHING_WHOLE, FAILED_VALIDATION, STANDS };
 
 static enum worth worth_of(const char *dir)
 {
-    return is_there(dir, "density.mrc")               ? STANDS
-           : is_there(dir, "unconfirmed/density.mrc") ? UNCONFIRMED
-                                                      : NOTHING_WHOLE;
+    return is_there(dir, "density.mrc")                     ? STANDS
+           : is_there(dir, "failed_validation/density.mrc") ? FAILED_VALIDATION
+                                                            : NOTHING_WHOLE;
 }
 
 /* The density and then run.json are the last to move, so that a move that was cut short

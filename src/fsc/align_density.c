@@ -293,7 +293,7 @@ out:
     return err;
 }
 
-/* Maps that lie upon each other already: no rotation at all is a candidate. */
+/* Maps that are superposed already: no rotation at all is a candidate. */
 static void add_identity(int *n, double (*R)[9])
 {
     static const double one[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};

@@ -275,7 +275,7 @@ static double distance(const struct spi_pose *a, const struct spi_pose *b, doubl
     return d + sqrt(t2);
 }
 
-/* From `pose`: both maps cut to what both hold there, laid upon each other, again and
+/* From `pose`: both maps cut to what both hold there, superposed, again and
  * again. The cut draws towards the pose at which it is made, so that each round goes a part
  * of the way. */
 static spi_err refine(const struct pair *p, struct spi_pose *pose)

@@ -32,7 +32,8 @@ SPI_MUSTUSE spi_err spi_agreement_faithful(const struct spi_run *r,
 /** (Q12): what the half maps agree to, with each other (f) and with their own intensities
  *  (own, of spi_agreement_faithful), as a share of what the agreement of the intensities
  *  allows. */
-double spi_agreement_phased(const struct spi_agreement *a, const struct spi_fsc *f,
-                            const double *const own[2], double q_end);
+double spi_agreement_phase_consistency(const struct spi_agreement *a,
+                                       const struct spi_fsc *f, const double *const own[2],
+                                       double q_end);
 
 #endif

@@ -181,7 +181,7 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
 {
     enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
     struct spi_step step;
-    int starts = r->set->N_starts;
+    int starts = r->set->N_inits;
 
     if (h->n_replicas < 1 || h->n_replicas > SPI_REPLICAS_MAX || h->round < 0 ||
         h->round >= SPI_REPLICAS_MAX || h->n_replicas != (h->round + 1) * starts)

@@ -209,7 +209,7 @@ static spi_err summarise(struct spi_data *d, const struct block *partial)
 static spi_err split(struct spi_data *d, const struct spi_settings *set,
                      const struct look *look)
 {
-    double least = set->signal_least;
+    double least = set->signal_min;
     spi_err err = SPI_OK;
 
     if (least < 0)

@@ -42,7 +42,7 @@ typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
 /** gain: values are whole multiples of it, each a photon; 0: they are what the file says.
  * diameter_A, q_min, q_max fix the rings; of the settings ring_oversampling, halves,
- * signal_least and seed are used.  `dir`: run directory, where a scratch file would lie.
+ * signal_min and seed are used.  `dir`: run directory, where a scratch file would lie.
  * SPI_EFORMAT: all images are zero, too few images that take part (< 64). */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   struct spi_images *images, double gain, double diameter_A,

@@ -148,13 +148,15 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
     if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
         return SPI_OK;
     if (!(shown >= D / plausible && shown <= D * plausible))
-        spi_warn("the starts show a particle of %.0f A, which is too far from %.0f A to be "
+        spi_warn("the random initialisations show a particle of %.0f A, which is too far "
+                 "from %.0f A to be "
                  "one: a background that the images still contain shows in this way",
                  shown, D);
-    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_sure)
+    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_cc_stop)
         r->refined_A = shown;
     else
-        spi_warn("the starts show a particle of %.0f A; the run goes on with a diameter of "
+        spi_warn("the random initialisations show a particle of %.0f A; the run goes on "
+                 "with a diameter of "
                  "%.0f A: if its result is poor, try --diameter %.0f",
                  shown, D, shown);
     return SPI_OK;

@@ -74,8 +74,8 @@ static spi_err phase(struct spi_run *r, struct spi_result *res)
     res->resolution05_A =
         spi_curve_end_A(p.fsc.n_shells, p.fsc.q, p.fsc.fsc, 0.5, 0, r->q_max);
     res->phase_cutoff = p.cutoff;
-    res->verdict.phased = p.phased;
-    res->verdict.phase_rounds = p.rounds;
+    res->validation.phase_consistency = p.phase_consistency;
+    res->validation.phase_rounds = p.rounds;
     return spi_volume_copy(&res->phase[0].density, &res->half[0]);
 }
 
@@ -237,7 +237,7 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     SPI_TRY(
         err = spi_intensity_compare(&W[0], &W[1], D, a->q_min, a->q_max, identity, &fewer),
         out);
-    err = spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->verdict.outlook);
+    err = spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->validation.outlook);
 out:
     for (int h = 0; h < 2; h++) {
         spi_volume_clear(&A[h]);
@@ -253,7 +253,7 @@ out:
  * shells of a map that is cut sharply would ring. */
 static spi_err cut_density(const struct spi_run *r, struct spi_result *res)
 {
-    const struct spi_resolution *v = &res->verdict.resolution;
+    const struct spi_resolution *v = &res->validation.resolution;
     double q = 1 / v->claimed_A;
 
     if (v->limit == SPI_LIMIT_EDGE || !(q * r->data->rings.diameter_A > 1))
@@ -269,7 +269,7 @@ static spi_err validate(const struct spi_run *r, const struct spi_contrast *cont
     const struct spi_rings *g = &r->data->rings;
     double(*group)[9] = NULL, D = g->diameter_A, q;
     const struct spi_inspection *in = &res->inspection;
-    struct spi_verdict *v = &res->verdict;
+    struct spi_validation *v = &res->validation;
     int n;
     spi_err err;
 
@@ -282,11 +282,11 @@ static spi_err validate(const struct spi_run *r, const struct spi_contrast *cont
     v->diameter_A = D;
     /* where a background begins the result ends, and nothing is said of phases beyond */
     if (v->resolution.background_A > 1 / r->q_max)
-        v->phased = spi_agreement_phased(&res->agreement, &res->fsc,
-                                         (const double *const *)res->own,
-                                         1 / v->resolution.background_A);
-    v->unexplained = in->unexplained;
-    v->strangers = in->strangers;
+        v->phase_consistency = spi_agreement_phase_consistency(
+            &res->agreement, &res->fsc, (const double *const *)res->own,
+            1 / v->resolution.background_A);
+    v->unexplained_variance = in->unexplained_variance;
+    v->outlier_images = in->outlier_images;
     v->isotropic =
         spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
@@ -295,7 +295,7 @@ static spi_err validate(const struct spi_run *r, const struct spi_contrast *cont
                                     (const double(*)[9])group, 1 / (2 * D * r->q_max)),
             out);
     err = spi_coverage_crossed(&res->orientations, n, (const double(*)[9])group, D, q,
-                               g->wavelength_A, &v->covered);
+                               g->wavelength_A, &v->coverage);
 out:
     free(group);
     return err;
@@ -323,7 +323,7 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);
     SPI_TRY(err = validate(r, contrast, res), out);
-    if (res->verdict.resolution.limit != SPI_LIMIT_EDGE)
+    if (res->validation.resolution.limit != SPI_LIMIT_EDGE)
         SPI_TRY(err = look_ahead(r, res), out);
     SPI_TRY(err = cut_density(r, res), out);
     if (progress)

@@ -83,7 +83,7 @@ out:
  * neighbours together: where an image has none, it has none in whole tiles. */
 static spi_err all_rows(struct spi_generation_work *w)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     int64_t nd = l->views.nd;
     int32_t *order = NULL;
     spi_err err;
@@ -110,7 +110,7 @@ out:
 
 static spi_err allocate_soft(struct spi_generation_work *w)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     int images = w->block_images < w->n_batch ? w->block_images : (int)w->n_batch;
     spi_err err = SPI_OK;
 
@@ -125,7 +125,7 @@ static spi_err allocate_soft(struct spi_generation_work *w)
 
 static spi_err allocate(struct spi_generation_work *w)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     spi_err err;
 
     SPI_TRY(err = spi_nufft_new(w->c->A.n, w->c->A.step, l->nufft_tol, &w->plan), out);

@@ -25,9 +25,9 @@ struct frame {
 
 /* What a task adds to. */
 struct partial {
-    struct spi_misfit *all; /* [n_shells] of images that are not strangers */
+    struct spi_misfit *all; /* [n_shells] of images that are no outliers */
     struct spi_outliers outliers;
-    int64_t images, strangers;
+    int64_t images, outlier_images;
     struct spi_region *region;
 };
 
@@ -116,7 +116,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
     o->misfit[k] = (float)spi_misfit_share(&sum);
     s->images++;
     if (spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained)
-        s->strangers++;
+        s->outlier_images++;
     else
         spi_misfit_add(f->pairs.n_shells, one, s->all);
     return SPI_OK;
@@ -153,18 +153,18 @@ out:
 /* Partials in their order. */
 static void sum_up(const struct partial *partial, int n_shells, struct spi_inspection *in)
 {
-    int64_t strangers = 0;
+    int64_t outlier_images = 0;
     struct spi_misfit sum;
 
     for (int s = 0; s < PARTIALS; s++) {
         spi_misfit_add(n_shells, partial[s].all, in->shell);
         spi_outliers_add(&partial[s].outliers, &in->outliers);
         in->images += partial[s].images;
-        strangers += partial[s].strangers;
+        outlier_images += partial[s].outlier_images;
     }
     sum = spi_misfit_sum(n_shells, in->shell);
-    in->strangers = in->images > 0 ? (double)strangers / (double)in->images : 0;
-    in->unexplained = spi_misfit_share(&sum);
+    in->outlier_images = in->images > 0 ? (double)outlier_images / (double)in->images : 0;
+    in->unexplained_variance = spi_misfit_share(&sum);
 }
 
 spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2],

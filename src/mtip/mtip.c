@@ -15,7 +15,7 @@ static const double repeated_cc = 0.9;
 
 /* ---- which images a generation sees ------------------------------------------------- */
 
-/* Every n-th image of a half set is held out of the starts, to judge them. */
+/* Every n-th image of a half set is held out of the random initialisations, to score them. */
 static int64_t heldout_stride(const struct spi_run *r, const struct spi_half_set *h)
 {
     int64_t want = r->set->N_images_heldout, most = h->n_images / 4;
@@ -75,7 +75,8 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
 /* ---- one generation ----------------------------------------------------------------- */
 
 /* View directions x in-plane angles that are really different. */
-static double orientations(const struct spi_replica *c, const struct spi_level *level)
+static double orientations(const struct spi_replica *c,
+                           const struct spi_resolution_level *level)
 {
     return (double)level->views.nd * level->views.Na / c->n_group;
 }
@@ -86,10 +87,10 @@ bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
 {
     if (stage != SPI_STAGE_INIT)
         return replica == r->leading[which];
-    return replica >= r->round * r->set->N_starts; /* of this round */
+    return replica >= r->round * r->set->N_inits; /* of this round */
 }
 
-static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
+static spi_err submit_all(struct spi_run *r, const struct spi_resolution_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
     *images = 0;
@@ -143,14 +144,14 @@ static void find_leading(struct spi_run *r)
 static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
                               struct spi_generation_report *report)
 {
-    struct spi_level level;
+    struct spi_resolution_level level;
     int64_t images = 0;
     double t0 = spi_now_s();
     spi_err err, late;
 
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, step->oversampling,
-                                 step->stage == SPI_STAGE_INIT),
+    SPI_TRY(err = spi_resolution_level_init(
+                &level, &r->data->rings, r->set, r->kind, step->q_match, step->q_merge,
+                step->oversampling, step->stage == SPI_STAGE_INIT),
             out);
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
@@ -160,7 +161,7 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     settle_all(r);
     err = err ? err : late;
 out:
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     report->slice_s = spi_graph_seconds(r->graph, "slice");
     report->match_s = spi_graph_seconds(r->graph, "match");
     report->merge_s =
@@ -173,14 +174,14 @@ out:
 
 spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas)
 {
-    struct spi_level level;
+    struct spi_resolution_level level;
     struct spi_step step;
     spi_err err;
 
     (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_INIT, 0,
                         &step);
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step.q_match,
-                                 step.q_merge, 1, true),
+    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->kind,
+                                            step.q_match, step.q_merge, 1, true),
             out);
     for (int s = r->n_replicas; s < n_replicas; s++, r->n_replicas++)
         for (int h = 0; h < 2; h++)
@@ -188,7 +189,7 @@ spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas)
                                            r->seed * 2 + (uint64_t)h, s),
                     out);
 out:
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     return err;
 }
 
@@ -196,13 +197,13 @@ out:
  * ask whether they are the same particle. */
 static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
 {
-    struct spi_level level;
+    struct spi_resolution_level level;
     int64_t images;
     double q0 = spi_plan_init_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
     spi_err err, late;
 
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, 1, true),
+    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->kind,
+                                            step->q_match, step->q_merge, 1, true),
             out);
     err = submit_all(r, &level, step, true, &images);
     late = spi_graph_wait(r->graph);
@@ -221,9 +222,9 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
         "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f; "
         "no more starts from %.2f)",
         r->replica[0][r->leading[0]].score, r->replica[1][r->leading[1]].score,
-        r->halves_cc, r->set->halves_cc, r->set->halves_sure);
+        r->halves_cc, r->set->halves_cc, r->set->halves_cc_stop);
 out:
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     return err;
 }
 
@@ -269,17 +270,17 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
 static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
 {
     bool last =
-        r->n_replicas + r->set->N_starts >
-        (r->set->N_starts_max < SPI_REPLICAS_MAX ? r->set->N_starts_max : SPI_REPLICAS_MAX);
+        r->n_replicas + r->set->N_inits >
+        (r->set->N_inits_max < SPI_REPLICAS_MAX ? r->set->N_inits_max : SPI_REPLICAS_MAX);
     spi_err err = judge_starts(r, step);
 
-    if (!err && !last && r->halves_cc < r->set->halves_sure)
+    if (!err && !last && r->halves_cc < r->set->halves_cc_stop)
         err = starts_repeat(r, &last);
     if (err)
         return err;
 
     r->step = 0;
-    if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
+    if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_cc_stop)) {
         r->stage = SPI_STAGE_MARCHING;
         if (r->look_at_diameter &&
             ((err = spi_run_look_at_diameter(r)) || r->refined_A > 0))
@@ -292,14 +293,14 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
         return SPI_OK;
     }
     r->round++;
-    return spi_run_make_replicas(r, r->n_replicas + r->set->N_starts);
+    return spi_run_make_replicas(r, r->n_replicas + r->set->N_inits);
 }
 
 /* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC
  * of the phased maps their agreement does not depend on the luck of a phasing start. */
 static void after_refinement(struct spi_run *r, const struct spi_generation_report *report)
 {
-    bool better = report->mean_cc > r->best_cc + r->set->least_gain;
+    bool better = report->mean_cc > r->best_cc + r->set->halves_cc_gain_min;
 
     r->waiting = better ? 0 : r->waiting + 1;
     r->best_cc = fmax(r->best_cc, report->mean_cc);
@@ -358,7 +359,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
     r->kind = score_kind(set->score, data->kind);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_half_set_init(&r->half[h], data, h, set->N_candidates), fail);
-    SPI_TRY(err = spi_run_make_replicas(r, set->N_starts), fail);
+    SPI_TRY(err = spi_run_make_replicas(r, set->N_inits), fail);
     return SPI_OK;
 fail:
     spi_run_clear(r);

@@ -25,7 +25,7 @@ struct spi_generation_report {
     double resolution_A;   /* half maps, FSC 0.143; infinite: none, or not phased */
     double resolution05_A; /* half maps, FSC 0.5 */
     double mean_fsc;       /* over the shells up to q_max of the images; or NaN */
-    double halves_cc;      /* intensities of the halves at the starts' resolution, shell
+    double halves_cc;      /* intensities of the halves at the resolution of init, shell
                             * means removed */
     double mean_cc;        /* the same, mean over all shells up to q_max of the images */
     double score;          /* mean log-likelihood per count, mean of the leading replicas */
@@ -49,14 +49,14 @@ struct spi_run {
     int32_t begun_at;    /* the generation after which it began with this diameter */
     int32_t stage, step; /* what comes next */
     int32_t n_replicas;  /* starts of each half set */
-    int32_t round;       /* rounds of starts begun */
+    int32_t round;       /* rounds of random initialisations begun */
     int32_t leading[2];  /* the best replica of each half */
     struct spi_replica replica[2][SPI_REPLICAS_MAX];
     struct spi_half_set half[2];
     double best_cc;  /* largest mean_cc so far at full q_max */
-    int32_t waiting; /* polish generations without improvement */
+    int32_t waiting; /* generations of the final refinement without improvement */
     int32_t have_pose;
-    struct spi_pose pose; /* lays half 2 upon half 1; R is that of the intensities */
+    struct spi_pose pose; /* superposes half 2 on half 1; R is that of the intensities */
     double halves_cc;
     int32_t converged;
     struct spi_symmetry_found found; /* point group of the leading starts, if none was
@@ -83,16 +83,16 @@ void spi_run_clear(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas);
 
 /** The loop: merge, phase, slice, match until the half maps no longer improve.  SPI_ENOCONV
- *  when the halves never agree.  SPI_OK with r->refined_A > 0: the starts show another
+ *  when the halves never agree.  SPI_OK with r->refined_A > 0: the random initialisations show another
  * diameter, with which data and run are to be made anew. */
 SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, void *user);
 
-/** Whether a replica takes part: in the starts those of this round, later the leading ones.
+/** Whether a replica takes part: in the random initialisations those of this round, later the leading ones.
  */
 bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
                           enum spi_stage stage);
 
-/** symmetry.c: lay the given point group upon each start of this round; find that of the
+/** symmetry.c: impose the given point group on each start of this round; find that of the
  *  leading starts, and use it when copies rotated by it are as alike as the half sets. */
 SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
@@ -113,7 +113,7 @@ struct spi_phase_options;
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                            uint64_t seed, char recipe[SPI_TEXT_MAX],
                            struct spi_phase_options *o);
-/** half_sets.c: phase the leading models (of the starts now and then only), lay half 2 upon
+/** half_sets.c: phase the leading models (of the random initialisations now and then only), superpose half 2 on
  * half 1, FSC. */
 SPI_MUSTUSE spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,

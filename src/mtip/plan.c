@@ -26,7 +26,7 @@ static double reach(double q, double q_max)
 /* While the starts do not know their axes yet. */
 static double free_q(const struct spi_settings *s, double diameter_A, double q_max)
 {
-    return reach(s->start_qD / diameter_A, q_max);
+    return reach(s->init_qD / diameter_A, q_max);
 }
 
 double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q_max)
@@ -34,7 +34,7 @@ double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q
     /* the fold of Cn and Dn stands in the name */
     double fold = spi_plan_symmetry_given(s) ? strtod(s->symmetry + 1, NULL) : 1;
 
-    return reach(fmax(s->start_qD, qD_of_fold * fold) / diameter_A, q_max);
+    return reach(fmax(s->init_qD, qD_of_fold * fold) / diameter_A, q_max);
 }
 
 const char *spi_stage_name(enum spi_stage stage)
@@ -44,27 +44,27 @@ const char *spi_stage_name(enum spi_stage stage)
     return name[stage];
 }
 
-/* From the step on before which a given point group is laid upon the models (`lay`), at a
+/* From the step on before which a given point group is imposed on the models (`lay`), at a
  * resolution that shows it. */
 static bool start_step(const struct spi_settings *s, double q_free, double q0, int i,
                        struct spi_step *step)
 {
-    int lay = spi_plan_symmetry_given(s) ? s->N_generations_start / 3 : 0;
+    int lay = spi_plan_symmetry_given(s) ? s->N_generations_init / 3 : 0;
 
     *step = (struct spi_step){.stage = SPI_STAGE_INIT,
                               .q_match = i <= lay ? q_free : q0,
                               .q_merge = i < lay ? q_free : q0,
                               .impose_group = spi_plan_symmetry_given(s) && i == lay,
                               .oversampling = 1,
-                              .cooling = fmin(1, i / (0.8 * s->N_generations_start)),
-                              .batch = s->N_images_start};
-    return i < s->N_generations_start;
+                              .cooling = fmin(1, i / (0.8 * s->N_generations_init)),
+                              .batch = s->N_images_init};
+    return i < s->N_generations_init;
 }
 
-/* q of level k of the march: q0, a little more, then by march_ratio; the last is q_max. */
+/* q of level k of frequency marching: q0, a little more, then by marching_ratio; the last is q_max. */
 static double level_q(const struct spi_settings *s, double q0, double q_max, int k)
 {
-    double q = k == 0 ? q0 : q0 * 1.09 * pow(s->march_ratio, k - 1);
+    double q = k == 0 ? q0 : q0 * 1.09 * pow(s->marching_ratio, k - 1);
 
     return q_max / q < least_step ? q_max : q;
 }

@@ -75,7 +75,7 @@ static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)
 }
 
 /* Factor of each ring that gives the model the data's ring means. */
-static spi_err scale_rings(struct spi_replica *c, const struct spi_level *l)
+static spi_err scale_rings(struct spi_replica *c, const struct spi_resolution_level *l)
 {
     enum { DIRECTIONS = 100 };
     double *mean = NULL;
@@ -101,8 +101,8 @@ out:
 }
 
 spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
-                         struct spi_half_set *half, const struct spi_level *level,
-                         uint64_t seed, int index)
+                         struct spi_half_set *half,
+                         const struct spi_resolution_level *level, uint64_t seed, int index)
 {
     struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_INIT_MODEL, (uint64_t)index);
     struct spi_volume rho = {0};

@@ -20,7 +20,7 @@
 #include "math/volume.h"
 #include "merge/views.h"
 #include "mtip/data.h"
-#include "mtip/level.h"
+#include "mtip/resolution_level.h"
 #include "slice/templates.h"
 
 /** What is known of each image of a half set (index: place in the half). */
@@ -62,8 +62,8 @@ void spi_half_set_clear(struct spi_half_set *h);
  * scaled to those of the data.  Stream (seed, SPI_RNG_INIT_MODEL, index). */
 SPI_MUSTUSE spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
                                      struct spi_half_set *half,
-                                     const struct spi_level *level, uint64_t seed,
-                                     int index);
+                                     const struct spi_resolution_level *level,
+                                     uint64_t seed, int index);
 void spi_replica_clear(struct spi_replica *c);
 /** From now on the particle has this point group: images spread over its elements when
  * merged, and all directions means all of its asymmetric unit.  axes: from the standard
@@ -73,7 +73,7 @@ SPI_MUSTUSE spi_err spi_replica_symmetry(struct spi_replica *c, const char *grou
 
 /** How a generation treats the images. */
 struct spi_generation {
-    const struct spi_level *level;
+    const struct spi_resolution_level *level;
     double perplexity; /* target; a fraction of all orientations has been multiplied out */
     int64_t n_batch;
     const int64_t *batch; /* [n_batch] places in the half */

@@ -24,7 +24,7 @@ spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *s
 {
     const struct spi_range *a = arg;
     struct spi_generation_work *w = a->w;
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     float inv_var[4096];
     struct spi_template_spec spec = {.rings = &w->c->data->rings,
                                      .band = &l->band,
@@ -86,7 +86,7 @@ static spi_err pack_block(struct spi_generation_work *w, const struct spi_range 
 static spi_err block_input(struct spi_generation_work *w, const struct spi_range *a,
                            float **records, struct spi_score_input *in)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(*records, a->n * l->band.floats, "match"), out);
@@ -378,7 +378,7 @@ spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *s
 {
     const struct spi_range *a = arg;
     struct spi_generation_work *w = a->w;
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     struct spi_view_spec spec = {.rings = &w->c->data->rings,
                                  .R = l->R_merge,
                                  .map = &w->c->data->map,
@@ -408,7 +408,7 @@ spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *s
 spi_err spi_task_solve(void *const *data, const void *arg, const volatile int *stop)
 {
     struct spi_generation_work *w = *(struct spi_generation_work *const *)arg;
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     struct spi_normal N;
     struct spi_cg_report report;
     size_t count = spi_nufft_grid_floats(l->plan2, 2);

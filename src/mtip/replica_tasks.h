@@ -25,7 +25,7 @@ struct spi_generation_work {
     struct spi_replica *c; /* borrowed; tasks change A, ring_scale, beta and residual of it,
                           * and candidates, fluence and best of its half set */
     struct spi_graph *g;   /* borrowed */
-    const struct spi_level *level;
+    const struct spi_resolution_level *level;
     spi_nufft *plan;    /* of the model's grid */
     spi_points *points; /* ring samples matched, for plan */
     double perplexity;

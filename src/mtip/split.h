@@ -25,7 +25,7 @@ struct spi_split {
     uint8_t *aside;                       /* [n] enum spi_aside, owned */
     int64_t n_half[2];                    /* images of each half set */
     int64_t n_blank, n_copies;            /* that stay aside */
-    double signal_least;                  /* images with less signal are blank */
+    double signal_min;                    /* images with less signal are blank */
     int64_t pair[SPI_SPLIT_PAIRS + 1][2]; /* the first copies: the image, what it repeats */
 };
 

@@ -57,7 +57,7 @@ out:
     return err ? err : late;
 }
 
-/* Lay the given group upon the models that have found their shape without it. */
+/* Impose the given group on the models that have found their shape without it. */
 spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
 {
     struct search *s = NULL;

@@ -61,7 +61,7 @@ ok $? "a table of 16 shells"
 [ "$(od -An -tx1 -N4 "$tmp/fsc.png" | tr -d ' ')" = 89504e47 ]
 ok $? "a PNG"
 run 0 compare "$tmp/aligned.mrc" -t "$structure" --json
-json 'the map laid upon the truth needs no more motion' 'v["cc"] > 0.99 and not v["inverted"] and
+json 'the map superposed on the truth needs no more motion' 'v["cc"] > 0.99 and not v["inverted"] and
 	math.degrees(math.acos(min(1, (sum(v["rotation"][::4]) - 1) / 2))) < 0.2'
 json 'no orientations: null' 'v["orientation_error_deg_median"] is None'
 

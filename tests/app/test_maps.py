@@ -126,7 +126,7 @@ ok(v is not None and v["cc"] > 0.99 and v["fsc05_is_limit"],
 r = run("compare", truth, "-t", truth)
 ok("structure up" not in r.stdout, "a flat border is not cut")
 
-# What is laid upon the truth keeps its values.
+# What is superposed on the truth keeps its values.
 aligned = os.path.join(tmp, "aligned.mrc")
 v, fsc = compare(write("map.mrc", a + 1000, voxel), truth, "--aligned", aligned)
 b, _ = read(aligned)

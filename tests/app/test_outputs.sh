@@ -201,8 +201,8 @@ refused 2 "$to" "reconstruct: a link leads to the name of a result" reconstruct 
 ok $? "the directory holds what it held"
 
 # names that a run moves or removes in folders of its directory
-for f in previous/state.bin previous/density.mrc previous/settings.toml unconfirmed/half1.mrc \
-	previous/unconfirmed/density.mrc; do
+for f in previous/state.bin previous/density.mrc previous/settings.toml failed_validation/half1.mrc \
+	previous/failed_validation/density.mrc; do
 	mkdir -p "kept/${f%/*}" && cp set.h5 "kept/$f"
 	refused 2 "$input" "reconstruct: the images are $f" reconstruct "kept/$f" -o kept --force \
 		--diameter 50
@@ -210,7 +210,7 @@ for f in previous/state.bin previous/density.mrc previous/settings.toml unconfir
 done
 
 # previous/ alone is a run, and a refused run changes no picture
-for f in density.mrc fsc.csv run.json unconfirmed/density.mrc; do
+for f in density.mrc fsc.csv run.json failed_validation/density.mrc; do
 	mkdir -p "earlier/previous/$(dirname $f)" && echo result > earlier/previous/$f
 	refused 2 "not made by this program" "reconstruct: previous/$f is there, by hand" reconstruct \
 		set.h5 -o earlier --diameter 50 --force

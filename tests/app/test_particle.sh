@@ -29,7 +29,7 @@ run() { # images, name, options
 	"$SPINIFEL" reconstruct "$images" -o "$name" --seed 3 --json --quiet --set phasing.N_phase_starts=2 "$@" > "$name.json" 2> "$name.err"
 }
 look() { # the same up to the first generation
-	run "$@" --set algorithm.N_generations=1 --set algorithm.N_images_start=16
+	run "$@" --set algorithm.N_generations=1 --set algorithm.N_images_init=16
 }
 
 pdb=$SPI_TEST_DATA/structures/2cex_a.pdb.gz
@@ -164,11 +164,11 @@ for d in "$first" 60; do
 	ok $? "--resume --diameter $d is refused, with both diameters: $(tail -n 2 part.err | head -n 1)"
 done
 
-run full.h5 sure --set converge.halves_sure=1 --set algorithm.N_starts_max=1 --set algorithm.N_generations=31
-says sure.err "the run goes on with a diameter of" "half sets that do not agree to halves_sure: a warning"
+run full.h5 sure --set converge.halves_cc_stop=1 --set algorithm.N_inits_max=1 --set algorithm.N_generations=31
+says sure.err "the run goes on with a diameter of" "half sets that do not agree to halves_cc_stop: a warning"
 lacks sure/run.json "diameters_A" "and no other diameter"
 run full.h5 kept --set algorithm.N_diameters=0 --set algorithm.N_generations=31
-says kept.err "the starts show a particle of" "algorithm.N_diameters=0: a warning"
+says kept.err "the random initialisations show a particle of" "algorithm.N_diameters=0: a warning"
 lacks kept/run.json "diameters_A" "and no other diameter"
 run clean.h5 given --diameter 48 --set algorithm.N_generations=31
 says given.err "the run goes on with a diameter of 48 A" "a diameter that was given is kept"

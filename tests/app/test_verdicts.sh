@@ -60,7 +60,7 @@ ok $? "before the first generation"
 $python "$spoil" edge.h5 -o junk.h5 --junk 0.1
 run junk
 ok $? "a tenth of junk: exit code 0"
-within 0.08 "$(key junk.json strangers)" 0.12 # 0.1; some look alike at q D = 5
-ok $? "strangers: $(key junk.json strangers)"
+within 0.08 "$(key junk.json outlier_images)" 0.12 # 0.1; some look alike at q D = 5
+ok $? "outlier images: $(key junk.json outlier_images)"
 echo "1..$n"
 exit $failed

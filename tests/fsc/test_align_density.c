@@ -120,7 +120,7 @@ static void other_grid(void)
        "80 voxels of 3.1 A upon 44 of 5: %.4f degrees, %.4f A",
        degrees_between(got.R, pose.R), distance(got.shift_A, pose.shift_A));
     cc = map_correlation(&ref, &laid);
-    OK(cc > 0.9999, "laid upon the reference: correlation %.6f", cc);
+    OK(cc > 0.9999, "superposed on the reference: correlation %.6f", cc);
     got.inverted = !got.inverted;
     spi_volume_clear(&laid);
     NEED(!spi_pose_apply(&map, &got, N, step, &laid));

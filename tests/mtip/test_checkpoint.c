@@ -287,10 +287,10 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    OK(make_state(&b, &set, 5) == 0, "a state in the march: %d items", n_items);
+    OK(make_state(&b, &set, 5) == 0, "a state in frequency marching: %d items", n_items);
     check_refused();
     check_all();
-    OK(make_state(&b, &set, 1) == 0, "a state in the starts");
+    OK(make_state(&b, &set, 1) == 0, "a state in the random initialisations");
     check_all();
     spi_run_clear(&run);
     bench_clear(&b);

@@ -8,19 +8,19 @@
 
 static int bad_order, bad_end, bad_model, bad_length, longest;
 
-/* Walks through starts and march of one case. */
+/* Walks through random initialisations and frequency marching of one case. */
 static void walk(const struct spi_settings *set, double D, double q_max)
 {
     double q0 = spi_plan_init_q(set, D, q_max), q = 0, model;
     struct spi_step s, last = {0};
     int n = 0;
 
-    bad_order += q0 > q_max || q0 < fmin(q_max, set->start_qD / D) * (1 - 1e-12);
+    bad_order += q0 > q_max || q0 < fmin(q_max, set->init_qD / D) * (1 - 1e-12);
     while (spi_plan_step(set, D, q_max, SPI_STAGE_INIT, n, &s)) {
-        bad_order += s.q_match != q0 || s.q_merge != q0 || s.batch != set->N_images_start;
+        bad_order += s.q_match != q0 || s.q_merge != q0 || s.batch != set->N_images_init;
         n++;
     }
-    bad_length += n != set->N_generations_start;
+    bad_length += n != set->N_generations_init;
     model = q0; /* what the last merge holds */
     for (n = 0; spi_plan_step(set, D, q_max, SPI_STAGE_MARCHING, n, &s); n++) {
         bad_order += s.q_match < q || s.q_merge < s.q_match || s.q_merge < last.q_merge;
@@ -36,7 +36,7 @@ static void walk(const struct spi_settings *set, double D, double q_max)
                s.q_match != q_max || s.q_merge != q_max || !s.local || s.oversampling != 2;
 }
 
-/* A given group is laid upon the starts once, and where its fold shows nowhere earlier. */
+/* A given group is imposed on the random initialisations once, and where its fold shows nowhere earlier. */
 static void check_group(const char *group, double qD)
 {
     struct spi_settings set;
@@ -49,7 +49,7 @@ static void check_group(const char *group, double qD)
     for (int i = 0; spi_plan_step(&set, D, q_max, SPI_STAGE_INIT, i, &s); i++) {
         laid += s.impose_group;
         wrong += s.q_match > (i ? q : s.q_match); /* beyond what the model knows */
-        wrong += s.impose_group && i != set.N_generations_start / 3;
+        wrong += s.impose_group && i != set.N_generations_init / 3;
         q = s.q_merge;
     }
     OK(laid == spi_plan_symmetry_given(&set) && wrong == 0, "%s: laid %d times", group,
@@ -76,7 +76,7 @@ static void check_perplexity(const struct spi_settings *set)
        first);
     OK(falls && fabs(last / set->perplexity_end - 1) < 1e-12, "it falls to %g", last);
     /* reached after 80 % of the generations, kept for the rest */
-    OK(low == set->N_generations_start - (int)ceil(0.8 * set->N_generations_start),
+    OK(low == set->N_generations_init - (int)ceil(0.8 * set->N_generations_init),
        "and stays there for %d generations", low);
     (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_INIT, 0, &s);
     OK(spi_plan_perplexity(set, &s, 10) == set->perplexity_end,
@@ -115,13 +115,14 @@ int main(void)
     spi_settings_default(&set);
     for (double ratio = 1.05; ratio <= 3; ratio += 0.3)
         for (double qD = 2; qD < 120; qD *= 1.013, cases++) {
-            set.march_ratio = ratio;
+            set.marching_ratio = ratio;
             walk(&set, 140, qD / 140);
         }
     OK(bad_order == 0, "%d cases: |q| never falls, merging goes ahead of matching", cases);
     OK(bad_model == 0, "nobody matches beyond the model (%d did)", bad_model);
-    OK(bad_end == 0, "march and polish end at q_max");
-    OK(bad_length == 0 && longest < 100, "longest march: %d generations", longest);
+    OK(bad_end == 0, "frequency marching and final refinement end at q_max");
+    OK(bad_length == 0 && longest < 100, "longest frequency marching: %d generations",
+       longest);
     spi_settings_default(&set);
     check_perplexity(&set);
     check_done(&set);
@@ -131,8 +132,7 @@ int main(void)
 
     struct spi_step s;
 
-    set.start_qD =
-        5; /* the control: a start at 5 with q_max 8 % above it would be beyond */
+    set.init_qD = 5; /* the control: a start at 5 with q_max 8 % above it would be beyond */
     OK(spi_plan_init_q(&set, 140, 5.4 / 140) == 5.4 / 140 &&
            spi_plan_init_q(&set, 140, 6 / 140.0) == 5 / 140.0 &&
            spi_plan_step(&set, 140, 5.4 / 140, SPI_STAGE_MARCHING, 0, &s) &&

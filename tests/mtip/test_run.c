@@ -27,7 +27,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     struct bench b;
     struct spi_half_set half = {0};
     struct spi_replica replica = {0};
-    struct spi_level level = {0};
+    struct spi_resolution_level level = {0};
     int64_t batch[IMAGES / 2];
     spi_err err;
 
@@ -35,8 +35,8 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     small_settings(&set);
     SPI_TRY(err = bench_init(engine, workers, &b), out);
     SPI_TRY(err = spi_half_set_init(&half, &b.data, 0, 5), out);
-    SPI_TRY(err = spi_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON, 0.08, 0.1,
-                                 1, true),
+    SPI_TRY(err = spi_resolution_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON,
+                                            0.08, 0.1, 1, true),
             out);
     SPI_TRY(err = spi_replica_init(&replica, &b.data, &half, &level, seed, 0), out);
     for (int i = 0; i < IMAGES / 2; i++)
@@ -73,7 +73,7 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     o->score = replica.score;
 out:
     spi_replica_clear(&replica);
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     spi_half_set_clear(&half);
     bench_clear(&b);
     return err;
@@ -178,7 +178,8 @@ static void refused(struct bench *b, const char *state, const char *key, spi_err
 static void check_resume(struct bench *b)
 {
     enum { CUTS = 2, END = 4 };
-    static const int cut[CUTS] = {1, 3}; /* in the starts; in the march */
+    static const int cut[CUTS] = {
+        1, 3}; /* in the random initialisations; in frequency marching */
     char straight[4096], half[4096], resumed[4096];
     struct saver s;
 
@@ -188,7 +189,7 @@ static void check_resume(struct bench *b)
     OK(run_until(b, NULL, END, straight, &s) == SPI_OK && s.seen == END,
        "%d generations: %s", END, spi_err_message());
     OK(s.stages & 1 << SPI_STAGE_INIT && s.stages & 1 << SPI_STAGE_MARCHING,
-       "starts and march");
+       "random initialisations and frequency marching");
     for (int i = 0; i < CUTS; i++) {
         OK(run_until(b, NULL, cut[i], half, &s) == SPI_OK && s.seen == cut[i],
            "stopped after %d", cut[i]);

@@ -93,7 +93,7 @@ static struct spi_phase_options defaults(void)
                                       .seed = 1};
 }
 
-/* FSC of the last shell, 0.9 q_max ... q_max, of maps that lie upon each other. */
+/* FSC of the last shell, 0.9 q_max ... q_max, of maps that are superposed. */
 static double last_shell(const struct spi_volume *a, const struct spi_volume *b)
 {
     size_t modes = N * N * (N / 2 + 1);
@@ -164,7 +164,7 @@ static double product(const struct spi_volume *a, const struct spi_volume *b)
     return sum;
 }
 
-/* map as spi_phase_combine lays it upon rho: its half of their average.  cc: Pearson's. */
+/* map as spi_phase_combine superposes it on rho: its half of their average.  cc: Pearson's. */
 static spi_err lay_upon(const struct spi_volume *rho, const struct spi_volume *map,
                         struct spi_volume *moved, double *cc)
 {

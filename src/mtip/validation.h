@@ -3,8 +3,8 @@
  * What a result is worth: up to which resolution it stands, what limits it, and what speaks
  * against there being a result at all.  Layer: mtip.  doc/decisions/018, doc/math.md (Q15)
  * to (Q17). */
-#ifndef SPI_MTIP_VERDICT_H
-#define SPI_MTIP_VERDICT_H
+#ifndef SPI_MTIP_VALIDATION_H
+#define SPI_MTIP_VALIDATION_H
 
 #include "mtip/agreement.h"
 #include "mtip/contrast.h"
@@ -51,24 +51,24 @@ double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contr
                            double diameter_A, double q_end, double *at);
 
 /** Everything that is asked. */
-struct spi_verdict {
+struct spi_validation {
     struct spi_resolution resolution;
     struct spi_outlook outlook;
     double diameter_A;
-    double phased;      /* (Q12) */
-    int phase_rounds;   /* of starts that were made for it */
-    double covered;     /* directions at the claimed resolution that images cross (Q11) */
-    double unexplained; /* (Q9) */
-    double strangers;   /* share of the images (Q10) */
-    double isotropic;   /* (Q16) */
-    double isotropic_q; /* 1/A, where */
+    double phase_consistency; /* (Q12) */
+    int phase_rounds;         /* of starts that were made for it */
+    double coverage; /* directions at the claimed resolution that images cross (Q11) */
+    double unexplained_variance; /* (Q9) */
+    double outlier_images;       /* share of the images (Q10) */
+    double isotropic;            /* (Q16) */
+    double isotropic_q;          /* 1/A, where */
 };
 
 /** SPI_ENOCONV with a sentence that says all that is wrong, the likeliest cause first, or
  * SPI_OK. */
-SPI_MUSTUSE spi_err spi_verdict_judge(const struct spi_verdict *v,
-                                      const struct spi_settings *set);
+SPI_MUSTUSE spi_err spi_validation_check(const struct spi_validation *v,
+                                         const struct spi_settings *set);
 /** One sentence: what limits the resolution. */
-void spi_verdict_limit(const struct spi_verdict *v, char *text, size_t size);
+void spi_validation_limit(const struct spi_validation *v, char *text, size_t size);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * A level of the march: how fine everything is at one resolution.  Layer: mtip. */
-#ifndef SPI_MTIP_LEVEL_H
-#define SPI_MTIP_LEVEL_H
+ * A level of frequency marching: how fine everything is at one resolution.  Layer: mtip. */
+#ifndef SPI_MTIP_RESOLUTION_LEVEL_H
+#define SPI_MTIP_RESOLUTION_LEVEL_H
 
 #include "base/settings.h"
 #include "merge/normal.h"
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 
-struct spi_level {
+struct spi_resolution_level {
     int R_merge;            /* rings merged */
     struct spi_band band;   /* rings matched (the first R_match) */
     struct spi_views views; /* directions x in-plane angles */
@@ -28,10 +28,12 @@ struct spi_level {
 
 /** Matching on the rings up to q_match, merging up to q_merge; directions one Shannon cell
  * of q_match apart, divided by `oversampling`. */
-SPI_MUSTUSE spi_err spi_level_init(struct spi_level *l, const struct spi_rings *g,
-                                   const struct spi_settings *set, enum spi_score_kind kind,
-                                   double q_match, double q_merge, double oversampling,
-                                   bool init);
-void spi_level_clear(struct spi_level *l);
+SPI_MUSTUSE spi_err spi_resolution_level_init(struct spi_resolution_level *l,
+                                              const struct spi_rings *g,
+                                              const struct spi_settings *set,
+                                              enum spi_score_kind kind, double q_match,
+                                              double q_merge, double oversampling,
+                                              bool init);
+void spi_resolution_level_clear(struct spi_resolution_level *l);
 
 #endif

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "mtip/verdict.h"
+#include "mtip/validation.h"
 #include "tap.h"
 
 enum { SHELLS = 10 };
@@ -161,30 +161,30 @@ static void outlook(void)
 
 /* ---- the verdict -------------------------------------------------------------------- */
 
-static struct spi_verdict good(void)
+static struct spi_validation good(void)
 {
-    return (struct spi_verdict){.resolution = {.edge_A = 10,
-                                               .intensities_A = 10,
-                                               .maps_A = 10,
-                                               .background_A = 10,
-                                               .claimed_A = 10},
-                                .diameter_A = D,
-                                .phased = 0.98,
-                                .phase_rounds = 1,
-                                .covered = 1,
-                                .unexplained = 0.02,
-                                .strangers = 0.01,
-                                .isotropic = 0.1,
-                                .isotropic_q = 0.05};
+    return (struct spi_validation){.resolution = {.edge_A = 10,
+                                                  .intensities_A = 10,
+                                                  .maps_A = 10,
+                                                  .background_A = 10,
+                                                  .claimed_A = 10},
+                                   .diameter_A = D,
+                                   .phase_consistency = 0.98,
+                                   .phase_rounds = 1,
+                                   .coverage = 1,
+                                   .unexplained_variance = 0.02,
+                                   .outlier_images = 0.01,
+                                   .isotropic = 0.1,
+                                   .isotropic_q = 0.05};
 }
 
-static bool refused(struct spi_verdict v, const char *begins, const char *holds)
+static bool refused(struct spi_validation v, const char *begins, const char *holds)
 {
     struct spi_settings set;
     spi_err err;
 
     spi_settings_default(&set);
-    err = spi_verdict_judge(&v, &set);
+    err = spi_validation_check(&v, &set);
     NOTE("%s", err ? spi_err_message() : "stands");
     return err == SPI_ENOCONV && strstr(spi_err_message(), holds) &&
            strncmp(spi_err_message() + strlen("the result does not stand: "), begins,
@@ -193,17 +193,17 @@ static bool refused(struct spi_verdict v, const char *begins, const char *holds)
 
 static void verdicts(void)
 {
-    struct spi_verdict v = good();
+    struct spi_validation v = good();
     struct spi_settings set;
 
     spi_settings_default(&set);
-    OK(spi_verdict_judge(&v, &set) == SPI_OK, "a good result stands");
+    OK(spi_validation_check(&v, &set) == SPI_OK, "a good result stands");
     v.resolution = (struct spi_resolution){.edge_A = 10,
                                            .intensities_A = 21,
                                            .maps_A = 21,
                                            .background_A = 10,
                                            .claimed_A = 21};
-    OK(spi_verdict_judge(&v, &set) == SPI_OK,
+    OK(spi_validation_check(&v, &set) == SPI_OK,
        "so does one that is coarser than the detector reaches");
     v.resolution.claimed_A = v.resolution.maps_A = INFINITY;
     OK(refused(v, "the intensities of the half sets agree", "inf A"), "no agreement");
@@ -215,29 +215,29 @@ static void verdicts(void)
     OK(refused(v, "the intensities of the half sets agree", "need 25.0 A"),
        "agreement like that of balls");
     v.resolution.edge_A = 24;
-    OK(spi_verdict_judge(&v, &set) == SPI_OK,
+    OK(spi_validation_check(&v, &set) == SPI_OK,
        "where the detector reaches no further it is one");
     v = good();
-    v.covered = (double)NAN;
+    v.coverage = (double)NAN;
     OK(refused(v, "the images cross only", "too few sides"), "a number that is none");
     v = good();
     v.isotropic = 0.8;
     v.resolution.background_A = v.resolution.claimed_A = 24;
-    OK(spi_verdict_judge(&v, &set) == SPI_OK, "a background that leaves a resolution");
+    OK(spi_validation_check(&v, &set) == SPI_OK, "a background that leaves a resolution");
     v.resolution.background_A = v.resolution.claimed_A = 30;
     OK(refused(v, "beyond 30.0 A more than 40 % of the intensity", "80 % at 20.0 A"),
        "a background");
     v = good();
-    v.covered = 0.3;
+    v.coverage = 0.3;
     OK(refused(v, "the images cross only 30 %", "too few sides"), "one side");
     v = good();
-    v.unexplained = 0.5;
+    v.unexplained_variance = 0.5;
     OK(refused(v, "the map leaves 50 %", "one particle"), "unexplained");
     v = good();
-    v.strangers = 0.7;
-    OK(refused(v, "the map leaves", "70 % of the images"), "strangers");
+    v.outlier_images = 0.7;
+    OK(refused(v, "the map leaves", "70 % of the images"), "outliers");
     v = good();
-    v.phased = 0.5;
+    v.phase_consistency = 0.5;
     OK(refused(v, "where the intensities", "phases are wrong"), "phases");
     v.resolution.background_A = INFINITY;
     OK(refused(v, "beyond 40.0 A more than", "phases are wrong"),
@@ -246,19 +246,19 @@ static void verdicts(void)
 
 static void limits(void)
 {
-    struct spi_verdict v = good();
+    struct spi_validation v = good();
     char text[512];
 
-    spi_verdict_limit(&v, text, sizeof text);
+    spi_validation_limit(&v, text, sizeof text);
     OK(strstr(text, "edge of the detector (10.0 A)"), "%s", text);
     v.resolution.limit = SPI_LIMIT_IMAGES;
     v.outlook = (struct spi_outlook){true, 24, 18, 15};
-    spi_verdict_limit(&v, text, sizeof text);
+    spi_validation_limit(&v, text, sizeof text);
     OK(strstr(text, "the images") &&
            strstr(text, "twice as many: 18.0 A, four times: 15.0 A"),
        "%s", text);
     v.resolution.limit = SPI_LIMIT_PHASES;
-    spi_verdict_limit(&v, text, 30);
+    spi_validation_limit(&v, text, 30);
     OK(strlen(text) == 29, "cut where there is no room: %s", text);
 }
 

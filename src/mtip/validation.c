@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "mtip/verdict.h"
+#include "mtip/validation.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -156,17 +156,18 @@ __attribute__((format(printf, 2, 3))) static void say(struct words *w, const cha
         w->n = sizeof w->text - 1;
 }
 
-spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings *set)
+spi_err spi_validation_check(const struct spi_validation *v, const struct spi_settings *set)
 {
     const struct spi_resolution *r = &v->resolution;
     struct words why = {.n = 0};
-    double need = fmin(set->reach_least, edge_share * v->diameter_A / r->edge_A);
+    double need =
+        fmin(set->resolution_elements_min, edge_share * v->diameter_A / r->edge_A);
 
-    if (!(v->covered >= set->covered_least))
+    if (!(v->coverage >= set->fourier_coverage_min))
         say(&why,
             "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
             "the particle from too few sides",
-            100 * v->covered, 100 * set->covered_least);
+            100 * v->coverage, 100 * set->fourier_coverage_min);
     if (!(v->diameter_A / r->background_A >= need))
         say(&why,
             "; beyond %.1f A more than %.0f %% of the intensity is the same in all "
@@ -175,21 +176,21 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
             "background, which the images still contain",
             fmin(r->background_A, v->diameter_A / ball_qD), 100 * (1 - contrast_level),
             100 * v->isotropic, 1 / v->isotropic_q, v->diameter_A / need);
-    if (!(v->unexplained <= set->unexplained_most) ||
-        !(v->strangers <= set->strangers_most))
+    if (!(v->unexplained_variance <= set->unexplained_variance_max) ||
+        !(v->outlier_images <= set->outlier_images_max))
         say(&why,
             "; the map leaves %.0f %% of the structure in the images unexplained (at most "
-            "%.0f %%), and %.0f %% of the images are strangers to it (at most %.0f %%): "
+            "%.0f %%), and %.0f %% of the images are outliers to it (at most %.0f %%): "
             "they "
             "are not all of this one particle, or not in these orientations",
-            100 * v->unexplained, 100 * set->unexplained_most, 100 * v->strangers,
-            100 * set->strangers_most);
+            100 * v->unexplained_variance, 100 * set->unexplained_variance_max,
+            100 * v->outlier_images, 100 * set->outlier_images_max);
     if (!(v->diameter_A / fmax(r->intensities_A, r->maps_A) >= need))
         say(&why,
             "; the intensities of the half sets agree to %.1f A and their maps to %.1f A "
             "only, which a ball of the same diameter would do as well (need %.1f A)",
             r->intensities_A, r->maps_A, v->diameter_A / need);
-    if (!(v->phased >= set->phased_least))
+    if (!(v->phase_consistency >= set->phase_consistency_min))
         say(&why,
             "; where the intensities of the half sets agree, their phased maps agree, with "
             "each other and with these intensities, to %.2f of what that allows (need "
@@ -197,13 +198,13 @@ spi_err spi_verdict_judge(const struct spi_verdict *v, const struct spi_settings
             "unfinished, which says nothing against orientations and intensities "
             "(--resume with a larger phasing.N_phase_starts than %d, another "
             "phasing.cutoff than %g or another phasing.recipe phases again)",
-            fmax(v->phased, 0), set->phased_least, v->phase_rounds,
+            fmax(v->phase_consistency, 0), set->phase_consistency_min, v->phase_rounds,
             v->phase_rounds == 1 ? "" : "s", set->N_phase_starts, set->cutoff);
     return why.n > 0 ? spi_fail(SPI_ENOCONV, "the result does not stand: %s", why.text + 2)
                      : SPI_OK;
 }
 
-void spi_verdict_limit(const struct spi_verdict *v, char *text, size_t size)
+void spi_validation_limit(const struct spi_validation *v, char *text, size_t size)
 {
     const struct spi_resolution *r = &v->resolution;
     const struct spi_outlook *o = &v->outlook;
