@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "base/settings_renamed.h"
 #include "base/text.h"
 
 const struct spi_setting spi_setting_table[] = {
@@ -41,12 +43,39 @@ void spi_settings_copy_section(struct spi_settings *to, const struct spi_setting
                    size[row->type]);
 }
 
-const struct spi_setting *spi_setting_find(const char *section, const char *key)
+static const struct {
+    const char *section, *old, *key;
+} renamed[] = {
+#define X(section, old, key) {#section, #old, #key},
+    SPI_SETTINGS_RENAMED(X)
+#undef X
+};
+
+/* The row that has this name now. */
+static const struct spi_setting *find_now(const char *section, const char *key)
 {
     for (const struct spi_setting *row = spi_setting_table; row->key; row++)
         if (strcmp(row->key, key) == 0 && (!section || strcmp(row->section, section) == 0))
             return row;
     return NULL;
+}
+
+const struct spi_setting *spi_setting_find(const char *section, const char *key)
+{
+    const struct spi_setting *row = find_now(section, key);
+
+    for (size_t i = 0; !row && i < sizeof renamed / sizeof *renamed; i++)
+        if (strcmp(renamed[i].old, key) == 0 &&
+            (!section || strcmp(renamed[i].section, section) == 0))
+            row = find_now(renamed[i].section, renamed[i].key);
+    return row;
+}
+
+void spi_setting_hint(const char *where, const struct spi_setting *row, const char *key)
+{
+    if (strcmp(row->key, key) != 0)
+        spi_info("%s: %s.%s is the former name of %s.%s and still works", where,
+                 row->section, key, row->section, row->key);
 }
 
 spi_err spi_settings_check_section(const char *where, const char *section)
@@ -126,6 +155,7 @@ spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *
 
     if (!row)
         return unknown(where, section, key);
+    spi_setting_hint(where, row, key);
 
     void *to = (char *)s + row->offset;
 

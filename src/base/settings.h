@@ -118,10 +118,14 @@ void spi_settings_default(struct spi_settings *s);
 void spi_settings_copy_section(struct spi_settings *to, const struct spi_settings *from,
                                const char *section);
 
-/** Row of a setting; section NULL: the key alone is enough.  NULL: there is none. */
+/** Row of a setting; section NULL: the key alone is enough.  A former name
+ *  (base/settings_renamed.h) finds the row as well.  NULL: there is none. */
 const struct spi_setting *spi_setting_find(const char *section, const char *key);
 /** SPI_EINVAL, naming the nearest, if no setting is in this section. */
 SPI_MUSTUSE spi_err spi_settings_check_section(const char *where, const char *section);
+
+/** A line of log that names the new key when `key` is a former name of this setting. */
+void spi_setting_hint(const char *where, const struct spi_setting *row, const char *key);
 
 /** Set one value from text: "section", "key" (section NULL: key alone is enough).
  *  `where` begins every message ("run.toml:12" or "--set").  Unknown key: the message names
