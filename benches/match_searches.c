@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* match_searches.c, of benches/bench_match.h: whole searches beside brute force. */
 #include "bench_match.h"
 
 #include <cblas.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* grid_f16_avx512.c, of kernel/grid_f16.h: the variant for AVX-512. */
 #include "kernel/grid_f16.h"
 
 #ifdef SPI_X86_VARIANTS

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* interp_complex_ref.c, of kernel/interp_complex.h: the formula in double. */
 #include <math.h>
 #include <stddef.h>
 

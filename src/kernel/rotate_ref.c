@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* rotate_ref.c, of kernel/rotate.h: the formula in double. */
 #include "kernel/rotate.h"
 
 void spi_add_rotated_ref(int R, const int *at, const float complex *phasor,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fft3.c, of math/fft.h: transforms of cubes. */
 #include <assert.h>
 #include <complex.h>
 #include <stdbool.h>

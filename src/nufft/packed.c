@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* packed.c, of nufft/nufft.h: a model packed for reading slices from it. */
 #include <math.h>
 #include <stdlib.h>
 

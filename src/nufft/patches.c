@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* patches.c, of nufft/nufft.h: slices and spreading, patch by patch of the points. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
