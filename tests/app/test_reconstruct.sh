@@ -160,8 +160,15 @@ below "$bad" 0.8 && below 0.8 "$good" # converge.phase_consistency_min
 ok $? "agreement of the phases: $bad, $good when they are finished, needed 0.8"
 [ "$(key unphased/run.json phase_rounds)" = 3 ] && [ "$(key run1/run.json phase_rounds)" = 1 ]
 ok $? "unfinished phases: all rounds of starts, finished ones: one"
+# the folder by its former name, unconfirmed/: it is seen, and removed as failed_validation/ is
+mv unphased/failed_validation unphased/unconfirmed
+$SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --quiet > former.out 2>&1
+[ $? = 2 ] && grep -q "unphased holds unconfirmed of an earlier run" former.out
+ok $? "a run of the former name: $(head -n 1 former.out | cut -c 1-150)"
 $SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --quiet > unphased.out 2>&1
 ok $? "phased again as usual"
+[ ! -e unphased/unconfirmed ]
+ok $? "nothing of the former name is left"
 cmp run1/density.mrc unphased/density.mrc > cmp.out 2>&1 && [ ! -e unphased/failed_validation ] &&
 	[ ! -e unphased/previous ]
 ok $? "phased again as usual: the same density, bit for bit, and nothing failed its validation"
