@@ -854,9 +854,10 @@ static spi_err print_result(const struct job *j, bool stands)
     printf("phases    the maps agree to %.2f of what their intensities allow, after %d "
            "round%s of starts\n",
            v->phase_consistency, v->phase_rounds, v->phase_rounds == 1 ? "" : "s");
-    printf("views     %.0f %% of the directions seen that an even spread of as many images "
-           "sees; chi2 %.2f (1 +- %.2f)\n",
-           100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
+    printf(
+        "views     the images see %.0f %% of the directions that as many uniformly random "
+        "images see; chi2 %.2f (1 +- %.2f)\n",
+        100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
     printf(
         "images    %.1f %% of their structure is not explained by the map; they cross %.0f "
         "%% of the directions\n",

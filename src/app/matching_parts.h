@@ -16,7 +16,7 @@ SPI_MUSTUSE spi_err spi_matching_results_finish(const struct spi_matching *m,
 
 enum { SPI_MATCHING_TASKS = 64 };
 
-/** Partial i is owned by one task at a time: that many are in the air at once. */
+/** At most n tasks are in flight; task i adds to partial i mod n, which no other task has. */
 struct spi_matching_partials {
     struct spi_graph *g;
     int n;

@@ -75,11 +75,11 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, halves_cc_gain_min, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
     X(converge, phase_consistency_min, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
     X(converge, phase_consistency_stop, double, 0.93, -1, 1, "", "the same at which no further rounds of phasing are made, if at least half of the random initialisations agree") \
-    X(converge, unexplained_variance_max, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
-    X(converge, outlier_images_max, double, 0.5, 0, 1, "", "largest share of images that the map may leave half unexplained") \
+    X(converge, unexplained_variance_max, double, 0.25, 0, 1e6, "", "largest fraction of the images' structure that the map may leave unexplained") \
+    X(converge, outlier_images_max, double, 0.5, 0, 1, "", "largest fraction of outlier images: those of whose structure the map leaves more than half unexplained") \
     X(converge, contrast_min, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
     X(converge, resolution_elements_min, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
-    X(converge, fourier_coverage_min, double, 0.6, 0, 1, "", "least part of the directions that images must cross") \
+    X(converge, fourier_coverage_min, double, 0.6, 0, 1, "", "least fraction of the directions at the claimed resolution that slices of the images cross") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one for each core that the process may use (affinity, CPU limit of its control group)") \
     X(runtime, backend, text, "threads", 0, 0, "threads|starpu|serial", "what runs the tasks: threads of this program, as many as asked for; the StarPU library, as many as it was built for; one task after another. The results are the same") \
     X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \

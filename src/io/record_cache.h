@@ -2,9 +2,9 @@
 /** \file
  * Equal records, written in blocks and then only read.  Layer: io.
  *
- * Few of them lie in memory, in large pages: records are read here and there, and with a
- * small page for every 4 kB finding it costs more than reading it.  More than that go to a
- * scratch file that is mapped, and the system keeps the part in use.  No header, native
+ * If all records fit into memory_bytes they are kept in memory, in large pages: access is
+ * random, and with pages of 4 kB the TLB misses cost more than the reads.  Otherwise they go
+ * to a mapped scratch file, of which the system keeps the part in use.  No header, native
  * byte order: the file lives as long as the run and is made again by the next one.  It has
  * no name once it is open, so that nothing is left behind, whatever happens. */
 #ifndef SPI_IO_RECORD_CACHE_H

@@ -45,7 +45,8 @@ SPI_MUSTUSE spi_err spi_score_peaks(const struct spi_score_input *in, double dro
                                     struct spi_scores *out);
 
 /** Weights of all orientations of a block of images, 16 bits each, in tiles of SPI_LANES
- * directions (M8): where most of them count.  Beyond the last direction all is 0. */
+ * directions (M8): the dense mode, in which most orientations have weight.  Padding beyond
+ * the last direction is zero. */
 struct spi_soft {
     int n_images, Na;
     int64_t tiles;

@@ -5,7 +5,7 @@
  *
  *     A = E y:  A(x) = A(-x) = y / sqrt 2,  A(0) = y_0;   E^T E = 1, so |A| = |y|
  *
- * 0.22 n^3 numbers instead of n^3: what makes double vectors cost CG nothing. */
+ * 0.22 n^3 numbers instead of n^3, so that CG keeps double vectors at negligible cost. */
 #ifndef SPI_MERGE_EVEN_VECTOR_H
 #define SPI_MERGE_EVEN_VECTOR_H
 

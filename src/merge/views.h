@@ -42,7 +42,7 @@ struct spi_view_spec {
     /* ring-major harmonics of an image, of the first R rings; h: room for them */
     const float complex *(*harmonics)(const void *images, int64_t image, int R,
                                       float complex *h);
-    /* that it will be asked for soon; NULL: of no interest */
+    /* prefetch hint for `image`; may be NULL */
     void (*ahead)(const void *images, int64_t image);
     const void *images;
     const float *fluence; /* [images] phi_k by global index */

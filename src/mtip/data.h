@@ -53,8 +53,8 @@ void spi_data_clear(struct spi_data *d);
 
 /** h [rings.h_at[R]] = ring-major harmonics of an image, of the first R rings. */
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h);
-/** That it will be asked for soon: its first 256 bytes are fetched, what follows comes by
- * itself (more at once wait for each other). */
+/** Prefetch the first 256 bytes of the record of an image; the hardware prefetcher fetches
+ * the rest. */
 void spi_data_ahead(const struct spi_data *d, int64_t image);
 /** 1 / sigma_r^2 of (M2) for the first R rings: of the ring's variance; all 1 for euclid.
  */

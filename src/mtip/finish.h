@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * The end of a run: every pixel of every image merged at its best orientation, the
- * regularisation from the L-curve, the density phased from many starts.  Layer: mtip. */
+ * The end of a run merges every pixel of every image at its best orientation, takes the
+ * regularisation from the L-curve and phases the density from many starts.  Layer: mtip. */
 #ifndef SPI_MTIP_FINISH_H
 #define SPI_MTIP_FINISH_H
 

@@ -79,8 +79,8 @@ out:
     return err;
 }
 
-/* All directions, or with a point group those of its asymmetric unit; if all have weight,
- * neighbours together: where an image has none, it has none in whole tiles. */
+/* All directions, or with a point group those of its asymmetric unit.  With dense weights
+ * the directions are ordered in tiles of neighbours, so that zero weights fill whole tiles. */
 static spi_err all_rows(struct spi_generation_work *w)
 {
     const struct spi_resolution_level *l = w->level;
@@ -139,8 +139,8 @@ static spi_err allocate(struct spi_generation_work *w)
     SPI_TRY(err = SPI_NEW(w->counts, w->n_batch, "counts"), out);
     SPI_TRY(err = SPI_NEW(w->r_post, w->n_blocks, "posterior"), out);
     SPI_TRY(err = allocate_soft(w), out);
-    /* partial sums: as many as memory likes, never a function of the number of workers;
-     * few large blocks, for each walks through all of the grid */
+    /* the number of partial sums depends on memory only, never on the number of workers;
+     * the blocks are few and large, because each sweeps the whole grid */
     w->n_partials = l->n <= 32 ? SPI_PARTIALS_MAX : 2;
     w->n_merges = 2 * w->n_partials;
     SPI_TRY(err = SPI_NEW(w->pair_at, w->n_merges + 1, "merge"), out);

@@ -8,9 +8,9 @@
 #include "mtip/mtip.h"
 #include "phase/phase.h"
 
-/* Phasing inside the loop is for the report (unless match_phased): one start.  While starts
- * form they may turn, and their maps say little: the rotation between the halves is
- * searched anew, and maps are phased, now and then. */
+/* Phasing inside the loop is for the report (unless match_phased): one start.  During the
+ * initialisation the frame drifts and maps are uninformative: the rotation between the
+ * halves is searched anew and maps are phased only every LOOK_EVERY generations. */
 enum { LOOP_STARTS = 1, LOOK_EVERY = 5 };
 
 static bool looks(const struct spi_run *r, const struct spi_step *step)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * A model prepared for comparison with pixels.  Layer: mtip. */
+ * The full-resolution reference: NUFFT plan, prepared grid and ring means of a model.
+ * Refinement and validation compare pixels with it.  Layer: mtip. */
 #ifndef SPI_MTIP_REFERENCE_H
 #define SPI_MTIP_REFERENCE_H
 

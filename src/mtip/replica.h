@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * One model on its way: a start of a half set, later the half set itself.  Layer: mtip.
+ * One replica: a model and the weights that its images gave it.  A half set has many of them
+ * during the initialisation and one afterwards.  Layer: mtip.
  *
- * A replica owns the model (autocorrelation A) and what the images said of it: all of that
- * lasts.  What one generation needs is its work: made by _submit, gone after _settle.  The
+ * A replica owns the model (autocorrelation A) and the image likelihoods computed against it:
+ * all of that lasts.  What one generation needs is its work: made by _submit, gone after _settle.  The
  * four stages of a generation are submitted as tasks; two replicas share nothing, so the half
  * sets and the starts run side by side.
  *

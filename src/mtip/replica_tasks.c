@@ -162,8 +162,8 @@ out:
     return err;
 }
 
-/* All orientations have weight.  Weights live as long as the task: memory of the last one,
- * still in cache. */
+/* All orientations have weight.  Weights are scratch of the task; the allocator returns the
+ * block of the task before, which is still in cache. */
 static spi_err match_all(struct spi_generation_work *w, const struct spi_range *a,
                          const struct spi_score_input *in, struct spi_scores *scores,
                          struct spi_soft *weights)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * What a result is worth: up to which resolution it stands, what limits it, and what speaks
- * against there being a result at all.  Layer: mtip.  doc/decisions/018, doc/math.md (Q15)
+ * Validation of a result without ground truth: the resolution up to which it stands, what
+ * limits it, and the tests that it has to pass.  Layer: mtip.  doc/decisions/018, doc/math.md (Q15)
  * to (Q17). */
 #ifndef SPI_MTIP_VALIDATION_H
 #define SPI_MTIP_VALIDATION_H
