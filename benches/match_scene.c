@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* match_scene.c, of benches/bench_match.h: the particle, detector and images that are matched. */
+/* match_scene.c, of benches/bench_match.h: the particle, detector and images that are
+ * matched. */
 #include "bench_match.h"
 
 #include <math.h>

@@ -280,8 +280,8 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
                   "intensity_cc", spi_json_number(own_cc)));
 }
 
-/* How the intensities of the two half sets correlate, at the rotation that superposes one on
- * the other.  Clear `shells`. */
+/* How the intensities of the two half sets correlate, at the rotation that superposes one
+ * on the other.  Clear `shells`. */
 static spi_err noise_from(const char *path, double voxel_A, const struct spi_volume *A,
                           struct spi_phase_options *o, struct spi_intensity_shells *shells)
 {

@@ -16,7 +16,8 @@ SPI_MUSTUSE spi_err spi_matching_results_finish(const struct spi_matching *m,
 
 enum { SPI_MATCHING_TASKS = 64 };
 
-/** At most n tasks are in flight; task i adds to partial i mod n, which no other task has. */
+/** At most n tasks are in flight; task i adds to partial i mod n, which no other task has.
+ */
 struct spi_matching_partials {
     struct spi_graph *g;
     int n;

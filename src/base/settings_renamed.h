@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Settings that had another name once.  Layer: base.  The old names still work, in files and
- * with --set; a line of log says the new one.
+ * Settings that had another name once.  Layer: base.  The old names still work, in files
+ * and with --set; a line of log says the new one.
  *
  * X(section, old key, key): both in the same section of base/settings.h. */
 #ifndef SPI_BASE_SETTINGS_RENAMED_H

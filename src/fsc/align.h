@@ -11,8 +11,8 @@
 #include "math/volume.h"
 
 /** A rigid motion with optional inversion through the origin:
- *  moved(x) = map( s R^T (x - shift_A) ), s = -1 if inverted: applying it to `map` superposes it
- *  on the reference.  R is molecule(map) -> molecule(reference). */
+ *  moved(x) = map( s R^T (x - shift_A) ), s = -1 if inverted: applying it to `map`
+ *  superposes it on the reference.  R is molecule(map) -> molecule(reference). */
 struct spi_pose {
     double R[9];
     double shift_A[3];
@@ -71,9 +71,9 @@ SPI_MUSTUSE spi_err spi_align_finalists(const struct spi_volume *ref,
 
 /** moved = map superposed on the grid (n, step) of a reference, by Fourier-quality
  * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4
- * of the map's rms; zero outside the map's box.  When the grid is really rotated, shifted or
- * coarser, frequencies beyond 1/(2 step) in length (the corners of Fourier space, which a
- * rotated grid cannot hold) are removed.  The identity on the same grid copies. */
+ * of the map's rms; zero outside the map's box.  When the grid is really rotated, shifted
+ * or coarser, frequencies beyond 1/(2 step) in length (the corners of Fourier space, which
+ * a rotated grid cannot hold) are removed.  The identity on the same grid copies. */
 SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map,
                                    const struct spi_pose *pose, int n, double step,
                                    struct spi_volume *moved);
@@ -94,10 +94,10 @@ void spi_fsc_clear(struct spi_fsc *f);
 double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
                             bool *reached_end);
 
-/** Two half maps: half2 is superposed on half1, then mean = (half1 + moved half2) / 2 on the
- * grid of half1, and their FSC. initial non-NULL: local refinement of that pose (the last
- * generation's); otherwise rotation non-NULL: that of the intensities, hand and shift are
- * searched; both NULL: global.  `mean` and `fsc` are made here (clear them); `moved2`,
+/** Two half maps: half2 is superposed on half1, then mean = (half1 + moved half2) / 2 on
+ * the grid of half1, and their FSC. initial non-NULL: local refinement of that pose (the
+ * last generation's); otherwise rotation non-NULL: that of the intensities, hand and shift
+ * are searched; both NULL: global.  `mean` and `fsc` are made here (clear them); `moved2`,
  * unless NULL, is half2 as superposed on half1.  cc: as spi_align_densities. */
 SPI_MUSTUSE spi_err spi_align_half_maps(const struct spi_volume *half1,
                                         const struct spi_volume *half2, double diameter_A,

@@ -87,8 +87,8 @@ static double angle_rad(const double a[4], const double b[4])
     return 2 * atan2(sqrt(d[1] * d[1] + d[2] * d[2] + d[3] * d[3]), fabs(d[0]));
 }
 
-/* The element S for which truth S is nearest to `rotated` = est G, (F11); flip: Rz(pi) truth
- * S.  Returns the angle. */
+/* The element S for which truth S is nearest to `rotated` = est G, (F11); flip: Rz(pi)
+ * truth S.  Returns the angle. */
 static double nearest(const struct problem *p, int64_t i, const double rotated[4],
                       bool flip, double best[4])
 {

@@ -17,8 +17,8 @@
 enum { SPI_SYMMETRY_QD_LEAST = 2 }; /* q times diameter that a fit needs */
 
 /** U brings the standard-frame group onto the particle: its elements are U S U^T
- *  (spi_symmetry_rotate).  diameter_A: the particle's; q_max: highest |q| used, 1/A; at most
- *  10/D is.  self_cc: mean correlation over the group's elements but the identity (1:
+ *  (spi_symmetry_rotate).  diameter_A: the particle's; q_max: highest |q| used, 1/A; at
+ *  most 10/D is.  self_cc: mean correlation over the group's elements but the identity (1:
  * perfect symmetry; 1 for C1). SPI_EINVAL: no such group, a bad map; SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_symmetry_fit_map(const char *group, const struct spi_volume *map,
                                          double diameter_A, double q_max, double U[9],

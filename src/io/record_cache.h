@@ -3,10 +3,10 @@
  * Equal records, written in blocks and then only read.  Layer: io.
  *
  * If all records fit into memory_bytes they are kept in memory, in large pages: access is
- * random, and with pages of 4 kB the TLB misses cost more than the reads.  Otherwise they go
- * to a mapped scratch file, of which the system keeps the part in use.  No header, native
- * byte order: the file lives as long as the run and is made again by the next one.  It has
- * no name once it is open, so that nothing is left behind, whatever happens. */
+ * random, and with pages of 4 kB the TLB misses cost more than the reads.  Otherwise they
+ * go to a mapped scratch file, of which the system keeps the part in use.  No header,
+ * native byte order: the file lives as long as the run and is made again by the next one.
+ * It has no name once it is open, so that nothing is left behind, whatever happens. */
 #ifndef SPI_IO_RECORD_CACHE_H
 #define SPI_IO_RECORD_CACHE_H
 
@@ -17,8 +17,8 @@
 
 struct spi_record_cache;
 
-/** Room for `count` records: in memory if they take at most memory_bytes, otherwise in a new
- *  file, made at `path` and unlinked at once. */
+/** Room for `count` records: in memory if they take at most memory_bytes, otherwise in a
+ *  new file, made at `path` and unlinked at once. */
 SPI_MUSTUSE spi_err spi_record_cache_create(const char *path, size_t record_bytes,
                                             int64_t count, size_t memory_bytes,
                                             struct spi_record_cache **out);

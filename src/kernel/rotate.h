@@ -11,9 +11,9 @@
 
 #include <complex.h>
 
-/** R rings; h and `to` begin at ring 0, phasor has as many elements as the last ring.  A term
- *  is two products and two sums: |error| <= gamma_3 |phasor_m| |h_rm|, and u of the sum.
- *  Fastest where all are 64-byte aligned. */
+/** R rings; h and `to` begin at ring 0, phasor has as many elements as the last ring.  A
+ *  term is two products and two sums: |error| <= gamma_3 |phasor_m| |h_rm|, and u of the
+ *  sum. Fastest where all are 64-byte aligned. */
 void spi_add_rotated(int R, const int *at, const float complex *phasor,
                      const float complex *h, float complex *to);
 /** The literal twin, in double. */

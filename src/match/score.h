@@ -6,7 +6,8 @@
  *     poisson:  LL(k; n, a) = sum_rj K'_rj log T_n(phi_j + a) - N_k log S_{n,a}       (M1)
  *               (multinomial: the fluence is profiled out)
  *     gaussian: LL(k; n, a) = C^2 / (2 B_{n,a}), 0 where C < 0;                       (M2)
- *               C = sum_rj K'_rj T_n(phi_j + a) / sigma_r^2 (the fluence is profiled out) */
+ *               C = sum_rj K'_rj T_n(phi_j + a) / sigma_r^2 (the fluence is profiled out)
+ */
 #ifndef SPI_MATCH_SCORE_H
 #define SPI_MATCH_SCORE_H
 

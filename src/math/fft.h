@@ -36,7 +36,8 @@ SPI_MUSTUSE spi_err spi_fft2_c2c(int n, int sign, float complex *x);
 /** Smallest even n >= least with no prime factor above 7. */
 int spi_fft_good_size(int least);
 
-/** Held while FFTW plans are made or destroyed anywhere in the process (math/fft_many.c). */
+/** Held while FFTW plans are made or destroyed anywhere in the process (math/fft_many.c).
+ */
 void spi_fft_lock(void);
 void spi_fft_unlock(void);
 

@@ -5,8 +5,8 @@
  *
  * Each image's orientation is R_n Rz(a): the in-plane angle a is exact, the view direction
  * n is rounded to the nearest of nd.  What merging needs of an image, the sums of w b f and
- * of w f over its pixels, is moved to rings and rotated there; after the last image the sums
- * of a direction are spread at once.  So the cost of spreading does not depend on the
+ * of w f over its pixels, is moved to rings and rotated there; after the last image the
+ * sums of a direction are spread at once.  So the cost of spreading does not depend on the
  * number of images, and the weights are those of merging pixel by pixel, whatever they are.
  */
 #ifndef SPI_MERGE_VIEW_SUMS_H
@@ -36,7 +36,8 @@ SPI_MUSTUSE spi_err spi_view_sums_init(struct spi_view_sums *s,
                                        double diameter_A, double cells);
 void spi_view_sums_clear(struct spi_view_sums *s);
 
-/** Harmonics of one image: h [spi_view_sums_harmonics]; value [l->n] from spi_merge_pixels_weigh.
+/** Harmonics of one image: h [spi_view_sums_harmonics]; value [l->n] from
+ * spi_merge_pixels_weigh.
  */
 SPI_MUSTUSE spi_err spi_view_sums_analyse(const struct spi_view_sums *s,
                                           const float (*value)[2], float complex *h);

@@ -18,8 +18,8 @@ struct spi_coverage {
     double ratio;               /* seen / expected */
 };
 
-/** View directions R^T z of all images (half 0: none), each rotated by all n elements of the
- * particle's point group, which are the same view of it; cell: rad, Shannon cell
+/** View directions R^T z of all images (half 0: none), each rotated by all n elements of
+ * the particle's point group, which are the same view of it; cell: rad, Shannon cell
  * 1 / (2 D q_max). */
 SPI_MUSTUSE spi_err spi_coverage_init(struct spi_coverage *c,
                                       const struct spi_orientations *o, int n,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * The particle's diameter from the models that the random initialisations found.  Layer: mtip.
- * doc/math.md (J11), doc/decisions/017. */
+ * The particle's diameter from the models that the random initialisations found.  Layer:
+ * mtip. doc/math.md (J11), doc/decisions/017. */
 #ifndef SPI_MTIP_EXTENT_H
 #define SPI_MTIP_EXTENT_H
 

@@ -80,7 +80,8 @@ out:
 }
 
 /* All directions, or with a point group those of its asymmetric unit.  With dense weights
- * the directions are ordered in tiles of neighbours, so that zero weights fill whole tiles. */
+ * the directions are ordered in tiles of neighbours, so that zero weights fill whole tiles.
+ */
 static spi_err all_rows(struct spi_generation_work *w)
 {
     const struct spi_resolution_level *l = w->level;
@@ -194,7 +195,8 @@ static spi_err submit_slice(struct spi_generation_work *w)
 }
 
 /* match: posterior of each block of images <- all templates; beta from the first block;
- * where all orientations have weight, averages <- images, blocks in turn to fixed partials */
+ * where all orientations have weight, averages <- images, blocks in turn to fixed partials
+ */
 static spi_err submit_match(struct spi_generation_work *w)
 {
     struct spi_access access[SPI_BLOCKS_MAX + 3];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* half_sets.c, of mtip/mtip.h: the two half sets beside each other: phasing, superposition, agreement. */
+/* half_sets.c, of mtip/mtip.h: the two half sets beside each other: phasing, superposition,
+ * agreement. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

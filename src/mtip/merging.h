@@ -84,7 +84,8 @@ SPI_MUSTUSE spi_err spi_merging_init(struct spi_merging *m,
                                      const struct spi_merging_spec *spec);
 /** The same for several sets of the images (the half sets) at once, each image read once:
  *  m[n_sets]; fluence[i][images of the file] takes the place of spec->fluence for set i.
- *  The sets share the memory of the partials: sums are those of spi_merging_init but for rounding.  spec->average: one set only. */
+ *  The sets share the memory of the partials: sums are those of spi_merging_init but for
+ *  rounding.  spec->average: one set only. */
 SPI_MUSTUSE spi_err spi_merging_init_sets(struct spi_merging *m,
                                           const struct spi_merging_spec *spec, int n_sets,
                                           const float *const *fluence);

@@ -15,7 +15,8 @@ static const double repeated_cc = 0.9;
 
 /* ---- which images a generation sees ------------------------------------------------- */
 
-/* Every n-th image of a half set is held out of the random initialisations, to score them. */
+/* Every n-th image of a half set is held out of the random initialisations, to score them.
+ */
 static int64_t heldout_stride(const struct spi_run *r, const struct spi_half_set *h)
 {
     int64_t want = r->set->N_images_heldout, most = h->n_images / 4;
@@ -140,7 +141,8 @@ static void find_leading(struct spi_run *r)
                 r->leading[h] = s;
 }
 
-/* slice, match and merge of every replica that runs; the tasks of different replicas overlap */
+/* slice, match and merge of every replica that runs; the tasks of different replicas
+ * overlap */
 static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
                               struct spi_generation_report *report)
 {

@@ -83,11 +83,12 @@ void spi_run_clear(struct spi_run *r);
 SPI_MUSTUSE spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas);
 
 /** The loop: merge, phase, slice, match until the half maps no longer improve.  SPI_ENOCONV
- *  when the halves never agree.  SPI_OK with r->refined_A > 0: the random initialisations show another
- * diameter, with which data and run are to be made anew. */
+ *  when the halves never agree.  SPI_OK with r->refined_A > 0: the random initialisations
+ * show another diameter, with which data and run are to be made anew. */
 SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, void *user);
 
-/** Whether a replica takes part: in the random initialisations those of this round, later the leading ones.
+/** Whether a replica takes part: in the random initialisations those of this round, later
+ * the leading ones.
  */
 bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
                           enum spi_stage stage);
@@ -113,8 +114,8 @@ struct spi_phase_options;
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                            uint64_t seed, char recipe[SPI_TEXT_MAX],
                            struct spi_phase_options *o);
-/** half_sets.c: phase the leading models (of the random initialisations now and then only), superpose half 2 on
- * half 1, FSC. */
+/** half_sets.c: phase the leading models (of the random initialisations now and then only),
+ * superpose half 2 on half 1, FSC. */
 SPI_MUSTUSE spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
                                           struct spi_generation_report *report);

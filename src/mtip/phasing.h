@@ -21,8 +21,8 @@ struct spi_phasing {
     int rounds;                /* that were made, this one among them */
 };
 
-/** The first round that agrees to `phase_consistency_stop` and in which at least half of the starts of
- * either half set agree (P17), else the best of N_phase_rounds: (Q13). */
+/** The first round that agrees to `phase_consistency_stop` and in which at least half of
+ * the starts of either half set agree (P17), else the best of N_phase_rounds: (Q13). */
 SPI_MUSTUSE spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
                                     const struct spi_agreement *a, struct spi_phasing *out);
 void spi_phasing_clear(struct spi_phasing *p);

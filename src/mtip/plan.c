@@ -61,7 +61,8 @@ static bool start_step(const struct spi_settings *s, double q_free, double q0, i
     return i < s->N_generations_init;
 }
 
-/* q of level k of frequency marching: q0, a little more, then by marching_ratio; the last is q_max. */
+/* q of level k of frequency marching: q0, a little more, then by marching_ratio; the last
+ * is q_max. */
 static double level_q(const struct spi_settings *s, double q0, double q_max, int k)
 {
     double q = k == 0 ? q0 : q0 * 1.09 * pow(s->marching_ratio, k - 1);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * What each generation does: random initialisations, frequency marching, final refinement.  Layer: mtip.  doc/math.md section 7.
+ * What each generation does: random initialisations, frequency marching, final refinement.
+ * Layer: mtip.  doc/math.md section 7.
  *
  * starts   random mini-batches, all orientations at q D ~ 5, perplexity falls geometrically
  *          over the first 80 % of the generations;
- * march    the chosen random initialisation of each half set climbs in resolution: match on the rings
- * known, merge up to the next level; first exhaustively, then near each image's candidates;
- * polish   all rings, directions half a cell apart, until the half maps no longer improve.
+ * march    the chosen random initialisation of each half set climbs in resolution: match on
+ * the rings known, merge up to the next level; first exhaustively, then near each image's
+ * candidates; polish   all rings, directions half a cell apart, until the half maps no
+ * longer improve.
  */
 #ifndef SPI_MTIP_PLAN_H
 #define SPI_MTIP_PLAN_H
@@ -36,16 +38,18 @@ struct spi_step {
 bool spi_plan_symmetry_given(const struct spi_settings *s);
 /** Resolution at the end of the random initialisations, 1/A. */
 double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q_max);
-/** Step `i` of a stage; false when the stage has no such step (the final refinement has any number). */
+/** Step `i` of a stage; false when the stage has no such step (the final refinement has any
+ * number). */
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
                    enum spi_stage stage, int i, struct spi_step *step);
-/** Perplexity asked of a generation when there are `n` orientations: in the random initialisations
- *  p0 n (p1 / (p0 n))^cooling. */
+/** Perplexity asked of a generation when there are `n` orientations: in the random
+ *  initialisations p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
                            double n);
-/** Share of the planned work (one round of starts, frequency marching, two generations of final refinement)
- *  that is done after step `i` of a stage, 0 to 1: slicing and merging grow as q^4, views
- *  times samples.  More rounds or refinement: the share stays until the plan is caught up. */
+/** Share of the planned work (one round of starts, frequency marching, two generations of
+ *  final refinement) that is done after step `i` of a stage, 0 to 1: slicing and merging
+ *  grow as q^4, views times samples.  More rounds or refinement: the share stays until the
+ *  plan is caught up. */
 double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
                      enum spi_stage stage, int i);
 /** "init", "marching", "refinement", "done". */

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * One replica: a model and the weights that its images gave it.  A half set has many of them
- * during the initialisation and one afterwards.  Layer: mtip.
+ * One replica: a model and the weights that its images gave it.  A half set has many of
+ * them during the initialisation and one afterwards.  Layer: mtip.
  *
- * A replica owns the model (autocorrelation A) and the image likelihoods computed against it:
- * all of that lasts.  What one generation needs is its work: made by _submit, gone after _settle.  The
- * four stages of a generation are submitted as tasks; two replicas share nothing, so the half
- * sets and the starts run side by side.
+ * A replica owns the model (autocorrelation A) and the image likelihoods computed against
+ * it: all of that lasts.  What one generation needs is its work: made by _submit, gone
+ * after _settle.  The four stages of a generation are submitted as tasks; two replicas
+ * share nothing, so the half sets and the starts run side by side.
  *
  *     slice   A -> templates of all view directions        (blocks of directions)
  *     match   images x templates -> posterior              (blocks of images)
  *     merge   posterior, images -> normal equations -> A   (blocks of directions)
  *     phase   A -> density                                 (one task a half set)
  *
- * generation.c submits the first three, replica_tasks.c is what they do; half_sets.c phases. */
+ * generation.c submits the first three, replica_tasks.c is what they do; half_sets.c
+ * phases. */
 #ifndef SPI_MTIP_REPLICA_H
 #define SPI_MTIP_REPLICA_H
 

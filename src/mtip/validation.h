@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Validation of a result without ground truth: the resolution up to which it stands, what
- * limits it, and the tests that it has to pass.  Layer: mtip.  doc/decisions/018, doc/math.md (Q15)
- * to (Q17). */
+ * limits it, and the tests that it has to pass.  Layer: mtip.  doc/decisions/018,
+ * doc/math.md (Q15) to (Q17). */
 #ifndef SPI_MTIP_VALIDATION_H
 #define SPI_MTIP_VALIDATION_H
 

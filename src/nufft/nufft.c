@@ -158,8 +158,9 @@ spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 
 /* (N9): A is even, so after the transforms over z and y the half x >= 0 is enough, and a
  * transform over x from Hermitian data gives real values; and z -> k_z of real data needs
- * k_z >= 0 only.  Zeros are never transformed: lines over z for the n/2 n pairs (x, y), then
- * plane by plane n/2 lines over y and nf over x.  Merging runs the same stages backwards. */
+ * k_z >= 0 only.  Zeros are never transformed: lines over z for the n/2 n pairs (x, y),
+ * then plane by plane n/2 lines over y and nf over x.  Merging runs the same stages
+ * backwards. */
 
 enum { ROWS = 8 }; /* lines over x at once */
 

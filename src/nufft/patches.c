@@ -100,8 +100,8 @@ static void batch_free(struct batch *b)
     free(b->at);
 }
 
-/* Sorted if there are more patches than `least` a brick.  On failure the caller, who owns the
- * batch, frees what is there. */
+/* Sorted if there are more patches than `least` a brick.  On failure the caller, who owns
+ * the batch, frees what is there. */
 static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, int edge,
                          int least)
 {

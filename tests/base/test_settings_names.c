@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Former names of settings: each sets the setting that it names now, in a file and by --set. */
+/* Former names of settings: each sets the setting that it names now, in a file and by
+ * --set. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -36,7 +36,8 @@ static void walk(const struct spi_settings *set, double D, double q_max)
                s.q_match != q_max || s.q_merge != q_max || !s.local || s.oversampling != 2;
 }
 
-/* A given group is imposed on the random initialisations once, and where its fold shows nowhere earlier. */
+/* A given group is imposed on the random initialisations once, and where its fold shows
+ * nowhere earlier. */
 static void check_group(const char *group, double qD)
 {
     struct spi_settings set;

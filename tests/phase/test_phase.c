@@ -164,7 +164,8 @@ static double product(const struct spi_volume *a, const struct spi_volume *b)
     return sum;
 }
 
-/* map as spi_phase_combine superposes it on rho: its half of their average.  cc: Pearson's. */
+/* map as spi_phase_combine superposes it on rho: its half of their average.  cc: Pearson's.
+ */
 static spi_err lay_upon(const struct spi_volume *rho, const struct spi_volume *map,
                         struct spi_volume *moved, double *cc)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Rings: resampling against its formula, what it keeps, and what rotating the detector does.
+/* Rings: resampling against its formula, what it keeps, and what rotating the detector
+ * does.
  */
 #include <complex.h>
 #include <stdlib.h>
