@@ -100,7 +100,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
             memcpy(replica[h][s].axes, c->axes, sizeof c->axes);
             memcpy(replica[h][s].symmetry, c->symmetry, sizeof c->symmetry);
             add(l, sizeof replica[h][s], &replica[h][s], "replica", h, s);
-            if (!c->ring_scale) /* a fresh random start is made again */
+            if (!c->ring_scale) /* a fresh random initialisation is made again */
                 add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
         }
     }
@@ -181,16 +181,16 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
 {
     enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
     struct spi_step step;
-    int starts = r->set->N_inits;
+    int inits = r->set->N_inits;
 
     if (h->n_replicas < 1 || h->n_replicas > SPI_REPLICAS_MAX || h->round < 0 ||
-        h->round >= SPI_REPLICAS_MAX || h->n_replicas != (h->round + 1) * starts)
-        return damaged(path, "%d starts after %d rounds of %d", h->n_replicas, h->round,
-                       starts);
+        h->round >= SPI_REPLICAS_MAX || h->n_replicas != (h->round + 1) * inits)
+        return damaged(path, "%d replicas after %d rounds of %d", h->n_replicas, h->round,
+                       inits);
     for (int i = 0; i < 2; i++)
         if (h->leading[i] < 0 || h->leading[i] >= h->n_replicas)
-            return damaged(path, "start %d leads half set %d; there are %d", h->leading[i],
-                           i + 1, h->n_replicas);
+            return damaged(path, "replica %d leads half set %d; there are %d",
+                           h->leading[i], i + 1, h->n_replicas);
     if (h->stage < SPI_STAGE_INIT || h->stage > SPI_STAGE_DONE)
         return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_INIT,
                        SPI_STAGE_DONE);
@@ -351,13 +351,14 @@ static spi_err check_replica(const struct spi_run *r, const char *path,
 {
     if (!memchr(head->symmetry, 0, sizeof head->symmetry) || !is_group(head->symmetry) ||
         !is_rotation(head->axes))
-        return damaged(path, "start %d of half set %d: the point group is none", s, h + 1);
+        return damaged(path, "replica %d of half set %d: the point group is none", s,
+                       h + 1);
     if ((head->has_scale & ~1) || !(head->beta >= 0 && head->beta <= FLT_MAX) ||
         isnan(head->score) || isnan(head->residual))
-        return damaged(path, "start %d of half set %d: scale %d, beta %g, score %g", s,
+        return damaged(path, "replica %d of half set %d: scale %d, beta %g, score %g", s,
                        h + 1, head->has_scale, (double)head->beta, head->score);
     if (!head->has_scale && !is_model_grid(&r->data->rings, head->n, head->step))
-        return damaged(path, "start %d of half set %d: a model of %d voxels of %g A", s,
+        return damaged(path, "replica %d of half set %d: a model of %d voxels of %g A", s,
                        h + 1, head->n, head->step);
     return SPI_OK;
 }
@@ -381,7 +382,7 @@ static spi_err load_replica(const struct spi_state *st, const char *path, struct
     c->score = head.score;
     c->residual = head.residual;
     SPI_TRY(err = spi_replica_symmetry(c, head.symmetry, head.axes), out);
-    if (head.has_scale) /* a random start, as spi_run_make_replicas made it */
+    if (head.has_scale) /* a random initialisation, as spi_run_make_replicas made it */
         return SPI_OK;
     free(c->ring_scale);
     c->ring_scale = NULL;
@@ -392,8 +393,8 @@ static spi_err load_replica(const struct spi_state *st, const char *path, struct
             out);
     for (size_t i = 0; i < spi_volume_count(&c->A); i++)
         if (!isfinite(c->A.data[i])) {
-            err = damaged(path, "start %d of half set %d: voxel %zu of the model is %g", s,
-                          h + 1, i, (double)c->A.data[i]);
+            err = damaged(path, "replica %d of half set %d: voxel %zu of the model is %g",
+                          s, h + 1, i, (double)c->A.data[i]);
             goto out;
         }
 out:

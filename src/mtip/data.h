@@ -25,7 +25,8 @@ struct spi_data {
     const struct spi_detector *det; /* borrowed */
     struct spi_rings rings;
     struct spi_ring_map map;
-    struct spi_record_cache *records; /* records: a scale, rings.h_at[R] complex halves */
+    struct spi_record_cache
+        *records;           /* records: a scale, rings.h_at[R] complex numbers in f16 */
     struct spi_split split; /* who takes part; means and variances below are of these */
     double scale;           /* image value -> counts */
     double *ring_mean;      /* [R], owned: mean counts per live weight */

@@ -142,22 +142,21 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
     if (err)
         return err;
     shown = calibration * (extent[0] + extent[1]) / 2;
-    spi_info("starts: the densities of the half sets are %.0f A and %.0f A wide, as of a "
+    spi_info("init: the densities of the half sets are %.0f A and %.0f A wide, as of a "
              "particle of %.0f A",
              extent[0], extent[1], shown);
     if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
         return SPI_OK;
     if (!(shown >= D / plausible && shown <= D * plausible))
         spi_warn("the random initialisations show a particle of %.0f A, which is too far "
-                 "from %.0f A to be "
-                 "one: a background that the images still contain shows in this way",
+                 "from %.0f A to be one: a background that the images still contain shows "
+                 "in this way",
                  shown, D);
     else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_cc_stop)
         r->refined_A = shown;
     else
         spi_warn("the random initialisations show a particle of %.0f A; the run goes on "
-                 "with a diameter of "
-                 "%.0f A: if its result is poor, try --diameter %.0f",
+                 "with a diameter of %.0f A: if its result is poor, try --diameter %.0f",
                  shown, D, shown);
     return SPI_OK;
 }

@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "mtip/extent.h"
 
-enum { STARTS_LEAST = 3 }; /* of each half set before more are called useless */
+enum { INITS_LEAST = 3 }; /* of each half set before more are called useless */
 static const double repeated_cc = 0.9;
 
 /* ---- which images a generation sees ------------------------------------------------- */
@@ -82,7 +82,7 @@ static double orientations(const struct spi_replica *c,
     return (double)level->views.nd * level->views.Na / c->n_group;
 }
 
-/* In the starts all replicas run; afterwards the leading one of each half. */
+/* During the initialisation all replicas run; afterwards the leading one of each half. */
 bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
                           enum spi_stage stage)
 {
@@ -195,9 +195,9 @@ out:
     return err;
 }
 
-/* Score every start of this round on the held-out images, take the best of each half and
- * ask whether they are the same particle. */
-static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
+/* Score every replica of this round on the held-out images, take the best of each half set
+ * and ask whether both are the same particle. */
+static spi_err select_replicas(struct spi_run *r, const struct spi_step *step)
 {
     struct spi_resolution_level level;
     int64_t images;
@@ -220,17 +220,17 @@ static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
     r->have_pose = 1;
-    spi_info(
-        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f; "
-        "no more starts from %.2f)",
-        r->replica[0][r->leading[0]].score, r->replica[1][r->leading[1]].score,
-        r->halves_cc, r->set->halves_cc, r->set->halves_cc_stop);
+    spi_info("init: the best held-out scores are %.5f and %.5f; the half sets agree to "
+             "%.3f (need "
+             "%.2f; from %.2f on no further round is made)",
+             r->replica[0][r->leading[0]].score, r->replica[1][r->leading[1]].score,
+             r->halves_cc, r->set->halves_cc, r->set->halves_cc_stop);
 out:
     spi_resolution_level_clear(&level);
     return err;
 }
 
-/* The two best starts of a half set. */
+/* The two best replicas of a half set. */
 static void find_best_two(const struct spi_run *r, int h, int best[2])
 {
     best[0] = r->leading[h];
@@ -241,15 +241,15 @@ static void find_best_two(const struct spi_run *r, int h, int best[2])
             best[1] = s;
 }
 
-/* Whether the two best starts of each half set are one model: then more starts would find
- * the same, and the images limit how well the half sets agree. */
-static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
+/* Whether the two best replicas of each half set are one model: then further random
+ * initialisations would find the same, and the images limit how well the half sets agree. */
+static spi_err inits_repeat(const struct spi_run *r, bool *repeat)
 {
     double D = r->data->rings.diameter_A, q0 = spi_plan_init_q(r->set, D, r->q_max),
            least = 1, R[9], mean_cc;
 
     *repeat = false;
-    if (r->n_replicas < STARTS_LEAST)
+    if (r->n_replicas < INITS_LEAST)
         return SPI_OK;
     for (int h = 0; h < 2; h++) {
         int best[2];
@@ -264,20 +264,20 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
         least = fmin(least, cc);
     }
     *repeat = least >= repeated_cc;
-    spi_info("starts: the two best of each half set agree to %.3f%s", least,
-             *repeat ? ": more starts would find the same" : "");
+    spi_info("init: the two best replicas of each half set agree to %.3f%s", least,
+             *repeat ? "; further rounds would find the same" : "");
     return SPI_OK;
 }
 
-static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
+static spi_err after_init(struct spi_run *r, const struct spi_step *step)
 {
     bool last =
         r->n_replicas + r->set->N_inits >
         (r->set->N_inits_max < SPI_REPLICAS_MAX ? r->set->N_inits_max : SPI_REPLICAS_MAX);
-    spi_err err = judge_starts(r, step);
+    spi_err err = select_replicas(r, step);
 
     if (!err && !last && r->halves_cc < r->set->halves_cc_stop)
-        err = starts_repeat(r, &last);
+        err = inits_repeat(r, &last);
     if (err)
         return err;
 
@@ -323,7 +323,7 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
         after_refinement(r, report);
     } else if (!spi_plan_step(r->set, D, r->q_max, step->stage, r->step, &next)) {
         if (step->stage == SPI_STAGE_INIT)
-            return after_starts(r, step);
+            return after_init(r, step);
         r->stage = SPI_STAGE_REFINEMENT;
         r->step = 0;
         r->best_cc = report->mean_cc;
@@ -383,15 +383,16 @@ static spi_err not_converged(const struct spi_run *r)
     if (r->stage == SPI_STAGE_INIT)
         return spi_fail(
             SPI_ENOCONV,
-            "not converged: algorithm.N_generations = %d ended the run before the starts "
-            "were compared; no map is presented; --resume with a larger one goes on",
+            "not converged: algorithm.N_generations = %d ended the run before the random "
+            "initialisations were compared; no map is presented; --resume with a larger "
+            "one goes on",
             r->set->N_generations);
     if (r->halves_cc < r->set->halves_cc)
-        return spi_fail(
-            SPI_ENOCONV,
-            "not converged: after %d generations and %d starts the two half sets agree "
-            "to %.3f (need %.3f); no map is presented",
-            r->generation, 2 * r->n_replicas, r->halves_cc, r->set->halves_cc);
+        return spi_fail(SPI_ENOCONV,
+                        "not converged: after %d generations and %d random initialisations "
+                        "the two half "
+                        "sets agree to %.3f (need %.3f); no map is presented",
+                        r->generation, 2 * r->n_replicas, r->halves_cc, r->set->halves_cc);
     return spi_fail(
         SPI_ENOCONV,
         "not converged: the half sets still improve after %d generations; no map is "

@@ -31,7 +31,7 @@ struct spi_generation_report {
     double score;          /* mean log-likelihood per count, mean of the leading replicas */
     double perplexity, beta;
     double slice_s, match_s, merge_s, phase_s, wall_s;
-    double images_per_s; /* matched, both halves and all starts */
+    double images_per_s; /* matched, both half sets and all replicas */
     int64_t peak_rss_bytes;
 };
 
@@ -48,7 +48,7 @@ struct spi_run {
     int32_t generation;  /* done so far; saved, like all that follows */
     int32_t begun_at;    /* the generation after which it began with this diameter */
     int32_t stage, step; /* what comes next */
-    int32_t n_replicas;  /* starts of each half set */
+    int32_t n_replicas;  /* of each half set */
     int32_t round;       /* rounds of random initialisations begun */
     int32_t leading[2];  /* the best replica of each half */
     struct spi_replica replica[2][SPI_REPLICAS_MAX];
@@ -59,14 +59,14 @@ struct spi_run {
     struct spi_pose pose; /* superposes half 2 on half 1; R is that of the intensities */
     double halves_cc;
     int32_t converged;
-    struct spi_symmetry_found found; /* point group of the leading starts, if none was
+    struct spi_symmetry_found found; /* point group of the leading replicas, if none was
                                       * given; saved */
 
     int32_t n_diameters; /* that the run has had, the last one now; saved */
     double diameter_A[SPI_DIAMETERS_MAX];
 
     struct spi_volume density[2]; /* of the last generation; not saved, like what follows */
-    bool look_at_diameter;        /* when the starts agree (extent.h) */
+    bool look_at_diameter;        /* when the random initialisations agree (extent.h) */
     int diameters_most;           /* so many other diameters may be tried */
     double refined_A;             /* the diameter to begin anew with; 0: go on */
 };
@@ -79,7 +79,7 @@ SPI_MUSTUSE spi_err spi_run_init(struct spi_run *r, const struct spi_settings *s
                                  struct spi_data *data, struct spi_graph *graph,
                                  const volatile int *stop, double q_max, uint64_t seed);
 void spi_run_clear(struct spi_run *r);
-/** Add random starts until each half has n_replicas. */
+/** Add random initialisations until each half has n_replicas. */
 SPI_MUSTUSE spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas);
 
 /** The loop: merge, phase, slice, match until the half maps no longer improve.  SPI_ENOCONV
@@ -93,8 +93,8 @@ SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, v
 bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
                           enum spi_stage stage);
 
-/** symmetry.c: impose the given point group on each start of this round; find that of the
- *  leading starts, and use it when copies rotated by it are as alike as the half sets. */
+/** symmetry.c: impose the given point group on each replica of this round; find that of the
+ *  leading replicas, and use it when copies rotated by it are as alike as the half sets. */
 SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
 

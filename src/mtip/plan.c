@@ -129,7 +129,7 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
 double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
                      enum spi_stage stage, int i)
 {
-    enum { POLISH = 2 };
+    enum { REFINEMENTS = 2 };
     double done = 0, total = 0;
 
     for (int at = SPI_STAGE_INIT; at <= SPI_STAGE_REFINEMENT; at++) {
@@ -137,7 +137,7 @@ double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_m
 
         for (int k = 0; spi_plan_step(s, diameter_A, q_max, (enum spi_stage)at, k, &step);
              k++) {
-            if (at == SPI_STAGE_REFINEMENT && k == POLISH)
+            if (at == SPI_STAGE_REFINEMENT && k == REFINEMENTS)
                 break;
             total += pow(step.q_merge * diameter_A, 4);
             if (at < (int)stage || (at == (int)stage && k <= i))

@@ -3,13 +3,13 @@
  * What each generation does: random initialisations, frequency marching, final refinement.
  * Layer: mtip.  doc/math.md section 7.
  *
- * starts   random mini-batches, all orientations at q D ~ 5, perplexity falls geometrically
- *          over the first 80 % of the generations;
- * march    the chosen random initialisation of each half set climbs in resolution: match on
- * the rings known, merge up to the next level; first exhaustively, then near each image's
- * candidates; polish   all rings, directions half a cell apart, until the half maps no
- * longer improve.
- */
+ * init         random mini-batches, all orientations at q D ~ 5; the perplexity falls
+ *              geometrically over the first 80 % of the generations.
+ * marching     the chosen random initialisation of each half set climbs in resolution: it
+ *              matches on the rings known and merges up to the next level, first
+ *              exhaustively, then near each image's candidates.
+ * refinement   all rings, directions half a cell apart, until the half maps no longer
+ *              improve. */
 #ifndef SPI_MTIP_PLAN_H
 #define SPI_MTIP_PLAN_H
 
@@ -24,13 +24,13 @@ struct spi_step {
     enum spi_stage stage;
     double q_match, q_merge; /* 1/A */
     double oversampling;     /* directions per Shannon cell and axis */
-    double cooling;          /* starts: 0 at the first perplexity, 1 at the last */
+    double cooling;          /* init: 0 at the first perplexity, 1 at the last */
     double perplexity;       /* target, in orientations, after init */
     bool local;              /* near the candidates only */
     double search_radius; /* local: that many cells of the candidates' grid around each */
     int best_of;          /* candidates used */
     int64_t batch;        /* images of each half set; 0: all */
-    bool impose_group;    /* starts: impose the given point group on the models first */
+    bool impose_group;    /* init: impose the given point group on the models first */
     bool keep;            /* keep candidates and best orientations */
 };
 
@@ -46,7 +46,7 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
  *  initialisations p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
                            double n);
-/** Share of the planned work (one round of starts, frequency marching, two generations of
+/** Share of the planned work (one round of random initialisations, frequency marching, two generations of
  *  final refinement) that is done after step `i` of a stage, 0 to 1: slicing and merging
  *  grow as q^4, views times samples.  More rounds or refinement: the share stays until the
  *  plan is caught up. */

@@ -41,7 +41,7 @@ void spi_half_set_clear(struct spi_half_set *h)
     *h = (struct spi_half_set){0};
 }
 
-/* ---- the random start --------------------------------------------------------------- */
+/* ---- the random initialisation ------------------------------------------------------ */
 
 /* A dozen Gaussian blobs, sigma 0.1 D, centres within 0.35 D. */
 static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)
@@ -83,8 +83,8 @@ static spi_err scale_rings(struct spi_replica *c, const struct spi_resolution_le
     spi_nufft *plan = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(c->ring_scale, l->R_merge, "start model"), out);
-    SPI_TRY(err = SPI_NEW(mean, l->R_merge, "start model"), out);
+    SPI_TRY(err = SPI_NEW(c->ring_scale, l->R_merge, "random model"), out);
+    SPI_TRY(err = SPI_NEW(mean, l->R_merge, "random model"), out);
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &plan), out);
     SPI_TRY(err = spi_nufft_grid_new(plan, 1, &fine), out);
     SPI_TRY(err = spi_nufft_prepare(plan, c->A.data, fine), out);

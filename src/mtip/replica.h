@@ -6,7 +6,7 @@
  * A replica owns the model (autocorrelation A) and the image likelihoods computed against
  * it: all of that lasts.  What one generation needs is its work: made by _submit, gone
  * after _settle.  The four stages of a generation are submitted as tasks; two replicas
- * share nothing, so the half sets and the starts run side by side.
+ * share nothing, so the half sets and the random initialisations run side by side.
  *
  *     slice   A -> templates of all view directions        (blocks of directions)
  *     match   images x templates -> posterior              (blocks of images)
@@ -42,9 +42,9 @@ struct spi_replica {
     const struct spi_data *data;
     struct spi_half_set *half; /* borrowed */
     uint64_t seed;
-    int index;           /* number of the start, for its random stream */
+    int index;           /* number of the initialisation, for its random stream */
     struct spi_volume A; /* the model */
-    float *ring_scale;   /* [R], owned: of the random start; NULL later */
+    float *ring_scale;   /* [R], owned: of the random initialisation; NULL later */
     float beta;
     double score;       /* mean best LL per count of the last batch */
     double residual;    /* relative residual of the last solve */

@@ -425,7 +425,7 @@ spi_err spi_task_solve(void *const *data, const void *arg, const volatile int *s
     if (err)
         return err;
     if (w->c->A.n != l->n || fabs(w->c->A.step / l->dx - 1) > 1e-12 || w->c->ring_scale) {
-        /* another grid, or a random start whose scale is not the data's: CG from zero */
+        /* another grid, or a random initialisation whose scale is not the data's: CG from zero */
         spi_volume_clear(&w->c->A);
         SPI_TRY(err = spi_volume_init(&w->c->A, l->n, l->dx), out);
         free(w->c->ring_scale);

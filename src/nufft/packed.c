@@ -22,16 +22,16 @@ enum {
 };
 
 struct spi_packed {
-    const spi_nufft *plan;      /* borrowed */
-    const float *grid;          /* borrowed */
-    struct spi_grid_f16 halves; /* data owned; NULL: the grid is read */
+    const spi_nufft *plan;       /* borrowed */
+    const float *grid;           /* borrowed */
+    struct spi_grid_f16 columns; /* data owned; NULL: the grid is read */
     const struct spi_grid_f16_variant *variant;
 };
 
 /* ---- the columns -------------------------------------------------------------------- */
 
 struct filling {
-    const struct spi_grid_f16 *halves;
+    const struct spi_grid_f16 *columns;
     struct spi_rows_in from;
     int nk, nx;
 };
@@ -39,7 +39,7 @@ struct filling {
 static void fill_plane(void *ctx, int rank, int64_t z)
 {
     const struct filling *f = ctx;
-    struct spi_grid_f16 to = *f->halves;
+    struct spi_grid_f16 to = *f->columns;
     struct spi_rows_in from = f->from;
 
     (void)rank;
@@ -81,7 +81,7 @@ spi_err spi_packed_new(const spi_nufft *plan, const float *grid, spi_packed **ou
     k->grid = grid;
     k->variant = spi_grid_f16_best();
     if (k->variant && plan->taps.w <= SPI_GRID_F16_W_MAX)
-        SPI_TRY(err = make_columns(plan, grid, &k->halves), fail);
+        SPI_TRY(err = make_columns(plan, grid, &k->columns), fail);
     *out = k;
     return SPI_OK;
 fail:
@@ -93,13 +93,13 @@ void spi_packed_free(spi_packed *k)
 {
     if (!k)
         return;
-    free(k->halves.data);
+    free(k->columns.data);
     free(k);
 }
 
 bool spi_packed_reads_grid(const spi_packed *k)
 {
-    return !k->halves.data;
+    return !k->columns.data;
 }
 
 /* ---- slices ------------------------------------------------------------------------- */
@@ -115,8 +115,8 @@ struct job {
 
 /* Points first ... first + n - 1, rotated; at -u where z < 0.  Returns how many lie beyond
  * `most` on an axis: these are put at 0. */
-SPI_CLONES static int turn(const spi_points *p, int64_t first, int n, const float M[9],
-                           float most, float (*restrict u)[CHUNK])
+SPI_CLONES static int rotate(const spi_points *p, int64_t first, int n, const float M[9],
+                             float most, float (*restrict u)[CHUNK])
 {
     const float *restrict x = p->u[0] + first, *restrict y = p->u[1] + first;
     const float *restrict z = p->u[2] + first;
@@ -156,8 +156,8 @@ static void slice_span(void *ctx, int rank, int64_t task)
         int n = end - first < CHUNK ? (int)(end - first) : CHUNK;
         _Alignas(64) float u[3][CHUNK], scattered[CHUNK];
 
-        beyond += turn(p, first, n, M, (float)(k->plan->nf / 2 + BEYOND), u);
-        k->variant->interp(&k->plan->taps, &k->halves, n,
+        beyond += rotate(p, first, n, M, (float)(k->plan->nf / 2 + BEYOND), u);
+        k->variant->interp(&k->plan->taps, &k->columns, n,
                            (const float *const[]){u[0], u[1], u[2]},
                            p->order ? scattered : out + first);
         for (int j = 0; j < n && p->order; j++)
@@ -192,7 +192,7 @@ void spi_packed_gradient(const spi_packed *k, int n, const float u[3][SPI_POINTS
         return;
     }
     spi_nufft_fold(k->plan, n, u, folded);
-    k->variant->gradient(&k->plan->taps, &k->halves, n,
+    k->variant->gradient(&k->plan->taps, &k->columns, n,
                          (const float *const[]){folded[0], folded[1], folded[2]},
                          (float *const[]){out[0], out[1], out[2], out[3]});
     spi_nufft_unfold(n, u, out);

@@ -27,7 +27,7 @@ enum {
 static const uint32_t lower_half = 1U << 31; /* the patch is taken at -u */
 
 /* A rotation as the kernels want it: columns for the centres, rows for the offsets. */
-struct turn {
+struct rotation {
     double column[3][4];
     float row[16]; /* 9 used */
 };
@@ -39,11 +39,11 @@ struct batch {
     int edge, bricks[3]; /* fine-grid points of a brick; bricks on x, y, z */
     int shift, bits;     /* 2^shift parts of a brick an axis; bits of a patch's number */
     bool sorted;         /* by brick; or else in the order of images */
-    struct turn *turn;   /* [n_rot] */
-    uint32_t *key;       /* [n_rot * n_patches] part of a brick of each, in image order */
-    uint32_t *entry;     /* [n_rot * n_patches] sorted: rotation, patch, whether at -u */
-    uint32_t *at;        /* [parts + 2] first entry of each */
-    int beyond;          /* a patch lies outside of the grid */
+    struct rotation *rotation; /* [n_rot] */
+    uint32_t *key;   /* [n_rot * n_patches] part of a brick of each, in image order */
+    uint32_t *entry; /* [n_rot * n_patches] sorted: rotation, patch, whether at -u */
+    uint32_t *at;    /* [parts + 2] first entry of each */
+    int beyond;      /* a patch lies outside of the grid */
     const struct spi_interp_variant *variant;
     const float *grid; /* slice */
     float *out;
@@ -94,7 +94,7 @@ static int64_t rotations_max(const spi_points *p)
 
 static void batch_free(struct batch *b)
 {
-    free(b->turn);
+    free(b->rotation);
     free(b->key);
     free(b->entry);
     free(b->at);
@@ -119,7 +119,7 @@ static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, in
     while (1 << b->bits < p->n_patches)
         b->bits++;
     b->sorted = n_entries(b) > least * n_bricks(b);
-    SPI_TRY(err = SPI_NEW(b->turn, n_rot, "nufft batch"), out);
+    SPI_TRY(err = SPI_NEW(b->rotation, n_rot, "nufft batch"), out);
     SPI_TRY(err = SPI_NEW(b->key, n_entries(b), "nufft batch"), out);
     SPI_TRY(err = SPI_NEW(b->entry, n_entries(b), "nufft batch"), out);
     if (b->sorted)
@@ -163,14 +163,14 @@ static void find_rotation(void *ctx, int rank, int64_t k)
 {
     struct batch *b = ctx;
     const spi_points *p = b->points;
-    struct turn *turn = &b->turn[k];
+    struct rotation *rotation = &b->rotation[k];
 
     (void)rank;
     for (int i = 0; i < 9; i++) {
-        turn->row[i] = (float)b->M[k][i];
-        turn->column[i % 3][i / 3] = b->M[k][i];
+        rotation->row[i] = (float)b->M[k][i];
+        rotation->column[i % 3][i / 3] = b->M[k][i];
     }
-    if (find_parts(p->n_patches, p->centre, turn->row, (float)(p->plan->nf / 2),
+    if (find_parts(p->n_patches, p->centre, rotation->row, (float)(p->plan->nf / 2),
                    (float)(1 << b->shift) / (float)b->edge, b->shift, b->bricks,
                    b->key + k * p->n_patches))
         __atomic_store_n(&b->beyond, 1, __ATOMIC_RELAXED);
@@ -236,12 +236,12 @@ SPI_CLONES static void rotate_patches(const struct batch *b, int64_t e, int n,
         uint32_t k = (entry & ~lower_half) >> b->bits;
         int64_t at = entry & ((1U << b->bits) - 1);
         const struct patch *patch = &p->patch[at];
-        const struct turn *turn = &b->turn[k];
+        const struct rotation *rotation = &b->rotation[k];
         double sign = entry & lower_half ? -1 : 1;
         float fsign = (float)sign;
-        v4 u = sign * (*(const v4 *)turn->column[0] * patch->centre[0] +
-                       *(const v4 *)turn->column[1] * patch->centre[1] +
-                       *(const v4 *)turn->column[2] * patch->centre[2]);
+        v4 u = sign * (*(const v4 *)rotation->column[0] * patch->centre[0] +
+                       *(const v4 *)rotation->column[1] * patch->centre[1] +
+                       *(const v4 *)rotation->column[2] * patch->centre[2]);
         v4i cell = __builtin_convertvector(u, v4i);
         v4 whole = __builtin_convertvector(cell, v4);
 
@@ -253,7 +253,7 @@ SPI_CLONES static void rotate_patches(const struct batch *b, int64_t e, int n,
         for (int a = 0; a < 3; a++)
             to->patch.f[a] = f[a];
         for (int a = 0; a < 9; a++)
-            to->patch.M[a] = fsign * turn->row[a];
+            to->patch.M[a] = fsign * rotation->row[a];
         to->patch.d = p->d[at][0];
         to->patch.n = patch->n;
         to->values = (int64_t)k * p->n;

@@ -260,10 +260,10 @@ out:
     return err;
 }
 
-void spi_ring_add_rotated(const struct spi_rings *g, int R, const float complex *turn,
+void spi_ring_add_rotated(const struct spi_rings *g, int R, const float complex *phasor,
                           const float complex *h, float complex *to)
 {
-    spi_add_rotated(R, g->h_at, turn, h, to);
+    spi_add_rotated(R, g->h_at, phasor, h, to);
 }
 
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,

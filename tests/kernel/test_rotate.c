@@ -25,12 +25,12 @@ static void check(struct spi_rng *rng, int R)
         at[r + 1] = at[r] + length;
 
     int n = at[R], M = at[R] - at[R - 1];
-    float complex *turn = spi_alloc((size_t)M, sizeof *turn, "turn");
+    float complex *phasor = spi_alloc((size_t)M, sizeof *phasor, "phasor");
     float complex *h = spi_alloc((size_t)n, sizeof *h, "h");
     float complex *to = spi_alloc((size_t)n + 8, sizeof *to, "to");
     double complex *ref = spi_alloc((size_t)n, sizeof *ref, "ref");
 
-    fill(rng, M, turn);
+    fill(rng, M, phasor);
     fill(rng, n, h);
     fill(rng, n + 8, to);
     for (int i = 0; i < n; i++)
@@ -38,11 +38,11 @@ static void check(struct spi_rng *rng, int R)
 
     float complex beyond = to[n];
 
-    spi_add_rotated(R, at, turn, h, to);
-    spi_add_rotated_ref(R, at, turn, h, ref);
+    spi_add_rotated(R, at, phasor, h, to);
+    spi_add_rotated_ref(R, at, phasor, h, ref);
     for (int r = 0; r < R; r++)
         for (int i = at[r]; i < at[r + 1]; i++) {
-            double term = (double)cabsf(turn[i - at[r]]) * (double)cabsf(h[i]);
+            double term = (double)cabsf(phasor[i - at[r]]) * (double)cabsf(h[i]);
             double bound =
                 1.5 * gamma_f32(3) * term + 0x1p-24 * 1.5 * (cabs(ref[i]) + term);
 
@@ -52,7 +52,7 @@ static void check(struct spi_rng *rng, int R)
     wrong = crealf(to[n]) != crealf(beyond) || cimagf(to[n]) != cimagf(beyond);
     OK(worst <= 1 && !wrong, "%d rings, %d harmonics: error / bound = %.3f", R, n, worst);
     OK(other > 1, "others are noticed");
-    free(turn), free(h), free(to), free(ref);
+    free(phasor), free(h), free(to), free(ref);
 }
 
 int main(void)

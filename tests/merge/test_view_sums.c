@@ -20,7 +20,7 @@ static double quat[IMAGES][4];
 
 /* Orientations: at most 7 directions of nd, angles at random; `off` (rad) away from them.
  */
-static void turn(struct spi_rng *rng, int64_t nd, double off)
+static void rotate(struct spi_rng *rng, int64_t nd, double off)
 {
     for (int k = 0; k < IMAGES; k++) {
         double n[3], M[9], R[9], v[3], E[9], F[9], length = 0;
@@ -116,7 +116,7 @@ static double compare(const char *what, struct spi_rng *rng, double cells, doubl
     int64_t nd = spi_sphere_count(cells / (2 * scene_D * scene_q_max));
     double e[2] = {1, 1};
 
-    turn(rng, nd, off);
+    rotate(rng, nd, off);
     if (pixel_by_pixel(want) || summed(cells, got))
         OK(0, "%s", spi_err_message());
     for (int c = 0; c < 2; c++) {

@@ -180,7 +180,7 @@ static void check_refused(void)
         {"generation.0.0", 0, 4, &minus1, "generation -1"},
         {"run.0.0", 0, 4, &seven, "stage 7"},
         {"run.0.0", 4, 4, &huge, "step 10^9"},
-        {"run.0.0", 8, 4, &replicas, "64 starts"},
+        {"run.0.0", 8, 4, &replicas, "64 replicas"},
         {"run.0.0", 12, 4, &seven, "round 7"},
         {"run.0.0", 16, 4, &huge, "leading start 10^9"},
         {"run.0.0", 20, 4, &minus2, "leading start -2"},

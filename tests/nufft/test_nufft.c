@@ -92,7 +92,7 @@ static void make_rotations(struct spi_rng *rng, double M[TURNS][9], enum set set
 
         spi_rot_random(rng, quat);
         spi_rot_matrix(quat, M[k]);
-        if (set == NODES && k % 2) { /* a turn that keeps nodes nodes */
+        if (set == NODES && k % 2) { /* a rotation that keeps nodes nodes */
             memset(M[k], 0, sizeof M[k]);
             M[k][1] = M[k][3] = M[k][8] = -1;
         }
@@ -524,7 +524,7 @@ static void check_packed_threads(void)
        "kept, beyond the period: %s", spi_err_message());
     M[MANY - 1][4] = (double)NAN;
     OK(spi_packed_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
-       "kept, a turn of NaN");
+       "kept, a rotation of NaN");
     for (int t = 0; t < 3; t++)
         free(W[t]);
     spi_packed_free(kept);
@@ -538,7 +538,7 @@ static void check_refusals(void)
     spi_points *points;
     float *grid, W[2], q[2][3] = {{0.13F, 0, 0}, {0.1F, 0.16F, 0}};
     static const double none[1][9] = {{0}},
-                        nan_turn[1][9] = {{1, 0, 0, NAN, 1, 0, 0, 0, 1}};
+                        nan_rotation[1][9] = {{1, 0, 0, NAN, 1, 0, 0, 0, 1}};
 
     OK(spi_nufft_new(13, 1, 1e-3, &plan) == SPI_EINVAL, "odd n: %s", spi_err_message());
     OK(spi_nufft_new(12, 1, 1e-9, &plan) == SPI_EINVAL, "tol: %s", spi_err_message());
@@ -549,7 +549,8 @@ static void check_refusals(void)
     }
     OK(spi_nufft_slice(points, grid, 1, identity, W) == SPI_EINVAL, "beyond the period: %s",
        spi_err_message());
-    OK(spi_nufft_slice(points, grid, 1, nan_turn, W) == SPI_EINVAL, "a turn of NaN");
+    OK(spi_nufft_slice(points, grid, 1, nan_rotation, W) == SPI_EINVAL,
+       "a rotation of NaN");
     OK(spi_nufft_slice(points, grid, 1, none, W) == SPI_OK && W[0] == 0,
        "all points at the centre");
     OK(spi_nufft_slice(points, grid, 0, NULL, NULL) == SPI_OK, "no rotations");

@@ -51,17 +51,17 @@ static double worst(const struct spi_ring_nodes *t, const float (*value)[2], dou
     struct spi_rng rng = spi_rng_stream(5, SPI_RNG_TEST, 1);
     float complex *h = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h");
     float complex *rotated = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h"),
-                  turn[512] = {0};
+                  phasor[512] = {0};
     float *samples = spi_alloc((size_t)g->at[g->R], sizeof *samples, "s");
     float(*q)[3] = spi_alloc((size_t)g->at[g->R], sizeof *q, "q");
     double all = 0, most = 0;
 
     for (int m = 0; m <= g->m_max[g->R - 1]; m++)
-        turn[m] = CMPLXF((float)cos(m * back), (float)-sin(m * back));
+        phasor[m] = CMPLXF((float)cos(m * back), (float)-sin(m * back));
     spi_ring_positions(g, g->R, identity, 1, q);
     if (spi_ring_nodes_sum(t, value, 1, h))
         OK(0, "%s", spi_err_message());
-    spi_ring_add_rotated(g, g->R, turn, h, rotated);
+    spi_ring_add_rotated(g, g->R, phasor, h, rotated);
     if (spi_ring_synthesise(g, g->R, rotated, samples))
         OK(0, "%s", spi_err_message());
     for (int64_t p = 0; p < list.n; p++)
