@@ -99,18 +99,30 @@ spi_err spi_settings_check_section(const char *where, const char *section)
                     section, near);
 }
 
-/* The nearest key; of equally near ones that of the same section. */
+/* How far `name` of section `in` is from the key that was given; of equally near names one
+ * of the same section is nearer.  Negative: not near. */
+static int distance(const char *in, const char *name, const char *section, const char *key)
+{
+    int d = spi_text_near(name, key);
+
+    return d < 0 ? d : 2 * d + (section && strcmp(in, section) != 0);
+}
+
+/* The message names the setting with the nearest name; former names count as well. */
 static spi_err unknown(const char *where, const char *section, const char *key)
 {
     const struct spi_setting *near = NULL;
-    int best = 1 << 30;
+    int best = 1 << 30, d;
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        int near_key = spi_text_near(row->key, key);
-        int d = 2 * near_key + (section && strcmp(row->section, section) != 0);
-
-        if (near_key >= 0 && d < best)
+        d = distance(row->section, row->key, section, key);
+        if (d >= 0 && d < best)
             best = d, near = row;
+    }
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++) {
+        d = distance(renamed[i].section, renamed[i].old, section, key);
+        if (d >= 0 && d < best)
+            best = d, near = find_now(renamed[i].section, renamed[i].key);
     }
     if (!near)
         return spi_fail(SPI_EINVAL,

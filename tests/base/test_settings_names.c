@@ -119,6 +119,9 @@ static void hints(void)
                SPI_EFORMAT &&
            strstr(spi_err_message(), ":3: ") && strstr(spi_err_message(), "line 2"),
        "both names in one file: %s", spi_err_message());
+    OK(spi_settings_apply("--set", "algorithm.march_rati=1.5", &s) == SPI_EINVAL &&
+           strstr(spi_err_message(), "the nearest is 'algorithm.marching_ratio'"),
+       "a slip in a former name: %s", spi_err_message());
     OK(spi_setting_find("phasing", "march_ratio") == NULL,
        "a former name belongs to its section");
 }
