@@ -52,12 +52,12 @@ static const struct spi_opt opts[] = {
     SPI_VOXEL_OPT(args, voxel_A),
     SPI_HEADING("Orientations"),
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5",
-     "orientations that were found; --true is then needed"},
+     "orientations that were found; --true is needed too"},
     {0, "true", SPI_PATH(args, true_orientations), 0, 0, "FILE.h5",
      "the true ones: the simulated images, or a file of orientations"},
     {0, "symmetry", SPI_TEXT(args, symmetry), 0, 0, "GROUP",
-     "point group of the particle, C2 D7 T O I ...; orientations that it makes equal are "
-     "equal here",
+     "point group of the particle, C2 D7 T O I ...; orientations that the group relates "
+     "count as equal",
      .absent = "none"},
     SPI_HEADING("Also write"),
     {0, "fsc", SPI_OUT(args, fsc), 0, 0, "FILE.csv", "the FSC curve as a table"},
@@ -548,24 +548,20 @@ const struct spi_cmd spi_cmd_compare = {
     .brief = "a map, and orientations, against the truth",
     .about =
         "Finds the rotation, translation and hand that superpose the map best on the "
-        "truth, "
-        "and "
-        "says how well they then agree: the Fourier shell correlation, the resolution "
-        "where it "
-        "falls below 0.5 and 0.143, and the correlation of the maps. A structure is "
-        "rotated "
-        "into "
-        "its density on the map's grid, with nothing beyond the map's resolution.\n\n"
-        "Neither a constant nor a scale nor the number type of a map matters: the level at "
-        "the border is taken off. A map that has structure up to the faces of its box is "
-        "compared within the ellipsoid that touches them. A constant map is an error.\n\n"
-        "With --orientations and --true also the error of each image's orientation, after "
-        "what "
-        "cannot be known is removed: one global rotation, and the particle's symmetry if "
-        "--symmetry names it.\n\n"
-        "Prints a table and one sentence, or JSON; writes files only where asked. Between "
-        "maps "
-        "of different voxels the comparison ends at the coarser one's limit.",
+        "truth, and prints how well the two then agree: the Fourier shell correlation, "
+        "the resolution where it falls below 0.5 and 0.143, and the correlation of the "
+        "maps. A structure is rotated first and then becomes a density on the grid of "
+        "the map, with nothing beyond the map's resolution.\n\n"
+        "A constant, a scale and the number type of a map do not matter: the level at "
+        "the border is subtracted. A map that has structure up to the faces of its box "
+        "is compared within the ellipsoid that touches the faces. A constant map is an "
+        "error.\n\n"
+        "With --orientations and --true the command also prints the error of the images' "
+        "orientations, after removing what cannot be known: one global rotation, and the "
+        "particle's symmetry if --symmetry names it.\n\n"
+        "Prints a table and one sentence, or JSON; writes files only where asked. "
+        "Between maps of different voxels the comparison ends at the limit of the "
+        "coarser map.",
     .examples = {{"spinifel compare run1/density.mrc --truth 1I3Q.pdb --plot fsc.png",
                   "a map against the structure it should show"},
                  {"spinifel compare run1/density.mrc --truth 1I3Q.pdb --orientations "

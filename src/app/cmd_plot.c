@@ -20,17 +20,17 @@ struct args {
 
 static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT(args, out), 0, 0, "FILE.png", "the picture", .required = true},
-    {'x', "x", SPI_TEXT(args, x), 0, 0, "COLUMN", "what goes to the right",
+    {'x', "x", SPI_TEXT(args, x), 0, 0, "COLUMN", "column of the horizontal axis",
      .absent = "the first column"},
-    {'y', "y", SPI_TEXTS(args, y), 0, 0, "COLUMN", "what goes up; may be given many times",
-     .absent = "all other columns"},
-    {0, "log-x", SPI_FLAG(args, log_x), 0, 0, "", "logarithmic axis"},
-    {0, "log-y", SPI_FLAG(args, log_y), 0, 0, "", "logarithmic axis"},
+    {'y', "y", SPI_TEXTS(args, y), 0, 0, "COLUMN",
+     "column of a curve; may be given many times", .absent = "all other columns"},
+    {0, "log-x", SPI_FLAG(args, log_x), 0, 0, "", "logarithmic horizontal axis"},
+    {0, "log-y", SPI_FLAG(args, log_y), 0, 0, "", "logarithmic vertical axis"},
     {0, "points", SPI_FLAG(args, points), 0, 0, "", "markers instead of lines"},
-    {0, "title", SPI_TEXT(args, title), 0, 0, "TEXT", "words above"},
-    {0, "x-label", SPI_TEXT(args, x_label), 0, 0, "TEXT", "words below",
+    {0, "title", SPI_TEXT(args, title), 0, 0, "TEXT", "title of the picture"},
+    {0, "x-label", SPI_TEXT(args, x_label), 0, 0, "TEXT", "label of the horizontal axis",
      .absent = "the column's name"},
-    {0, "y-label", SPI_TEXT(args, y_label), 0, 0, "TEXT", "words at the left"},
+    {0, "y-label", SPI_TEXT(args, y_label), 0, 0, "TEXT", "label of the vertical axis"},
     {0},
 };
 
@@ -187,10 +187,9 @@ const struct spi_cmd spi_cmd_plot = {
     .min_operands = 1,
     .max_operands = 1,
     .brief = "draw columns of a table",
-    .about =
-        "Draws columns of a table of numbers (a line of names, then one line a row, fields "
-        "separated by commas) as curves over another column. Fields that are empty or no "
-        "numbers leave a gap.",
+    .about = "Draws columns of a table of numbers (a line of names, then one line a row, "
+             "fields separated by commas) as curves over another column. Fields that are "
+             "empty or not numbers leave a gap.",
     .examples = {{"spinifel plot run1/fsc.csv -o fsc.png -x q_invA -y fsc", "one curve"},
                  {"spinifel plot photons.csv -o photons.png --log-x --log-y",
                   "all columns over the first"}},

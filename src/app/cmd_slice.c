@@ -25,10 +25,11 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "where the images go (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "file of the images (HDF5)",
      .required = true},
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
-     "one image for each; \"truth\": those of the --geometry file", .required = true},
+     "orientations, one image each; \"truth\": those of the --geometry file",
+     .required = true},
     {'g', "geometry", SPI_PATH(args, geometry), 0, 0, "IMAGES.h5",
      "images whose detector is used", .required = true},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "pixels beyond are marked as bad",
@@ -262,14 +263,15 @@ const struct spi_cmd spi_cmd_slice = {
     .min_operands = 1,
     .max_operands = 1,
     .brief = "model images from an autocorrelation",
-    .about = "Computes what the detector of --geometry would see of a particle with this "
-             "autocorrelation, one noise-free image for each orientation: the Fourier "
-             "transform of the map at the exact, curved positions of the pixels, times "
-             "their geometry factor, times the fluence of the orientation if the file has "
-             "one.\n\n"
-             "Writes a file of images with the orientations as their truth. Pixels beyond "
-             "--q-max, where a merged map is not determined, are marked as bad; negative "
-             "intensities become 0.",
+    .about =
+        "Computes the images that the detector of --geometry would record of a particle "
+        "with this autocorrelation, one noise-free image for each orientation: the "
+        "Fourier transform of the map at the exact, curved positions of the pixels, "
+        "times the geometry factor of each pixel, times the fluence of the orientation "
+        "if the file has fluences.\n\n"
+        "Writes a file of images, with the orientations as their truth. Pixels beyond "
+        "--q-max, where the images of a merged map do not determine it, are marked as "
+        "bad; negative intensities become 0.",
     .examples = {{"spinifel slice run1/autocorrelation.mrc --orientations "
                   "run1/orientations.h5 --geometry images.h5 -o model.h5",
                   "what the model says of each image"}},

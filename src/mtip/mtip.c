@@ -221,8 +221,7 @@ static spi_err select_replicas(struct spi_run *r, const struct spi_step *step)
         r->pose.R[i] = R[i];
     r->have_pose = 1;
     spi_info("init: the best held-out scores are %.5f and %.5f; the half sets agree to "
-             "%.3f (need "
-             "%.2f; from %.2f on no further round is made)",
+             "%.3f (need %.2f; from %.2f on no further round is made)",
              r->replica[0][r->leading[0]].score, r->replica[1][r->leading[1]].score,
              r->halves_cc, r->set->halves_cc, r->set->halves_cc_stop);
 out:
@@ -389,9 +388,9 @@ static spi_err not_converged(const struct spi_run *r)
             r->set->N_generations);
     if (r->halves_cc < r->set->halves_cc)
         return spi_fail(SPI_ENOCONV,
-                        "not converged: after %d generations and %d random initialisations "
-                        "the two half "
-                        "sets agree to %.3f (need %.3f); no map is presented",
+                        "not converged: after %d generations and %d random "
+                        "initialisations the two half sets agree to %.3f (need %.3f); no "
+                        "map is presented",
                         r->generation, 2 * r->n_replicas, r->halves_cc, r->set->halves_cc);
     return spi_fail(
         SPI_ENOCONV,

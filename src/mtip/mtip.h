@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Multitiered iterative phasing.  Layer: mtip.  doc/math.md section 7.
- * Donatelli, Sethian and Zwart, PNAS 114 (2017) 7222; Chang et al., SC'21 (2021).
+ * Donatelli, Sethian and Zwart, PNAS 114 (2017) 7222; Chang et al., arXiv:2109.05339 (2021).
  *
  * Two half sets of the images are reconstructed from generation 0 without seeing each
  * other; their agreement is what tells, without any truth, whether and how far it worked.

@@ -77,7 +77,7 @@ static spi_err background_end_A(const struct spi_agreement *a, const struct spi_
                                 double diameter_A, double from, double *end_A)
 {
     double *value = NULL;
-    spi_err err = SPI_NEW(value, c->n, "verdict");
+    spi_err err = SPI_NEW(value, c->n, "validation");
 
     for (int i = 0; i < c->n && !err; i++)
         value[i] = tells(a, c->q[i], diameter_A, a->q_max) ? contrast(a, c, i) : 1;
@@ -117,7 +117,7 @@ spi_err spi_resolution_find(const struct spi_agreement *a, const struct spi_fsc 
     return err;
 }
 
-/* ---- what cannot be ----------------------------------------------------------------- */
+/* ---- what no particle shows --------------------------------------------------------- */
 
 double spi_isotropic_share(const struct spi_agreement *a, const struct spi_contrast *c,
                            double diameter_A, double q_end, double *at)
@@ -165,43 +165,42 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
 
     if (!(v->coverage >= set->fourier_coverage_min))
         say(&why,
-            "; the images cross only %.0f %% of the directions (need %.0f %%): they show "
-            "the particle from too few sides",
+            "; the images cross only %.0f %% of the directions (need %.0f "
+            "%%): the views cover too few directions",
             100 * v->coverage, 100 * set->fourier_coverage_min);
     if (!(v->diameter_A / r->background_A >= need))
         say(&why,
             "; beyond %.1f A more than %.0f %% of the intensity is the same in all "
-            "directions "
-            "(%.0f %% at %.1f A; need %.1f A), which no particle of this size can show: a "
-            "background, which the images still contain",
+            "directions (%.0f %% at %.1f A; need %.1f A), which no particle of this "
+            "size can show: the images still contain a background",
             fmin(r->background_A, v->diameter_A / ball_qD), 100 * (1 - contrast_level),
             100 * v->isotropic, 1 / v->isotropic_q, v->diameter_A / need);
     if (!(v->unexplained_variance <= set->unexplained_variance_max) ||
         !(v->outlier_images <= set->outlier_images_max))
         say(&why,
-            "; the map leaves %.0f %% of the structure in the images unexplained (at most "
-            "%.0f %%), and %.0f %% of the images are outliers to it (at most %.0f %%): "
-            "they "
-            "are not all of this one particle, or not in these orientations",
+            "; the map leaves %.0f %% of the structure in the images unexplained (at "
+            "most %.0f %%), and %.0f %% of the images are outliers (at most %.0f %%): "
+            "some images show another particle or none, or their orientations are wrong",
             100 * v->unexplained_variance, 100 * set->unexplained_variance_max,
             100 * v->outlier_images, 100 * set->outlier_images_max);
     if (!(v->diameter_A / fmax(r->intensities_A, r->maps_A) >= need))
         say(&why,
-            "; the intensities of the half sets agree to %.1f A and their maps to %.1f A "
-            "only, which a ball of the same diameter would do as well (need %.1f A)",
+            "; the intensities of the half sets agree to %.1f A and their maps to %.1f "
+            "A only; a ball of the same diameter would agree as well (need %.1f A)",
             r->intensities_A, r->maps_A, v->diameter_A / need);
     if (!(v->phase_consistency >= set->phase_consistency_min))
         say(&why,
-            "; where the intensities of the half sets agree, their phased maps agree, with "
-            "each other and with these intensities, to %.2f of what that allows (need "
-            "%.2f), in the best of %d round%s of starts: the phases are wrong or "
-            "unfinished, which says nothing against orientations and intensities "
-            "(--resume with a larger phasing.N_phase_starts than %d, another "
-            "phasing.cutoff than %g or another phasing.recipe phases again)",
+            "; where the intensities of the half sets agree, their phased maps agree "
+            "with each other and with these intensities to %.2f of what that allows "
+            "(need %.2f), in the best of %d round%s of phasing: the phases are wrong or "
+            "unfinished, while orientations and intensities may be right (--resume with "
+            "a larger phasing.N_phase_starts than %d, another phasing.cutoff than %g or "
+            "another phasing.recipe phases again)",
             fmax(v->phase_consistency, 0), set->phase_consistency_min, v->phase_rounds,
             v->phase_rounds == 1 ? "" : "s", set->N_phase_starts, set->cutoff);
-    return why.n > 0 ? spi_fail(SPI_ENOCONV, "the result does not stand: %s", why.text + 2)
-                     : SPI_OK;
+    return why.n > 0
+               ? spi_fail(SPI_ENOCONV, "the result fails its validation: %s", why.text + 2)
+               : SPI_OK;
 }
 
 void spi_validation_limit(const struct spi_validation *v, char *text, size_t size)

@@ -273,7 +273,7 @@ $SPINIFEL reconstruct side.h5 -o side --seed 3 $fast --set algorithm.N_inits_max
 	--set algorithm.N_generations_init=10 --set converge.halves_cc=0 > side.out 2>&1
 [ $? = 3 ]
 ok $? "images from one side: exit code 3"
-says side.out "from too few sides" "images from one side"
+says side.out "cover too few directions" "images from one side"
 [ -s side/failed_validation/density.mrc ] && [ ! -e side/density.mrc ]
 ok $? "images from one side: the map is kept apart"
 

@@ -187,7 +187,7 @@ static bool refused(struct spi_validation v, const char *begins, const char *hol
     err = spi_validation_check(&v, &set);
     NOTE("%s", err ? spi_err_message() : "stands");
     return err == SPI_ENOCONV && strstr(spi_err_message(), holds) &&
-           strncmp(spi_err_message() + strlen("the result does not stand: "), begins,
+           strncmp(spi_err_message() + strlen("the result fails its validation: "), begins,
                    strlen(begins)) == 0;
 }
 
@@ -219,7 +219,7 @@ static void verdicts(void)
        "where the detector reaches no further it is one");
     v = good();
     v.coverage = (double)NAN;
-    OK(refused(v, "the images cross only", "too few sides"), "a number that is none");
+    OK(refused(v, "the images cross only", "too few directions"), "a number that is none");
     v = good();
     v.isotropic = 0.8;
     v.resolution.background_A = v.resolution.claimed_A = 24;
@@ -229,10 +229,10 @@ static void verdicts(void)
        "a background");
     v = good();
     v.coverage = 0.3;
-    OK(refused(v, "the images cross only 30 %", "too few sides"), "one side");
+    OK(refused(v, "the images cross only 30 %", "too few directions"), "one side");
     v = good();
     v.unexplained_variance = 0.5;
-    OK(refused(v, "the map leaves 50 %", "one particle"), "unexplained");
+    OK(refused(v, "the map leaves 50 %", "another particle"), "unexplained");
     v = good();
     v.outlier_images = 0.7;
     OK(refused(v, "the map leaves", "70 % of the images"), "outliers");
