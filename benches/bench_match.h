@@ -100,8 +100,8 @@ void all_kernels(void);
 /** match_searches.c: n images, exhaustively and from coarse to fine, against brute force.
  */
 void search(int64_t n);
-/** match_generation.c: one generation of a start (`start`) or of the march; `every`: all
- * orientations keep weight. */
+/** match_generation.c: one generation of a start (`start`) or of frequency marching;
+ * `every`: all orientations keep weight. */
 void anneal(double perplexity_share, bool start, bool every);
 /** match_equal.c: the answer of rings beside that of brute force on the same grid. */
 void equal(int64_t n, enum spi_score_kind kind, bool on_grid);

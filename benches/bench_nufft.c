@@ -129,7 +129,7 @@ static spi_err our_slice1(struct job *j, double *seconds, struct result *r)
     spi_nufft *plan = NULL;
     spi_points *points = NULL;
     float *grid = NULL;
-    spi_kept *kept = NULL;
+    spi_packed *kept = NULL;
     double start;
     spi_err err;
 
@@ -137,15 +137,15 @@ static spi_err our_slice1(struct job *j, double *seconds, struct result *r)
     spi_nufft_set_threads(plan, j->n_threads);
     SPI_TRY(err = spi_nufft_grid_new(plan, 1, &grid), out);
     SPI_TRY(err = spi_nufft_prepare(plan, j->A, grid), out);
-    SPI_TRY(err = spi_kept_new(plan, grid, &kept), out);
+    SPI_TRY(err = spi_packed_new(plan, grid, &kept), out);
     SPI_TRY(err =
                 spi_points_new(plan, WORKLOAD_PIXELS, (const float(*)[3])j->w->q, &points),
             out);
     start = job_clock(j);
     for (int i = ONE_SLICE_CALLS; i-- > 0;)
-        SPI_TRY(err = spi_kept_slice(points, kept, 1,
-                                     (const double(*)[9])j->w->M + i % j->w->images,
-                                     j->values),
+        SPI_TRY(err = spi_packed_slice(points, kept, 1,
+                                       (const double(*)[9])j->w->M + i % j->w->images,
+                                       j->values),
                 out);
     seconds[0] = (job_clock(j) - start) / ONE_SLICE_CALLS;
     seconds[1] = 0;
@@ -153,7 +153,7 @@ static spi_err our_slice1(struct job *j, double *seconds, struct result *r)
     r->fine = spi_nufft_fine(plan);
 out:
     spi_points_free(points);
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     free(grid);
     spi_nufft_free(plan);
     return err;

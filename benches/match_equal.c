@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* match_equal.c, of benches/bench_match.h: kernels beside brute force with the same
+ * answers. */
 #include "bench_match.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* match_generation.c, of benches/bench_match.h: one generation of matching, by parts. */
 #include "bench_match.h"
 
 #include <math.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* match_kernels.c, of benches/bench_match.h: the inner kernels of matching beside the bound
+ * of the machine. */
 #include "bench_match.h"
 
 #include <cblas.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* match_scene.c, of benches/bench_match.h: the particle, detector and images that are
+ * matched. */
 #include "bench_match.h"
 
 #include <math.h>
@@ -142,8 +144,8 @@ void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
                           im->quat[k]);
         else
             spi_rot_random(&rng, im->quat[k]);
-        must(spi_pixel_values(&s->pixels, 1, (const double(*)[4])im->quat + k, s->plan,
-                              s->grid, T));
+        must(spi_pixel_list_values(&s->pixels, 1, (const double(*)[4])im->quat + k, s->plan,
+                                   s->grid, T));
         for (int64_t p = 0; p < s->pixels.n; p++)
             sum += fmax((double)T[p], 0);
         for (int64_t p = 0; p < s->pixels.n; p++) {

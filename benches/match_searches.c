@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* match_searches.c, of benches/bench_match.h: whole searches beside brute force. */
 #include "bench_match.h"
 
 #include <cblas.h>
@@ -105,8 +106,9 @@ struct fine {
     double model_s, near_s;
 };
 
-static double coarse_to_fine(const struct scene *s, const struct images *im, double finer,
-                             struct fine *f, double (*found)[4], int32_t *dir)
+static double coarse_to_fine(const struct scene *s, const struct images *im,
+                             double oversampling, struct fine *f, double (*found)[4],
+                             int32_t *dir)
 {
     int32_t *candidates;
     int64_t *order;

@@ -14,7 +14,7 @@
 #     WAYS, any of
 #       plain      in one level, W taken as exact
 #       levels     half of |q| first (phasing.first_qD)
-#       noise      in one level, W known to be noisy (phasing.modulus_slack)
+#       noise      in one level, W known to be noisy (phasing.modulus_tolerance)
 #       both       as the program does by default
 # Prints a table: starts averaged and best and worst R-factor of each half; FSC over 0.9 to 0.98 q_max of
 # the half maps with each other and with the structure, and seconds of both halves.  Seeds are fixed.
@@ -27,7 +27,7 @@ out=${OUT:-$here/bench-out}
 data=$here/data/structures
 mkdir -p "$out" || exit 1
 
-# place FILE A B C X Y Z: the atoms of a PDB file about their middle, turned by Rz(C) Ry(B) Rz(A)
+# place FILE A B C X Y Z: the atoms of a PDB file about their middle, rotated by Rz(C) Ry(B) Rz(A)
 # (degrees) and moved (A)
 place() {
 	gzip -dc "$data/$1" | awk -v a="$2" -v b="$3" -v c="$4" -v X="$5" -v Y="$6" -v Z="$7" '

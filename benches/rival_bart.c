@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* rival_bart.c, of benches/rival.h: BART's nonuniform transform, run as a program. */
 #include <fcntl.h>
 #include <math.h>
 #include <spawn.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* rival_finufft.c, of benches/rival.h: FINUFFT, loaded when the bench begins. */
 #include <dlfcn.h>
 #include <finufft.h>
 #include <stdio.h>

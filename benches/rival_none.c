@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* rival_none.c, of benches/rival.h: no other library was built in; every call says so. */
 #include <stdio.h>
 
 #include "rival.h"

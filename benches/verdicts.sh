@@ -110,7 +110,7 @@ one() { # a line of sets()
 		> "$run.json" 2> "$run.err"
 	code=$?
 	map=$run/density.mrc true= median=
-	[ -f "$map" ] || map=$run/unconfirmed/density.mrc
+	[ -f "$map" ] || map=$run/failed_validation/density.mrc
 	if [ $kind != control ] && [ -f "$map" ]; then
 		$spinifel compare "$map" --truth "$data/$structure" $assembly --json --quiet > "$run.compare.json" 2> /dev/null
 		true=$(field "$run.compare.json" fsc05_A)
@@ -132,7 +132,7 @@ one() { # a line of sets()
 		"$([ $code != 0 ] && tail -n 1 "$run.err" | sed 's/^spinifel: //' | cut -c1-${WIDTH:-100})"
 	printf '{"set":"%s","code":%s,"claimed_A":%s,"true_A":%s,"edge_A":%s,"phased":%s,"seconds":%s,"verdict":"%s"}\n' "$name" $code \
 		"${claimed:-null}" "${true:-null}" "$(field "$run.json" edge_A | grep . || echo null)" \
-		"$(field "$run.json" phased | grep . || echo null)" "${seconds:-null}" \
+		"$(field "$run.json" phase_consistency | grep . || echo null)" "${seconds:-null}" \
 		"$verdict" >> "$out/verdicts.jsonl"
 	[ -n "$KEEP" ] || rm -rf "$run.h5" "$run"
 }

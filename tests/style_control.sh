@@ -47,15 +47,22 @@ ok $? "a test that returns without a word is found"
 
 fresh
 for f in io task app; do
-	sed -i '1i /* SPDX-License-Identifier: GPL-3.0-or-later */' "$scratch/src/$f/right.c"
+	sed -i '1i /* SPDX-License-Identifier: GPL-3.0-or-later */\n/* right.c, of the control: a source. */' "$scratch/src/$f/right.c"
 done
-sed -i '1i /* SPDX-License-Identifier: GPL-3.0-or-later */' "$scratch/tests/right.c"
+sed -i '1i /* SPDX-License-Identifier: GPL-3.0-or-later */\n/* A test. */' "$scratch/tests/right.c"
+printf '/* SPDX-License-Identifier: GPL-3.0-or-later */\n/** \\file\n * A room. */\n' > "$scratch/src/io/room.h"
+printf '/* SPDX-License-Identifier: GPL-3.0-or-later */\n#include "io/room.h"\n' > "$scratch/src/io/room.c"
 "$root/tools/check_sources.sh" "$scratch" > "$scratch/out" 2>&1
-ok $? "sources that name their licence pass"
+ok $? "sources that name their licence and say what they are pass"
 echo 'int x;' > "$scratch/src/io/bare.c"
 "$root/tools/check_sources.sh" "$scratch" > "$scratch/out" 2>&1
-[ $? != 0 ] && grep -q 'bare.c' "$scratch/out"
+[ $? != 0 ] && grep -q 'bare.c: no SPDX' "$scratch/out"
 ok $? "a source that does not is found"
+rm "$scratch/src/io/bare.c"
+printf '/* SPDX-License-Identifier: GPL-3.0-or-later */\n#include "io/room.h"\n' > "$scratch/src/io/silent.c"
+"$root/tools/check_sources.sh" "$scratch" > "$scratch/out" 2>&1
+[ $? != 0 ] && grep -q 'silent.c: does not begin with what it is' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+ok $? "a source without a header that does not say what it is is found"
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed

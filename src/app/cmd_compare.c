@@ -52,17 +52,18 @@ static const struct spi_opt opts[] = {
     SPI_VOXEL_OPT(args, voxel_A),
     SPI_HEADING("Orientations"),
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5",
-     "orientations that were found; --true is then needed"},
+     "orientations that were found; --true is needed too"},
     {0, "true", SPI_PATH(args, true_orientations), 0, 0, "FILE.h5",
      "the true ones: the simulated images, or a file of orientations"},
     {0, "symmetry", SPI_TEXT(args, symmetry), 0, 0, "GROUP",
-     "point group of the particle, C2 D7 T O I ...; orientations that it makes equal are "
-     "equal here",
+     "point group of the particle, C2 D7 T O I ...; orientations that the group relates "
+     "count as equal",
      .absent = "none"},
     SPI_HEADING("Also write"),
     {0, "fsc", SPI_OUT(args, fsc), 0, 0, "FILE.csv", "the FSC curve as a table"},
     {0, "plot", SPI_OUT(args, plot), 0, 0, "FILE.png", "the FSC curve as a picture"},
-    {0, "aligned", SPI_OUT(args, aligned), 0, 0, "FILE.mrc", "the map laid upon the truth"},
+    {0, "aligned", SPI_OUT(args, aligned), 0, 0, "FILE.mrc",
+     "the map superposed on the truth"},
     {0},
 };
 
@@ -216,7 +217,7 @@ static spi_err symmetry_of_truth(const char *name, struct comparison *c, double 
         err = spi_symmetry_fit_map(name, &c->truth, c->diameter_A, c->q_max, U,
                                    &c->symmetry_cc);
     if (err == SPI_OK && *n > 1)
-        spi_symmetry_turn(*n, *ops, U);
+        spi_symmetry_rotate(*n, *ops, U);
     return err;
 }
 
@@ -341,7 +342,7 @@ static spi_err write_aligned(const struct args *a, const struct comparison *c)
     char label[81];
     spi_err err;
 
-    snprintf(label, sizeof label, "spinifel %s compare: map laid upon the truth",
+    snprintf(label, sizeof label, "spinifel %s compare: map superposed on the truth",
              SPI_VERSION);
     SPI_TRY(err = spi_mrc_read_voxel(c->map_path, a->voxel_A, &map, &info), out);
     for (size_t i = 0; i < spi_volume_count(&map); i++)
@@ -376,7 +377,7 @@ static double degrees(double radians)
     return radians * 180 / SPI_PI;
 }
 
-static double turn_deg(const double R[9])
+static double rotation_deg(const double R[9])
 {
     static const double one[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
 
@@ -413,8 +414,8 @@ static void print_table(const struct args *a, const struct comparison *c)
                c->truth.step);
     print_border("map", &c->map_border);
     print_border("truth", &c->truth_border);
-    printf("pose          turned by %.1f degrees, shifted by %.2f A%s\n",
-           turn_deg(c->pose.R), sqrt(s[0] * s[0] + s[1] * s[1] + s[2] * s[2]),
+    printf("pose          rotated by %.1f degrees, shifted by %.2f A%s\n",
+           rotation_deg(c->pose.R), sqrt(s[0] * s[0] + s[1] * s[1] + s[2] * s[2]),
            c->pose.inverted ? ", other hand" : "");
     print_resolution("FSC 0.5", c->fsc05_A, c->fsc05_end);
     print_resolution("FSC 0.143", c->fsc0143_A, c->fsc0143_end);
@@ -546,30 +547,28 @@ const struct spi_cmd spi_cmd_compare = {
     .max_operands = 1,
     .brief = "a map, and orientations, against the truth",
     .about =
-        "Finds the rotation, translation and hand that lay the map best upon the truth, "
-        "and "
-        "says how well they then agree: the Fourier shell correlation, the resolution "
-        "where it "
-        "falls below 0.5 and 0.143, and the correlation of the maps. A structure is turned "
-        "into "
-        "its density on the map's grid, with nothing beyond the map's resolution.\n\n"
-        "Neither a constant nor a scale nor the number type of a map matters: the level at "
-        "the border is taken off. A map that has structure up to the faces of its box is "
-        "compared within the ellipsoid that touches them. A constant map is an error.\n\n"
-        "With --orientations and --true also the error of each image's orientation, after "
-        "what "
-        "cannot be known is removed: one global rotation, and the particle's symmetry if "
-        "--symmetry names it.\n\n"
-        "Prints a table and one sentence, or JSON; writes files only where asked. Between "
-        "maps "
-        "of different voxels the comparison ends at the coarser one's limit.",
+        "Finds the rotation, translation and hand that superpose the map best on the "
+        "truth, and prints how well the two then agree: the Fourier shell correlation, "
+        "the resolution where it falls below 0.5 and 0.143, and the correlation of the "
+        "maps. A structure is rotated first and then becomes a density on the grid of "
+        "the map, with nothing beyond the map's resolution.\n\n"
+        "A constant, a scale and the number type of a map do not matter: the level at "
+        "the border is subtracted. A map that has structure up to the faces of its box "
+        "is compared within the ellipsoid that touches the faces. A constant map is an "
+        "error.\n\n"
+        "With --orientations and --true the command also prints the error of the images' "
+        "orientations, after removing what cannot be known: one global rotation, and the "
+        "particle's symmetry if --symmetry names it.\n\n"
+        "Prints a table and one sentence, or JSON; writes files only where asked. "
+        "Between maps of different voxels the comparison ends at the limit of the "
+        "coarser map.",
     .examples = {{"spinifel compare run1/density.mrc --truth 1I3Q.pdb --plot fsc.png",
                   "a map against the structure it should show"},
                  {"spinifel compare run1/density.mrc --truth 1I3Q.pdb --orientations "
                   "run1/orientations.h5 --true images.h5 --json",
                   "orientations too, for a program"},
                  {"spinifel compare a.mrc --truth b.mrc --aligned a-on-b.mrc",
-                  "one map laid upon another"}},
+                  "one map superposed on another"}},
     .opts = opts,
     .size = sizeof(struct args),
     .run = run,

@@ -174,10 +174,10 @@ const struct spi_cmd spi_cmd_info = {
     .max_operands = -1,
     .brief = "what is in a file: kind, shape, units, statistics, provenance",
     .about =
-        "Says of any file that the program knows - images, maps, orientations, "
-        "structures, metrics, states of runs - what kind it is, its shape and units, its "
-        "statistics, "
-        "and where it comes from: the version, settings and inputs that made it.\n\n"
+        "Describes any file that the program knows - images, maps, orientations, "
+        "structures, metrics, states of runs: the kind of the file, its shape and units, "
+        "its statistics, and its provenance (the version, settings and inputs that made "
+        "it).\n\n"
         "Nothing is written. A file that cannot be read is reported and the others are "
         "still shown; the exit status is then 1.",
     .examples = {{"spinifel info images.h5",

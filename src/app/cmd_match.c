@@ -34,12 +34,11 @@ struct args {
 static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the orientations (HDF5)",
      .required = true},
-    {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc", "what is compared",
-     .required = true},
+    {'m', "model", SPI_PATH(args, model), 0, 0, "AUTOCORRELATION.mrc",
+     "autocorrelation of the model", .required = true},
     {0, "true", SPI_PATH(args, truth), 0, 0, "FILE.h5|truth",
-     "true orientations in the frame of the model (truth: those in IMAGES.h5): tell how "
-     "far "
-     "the found ones are off"},
+     "true orientations in the frame of the model (truth: those in IMAGES.h5), for the "
+     "error of the orientations that are found"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "workers", SPI_INT(args, workers), 0, 1024, "",
      "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
@@ -55,13 +54,13 @@ static const struct spi_opt opts[] = {
     {0, "finer", SPI_REAL(args, finer), 0.1, 16, "",
      "orientations per Shannon cell 1/(2 diameter q_max)"},
     {0, "refine", SPI_FLAG(args, refine), 0, 0, "",
-     "climb from the best orientation of each image, continuously, pixel by pixel"},
+     "refine the best orientation of each image continuously, by its pixels"},
     SPI_HEADING("What is known"),
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle",
      .absent = "particle.diameter_A, or side of the map / 2.1"},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "highest |q| compared",
-     .absent = "what images and model reach"},
+     .absent = "the highest of images and model"},
     SPI_VOXEL_OPT(args, voxel_A),
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| compared",
      .absent = "1/diameter or the beam stop"},
@@ -178,8 +177,8 @@ static spi_err prepare(struct job *j)
     j->spec.finer = j->args->finer;
     j->spec.oversampling = j->set.ring_oversampling;
     j->spec.nufft_tol = j->set.nufft_tol;
-    j->spec.start_qD = j->set.start_qD;
-    j->spec.signal_least = j->set.signal_least;
+    j->spec.init_qD = j->set.init_qD;
+    j->spec.signal_min = j->set.signal_min;
     j->spec.graph = j->graph;
     j->spec.progress = on_progress;
     err = spi_matching_init(&j->m, &j->spec);
@@ -369,26 +368,21 @@ const struct spi_cmd spi_cmd_match = {
     .brief = "orientations of images, given a model",
     .about =
         "Compares every image with model images of all orientations, one Shannon cell "
-        "apart "
-        "at --q-max (or finer), and writes the best orientation of each: quaternion, "
-        "score, "
-        "its margin above the best of the other directions, and the fluence of the "
-        "image.\n\n"
-        "On rings all in-plane angles are compared by one correlation, and the angle is "
-        "refined between the steps. The method levels does so for all directions at low "
-        "resolution (algorithm.start_qD) and then, ring by ring, only near the best five; "
-        "margins are against those. The method rings compares with all directions at full "
-        "resolution. The brute method compares pixel by pixel with model "
-        "images of all orientations, as was published; it is slower by orders of magnitude "
-        "and is kept to compare with. After any of them --refine climbs the likelihood of "
-        "the pixels over all three angles.\n\n"
+        "apart at --q-max (or finer), and writes the best orientation of each image: "
+        "quaternion, score, margin (score above the best of the other directions), and "
+        "the fluence of the image.\n\n"
+        "On rings one correlation compares all in-plane angles, and the angle is refined "
+        "between the steps. The method \"levels\" compares all directions at low "
+        "resolution (algorithm.init_qD) and then, ring by ring, only the neighbours of "
+        "the best five; its margins are above these neighbours. The method \"rings\" "
+        "compares all directions at full resolution. The method \"brute\" compares pixel "
+        "by pixel with model images of all orientations, as published; it is slower by "
+        "orders of magnitude and serves as a reference. After any of these methods "
+        "--refine maximises the likelihood of the pixels over all three angles.\n\n"
         "Images and model need no common scale: their means are made equal first. Where "
-        "the "
-        "file is clearly wrong about the beam's centre, the centre that the mean image "
-        "shows "
-        "is used as by reconstruct (particle.centre), and written to the orientations, "
-        "from "
-        "where merge and slice take it.",
+        "the file is clearly wrong about the beam's centre, the command uses the centre "
+        "that the mean image shows, as reconstruct does (particle.centre), and writes it "
+        "to the orientations, from where merge and slice take it.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",
                   "at the full resolution of images and model"},

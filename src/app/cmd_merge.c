@@ -38,7 +38,8 @@ static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the autocorrelation, an MRC map",
      .required = true},
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
-     "one for each image; \"truth\": those that the image file holds", .required = true},
+     "orientations of the images; \"truth\": those that the image file holds",
+     .required = true},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {'j', "workers", SPI_INT(args, workers), 0, 1024, "",
      "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
@@ -50,28 +51,26 @@ static const struct spi_opt opts[] = {
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| merged",
      .absent = "1/diameter"},
     {0, "pixel-weights", SPI_CHOICE(args, pixel_weights), 0, 0, "q|poisson|none",
-     "|q|, which makes up for slices crowding at the centre; 1/variance of photons, from "
-     "the "
-     "mean image; all alike"},
+     "|q|, which compensates the density of slices near q = 0; 1/variance of photons, "
+     "from the mean image; 1"},
     {0, "weights", SPI_PATH(args, weights), 0, 0, "FILE[:/DATASET]",
-     "HDF5 weights of the detector's shape, times the above; 0: hidden"},
+     "HDF5 weights of the detector's shape, which multiply --pixel-weights; 0: masked"},
     SPI_HEADING("Regularisation"),
     {0, "lambda", SPI_REAL(args, lambda), 0, 1e3, "",
      "Tikhonov weight, relative to the trace, instead of the L-curve"},
     {0, "lcurve", SPI_CHOICE(args, lcurve), 0, 0, "krylov|independent",
-     "how the algorithm.N_lambda weights are tried: all from one Krylov sequence; one "
-     "solution "
-     "each as published"},
+     "how the algorithm.N_lambda weights are solved: all from one Krylov sequence; each by "
+     "its own solution, as published"},
     {0, "prior", SPI_PATH(args, prior), 0, 0, "FILE.mrc",
-     "autocorrelation towards which the Tikhonov term draws, instead of 0"},
+     "autocorrelation that the Tikhonov term subtracts, instead of 0"},
     SPI_VOXEL_OPT(args, voxel_A),
     SPI_HEADING("How"),
     {0, "method", SPI_CHOICE(args, method), 0, 0, "toeplitz|direct",
-     "a step of the solution is one convolution; or goes through all pixels, as published"},
+     "a step of the solution is one convolution; or a sum over all pixels, as published"},
     {0, "precision", SPI_CHOICE(args, precision), 0, 0, "single|double",
-     "double: transforms are good to at most 1e-9"},
+     "single: transforms in float; double: in double, to 1e-9 at best"},
     {0, "average", SPI_REAL(args, average), 0, 4, "cells",
-     "first sum the images of each view direction, directions so many Shannon cells "
+     "first sum the images of each view direction, at directions this many Shannon cells "
      "1/(2 diameter q_max) apart; 0: merge every pixel of every image"},
     SPI_HEADING("Also write"),
     {0, "lcurve-csv", SPI_OUT(args, csv), 0, 0, "FILE.csv", "the L-curve as a table"},
@@ -565,15 +564,15 @@ const struct spi_cmd spi_cmd_merge = {
     .brief = "autocorrelation from images and their orientations",
     .about =
         "Finds the autocorrelation whose Fourier transform at the pixels of all images, "
-        "turned by their orientations, agrees best with what was measured: weighted "
-        "least squares with a Tikhonov term, solved by conjugate gradients. It is "
-        "zero beyond the diameter of the particle. The weight of the Tikhonov term "
-        "comes from the L-curve, or from --lambda. Steps end when algorithm.cg_tol, "
-        "algorithm.discrepancy or algorithm.N_cg says so.\n\n"
-        "Images without an orientation (four NaN) take no part. "
-        "The fluence of each image comes from the file of orientations; without it, "
-        "from the image's counts relative to the mean.\n\n"
-        "Writes an MRC map in the units of the images; what no option says comes from "
+        "rotated by their orientations, fits the measured intensities best: weighted "
+        "least squares with a Tikhonov term, solved by conjugate gradients. The "
+        "autocorrelation is zero beyond the diameter of the particle. The weight of the "
+        "Tikhonov term comes from the L-curve, or from --lambda. Conjugate gradients end "
+        "by algorithm.cg_tol, algorithm.discrepancy or algorithm.N_cg.\n\n"
+        "Images without an orientation (four NaN) are left out. The fluence of each "
+        "image comes from the file of orientations; without it, from the image's counts "
+        "relative to the mean.\n\n"
+        "Writes an MRC map in the units of the images. What no option gives comes from "
         "the settings.",
     .examples = {{"spinifel merge images.h5 --orientations run1/orientations.h5 --diameter "
                   "140 -o autocorrelation.mrc --lcurve-csv lcurve.csv",

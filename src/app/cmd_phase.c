@@ -34,8 +34,8 @@ static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "the density, an MRC map",
      .required = true},
     {0, "prtf", SPI_OUT(args, prtf), 0, 0, "FILE",
-     "also write, as a CSV table, how well the starts agree (phase retrieval transfer "
-     "function) and the density reproduces its intensity, shell by shell"},
+     "also write a CSV table, by shell: how well the starts agree (phase retrieval "
+     "transfer function), how well the density reproduces its intensity"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "list-methods", SPI_FLAG(args, list_methods), 0, 0, "",
      "print the steps that a recipe may use, and nothing else", .alone = true},
@@ -48,8 +48,8 @@ static const struct spi_opt opts[] = {
      .absent = "1/(2 voxels)"},
     SPI_VOXEL_OPT(args, voxel_A),
     {0, "half", SPI_PATH(args, half), 0, 0, "MAP.mrc",
-     "autocorrelation of the other half set, turned as it may be: it tells how noisy the "
-     "intensities are"},
+     "autocorrelation of the other half set, in any rotation: its intensities show the "
+     "noise"},
     SPI_HEADING("How"),
     {0, "recipe", SPI_TEXT(args, recipe), 0, 0, "TEXT",
      "steps, such as \"6*(40 RAAR, 10 ER, 1 SW), 40 ER\"", .absent = "phasing.recipe"},
@@ -60,7 +60,7 @@ static const struct spi_opt opts[] = {
     {'s', "seed", SPI_COUNT(args, seed), 0, 1e15, "", "of the random starts",
      .absent = "runtime.seed"},
     {0, "initial", SPI_PATH(args, initial), 0, 0, "MAP.mrc",
-     "density that the first start begins from; voxels as in the autocorrelation"},
+     "density from which the first start begins; voxels as in the autocorrelation"},
     SPI_SETTINGS_OPTS(args, settings),
     {0},
 };
@@ -105,7 +105,7 @@ static spi_err make_options(const struct spi_call *call, const struct spi_settin
         .q_max = s.q_max_invA > 0 ? s.q_max_invA : 0.5 / A->step,
         .recipe = a->recipe ? a->recipe : recipe,
         .first_qD = s.first_qD,
-        .slack = s.modulus_slack,
+        .slack = s.modulus_tolerance,
         .beta = spi_call_given(call, "beta") ? a->beta : s.beta,
         .positive = s.positivity,
         .sw_sigma_first = s.sw_sigma_first,
@@ -280,8 +280,8 @@ static spi_err report(const struct args *a, const struct spi_phase_result *r)
                   "intensity_cc", spi_json_number(own_cc)));
 }
 
-/* How the intensities of the two half sets correlate, at the rotation that lays one upon
- * the other.  Clear `shells`. */
+/* How the intensities of the two half sets correlate, at the rotation that superposes one
+ * on the other.  Clear `shells`. */
 static spi_err noise_from(const char *path, double voxel_A, const struct spi_volume *A,
                           struct spi_phase_options *o, struct spi_intensity_shells *shells)
 {
@@ -376,19 +376,18 @@ const struct spi_cmd spi_cmd_phase = {
     .about =
         "Retrieves the phases of the intensities that belong to an autocorrelation and "
         "writes the density. Several independent starts from random densities follow one "
-        "recipe of steps (error reduction, HIO, RAAR, shrink-wrap); the good ones, by "
-        "their R-factor, are aligned and averaged. Where q_max times the diameter is above "
+        "recipe of steps (error reduction, HIO, RAAR, shrink-wrap); the starts with good "
+        "R-factors are aligned and averaged. Where q_max times the diameter is above "
         "phasing.first_qD, each start follows the recipe up to half of q_max first (a "
-        "quarter, an eighth ...): so the phases of large particles are found. With --half "
-        "the "
-        "intensities may differ from the measured ones as far as phasing.modulus_slack "
-        "lets "
-        "them.\n\n"
-        "Writes one MRC map on the grid of the autocorrelation, centred, and with --prtf a "
-        "table of how well the starts agree at each resolution and how well the density "
-        "reproduces the intensities that it was phased from. Neither is its resolution: "
-        "starts can agree in a wrong support. The hand of the map cannot be known from "
-        "intensities. What no option says comes from the settings.",
+        "quarter, an eighth ...), which finds the phases of large particles. With --half "
+        "the intensities may differ from the measured intensities within the tolerance "
+        "phasing.modulus_tolerance.\n\n"
+        "Writes one MRC map on the grid of the autocorrelation, centred. With --prtf it "
+        "also writes a table: how well the starts agree at each resolution, and how well "
+        "the density reproduces the intensities from which it was phased. Neither figure "
+        "is the resolution of the density: starts can agree in a wrong support. "
+        "Intensities cannot tell the hand of the map. What no option gives comes from "
+        "the settings.",
     .examples =
         {{"spinifel phase run1/autocorrelation.mrc -o density.mrc --diameter 140",
           "the particle is at most 140 A long"},

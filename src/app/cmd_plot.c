@@ -7,7 +7,7 @@
 
 #include "app/cmd.h"
 #include "base/mem.h"
-#include "io/lines.h"
+#include "io/line_reader.h"
 #include "plot/plot.h"
 
 enum { COLUMNS_MAX = 64 };
@@ -20,17 +20,17 @@ struct args {
 
 static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT(args, out), 0, 0, "FILE.png", "the picture", .required = true},
-    {'x', "x", SPI_TEXT(args, x), 0, 0, "COLUMN", "what goes to the right",
+    {'x', "x", SPI_TEXT(args, x), 0, 0, "COLUMN", "column of the horizontal axis",
      .absent = "the first column"},
-    {'y', "y", SPI_TEXTS(args, y), 0, 0, "COLUMN", "what goes up; may be given many times",
-     .absent = "all other columns"},
-    {0, "log-x", SPI_FLAG(args, log_x), 0, 0, "", "logarithmic axis"},
-    {0, "log-y", SPI_FLAG(args, log_y), 0, 0, "", "logarithmic axis"},
+    {'y', "y", SPI_TEXTS(args, y), 0, 0, "COLUMN",
+     "column of a curve; may be given many times", .absent = "all other columns"},
+    {0, "log-x", SPI_FLAG(args, log_x), 0, 0, "", "logarithmic horizontal axis"},
+    {0, "log-y", SPI_FLAG(args, log_y), 0, 0, "", "logarithmic vertical axis"},
     {0, "points", SPI_FLAG(args, points), 0, 0, "", "markers instead of lines"},
-    {0, "title", SPI_TEXT(args, title), 0, 0, "TEXT", "words above"},
-    {0, "x-label", SPI_TEXT(args, x_label), 0, 0, "TEXT", "words below",
+    {0, "title", SPI_TEXT(args, title), 0, 0, "TEXT", "title of the picture"},
+    {0, "x-label", SPI_TEXT(args, x_label), 0, 0, "TEXT", "label of the horizontal axis",
      .absent = "the column's name"},
-    {0, "y-label", SPI_TEXT(args, y_label), 0, 0, "TEXT", "words at the left"},
+    {0, "y-label", SPI_TEXT(args, y_label), 0, 0, "TEXT", "label of the vertical axis"},
     {0},
 };
 
@@ -61,13 +61,14 @@ static char *field(char **at)
     return start;
 }
 
-static spi_err read_names(struct table *t, const struct spi_lines *l, char *line)
+static spi_err read_names(struct table *t, const struct spi_line_reader *l, char *line)
 {
     for (char *at = line, *name = field(&at); name; name = field(&at)) {
         if (t->columns == COLUMNS_MAX)
-            return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d columns", spi_lines_path(l),
-                            (long long)spi_lines_number(l), COLUMNS_MAX);
-        t->name[t->columns] = spi_text_copy(name, spi_lines_path(l));
+            return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d columns",
+                            spi_line_reader_path(l), (long long)spi_line_reader_number(l),
+                            COLUMNS_MAX);
+        t->name[t->columns] = spi_text_copy(name, spi_line_reader_path(l));
         if (!t->name[t->columns])
             return SPI_ENOMEM;
         t->columns++;
@@ -75,14 +76,14 @@ static spi_err read_names(struct table *t, const struct spi_lines *l, char *line
     return SPI_OK;
 }
 
-static spi_err read_row(struct table *t, const struct spi_lines *l, char *line)
+static spi_err read_row(struct table *t, const struct spi_line_reader *l, char *line)
 {
     char *at = line;
 
     for (int c = 0; c < t->columns; c++) {
         char *text = field(&at), *end = text;
         spi_err err = spi_grow((void **)&t->value[c], sizeof *t->value[c], t->rows,
-                               t->rows + 1, &t->capacity[c], spi_lines_path(l));
+                               t->rows + 1, &t->capacity[c], spi_line_reader_path(l));
 
         if (err)
             return err;
@@ -91,22 +92,23 @@ static spi_err read_row(struct table *t, const struct spi_lines *l, char *line)
             t->value[c][t->rows] = (double)NAN;
     }
     if (at)
-        return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d fields", spi_lines_path(l),
-                        (long long)spi_lines_number(l), t->columns);
+        return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d fields",
+                        spi_line_reader_path(l), (long long)spi_line_reader_number(l),
+                        t->columns);
     t->rows++;
     return SPI_OK;
 }
 
 static spi_err read_table(const char *path, struct table *t)
 {
-    struct spi_lines *l = NULL;
+    struct spi_line_reader *l = NULL;
     char *line;
     size_t length;
     spi_err err;
 
-    SPI_TRY(err = spi_lines_open(path, &l), out);
+    SPI_TRY(err = spi_line_reader_open(path, &l), out);
     for (;;) {
-        SPI_TRY(err = spi_lines_next(l, &line, &length), out);
+        SPI_TRY(err = spi_line_reader_next(l, &line, &length), out);
         if (!line)
             break;
         if (length == 0 || line[0] == '#')
@@ -119,7 +121,7 @@ static spi_err read_table(const char *path, struct table *t)
                        "columns or more",
                        path, t->columns, (long long)t->rows);
 out:
-    spi_lines_close(l);
+    spi_line_reader_close(l);
     return err;
 }
 
@@ -185,10 +187,9 @@ const struct spi_cmd spi_cmd_plot = {
     .min_operands = 1,
     .max_operands = 1,
     .brief = "draw columns of a table",
-    .about =
-        "Draws columns of a table of numbers (a line of names, then one line a row, fields "
-        "separated by commas) as curves over another column. Fields that are empty or no "
-        "numbers leave a gap.",
+    .about = "Draws columns of a table of numbers (a line of names, then one line a row, "
+             "fields separated by commas) as curves over another column. Fields that are "
+             "empty or not numbers leave a gap.",
     .examples = {{"spinifel plot run1/fsc.csv -o fsc.png -x q_invA -y fsc", "one curve"},
                  {"spinifel plot photons.csv -o photons.png --log-x --log-y",
                   "all columns over the first"}},

@@ -43,17 +43,17 @@ static const struct args defaults = {.seed = 1};
 
 static const struct spi_opt opts[] = {
     {'o', "output", SPI_OUT_DIR(args, out), 0, 0, "DIR",
-     "directory of the run, made if need be", .required = true,
+     "directory of the run; it is made where it does not exist", .required = true,
      .writes = spi_rundir_writes},
     {'s', "seed", SPI_COUNT(args, seed), 0, 2147483647, "",
-     "of everything random in the reconstruction", .absent = "runtime.seed"},
+     "of all random numbers of the reconstruction", .absent = "runtime.seed"},
     {'d', "diameter", SPI_REAL(args, diameter_A), 1, 1e5, "A",
      "largest diameter of the particle", .absent = "estimated from the images"},
     {0, "symmetry", SPI_TEXT(args, symmetry), 0, 0, "GROUP",
      "point group of the particle: C2, C17, D7, T, O, I ...",
      .absent = "algorithm.symmetry"},
     {0, "resume", SPI_FLAG(args, resume), 0, 0, "",
-     "go on where an interrupted run of the same images and settings stopped"},
+     "continue an interrupted run of the same images and settings"},
     {0, "force", SPI_FLAG(args, force), 0, 0, "",
      "begin anew in a directory that holds a run; its results stay in DIR/previous until "
      "new ones stand"},
@@ -61,8 +61,9 @@ static const struct spi_opt opts[] = {
      "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(args, json), 0, 0, "", "print the result as JSON"},
     {0, "trace", SPI_OUT(args, trace), 0, 0, "FILE.jsonl",
-     "a line for each task: name, seconds, what it reads and writes (doc/formats.md); "
-     "benches/cores.py computes from it what more cores would give"},
+     "a line for each task: name, seconds, the arrays that it reads and writes "
+     "(doc/formats.md); benches/cores.py computes from the lines what more cores would "
+     "give"},
     SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
@@ -88,7 +89,8 @@ struct job {
     bool going_on;        /* from the state of an interrupted or ended run */
     double diameter_A, q_min, q_max;
     bool diameter_given;
-    int32_t n_diameters; /* that the run has had: the first, then what the starts showed */
+    /* that the run has had: the first, then those that the initialisations showed */
+    int32_t n_diameters;
     double had_A[SPI_DIAMETERS_MAX];
     char sha256[65], mask_sha256[65], *key, *provenance;
     double t0;
@@ -284,7 +286,7 @@ static char *settings_text(const struct spi_settings *set)
 }
 
 /* What two runs must share to be the same run.  The number of workers, the engine and the
- * limit of generations change no result, N_refine, phasing and what makes a result trusted
+ * limit of generations change no result; N_refine, phasing and the validation change
  * only what comes after the loop: a run may be resumed with others. */
 static spi_err make_key(struct job *j)
 {
@@ -299,13 +301,13 @@ static spi_err make_key(struct job *j)
     same.workers = usual.workers;
     same.N_generations = usual.N_generations;
     same.N_refine = usual.N_refine;
-    same.unexplained_most = usual.unexplained_most;
-    same.strangers_most = usual.strangers_most;
-    same.contrast_least = usual.contrast_least;
-    same.reach_least = usual.reach_least;
-    same.covered_least = usual.covered_least;
-    same.phased_least = usual.phased_least;
-    same.phased_sure = usual.phased_sure;
+    same.unexplained_variance_max = usual.unexplained_variance_max;
+    same.outlier_images_max = usual.outlier_images_max;
+    same.contrast_min = usual.contrast_min;
+    same.resolution_elements_min = usual.resolution_elements_min;
+    same.fourier_coverage_min = usual.fourier_coverage_min;
+    same.phase_consistency_min = usual.phase_consistency_min;
+    same.phase_consistency_stop = usual.phase_consistency_stop;
     if (!same.match_phased)
         spi_settings_copy_section(&same, &usual, "phasing");
     memcpy(same.backend, usual.backend, sizeof same.backend);
@@ -337,10 +339,10 @@ static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
                                          [SPI_LIMIT_BACKGROUND] = "background"};
 
 /* What the result is worth; null where there is none. */
-static void add_verdict(json_t *o, const struct job *j, bool finished)
+static void add_validation(json_t *o, const struct job *j, bool finished)
 {
     const struct spi_result *r = &j->result;
-    const struct spi_verdict *v = &r->verdict;
+    const struct spi_validation *v = &r->validation;
     const struct {
         const char *name;
         double value;
@@ -357,12 +359,12 @@ static void add_verdict(json_t *o, const struct job *j, bool finished)
         {"resolution05_A", r->resolution05_A},
         {"view_coverage", r->coverage.ratio},
         {"view_chi2", r->coverage.chi2},
-        {"covered", v->covered},
-        {"unexplained", v->unexplained},
-        {"strangers", v->strangers},
+        {"fourier_coverage", v->coverage},
+        {"unexplained_variance", v->unexplained_variance},
+        {"outlier_images", v->outlier_images},
         {"contrast2", j->contrast.all},
         {"isotropic", v->isotropic},
-        {"phased", v->phased}};
+        {"phase_consistency", v->phase_consistency}};
 
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         json_object_set_new(o, number[i].name,
@@ -414,7 +416,7 @@ static spi_err make_provenance(struct job *j)
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {
-        add_verdict(o, j, true);
+        add_validation(o, j, true);
         json_object_set_new(o, "phase_cutoff", json_real(j->result.phase_cutoff));
     }
     free(j->provenance);
@@ -566,11 +568,11 @@ static void tell_aside(const struct job *j)
     char first[128] = "";
     size_t at = 0;
 
-    if (s->n_blank > 0 && s->signal_least > 0)
+    if (s->n_blank > 0 && s->signal_min > 0)
         snprintf(first, sizeof first, " (less than %.4g on the usable pixels)",
-                 s->signal_least);
+                 s->signal_min);
     if (s->n_blank > 0)
-        spi_warn("%lld of %lld images hold no signal%s; they stay aside and get no "
+        spi_warn("%lld of %lld images hold no signal%s; they are left out and get no "
                  "orientation",
                  (long long)s->n_blank, (long long)s->n, first);
     for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)
@@ -585,15 +587,16 @@ static void tell_aside(const struct job *j)
             s->n_copies > SPI_SPLIT_PAIRS ? " ..." : "");
 }
 
-/* A run that began anew with the diameter that its starts showed has no other. */
+/* A run that began anew with the diameter that its random initialisations showed has no
+ * other diameter. */
 static spi_err refuse_diameter(const struct job *j, const char *path, const double *had_A,
                                int32_t n)
 {
     return spi_fail(
         SPI_EUSAGE,
-        "%s: the run began with a diameter of %.4g A and goes on with the %.4g A "
-        "that its starts showed, not with the %.4g A that are given; leave out "
-        "the diameter, or begin anew with --force or in another directory",
+        "%s: the run began with a diameter of %.4g A and goes on with the %.4g A that "
+        "its random initialisations showed, not with the %.4g A that are given; leave "
+        "out the diameter, or begin anew with --force or in another directory",
         path, had_A[0], had_A[n - 1], j->diameter_A);
 }
 
@@ -705,7 +708,7 @@ static spi_err measure_contrast(struct job *j)
 {
     spi_err err = spi_contrast_measure(&j->data, j->q_max, &j->contrast);
 
-    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_least);
+    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_min);
 }
 
 /* Nothing is written into the directory before the state has been accepted. */
@@ -732,24 +735,25 @@ out:
     return err;
 }
 
-/* A result that does not stand is kept apart, so that nobody takes it for one that does. */
+/* A result that fails its validation goes to a folder of its own, so that nobody takes it
+ * for a valid one. */
 static spi_err write_result(struct job *j)
 {
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
-    spi_err verdict = spi_verdict_judge(&j->result.verdict, &j->set), err;
+    spi_err refused = spi_validation_check(&j->result.validation, &j->set), err;
 
     j->result.orientations.moved = j->preview.moved;
-    if (!verdict) {
+    if (!refused) {
         err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
         if (!err)
             spi_rundir_settle(j->args->out);
         return err;
     }
     snprintf(why, sizeof why, "%s", spi_err_message());
-    path_in(j, "unconfirmed", apart);
+    path_in(j, "failed_validation", apart);
     SPI_TRY(err = spi_dir_make_own(apart), out);
     SPI_TRY(err = spi_result_write(j->run, &j->result, apart, j->provenance), out);
-    err = spi_fail(verdict, "%s; see %s/", why, apart);
+    err = spi_fail(refused, "%s; see %s/", why, apart);
 out:
     return err;
 }
@@ -769,10 +773,9 @@ static spi_err begin_anew(struct job *j)
     char path[SPI_PATH_MAX];
     spi_err err;
 
-    spi_warn(
-        "the starts show a particle of %.0f A, not of %.0f A: the run begins anew with "
-        "that diameter (--diameter gives another)",
-        j->run->refined_A, j->diameter_A);
+    spi_warn("the random initialisations show a particle of %.0f A, not of %.0f A: the run "
+             "begins anew with %.0f A (--diameter gives another diameter)",
+             j->run->refined_A, j->diameter_A, j->run->refined_A);
     j->diameter_A = j->run->refined_A;
     j->had_A[j->n_diameters++] = j->diameter_A;
     run_free(j);
@@ -819,48 +822,49 @@ out:
     return err;
 }
 
-static spi_err print_json(const struct job *j, bool stands, bool finished)
+static spi_err print_json(const struct job *j, bool valid, bool finished)
 {
-    json_t *o = json_pack("{s:b, s:i, s:o, s:f, s:f, s:o}", "converged", stands,
+    json_t *o = json_pack("{s:b, s:i, s:o, s:f, s:f, s:o}", "converged", valid,
                           "generations", j->run ? j->run->generation : 0, "halves_cc",
                           spi_json_number(j->run ? j->run->halves_cc : (double)NAN),
                           "diameter_A", j->diameter_A, "seconds", spi_now_s() - j->t0,
                           "output", spi_json_name(j->args->out));
 
     if (o)
-        add_verdict(o, j, finished);
+        add_validation(o, j, finished);
     return spi_print_json_take(o);
 }
 
-static spi_err print_result(const struct job *j, bool stands)
+static spi_err print_result(const struct job *j, bool valid)
 {
     const struct spi_result *r = &j->result;
-    const struct spi_verdict *v = &r->verdict;
+    const struct spi_validation *v = &r->validation;
     bool finished =
-        r->density.n > 0; /* the loop ended; perhaps the result does not stand */
+        r->density.n > 0; /* the loop ended; perhaps the result fails its validation */
     char limit[SPI_MESSAGE_MAX];
 
     if (j->args->json)
-        return print_json(j, stands, finished);
-    if (!stands)
+        return print_json(j, valid, finished);
+    if (!valid)
         return SPI_OK;
-    spi_verdict_limit(v, limit, sizeof limit);
-    printf("the map stands to %.1f A, after %d generations, %.0f s\n",
+    spi_validation_limit(v, limit, sizeof limit);
+    printf("the map is valid to %.1f A, after %d generations, %.0f s\n",
            v->resolution.claimed_A, j->run->generation, spi_now_s() - j->t0);
     printf("limited by %s\n", limit);
     printf("half maps agree to %.1f A (FSC 0.143), %.1f A (FSC 0.5), their intensities to "
            "%.1f A\n",
            r->resolution_A, r->resolution05_A, v->resolution.intensities_A);
-    printf("phases    the maps agree to %.2f of what their intensities allow, after %d "
-           "round%s of starts\n",
-           v->phased, v->phase_rounds, v->phase_rounds == 1 ? "" : "s");
-    printf("views     %.0f %% of the directions seen that an even spread of as many images "
-           "sees; chi2 %.2f (1 +- %.2f)\n",
-           100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
     printf(
-        "images    %.1f %% of their structure is not explained by the map; they cross %.0f "
-        "%% of the directions\n",
-        fmax(100 * v->unexplained, 0), 100 * v->covered);
+        "phases    the half maps agree to %.2f of what their intensities allow, after %d "
+        "round%s of phasing\n",
+        v->phase_consistency, v->phase_rounds, v->phase_rounds == 1 ? "" : "s");
+    printf(
+        "views     the images see %.0f %% of the directions that as many uniformly random "
+        "images see; chi2 %.2f (1 +- %.2f)\n",
+        100 * r->coverage.ratio, r->coverage.chi2, r->coverage.chi2_sigma);
+    printf("images    the map leaves %.1f %% of their structure unexplained; their "
+           "slices cross %.0f %% of the directions\n",
+           fmax(100 * v->unexplained_variance, 0), 100 * v->coverage);
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
@@ -944,44 +948,42 @@ const struct spi_cmd spi_cmd_reconstruct = {
     .brief = "from images of randomly oriented particles to a 3-D density",
     .about =
         "Finds the orientation of every image and the electron density of the particle, "
-        "from "
-        "random orientations. Two half sets of the images are reconstructed without seeing "
-        "each "
-        "other; the run ends when their maps no longer agree better. Images without signal "
-        "and "
-        "images that repeat another one stay aside; the half sets of the others are drawn "
-        "with the seed (algorithm.halves).\n\n"
-        "The diameter that is estimated begins the run. Where the starts show another one, "
-        "the run begins anew with that (algorithm.N_diameters); a diameter that was given "
-        "is "
-        "kept. Where the file is clearly wrong about the beam's centre, the run uses the "
-        "centre "
-        "that the mean image shows (particle.centre), and writes it to orientations.h5, "
-        "from "
-        "where merge and slice take it. A centre is measured from 250 images or more, and "
-        "one that is wrong by more than 10 pixels is not found.\n\n"
-        "Writes into DIR: density.mrc (mean of the aligned halves), half1.mrc, half2.mrc, "
-        "intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl (one line a "
-        "generation), fsc.csv, lcurve.csv, settings.toml, run.json and pictures. After "
-        "each "
-        "generation state.bin holds all that --resume needs.\n\n"
-        "A result stands up to a resolution, which the command prints with what limits it: "
-        "the edge of the detector, the images (and what more of them are expected to "
-        "bring) "
-        "or the phases. density.mrc is cut there.\n\n"
-        "Where there is no result the command says why, exits with code 3 and writes what "
-        "it has into DIR/unconfirmed: half sets that do not agree, images that hold no "
-        "particle or several, a background that they still contain, too few sides, phases "
-        "that do not agree. --resume of a run that has ended only finishes it anew: other "
-        "settings of phasing take seconds to try.",
+        "from random orientations. Two half sets of the images are reconstructed "
+        "independently; the run ends when the intensities of the half sets no longer "
+        "agree better. Images without signal and images that repeat another image are "
+        "left out; the other images are divided into the half sets with the seed "
+        "(algorithm.halves).\n\n"
+        "The run begins with the diameter that is estimated from the images. Where the "
+        "random initialisations show another diameter, the run begins anew with that "
+        "diameter (algorithm.N_diameters); a diameter that --diameter gives is kept. "
+        "Where the file is clearly wrong about the beam's centre, the run uses the "
+        "centre that the mean image shows (particle.centre) and writes it to "
+        "orientations.h5, from where merge and slice take it. A centre is measured from "
+        "250 images or more; a centre that is wrong by more than 10 pixels is not "
+        "found.\n\n"
+        "Writes into DIR: density.mrc (mean of the aligned half maps), half1.mrc, "
+        "half2.mrc, intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl "
+        "(one line a generation), fsc.csv, lcurve.csv, settings.toml, run.json and "
+        "pictures. After each generation state.bin holds all that --resume needs.\n\n"
+        "A result is valid up to a resolution. The command prints this resolution and "
+        "what limits it: the edge of the detector, the images (and what more images are "
+        "expected to bring), the phases, or a background that the images still contain. "
+        "density.mrc is cut at this resolution.\n\n"
+        "Where a result fails its validation, the command exits with code 3, names each "
+        "failure with its figure, and writes the result into DIR/failed_validation: the "
+        "images show no particle or several ones, they still contain a background, their "
+        "views cover too few directions, or the phases are inconsistent. Where the half "
+        "sets never agree, the command exits with code 3 too and writes no map. --resume "
+        "of a run that has ended repeats only its last part, so other settings of "
+        "phasing take seconds to try.",
     .examples = {{"spinifel reconstruct images.h5 -o run1/ --seed 7", "the whole job"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume",
                   "go on after Ctrl-C or a crash"},
                  {"spinifel reconstruct images.h5 -o run1/ --seed 7 --resume --set "
                   "phasing.N_phase_starts=32",
-                  "phase again, with more starts"},
-                 {"spinifel reconstruct images.h5 -o run2/ --set algorithm.N_starts=4",
-                  "more random starts"}},
+                  "phase again, with more phasing starts"},
+                 {"spinifel reconstruct images.h5 -o run2/ --set algorithm.N_inits=4",
+                  "more random initialisations"}},
     .may_not_converge = true,
     .opts = opts,
     .defaults = &defaults,

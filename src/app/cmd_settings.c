@@ -32,11 +32,9 @@ const struct spi_cmd spi_cmd_settings = {
     .name = "settings",
     .operands = "",
     .brief = "print all settings, with defaults and help, as a file to edit",
-    .about =
-        "Prints every setting with its value, unit and meaning as a TOML file: the "
-        "defaults, "
-        "or what --settings and --set make of them. A file with a mistake is refused with "
-        "its line, so the command also checks a file.",
+    .about = "Prints every setting with its value, unit and meaning as a TOML file: the "
+             "defaults, or the defaults changed by --settings and --set. A file with a "
+             "mistake is refused with its line, so the command also checks a file.",
     .examples = {{"spinifel settings > my.toml", "begin a file of your own"},
                  {"spinifel settings --settings my.toml --set algorithm.rlambda=1e-3",
                   "check a file and see what a change makes of it"}},

@@ -49,9 +49,9 @@ static const struct args defaults = {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "where the images go (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "file of the images (HDF5)",
      .required = true},
-    {'n', "images", SPI_COUNT(args, images), 1, 1e9, "", "how many"},
+    {'n', "images", SPI_COUNT(args, images), 1, 1e9, "", "number of images"},
     {'s', "seed", SPI_COUNT(args, seed), 0, 9e15, "", "of all random numbers"},
     {0, "workers", SPI_INT(args, workers), 0, 1024, "",
      "threads; 0: one for each core that the process may use"},
@@ -61,26 +61,26 @@ static const struct spi_opt opts[] = {
      "biological assembly of that number; 0: the atoms as in the file"},
     SPI_MODELS_OPT(args, models),
     {0, "proportions", SPI_TEXT(args, proportions), 0, 0, "A:B:...",
-     "of several structures among the images", .absent = "equal"},
+     "shares of several structures among the images", .absent = "equal"},
     {0, "waters", SPI_FLAG(args, waters), 0, 0, "", "keep the waters of the file"},
     {0, "hydrogens", SPI_FLAG(args, hydrogens), 0, 0, "", "keep the hydrogens of the file"},
     {0, "b-factors", SPI_FLAG(args, use_b), 0, 0, "",
      "blur atoms by the B factors of the file, which describe a crystal"},
     {0, "views", SPI_REAL(args, views_deg), 1e-6, 180, "degrees",
-     "view directions lie within this angle of one random direction, as of particles that "
-     "lie on a film",
+     "view directions lie within this angle of one random direction, as for particles on a "
+     "film",
      .absent = "all directions"},
     SPI_HEADING("Beam"),
-    {0, "energy", SPI_REAL(args, energy_eV), 10, 1e6, "eV", "of a photon"},
+    {0, "energy", SPI_REAL(args, energy_eV), 10, 1e6, "eV", "energy of a photon"},
     {0, "photons", SPI_REAL(args, photons), 1e-6, 1e12, "",
-     "mean number per image in the usable pixels; Poisson noise",
+     "mean number of photons in the usable pixels of an image; Poisson noise",
      .absent = "noise-free |F|^2"},
     {0, "fluence", SPI_REAL(args, fluence), 1e-6, 1e30, "photons/um^2",
-     "incident, in place of --photons; Poisson noise", .absent = "none"},
+     "incident fluence, instead of --photons; Poisson noise", .absent = "none"},
     {0, "fluence-spread", SPI_REAL(args, spread), 0, 3, "",
-     "from image to image: standard deviation of its logarithm"},
+     "standard deviation of the logarithm of the fluence from image to image"},
     {0, "noise-free", SPI_FLAG(args, noise_free), 0, 0, "",
-     "with --photons or --fluence: expected numbers in place of Poisson numbers"},
+     "with --photons or --fluence: expected counts instead of Poisson counts"},
     {0, "pure-noise", SPI_FLAG(args, pure_noise), 0, 0, "",
      "a negative control: Poisson noise around the particle's mean ring profile"},
     SPI_HEADING("Detector"),
@@ -96,11 +96,11 @@ static const struct spi_opt opts[] = {
     {0, "beam-stop", SPI_REAL(args, beam_stop_px), 0, 16384, "pixels",
      "radius of the beam stop", .absent = "none"},
     {0, "beam-stop-q", SPI_REAL(args, beam_stop_invA), 0, 12, "1/A",
-     "pixels below this |q| are hidden", .absent = "none"},
+     "pixels below this |q| are masked", .absent = "none"},
     {0, "mask", SPI_PATH(args, mask), 0, 0, "FILE[:/DATASET]",
-     "HDF5 mask of the detector's shape; not 0: hidden"},
+     "HDF5 mask of the detector's shape; not 0: masked"},
     {0, "mask-rect", SPI_TEXTS(args, rectangles), 0, 0, "R0:R1,C0:C1",
-     "hide rows R0 to R1-1 of columns C0 to C1-1; may be repeated"},
+     "mask rows R0 to R1-1 of columns C0 to C1-1; may be repeated"},
     {0, "polarisation", SPI_FLAG(args, polarisation), 0, 0, "",
      "apply the polarisation factor, horizontal"},
     {0, "solid-angle", SPI_FLAG(args, solid_angle), 0, 0, "",
@@ -298,8 +298,8 @@ static json_t *settings(const struct job *j)
     for (int i = 0; i < a->rectangles.n; i++)
         json_array_append_new(rectangles, spi_json_name(a->rectangles.item[i]));
     return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
-                     "s:b, s:b, s:i, s:s, s:b, "
-                     "s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, s:f}",
+                     "s:b, s:b, s:i, s:s, s:b, s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, "
+                     "s:f}",
                      "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
                      "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
                      "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
@@ -414,21 +414,16 @@ const struct spi_cmd spi_cmd_simulate = {
     .min_operands = 1,
     .max_operands = -1,
     .brief = "images of randomly oriented particles from their structures",
-    .about = "Reads structures (PDB or mmCIF, plain or gzip) and writes images of single "
-             "particles "
-             "in random orientations, as a detector behind the beam would record them: "
-             "curved Ewald "
-             "sphere, polarisation, solid angle, beam stop and mask. The true "
-             "orientations, labels "
-             "and fluences are kept in the file.\n\n"
-             "Without --photons and --fluence the images are noise-free: |F|^2 in "
-             "electrons^2 times "
-             "polarisation and solid angle. Each image depends on the seed and its own "
-             "number only, "
-             "not on the workers. Atoms stand still unless --b-factors is given; form "
-             "factors are "
-             "those of Waasmaier and Kirfel (1995) without dispersion; the particle is in "
-             "vacuum.",
+    .about =
+        "Reads structures (PDB or mmCIF, plain or gzip) and writes images of single "
+        "particles in random orientations, as a detector behind the beam would record "
+        "them: curved Ewald sphere, polarisation, solid angle, beam stop and mask. The "
+        "file also holds the true orientations, labels and fluences.\n\n"
+        "Without --photons and --fluence the images are noise-free: |F|^2 in electrons^2 "
+        "times polarisation and solid angle. Each image depends on the seed and its own "
+        "number only, not on the workers. Atoms do not move unless --b-factors is given; "
+        "the form factors are those of Waasmaier and Kirfel (1995) without dispersion; "
+        "the particle is in vacuum.",
     .examples =
         {{"spinifel simulate 1I3Q.pdb -o images.h5 -n 5000 --resolution 12 --photons 10000",
           "10,000 photons an image, 12 A in the middle of the detector's edge"},

@@ -15,7 +15,7 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "slice/pixels.h"
+#include "slice/slice_pixels.h"
 
 struct args {
     const char *out, *orientations, *geometry;
@@ -25,10 +25,11 @@ struct args {
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "where the images go (HDF5)",
+    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "file of the images (HDF5)",
      .required = true},
     {0, "orientations", SPI_PATH(args, orientations), 0, 0, "FILE.h5|truth",
-     "one image for each; \"truth\": those of the --geometry file", .required = true},
+     "orientations, one image each; \"truth\": those of the --geometry file",
+     .required = true},
     {'g', "geometry", SPI_PATH(args, geometry), 0, 0, "IMAGES.h5",
      "images whose detector is used", .required = true},
     {0, "q-max", SPI_REAL(args, q_max), 0, 10, "1/A", "pixels beyond are marked as bad",
@@ -50,7 +51,7 @@ struct job {
     struct spi_pixel_list list;
     spi_nufft *plan;
     float *grid;
-    spi_kept *kept; /* of the grid */
+    spi_packed *kept; /* of the grid */
     double q_max;
     int64_t n_negative; /* model values below zero, written as 0 */
     double sum;
@@ -110,8 +111,8 @@ static spi_err prepare(struct job *j)
     spi_opening_take_centre(a->geometry, j->images, &j->set, a->orientations, &j->o);
     SPI_TRY(err = make_detector(j), out);
     SPI_TRY(err = spi_stage_prepare(&j->A, j->set.nufft_tol, &j->plan, &j->grid), out);
-    SPI_TRY(err = spi_kept_new(j->plan, j->grid, &j->kept), out);
-    if (!spi_kept_reads_grid(j->kept)) {
+    SPI_TRY(err = spi_packed_new(j->plan, j->grid, &j->kept), out);
+    if (!spi_packed_reads_grid(j->kept)) {
         free(j->grid);
         j->grid = NULL;
     }
@@ -142,7 +143,7 @@ static spi_err slice_block(struct job *j, int64_t first, int64_t n, float *pixel
     for (int64_t k = 0; k < n; k++)
         if (!spi_orientations_has(&j->o, first + k))
             memcpy(quat + 4 * k, (const double[4]){1, 0, 0, 0}, 4 * sizeof *quat);
-    SPI_TRY(err = spi_pixels_slice(&j->list, n, j->det.n_pixels, (const double(*)[4])quat,
+    SPI_TRY(err = spi_slice_pixels(&j->list, n, j->det.n_pixels, (const double(*)[4])quat,
                                    j->o.fluence ? j->o.fluence + first : NULL, j->plan,
                                    j->kept, pixels),
             out);
@@ -245,7 +246,7 @@ static spi_err run(const struct spi_call *call)
     err = report(&j, spi_now_s() - t0);
 out:
     free(j.provenance);
-    spi_kept_free(j.kept);
+    spi_packed_free(j.kept);
     free(j.grid);
     spi_nufft_free(j.plan);
     spi_pixel_list_clear(&j.list);
@@ -262,14 +263,15 @@ const struct spi_cmd spi_cmd_slice = {
     .min_operands = 1,
     .max_operands = 1,
     .brief = "model images from an autocorrelation",
-    .about = "Computes what the detector of --geometry would see of a particle with this "
-             "autocorrelation, one noise-free image for each orientation: the Fourier "
-             "transform of the map at the exact, curved positions of the pixels, times "
-             "their geometry factor, times the fluence of the orientation if the file has "
-             "one.\n\n"
-             "Writes a file of images with the orientations as their truth. Pixels beyond "
-             "--q-max, where a merged map is not determined, are marked as bad; negative "
-             "intensities become 0.",
+    .about =
+        "Computes the images that the detector of --geometry would record of a particle "
+        "with this autocorrelation, one noise-free image for each orientation: the "
+        "Fourier transform of the map at the exact, curved positions of the pixels, "
+        "times the geometry factor of each pixel, times the fluence of the orientation "
+        "if the file has fluences.\n\n"
+        "Writes a file of images, with the orientations as their truth. Pixels beyond "
+        "--q-max, where the images of a merged map do not determine it, are marked as "
+        "bad; negative intensities become 0.",
     .examples = {{"spinifel slice run1/autocorrelation.mrc --orientations "
                   "run1/orientations.h5 --geometry images.h5 -o model.h5",
                   "what the model says of each image"}},

@@ -19,8 +19,9 @@ const struct spi_program spi_program = {
     .brief = "from X-ray snapshots of single particles to a 3-D density",
     .about =
         "SpiniFEL finds the 3-D electron density of a particle from X-ray snapshots of "
-        "randomly oriented copies of it, by multitiered iterative phasing: merge, phase, "
-        "slice, match, until two independent halves of the images agree.\n\n"
+        "randomly oriented copies of it, by multitiered iterative phasing: it repeats "
+        "merge, phase, slice and match until two independent half sets of the images "
+        "agree.\n\n"
         "Results go to standard output, messages to standard error.",
     .cmds = cmds,
 };

@@ -539,15 +539,14 @@ static void man_settings(const struct spi_program *p, FILE *to)
     mdoc_paragraphs(
         to,
         "Settings are kept in a flat TOML file, given by --settings FILE; one of them is "
-        "changed by --set SECTION.KEY=VALUE. "
-        "A line is empty, a [section], a key = value, or a comment that begins with #; a "
-        "comment may also follow a value. "
+        "changed by --set SECTION.KEY=VALUE. A line is empty, a [section], a key = "
+        "value, or a comment that begins with #; a comment may also follow a value. "
         "Texts stand in quotes; numbers may be written 1000, 1_000 or 1e3; booleans are "
         "true and false.\n\n"
-        "What the file does not name keeps its default. "
-        "An unknown section or key, one that stands twice, a wrong type and a value out of "
-        "range are errors, reported with file and line. "
-        "Each run writes all its settings to settings.toml in its directory.");
+        "What the file does not name keeps its default. An unknown section or key, one "
+        "that stands twice, a wrong type and a value out of range are errors, reported "
+        "with file and line. Each run writes all its settings to settings.toml in its "
+        "directory.");
     fputs(".Sh SETTINGS\n", to);
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
         if (strcmp(section, row->section) != 0) {
@@ -557,9 +556,15 @@ static void man_settings(const struct spi_program *p, FILE *to)
         }
         mdoc_setting(&s, row, to);
     }
-    fputs(".El\n.Sh EXAMPLES\n.Bd -literal -offset indent\n[algorithm]\nN_generations = 40 "
-          "  # "
-          "at most\nrlambda = 1e\\-2\n\n[runtime]\nbackend = \"serial\"\n.Ed\n",
+    fputs(".El\n"
+          ".Sh EXAMPLES\n"
+          ".Bd -literal -offset indent\n"
+          "[algorithm]\n"
+          "N_generations = 40   # at most\n"
+          "rlambda = 1e\\-2\n\n"
+          "[runtime]\n"
+          "backend = \"serial\"\n"
+          ".Ed\n",
           to);
     fprintf(to, ".Sh SEE ALSO\n.Xr %s 1 ,\n.Xr %s-reconstruct 1\n", p->name, p->name);
 }

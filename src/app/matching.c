@@ -216,13 +216,13 @@ fail:
 static spi_err leave_blanks(const struct spi_matching *m, struct spi_orientations *o)
 {
     bool photons = spi_images_kind(m->spec.images) == SPI_PHOTONS;
-    double *signal, least = m->spec.signal_least * m->scale;
+    double *signal, least = m->spec.signal_min * m->scale;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(signal, o->n, "matching"), out);
     for (int64_t k = 0; k < o->n; k++)
         signal[k] = (double)o->fluence[k] * m->counts;
-    if (m->spec.signal_least < 0)
+    if (m->spec.signal_min < 0)
         SPI_TRY(err = spi_split_least(o->n, signal, photons, &least), out);
     for (int64_t k = 0; k < o->n; k++)
         if (!(signal[k] > 0 && signal[k] >= least))
@@ -248,7 +248,7 @@ spi_err spi_matching_results_finish(const struct spi_matching *m,
     return SPI_OK;
 }
 
-spi_err spi_matching_slots_init(struct spi_matching_slots *s, struct spi_graph *g)
+spi_err spi_matching_partials_init(struct spi_matching_partials *s, struct spi_graph *g)
 {
     spi_err err = SPI_OK;
 
@@ -260,7 +260,7 @@ spi_err spi_matching_slots_init(struct spi_matching_slots *s, struct spi_graph *
     return err;
 }
 
-void spi_matching_slots_clear(struct spi_matching_slots *s)
+void spi_matching_partials_clear(struct spi_matching_partials *s)
 {
     (void)!spi_graph_wait(s->g);
     for (int i = 0; i < s->n; i++)

@@ -27,8 +27,8 @@ struct spi_matching_spec {
     double oversampling; /* rings per Shannon cell */
     double nufft_tol;
     enum spi_matching_score score;
-    double signal_least;     /* images below it are blank (algorithm.signal_least) */
-    double start_qD;         /* coarse to fine: |q| times diameter of the first level */
+    double signal_min;       /* images below it are blank (algorithm.signal_min) */
+    double init_qD;          /* coarse to fine: |q| times diameter of the first level */
     struct spi_graph *graph; /* borrowed */
     void (*progress)(int64_t done, int64_t total, void *user); /* images; may be NULL */
     void *user;

@@ -15,8 +15,8 @@ struct brute_job {
     float *inv_var; /* [list.n] */
     struct spi_brute brute;
     struct spi_brute_images images;
-    struct spi_matching_slots slots;
-    struct spi_brute_best *best[SPI_MATCHING_TASKS]; /* [images.n] of each slot */
+    struct spi_matching_partials partials;
+    struct spi_brute_best *best[SPI_MATCHING_TASKS]; /* [images.n] of each partial */
     float *group_best;                               /* [images.n][nd] */
     int64_t done, total;                             /* pairs */
     struct spi_orientations *o;
@@ -24,7 +24,7 @@ struct brute_job {
 
 struct brute_args {
     struct brute_job *j;
-    int slot;
+    int partial;
     int64_t first, n; /* directions */
 };
 
@@ -44,7 +44,7 @@ static spi_err task_brute(void *const *data, const void *arg, const volatile int
         spi_view_quat(v, a->first + i / v->Na, 2 * SPI_PI * (double)(i % v->Na) / v->Na,
                       quat[i]);
     err = spi_brute_match(&j->brute, j->m->plan, j->m->grid, a->first * v->Na, n,
-                          (const double(*)[4])quat, &j->images, j->best[a->slot], v->Na,
+                          (const double(*)[4])quat, &j->images, j->best[a->partial], v->Na,
                           v->nd, j->group_best);
 out:
     free(quat);
@@ -66,19 +66,19 @@ static spi_err brute_init(struct brute_job *j)
                                       m->rings.q[m->band.R - 1]),
             out);
     SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
-    spi_pixels_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
+    spi_pixel_list_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
     SPI_TRY(err = spi_brute_init(&j->brute, kind[m->spec.score], &j->list, j->inv_var,
                                  m->rings.dq),
             out);
-    err = spi_matching_slots_init(&j->slots, m->spec.graph);
+    err = spi_matching_partials_init(&j->partials, m->spec.graph);
 out:
     return err;
 }
 
 static void brute_clear(struct brute_job *j)
 {
-    if (j->slots.g)
-        spi_matching_slots_clear(&j->slots);
+    if (j->partials.g)
+        spi_matching_partials_clear(&j->partials);
     spi_brute_clear(&j->brute);
     spi_pixel_list_clear(&j->list);
     free(j->inv_var);
@@ -124,7 +124,7 @@ static spi_err chunk_new(struct brute_job *j, int64_t first, int64_t n)
     SPI_TRY(err = SPI_NEW(j->group_best, groups, "scores"), out);
     for (int64_t i = 0; i < groups; i++)
         j->group_best[i] = -INFINITY;
-    for (int s = 0; s < j->slots.n; s++) {
+    for (int s = 0; s < j->partials.n; s++) {
         SPI_TRY(err = SPI_NEW(j->best[s], n, "scores"), out);
         for (int64_t k = 0; k < n; k++)
             j->best[s][k] = spi_brute_best_none;
@@ -148,7 +148,7 @@ static void chunk_store(struct brute_job *j, int64_t first)
 {
     const struct spi_views *v = &j->m->views;
 
-    for (int s = 1; s < j->slots.n; s++)
+    for (int s = 1; s < j->partials.n; s++)
         spi_brute_reduce(j->images.n, j->best[s], j->best[0]);
     for (int64_t k = 0; k < j->images.n; k++) {
         const struct spi_brute_best *b = &j->best[0][k];
@@ -173,22 +173,22 @@ static spi_err match_chunk(struct brute_job *j)
     spi_err err = SPI_OK;
 
     for (int64_t d = 0; d < v->nd; d += block, turn++) {
-        int slot = turn % j->slots.n;
-        struct brute_args a = {j, slot, d, v->nd - d < block ? v->nd - d : block};
-        struct spi_access access = {j->slots.region[slot], SPI_READ_WRITE};
+        int partial = turn % j->partials.n;
+        struct brute_args a = {j, partial, d, v->nd - d < block ? v->nd - d : block};
+        struct spi_access access = {j->partials.region[partial], SPI_READ_WRITE};
 
-        SPI_TRY(err = spi_graph_submit(j->slots.g, "match", task_brute, &a, sizeof a, 1,
+        SPI_TRY(err = spi_graph_submit(j->partials.g, "match", task_brute, &a, sizeof a, 1,
                                        &access),
                 out);
         j->done += a.n * j->images.n;
-        if (slot == j->slots.n - 1) {
-            SPI_TRY(err = spi_graph_wait(j->slots.g), out);
+        if (partial == j->partials.n - 1) {
+            SPI_TRY(err = spi_graph_wait(j->partials.g), out);
             if (spec->progress)
                 spec->progress(j->done / v->nd, j->m->n_images, spec->user);
         }
     }
 out:
-    return err ? err : spi_graph_wait(j->slots.g);
+    return err ? err : spi_graph_wait(j->partials.g);
 }
 
 spi_err spi_matching_brute(const struct spi_matching *m, double bytes,

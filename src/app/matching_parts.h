@@ -16,17 +16,18 @@ SPI_MUSTUSE spi_err spi_matching_results_finish(const struct spi_matching *m,
 
 enum { SPI_MATCHING_TASKS = 64 };
 
-/** Slot i is owned by one task at a time: that many are in the air at once. */
-struct spi_matching_slots {
+/** At most n tasks are in flight; task i adds to partial i mod n, which no other task has.
+ */
+struct spi_matching_partials {
     struct spi_graph *g;
     int n;
     char place[SPI_MATCHING_TASKS];
     struct spi_region *region[SPI_MATCHING_TASKS];
 };
 
-SPI_MUSTUSE spi_err spi_matching_slots_init(struct spi_matching_slots *s,
-                                            struct spi_graph *g);
+SPI_MUSTUSE spi_err spi_matching_partials_init(struct spi_matching_partials *s,
+                                               struct spi_graph *g);
 /** Waits for the tasks. */
-void spi_matching_slots_clear(struct spi_matching_slots *s);
+void spi_matching_partials_clear(struct spi_matching_partials *s);
 
 #endif

@@ -183,11 +183,11 @@ static spi_err each_block(struct ring_job *j, const char *name, spi_task_fn *fn,
                           int64_t total, int64_t block, bool show)
 {
     const struct spi_matching_spec *spec = &j->m->spec;
-    struct spi_matching_slots s = {0};
+    struct spi_matching_partials s = {0};
     int turn = 0;
     spi_err err;
 
-    SPI_TRY(err = spi_matching_slots_init(&s, spec->graph), out);
+    SPI_TRY(err = spi_matching_partials_init(&s, spec->graph), out);
     for (int64_t first = 0; first < total; first += block, turn++) {
         struct ring_args a = {j, first, total - first < block ? total - first : block};
         struct spi_access access = {s.region[turn % s.n], SPI_READ_WRITE};
@@ -201,7 +201,7 @@ static spi_err each_block(struct ring_job *j, const char *name, spi_task_fn *fn,
     }
     err = spi_graph_wait(s.g);
 out:
-    spi_matching_slots_clear(&s);
+    spi_matching_partials_clear(&s);
     return err;
 }
 
@@ -389,7 +389,7 @@ spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
 {
     struct ring_job j = {.m = m, .o = o};
     int64_t H = m->rings.h_at[m->rings.R], chunk;
-    double q_start = m->spec.start_qD / m->spec.diameter_A;
+    double q_start = m->spec.init_qD / m->spec.diameter_A;
     spi_err err;
 
     *o = (struct spi_orientations){0};

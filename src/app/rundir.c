@@ -12,7 +12,9 @@
 #include "plot/plot.h"
 
 static const char settings_head[] = "# spinifel "; /* as cmd_reconstruct.c begins it */
-static const char apart[] = "unconfirmed", before[] = "previous";
+/* `former`: the name that `apart` had once; a folder of that name becomes `apart`. */
+static const char apart[] = "failed_validation", former[] = "unconfirmed",
+                  before[] = "previous";
 
 /* Of the loop and of the images; a run that goes on keeps them. */
 static const char *const progress_files[] = {"state.bin", "metrics.jsonl", "mean_image.png",
@@ -32,10 +34,12 @@ bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX])
         {"", progress_files},
         {"", run_json},
         {"", private_files},
+        {"failed_validation/", spi_result_names},
         {"unconfirmed/", spi_result_names},
         {"previous/", spi_result_names},
         {"previous/", progress_files},
         {"previous/", origin_files},
+        {"previous/failed_validation/", spi_result_names},
         {"previous/unconfirmed/", spi_result_names},
     };
 
@@ -95,6 +99,15 @@ static const char *first_there(const char *dir, const char *const *names)
     return *names;
 }
 
+/* Does the directory hold a folder of the former name that this program made? */
+static bool holds_former(const char *dir)
+{
+    char path[SPI_PATH_MAX];
+
+    spi_rundir_path(dir, former, path);
+    return is_there(dir, former) && !spi_dir_is_foreign(path);
+}
+
 /* A name of what the directory itself holds of an earlier run; NULL: nothing. */
 static const char *what_is_there(const char *dir)
 {
@@ -103,6 +116,7 @@ static const char *what_is_there(const char *dir)
 
     return found                        ? found
            : is_there(dir, apart)       ? apart
+           : holds_former(dir)          ? former
            : is_there(dir, "state.bin") ? "state.bin"
                                         : NULL;
 }
@@ -275,14 +289,27 @@ static spi_err move_names(const char *dir, const char *to, const char *const *na
     return err;
 }
 
-/* The density is the last file of a result, here and in `unconfirmed`. */
-enum worth { NOTHING_WHOLE, UNCONFIRMED, STANDS };
+/* The density is the last file of a result, here and in `failed_validation`. */
+enum worth { NOTHING_WHOLE, FAILED_VALIDATION, STANDS };
 
 static enum worth worth_of(const char *dir)
 {
-    return is_there(dir, "density.mrc")               ? STANDS
-           : is_there(dir, "unconfirmed/density.mrc") ? UNCONFIRMED
-                                                      : NOTHING_WHOLE;
+    return is_there(dir, "density.mrc")                     ? STANDS
+           : is_there(dir, "failed_validation/density.mrc") ? FAILED_VALIDATION
+                                                            : NOTHING_WHOLE;
+}
+
+static spi_err take_former(const char *dir)
+{
+    char from[SPI_PATH_MAX], to[SPI_PATH_MAX];
+
+    if (!holds_former(dir) || is_there(dir, apart))
+        return SPI_OK;
+    spi_rundir_path(dir, former, from);
+    spi_rundir_path(dir, apart, to);
+    return rename(from, to) == 0 ? SPI_OK
+                                 : spi_fail(SPI_EIO, "%s: cannot rename it to %s: %s", from,
+                                            to, strerror(errno));
 }
 
 /* The density and then run.json are the last to move, so that a move that was cut short
@@ -327,10 +354,13 @@ static void remove_run(const char *dir)
 spi_err spi_rundir_begin(const char *dir, bool keep_state)
 {
     char old[SPI_PATH_MAX];
-    enum worth worth = worth_of(dir);
+    enum worth worth;
     spi_err err;
 
     spi_rundir_path(dir, before, old);
+    SPI_TRY(err = take_former(dir), out);
+    SPI_TRY(err = take_former(old), out);
+    worth = worth_of(dir);
     if (!what_is_there(dir)) /* perhaps a move was cut short before its last files */
         return worth_of(old) != NOTHING_WHOLE && !is_there(old, "run.json")
                    ? move_names(dir, old, origin_files)

@@ -24,9 +24,9 @@ void spi_rundir_path(const char *dir, const char *name, char path[SPI_PATH_MAX])
 bool spi_rundir_holds_run(const char *dir);
 /** Make the directory if need be and lock it (*lock, for spi_dir_unlock).  SPI_EUSAGE: it
  *  or its `previous` holds a run, and neither `resume` (which needs a state) nor `force`
- * was asked for; or this program did not make its `previous` or `unconfirmed`, or, where
- * the directory holds no run, a file that a run would write over. *state: there is a state
- * to go on from.  *made: the directory is new. */
+ * was asked for; or this program did not make its `previous` or `failed_validation`, or,
+ * where the directory holds no run, a file that a run would write over. *state: there is a
+ * state to go on from.  *made: the directory is new. */
 SPI_MUSTUSE spi_err spi_rundir_open(const struct spi_call *call, const char *dir,
                                     bool resume, bool force, int *lock, bool *state,
                                     bool *made);

@@ -15,7 +15,8 @@
 int64_t spi_stage_block(const struct spi_detector *det);
 
 /** What settings must be beside each other, and texts that are more than words: recipe,
- * point group, L-curve; the task engine.  Called before any work.  SPI_EUSAGE names the setting. */
+ * point group, L-curve; the task engine.  Called before any work.  SPI_EUSAGE names the
+ * setting. */
 SPI_MUSTUSE spi_err spi_stage_check_settings(const struct spi_settings *set);
 
 /** The task engine that the settings ask for.  stop: as spi_graph_new. */

@@ -52,8 +52,8 @@ static double lower(double a, double b)
     return a > 0 && (b <= 0 || a < b) ? a : b;
 }
 
-/* The lowest of a group and all above it.  A container sees its own group as the root, while
- * its membership may still name the path outside: what is not there sets no limit. */
+/* The lowest of a group and all above it.  A container sees its own group as the root,
+ * while its membership may still name the path outside: what is not there sets no limit. */
 static double limit_up(const char *folder, char *group, int version)
 {
     double lowest = 0;

@@ -4,8 +4,8 @@
 #ifndef SPI_BASE_CORES_H
 #define SPI_BASE_CORES_H
 
-/** The cores of its affinity (taskset, a batch system), at most the CPU limit of its control
- *  group and of those above it (a container, systemd), rounded up; 1 ... 1024. */
+/** The cores of its affinity (taskset, a batch system), at most the CPU limit of its
+ *  control group and of those above it (a container, systemd), rounded up; 1 ... 1024. */
 int spi_cores(void);
 
 /** The limit that control groups set, in cores, rounded up; 0: none.  `membership` is the

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "base/settings_renamed.h"
 #include "base/text.h"
 
 const struct spi_setting spi_setting_table[] = {
@@ -41,12 +43,39 @@ void spi_settings_copy_section(struct spi_settings *to, const struct spi_setting
                    size[row->type]);
 }
 
-const struct spi_setting *spi_setting_find(const char *section, const char *key)
+static const struct {
+    const char *section, *old, *key;
+} renamed[] = {
+#define X(section, old, key) {#section, #old, #key},
+    SPI_SETTINGS_RENAMED(X)
+#undef X
+};
+
+/* The row that has this name now. */
+static const struct spi_setting *find_now(const char *section, const char *key)
 {
     for (const struct spi_setting *row = spi_setting_table; row->key; row++)
         if (strcmp(row->key, key) == 0 && (!section || strcmp(row->section, section) == 0))
             return row;
     return NULL;
+}
+
+const struct spi_setting *spi_setting_find(const char *section, const char *key)
+{
+    const struct spi_setting *row = find_now(section, key);
+
+    for (size_t i = 0; !row && i < sizeof renamed / sizeof *renamed; i++)
+        if (strcmp(renamed[i].old, key) == 0 &&
+            (!section || strcmp(renamed[i].section, section) == 0))
+            row = find_now(renamed[i].section, renamed[i].key);
+    return row;
+}
+
+void spi_setting_hint(const char *where, const struct spi_setting *row, const char *key)
+{
+    if (strcmp(row->key, key) != 0)
+        spi_info("%s: %s.%s is the former name of %s.%s and still works", where,
+                 row->section, key, row->section, row->key);
 }
 
 spi_err spi_settings_check_section(const char *where, const char *section)
@@ -70,18 +99,30 @@ spi_err spi_settings_check_section(const char *where, const char *section)
                     section, near);
 }
 
-/* The nearest key; of equally near ones that of the same section. */
+/* How far `name` of section `in` is from the key that was given; of equally near names one
+ * of the same section is nearer.  Negative: not near. */
+static int distance(const char *in, const char *name, const char *section, const char *key)
+{
+    int d = spi_text_near(name, key);
+
+    return d < 0 ? d : 2 * d + (section && strcmp(in, section) != 0);
+}
+
+/* The message names the setting with the nearest name; former names count as well. */
 static spi_err unknown(const char *where, const char *section, const char *key)
 {
     const struct spi_setting *near = NULL;
-    int best = 1 << 30;
+    int best = 1 << 30, d;
 
     for (const struct spi_setting *row = spi_setting_table; row->key; row++) {
-        int near_key = spi_text_near(row->key, key);
-        int d = 2 * near_key + (section && strcmp(row->section, section) != 0);
-
-        if (near_key >= 0 && d < best)
+        d = distance(row->section, row->key, section, key);
+        if (d >= 0 && d < best)
             best = d, near = row;
+    }
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++) {
+        d = distance(renamed[i].section, renamed[i].old, section, key);
+        if (d >= 0 && d < best)
+            best = d, near = find_now(renamed[i].section, renamed[i].key);
     }
     if (!near)
         return spi_fail(SPI_EINVAL,
@@ -126,6 +167,7 @@ spi_err spi_settings_set(struct spi_settings *s, const char *where, const char *
 
     if (!row)
         return unknown(where, section, key);
+    spi_setting_hint(where, row, key);
 
     void *to = (char *)s + row->offset;
 

@@ -24,28 +24,28 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
     X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the mean image shows it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
     X(algorithm, halves, text, "random", 0, 0, "random|blocks", "half sets of the images: drawn at random with the run's seed; the earlier and the later images") \
-    X(algorithm, signal_least, double, -1, -1, 1e30, "", "images whose usable pixels up to q_max add to less, in the file's unit, are blank and stay aside; 0: those without any signal; -1: also a group far below the others") \
-    X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, starts and march together; a run that begins anew with another diameter has as many again") \
-    X(algorithm, N_starts, int, 1, 1, 64, "", "independent random starts of each half set in one round") \
-    X(algorithm, N_starts_max, int, 6, 1, 64, "", "starts of each half set at most: rounds go on until the halves agree") \
-    X(algorithm, N_generations_start, int, 30, 1, 1000, "", "generations of a start") \
-    X(algorithm, N_images_start, int, 400, 16, 1000000, "", "images of a random mini-batch in the starts") \
-    X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to judge the starts") \
-    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its starts show, when that is another one and the half sets agree to converge.halves_alike") \
-    X(algorithm, start_qD, double, 5, 2, 100, "", "resolution of the starts: highest q times diameter") \
-    X(algorithm, march_ratio, double, 1.35, 1.05, 3, "", "step of q_max from one level of the march to the next") \
+    X(algorithm, signal_min, double, -1, -1, 1e30, "", "images whose usable pixels up to q_max add to less, in the file's unit, are blank and stay aside; 0: those without any signal; -1: also a group far below the others") \
+    X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, random initialisations and frequency marching together; a run that begins anew with another diameter has as many again") \
+    X(algorithm, N_inits, int, 1, 1, 64, "", "independent random initialisations of each half set in one round") \
+    X(algorithm, N_inits_max, int, 6, 1, 64, "", "random initialisations of each half set at most: rounds go on until the halves agree") \
+    X(algorithm, N_generations_init, int, 30, 1, 1000, "", "generations of a random initialisation") \
+    X(algorithm, N_images_init, int, 400, 16, 1000000, "", "images of a random mini-batch in the random initialisations") \
+    X(algorithm, N_images_heldout, int, 250, 8, 1000000, "", "images of each half set kept aside to score the random initialisations") \
+    X(algorithm, N_diameters, int, 2, 0, 2, "", "where the diameter is estimated from the images: so often the run begins anew with the diameter that its random initialisations show, when that is another one and the half sets agree to converge.halves_cc_repeat") \
+    X(algorithm, init_qD, double, 5, 2, 100, "", "resolution of the random initialisations: highest q times diameter") \
+    X(algorithm, marching_ratio, double, 1.35, 1.05, 3, "", "step of q_max from one level of frequency marching to the next") \
     X(algorithm, perplexity_start, double, 0.03, 1e-6, 1, "", "first perplexity, as a fraction of all orientations") \
-    X(algorithm, perplexity_end, double, 4, 1, 1e6, "", "last perplexity of the starts, in orientations") \
+    X(algorithm, perplexity_end, double, 4, 1, 1e6, "", "last perplexity of the random initialisations, in orientations") \
     X(algorithm, ring_oversampling, double, 1.3, 1, 4, "", "rings per Shannon cell 1/(2D) of |q|") \
-    X(algorithm, N_orientations, int, 0, 0, 100000000, "", "view directions x in-plane angles at most in the starts; 0: one Shannon cell apart") \
+    X(algorithm, N_orientations, int, 0, 0, 100000000, "", "view directions x in-plane angles at most in the random initialisations; 0: one Shannon cell apart") \
     X(algorithm, N_candidates, int, 5, 1, 32, "", "distinct view directions kept for each image between levels") \
     X(algorithm, symmetry, text, "auto", 0, 0, "", "point group of the particle: C2, D7, T, O, I ...; C1: none; auto: found in the images") \
     X(algorithm, score, text, "auto", 0, 0, "auto|poisson|gaussian|euclid", "what compares an image with a model slice: likelihood of photons; of analogue data with the variance of each ring; distance at the best scale; auto: by what the file holds") \
     X(algorithm, N_refine, int, 1, 0, 20, "", "rounds of continuous refinement of all rotations before the last merge; 0: none") \
     X(algorithm, match_phased, bool, false, 0, 1, "", "match against the phased model, as published, instead of the merged one") \
-    X(algorithm, rlambda_start, double, 1e-3, 0, 1e3, "", "Tikhonov weight in the starts, relative to the trace") \
-    X(algorithm, rlambda, double, 1e-2, 0, 1e3, "", "Tikhonov weight in the march, relative to the trace") \
-    X(algorithm, N_cg_start, int, 8, 1, 1000, "", "conjugate-gradient steps of a merge in the starts") \
+    X(algorithm, rlambda_init, double, 1e-3, 0, 1e3, "", "Tikhonov weight in the random initialisations, relative to the trace") \
+    X(algorithm, rlambda, double, 1e-2, 0, 1e3, "", "Tikhonov weight in frequency marching, relative to the trace") \
+    X(algorithm, N_cg_init, int, 8, 1, 1000, "", "conjugate-gradient steps of a merge in the random initialisations") \
     X(algorithm, N_cg, int, 40, 1, 1000, "", "conjugate-gradient steps of a merge afterwards") \
     X(algorithm, flambda, double, 0.1, 0, 1e6, "", "weight of the last merge against intensity beyond q_max, relative to the trace") \
     X(algorithm, cg_tol, double, 1e-5, 0, 1, "", "conjugate gradients end when the residual has fallen to this fraction of the right-hand side") \
@@ -56,9 +56,9 @@ enum { SPI_TEXT_MAX = 256 };
     X(algorithm, nufft_tol, double, 1e-3, 1e-6, 0.1, "", "relative error asked of a nonuniform transform") \
     X(phasing, recipe, text, "6*(40 RAAR, 10 ER, 1 SW), 40 ER", 0, 0, "", "steps: ER, HIO, RAAR, SW (shrink-wrap); empty: made from nER, nHIO, N_phase_loops") \
     X(phasing, first_qD, double, 10, 4, 1e6, "", "above this q_max times diameter a start follows the recipe up to half of q_max first (a quarter, an eighth ...: until it is below), then up to twice as much each time") \
-    X(phasing, modulus_slack, double, 0.3, 0, 100, "", "where two half sets correlate to c, how far an intensity may leave the measured one: times 1 - c, times the standard deviation of its shell") \
+    X(phasing, modulus_tolerance, double, 0.3, 0, 100, "", "where two half sets correlate to c, how far an intensity may leave the measured one: times 1 - c, times the standard deviation of its shell") \
     X(phasing, N_phase_starts, int, 8, 1, 1000, "", "independent random starts of the last phasing") \
-    X(phasing, N_phase_rounds, int, 3, 1, 64, "", "rounds of such starts at most, each with 1.5 times the cutoff of the one before, until the half maps agree (converge.phased_sure)") \
+    X(phasing, N_phase_rounds, int, 3, 1, 64, "", "rounds of such starts at most, each with 1.5 times the cutoff of the one before, until the half maps agree (converge.phase_consistency_stop)") \
     X(phasing, beta, double, 0.9, 0, 1, "", "feedback of HIO and RAAR") \
     X(phasing, positivity, bool, true, 0, 1, "", "negative density is not allowed") \
     X(phasing, nER, int, 50, 0, 100000, "", "ER steps before and after HIO, when recipe is empty") \
@@ -69,18 +69,18 @@ enum { SPI_TEXT_MAX = 256 };
     X(phasing, cutoff, double, 0.15, 0, 1, "", "shrink-wrap threshold, of the 98th percentile in the support") \
     X(phasing, keep_within, double, 0.1, 0, 10, "", "starts averaged: R-factor at most this fraction above the best") \
     X(phasing, keep_agreeing, double, 0.88, -1, 1, "", "and correlation with the best start at least this, over what the half sets agree in") \
-    X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a start good") \
-    X(converge, halves_alike, double, 0.8, 0, 1, "", "the same at which two starts of each half set that find one model end the starts, and at which a diameter that they show is taken") \
-    X(converge, halves_sure, double, 0.95, 0, 1, "", "the same at which no further rounds of starts are made") \
+    X(converge, halves_cc, double, 0.5, 0, 1, "", "least correlation of the half sets' intensities (shell means removed) to call a random initialisation good") \
+    X(converge, halves_cc_repeat, double, 0.8, 0, 1, "", "the same at which two random initialisations of each half set that find one model are enough, and at which a diameter that they show is taken") \
+    X(converge, halves_cc_stop, double, 0.95, 0, 1, "", "the same at which no further rounds of random initialisations are made") \
     X(converge, patience, int, 1, 1, 100, "", "generations without better half-map agreement before the loop stops") \
-    X(converge, least_gain, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
-    X(converge, phased_least, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
-    X(converge, phased_sure, double, 0.93, -1, 1, "", "the same at which no further rounds of phasing are made, if at least half of the starts agree") \
-    X(converge, unexplained_most, double, 0.25, 0, 1e6, "", "largest share of the images' structure that the map may leave unexplained") \
-    X(converge, strangers_most, double, 0.5, 0, 1, "", "largest share of images that the map may leave half unexplained") \
-    X(converge, contrast_least, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
-    X(converge, reach_least, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
-    X(converge, covered_least, double, 0.6, 0, 1, "", "least part of the directions that images must cross") \
+    X(converge, halves_cc_gain_min, double, 0.003, 0, 1, "", "gain of the half sets' mean intensity correlation that counts as better") \
+    X(converge, phase_consistency_min, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
+    X(converge, phase_consistency_stop, double, 0.93, -1, 1, "", "the same at which no further rounds of phasing are made, if at least half of the random initialisations agree") \
+    X(converge, unexplained_variance_max, double, 0.25, 0, 1e6, "", "largest fraction of the images' structure that the map may leave unexplained") \
+    X(converge, outlier_images_max, double, 0.5, 0, 1, "", "largest fraction of outlier images: those of whose structure the map leaves more than half unexplained") \
+    X(converge, contrast_min, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
+    X(converge, resolution_elements_min, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
+    X(converge, fourier_coverage_min, double, 0.6, 0, 1, "", "least fraction of the directions at the claimed resolution that slices of the images cross") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one for each core that the process may use (affinity, CPU limit of its control group)") \
     X(runtime, backend, text, "threads", 0, 0, "threads|starpu|serial", "what runs the tasks: threads of this program, as many as asked for; the StarPU library, as many as it was built for; one task after another. The results are the same") \
     X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \
@@ -119,10 +119,14 @@ void spi_settings_default(struct spi_settings *s);
 void spi_settings_copy_section(struct spi_settings *to, const struct spi_settings *from,
                                const char *section);
 
-/** Row of a setting; section NULL: the key alone is enough.  NULL: there is none. */
+/** Row of a setting; section NULL: the key alone is enough.  A former name
+ *  (base/settings_renamed.h) finds the row as well.  NULL: there is none. */
 const struct spi_setting *spi_setting_find(const char *section, const char *key);
 /** SPI_EINVAL, naming the nearest, if no setting is in this section. */
 SPI_MUSTUSE spi_err spi_settings_check_section(const char *where, const char *section);
+
+/** A line of log that names the new key when `key` is a former name of this setting. */
+void spi_setting_hint(const char *where, const struct spi_setting *row, const char *key);
 
 /** Set one value from text: "section", "key" (section NULL: key alone is enough).
  *  `where` begins every message ("run.toml:12" or "--set").  Unknown key: the message names

@@ -36,7 +36,8 @@ char *spi_text_printable(const char *from, char *to, size_t size);
  * `size` bytes. */
 void spi_text_shorten(char *text, size_t size);
 
-/** The text as one word of a shell: as it is where it can be, else in quotes, cut to fit. */
+/** The text as one word of a shell: as it is where it can be, else in quotes, cut to fit.
+ */
 char *spi_text_quoted(const char *from, char *to, size_t size);
 
 #endif

@@ -11,8 +11,8 @@
 #include "math/volume.h"
 
 /** A rigid motion with optional inversion through the origin:
- *  moved(x) = map( s R^T (x - shift_A) ), s = -1 if inverted: applying it to `map` lays it
- *  upon the reference.  R is molecule(map) -> molecule(reference). */
+ *  moved(x) = map( s R^T (x - shift_A) ), s = -1 if inverted: applying it to `map`
+ *  superposes it on the reference.  R is molecule(map) -> molecule(reference). */
 struct spi_pose {
     double R[9];
     double shift_A[3];
@@ -52,7 +52,7 @@ void spi_intensity_shells_clear(struct spi_intensity_shells *s);
 
 /** Density maps (centred): rotation, translation and hand.  Global when `initial` is NULL,
  *  coarse to fine, ending below 0.2 degrees and 0.05 voxel.  Steps and sides may differ:
- * both are sampled in Fourier space.  Maps that lie upon each other already to rounding
+ * both are sampled in Fourier space.  Maps that are superposed already to rounding
  * (1e-6 of the correlation) are not moved at all.  Maps should stand at zero at the border
  * of their box (fsc/border.h).  q_max: highest spatial frequency used (1/A). cc:
  * correlation of the two maps low-passed to q_max, q = 0 left out. */
@@ -69,11 +69,11 @@ SPI_MUSTUSE spi_err spi_align_finalists(const struct spi_volume *ref,
                                         double q_max, struct spi_pose pose[SPI_FINALISTS],
                                         int *n);
 
-/** moved = map laid upon the grid (n, step) of a reference, by Fourier-quality
+/** moved = map superposed on the grid (n, step) of a reference, by Fourier-quality
  * interpolation: the trigonometric interpolant of the map, evaluated with error below 1e-4
- * of the map's rms; zero outside the map's box.  When the grid is really turned, shifted or
- * coarser, frequencies beyond 1/(2 step) in length (the corners of Fourier space, which a
- * turned grid cannot hold) are removed.  The identity on the same grid copies. */
+ * of the map's rms; zero outside the map's box.  When the grid is really rotated, shifted
+ * or coarser, frequencies beyond 1/(2 step) in length (the corners of Fourier space, which
+ * a rotated grid cannot hold) are removed.  The identity on the same grid copies. */
 SPI_MUSTUSE spi_err spi_pose_apply(const struct spi_volume *map,
                                    const struct spi_pose *pose, int n, double step,
                                    struct spi_volume *moved);
@@ -94,16 +94,16 @@ void spi_fsc_clear(struct spi_fsc *f);
 double spi_fsc_resolution_A(const struct spi_fsc *f, double level, double q_max,
                             bool *reached_end);
 
-/** Two half maps: half2 is laid upon half1, then mean = (half1 + moved half2) / 2 on the
- * grid of half1, and their FSC. initial non-NULL: local refinement of that pose (the last
- * generation's); otherwise rotation non-NULL: that of the intensities, hand and shift are
- * searched; both NULL: global.  `mean` and `fsc` are made here (clear them); `moved2`,
- * unless NULL, is half2 as laid upon half1.  cc: as spi_align_densities. */
-SPI_MUSTUSE spi_err spi_half_maps(const struct spi_volume *half1,
-                                  const struct spi_volume *half2, double diameter_A,
-                                  double q_max, const struct spi_pose *initial,
-                                  const double *rotation, struct spi_pose *pose, double *cc,
-                                  struct spi_volume *mean, struct spi_fsc *fsc,
-                                  struct spi_volume *moved2);
+/** Two half maps: half2 is superposed on half1, then mean = (half1 + moved half2) / 2 on
+ * the grid of half1, and their FSC. initial non-NULL: local refinement of that pose (the
+ * last generation's); otherwise rotation non-NULL: that of the intensities, hand and shift
+ * are searched; both NULL: global.  `mean` and `fsc` are made here (clear them); `moved2`,
+ * unless NULL, is half2 as superposed on half1.  cc: as spi_align_densities. */
+SPI_MUSTUSE spi_err spi_align_half_maps(const struct spi_volume *half1,
+                                        const struct spi_volume *half2, double diameter_A,
+                                        double q_max, const struct spi_pose *initial,
+                                        const double *rotation, struct spi_pose *pose,
+                                        double *cc, struct spi_volume *mean,
+                                        struct spi_fsc *fsc, struct spi_volume *moved2);
 
 #endif

@@ -257,7 +257,7 @@ out:
 }
 
 /* From level q to q_max; the field of candidates is halved at each level. */
-static void march(struct job *j, double q, int n, struct candidate *c)
+static void frequency_march(struct job *j, double q, int n, struct candidate *c)
 {
     for (int last = 0; last < j->shells.n; q *= ratio, n = (n + 1) / 2) {
         int n_shells = spi_shells_up_to(&j->shells, q);
@@ -275,7 +275,7 @@ static void march(struct job *j, double q, int n, struct candidate *c)
 /* The last steps, with weights of maximum likelihood.  Noise fills the box, not only the
  * particle: to average it well the points are as dense as the box asks for (twice the
  * particle's density at most).  The correlation at the end is the plain one. */
-static spi_err polish(struct job *j, struct spi_pose *pose, double *cc)
+static spi_err final_refinement(struct job *j, struct spi_pose *pose, double *cc)
 {
     double D = fmin(fmax(j->D, 0.9 * j->box_A), 2 * j->D);
     struct spi_shells shells = {0};
@@ -293,7 +293,7 @@ out:
     return err;
 }
 
-/* Maps that lie upon each other already: no rotation at all is a candidate. */
+/* Maps that are superposed already: no rotation at all is a candidate. */
 static void add_identity(int *n, double (*R)[9])
 {
     static const double one[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
@@ -345,7 +345,7 @@ static spi_err align(const struct spi_volume *ref, const struct spi_volume *map,
         SPI_TRY(err = spi_fit_check_pose("align maps", initial->R, initial->shift_A), out);
         SPI_TRY(err = check_shift(&j, initial), out);
         c[0].pose = *initial;
-        march(&j, first_qD / D, 1, c);
+        frequency_march(&j, first_qD / D, 1, c);
     } else {
         if (rotation) {
             SPI_TRY(err = spi_fit_check_pose("align maps", rotation, NULL), out);
@@ -355,9 +355,10 @@ static spi_err align(const struct spi_volume *ref, const struct spi_volume *map,
             add_identity(&n, R);
         }
         SPI_TRY(err = poses(&j, n, R, c), out);
-        march(&j, j.q_search * ratio, 2 * n < SPI_FINALISTS ? 2 * n : SPI_FINALISTS, c);
+        frequency_march(&j, j.q_search * ratio,
+                        2 * n < SPI_FINALISTS ? 2 * n : SPI_FINALISTS, c);
     }
-    SPI_TRY(err = polish(&j, &c[0].pose, cc), out);
+    SPI_TRY(err = final_refinement(&j, &c[0].pose, cc), out);
     if (!initial && !rotation)
         prefer_none(&j, &c[0].pose, cc);
     *pose = c[0].pose;
@@ -395,11 +396,11 @@ spi_err spi_align_densities(const struct spi_volume *ref, const struct spi_volum
     return align(ref, map, diameter_A, q_max, initial, NULL, pose, cc);
 }
 
-spi_err spi_half_maps(const struct spi_volume *half1, const struct spi_volume *half2,
-                      double diameter_A, double q_max, const struct spi_pose *initial,
-                      const double *rotation, struct spi_pose *pose, double *cc,
-                      struct spi_volume *mean, struct spi_fsc *fsc,
-                      struct spi_volume *moved2)
+spi_err spi_align_half_maps(const struct spi_volume *half1, const struct spi_volume *half2,
+                            double diameter_A, double q_max, const struct spi_pose *initial,
+                            const double *rotation, struct spi_pose *pose, double *cc,
+                            struct spi_volume *mean, struct spi_fsc *fsc,
+                            struct spi_volume *moved2)
 {
     struct spi_volume moved = {0};
     size_t count = spi_volume_count(half1);

@@ -78,7 +78,7 @@ out:
 }
 
 /* From q D = first_qD to q_max; the last step with weights of maximum likelihood. */
-static double march(struct job *j, double q, struct spi_pose *pose)
+static double frequency_march(struct job *j, double q, struct spi_pose *pose)
 {
     int last = 0;
 
@@ -92,7 +92,7 @@ static double march(struct job *j, double q, struct spi_pose *pose)
     return spi_fit_score(&j->fit, j->shells.n, pose);
 }
 
-static void polish(struct job *j, struct spi_pose *pose, double *cc)
+static void final_refinement(struct job *j, struct spi_pose *pose, double *cc)
 {
     spi_fit_weigh(&j->fit, j->shells.n, pose);
     spi_fit_refine(&j->fit, j->shells.n, STEPS, 0.002, pose);
@@ -152,7 +152,7 @@ static spi_err global(struct job *j, struct spi_pose *pose)
     n = distinct(j, n_shells, n, c);
     n = n < FINALISTS ? n : FINALISTS;
     for (int i = 0; i < n; i++)
-        c[i].score = march(j, q, &c[i].pose);
+        c[i].score = frequency_march(j, q, &c[i].pose);
     qsort(c, (size_t)n, sizeof *c, by_score);
     *pose = c[0].pose;
     return SPI_OK;
@@ -171,11 +171,11 @@ spi_err spi_align_intensities(const struct spi_volume *W_ref, const struct spi_v
     if (initial) {
         SPI_TRY(err = spi_fit_check_pose("align intensities", initial, NULL), out);
         memcpy(pose.R, initial, sizeof pose.R);
-        march(&j, first_qD / j.D, &pose);
+        frequency_march(&j, first_qD / j.D, &pose);
     } else {
         SPI_TRY(err = global(&j, &pose), out);
     }
-    polish(&j, &pose, cc);
+    final_refinement(&j, &pose, cc);
     memcpy(R, pose.R, sizeof pose.R);
 out:
     job_clear(&j);

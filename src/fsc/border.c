@@ -275,7 +275,7 @@ static double distance(const struct spi_pose *a, const struct spi_pose *b, doubl
     return d + sqrt(t2);
 }
 
-/* From `pose`: both maps cut to what both hold there, laid upon each other, again and
+/* From `pose`: both maps cut to what both hold there, superposed, again and
  * again. The cut draws towards the pose at which it is made, so that each round goes a part
  * of the way. */
 static spi_err refine(const struct pair *p, struct spi_pose *pose)
@@ -359,14 +359,14 @@ static spi_err overlap(const struct pair *p, const struct spi_pose *pose, double
     return SPI_OK;
 }
 
-struct judged {
+struct scored_motion {
     struct spi_pose pose;
     double cc; /* where both maps hold something, q = 0 left out */
     double
         score; /* Fisher's z times the root of what is compared: little is easily alike */
 };
 
-static spi_err judge(const struct pair *p, struct judged *j)
+static spi_err score_motion(const struct pair *p, struct scored_motion *j)
 {
     static const double most = 1 - 1e-6; /* samples in single precision */
     struct spi_volume ref = {0}, moved = {0};
@@ -388,7 +388,8 @@ out:
 
 static int by_score(const void *pa, const void *pb)
 {
-    double a = ((const struct judged *)pa)->score, b = ((const struct judged *)pb)->score;
+    double a = ((const struct scored_motion *)pa)->score,
+           b = ((const struct scored_motion *)pb)->score;
 
     return (a < b) - (a > b);
 }
@@ -403,26 +404,27 @@ spi_err spi_border_align(const struct spi_volume *ref, const struct spi_border *
                            .map_border = map_border,
                            .D = diameter_A,
                            .q_max = q_max};
-    struct judged best = {.pose = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}}}, j[SPI_FINALISTS];
+    struct scored_motion best = {.pose = {.R = {1, 0, 0, 0, 1, 0, 0, 0, 1}}},
+                         j[SPI_FINALISTS];
     struct spi_pose finalist[SPI_FINALISTS];
     int n = 0;
     spi_err err;
 
     if (!ref_border->cut && !map_border->cut)
         return spi_align_densities(ref, map, diameter_A, q_max, NULL, pose, cc);
-    SPI_TRY(err = judge(&p, &best), out); /* no motion at all wins a tie */
+    SPI_TRY(err = score_motion(&p, &best), out); /* no motion at all wins a tie */
     SPI_TRY(err = spi_align_finalists(ref, map, diameter_A, q_max, finalist, &n), out);
     for (int i = 0; i < n; i++) {
-        j[i] = (struct judged){.pose = finalist[i]};
+        j[i] = (struct scored_motion){.pose = finalist[i]};
         SPI_TRY(err = spi_align_densities(ref, map, diameter_A, q_max, &finalist[i],
                                           &j[i].pose, &j[i].cc),
                 out);
-        SPI_TRY(err = judge(&p, &j[i]), out);
+        SPI_TRY(err = score_motion(&p, &j[i]), out);
     }
     qsort(j, (size_t)n, sizeof *j, by_score);
     for (int i = 0; i < n && i < REFINED; i++) {
         SPI_TRY(err = refine(&p, &j[i].pose), out);
-        SPI_TRY(err = judge(&p, &j[i]), out);
+        SPI_TRY(err = score_motion(&p, &j[i]), out);
         if (j[i].score > best.score)
             best = j[i];
     }

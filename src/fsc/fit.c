@@ -190,7 +190,7 @@ double spi_fit_plain(const struct spi_fit *fit, int n_shells)
     return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
 }
 
-static void turn(const double d[3], const double R[9], double out[9])
+static void rotate(const double d[3], const double R[9], double out[9])
 {
     double dR[9];
 
@@ -301,7 +301,7 @@ static struct spi_pose step(const struct spi_pose *pose, const double d[6], doub
         v[a] = f * d[a] * angle;
         out.shift_A[a] += f * d[3 + a] / (2 * SPI_PI * q_top);
     }
-    turn(v, pose->R, out.R);
+    rotate(v, pose->R, out.R);
     return out;
 }
 
@@ -322,7 +322,7 @@ double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
 
             next = *pose;
             v[a] = difference * angle;
-            turn(v, pose->R, next.R);
+            rotate(v, pose->R, next.R);
             sample(fit, fit->map, n_shells, &next, fit->moved[a], fit->v_norm, fit->v_mean);
         }
         normal_equations(fit, n_shells, q_top, H, g);

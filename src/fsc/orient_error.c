@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "math/rot.h"
 
-enum { CANDIDATES = 200, JUDGES = 300, ROUNDS = 5 };
+enum { CANDIDATES = 200, VOTERS = 300, ROUNDS = 5 };
 
 /* Rotations within this angle count as right, EXPERIMENTS of the method: well above a
  * Shannon angle, far below a random orientation (median 130 degrees). */
@@ -87,10 +87,10 @@ static double angle_rad(const double a[4], const double b[4])
     return 2 * atan2(sqrt(d[1] * d[1] + d[2] * d[2] + d[3] * d[3]), fabs(d[0]));
 }
 
-/* The element S for which truth S is nearest to `turned` = est G, (F11); flip: Rz(pi) truth
- * S.  Returns the angle. */
-static double nearest(const struct problem *p, int64_t i, const double turned[4], bool flip,
-                      double best[4])
+/* The element S for which truth S is nearest to `rotated` = est G, (F11); flip: Rz(pi)
+ * truth S.  Returns the angle. */
+static double nearest(const struct problem *p, int64_t i, const double rotated[4],
+                      bool flip, double best[4])
 {
     static const double half_turn[4] = {0, 0, 0, 1};
     double truth[4], c_best = -1;
@@ -102,13 +102,13 @@ static double nearest(const struct problem *p, int64_t i, const double turned[4]
         double q[4], c;
 
         spi_quat_mul(truth, p->group[k], q);
-        c = half_cos(turned, q);
+        c = half_cos(rotated, q);
         if (c > c_best) {
             c_best = c;
             memcpy(best, q, sizeof q);
         }
     }
-    return angle_rad(turned, best);
+    return angle_rad(rotated, best);
 }
 
 /* A fixed pseudo-random sample of the images, the same in every call. */
@@ -126,28 +126,28 @@ static int sample(int64_t n, int want, uint64_t stream, int64_t *index)
     return want;
 }
 
-/* Sum of the inlier weights (F12) of the judges when the global rotation is G. */
-static double inlier_score(const struct problem *p, int n_judges, const int64_t *judge,
+/* Sum of the inlier weights (F12) of the voters when the global rotation is G. */
+static double inlier_score(const struct problem *p, int n_voters, const int64_t *voter,
                            const double G[4])
 {
     double sum = 0;
 
-    for (int k = 0; k < n_judges; k++) {
-        double turned[4], q[4], a;
+    for (int k = 0; k < n_voters; k++) {
+        double rotated[4], q[4], a;
 
-        spi_quat_mul(p->est[judge[k]], G, turned);
-        a = nearest(p, judge[k], turned, false, q) / inlier_rad;
+        spi_quat_mul(p->est[voter[k]], G, rotated);
+        a = nearest(p, voter[k], rotated, false, q) / inlier_rad;
         sum += exp(-a * a);
     }
     return sum;
 }
 
-/* Every image proposes G = est^-1 truth (F10); the best by the judges. */
+/* Every image proposes G = est^-1 truth (F10); the best by the voters. */
 static void ransac(const struct problem *p, double G[4])
 {
-    int64_t candidate[CANDIDATES], judge[JUDGES];
+    int64_t candidate[CANDIDATES], voter[VOTERS];
     int n_cand = sample(p->n, CANDIDATES, 0, candidate),
-        n_judge = sample(p->n, JUDGES, 1, judge);
+        n_voter = sample(p->n, VOTERS, 1, voter);
     double best = -1;
 
     for (int c = 0; c < n_cand; c++) {
@@ -155,7 +155,7 @@ static void ransac(const struct problem *p, double G[4])
         double inverse[4] = {e[0], -e[1], -e[2], -e[3]}, g[4], s;
 
         spi_quat_mul(inverse, p->truth[candidate[c]], g);
-        s = inlier_score(p, n_judge, judge, g);
+        s = inlier_score(p, n_voter, voter, g);
         if (s > best) {
             best = s;
             memcpy(G, g, sizeof g);
@@ -169,10 +169,10 @@ static void procrustes(const struct problem *p, double G[4])
     double M[9] = {0}, R[9];
 
     for (int64_t i = 0; i < p->n; i++) {
-        double turned[4], q[4], E[9], T[9], P[9], a, w;
+        double rotated[4], q[4], E[9], T[9], P[9], a, w;
 
-        spi_quat_mul(p->est[i], G, turned);
-        a = nearest(p, i, turned, false, q) / inlier_rad;
+        spi_quat_mul(p->est[i], G, rotated);
+        a = nearest(p, i, rotated, false, q) / inlier_rad;
         w = exp(-a * a);
         spi_rot_matrix(p->est[i], E);
         spi_rot_matrix(q, T);
@@ -216,13 +216,13 @@ static spi_err summarise(const struct problem *p, const double G[4],
     }
     flipped = sorted + p->n;
     for (int64_t i = 0; i < p->n; i++) {
-        double turned[4], q[4], a;
+        double rotated[4], q[4], a;
 
-        spi_quat_mul(p->est[i], G, turned);
-        a = nearest(p, i, turned, false, q);
+        spi_quat_mul(p->est[i], G, rotated);
+        a = nearest(p, i, rotated, false, q);
         inliers += a < inlier_rad;
         out->error_deg[i] = a * 180 / SPI_PI;
-        flipped[i] = fmin(a, nearest(p, i, turned, true, q)) * 180 / SPI_PI;
+        flipped[i] = fmin(a, nearest(p, i, rotated, true, q)) * 180 / SPI_PI;
     }
     memcpy(sorted, out->error_deg, bytes);
     qsort(sorted, (size_t)p->n, sizeof *sorted, by_value);

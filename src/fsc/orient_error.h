@@ -13,7 +13,7 @@
 
 struct spi_orient_error {
     double median_deg, p90_deg;
-    double median_flip_deg; /* when R and Rz(pi) R (the picture turned by 180 degrees) are
+    double median_flip_deg; /* when R and Rz(pi) R (the picture rotated by 180 degrees) are
                              * taken as the same image */
     double *error_deg;      /* [n], owned, of each image (strict, modulo the group) */
     double G[9];            /* the global rotation: R_est ~ R_true S G^T, S of the group */
@@ -25,7 +25,7 @@ struct spi_orient_error {
  *  (NULL, 0: none), including the identity.
  *  RANSAC over the candidates G, then Procrustes on the inliers (5 rounds).  Deterministic.
  *  A symmetry axis of unknown direction: `group` is given in a standard frame and
- *  spi_symmetry_fit_map (fsc/symmetry_fit.h) has turned it.
+ *  spi_symmetry_fit_map (fsc/symmetry_fit.h) has rotated it.
  *  SPI_EINVAL: n < 1, or a quaternion that is zero or not finite (named); SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_orient_error_compute(int64_t n, const double *est,
                                              const double *truth, const double *group,

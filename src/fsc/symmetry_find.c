@@ -46,9 +46,9 @@ out:
     return err;
 }
 
-/* Mean correlation of W with its copies turned by 2 pi (k + shift) / n about the z axis of
+/* Mean correlation of W with its copies rotated by 2 pi (k + shift) / n about the z axis of
  * U; the identity is left out. */
-static double turned(struct job *j, int n, double shift, const double U[9])
+static double rotated(struct job *j, int n, double shift, const double U[9])
 {
     double sum = 0;
     int count = 0, most = n < TURNS ? n : TURNS;
@@ -68,7 +68,7 @@ static double turned(struct job *j, int n, double shift, const double U[9])
     return count ? sum / count : 1;
 }
 
-/* A copy turned by an element is as alike as those of the best axis, or nearly: GroEL's
+/* A copy rotated by an element is as alike as those of the best axis, or nearly: GroEL's
  * sevenfold axis is good to 0.02, its twofold axes are exact. */
 static bool as_good(double score, double best)
 {
@@ -94,8 +94,8 @@ static void add_folds(struct job *j, int n, int most, const double U[9], struct 
         struct axis *x = a->axis + a->n;
 
         x->fold = fold;
-        x->score = turned(j, fold, 0, U);
-        x->between = turned(j, fold, 0.5, U);
+        x->score = rotated(j, fold, 0, U);
+        x->between = rotated(j, fold, 0.5, U);
         memcpy(x->U, U, sizeof x->U);
         a->n += x->score >= j->level;
     }
@@ -123,7 +123,7 @@ static spi_err all_axes(struct job *j, struct axes *a)
             return err;
         if (score < j->level)
             continue;
-        a->generic = turned(j, GENERIC, 0, U);
+        a->generic = rotated(j, GENERIC, 0, U);
         a->smooth = a->generic >= j->level;
         if (a->smooth)
             a->n = 0;

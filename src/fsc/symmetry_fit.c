@@ -96,7 +96,7 @@ out:
     return err;
 }
 
-/* Mean self-correlation under the elements turned by U, (Y2). */
+/* Mean self-correlation under the elements rotated by U, (Y2). */
 static double self_score(struct search *s, const double U[9])
 {
     struct spi_pose pose = {0};

@@ -4,7 +4,7 @@
  * (math/symmetry.h) to the particle's own.  Layer: fsc.  doc/math.md (Y2).
  *
  * The self-correlation of |F|^2 (shell means removed, shells by their Shannon cells;
- * neither centre nor hand of the map matters) under the group's elements turned by U is
+ * neither centre nor hand of the map matters) under the group's elements rotated by U is
  * maximised: first over the direction of the main axis, then over the azimuth, then
  * locally. */
 #ifndef SPI_FSC_SYMMETRY_FIT_H
@@ -17,8 +17,8 @@
 enum { SPI_SYMMETRY_QD_LEAST = 2 }; /* q times diameter that a fit needs */
 
 /** U brings the standard-frame group onto the particle: its elements are U S U^T
- *  (spi_symmetry_turn).  diameter_A: the particle's; q_max: highest |q| used, 1/A; at most
- *  10/D is.  self_cc: mean correlation over the group's elements but the identity (1:
+ *  (spi_symmetry_rotate).  diameter_A: the particle's; q_max: highest |q| used, 1/A; at
+ *  most 10/D is.  self_cc: mean correlation over the group's elements but the identity (1:
  * perfect symmetry; 1 for C1). SPI_EINVAL: no such group, a bad map; SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_symmetry_fit_map(const char *group, const struct spi_volume *map,
                                          double diameter_A, double q_max, double U[9],

@@ -7,7 +7,7 @@
 
 spi_err spi_symmetry_average(struct spi_volume *map, int n, const double (*group)[9])
 {
-    struct spi_volume sum = {0}, turned = {0};
+    struct spi_volume sum = {0}, rotated = {0};
     size_t count = spi_volume_count(map);
     spi_err err;
 
@@ -18,15 +18,15 @@ spi_err spi_symmetry_average(struct spi_volume *map, int n, const double (*group
         struct spi_pose pose = {0};
 
         memcpy(pose.R, group[i], sizeof pose.R);
-        spi_volume_clear(&turned);
-        SPI_TRY(err = spi_pose_apply(map, &pose, map->n, map->step, &turned), out);
+        spi_volume_clear(&rotated);
+        SPI_TRY(err = spi_pose_apply(map, &pose, map->n, map->step, &rotated), out);
         for (size_t k = 0; k < count; k++)
-            sum.data[k] += turned.data[k];
+            sum.data[k] += rotated.data[k];
     }
     for (size_t k = 0; k < count; k++)
         map->data[k] = sum.data[k] / (float)n;
 out:
-    spi_volume_clear(&turned);
+    spi_volume_clear(&rotated);
     spi_volume_clear(&sum);
     return err;
 }

@@ -14,8 +14,8 @@ SPI_MUSTUSE spi_err spi_symmetry_average(struct spi_volume *map, int n,
 struct spi_symmetry_found {
     char group[16]; /* "C1": none */
     double axes[9]; /* from the standard frame to the map's */
-    double score;   /* mean correlation of W with its copies turned by the elements */
-    double between; /* the same, turned about the main axis by half a step more; of "C1" at
+    double score;   /* mean correlation of W with its copies rotated by the elements */
+    double between; /* the same, rotated about the main axis by half a step more; of "C1" at
                      * the level or above: a body of revolution, up to q_max */
     double level;   /* what the score had to reach */
 };

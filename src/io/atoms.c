@@ -69,7 +69,7 @@ void spi_raw_trim(const char *from, size_t n, char *to, size_t size)
     to[n] = 0;
 }
 
-spi_err spi_raw_number(const struct spi_lines *l, const char *name, const char *text,
+spi_err spi_raw_number(const struct spi_line_reader *l, const char *name, const char *text,
                        double blank, double lo, double hi, double *out)
 {
     char *end;
@@ -81,10 +81,12 @@ spi_err spi_raw_number(const struct spi_lines *l, const char *name, const char *
     *out = strtod(text, &end);
     if (end == text || *end)
         return spi_fail(SPI_EFORMAT, "%s:%lld: %s is '%.40s'; need a number",
-                        spi_lines_path(l), (long long)spi_lines_number(l), name, text);
+                        spi_line_reader_path(l), (long long)spi_line_reader_number(l), name,
+                        text);
     if (!(*out >= lo && *out <= hi))
-        return spi_fail(SPI_EFORMAT, "%s:%lld: %s is %.40s; need %g..%g", spi_lines_path(l),
-                        (long long)spi_lines_number(l), name, text, lo, hi);
+        return spi_fail(SPI_EFORMAT, "%s:%lld: %s is %.40s; need %g..%g",
+                        spi_line_reader_path(l), (long long)spi_line_reader_number(l), name,
+                        text, lo, hi);
     return SPI_OK;
 }
 
@@ -117,14 +119,14 @@ struct spi_raw_atom *spi_raw_add_atom(struct spi_raw_structure *raw)
     return err ? NULL : &raw->atom[raw->n++];
 }
 
-spi_err spi_raw_add_generator(const struct spi_lines *l, struct spi_raw_structure *raw,
-                              struct spi_raw_generator **out)
+spi_err spi_raw_add_generator(const struct spi_line_reader *l,
+                              struct spi_raw_structure *raw, struct spi_raw_generator **out)
 {
     void *p = raw->generator;
 
     if (raw->n_generators == SPI_GENERATORS_MAX)
         return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d parts of assemblies",
-                        spi_lines_path(l), (long long)spi_lines_number(l),
+                        spi_line_reader_path(l), (long long)spi_line_reader_number(l),
                         SPI_GENERATORS_MAX);
 
     spi_err err = spi_grow(&p, sizeof *raw->generator, raw->n_generators,
@@ -137,21 +139,22 @@ spi_err spi_raw_add_generator(const struct spi_lines *l, struct spi_raw_structur
 }
 
 /* Model `number` of mmCIF goes on or begins: its place in the list. */
-static spi_err seek_model(const struct spi_lines *l, const struct spi_raw_structure *raw,
-                          int number, int64_t *at)
+static spi_err seek_model(const struct spi_line_reader *l,
+                          const struct spi_raw_structure *raw, int number, int64_t *at)
 {
     enum { LOOKED_THROUGH = 10000 };
 
     for (*at = 0; *at < raw->n_models && raw->model[*at] != number; ++*at)
         ;
     if (*at == LOOKED_THROUGH)
-        return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d models", spi_lines_path(l),
-                        (long long)spi_lines_number(l), LOOKED_THROUGH);
+        return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d models",
+                        spi_line_reader_path(l), (long long)spi_line_reader_number(l),
+                        LOOKED_THROUGH);
     return SPI_OK;
 }
 
-spi_err spi_raw_model(const struct spi_lines *l, struct spi_raw_structure *raw, int number,
-                      bool again)
+spi_err spi_raw_model(const struct spi_line_reader *l, struct spi_raw_structure *raw,
+                      int number, bool again)
 {
     int64_t at = raw->n_models;
     spi_err err = SPI_OK;
@@ -192,7 +195,7 @@ spi_err spi_raw_add_operator(struct spi_raw_generator *g, const struct spi_raw_o
     return err;
 }
 
-spi_err spi_raw_add_chains(const struct spi_lines *l, struct spi_raw_structure *raw,
+spi_err spi_raw_add_chains(const struct spi_line_reader *l, struct spi_raw_structure *raw,
                            struct spi_raw_generator *g, const char *list)
 {
     spi_err err = SPI_OK;
@@ -203,7 +206,7 @@ spi_err spi_raw_add_chains(const struct spi_lines *l, struct spi_raw_structure *
 
         if (raw->n_chains++ == SPI_CHAINS_MAX)
             return spi_fail(SPI_EFORMAT, "%s:%lld: more than %d chains of assemblies",
-                            spi_lines_path(l), (long long)spi_lines_number(l),
+                            spi_line_reader_path(l), (long long)spi_line_reader_number(l),
                             SPI_CHAINS_MAX);
 
         err = spi_grow(&p, SPI_NAME, g->n_chains, g->n_chains + 1, &g->chain_cap, "chains");
@@ -535,7 +538,7 @@ out:
 /* ---- the reader --------------------------------------------------------------------- */
 
 /* mmCIF begins with data_NAME after comments; everything else is tried as PDB. */
-static spi_err is_cif(struct spi_lines *l, bool *cif)
+static spi_err is_cif(struct spi_line_reader *l, bool *cif)
 {
     char *line;
     size_t length;
@@ -543,12 +546,12 @@ static spi_err is_cif(struct spi_lines *l, bool *cif)
 
     *cif = false;
     do {
-        err = spi_lines_next(l, &line, &length);
+        err = spi_line_reader_next(l, &line, &length);
         if (err || !line)
             return err;
     } while (line[strspn(line, " \t")] == 0 || *line == '#');
     *cif = strncasecmp(line + strspn(line, " \t"), "data_", 5) == 0;
-    spi_lines_again(l);
+    spi_line_reader_again(l);
     return SPI_OK;
 }
 
@@ -613,13 +616,13 @@ spi_err spi_structure_read(const char *path, const struct spi_structure_options 
                            struct spi_structure *out)
 {
     struct spi_raw_structure raw = {0};
-    struct spi_lines *l = NULL;
+    struct spi_line_reader *l = NULL;
     bool cif;
     spi_err err;
 
     memset(out, 0, sizeof *out);
     raw.models_wanted = opt->models;
-    SPI_TRY(err = spi_lines_open(path, &l), out);
+    SPI_TRY(err = spi_line_reader_open(path, &l), out);
     SPI_TRY(err = is_cif(l, &cif), out);
     SPI_TRY(err = cif ? spi_cif_read(l, opt->assembly, &raw) : spi_pdb_read(l, &raw), out);
     SPI_TRY(err = check_models(path, cif, &raw), out);
@@ -634,7 +637,7 @@ out:
     if (err)
         spi_structure_clear(out);
     raw_clear(&raw);
-    spi_lines_close(l);
+    spi_line_reader_close(l);
     return err;
 }
 
@@ -649,7 +652,7 @@ bool spi_structure_is(const char *path)
     static const char *const end[] = {".pdb", ".ent", ".cif", ".mmcif", NULL};
     static const char *const start[] = {"HEADER", "TITLE ", "REMARK", "CRYST1", "ATOM  ",
                                         "HETATM", "MODEL ", "data_",  NULL};
-    struct spi_lines *l = NULL;
+    struct spi_line_reader *l = NULL;
     size_t n = strlen(path), length;
     char *line;
     bool yes = false;
@@ -664,11 +667,11 @@ bool spi_structure_is(const char *path)
         if (n > m && strncasecmp(path + n - m, end[i], m) == 0)
             return true;
     }
-    if (spi_lines_open(path, &l) == SPI_OK && spi_lines_next(l, &line, &length) == SPI_OK &&
-        line)
+    if (spi_line_reader_open(path, &l) == SPI_OK &&
+        spi_line_reader_next(l, &line, &length) == SPI_OK && line)
         for (int i = 0; start[i]; i++)
             yes = yes || strncmp(line, start[i], strlen(start[i])) == 0;
-    spi_lines_close(l);
+    spi_line_reader_close(l);
     return yes;
 }
 

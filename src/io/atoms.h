@@ -39,7 +39,8 @@ enum { SPI_MODELS_ALL = -1 };
  * guessed, that further models are left out, and that atoms have occupancy 0.  Messages
  * name path and line.  SPI_EIO: cannot be opened or read; SPI_EFORMAT: no atoms, a broken
  * line, all occupancies 0, more atoms or operators than the limits; SPI_EINVAL: no such
- * assembly or model; SPI_ENOMEM: more atoms than memory holds, found before it is asked for. */
+ * assembly or model; SPI_ENOMEM: more atoms than memory holds, found before it is asked
+ * for. */
 SPI_MUSTUSE spi_err spi_structure_read(const char *path,
                                        const struct spi_structure_options *opt,
                                        struct spi_structure *out);

@@ -7,7 +7,7 @@
 #define SPI_IO_ATOMS_RAW_H
 
 #include "io/atoms.h"
-#include "io/lines.h"
+#include "io/line_reader.h"
 
 enum { SPI_NAME = 16, SPI_TITLE = 81 };
 
@@ -56,14 +56,14 @@ struct spi_raw_structure {
     bool columns; /* names are the columns of PDB */
 };
 
-SPI_MUSTUSE spi_err spi_pdb_read(struct spi_lines *l, struct spi_raw_structure *raw);
+SPI_MUSTUSE spi_err spi_pdb_read(struct spi_line_reader *l, struct spi_raw_structure *raw);
 /** Operators are resolved only for the assembly asked for (0: none). */
-SPI_MUSTUSE spi_err spi_cif_read(struct spi_lines *l, int assembly,
+SPI_MUSTUSE spi_err spi_cif_read(struct spi_line_reader *l, int assembly,
                                  struct spi_raw_structure *raw);
 
 /** A model of this number begins.  `again`: if there was one of that number, it goes on. */
-SPI_MUSTUSE spi_err spi_raw_model(const struct spi_lines *l, struct spi_raw_structure *raw,
-                                  int number, bool again);
+SPI_MUSTUSE spi_err spi_raw_model(const struct spi_line_reader *l,
+                                  struct spi_raw_structure *raw, int number, bool again);
 /** Limits, some times what the largest structures have: a small file may ask for any work.
  */
 enum { SPI_OPERATORS_MAX = 10000, SPI_GENERATORS_MAX = 10000, SPI_CHAINS_MAX = 1000000 };
@@ -71,21 +71,21 @@ enum { SPI_OPERATORS_MAX = 10000, SPI_GENERATORS_MAX = 10000, SPI_CHAINS_MAX = 1
 /** Room for one more; the element is zero.  NULL: out of memory. */
 struct spi_raw_atom *spi_raw_add_atom(struct spi_raw_structure *raw);
 /** SPI_EFORMAT: more of them than a structure has. */
-SPI_MUSTUSE spi_err spi_raw_add_generator(const struct spi_lines *l,
+SPI_MUSTUSE spi_err spi_raw_add_generator(const struct spi_line_reader *l,
                                           struct spi_raw_structure *raw,
                                           struct spi_raw_generator **out);
 SPI_MUSTUSE spi_err spi_raw_add_operator(struct spi_raw_generator *g,
                                          const struct spi_raw_operator *op);
 /** Add the names of a list separated by commas or blanks.  SPI_EFORMAT: as for generators.
  */
-SPI_MUSTUSE spi_err spi_raw_add_chains(const struct spi_lines *l,
+SPI_MUSTUSE spi_err spi_raw_add_chains(const struct spi_line_reader *l,
                                        struct spi_raw_structure *raw,
                                        struct spi_raw_generator *g, const char *list);
 
 /** Is R a rotation, to 1 %? */
 bool spi_raw_is_rotation(const double R[9]);
 /** Text to a finite number in lo..hi; blank text is `blank`, if that is finite. */
-SPI_MUSTUSE spi_err spi_raw_number(const struct spi_lines *l, const char *name,
+SPI_MUSTUSE spi_err spi_raw_number(const struct spi_line_reader *l, const char *name,
                                    const char *text, double blank, double lo, double hi,
                                    double *out);
 /** Element of a symbol that may carry a charge ("CA2+", "O1-"); 0 if it is none. */

@@ -87,7 +87,7 @@ struct named_operator {
 };
 
 struct cif {
-    struct spi_lines *l;
+    struct spi_line_reader *l;
     struct spi_raw_structure *raw;
     int assembly;
     char *rest; /* what is left of the current line, NULL: read another */
@@ -108,8 +108,8 @@ struct cif {
 
 static spi_err bad(const struct cif *c, const char *what, const char *text)
 {
-    return spi_fail(SPI_EFORMAT, "%s:%lld: %s%.60s", spi_lines_path(c->l),
-                    (long long)spi_lines_number(c->l), what, text);
+    return spi_fail(SPI_EFORMAT, "%s:%lld: %s%.60s", spi_line_reader_path(c->l),
+                    (long long)spi_line_reader_number(c->l), what, text);
 }
 
 static spi_err cell_set(struct cell *cell, const char *text, size_t at)
@@ -130,18 +130,18 @@ static spi_err cell_set(struct cell *cell, const char *text, size_t at)
 /* A text field: from a line that begins with ';' to the next one that does. */
 static spi_err text_field(struct cif *c, char *line)
 {
-    long long first = spi_lines_number(c->l);
+    long long first = spi_line_reader_number(c->l);
     size_t length, at = strlen(line + 1);
     spi_err err = cell_set(&c->field, line + 1, 0);
 
     while (!err) {
-        err = spi_lines_next(c->l, &line, &length);
+        err = spi_line_reader_next(c->l, &line, &length);
         if (err)
             break;
         if (!line)
             return spi_fail(SPI_EFORMAT,
                             "%s:%lld: the text field that begins here never ends",
-                            spi_lines_path(c->l), first);
+                            spi_line_reader_path(c->l), first);
         if (*line == ';')
             break;
 
@@ -149,7 +149,7 @@ static spi_err text_field(struct cif *c, char *line)
             return spi_fail(SPI_EFORMAT,
                             "%s:%lld: the text field that begins here is longer than %d "
                             "bytes; not a structure",
-                            spi_lines_path(c->l), first, FIELD_MAX_BYTES);
+                            spi_line_reader_path(c->l), first, FIELD_MAX_BYTES);
         err = cell_set(&c->field, "\n", at);
         if (!err)
             err = cell_set(&c->field, line, at + 1);
@@ -212,7 +212,7 @@ static spi_err next(struct cif *c)
         if (!c->rest) {
             char *line;
             size_t length;
-            spi_err err = spi_lines_next(c->l, &line, &length);
+            spi_err err = spi_line_reader_next(c->l, &line, &length);
 
             if (err)
                 return err;
@@ -261,8 +261,8 @@ static spi_err name_of(const struct cif *c, const char *what, const char *text, 
 {
     if (strlen(text) >= size)
         return spi_fail(SPI_EFORMAT, "%s:%lld: %s '%.60s' is longer than %zu letters",
-                        spi_lines_path(c->l), (long long)spi_lines_number(c->l), what, text,
-                        size - 1);
+                        spi_line_reader_path(c->l), (long long)spi_line_reader_number(c->l),
+                        what, text, size - 1);
     memcpy(to, text, strlen(text) + 1);
     return SPI_OK;
 }
@@ -334,7 +334,7 @@ static spi_err atom_row(struct cif *c)
     short_name(res, a->resname);
     snprintf(a->symbol, sizeof a->symbol, "%.3s", symbol);
     a->model = c->raw->current;
-    a->line = spi_lines_number(c->l);
+    a->line = spi_line_reader_number(c->l);
     a->water = spi_raw_is_water(res, name);
     a->atom.element = (uint8_t)spi_raw_element(symbol);
 out:
@@ -480,7 +480,8 @@ static spi_err loop(struct cif *c)
         return spi_fail(
             SPI_EFORMAT,
             "%s:%lld: a loop_ ends inside a row: %d values of %d (truncated file?)",
-            spi_lines_path(c->l), (long long)spi_lines_number(c->l), at, columns);
+            spi_line_reader_path(c->l), (long long)spi_line_reader_number(c->l), at,
+            columns);
     c->pushed_back = true;
     return err;
 }
@@ -495,7 +496,7 @@ static spi_err whole_file(struct cif *c)
             break;
         if (c->kind == DATA && c->raw->n > 0) { /* another structure */
             spi_warn("%s:%lld: another data block begins here; only the first one is read",
-                     spi_lines_path(c->l), (long long)spi_lines_number(c->l));
+                     spi_line_reader_path(c->l), (long long)spi_line_reader_number(c->l));
             break;
         }
         if (c->kind == LOOP)
@@ -558,10 +559,10 @@ static spi_err add_products(const struct cif *c, const char *id,
             SPI_EFORMAT,
             "%s: the assembly needs operator '%.20s', which _pdbx_struct_oper_list "
             "lacks",
-            spi_lines_path(c->l), id);
+            spi_line_reader_path(c->l), id);
     if (c->n_resolved + to->n_ops + left->n_ops > SPI_OPERATORS_MAX)
         return spi_fail(SPI_EFORMAT, "%s: assembly %d has more than %d operators",
-                        spi_lines_path(c->l), c->assembly, SPI_OPERATORS_MAX);
+                        spi_line_reader_path(c->l), c->assembly, SPI_OPERATORS_MAX);
     for (int64_t i = 0; !err && i < left->n_ops; i++) {
         struct spi_raw_operator op = product(&left->op[i], right);
 
@@ -611,7 +612,7 @@ static spi_err resolve(const struct cif *c, char *text, struct spi_raw_generator
 
         if (*text != '(' || !close) {
             err = spi_fail(SPI_EFORMAT, "%s: broken operator expression at '%.40s'",
-                           spi_lines_path(c->l), text);
+                           spi_line_reader_path(c->l), text);
             break;
         }
         *close = 0;
@@ -622,7 +623,8 @@ static spi_err resolve(const struct cif *c, char *text, struct spi_raw_generator
         memset(&right, 0, sizeof right);
     }
     if (!err && left.n_ops == 0)
-        err = spi_fail(SPI_EFORMAT, "%s: empty operator expression", spi_lines_path(c->l));
+        err = spi_fail(SPI_EFORMAT, "%s: empty operator expression",
+                       spi_line_reader_path(c->l));
 out:
     free(whole);
     free(right.op);
@@ -645,11 +647,11 @@ static spi_err sort_operators(struct cif *c)
         if (by_id(&c->op[i - 1], &c->op[i]) == 0)
             return spi_fail(SPI_EFORMAT,
                             "%s: operator '%s' stands twice in _pdbx_struct_oper_list",
-                            spi_lines_path(c->l), c->op[i].id);
+                            spi_line_reader_path(c->l), c->op[i].id);
     return SPI_OK;
 }
 
-spi_err spi_cif_read(struct spi_lines *l, int assembly, struct spi_raw_structure *raw)
+spi_err spi_cif_read(struct spi_line_reader *l, int assembly, struct spi_raw_structure *raw)
 {
     struct cif c = {.l = l, .raw = raw, .assembly = assembly, .pending = OTHER};
     spi_err err = whole_file(&c);

@@ -17,8 +17,8 @@ SPI_MUSTUSE spi_err spi_h5_open_dataset(hid_t file, const char *path, const char
 SPI_MUSTUSE spi_err spi_h5_check_stored(hid_t data, hid_t create, const char *path,
                                         const char *name);
 
-/** Open every object of a file in a child process first.  SPI_EFORMAT: HDF5 crashes there, or
- *  does not end within 3 s of computing, or needs
+/** Open every object of a file in a child process first.  SPI_EFORMAT: HDF5 crashes there,
+ *  or does not end within 3 s of computing, or needs
  *  more than 1 GB. */
 SPI_MUSTUSE spi_err spi_h5_guard(const char *path);
 

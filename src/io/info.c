@@ -14,7 +14,7 @@
 #include "io/file.h"
 #include "io/h5.h"
 #include "io/images.h"
-#include "io/lines.h"
+#include "io/line_reader.h"
 #include "io/mrc.h"
 #include "io/orient.h"
 #include "io/state.h"
@@ -434,16 +434,16 @@ static bool is_metrics(const struct peek *p)
 /* One JSON object a line, one line a generation: how many, and the last. */
 static spi_err tell_metrics(const char *path, json_t *to)
 {
-    struct spi_lines *l = NULL;
+    struct spi_line_reader *l = NULL;
     char *line;
     size_t length;
     int64_t n = 0;
     json_t *last = NULL;
     json_error_t why;
-    spi_err err = spi_lines_open(path, &l);
+    spi_err err = spi_line_reader_open(path, &l);
 
     while (!err) {
-        err = spi_lines_next(l, &line, &length);
+        err = spi_line_reader_next(l, &line, &length);
         if (err || !line)
             break;
 
@@ -458,7 +458,7 @@ static spi_err tell_metrics(const char *path, json_t *to)
                            (long long)n, why.text);
         }
     }
-    spi_lines_close(l);
+    spi_line_reader_close(l);
     if (err) {
         json_decref(last);
         return err;

@@ -9,7 +9,7 @@
 #include "io/atoms_raw.h"
 
 struct pdb {
-    struct spi_lines *l;
+    struct spi_line_reader *l;
     const char *line;
     size_t length;
     size_t shift; /* columns behind a serial number that is too long stand this far right */
@@ -135,9 +135,10 @@ static spi_err atom_line(struct pdb *p)
     if (!p->raw->take)
         goto out;
     if (p->length < 54 + p->shift)
-        return spi_fail(
-            SPI_EFORMAT, "%s:%lld: %.6s record of %zu columns; need 54 (x, y, z end there)",
-            spi_lines_path(p->l), (long long)spi_lines_number(p->l), p->line, p->length);
+        return spi_fail(SPI_EFORMAT,
+                        "%s:%lld: %.6s record of %zu columns; need 54 (x, y, z end there)",
+                        spi_line_reader_path(p->l), (long long)spi_line_reader_number(p->l),
+                        p->line, p->length);
 
     struct spi_raw_atom *a = spi_raw_add_atom(p->raw);
     double v[5];
@@ -167,7 +168,7 @@ static spi_err atom_line(struct pdb *p)
     field(p, 13, 16, name, sizeof name);
     memcpy(a->name, p->line + 12 + p->shift, 4); /* the line has at least 54 columns */
     a->model = p->raw->current;
-    a->line = spi_lines_number(p->l);
+    a->line = spi_line_reader_number(p->l);
     a->water = spi_raw_is_water(a->resname, name);
     a->atom.element = (uint8_t)spi_raw_element(a->symbol);
 out:
@@ -229,7 +230,7 @@ static spi_err chains_line(struct pdb *p, const char *list, bool first)
 
 static spi_err biomt_line(struct pdb *p, const char *text)
 {
-    long long line = spi_lines_number(p->l);
+    long long line = spi_line_reader_number(p->l);
     int row, serial;
     double r[4];
 
@@ -237,14 +238,14 @@ static spi_err biomt_line(struct pdb *p, const char *text)
                &r[3]) != 6)
         return spi_fail(SPI_EFORMAT,
                         "%s:%lld: broken BIOMT row; need a number and 4 values",
-                        spi_lines_path(p->l), line);
+                        spi_line_reader_path(p->l), line);
     if (row != p->row + 1)
         return spi_fail(SPI_EFORMAT, "%s:%lld: BIOMT%d where BIOMT%d is needed",
-                        spi_lines_path(p->l), line, row, p->row + 1);
+                        spi_line_reader_path(p->l), line, row, p->row + 1);
     for (int j = 0; j < 4; j++)
         if (!(fabs(r[j]) <= SPI_COORDINATE_MAX))
             return spi_fail(SPI_EFORMAT, "%s:%lld: BIOMT value %g is not usable",
-                            spi_lines_path(p->l), line, r[j]);
+                            spi_line_reader_path(p->l), line, r[j]);
     memcpy(p->op.R + 3 * p->row, r, 3 * sizeof *r);
     p->op.t[p->row] = r[3];
     p->row = (p->row + 1) % 3;
@@ -252,7 +253,7 @@ static spi_err biomt_line(struct pdb *p, const char *text)
         return SPI_OK;
     if (!spi_raw_is_rotation(p->op.R))
         return spi_fail(SPI_EFORMAT, "%s:%lld: BIOMT operator %d is not a rotation",
-                        spi_lines_path(p->l), line, serial);
+                        spi_line_reader_path(p->l), line, serial);
 
     spi_err err = p->group < 0 ? new_group(p) : SPI_OK;
 
@@ -262,7 +263,8 @@ static spi_err biomt_line(struct pdb *p, const char *text)
 
         if (g->n_ops == SPI_OPERATORS_MAX)
             return spi_fail(SPI_EFORMAT, "%s:%lld: assembly %d has more than %d operators",
-                            spi_lines_path(p->l), line, g->assembly, SPI_OPERATORS_MAX);
+                            spi_line_reader_path(p->l), line, g->assembly,
+                            SPI_OPERATORS_MAX);
         err = spi_raw_add_operator(g, &p->op);
     }
     return err;
@@ -276,8 +278,9 @@ static spi_err remark_350(struct pdb *p)
     if (strncmp(text, "BIOMT", 5) == 0)
         return biomt_line(p, text);
     if (p->row)
-        return spi_fail(SPI_EFORMAT, "%s:%lld: BIOMT%d is missing", spi_lines_path(p->l),
-                        (long long)spi_lines_number(p->l), p->row + 1);
+        return spi_fail(SPI_EFORMAT, "%s:%lld: BIOMT%d is missing",
+                        spi_line_reader_path(p->l), (long long)spi_line_reader_number(p->l),
+                        p->row + 1);
     if (!colon)
         return SPI_OK;
     if (strncmp(text, "BIOMOLECULE:", 12) == 0)
@@ -289,7 +292,7 @@ static spi_err remark_350(struct pdb *p)
     return SPI_OK;
 }
 
-spi_err spi_pdb_read(struct spi_lines *l, struct spi_raw_structure *raw)
+spi_err spi_pdb_read(struct spi_line_reader *l, struct spi_raw_structure *raw)
 {
     /* BIOMT rows without BIOMOLECULE (home-made files) are assembly 1 of all chains */
     struct pdb p = {
@@ -300,7 +303,7 @@ spi_err spi_pdb_read(struct spi_lines *l, struct spi_raw_structure *raw)
     while (!err) {
         char *line;
 
-        err = spi_lines_next(l, &line, &p.length);
+        err = spi_line_reader_next(l, &line, &p.length);
         if (err || !line)
             break;
         p.line = line;
@@ -319,6 +322,6 @@ spi_err spi_pdb_read(struct spi_lines *l, struct spi_raw_structure *raw)
     }
     if (!err && p.row)
         err = spi_fail(SPI_EFORMAT, "%s:%lld: file ends inside a BIOMT operator",
-                       spi_lines_path(l), (long long)spi_lines_number(l));
+                       spi_line_reader_path(l), (long long)spi_line_reader_number(l));
     return err;
 }

@@ -348,6 +348,8 @@ static int take_key(void *user, const char *section, const char *key, const char
         return 0;
     }
 
+    spi_setting_hint(where, row, key);
+
     int *seen = &f->row_line[row - spi_setting_table];
 
     if (*seen)
@@ -416,5 +418,6 @@ spi_err spi_settings_apply(const char *where, const char *assignment,
 
     if (!row)
         return spi_settings_set(s, where, section, key, equals + 1);
+    spi_setting_hint(where, row, key);
     return set_value(where, row, equals + 1, false, s);
 }

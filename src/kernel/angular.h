@@ -6,8 +6,8 @@
  *
  * Na = 2 H, H > M - 1, H = 2^i 3^j 5^k.  It is a real Fourier transform: a complex one of
  * length H, Z_k -> f(2n) + i f(2n + 1), after
- *     Z_k = X_k + conj X_{H-k} + i exp(2 pi i k / Na) (X_k - conj X_{H-k}),  X_m = C_m, 0
- * from M on.  Each of SPI_LANES lanes is a transform of its own. */
+ *     Z_k = X_k + conj X_{H-k} + i exp(2 pi i k / Na) (X_k - conj X_{H-k}),
+ * where X_m = C_m for m < M, else 0.  Each of SPI_LANES lanes is a transform of its own. */
 #ifndef SPI_KERNEL_ANGULAR_H
 #define SPI_KERNEL_ANGULAR_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* correlate_ref.c, of kernel/correlate.h: the literal sums in double. */
 #include <math.h>
 
 #include "kernel/angular.h"

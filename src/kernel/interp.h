@@ -3,8 +3,8 @@
  * Interpolation from, and spreading to, a real grid, patch by patch.  Layer: kernel.
  * doc/math.md (N4), (N5).
  *
- * A patch is up to 16 points near each other: offsets d_j from a centre, turned by a matrix
- * M; the centre's place on the grid is an integer cell plus a fraction f, so that
+ * A patch is up to 16 points near each other: offsets d_j from a centre, rotated by a
+ * matrix M; the centre's place on the grid is an integer cell plus a fraction f, so that
  *
  *     u_j = cell + t_j,   t_j = f + M d_j
  *

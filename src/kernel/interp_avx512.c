@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* interp_avx512.c, of kernel/interp.h: the variant for AVX-512. */
 #include "kernel/interp.h"
 
 #ifdef SPI_X86_VARIANTS

@@ -44,7 +44,8 @@ SPI_INLINE void taps(const struct spi_window *win, const double u[3], float tap[
 /* sum_i phi(i - u) G(i) for the 2 comp = C reals of a point.  A row of W points is W C
  * neighbouring floats: the x taps are applied once at the end. */
 SPI_INLINE void gather(const int W, const int C, const struct spi_window *win,
-                       const struct spi_half_grid *grid, const double u[3], float *sum)
+                       const struct spi_half_space_grid *grid, const double u[3],
+                       float *sum)
 {
     enum { V_MAX = 8 };
     const int V = W * C / 8;
@@ -84,7 +85,7 @@ SPI_INLINE void gather(const int W, const int C, const struct spi_window *win,
 }
 
 SPI_INLINE void interp(const int W, const int C, const struct spi_window *win,
-                       const struct spi_half_grid *grid, const double M[9], int64_t n,
+                       const struct spi_half_space_grid *grid, const double M[9], int64_t n,
                        const double (*restrict q)[3], const float *restrict factor,
                        float (*restrict F)[2])
 {
@@ -109,9 +110,9 @@ SPI_INLINE void interp(const int W, const int C, const struct spi_window *win,
 }
 
 SPI_CLONES void spi_interp_complex(const struct spi_window *win,
-                                   const struct spi_half_grid *grid, const double M[9],
-                                   int64_t n, const double (*q)[3], const float *factor,
-                                   float (*F)[2])
+                                   const struct spi_half_space_grid *grid,
+                                   const double M[9], int64_t n, const double (*q)[3],
+                                   const float *factor, float (*F)[2])
 {
     assert(grid->comp == 2 || grid->comp == 4);
     if (win->w == 4 && grid->comp == 2)

@@ -20,7 +20,7 @@
 
 #include "kernel/window.h"
 
-struct spi_half_grid {
+struct spi_half_space_grid {
     int nx, n;         /* points on x; on y and on z */
     int x0, c0;        /* index of coordinate 0 on x; on y and z */
     int comp;          /* 2 or 4 */
@@ -28,14 +28,16 @@ struct spi_half_grid {
 };
 
 /** F[n][2] is added to.  All taps must lie on the grid (asserted).  w = 4, 6 or 8. */
-void spi_interp_complex(const struct spi_window *win, const struct spi_half_grid *grid,
-                        const double M[9], int64_t n, const double (*q)[3],
-                        const float *factor, float (*F)[2]);
+void spi_interp_complex(const struct spi_window *win,
+                        const struct spi_half_space_grid *grid, const double M[9],
+                        int64_t n, const double (*q)[3], const float *factor,
+                        float (*F)[2]);
 
 /** The formula in double with the exact window; mag[n] takes the sums of absolute values.
  */
-void spi_interp_complex_ref(const struct spi_window *win, const struct spi_half_grid *grid,
-                            const double M[9], int64_t n, const double (*q)[3],
-                            const float *factor, double (*F)[2], double *mag);
+void spi_interp_complex_ref(const struct spi_window *win,
+                            const struct spi_half_space_grid *grid, const double M[9],
+                            int64_t n, const double (*q)[3], const float *factor,
+                            double (*F)[2], double *mag);
 
 #endif

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* interp_complex_ref.c, of kernel/interp_complex.h: the formula in double. */
 #include <math.h>
 #include <stddef.h>
 
 #include "kernel/interp_complex.h"
 
-void spi_interp_complex_ref(const struct spi_window *win, const struct spi_half_grid *grid,
-                            const double M[9], int64_t n, const double (*q)[3],
-                            const float *factor, double (*F)[2], double *mag)
+void spi_interp_complex_ref(const struct spi_window *win,
+                            const struct spi_half_space_grid *grid, const double M[9],
+                            int64_t n, const double (*q)[3], const float *factor,
+                            double (*F)[2], double *mag)
 {
     int w = win->w, C = grid->comp;
 

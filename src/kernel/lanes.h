@@ -69,7 +69,7 @@ struct spi_lanes {
      * `angular`. */
     void (*spectrum)(const struct spi_angular *t, int M, const uint16_t *q,
                      const float scale[SPI_LANES], float *work, float *out, long stride);
-    /** The transpose of `tile` (M10): n images turned by P, [re, im][lane] of harmonic m
+    /** The transpose of `tile` (M10): n images rotated by P, [re, im][lane] of harmonic m
      * and image i at P + m * stride + 2 SPI_LANES i, are added to sum (spi_sums_floats),
      * and behind the rings of each harmonic sum_i phi_i P.  image[i]: its harmonics in the
      * order of m, then r, [re, im]. */

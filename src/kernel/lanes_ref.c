@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* lanes_ref.c, of kernel/lanes.h and kernel/angular.h: the formulas in double. */
 #include <complex.h>
 #include <math.h>
 

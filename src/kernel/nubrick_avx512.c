@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* nubrick_avx512.c, of kernel/nubrick.h: the variant for AVX-512. */
 #include "kernel/nubrick.h"
 
 #ifdef SPI_KERNEL_X86

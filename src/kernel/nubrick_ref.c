@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* nubrick_ref.c, of kernel/nubrick.h: the formulas in double. */
 #include <math.h>
 #include <string.h>
 

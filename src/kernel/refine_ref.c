@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* refine_ref.c, of kernel/refine.h: the formulas in double. */
 #include <math.h>
 #include <stddef.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * The window of the nonuniform transforms, doc/math.md (N2).  Layer: kernel.
+ * The window of the simulator, doc/math.md (N2); the nonuniform transforms use
+ * kernel/kaiser.h.  Layer: kernel.
  *
  *     phi(t) = exp(beta (sqrt(1 - t^2) - 1)), |t| <= 1, t = 2 x / w, x in fine-grid units
  *

@@ -204,7 +204,8 @@ spi_err spi_brute_match(const struct spi_brute *b, const spi_nufft *plan, const 
     for (int64_t i = 0; i < n; i += TILE) {
         struct range r = {first + i, n - i < TILE ? (int)(n - i) : TILE, group, n_groups};
 
-        SPI_TRY(err = spi_pixel_values(b->pixels, r.n, quat + i, plan, grid, s.L), out);
+        SPI_TRY(err = spi_pixel_list_values(b->pixels, r.n, quat + i, plan, grid, s.L),
+                out);
         for (int t = 0; t < r.n; t++)
             condition(b, &s, s.L + (int64_t)t * P, &s.table[t], &s.S[t]);
         for (int64_t k0 = 0; k0 < im->n; k0 += IMAGES) {

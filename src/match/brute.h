@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Matching as published: every image against every orientation, pixel by pixel.  Layer:
- * match. doc/math.md section 4.  Chang et al., SC'21 (2021).
+ * match. doc/math.md section 4.  Chang et al., arXiv:2109.05339 (2021).
  *
  * With T_p = W(R^T q_p) the model at the pixels (by NUFFT, curved), g_p their geometry
  * factor and K_p the image:
@@ -20,7 +20,7 @@
 #ifndef SPI_MATCH_BRUTE_H
 #define SPI_MATCH_BRUTE_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 enum spi_brute_kind { SPI_BRUTE_PUBLISHED, SPI_BRUTE_GAUSSIAN, SPI_BRUTE_POISSON };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* brute_ref.c, of match/brute.h: the scores pixel by pixel in double. */
 #include <math.h>
 
 #include "match/brute.h"

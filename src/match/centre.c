@@ -197,7 +197,8 @@ static bool rings_agree(struct fit *f, const double at[2])
 
 /* (J12): about the right origin little is left of what the mean image has on its rings.  A
  * shadow, an arm, a streak on one side leaves harmonics 3 and 5, a panel or a half that is
- * out of place harmonic 2 too.  at: the origin that was found, which the rings are about. */
+ * out of place harmonic 2 too.  at: the origin that was found, which the rings are about.
+ */
 static bool only_a_shift(struct fit *f, const double at[2])
 {
     enum { HARMONICS = 6 };

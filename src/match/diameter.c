@@ -912,8 +912,8 @@ void spi_diameter_result_clear(struct spi_diameter_result *r)
 }
 
 /* Is the answer one?  (J6) has been applied. */
-static spi_err judge(const spi_diameter *d, const struct fit *f, const struct trial *t,
-                     int n, double mean, const struct spi_diameter_result *r)
+static spi_err check_fit(const spi_diameter *d, const struct fit *f, const struct trial *t,
+                         int n, double mean, const struct spi_diameter_result *r)
 {
     double low = t[0].N * f->h, high = t[n - 1].N * f->h;
 
@@ -1008,7 +1008,7 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
             fmax(out->sigma_A,
                  (f->q[0] * out->diameter_A > widest_hole ? 0.2 : 0.12) * out->diameter_A);
     hole = f->q[0] * out->diameter_A;
-    err = judge(d, f, t, n, mean, out);
+    err = check_fit(d, f, t, n, mean, out);
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     if ((err || hole > wide_hole || (d->left_out.saturated > 0 && hole > full_hole)) &&
         from_speckles(d, s, out->diameter_A, out))

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "io/images.h"
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 /** What all images share. */
 struct spi_misfit_pairs {

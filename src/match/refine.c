@@ -38,12 +38,12 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     SPI_TRY(err = SPI_NEW(ring, R, "refinement"), fail);
     for (int r = 0; r < R; r++)
         ring[r] = ring_mean[r] > 0 ? (float)(floor_of_mean * ring_mean[r]) : 1e-30F;
-    spi_pixels_from_rings(&s->pixels, g, R, ring, s->least);
+    spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->least);
     if (ring_inv_var) {
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
-        spi_pixels_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
+        spi_pixel_list_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
     }
-    SPI_TRY(err = spi_kept_new(plan, grid, &s->model), fail);
+    SPI_TRY(err = spi_packed_new(plan, grid, &s->model), fail);
     s->r = (struct spi_refine){.pixels = &s->pixels,
                                .plan = plan,
                                .model = s->model,
@@ -61,7 +61,7 @@ fail:
 void spi_refine_set_clear(struct spi_refine_set *s)
 {
     spi_pixel_list_clear(&s->pixels);
-    spi_kept_free(s->model);
+    spi_packed_free(s->model);
     free(s->least);
     free(s->inv_var);
     *s = (struct spi_refine_set){0};
@@ -70,8 +70,8 @@ void spi_refine_set_clear(struct spi_refine_set *s)
 /* ---- the likelihood ----------------------------------------------------------------- */
 
 /* Fine-grid positions of up to SPI_POINTS pixels. */
-SPI_CLONES static void turn(const float (*restrict q)[3], int n, const float m[9],
-                            float (*restrict u)[SPI_POINTS])
+SPI_CLONES static void rotate(const float (*restrict q)[3], int n, const float m[9],
+                              float (*restrict u)[SPI_POINTS])
 {
 #pragma omp simd
     for (int j = 0; j < n; j++) {
@@ -123,8 +123,8 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
     for (int64_t p = 0; p < l->n; p += SPI_POINTS) {
         int n = l->n - p < SPI_POINTS ? (int)(l->n - p) : SPI_POINTS;
 
-        turn((const float(*)[3])l->q + p, n, m, u);
-        spi_kept_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
+        rotate((const float(*)[3])l->q + p, n, m, u);
+        spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
         spi_likelihood_sums(n, K + p, l->geometry + p, r->least + p,
                             r->inv_var ? r->inv_var + p : NULL, u, W, &sums);
     }

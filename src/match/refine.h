@@ -11,13 +11,13 @@
 #ifndef SPI_MATCH_REFINE_H
 #define SPI_MATCH_REFINE_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 /** What the images of a set share; all borrowed. */
 struct spi_refine {
     const struct spi_pixel_list *pixels;
     const spi_nufft *plan;
-    const spi_kept *model;
+    const spi_packed *model;
     const float *least;   /* [pixels->n] T is not less than this */
     const float *inv_var; /* [pixels->n] v; NULL: the Poisson form */
     double cell;          /* rad, Shannon cell 1 / (2 D q_max): the scale of the steps */
@@ -26,11 +26,11 @@ struct spi_refine {
 /** Everything for a model: pixels between the first and the last of R rings, T floored at
  *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_inv_var:
  *  [R] or NULL for Poisson; grid: the prepared fine grid, borrowed
- *  while spi_kept_reads_grid(set->model). */
+ *  while spi_packed_reads_grid(set->model). */
 struct spi_refine_set {
     struct spi_pixel_list pixels; /* owned */
     float *least, *inv_var;       /* owned */
-    spi_kept *model;              /* owned */
+    spi_packed *model;            /* owned */
     struct spi_refine r;          /* points into this: do not copy */
 };
 SPI_MUSTUSE spi_err spi_refine_set_init(struct spi_refine_set *s,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* refine_ref.c, of match/refine.h: the likelihood and its derivatives in double. */
 #include <math.h>
 
 #include "match/refine.h"

@@ -6,7 +6,8 @@
  *     poisson:  LL(k; n, a) = sum_rj K'_rj log T_n(phi_j + a) - N_k log S_{n,a}       (M1)
  *               (multinomial: the fluence is profiled out)
  *     gaussian: LL(k; n, a) = C^2 / (2 B_{n,a}), 0 where C < 0;                       (M2)
- *               C = sum_rj K'_rj T_n(phi_j + a) / sigma_r^2 (the fluence is profiled out) */
+ *               C = sum_rj K'_rj T_n(phi_j + a) / sigma_r^2 (the fluence is profiled out)
+ */
 #ifndef SPI_MATCH_SCORE_H
 #define SPI_MATCH_SCORE_H
 
@@ -45,7 +46,8 @@ SPI_MUSTUSE spi_err spi_score_peaks(const struct spi_score_input *in, double dro
                                     struct spi_scores *out);
 
 /** Weights of all orientations of a block of images, 16 bits each, in tiles of SPI_LANES
- * directions (M8): where most of them count.  Beyond the last direction all is 0. */
+ * directions (M8): the dense mode, in which most orientations have weight.  Padding beyond
+ * the last direction is zero. */
 struct spi_soft {
     int n_images, Na;
     int64_t tiles;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* score_ref.c, of match/score.h: the scores in double. */
 #include <assert.h>
 #include <complex.h>
 #include <math.h>

@@ -32,12 +32,12 @@ enum { BUCKETS = 256 };
 static struct entry *cache[BUCKETS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static fftwf_plan make_lines(enum spi_lines_kind kind, int n, int lines, int row, void *a,
+static fftwf_plan make_lines(enum spi_fft_layout kind, int n, int lines, int row, void *a,
                              void *b)
 {
-    bool in = kind == SPI_LINES_FWD_IN || kind == SPI_LINES_BWD_IN,
-         out = kind == SPI_LINES_FWD_OUT;
-    bool back = kind == SPI_LINES_BWD || kind == SPI_LINES_BWD_IN;
+    bool in = kind == SPI_FFT_FWD_IN || kind == SPI_FFT_BWD_IN,
+         out = kind == SPI_FFT_FWD_OUT;
+    bool back = kind == SPI_FFT_BWD || kind == SPI_FFT_BWD_IN;
 
     return fftwf_plan_many_dft(1, &n, lines, a, NULL, in ? row : 1, in ? 1 : n, b, NULL,
                                out ? row : 1, out ? 1 : n,
@@ -51,7 +51,7 @@ static fftwf_plan make(int kind, int n, int rows, int row, void *a, void *b)
     int h = n / 2 + 1;
 
     if (kind >= LINES)
-        return make_lines((enum spi_lines_kind)(kind - LINES), n, rows, row, a, b);
+        return make_lines((enum spi_fft_layout)(kind - LINES), n, rows, row, a, b);
     switch ((enum kind)kind) {
     case C2C3_FWD:
         return fftwf_plan_dft_3d(n, n, n, a, a, FFTW_FORWARD, eat);
@@ -157,7 +157,7 @@ static spi_err c2c(enum kind kind, int n, int rows, float complex *x)
     return err;
 }
 
-spi_err spi_fft_lines(enum spi_lines_kind kind, int n, int lines, int row,
+spi_err spi_fft_lines(enum spi_fft_layout kind, int n, int lines, int row,
                       float complex *in, float complex *out)
 {
     fftwf_plan p;

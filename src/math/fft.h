@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Cubes and rows by FFTW (with math/lines.h its only user).  Layer: math.
+ * Cubes and rows by FFTW (with math/fft_many.h its only user).  Layer: math.
  *
  * Single precision, 3-D cubes and batches of 1-D rows.  Plans are made with
  * FFTW_ESTIMATE (so that two runs use the same algorithm and give the same bits),
@@ -36,7 +36,8 @@ SPI_MUSTUSE spi_err spi_fft2_c2c(int n, int sign, float complex *x);
 /** Smallest even n >= least with no prime factor above 7. */
 int spi_fft_good_size(int least);
 
-/** Held while FFTW plans are made or destroyed anywhere in the process (math/lines.c). */
+/** Held while FFTW plans are made or destroyed anywhere in the process (math/fft_many.c).
+ */
 void spi_fft_lock(void);
 void spi_fft_unlock(void);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fft3.c, of math/fft.h: transforms of cubes. */
 #include <assert.h>
 #include <complex.h>
 #include <stdbool.h>
@@ -6,7 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "kernel/pairs.h"
+#include "kernel/two_reals.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
 
@@ -47,10 +48,10 @@ static spi_err planes_forward(const struct cube *c, const float *real, float com
     spi_err err = SPI_OK;
 
     for (size_t z = 0; z < n && !err; z++) {
-        spi_pairs_pack(c->n, real + z * n * n, (float *)c->a);
-        SPI_TRY(err = spi_fft_lines(SPI_LINES_FWD, c->n, c->n / 2, 0, c->a, c->b), out);
-        spi_pairs_untangle(c->n, (const float *)c->b, (float *)c->a);
-        err = spi_fft_lines(SPI_LINES_FWD_OUT, c->n, c->h, c->h, c->a, half + z * plane);
+        spi_two_reals_pack(c->n, real + z * n * n, (float *)c->a);
+        SPI_TRY(err = spi_fft_lines(SPI_FFT_FWD, c->n, c->n / 2, 0, c->a, c->b), out);
+        spi_two_reals_untangle(c->n, (const float *)c->b, (float *)c->a);
+        err = spi_fft_lines(SPI_FFT_FWD_OUT, c->n, c->h, c->h, c->a, half + z * plane);
     }
 out:
     return err;
@@ -62,12 +63,12 @@ static spi_err planes_backward(const struct cube *c, float complex *half, float 
     spi_err err = SPI_OK;
 
     for (size_t z = 0; z < n && !err; z++) {
-        SPI_TRY(
-            err = spi_fft_lines(SPI_LINES_BWD_IN, c->n, c->h, c->h, half + z * plane, c->a),
-            out);
-        spi_pairs_tangle(c->n, (const float *)c->a, (float *)c->b);
-        SPI_TRY(err = spi_fft_lines(SPI_LINES_BWD, c->n, c->n / 2, 0, c->b, c->a), out);
-        spi_pairs_unpack(c->n, (const float *)c->a, real + z * n * n);
+        SPI_TRY(err =
+                    spi_fft_lines(SPI_FFT_BWD_IN, c->n, c->h, c->h, half + z * plane, c->a),
+                out);
+        spi_two_reals_tangle(c->n, (const float *)c->a, (float *)c->b);
+        SPI_TRY(err = spi_fft_lines(SPI_FFT_BWD, c->n, c->n / 2, 0, c->b, c->a), out);
+        spi_two_reals_unpack(c->n, (const float *)c->a, real + z * n * n);
     }
 out:
     return err;
@@ -84,10 +85,10 @@ static spi_err across_planes(const struct cube *c, bool forward, float complex *
 
         for (size_t z = 0; z < n; z++)
             memcpy(c->a + z * c->pitch, row + z * plane, h * sizeof *row);
-        err = spi_fft_lines(forward ? SPI_LINES_FWD_IN : SPI_LINES_BWD_IN, c->n, c->h,
+        err = spi_fft_lines(forward ? SPI_FFT_FWD_IN : SPI_FFT_BWD_IN, c->n, c->h,
                             (int)c->pitch, c->a, c->b);
         if (!err)
-            spi_turn_lines(c->n, c->h, c->b, n, row, plane);
+            spi_transpose_lines(c->n, c->h, c->b, n, row, plane);
     }
     return err;
 }

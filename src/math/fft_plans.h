@@ -11,14 +11,14 @@
 
 #include "base/error.h"
 
-enum spi_lines_kind {
-    SPI_LINES_FWD,
-    SPI_LINES_BWD,
-    SPI_LINES_FWD_IN,
-    SPI_LINES_BWD_IN,
-    SPI_LINES_FWD_OUT
+enum spi_fft_layout {
+    SPI_FFT_FWD,
+    SPI_FFT_BWD,
+    SPI_FFT_FWD_IN,
+    SPI_FFT_BWD_IN,
+    SPI_FFT_FWD_OUT
 };
-SPI_MUSTUSE spi_err spi_fft_lines(enum spi_lines_kind kind, int n, int lines, int row,
+SPI_MUSTUSE spi_err spi_fft_lines(enum spi_fft_layout kind, int n, int lines, int row,
                                   float complex *in, float complex *out);
 
 #endif

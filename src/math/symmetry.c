@@ -101,7 +101,7 @@ spi_err spi_symmetry_parse(const char *name, double (**ops)[9], int *n)
     return SPI_OK;
 }
 
-void spi_symmetry_turn(int n, double (*ops)[9], const double U[9])
+void spi_symmetry_rotate(int n, double (*ops)[9], const double U[9])
 {
     for (int i = 0; i < n; i++) {
         double US[9];

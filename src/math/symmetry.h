@@ -24,8 +24,8 @@ SPI_MUSTUSE spi_err spi_symmetry_parse(const char *name, double (**ops)[9], int 
 /** The name in its one form: "c02" becomes "C2".  Names of no group stay as they are. */
 void spi_symmetry_normalise(char *name);
 
-/** The group turned: each S becomes U S U^T (axes of the standard frame go to U axis). */
-void spi_symmetry_turn(int n, double (*ops)[9], const double U[9]);
+/** The group rotated: each S becomes U S U^T (axes of the standard frame go to U axis). */
+void spi_symmetry_rotate(int n, double (*ops)[9], const double U[9]);
 
 /** Whether a unit vector lies in the asymmetric unit: among the directions S dir it is the
  *  nearest to a fixed direction that no element keeps.  Of the directions S dir exactly one

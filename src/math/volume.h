@@ -52,8 +52,8 @@ SPI_MUSTUSE spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W,
 SPI_MUSTUSE spi_err spi_volume_autocorrelate(const struct spi_volume *rho,
                                              struct spi_volume *A);
 
-/** In place: Fourier modes up to q_pass (1/A) stay, beyond q_stop they are zero, between them
- * they fall as cos^2.  doc/math.md (C6). */
+/** In place: Fourier modes up to q_pass (1/A) stay, beyond q_stop they are zero, between
+ * them they fall as cos^2.  doc/math.md (C6). */
 SPI_MUSTUSE spi_err spi_volume_cut(struct spi_volume *v, double q_pass, double q_stop);
 
 #endif

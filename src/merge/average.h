@@ -3,8 +3,8 @@
  * Averaged images of all view directions at once, summed block of images by block, where
  * most orientations have weight.  Layer: merge.  doc/math.md (V1), (V2), (M8) to (M10).
  *
- * The averages of SPI_LANES neighbouring rows lie side by side: turning an image and adding
- * it to them is matching backwards, with the same layout and the same number of operations.
+ * The averages of SPI_LANES neighbouring rows lie side by side: accumulation is the
+ * transpose of matching, with the same layout and the same number of operations.
  */
 #ifndef SPI_MERGE_AVERAGE_H
 #define SPI_MERGE_AVERAGE_H

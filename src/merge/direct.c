@@ -24,7 +24,7 @@ spi_err spi_direct_add(const struct spi_pixel_list *l, int64_t n, const double (
     for (int64_t k0 = 0; k0 < n; k0 += GROUP) {
         int64_t images = n - k0 < GROUP ? n - k0 : GROUP;
 
-        spi_pixel_turns(images, quat + k0, M);
+        spi_pixel_rotations(images, quat + k0, M);
         SPI_TRY(err = spi_nufft_slice(points, prepared, images, (const double(*)[9])M, W),
                 out);
         for (int64_t i = 0, j = 0; i < images; i++)

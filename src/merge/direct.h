@@ -12,10 +12,10 @@
 
 #include <complex.h>
 
-#include "merge/pixels.h"
+#include "merge/merge_pixels.h"
 
 /** grid2 (two components, the first is used) += H* w W of n images; prepared: the fine grid
- *  of A, one component.  quat, fluence: as for spi_pixels_merge. */
+ *  of A, one component.  quat, fluence: as for spi_merge_pixels. */
 SPI_MUSTUSE spi_err spi_direct_add(const struct spi_pixel_list *l, int64_t n,
                                    const double (*quat)[4], const float *fluence,
                                    const spi_nufft *plan, const float *prepared,

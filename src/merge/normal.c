@@ -24,12 +24,12 @@ static spi_err apply_toeplitz(const void *normal, const double *x, double *y)
 {
     const struct spi_normal *N = normal;
 
-    spi_unknowns_put_f64(&N->u, x, N->cube);
+    spi_even_vector_put_f64(&N->u, x, N->cube);
 
     spi_err err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
 
     if (!err)
-        spi_unknowns_get_f64(&N->u, N->cube, y);
+        spi_even_vector_get_f64(&N->u, N->cube, y);
     return err;
 }
 
@@ -45,11 +45,11 @@ spi_err spi_normal_new(struct spi_normal *N, int n, double dx, double support_A,
                         "merge: the weights add to %g; no image covers any of "
                         "reciprocal space",
                         trace);
-    SPI_TRY(err = spi_unknowns_init(&N->u, n, support_A / dx), fail);
+    SPI_TRY(err = spi_even_vector_init(&N->u, n, support_A / dx), fail);
     SPI_TRY(err = SPI_NEW(N->rhs, N->u.count, "merge"), fail);
     SPI_TRY(err = SPI_NEW(N->cube, count, "merge"), fail);
     SPI_TRY(err = spi_convolve_new(n, f64, Q, &N->toeplitz), fail);
-    spi_unknowns_get_f64(&N->u, b, N->rhs);
+    spi_even_vector_get_f64(&N->u, b, N->rhs);
     N->op = (struct spi_operator){.n = N->u.count,
                                   .apply = apply_toeplitz,
                                   .self = N,
@@ -108,7 +108,7 @@ out:
 
 void spi_normal_clear(struct spi_normal *N)
 {
-    spi_unknowns_clear(&N->u);
+    spi_even_vector_clear(&N->u);
     spi_convolve_free(N->toeplitz);
     free(N->rhs);
     free(N->x0);
@@ -161,7 +161,7 @@ spi_err spi_normal_prior(struct spi_normal *N, const float *A0)
 
     SPI_TRY(err = SPI_NEW(N->x0, N->u.count, "prior"), out);
     SPI_TRY(err = SPI_NEW(Ax, N->u.count, "prior"), out);
-    spi_unknowns_get(&N->u, A0, N->x0);
+    spi_even_vector_get(&N->u, A0, N->x0);
     SPI_TRY(err = N->op.apply(N->op.self, N->x0, Ax), out);
     N->drop0 = 2 * dot(N->u.count, N->rhs, N->x0) - dot(N->u.count, N->x0, Ax);
     for (int64_t i = 0; i < N->u.count; i++)
@@ -176,7 +176,7 @@ static void finish(const struct spi_normal *N, double *d, float *A)
 {
     for (int64_t i = 0; N->x0 && i < N->u.count; i++)
         d[i] += N->x0[i];
-    spi_unknowns_put(&N->u, d, A);
+    spi_even_vector_put(&N->u, d, A);
 }
 
 /* What a prior explains counts towards the drop that is enough. */
@@ -208,7 +208,7 @@ spi_err spi_normal_solve(const struct spi_normal *N, double lambda,
 
     if (err)
         return err;
-    spi_unknowns_get(&N->u, A, d);
+    spi_even_vector_get(&N->u, A, d);
     for (int64_t i = 0; N->x0 && i < N->u.count; i++)
         d[i] -= N->x0[i];
     err = spi_normal_cg(N, lambda, opt, d, report);

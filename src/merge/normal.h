@@ -5,20 +5,20 @@
  *     (H* w H + lambda t + corner term) A = H* w b + lambda t x0                (V3), (V10)
  *
  * H: type-2 transform, t = sum of weights; over A real, even, zero beyond |x| > D: the
- * unknowns of merge/unknowns.h.  H* w H is Toeplitz, a convolution with the kernel
+ * unknowns of merge/even_vector.h.  H* w H is Toeplitz, a convolution with the kernel
  * Q(x) = sum_j w_j cos(2 pi q_j.x) (V4); or it is applied directly, by an operator of the
  * caller (mtip/merging.h).  Vectors are double, products float or double. */
 #ifndef SPI_MERGE_NORMAL_H
 #define SPI_MERGE_NORMAL_H
 
 #include "math/convolve.h"
-#include "merge/unknowns.h"
+#include "merge/even_vector.h"
 #include "nufft/nufft.h"
 #include "solve/cg.h"
 #include "solve/lcurve.h"
 
 struct spi_normal {
-    struct spi_unknowns u;
+    struct spi_even_vector u;
     double dx;              /* A */
     double trace;           /* t */
     double *rhs;            /* [u.count], owned: E^T H* w b, less A x0 of a prior */

@@ -40,7 +40,7 @@ struct spreader {
 
 /* The averages of a tile. */
 struct scratch {
-    float *turn;                /* [Na][2 M] cos, -sin of 2 pi m a / Na */
+    float *phasor;              /* [Na][2 M] cos, -sin of 2 pi m a / Na */
     float complex *Phat, *Hhat; /* [M], M a multiple of SPI_RING_ALIGN */
     float complex *room;        /* [harmonics] of the image in hand */
     const float complex *h;     /* of it; NULL: none */
@@ -64,7 +64,7 @@ static void spreader_free(struct spreader *s)
 
 static void scratch_free(struct scratch *s)
 {
-    free(s->turn);
+    free(s->phasor);
     free(s->Phat);
     free(s->Hhat);
     free(s->room);
@@ -126,7 +126,7 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
 
     size_t two_M = 2 * (size_t)s->M;
 
-    SPI_TRY(err = SPI_NEW(s->turn, (size_t)Na * two_M, "merge"), fail);
+    SPI_TRY(err = SPI_NEW(s->phasor, (size_t)Na * two_M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->Phat, s->M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->Hhat, s->M, "merge"), fail);
     SPI_TRY(err = SPI_NEW(s->room, g->h_at[sp->R], "merge"), fail);
@@ -136,8 +136,8 @@ static spi_err scratch_new(const struct spi_view_spec *sp, struct scratch *s)
         for (int m = 0; m < s->M; m++) {
             double x = 2 * SPI_PI * ((long)m * a % Na) / Na;
 
-            s->turn[(size_t)a * two_M + 2 * (size_t)m] = (float)cos(x);
-            s->turn[(size_t)a * two_M + 2 * (size_t)m + 1] = (float)-sin(x);
+            s->phasor[(size_t)a * two_M + 2 * (size_t)m] = (float)cos(x);
+            s->phasor[(size_t)a * two_M + 2 * (size_t)m + 1] = (float)-sin(x);
         }
     return SPI_OK;
 fail:
@@ -171,11 +171,11 @@ static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair 
     s->image = p->image;
     memset(s->Phat, 0, (size_t)s->M * sizeof *s->Phat);
     for (int e = 0; e < p->count; e++) {
-        add_scaled(two_M, p->weight[e], s->turn + (int64_t)p->angle[e] * two_M,
+        add_scaled(two_M, p->weight[e], s->phasor + (int64_t)p->angle[e] * two_M,
                    (float *)s->Phat);
         H[p->angle[e]] += phi * p->weight[e];
     }
-    spi_ring_add_turned(sp->rings, sp->R, s->Phat, s->h, num);
+    spi_ring_add_rotated(sp->rings, sp->R, s->Phat, s->h, num);
 }
 
 static spi_err spread_waiting(struct spreader *s)
@@ -218,7 +218,7 @@ static spi_err add_direction(struct spreader *s, int64_t dir, const float comple
     spi_err err;
 
     memset(s->den, 0, (size_t)g->h_at[s->R] * sizeof *s->den);
-    spi_ring_add_turned(g, s->R, Hhat, s->map->live_h, s->den);
+    spi_ring_add_rotated(g, s->R, Hhat, s->map->live_h, s->den);
     SPI_TRY(err = spi_ring_synthesise(g, s->R, num, s->num_s), out);
     SPI_TRY(err = spi_ring_synthesise(g, s->R, s->den, s->den_s), out);
     for (int r = 0; r < s->R; r++) {
@@ -269,7 +269,7 @@ static spi_err one_tile(const struct spi_view_spec *sp, int64_t n,
     for (int i = 0; i < SPI_VIEW_TILE && !err; i++) {
         if (s->dir[i] < 0)
             continue;
-        cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->turn, two_M,
+        cblas_sgemv(CblasRowMajor, CblasTrans, Na, two_M, 1, s->phasor, two_M,
                     s->H + (int64_t)i * Na, 1, 0, (float *)s->Hhat, 1);
         err = add_direction(to, s->dir[i], s->num + (int64_t)i * sp->rings->h_at[sp->R],
                             s->Hhat);

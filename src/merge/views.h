@@ -3,7 +3,7 @@
  * Averaged images of view directions, spread into reciprocal space.  Layer: merge.
  * doc/math.md section 2.
  *
- * All images of one view direction n, turned in the plane and weighted by the posterior,
+ * All images of one view direction n, rotated in the plane and weighted by the posterior,
  * make one averaged image on rings; merging then costs the same however many images there
  * are:
  *
@@ -42,7 +42,7 @@ struct spi_view_spec {
     /* ring-major harmonics of an image, of the first R rings; h: room for them */
     const float complex *(*harmonics)(const void *images, int64_t image, int R,
                                       float complex *h);
-    /* that it will be asked for soon; NULL: of no interest */
+    /* prefetch hint for `image`; may be NULL */
     void (*ahead)(const void *images, int64_t image);
     const void *images;
     const float *fluence; /* [images] phi_k by global index */

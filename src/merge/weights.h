@@ -4,7 +4,7 @@
 #ifndef SPI_MERGE_WEIGHTS_H
 #define SPI_MERGE_WEIGHTS_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 enum spi_pixel_weights {
     SPI_WEIGHTS_Q,       /* kappa = |q| / q_max: density compensation, the list's own */

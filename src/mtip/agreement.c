@@ -78,8 +78,9 @@ out:
     return err;
 }
 
-double spi_agreement_phased(const struct spi_agreement *a, const struct spi_fsc *f,
-                            const double *const own[2], double q_end)
+double spi_agreement_phase_consistency(const struct spi_agreement *a,
+                                       const struct spi_fsc *f, const double *const own[2],
+                                       double q_end)
 {
     double found = 0, allowed = 0;
 

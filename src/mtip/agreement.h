@@ -9,7 +9,7 @@
 
 /** The intensities of the half sets after the last merge. */
 struct spi_agreement {
-    double R[9];         /* turns half 2 upon half 1 */
+    double R[9];         /* rotates half 2 onto half 1 */
     double q_min, q_max; /* 1/A */
     struct spi_intensity_shells shells;
 };
@@ -32,7 +32,8 @@ SPI_MUSTUSE spi_err spi_agreement_faithful(const struct spi_run *r,
 /** (Q12): what the half maps agree to, with each other (f) and with their own intensities
  *  (own, of spi_agreement_faithful), as a share of what the agreement of the intensities
  *  allows. */
-double spi_agreement_phased(const struct spi_agreement *a, const struct spi_fsc *f,
-                            const double *const own[2], double q_end);
+double spi_agreement_phase_consistency(const struct spi_agreement *a,
+                                       const struct spi_fsc *f, const double *const own[2],
+                                       double q_end);
 
 #endif

@@ -13,11 +13,11 @@
 #include "math/symmetry.h"
 #include "mtip/mtip.h"
 
-enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_CHAINS_MAX) };
+enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_REPLICAS_MAX) };
 
 /* The scalars of struct spi_run, in one record. */
 struct head {
-    int32_t stage, step, n_chains, round, leading[2], waiting, have_pose, converged,
+    int32_t stage, step, n_replicas, round, leading[2], waiting, have_pose, converged,
         begun_at;
     double best_cc, halves_cc;
     struct spi_pose pose;
@@ -31,7 +31,7 @@ struct half_head {
     double candidate_cell;
 };
 
-struct chain_head {
+struct replica_head {
     int32_t n, has_scale;
     float beta;
     double step, score, residual, axes[9];
@@ -57,7 +57,7 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
     int32_t generation = r->generation;
     struct head head = {.stage = r->stage,
                         .step = r->step,
-                        .n_chains = r->n_chains,
+                        .n_replicas = r->n_replicas,
                         .round = r->round,
                         .leading = {r->leading[0], r->leading[1]},
                         .waiting = r->waiting,
@@ -70,17 +70,17 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
                         .found = r->found,
                         .n_diameters = r->n_diameters};
     struct half_head half[2];
-    struct chain_head(*chain)[SPI_CHAINS_MAX] = NULL;
+    struct replica_head(*replica)[SPI_REPLICAS_MAX] = NULL;
     struct list *l = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(l, 1, "checkpoint"), out);
-    SPI_TRY(err = SPI_NEW(chain, 2, "checkpoint"), out);
+    SPI_TRY(err = SPI_NEW(replica, 2, "checkpoint"), out);
     add(l, sizeof generation, &generation, "generation", 0, 0);
     memcpy(head.diameter_A, r->diameter_A, sizeof head.diameter_A);
     add(l, sizeof head, &head, "run", 0, 0);
     for (int h = 0; h < 2; h++) {
-        const struct spi_half *f = &r->half[h];
+        const struct spi_half_set *f = &r->half[h];
         size_t n = (size_t)f->n_images;
 
         half[h] = (struct half_head){f->candidate_nd, f->best_nd, f->candidate_cell};
@@ -88,25 +88,25 @@ spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
         add(l, n * (size_t)f->keep * sizeof *f->candidate, f->candidate, "candidate", h, 0);
         add(l, n * sizeof *f->fluence, f->fluence, "fluence", h, 0);
         add(l, n * sizeof *f->best, f->best, "best", h, 0);
-        for (int s = 0; s < r->n_chains; s++) {
-            const struct spi_chain *c = &r->chain[h][s];
+        for (int s = 0; s < r->n_replicas; s++) {
+            const struct spi_replica *c = &r->replica[h][s];
 
-            chain[h][s] = (struct chain_head){.n = c->A.n,
-                                              .has_scale = c->ring_scale != NULL,
-                                              .beta = c->beta,
-                                              .step = c->A.step,
-                                              .score = c->score,
-                                              .residual = c->residual};
-            memcpy(chain[h][s].axes, c->axes, sizeof c->axes);
-            memcpy(chain[h][s].symmetry, c->symmetry, sizeof c->symmetry);
-            add(l, sizeof chain[h][s], &chain[h][s], "chain", h, s);
-            if (!c->ring_scale) /* a fresh random start is made again */
+            replica[h][s] = (struct replica_head){.n = c->A.n,
+                                                  .has_scale = c->ring_scale != NULL,
+                                                  .beta = c->beta,
+                                                  .step = c->A.step,
+                                                  .score = c->score,
+                                                  .residual = c->residual};
+            memcpy(replica[h][s].axes, c->axes, sizeof c->axes);
+            memcpy(replica[h][s].symmetry, c->symmetry, sizeof c->symmetry);
+            add(l, sizeof replica[h][s], &replica[h][s], "replica", h, s);
+            if (!c->ring_scale) /* a fresh random initialisation is made again */
                 add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
         }
     }
     err = spi_state_write(path, key, l->n, l->item);
 out:
-    free(chain);
+    free(replica);
     free(l);
     return err;
 }
@@ -181,18 +181,18 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
 {
     enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
     struct spi_step step;
-    int starts = r->set->N_starts;
+    int inits = r->set->N_inits;
 
-    if (h->n_chains < 1 || h->n_chains > SPI_CHAINS_MAX || h->round < 0 ||
-        h->round >= SPI_CHAINS_MAX || h->n_chains != (h->round + 1) * starts)
-        return damaged(path, "%d starts after %d rounds of %d", h->n_chains, h->round,
-                       starts);
+    if (h->n_replicas < 1 || h->n_replicas > SPI_REPLICAS_MAX || h->round < 0 ||
+        h->round >= SPI_REPLICAS_MAX || h->n_replicas != (h->round + 1) * inits)
+        return damaged(path, "%d replicas after %d rounds of %d", h->n_replicas, h->round,
+                       inits);
     for (int i = 0; i < 2; i++)
-        if (h->leading[i] < 0 || h->leading[i] >= h->n_chains)
-            return damaged(path, "start %d leads half set %d; there are %d", h->leading[i],
-                           i + 1, h->n_chains);
-    if (h->stage < SPI_STAGE_START || h->stage > SPI_STAGE_DONE)
-        return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_START,
+        if (h->leading[i] < 0 || h->leading[i] >= h->n_replicas)
+            return damaged(path, "replica %d leads half set %d; there are %d",
+                           h->leading[i], i + 1, h->n_replicas);
+    if (h->stage < SPI_STAGE_INIT || h->stage > SPI_STAGE_DONE)
+        return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_INIT,
                        SPI_STAGE_DONE);
     if (generation < 0 || generation > MANY || h->waiting < 0 || h->waiting > MANY ||
         h->step < 0 || h->step > MANY ||
@@ -260,10 +260,10 @@ static spi_err finest_grid(const struct spi_run *r, int64_t *nd)
     struct spi_band band;
     spi_err err;
 
-    (void)spi_plan_step(r->set, g->diameter_A, r->q_max, SPI_STAGE_POLISH, 0, &step);
+    (void)spi_plan_step(r->set, g->diameter_A, r->q_max, SPI_STAGE_REFINEMENT, 0, &step);
     if ((err = spi_band_init(&band, g, spi_rings_upto(g, step.q_match))) != SPI_OK)
         return err;
-    *nd = spi_views_for(g, &band, step.finer).nd;
+    *nd = spi_views_for(g, &band, step.oversampling).nd;
     spi_band_clear(&band);
     return SPI_OK;
 }
@@ -275,7 +275,7 @@ static bool is_grid(int64_t nd, double cell, int64_t most)
            llabs(spi_sphere_count(cell) - nd) <= 1;
 }
 
-static spi_err check_images(const char *path, const struct spi_half *f, int h)
+static spi_err check_images(const char *path, const struct spi_half_set *f, int h)
 {
     for (int64_t i = 0; i < f->n_images; i++) {
         const struct spi_best *b = &f->best[i];
@@ -308,7 +308,7 @@ static spi_err check_images(const char *path, const struct spi_half *f, int h)
 /* A local step needs candidates, the end needs orientations. */
 static spi_err check_half(const struct spi_run *r, const char *path, int h)
 {
-    const struct spi_half *f = &r->half[h];
+    const struct spi_half_set *f = &r->half[h];
     struct spi_step step = {0};
     bool local, ended = r->stage == SPI_STAGE_DONE && r->converged;
     int64_t most;
@@ -346,33 +346,34 @@ static bool is_model_grid(const struct spi_rings *g, int n, double step)
     return false;
 }
 
-static spi_err check_chain(const struct spi_run *r, const char *path,
-                           const struct chain_head *head, int h, int s)
+static spi_err check_replica(const struct spi_run *r, const char *path,
+                             const struct replica_head *head, int h, int s)
 {
     if (!memchr(head->symmetry, 0, sizeof head->symmetry) || !is_group(head->symmetry) ||
         !is_rotation(head->axes))
-        return damaged(path, "start %d of half set %d: the point group is none", s, h + 1);
+        return damaged(path, "replica %d of half set %d: the point group is none", s,
+                       h + 1);
     if ((head->has_scale & ~1) || !(head->beta >= 0 && head->beta <= FLT_MAX) ||
         isnan(head->score) || isnan(head->residual))
-        return damaged(path, "start %d of half set %d: scale %d, beta %g, score %g", s,
+        return damaged(path, "replica %d of half set %d: scale %d, beta %g, score %g", s,
                        h + 1, head->has_scale, (double)head->beta, head->score);
     if (!head->has_scale && !is_model_grid(&r->data->rings, head->n, head->step))
-        return damaged(path, "start %d of half set %d: a model of %d voxels of %g A", s,
+        return damaged(path, "replica %d of half set %d: a model of %d voxels of %g A", s,
                        h + 1, head->n, head->step);
     return SPI_OK;
 }
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static spi_err load_chain(const struct spi_state *st, const char *path, struct spi_run *r,
-                          int h, int s)
+static spi_err load_replica(const struct spi_state *st, const char *path, struct spi_run *r,
+                            int h, int s)
 {
-    struct spi_chain *c = &r->chain[h][s];
-    struct chain_head head;
+    struct spi_replica *c = &r->replica[h][s];
+    struct replica_head head;
     spi_err err;
 
-    SPI_TRY(err = get(st, sizeof head, &head, "chain", h, s), out);
-    SPI_TRY(err = check_chain(r, path, &head, h, s), out);
+    SPI_TRY(err = get(st, sizeof head, &head, "replica", h, s), out);
+    SPI_TRY(err = check_replica(r, path, &head, h, s), out);
     c->data = r->data;
     c->half = &r->half[h];
     c->seed = r->seed * 2 + (uint64_t)h;
@@ -380,8 +381,8 @@ static spi_err load_chain(const struct spi_state *st, const char *path, struct s
     c->beta = head.beta;
     c->score = head.score;
     c->residual = head.residual;
-    SPI_TRY(err = spi_chain_symmetry(c, head.symmetry, head.axes), out);
-    if (head.has_scale) /* a random start, as spi_run_make_chains made it */
+    SPI_TRY(err = spi_replica_symmetry(c, head.symmetry, head.axes), out);
+    if (head.has_scale) /* a random initialisation, as spi_run_make_replicas made it */
         return SPI_OK;
     free(c->ring_scale);
     c->ring_scale = NULL;
@@ -392,15 +393,15 @@ static spi_err load_chain(const struct spi_state *st, const char *path, struct s
             out);
     for (size_t i = 0; i < spi_volume_count(&c->A); i++)
         if (!isfinite(c->A.data[i])) {
-            err = damaged(path, "start %d of half set %d: voxel %zu of the model is %g", s,
-                          h + 1, i, (double)c->A.data[i]);
+            err = damaged(path, "replica %d of half set %d: voxel %zu of the model is %g",
+                          s, h + 1, i, (double)c->A.data[i]);
             goto out;
         }
 out:
     return err;
 }
 
-static spi_err load_half(const struct spi_state *st, struct spi_half *f, int h)
+static spi_err load_half(const struct spi_state *st, struct spi_half_set *f, int h)
 {
     struct half_head head;
     size_t n = (size_t)f->n_images;
@@ -432,7 +433,7 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
     SPI_TRY(err = spi_state_get(st, SPI_STATE_GENERATION, sizeof generation, &generation),
             out);
     SPI_TRY(err = check_head(r, path, generation, &head), out);
-    SPI_TRY(err = spi_run_make_chains(r, head.n_chains), out);
+    SPI_TRY(err = spi_run_make_replicas(r, head.n_replicas), out);
     r->generation = generation, r->stage = head.stage, r->step = head.step;
     r->begun_at = head.begun_at;
     r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
@@ -445,8 +446,8 @@ spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
         r->leading[h] = head.leading[h];
         SPI_TRY(err = load_half(st, &r->half[h], h), out);
         SPI_TRY(err = check_half(r, path, h), out);
-        for (int s = 0; s < head.n_chains; s++)
-            SPI_TRY(err = load_chain(st, path, r, h, s), out);
+        for (int s = 0; s < head.n_replicas; s++)
+            SPI_TRY(err = load_replica(st, path, r, h, s), out);
     }
 out:
     spi_state_free(st);

@@ -56,7 +56,7 @@ static spi_err scene_init(const struct spi_data *d, double q_max, struct scene *
         SPI_TRY(err = SPI_NEW(ring, R, "contrast"), out);
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "contrast"), out);
         spi_data_inv_var(d, SPI_SCORE_GAUSSIAN, R, ring);
-        spi_pixels_from_rings(&s->pixels, g, R, ring, s->inv_var);
+        spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->inv_var);
     }
 out:
     free(ring);

@@ -13,7 +13,7 @@ enum { IMAGES_A_PATCH = 10, PATCHES_LEAST = 12, PATCHES_MOST = 3000 };
 
 static const double cell_least = 0.035; /* rad; finer ones cost too much and tell no more */
 
-/* The images, and the group by which they may be turned. */
+/* The images, and the group by which they may be rotated. */
 struct views {
     const struct spi_orientations *o;
     int n_group;

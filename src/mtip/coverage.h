@@ -18,13 +18,13 @@ struct spi_coverage {
     double ratio;               /* seen / expected */
 };
 
-/** View directions R^T z of all images (half 0: none), each turned by all n elements of the
- * particle's point group, which are the same view of it; cell: rad, Shannon cell
+/** View directions R^T z of all images (half 0: none), each rotated by all n elements of
+ * the particle's point group, which are the same view of it; cell: rad, Shannon cell
  * 1 / (2 D q_max). */
 SPI_MUSTUSE spi_err spi_coverage_init(struct spi_coverage *c,
                                       const struct spi_orientations *o, int n,
                                       const double (*group)[9], double cell);
-/** (Q11): the share of the directions at q (1/A) that some slice crosses, turned by the n
+/** (Q11): the share of the directions at q (1/A) that some slice crosses, rotated by the n
  * elements of the point group; wavelength in A. */
 SPI_MUSTUSE spi_err spi_coverage_crossed(const struct spi_orientations *o, int n,
                                          const double (*group)[9], double diameter_A,

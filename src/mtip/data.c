@@ -8,9 +8,9 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kernel/half.h"
+#include "kernel/f16.h"
 
-enum { BLOCK = 256, SLOTS = 4 };
+enum { BLOCK = 256, PARTIALS = 4 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 static const double typical_counts = 1e5;
 
@@ -21,7 +21,7 @@ struct block {
     float *samples;                 /* [samples] */
     float complex *h;               /* [harmonics] */
     char *records;                  /* [BLOCK], as they are stored */
-    double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this slot */
+    double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this partial */
     struct look *look;
     struct spi_region *region;
 };
@@ -44,8 +44,8 @@ static size_t record_bytes(int H)
 
 static void pack_record(int H, const float complex *h, char *record)
 {
-    float scale = spi_half_pack(2 * (int64_t)H, (const float *)h,
-                                (uint16_t *)(void *)(record + HEAD));
+    float scale =
+        spi_f16_pack(2 * (int64_t)H, (const float *)h, (uint16_t *)(void *)(record + HEAD));
 
     memcpy(record, &scale, sizeof scale);
 }
@@ -74,7 +74,7 @@ static void add_moments(const struct spi_data *d, double sign, const float *samp
     }
 }
 
-/* Add an image to the moments of a slot (sign 1), or take it out again (-1).  The image
+/* Add an image to the moments of a partial (sign 1), or take it out again (-1).  The image
  * becomes counts, `samples` hold it on the rings. */
 static void add_image(const struct spi_data *d, double sign, float *image, struct block *b)
 {
@@ -117,7 +117,7 @@ static spi_err ingest_block(void *const *data, const void *arg, const volatile i
         err = spi_ring_analyse(&d->rings, d->rings.R, b->samples, b->h);
         pack_record(H, b->h, b->records + (size_t)k * record_bytes(H));
     }
-    return err ? err : spi_store_write(d->store, a->first, a->n, b->records);
+    return err ? err : spi_record_cache_write(d->records, a->first, a->n, b->records);
 }
 
 /* Images that stay aside add to no mean: they are taken out of the moments again. */
@@ -172,8 +172,8 @@ static void block_clear(struct block *b, struct spi_graph *g)
     free(b->pixel_sum);
 }
 
-/* Moments of all slots -> ring means, variances, mean image. */
-static spi_err summarise(struct spi_data *d, const struct block *slot)
+/* Moments of all partials -> ring means, variances, mean image. */
+static spi_err summarise(struct spi_data *d, const struct block *partial)
 {
     const struct spi_rings *g = &d->rings;
     double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]);
@@ -185,8 +185,8 @@ static spi_err summarise(struct spi_data *d, const struct block *slot)
 
         for (int i = g->at[r]; i < g->at[r + 1]; i++)
             used += (double)d->map.live[i] >= 0.2 * live;
-        for (int s = 0; s < SLOTS; s++)
-            sum += slot[s].sum[r], sum2 += slot[s].sum2[r];
+        for (int s = 0; s < PARTIALS; s++)
+            sum += partial[s].sum[r], sum2 += partial[s].sum2[r];
         used = used > 0 ? used * n : 1;
         d->ring_mean[r] = sum / used;
         d->ring_var[r] = fmax(sum2 / used - d->ring_mean[r] * d->ring_mean[r], 0);
@@ -195,8 +195,8 @@ static spi_err summarise(struct spi_data *d, const struct block *slot)
     for (int64_t p = 0; p < d->det->n_pixels; p++) {
         double sum = 0;
 
-        for (int s = 0; s < SLOTS; s++)
-            sum += slot[s].pixel_sum[p];
+        for (int s = 0; s < PARTIALS; s++)
+            sum += partial[s].pixel_sum[p];
         d->mean_image[p] = (float)(sum / n);
     }
     d->mean_counts = total;
@@ -209,7 +209,7 @@ static spi_err summarise(struct spi_data *d, const struct block *slot)
 static spi_err split(struct spi_data *d, const struct spi_settings *set,
                      const struct look *look)
 {
-    double least = set->signal_least;
+    double least = set->signal_min;
     spi_err err = SPI_OK;
 
     if (least < 0)
@@ -230,9 +230,9 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
         (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
-/* fn over blocks of images, slots in turn. */
+/* fn over blocks of images, partials in turn. */
 static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_task_fn *fn,
-                          const struct block *slot, spi_on_ingest *progress, void *user)
+                          const struct block *partial, spi_on_ingest *progress, void *user)
 {
     spi_err err = SPI_OK;
     int turn = 0;
@@ -240,10 +240,10 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
     for (int64_t first = 0; first < d->n_images; first += BLOCK, turn++) {
         struct ingest_args a = {first,
                                 d->n_images - first < BLOCK ? d->n_images - first : BLOCK};
-        struct spi_access access = {slot[turn % SLOTS].region, SPI_READ_WRITE};
+        struct spi_access access = {partial[turn % PARTIALS].region, SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, 1, &access), out);
-        if (turn % SLOTS == SLOTS - 1) { /* memory: SLOTS blocks at once */
+        if (turn % PARTIALS == PARTIALS - 1) { /* memory: PARTIALS blocks at once */
             SPI_TRY(err = spi_graph_wait(g), out);
             if (progress)
                 progress(first + a.n, d->n_images, user);
@@ -270,7 +270,7 @@ static void choose_counted(const struct spi_data *d, uint8_t *counted)
 static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                       const struct spi_settings *set, spi_on_ingest *progress, void *user)
 {
-    struct block slot[SLOTS] = {0};
+    struct block partial[PARTIALS] = {0};
     struct look look = {0};
     uint8_t *counted = NULL;
     spi_err err;
@@ -280,18 +280,18 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
     SPI_TRY(err = SPI_NEW(look.hash, d->n_images, "ingest"), out);
     choose_counted(d, counted);
     look.counted = counted;
-    for (int s = 0; s < SLOTS; s++)
-        SPI_TRY(err = block_init(slot + s, d, g, &look), out);
-    SPI_TRY(err = each_block(d, g, ingest_block, slot, progress, user), out);
+    for (int s = 0; s < PARTIALS; s++)
+        SPI_TRY(err = block_init(partial + s, d, g, &look), out);
+    SPI_TRY(err = each_block(d, g, ingest_block, partial, progress, user), out);
     SPI_TRY(err = split(d, set, &look), out);
     if (d->split.n_blank + d->split.n_copies > 0)
-        SPI_TRY(err = each_block(d, g, take_out_block, slot, NULL, NULL), out);
-    SPI_TRY(err = summarise(d, slot), out);
+        SPI_TRY(err = each_block(d, g, take_out_block, partial, NULL, NULL), out);
+    SPI_TRY(err = summarise(d, partial), out);
 out:
     if (err)
         (void)!spi_graph_wait(g);
-    for (int s = 0; s < SLOTS; s++)
-        block_clear(slot + s, g);
+    for (int s = 0; s < PARTIALS; s++)
+        block_clear(partial + s, g);
     free(counted);
     free(look.signal);
     free(look.hash);
@@ -360,12 +360,12 @@ spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images
     SPI_TRY(err = find_scale(d, gain), fail);
     snprintf(path, sizeof path, "%s/rings.bin", dir);
 
-    SPI_TRY(err =
-                spi_store_create(path, record_bytes(d->rings.h_at[d->rings.R]), d->n_images,
-                                 spi_memory_bytes() / MEMORY_SHARE, &d->store),
+    SPI_TRY(err = spi_record_cache_create(path, record_bytes(d->rings.h_at[d->rings.R]),
+                                          d->n_images, spi_memory_bytes() / MEMORY_SHARE,
+                                          &d->records),
             fail);
     SPI_TRY(err = ingest(d, g, set, progress, user), fail);
-    SPI_TRY(err = spi_store_finish(d->store), fail);
+    SPI_TRY(err = spi_record_cache_finish(d->records), fail);
     return SPI_OK;
 fail:
     spi_data_clear(d);
@@ -376,7 +376,7 @@ void spi_data_clear(struct spi_data *d)
 {
     spi_rings_clear(&d->rings);
     spi_ring_map_clear(&d->map);
-    spi_store_free(d->store);
+    spi_record_cache_free(d->records);
     spi_split_clear(&d->split);
     free(d->ring_mean);
     free(d->ring_var);
@@ -395,17 +395,17 @@ void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
 
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h)
 {
-    const char *record = spi_store_record(d->store, image);
+    const char *record = spi_record_cache_record(d->records, image);
     float scale;
 
     memcpy(&scale, record, sizeof scale);
-    spi_half_unpack(2 * (int64_t)d->rings.h_at[R],
-                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
+    spi_f16_unpack(2 * (int64_t)d->rings.h_at[R],
+                   (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
 }
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)
 {
-    const char *record = spi_store_record(d->store, image);
+    const char *record = spi_record_cache_record(d->records, image);
 
     for (int i = 0; i < 4; i++)
         __builtin_prefetch(record + 64 * i);

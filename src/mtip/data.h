@@ -3,9 +3,9 @@
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *
  * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
- * scratch file of the run directory (io/store.h), so that memory does not grow with the
- * number of images; in half precision, for reading them is most of the work on them (R10).
- * Intensities that are not photons are scaled so
+ * scratch file of the run directory (io/record_cache.h), so that memory does not grow with
+ * the number of images; in half precision, for reading them is most of the work on them
+ * (R10). Intensities that are not photons are scaled so
  * that an image has `typical_counts` on the rings on average: nothing depends on absolute
  * scale. */
 #ifndef SPI_MTIP_DATA_H
@@ -13,7 +13,7 @@
 
 #include "base/settings.h"
 #include "io/images.h"
-#include "io/store.h"
+#include "io/record_cache.h"
 #include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
@@ -25,14 +25,15 @@ struct spi_data {
     const struct spi_detector *det; /* borrowed */
     struct spi_rings rings;
     struct spi_ring_map map;
-    struct spi_store *store; /* records: a scale, rings.h_at[R] complex halves */
-    struct spi_split split;  /* who takes part; means and variances below are of these */
-    double scale;            /* image value -> counts */
-    double *ring_mean;       /* [R], owned: mean counts per live weight */
-    double *ring_var;        /* [R], owned: variance of a ring sample's intensity
+    struct spi_record_cache
+        *records;           /* records: a scale, rings.h_at[R] complex numbers in f16 */
+    struct spi_split split; /* who takes part; means and variances below are of these */
+    double scale;           /* image value -> counts */
+    double *ring_mean;      /* [R], owned: mean counts per live weight */
+    double *ring_var;       /* [R], owned: variance of a ring sample's intensity
                               * about the ring mean, over angles and images */
-    float *mean_image;       /* [n_pixels], owned: mean of the images, counts */
-    double mean_counts;      /* per image, on the rings */
+    float *mean_image;      /* [n_pixels], owned: mean of the images, counts */
+    double mean_counts;     /* per image, on the rings */
 };
 
 enum { SPI_IMAGES_LEAST = 64 }; /* a reconstruction needs so many */
@@ -42,7 +43,7 @@ typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
 /** gain: values are whole multiples of it, each a photon; 0: they are what the file says.
  * diameter_A, q_min, q_max fix the rings; of the settings ring_oversampling, halves,
- * signal_least and seed are used.  `dir`: run directory, where a scratch file would lie.
+ * signal_min and seed are used.  `dir`: run directory, where a scratch file would lie.
  * SPI_EFORMAT: all images are zero, too few images that take part (< 64). */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   struct spi_images *images, double gain, double diameter_A,
@@ -53,8 +54,8 @@ void spi_data_clear(struct spi_data *d);
 
 /** h [rings.h_at[R]] = ring-major harmonics of an image, of the first R rings. */
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h);
-/** That it will be asked for soon: its first 256 bytes are fetched, what follows comes by
- * itself (more at once wait for each other). */
+/** Prefetch the first 256 bytes of the record of an image; the hardware prefetcher fetches
+ * the rest. */
 void spi_data_ahead(const struct spi_data *d, int64_t image);
 /** 1 / sigma_r^2 of (M2) for the first R rings: of the ring's variance; all 1 for euclid.
  */

@@ -94,7 +94,7 @@ static spi_err task_extent(void *const *data, const void *arg, const volatile in
 {
     const struct extent_args *a = arg;
     const struct spi_run *r = a->r;
-    const struct spi_volume *A = &r->chain[a->half][r->leading[a->half]].A;
+    const struct spi_volume *A = &r->replica[a->half][r->leading[a->half]].A;
     struct spi_phase_options opt;
     struct spi_phase_result result = {0};
     char recipe[SPI_TEXT_MAX];
@@ -142,20 +142,21 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
     if (err)
         return err;
     shown = calibration * (extent[0] + extent[1]) / 2;
-    spi_info("starts: the densities of the half sets are %.0f A and %.0f A wide, as of a "
+    spi_info("init: the densities of the half sets are %.0f A and %.0f A wide, as of a "
              "particle of %.0f A",
              extent[0], extent[1], shown);
     if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
         return SPI_OK;
     if (!(shown >= D / plausible && shown <= D * plausible))
-        spi_warn("the starts show a particle of %.0f A, which is too far from %.0f A to be "
-                 "one: a background that the images still contain shows in this way",
+        spi_warn("the random initialisations show a particle of %.0f A, which is too far "
+                 "from %.0f A to be one: a background that the images still contain shows "
+                 "in this way",
                  shown, D);
-    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_alike)
+    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_cc_repeat)
         r->refined_A = shown;
     else
-        spi_warn("the starts show a particle of %.0f A; the run goes on with a diameter of "
-                 "%.0f A: if its result is poor, try --diameter %.0f",
+        spi_warn("the random initialisations show a particle of %.0f A; the run goes on "
+                 "with a diameter of %.0f A: if its result is poor, try --diameter %.0f",
                  shown, D, shown);
     return SPI_OK;
 }

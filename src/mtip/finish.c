@@ -74,8 +74,8 @@ static spi_err phase(struct spi_run *r, struct spi_result *res)
     res->resolution05_A =
         spi_curve_end_A(p.fsc.n_shells, p.fsc.q, p.fsc.fsc, 0.5, 0, r->q_max);
     res->phase_cutoff = p.cutoff;
-    res->verdict.phased = p.phased;
-    res->verdict.phase_rounds = p.rounds;
+    res->validation.phase_consistency = p.phase_consistency;
+    res->validation.phase_rounds = p.rounds;
     return spi_volume_copy(&res->phase[0].density, &res->half[0]);
 }
 
@@ -84,7 +84,7 @@ static spi_err phase(struct spi_run *r, struct spi_result *res)
 /* Over the point group of a half set, in its frame. */
 static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
 {
-    const struct spi_chain *c = &r->chain[h][r->leading[h]];
+    const struct spi_replica *c = &r->replica[h][r->leading[h]];
 
     return spi_symmetry_average(A, c->n_group, (const double(*)[9])c->group);
 }
@@ -139,8 +139,8 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
                                 spi_on_finish *progress, void *user, struct spi_result *res)
 {
     int rounds = r->set->N_refine;
-    const struct spi_volume *model[2] = {&r->chain[0][r->leading[0]].A,
-                                         &r->chain[1][r->leading[1]].A};
+    const struct spi_volume *model[2] = {&r->replica[0][r->leading[0]].A,
+                                         &r->replica[1][r->leading[1]].A};
     spi_err err = SPI_OK;
 
     for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
@@ -172,18 +172,18 @@ out:
     return err;
 }
 
-/* A: the mean of the half sets, half 2 turned upon half 1 (an autocorrelation has neither
+/* A: the mean of the half sets, half 2 rotated onto half 1 (an autocorrelation has neither
  * place nor hand): by the rotation of the intensities, which is right also when the phases
  * are not. */
 static spi_err join_halves(const struct spi_run *r, struct spi_result *res)
 {
     const struct spi_volume *one = &res->half_A[0];
-    struct spi_pose turn = {.inverted = false};
+    struct spi_pose rotation = {.inverted = false};
     struct spi_volume two = {0};
     spi_err err;
 
-    memcpy(turn.R, res->agreement.R, sizeof turn.R);
-    SPI_TRY(err = spi_pose_apply(&res->half_A[1], &turn, one->n, one->step, &two), out);
+    memcpy(rotation.R, res->agreement.R, sizeof rotation.R);
+    SPI_TRY(err = spi_pose_apply(&res->half_A[1], &rotation, one->n, one->step, &two), out);
     SPI_TRY(err = spi_volume_copy(one, &res->A), out);
     for (int64_t i = 0; i < (int64_t)one->n * one->n * one->n; i++)
         res->A.data[i] = (one->data[i] + two.data[i]) / 2;
@@ -198,7 +198,7 @@ static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
 {
     /* shows folds to 18; more where all turns are alike up to there (a disk, a tube) */
     static const double qD = 7.5, smooth_qD = 10;
-    const struct spi_chain *c = &r->chain[0][r->leading[0]];
+    const struct spi_replica *c = &r->replica[0][r->leading[0]];
     struct spi_symmetry_found *f = &res->symmetry;
     double D = r->data->rings.diameter_A;
     spi_err err;
@@ -237,7 +237,7 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     SPI_TRY(
         err = spi_intensity_compare(&W[0], &W[1], D, a->q_min, a->q_max, identity, &fewer),
         out);
-    err = spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->verdict.outlook);
+    err = spi_outlook_find(&a->shells, &fewer, D, a->q_max, &res->validation.outlook);
 out:
     for (int h = 0; h < 2; h++) {
         spi_volume_clear(&A[h]);
@@ -253,7 +253,7 @@ out:
  * shells of a map that is cut sharply would ring. */
 static spi_err cut_density(const struct spi_run *r, struct spi_result *res)
 {
-    const struct spi_resolution *v = &res->verdict.resolution;
+    const struct spi_resolution *v = &res->validation.resolution;
     double q = 1 / v->claimed_A;
 
     if (v->limit == SPI_LIMIT_EDGE || !(q * r->data->rings.diameter_A > 1))
@@ -263,13 +263,13 @@ static spi_err cut_density(const struct spi_run *r, struct spi_result *res)
 
 /* Coverage of the view directions, modulo the point group, and what else the verdict asks.
  */
-static spi_err judge(const struct spi_run *r, const struct spi_contrast *contrast,
-                     struct spi_result *res)
+static spi_err validate(const struct spi_run *r, const struct spi_contrast *contrast,
+                        struct spi_result *res)
 {
     const struct spi_rings *g = &r->data->rings;
     double(*group)[9] = NULL, D = g->diameter_A, q;
     const struct spi_inspection *in = &res->inspection;
-    struct spi_verdict *v = &res->verdict;
+    struct spi_validation *v = &res->validation;
     int n;
     spi_err err;
 
@@ -282,20 +282,20 @@ static spi_err judge(const struct spi_run *r, const struct spi_contrast *contras
     v->diameter_A = D;
     /* where a background begins the result ends, and nothing is said of phases beyond */
     if (v->resolution.background_A > 1 / r->q_max)
-        v->phased = spi_agreement_phased(&res->agreement, &res->fsc,
-                                         (const double *const *)res->own,
-                                         1 / v->resolution.background_A);
-    v->unexplained = in->unexplained;
-    v->strangers = in->strangers;
+        v->phase_consistency = spi_agreement_phase_consistency(
+            &res->agreement, &res->fsc, (const double *const *)res->own,
+            1 / v->resolution.background_A);
+    v->unexplained_variance = in->unexplained_variance;
+    v->outlier_images = in->outlier_images;
     v->isotropic =
         spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
-    spi_symmetry_turn(n, group, res->symmetry.axes);
+    spi_symmetry_rotate(n, group, res->symmetry.axes);
     SPI_TRY(err = spi_coverage_init(&res->coverage, &res->orientations, n,
                                     (const double(*)[9])group, 1 / (2 * D * r->q_max)),
             out);
     err = spi_coverage_crossed(&res->orientations, n, (const double(*)[9])group, D, q,
-                               g->wavelength_A, &v->covered);
+                               g->wavelength_A, &v->coverage);
 out:
     free(group);
     return err;
@@ -322,8 +322,8 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     SPI_TRY(err = join_halves(r, res), out);
     SPI_TRY(err = spi_volume_fourier_even(&res->A, &res->W), out);
     SPI_TRY(err = name_symmetry(r, res), out);
-    SPI_TRY(err = judge(r, contrast, res), out);
-    if (res->verdict.resolution.limit != SPI_LIMIT_EDGE)
+    SPI_TRY(err = validate(r, contrast, res), out);
+    if (res->validation.resolution.limit != SPI_LIMIT_EDGE)
         SPI_TRY(err = look_ahead(r, res), out);
     SPI_TRY(err = cut_density(r, res), out);
     if (progress)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * The end of a run: every pixel of every image merged at its best orientation, the
- * regularisation from the L-curve, the density phased from many starts.  Layer: mtip. */
+ * The end of a run merges every pixel of every image at its best orientation, takes the
+ * regularisation from the L-curve and phases the density from many starts.  Layer: mtip. */
 #ifndef SPI_MTIP_FINISH_H
 #define SPI_MTIP_FINISH_H
 
@@ -10,13 +10,13 @@
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
 #include "mtip/phasing.h"
-#include "mtip/verdict.h"
+#include "mtip/validation.h"
 
 struct spi_result {
     struct spi_volume half_A[2]; /* autocorrelations of the half sets, owned */
     struct spi_volume A, W;      /* mean of the half sets, frame of half 1; its intensity,
                                   * owned */
-    struct spi_volume half[2];   /* densities; half 2 laid upon half 1, owned */
+    struct spi_volume half[2];   /* densities; half 2 superposed on half 1, owned */
     struct spi_volume density;   /* their mean, owned */
     struct spi_fsc fsc;          /* of the halves */
     double resolution_A, resolution05_A; /* of the half maps, FSC 0.143 and 0.5 */
@@ -29,7 +29,7 @@ struct spi_result {
     struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */
     struct spi_coverage coverage;         /* of the view directions, modulo that group */
     struct spi_inspection inspection;     /* of all images, owned */
-    struct spi_verdict verdict;
+    struct spi_validation validation;
 };
 
 enum { SPI_FINISH_STEPS = 6 }; /* the total that `progress` is told */

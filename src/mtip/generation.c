@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One generation of a chain: which directions, and the tasks that do it. */
+/* One generation of a replica: which directions, and the tasks that do it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "math/sphere.h"
 #include "math/symmetry.h"
-#include "mtip/chain_tasks.h"
+#include "mtip/replica_tasks.h"
 
 /* ---- which directions --------------------------------------------------------------- */
 
@@ -39,7 +39,7 @@ static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t 
 /* Candidate pairs of every image of the batch and the directions they need. */
 static spi_err find_pairs(struct spi_generation_work *w, const struct spi_generation *gen)
 {
-    const struct spi_half *h = w->c->half;
+    const struct spi_half_set *h = w->c->half;
     int64_t n = 0, cap = 0, nd = w->level->views.nd, *first = NULL;
     int32_t *mark = NULL, *near = NULL;
     spi_err err;
@@ -79,11 +79,12 @@ out:
     return err;
 }
 
-/* All directions, or with a point group those of its asymmetric unit; if all have weight,
- * neighbours together: where an image has none, it has none in whole tiles. */
+/* All directions, or with a point group those of its asymmetric unit.  With dense weights
+ * the directions are ordered in tiles of neighbours, so that zero weights fill whole tiles.
+ */
 static spi_err all_rows(struct spi_generation_work *w)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     int64_t nd = l->views.nd;
     int32_t *order = NULL;
     spi_err err;
@@ -110,12 +111,12 @@ out:
 
 static spi_err allocate_soft(struct spi_generation_work *w)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     int images = w->block_images < w->n_batch ? w->block_images : (int)w->n_batch;
     spi_err err = SPI_OK;
 
     for (int s = 0; s < w->n_soft && !err; s++) {
-        struct spi_chain_soft *soft = &w->soft[s];
+        struct spi_replica_soft *soft = &w->soft[s];
 
         err = spi_average_init(&soft->average, &w->c->data->rings, l->R_merge, l->views.Na,
                                w->n_rows, images);
@@ -125,7 +126,7 @@ static spi_err allocate_soft(struct spi_generation_work *w)
 
 static spi_err allocate(struct spi_generation_work *w)
 {
-    const struct spi_level *l = w->level;
+    const struct spi_resolution_level *l = w->level;
     spi_err err;
 
     SPI_TRY(err = spi_nufft_new(w->c->A.n, w->c->A.step, l->nufft_tol, &w->plan), out);
@@ -139,10 +140,10 @@ static spi_err allocate(struct spi_generation_work *w)
     SPI_TRY(err = SPI_NEW(w->counts, w->n_batch, "counts"), out);
     SPI_TRY(err = SPI_NEW(w->r_post, w->n_blocks, "posterior"), out);
     SPI_TRY(err = allocate_soft(w), out);
-    /* partial sums: as many as memory likes, never a function of the number of workers;
-     * few large blocks, for each walks through all of the grid */
-    w->n_slots = l->n <= 32 ? SPI_SLOTS_MAX : 2;
-    w->n_merges = 2 * w->n_slots;
+    /* the number of partial sums depends on memory only, never on the number of workers;
+     * the blocks are few and large, because each sweeps the whole grid */
+    w->n_partials = l->n <= 32 ? SPI_PARTIALS_MAX : 2;
+    w->n_merges = 2 * w->n_partials;
     SPI_TRY(err = SPI_NEW(w->pair_at, w->n_merges + 1, "merge"), out);
 out:
     return err;
@@ -161,9 +162,10 @@ static spi_err make_regions(struct spi_generation_work *w)
         SPI_TRY(
             err = spi_region_new(g, &w->templates, sizeof w->templates, &w->r_templates[b]),
             out);
-    for (int s = 0; s < w->n_slots; s++)
-        SPI_TRY(err = spi_region_new(g, &w->slot[s], sizeof w->slot[s], &w->r_slot[s]),
-                out);
+    for (int s = 0; s < w->n_partials; s++)
+        SPI_TRY(
+            err = spi_region_new(g, &w->partial[s], sizeof w->partial[s], &w->r_partial[s]),
+            out);
     for (int s = 0; s < w->n_soft; s++)
         SPI_TRY(err = spi_region_new(g, &w->soft[s], sizeof w->soft[s], &w->soft[s].region),
                 out);
@@ -193,7 +195,8 @@ static spi_err submit_slice(struct spi_generation_work *w)
 }
 
 /* match: posterior of each block of images <- all templates; beta from the first block;
- * where all orientations have weight, averages <- images, blocks in turn to fixed slots */
+ * where all orientations have weight, averages <- images, blocks in turn to fixed partials
+ */
 static spi_err submit_match(struct spi_generation_work *w)
 {
     struct spi_access access[SPI_BLOCKS_MAX + 3];
@@ -258,22 +261,22 @@ static spi_err submit_merge(struct spi_generation_work *w)
     for (int b = 0; b < w->n_merges && !err; b++) {
         struct spi_range a = {.w = w, .block = b};
         struct spi_access access[2] = {{w->r_pairs, SPI_READ},
-                                       {w->r_slot[b % w->n_slots], SPI_READ_WRITE}};
+                                       {w->r_partial[b % w->n_partials], SPI_READ_WRITE}};
 
         err = spi_graph_submit(w->g, "merge", spi_task_merge, &a, sizeof a, 2, access);
     }
     if (err)
         return err;
 
-    struct spi_access solve[SPI_SLOTS_MAX + 1] = {{w->r_model, SPI_READ_WRITE}};
+    struct spi_access solve[SPI_PARTIALS_MAX + 1] = {{w->r_model, SPI_READ_WRITE}};
 
-    for (int s = 0; s < w->n_slots; s++)
-        solve[s + 1] = (struct spi_access){w->r_slot[s], SPI_READ_WRITE};
-    return spi_graph_submit(w->g, "solve", spi_task_solve, &w, sizeof w, w->n_slots + 1,
+    for (int s = 0; s < w->n_partials; s++)
+        solve[s + 1] = (struct spi_access){w->r_partial[s], SPI_READ_WRITE};
+    return spi_graph_submit(w->g, "solve", spi_task_solve, &w, sizeof w, w->n_partials + 1,
                             solve);
 }
 
-static bool all_have_weight(const struct spi_chain *c, const struct spi_generation *gen)
+static bool all_have_weight(const struct spi_replica *c, const struct spi_generation *gen)
 {
     double n = (double)gen->level->views.nd * gen->level->views.Na / fmax(1, c->n_group);
 
@@ -286,7 +289,7 @@ static spi_err work_init(struct spi_generation_work *w, const struct spi_generat
 
     w->n_blocks = (int)((gen->n_batch + w->block_images - 1) / w->block_images);
     w->n_soft = all_have_weight(w->c, gen) ? w->n_blocks : 0;
-    w->n_soft = w->n_soft < SPI_SLOTS_MAX ? w->n_soft : SPI_SLOTS_MAX;
+    w->n_soft = w->n_soft < SPI_PARTIALS_MAX ? w->n_soft : SPI_PARTIALS_MAX;
     SPI_TRY(err = SPI_NEW(w->batch, w->n_batch, "batch"), out);
     memcpy(w->batch, gen->batch, (size_t)w->n_batch * sizeof *w->batch);
     SPI_TRY(err = gen->local ? find_pairs(w, gen) : all_rows(w), out);
@@ -295,8 +298,8 @@ out:
     return err;
 }
 
-spi_err spi_chain_submit(struct spi_chain *c, struct spi_graph *g,
-                         const struct spi_generation *gen, int block_images)
+spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
+                           const struct spi_generation *gen, int block_images)
 {
     struct spi_generation_work *w;
     spi_err err = SPI_NEW(w, 1, "generation");
@@ -343,9 +346,9 @@ static void free_regions(struct spi_generation_work *w)
         spi_region_free(w->g, w->r_templates[b]);
     for (int b = 0; b < w->n_blocks && w->r_post; b++)
         spi_region_free(w->g, w->r_post[b]);
-    for (int s = 0; s < SPI_SLOTS_MAX; s++) {
+    for (int s = 0; s < SPI_PARTIALS_MAX; s++) {
         spi_region_free(w->g, w->soft[s].region);
-        spi_region_free(w->g, w->r_slot[s]);
+        spi_region_free(w->g, w->r_partial[s]);
     }
 }
 
@@ -354,9 +357,9 @@ static void work_free(struct spi_generation_work *w)
     free_regions(w);
     for (int b = 0; b < w->n_blocks && w->post; b++)
         spi_posterior_clear(w->post + b);
-    for (int s = 0; s < SPI_SLOTS_MAX; s++) {
+    for (int s = 0; s < SPI_PARTIALS_MAX; s++) {
         spi_average_clear(&w->soft[s].average);
-        free(w->slot[s]);
+        free(w->partial[s]);
     }
     spi_points_free(w->points);
     spi_nufft_free(w->plan);
@@ -379,7 +382,7 @@ static void work_free(struct spi_generation_work *w)
     free(w);
 }
 
-void spi_chain_settle(struct spi_chain *c)
+void spi_replica_settle(struct spi_replica *c)
 {
     struct spi_generation_work *w = c->work;
 

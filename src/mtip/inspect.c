@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "mtip/sharp.h"
+#include "mtip/reference.h"
 
-enum { BLOCK = 64, SLOTS = 8 };
+enum { BLOCK = 64, PARTIALS = 8 };
 static const double half_explained = 0.5;
 
 /* What the tasks read. */
@@ -16,18 +16,18 @@ struct frame {
     struct spi_orientations *o;
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
-    struct spi_sharp model[2];
-    spi_kept *kept[2];
+    struct spi_reference model[2];
+    spi_packed *kept[2];
     spi_points *points[2]; /* the pixels, for each model's plan */
     float *mean;           /* of all images on the pixel's ring */
     float *inv_var;        /* NULL for photons */
 };
 
 /* What a task adds to. */
-struct slot {
-    struct spi_misfit *all; /* [n_shells] of images that are not strangers */
+struct partial {
+    struct spi_misfit *all; /* [n_shells] of images that are no outliers */
     struct spi_outliers outliers;
-    int64_t images, strangers;
+    int64_t images, outlier_images;
     struct spi_region *region;
 };
 
@@ -37,7 +37,7 @@ static spi_err ring_to_pixels(const struct frame *f, const struct spi_rings *g, 
     spi_err err = SPI_NEW(*out, f->pixels.n, "inspection");
 
     if (!err)
-        spi_pixels_from_rings(&f->pixels, g, R, ring, *out);
+        spi_pixel_list_from_rings(&f->pixels, g, R, ring, *out);
     return err;
 }
 
@@ -47,8 +47,8 @@ static void frame_clear(struct frame *f)
     spi_pixel_list_clear(&f->pixels);
     for (int h = 0; h < 2; h++) {
         spi_points_free(f->points[h]);
-        spi_kept_free(f->kept[h]);
-        spi_sharp_clear(&f->model[h]);
+        spi_packed_free(f->kept[h]);
+        spi_reference_clear(&f->model[h]);
     }
     free(f->mean);
     free(f->inv_var);
@@ -70,9 +70,9 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
                                         g->diameter_A),
             out);
     for (int h = 0; h < 2; h++) {
-        SPI_TRY(err = spi_sharp_init(&f->model[h], r, A[h]), out);
-        SPI_TRY(err = spi_kept_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
-        spi_sharp_drop_grid(&f->model[h], f->kept[h]);
+        SPI_TRY(err = spi_reference_init(&f->model[h], r, A[h]), out);
+        SPI_TRY(err = spi_packed_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
+        spi_reference_drop_grid(&f->model[h], f->kept[h]);
         SPI_TRY(err = spi_points_new(f->model[h].plan, f->pixels.n,
                                      (const float(*)[3])f->pixels.q, &f->points[h]),
                 out);
@@ -94,7 +94,7 @@ struct block_args {
 };
 
 static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
-                    struct spi_misfit *one, struct slot *s)
+                    struct spi_misfit *one, struct partial *s)
 {
     const struct spi_pixel_list *l = &f->pixels;
     struct spi_orientations *o = f->o;
@@ -104,8 +104,8 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
     double M[1][9];
     spi_err err;
 
-    spi_pixel_turns(1, (const double(*)[4])(o->quat + 4 * k), M);
-    err = spi_kept_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
+    spi_pixel_rotations(1, (const double(*)[4])(o->quat + 4 * k), M);
+    err = spi_packed_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
     if (err)
         return err;
     for (int64_t p = 0; p < l->n; p++)
@@ -116,7 +116,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
     o->misfit[k] = (float)spi_misfit_share(&sum);
     s->images++;
     if (spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained)
-        s->strangers++;
+        s->outlier_images++;
     else
         spi_misfit_add(f->pairs.n_shells, one, s->all);
     return SPI_OK;
@@ -125,7 +125,7 @@ static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
 static spi_err task_look(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block_args *a = arg;
-    struct slot *s = data[0];
+    struct partial *s = data[0];
     int64_t n_pixels = a->f->r->data->det->n_pixels;
     float *pixels = NULL, *work = NULL;
     struct spi_misfit *one = NULL;
@@ -150,27 +150,27 @@ out:
     return err;
 }
 
-/* Slots in their order. */
-static void sum_up(const struct slot *slot, int n_shells, struct spi_inspection *in)
+/* Partials in their order. */
+static void sum_up(const struct partial *partial, int n_shells, struct spi_inspection *in)
 {
-    int64_t strangers = 0;
+    int64_t outlier_images = 0;
     struct spi_misfit sum;
 
-    for (int s = 0; s < SLOTS; s++) {
-        spi_misfit_add(n_shells, slot[s].all, in->shell);
-        spi_outliers_add(&slot[s].outliers, &in->outliers);
-        in->images += slot[s].images;
-        strangers += slot[s].strangers;
+    for (int s = 0; s < PARTIALS; s++) {
+        spi_misfit_add(n_shells, partial[s].all, in->shell);
+        spi_outliers_add(&partial[s].outliers, &in->outliers);
+        in->images += partial[s].images;
+        outlier_images += partial[s].outlier_images;
     }
     sum = spi_misfit_sum(n_shells, in->shell);
-    in->strangers = in->images > 0 ? (double)strangers / (double)in->images : 0;
-    in->unexplained = spi_misfit_share(&sum);
+    in->outlier_images = in->images > 0 ? (double)outlier_images / (double)in->images : 0;
+    in->unexplained_variance = spi_misfit_share(&sum);
 }
 
 spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2],
                            struct spi_orientations *o, struct spi_inspection *in)
 {
-    struct slot slot[SLOTS] = {{0}};
+    struct partial partial[PARTIALS] = {{0}};
     struct frame f;
     spi_err err, late;
     int turn = 0;
@@ -182,14 +182,15 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
     SPI_TRY(err = SPI_NEW(in->shell, in->n_shells, "inspection"), out);
     for (int s = 0; s < in->n_shells; s++)
         in->q[s] = f.pairs.q[s];
-    for (int s = 0; s < SLOTS; s++) {
-        SPI_TRY(err = SPI_NEW(slot[s].all, in->n_shells, "inspection"), out);
-        SPI_TRY(err = spi_region_new(r->graph, slot + s, sizeof *slot, &slot[s].region),
+    for (int s = 0; s < PARTIALS; s++) {
+        SPI_TRY(err = SPI_NEW(partial[s].all, in->n_shells, "inspection"), out);
+        SPI_TRY(err = spi_region_new(r->graph, partial + s, sizeof *partial,
+                                     &partial[s].region),
                 out);
     }
     for (int64_t first = 0; first < o->n; first += BLOCK, turn++) {
         struct block_args a = {&f, first, o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access = {slot[turn % SLOTS].region, SPI_READ_WRITE};
+        struct spi_access access = {partial[turn % PARTIALS].region, SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 1,
                                        &access),
@@ -199,10 +200,10 @@ out:
     late = spi_graph_wait(r->graph);
     err = err ? err : late;
     if (!err)
-        sum_up(slot, in->n_shells, in);
-    for (int s = 0; s < SLOTS; s++) {
-        spi_region_free(r->graph, slot[s].region);
-        free(slot[s].all);
+        sum_up(partial, in->n_shells, in);
+    for (int s = 0; s < PARTIALS; s++) {
+        spi_region_free(r->graph, partial[s].region);
+        free(partial[s].all);
     }
     frame_clear(&f);
     if (err)

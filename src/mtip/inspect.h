@@ -10,9 +10,9 @@
 #include "mtip/mtip.h"
 
 struct spi_inspection {
-    int64_t images;     /* that were looked at */
-    double unexplained; /* (Q9) of all of them but the strangers */
-    double strangers;   /* share of them that the model leaves half unexplained (Q10) */
+    int64_t images;              /* that were looked at */
+    double unexplained_variance; /* (Q9) of all of them but the outliers */
+    double outlier_images; /* fraction of images with more than half unexplained (Q10) */
     int n_shells;
     double *q;                /* [n_shells] 1/A, owned */
     struct spi_misfit *shell; /* [n_shells] sums over all images, owned */

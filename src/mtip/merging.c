@@ -17,14 +17,14 @@ enum {
     VIEW_BLOCKS = 32,         /* of directions */
     CHUNKS = 16               /* tasks of one pass over a cube */
 };
-static const double slot_bytes =
-    6e8; /* slots of all sets, if there are more than 2 a set */
+static const double partial_bytes =
+    6e8; /* partials of all sets, if there are more than 2 a set */
 
 /* ---- spreading ---------------------------------------------------------------------- */
 
 struct block {
     struct spi_merging *m; /* [n_sets] */
-    int n_sets, slot;
+    int n_sets, partial;
     int64_t first, n;
 };
 
@@ -104,28 +104,28 @@ static void tell_progress(const struct block *a, spi_err err)
         m->spec.progress(done, m->n_images, m->spec.user);
 }
 
-/* The images c of one set, of a block that has been read, to its slot. */
+/* The images c of one set, of a block that has been read, to its partial. */
 static spi_err spread_set(const struct block *a, int set,
                           const struct spi_merging_chosen *c, const float *pixels)
 {
     struct spi_merging *m = &a->m[set];
     const struct spi_merging_spec *s = &m->spec;
-    struct spi_merging_slot *slot = &m->slot[a->slot];
+    struct spi_merging_partial *partial = &m->partial[a->partial];
     int64_t n_pixels = spi_images_detector(s->images)->n_pixels;
     double t0 = spi_now_s();
     spi_err err;
 
-    slot->noise2 += expected_misfit(s->pixels, c, n_pixels, pixels);
+    partial->noise2 += expected_misfit(s->pixels, c, n_pixels, pixels);
     if (s->f64)
         err = spi_direct_merge_f64(s->pixels, c->n, n_pixels, pixels,
                                    (const double(*)[4])c->quat, c->phi, &m->modes,
-                                   slot->modes, &slot->weight, &slot->norm2);
+                                   partial->modes, &partial->weight, &partial->norm2);
     else
-        err =
-            spi_pixels_merge(s->pixels, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
-                             c->phi, m->plan, slot->grid, &slot->weight, &slot->norm2);
-    slot->merged += c->n;
-    slot->spread_s += spi_now_s() - t0;
+        err = spi_merge_pixels(s->pixels, c->n, n_pixels, pixels,
+                               (const double(*)[4])c->quat, c->phi, m->plan, partial->grid,
+                               &partial->weight, &partial->norm2);
+    partial->merged += c->n;
+    partial->spread_s += spi_now_s() - t0;
     return err;
 }
 
@@ -150,7 +150,7 @@ static spi_err task_spread(void *const *data, const void *arg, const volatile in
     if (a->n_sets > 1)
         SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
     SPI_TRY(err = spi_images_read(a->m->spec.images, a->first, a->n, all), out);
-    a->m->slot[a->slot].read_s += spi_now_s() - t0;
+    a->m->partial[a->partial].read_s += spi_now_s() - t0;
     for (int i = 0; i < a->n_sets && !err; i++)
         if (c[i].n > 0) {
             float *own = pixels ? pixels : all;
@@ -171,11 +171,11 @@ static struct block block_at(struct spi_merging *m, int n_sets, int64_t first, i
 {
     int64_t left = m->n_images - first;
 
-    return (struct block){m, n_sets, (int)(b % m->n_slots), first,
+    return (struct block){m, n_sets, (int)(b % m->n_partials), first,
                           left < m->block ? left : m->block};
 }
 
-/* One task a block; each slot is written in the order of submission. */
+/* One task a block; each partial is written in the order of submission. */
 static spi_err each_block(struct spi_merging *m, int n_sets, const char *name,
                           spi_task_fn *fn)
 {
@@ -186,60 +186,61 @@ static spi_err each_block(struct spi_merging *m, int n_sets, const char *name,
         struct spi_access access[SPI_MERGING_SETS_MAX];
 
         for (int i = 0; i < n_sets; i++)
-            access[i] = (struct spi_access){m[i].region[a.slot], SPI_READ_WRITE};
+            access[i] = (struct spi_access){m[i].region[a.partial], SPI_READ_WRITE};
         err = spi_graph_submit(m->spec.graph, name, fn, &a, sizeof a, n_sets, access);
     }
     late = spi_graph_wait(m->spec.graph);
     return err ? err : late;
 }
 
-/* Reals of a slot. */
-static size_t slot_values(const struct spi_merging *m)
+/* Reals of a partial. */
+static size_t partial_values(const struct spi_merging *m)
 {
     size_t side = (size_t)m->modes.m;
 
     return m->spec.f64 ? 2 * side * side * side : spi_nufft_grid_floats(m->plan, 2);
 }
 
-/* slot 0 += all others, in their order. */
-static void sum_slots(struct spi_merging *m)
+/* partial 0 += all others, in their order. */
+static void sum_partials(struct spi_merging *m)
 {
-    size_t count = slot_values(m);
+    size_t count = partial_values(m);
 
-    for (int s = 1; s < m->n_slots; s++)
+    for (int s = 1; s < m->n_partials; s++)
         for (size_t i = 0; i < count; i++)
             if (m->spec.f64)
-                ((double *)m->slot[0].modes)[i] += ((double *)m->slot[s].modes)[i];
+                ((double *)m->partial[0].modes)[i] += ((double *)m->partial[s].modes)[i];
             else
-                m->slot[0].grid[i] += m->slot[s].grid[i];
+                m->partial[0].grid[i] += m->partial[s].grid[i];
 }
 
-static void clear_slots(struct spi_merging *m)
+static void clear_partials(struct spi_merging *m)
 {
-    for (int s = 0; s < m->n_slots; s++)
+    for (int s = 0; s < m->n_partials; s++)
         if (m->spec.f64)
-            memset(m->slot[s].modes, 0, slot_values(m) * sizeof(double));
+            memset(m->partial[s].modes, 0, partial_values(m) * sizeof(double));
         else
-            memset(m->slot[s].grid, 0, slot_values(m) * sizeof(float));
+            memset(m->partial[s].grid, 0, partial_values(m) * sizeof(float));
 }
 
-static spi_err make_slots(struct spi_merging *m, int n_sets)
+static spi_err make_partials(struct spi_merging *m, int n_sets)
 {
     const struct spi_merging_spec *s = &m->spec;
     double bytes;
     spi_err err;
 
-    bytes = (double)slot_values(m) * (s->f64 ? sizeof(double) : sizeof(float));
-    m->n_slots =
-        (int)fmin(SPI_MERGING_SLOTS_MAX / n_sets, fmax(2, slot_bytes / bytes / n_sets));
-    for (int i = 0; i < m->n_slots; i++) {
-        struct spi_merging_slot *slot = &m->slot[i];
+    bytes = (double)partial_values(m) * (s->f64 ? sizeof(double) : sizeof(float));
+    m->n_partials = (int)fmin(SPI_MERGING_PARTIALS_MAX / n_sets,
+                              fmax(2, partial_bytes / bytes / n_sets));
+    for (int i = 0; i < m->n_partials; i++) {
+        struct spi_merging_partial *partial = &m->partial[i];
 
         if (s->f64)
-            SPI_TRY(err = SPI_NEW(slot->modes, slot_values(m) / 2, "merge"), out);
+            SPI_TRY(err = SPI_NEW(partial->modes, partial_values(m) / 2, "merge"), out);
         else
-            SPI_TRY(err = spi_nufft_grid_new(m->plan, 2, &slot->grid), out);
-        SPI_TRY(err = spi_region_new(s->graph, slot, sizeof *slot, &m->region[i]), out);
+            SPI_TRY(err = spi_nufft_grid_new(m->plan, 2, &partial->grid), out);
+        SPI_TRY(err = spi_region_new(s->graph, partial, sizeof *partial, &m->region[i]),
+                out);
     }
 out:
     return err;
@@ -248,21 +249,22 @@ out:
 /* ---- images summed by view direction ------------------------------------------------ */
 
 /* Harmonics of the images of a block that take part. */
-static spi_err analyse(struct spi_merging *m, struct spi_merging_slot *slot, int64_t i,
-                       const float *image, float (*value)[2])
+static spi_err analyse(struct spi_merging *m, struct spi_merging_partial *partial,
+                       int64_t i, const float *image, float (*value)[2])
 {
-    float phi = slot->chosen.phi[i];
+    float phi = partial->chosen.phi[i];
 
-    spi_pixels_weigh(m->spec.pixels, image, phi, value, &slot->weight, &slot->norm2);
+    spi_merge_pixels_weigh(m->spec.pixels, image, phi, value, &partial->weight,
+                           &partial->norm2);
     return spi_view_sums_analyse(&m->views, (const float(*)[2])value,
-                                 slot->h + i * spi_view_sums_harmonics(&m->views));
+                                 partial->h + i * spi_view_sums_harmonics(&m->views));
 }
 
 static spi_err task_rings(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block *a = arg;
     struct spi_merging *m = a->m;
-    struct spi_merging_slot *slot = &m->slot[a->slot];
+    struct spi_merging_partial *partial = &m->partial[a->partial];
     int64_t n_pixels = spi_images_detector(m->spec.images)->n_pixels;
     float *pixels = NULL, (*value)[2] = NULL;
     double t0 = spi_now_s(), t1;
@@ -270,22 +272,22 @@ static spi_err task_rings(void *const *data, const void *arg, const volatile int
 
     (void)data;
     (void)stop;
-    choose_clear(&slot->chosen);
-    SPI_TRY(err = choose(a, 0, &slot->chosen), out);
+    choose_clear(&partial->chosen);
+    SPI_TRY(err = choose(a, 0, &partial->chosen), out);
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "merge"), out);
     SPI_TRY(err = SPI_NEW(value, m->spec.pixels->n, "merge"), out);
-    if (!slot->h)
-        SPI_TRY(
-            err = SPI_NEW(slot->h, m->block * spi_view_sums_harmonics(&m->views), "merge"),
-            out);
+    if (!partial->h)
+        SPI_TRY(err = SPI_NEW(partial->h, m->block * spi_view_sums_harmonics(&m->views),
+                              "merge"),
+                out);
     SPI_TRY(err = read_block(a, pixels), out);
     t1 = spi_now_s();
-    slot->noise2 += expected_misfit(m->spec.pixels, &slot->chosen, n_pixels, pixels);
-    for (int64_t i = 0; i < slot->chosen.n && !err; i++)
-        err = analyse(m, slot, i, pixels + i * n_pixels, value);
-    slot->merged += slot->chosen.n;
-    slot->read_s += t1 - t0;
-    slot->spread_s += spi_now_s() - t1;
+    partial->noise2 += expected_misfit(m->spec.pixels, &partial->chosen, n_pixels, pixels);
+    for (int64_t i = 0; i < partial->chosen.n && !err; i++)
+        err = analyse(m, partial, i, pixels + i * n_pixels, value);
+    partial->merged += partial->chosen.n;
+    partial->read_s += t1 - t0;
+    partial->spread_s += spi_now_s() - t1;
 out:
     free(value);
     free(pixels);
@@ -298,13 +300,13 @@ static spi_err task_sum(void *const *data, const void *arg, const volatile int *
 {
     const struct block *a = arg;
     struct spi_merging *m = a->m;
-    const struct spi_merging_slot *slot = &m->slot[a->slot];
+    const struct spi_merging_partial *partial = &m->partial[a->partial];
 
     (void)data;
     (void)stop;
-    for (int64_t i = 0; i < slot->chosen.n; i++)
-        spi_view_sums_add(&m->views, slot->h + i * spi_view_sums_harmonics(&m->views),
-                          slot->chosen.quat[i], slot->chosen.phi[i]);
+    for (int64_t i = 0; i < partial->chosen.n; i++)
+        spi_view_sums_add(&m->views, partial->h + i * spi_view_sums_harmonics(&m->views),
+                          partial->chosen.quat[i], partial->chosen.phi[i]);
     return SPI_OK;
 }
 
@@ -312,18 +314,18 @@ static spi_err task_sum(void *const *data, const void *arg, const volatile int *
 static spi_err task_views(void *const *data, const void *arg, const volatile int *stop)
 {
     const struct block *a = arg;
-    struct spi_merging_slot *slot = &a->m->slot[a->slot];
+    struct spi_merging_partial *partial = &a->m->partial[a->partial];
     double t0 = spi_now_s();
     spi_err err =
-        spi_view_sums_spread(&a->m->views, a->first, a->n, a->m->plan, slot->grid);
+        spi_view_sums_spread(&a->m->views, a->first, a->n, a->m->plan, partial->grid);
 
     (void)data;
     (void)stop;
-    slot->spread_s += spi_now_s() - t0;
+    partial->spread_s += spi_now_s() - t0;
     return err;
 }
 
-/* images -> harmonics (a slot holds a block) -> sums by direction -> partial sums */
+/* images -> harmonics (a partial holds a block) -> sums by direction -> partial sums */
 static spi_err spread_sums(struct spi_merging *m)
 {
     const struct spi_merging_spec *s = &m->spec;
@@ -337,7 +339,7 @@ static spi_err spread_sums(struct spi_merging *m)
     SPI_TRY(err = spi_region_new(g, &m->views, sizeof m->views, &m->views_region), out);
     for (int64_t first = 0, b = 0; first < m->n_images && !err; first += m->block, b++) {
         struct block a = block_at(m, 1, first, b);
-        struct spi_access access[2] = {{m->region[a.slot], SPI_READ_WRITE},
+        struct spi_access access[2] = {{m->region[a.partial], SPI_READ_WRITE},
                                        {m->views_region, SPI_READ_WRITE}};
 
         err = spi_graph_submit(g, "rings", task_rings, &a, sizeof a, 1, access);
@@ -348,8 +350,8 @@ static spi_err spread_sums(struct spi_merging *m)
     for (int b = 0; b < VIEW_BLOCKS && !err; b++) {
         int64_t from = m->views.nd * b / VIEW_BLOCKS,
                 to = m->views.nd * (b + 1) / VIEW_BLOCKS;
-        struct block a = {m, 1, b % m->n_slots, from, to - from};
-        struct spi_access access[2] = {{m->region[a.slot], SPI_READ_WRITE},
+        struct block a = {m, 1, b % m->n_partials, from, to - from};
+        struct spi_access access[2] = {{m->region[a.partial], SPI_READ_WRITE},
                                        {m->views_region, SPI_READ}};
 
         err = spi_graph_submit(g, "merge", task_views, &a, sizeof a, 2, access);
@@ -393,37 +395,37 @@ static spi_err collect_f32(struct spi_merging *m, int c, int n, double *to)
     spi_err err = SPI_NEW(modes, count, "merge");
 
     if (!err)
-        err = spi_nufft_collect(m->plan, m->slot[0].grid, c, n, modes);
+        err = spi_nufft_collect(m->plan, m->partial[0].grid, c, n, modes);
     for (size_t i = 0; i < count && !err; i++)
         to[i] = (double)modes[i];
     free(modes);
     return err;
 }
 
-/* Component c (0: w b, 1: w) of the summed slots, the middle n^3 modes. */
+/* Component c (0: w b, 1: w) of the summed partials, the middle n^3 modes. */
 static spi_err collect(struct spi_merging *m, int c, int n, double *to)
 {
     if (!m->spec.f64)
         return collect_f32(m, c, n, to);
-    even_part(m->modes.m, m->slot[0].modes, n, c == 1, to);
+    even_part(m->modes.m, m->partial[0].modes, n, c == 1, to);
     return SPI_OK;
 }
 
 static spi_err apply_direct(const void *self, const double *x, double *y);
 static spi_err apply_tasks(const void *self, const double *x, double *y);
 
-static void drop_slots(struct spi_merging *m)
+static void drop_partials(struct spi_merging *m)
 {
-    for (int s = 0; s < m->n_slots; s++) {
+    for (int s = 0; s < m->n_partials; s++) {
         spi_region_free(m->spec.graph, m->region[s]);
         m->region[s] = NULL;
-        free(m->slot[s].grid);
-        free(m->slot[s].modes);
-        free(m->slot[s].h);
-        choose_clear(&m->slot[s].chosen);
-        m->slot[s].h = NULL;
-        m->slot[s].grid = NULL;
-        m->slot[s].modes = NULL;
+        free(m->partial[s].grid);
+        free(m->partial[s].modes);
+        free(m->partial[s].h);
+        choose_clear(&m->partial[s].chosen);
+        m->partial[s].h = NULL;
+        m->partial[s].grid = NULL;
+        m->partial[s].modes = NULL;
     }
 }
 
@@ -435,7 +437,7 @@ static spi_err make_normal(struct spi_merging *m)
     spi_err err;
 
     if (!s->direct && !s->f64) {
-        SPI_TRY(err = spi_normal_collect(m->plan, m->slot[0].grid, m->n, &b, &Q), out);
+        SPI_TRY(err = spi_normal_collect(m->plan, m->partial[0].grid, m->n, &b, &Q), out);
     } else {
         SPI_TRY(err = SPI_NEW(b, n * n * n, "merge"), out);
         SPI_TRY(err = collect(m, 0, m->n, b), out);
@@ -445,7 +447,7 @@ static spi_err make_normal(struct spi_merging *m)
         }
     }
     if (!s->direct)
-        drop_slots(m); /* large, and no longer needed */
+        drop_partials(m); /* large, and no longer needed */
     SPI_TRY(err = spi_normal_new(&m->normal, m->n, m->dx, s->diameter_A, b, Q, m->weight,
                                  s->f64),
             out);
@@ -475,25 +477,25 @@ static spi_err make_plan(struct spi_merging *m)
     return s->f64 ? SPI_OK : spi_nufft_new(m->modes.m, m->dx, s->tol, &m->plan);
 }
 
-/* The sums of all slots and the normal equations; the images took `wall` s. */
+/* The sums of all partials and the normal equations; the images took `wall` s. */
 static spi_err collect_sums(struct spi_merging *m, double wall)
 {
     double t0 = spi_now_s(), read_s = 0, spread_s = 0;
     spi_err err;
 
     spi_view_sums_clear(&m->views);
-    for (int s = 0; s < m->n_slots; s++) {
-        m->weight += m->slot[s].weight;
-        m->norm2 += m->slot[s].norm2;
-        m->noise2 += m->slot[s].noise2;
-        m->n_merged += m->slot[s].merged;
-        read_s += m->slot[s].read_s;
-        spread_s += m->slot[s].spread_s;
+    for (int s = 0; s < m->n_partials; s++) {
+        m->weight += m->partial[s].weight;
+        m->norm2 += m->partial[s].norm2;
+        m->noise2 += m->partial[s].noise2;
+        m->n_merged += m->partial[s].merged;
+        read_s += m->partial[s].read_s;
+        spread_s += m->partial[s].spread_s;
     }
     /* the workers' seconds as shares of the wall clock's */
     m->read_s = wall * read_s / fmax(read_s + spread_s, 1e-9);
     m->spread_s = wall - m->read_s;
-    sum_slots(m);
+    sum_partials(m);
     err = make_normal(m);
     m->collect_s = spi_now_s() - t0;
     return err;
@@ -522,7 +524,7 @@ spi_err spi_merging_init_sets(struct spi_merging *m, const struct spi_merging_sp
                         "precision");
     for (int i = 0; i < n_sets; i++) {
         SPI_TRY(err = make_plan(&m[i]), out);
-        SPI_TRY(err = make_slots(&m[i], n_sets), out);
+        SPI_TRY(err = make_partials(&m[i], n_sets), out);
     }
     SPI_TRY(err = spec->average > 0 ? spread_sums(m)
                                     : each_block(m, n_sets, "merge", task_spread),
@@ -541,7 +543,7 @@ spi_err spi_merging_init(struct spi_merging *m, const struct spi_merging_spec *s
 
 void spi_merging_clear(struct spi_merging *m)
 {
-    drop_slots(m);
+    drop_partials(m);
     spi_normal_clear(&m->normal);
     spi_view_sums_clear(&m->views);
     spi_nufft_free(m->plan);
@@ -586,11 +588,11 @@ static spi_err apply_tasks(const void *self, const double *x, double *y)
     const struct spi_normal *N = &m->normal;
 
     count_product(m);
-    spi_unknowns_put_f64(&N->u, x, N->cube);
+    spi_even_vector_put_f64(&N->u, x, N->cube);
     if (m->n < SERIAL_BELOW) {
         spi_err err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
 
-        spi_unknowns_get_f64(&N->u, N->cube, y);
+        spi_even_vector_get_f64(&N->u, N->cube, y);
         return err;
     }
     for (int part = 0; part < 3; part++) {
@@ -608,7 +610,7 @@ static spi_err apply_tasks(const void *self, const double *x, double *y)
         if (err || late)
             return err ? err : late;
     }
-    spi_unknowns_get_f64(&N->u, N->cube, y);
+    spi_even_vector_get_f64(&N->u, N->cube, y);
     return SPI_OK;
 }
 
@@ -624,10 +626,10 @@ static spi_err task_direct(void *const *data, const void *arg, const volatile in
     (void)stop;
     if (!err && c.n && s->f64)
         err = spi_direct_add_f64(s->pixels, c.n, (const double(*)[4])c.quat, c.phi,
-                                 &m->modes, m->A, m->slot[a->slot].modes);
+                                 &m->modes, m->A, m->partial[a->partial].modes);
     else if (!err && c.n)
         err = spi_direct_add(s->pixels, c.n, (const double(*)[4])c.quat, c.phi, m->plan,
-                             m->prepared, m->slot[a->slot].grid);
+                             m->prepared, m->partial[a->partial].grid);
     choose_clear(&c);
     return err;
 }
@@ -662,18 +664,18 @@ static spi_err apply_direct(const void *self, const double *x, double *y)
     spi_err err;
 
     count_product(m);
-    clear_slots(m);
-    spi_unknowns_put_f64(&N->u, x, N->cube);
+    clear_partials(m);
+    spi_even_vector_put_f64(&N->u, x, N->cube);
     SPI_TRY(err = prepare_direct(m), out);
     SPI_TRY(err = each_block(m, 1, "solve", task_direct), out);
     if (m->spec.corner_weight > 0) {
         SPI_TRY(err = SPI_NEW(corner, N->u.count, "merge"), out);
         SPI_TRY(err = spi_convolve_apply(N->toeplitz, N->cube, N->cube), out);
-        spi_unknowns_get_f64(&N->u, N->cube, corner);
+        spi_even_vector_get_f64(&N->u, N->cube, corner);
     }
-    sum_slots(m);
+    sum_partials(m);
     SPI_TRY(err = collect(m, 0, m->n, N->cube), out);
-    spi_unknowns_get_f64(&N->u, N->cube, y);
+    spi_even_vector_get_f64(&N->u, N->cube, y);
     for (int64_t i = 0; corner && i < N->u.count; i++)
         y[i] += corner[i];
 out:

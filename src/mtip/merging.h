@@ -3,11 +3,11 @@
  * Merging images at given orientations, pixel by pixel, as tasks.  Layer: mtip.
  * doc/math.md (V3)-(V13).
  *
- *     spread   blocks of images -> partial sums (fixed slots); read once, never kept
+ *     spread   blocks of images -> partial sums (fixed partials); read once, never kept
  *     collect  sums -> right-hand side and Toeplitz kernel
  *     solve    conjugate gradients; each product is made of tasks
  *
- * Memory: the slots, whatever the number of images; of each image its orientation and
+ * Memory: the partials, whatever the number of images; of each image its orientation and
  * fluence.  The bits depend on neither the number of workers nor the engine. */
 #ifndef SPI_MTIP_MERGING_H
 #define SPI_MTIP_MERGING_H
@@ -16,7 +16,7 @@
 #include "io/images.h"
 #include "merge/direct.h"
 #include "merge/normal.h"
-#include "merge/sums.h"
+#include "merge/view_sums.h"
 #include "task/graph.h"
 
 struct spi_merging_spec {
@@ -39,7 +39,7 @@ struct spi_merging_spec {
     void *user;
 };
 
-enum { SPI_MERGING_SLOTS_MAX = 8, SPI_MERGING_SETS_MAX = 2 };
+enum { SPI_MERGING_PARTIALS_MAX = 8, SPI_MERGING_SETS_MAX = 2 };
 
 /* Images of a block that take part. */
 struct spi_merging_chosen {
@@ -61,16 +61,16 @@ struct spi_merging {
 
     spi_nufft *plan; /* float: of n (direct) or 2 n modes */
     struct spi_modes modes;
-    int n_slots;
-    struct spi_merging_slot {
+    int n_partials;
+    struct spi_merging_partial {
         float *grid;           /* float: two components */
         double complex *modes; /* double */
         double weight, norm2, noise2, read_s, spread_s;
         int64_t merged;
         float complex *h;                 /* summing: harmonics of the images chosen */
         struct spi_merging_chosen chosen; /* of a block */
-    } slot[SPI_MERGING_SLOTS_MAX];
-    struct spi_region *region[SPI_MERGING_SLOTS_MAX];
+    } partial[SPI_MERGING_PARTIALS_MAX];
+    struct spi_region *region[SPI_MERGING_PARTIALS_MAX];
     float *prepared;                 /* direct, float: fine grid of the vector */
     double complex *A;               /* direct, double: its modes */
     struct spi_view_sums views;      /* summing */
@@ -84,7 +84,8 @@ SPI_MUSTUSE spi_err spi_merging_init(struct spi_merging *m,
                                      const struct spi_merging_spec *spec);
 /** The same for several sets of the images (the half sets) at once, each image read once:
  *  m[n_sets]; fluence[i][images of the file] takes the place of spec->fluence for set i.
- *  The sets share the memory of the slots: sums are those of spi_merging_init but for rounding.  spec->average: one set only. */
+ *  The sets share the memory of the partials: sums are those of spi_merging_init but for
+ *  rounding.  spec->average: one set only. */
 SPI_MUSTUSE spi_err spi_merging_init_sets(struct spi_merging *m,
                                           const struct spi_merging_spec *spec, int n_sets,
                                           const float *const *fluence);

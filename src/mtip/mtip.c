@@ -10,15 +10,16 @@
 #include "base/rng.h"
 #include "mtip/extent.h"
 
-/* Starts of each half set before more are called useless: of half sets that differ, and of
- * half sets that agree to converge.halves_alike. */
-enum { STARTS_LEAST = 3, STARTS_LEAST_ALIKE = 2 };
+/* Random initialisations of each half set before more are called useless: of half sets that
+ * differ, and of half sets that agree to converge.halves_cc_repeat. */
+enum { INITS_LEAST = 3, INITS_LEAST_REPEAT = 2 };
 static const double repeated_cc = 0.9;
 
 /* ---- which images a generation sees ------------------------------------------------- */
 
-/* Every n-th image of a half set is held out of the starts, to judge them. */
-static int64_t heldout_stride(const struct spi_run *r, const struct spi_half *h)
+/* Every n-th image of a half set is held out of the random initialisations, to score them.
+ */
+static int64_t heldout_stride(const struct spi_run *r, const struct spi_half_set *h)
 {
     int64_t want = r->set->N_images_heldout, most = h->n_images / 4;
 
@@ -38,18 +39,18 @@ static int by_value(const void *a, const void *b)
 static spi_err draw_batch(const struct spi_run *r, int which, int start,
                           const struct spi_step *step, int64_t **batch, int64_t *n)
 {
-    const struct spi_half *h = &r->half[which];
+    const struct spi_half_set *h = &r->half[which];
     int64_t stride = heldout_stride(r, h), count = 0;
     bool all = step->batch == 0 || step->batch >= h->n_images;
     struct spi_rng rng =
         spi_rng_stream(r->seed * 2 + (uint64_t)which, SPI_RNG_BATCH,
-                       (uint64_t)r->generation * SPI_CHAINS_MAX + (uint64_t)start);
+                       (uint64_t)r->generation * SPI_REPLICAS_MAX + (uint64_t)start);
     spi_err err = SPI_NEW(*batch, h->n_images, "batch");
 
     if (err)
         return err;
     for (int64_t i = 0; i < h->n_images; i++)
-        if (all || step->stage != SPI_STAGE_START || i % stride != 0)
+        if (all || step->stage != SPI_STAGE_INIT || i % stride != 0)
             (*batch)[count++] = i;
     *n = all ? count : step->batch < count ? step->batch : count;
     for (int64_t i = 0; i < *n && *n < count; i++) {
@@ -64,7 +65,7 @@ static spi_err draw_batch(const struct spi_run *r, int which, int start,
 
 static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch, int64_t *n)
 {
-    const struct spi_half *h = &r->half[which];
+    const struct spi_half_set *h = &r->half[which];
     int64_t stride = heldout_stride(r, h);
     spi_err err = SPI_NEW(*batch, h->n_images / stride + 1, "batch");
 
@@ -77,47 +78,49 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
 /* ---- one generation ----------------------------------------------------------------- */
 
 /* View directions x in-plane angles that are really different. */
-static double orientations(const struct spi_chain *c, const struct spi_level *level)
+static double orientations(const struct spi_replica *c,
+                           const struct spi_resolution_level *level)
 {
     return (double)level->views.nd * level->views.Na / c->n_group;
 }
 
-/* In the starts all chains run; afterwards the leading one of each half. */
-bool spi_run_chain_runs(const struct spi_run *r, int which, int chain, enum spi_stage stage)
+/* During the initialisation all replicas run; afterwards the leading one of each half. */
+bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
+                          enum spi_stage stage)
 {
-    if (stage != SPI_STAGE_START)
-        return chain == r->leading[which];
-    return chain >= r->round * r->set->N_starts; /* of this round */
+    if (stage != SPI_STAGE_INIT)
+        return replica == r->leading[which];
+    return replica >= r->round * r->set->N_inits; /* of this round */
 }
 
-static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
+static spi_err submit_all(struct spi_run *r, const struct spi_resolution_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
     *images = 0;
-    for (int s = 0; s < r->n_chains; s++)
+    for (int s = 0; s < r->n_replicas; s++)
         for (int h = 0; h < 2; h++) {
             int64_t *batch = NULL;
             struct spi_generation gen = {
                 .level = level,
-                .perplexity =
-                    spi_plan_perplexity(r->set, step, orientations(&r->chain[h][s], level)),
+                .perplexity = spi_plan_perplexity(r->set, step,
+                                                  orientations(&r->replica[h][s], level)),
                 .local = step->local,
-                .radius = step->reach * r->half[h].candidate_cell,
+                .radius = step->search_radius * r->half[h].candidate_cell,
                 .best_of = step->best_of,
                 .keep_candidates = step->keep,
                 .store_best = step->keep,
                 .merge = !heldout};
             spi_err err;
 
-            if (!spi_run_chain_runs(r, h, s, step->stage))
+            if (!spi_run_replica_runs(r, h, s, step->stage))
                 continue;
             err = heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
                           : draw_batch(r, h, s, step, &batch, &gen.n_batch);
             gen.batch = batch;
             *images += gen.n_batch;
             if (!err)
-                err =
-                    spi_chain_submit(&r->chain[h][s], r->graph, &gen, r->set->block_images);
+                err = spi_replica_submit(&r->replica[h][s], r->graph, &gen,
+                                         r->set->block_images);
             free(batch);
             if (err)
                 return err;
@@ -127,41 +130,42 @@ static spi_err submit_all(struct spi_run *r, const struct spi_level *level,
 
 static void settle_all(struct spi_run *r)
 {
-    for (int s = 0; s < r->n_chains; s++)
+    for (int s = 0; s < r->n_replicas; s++)
         for (int h = 0; h < 2; h++)
-            spi_chain_settle(&r->chain[h][s]);
+            spi_replica_settle(&r->replica[h][s]);
 }
 
 static void find_leading(struct spi_run *r)
 {
     for (int h = 0; h < 2; h++)
-        for (int s = 0; s < r->n_chains; s++)
-            if (r->chain[h][s].score > r->chain[h][r->leading[h]].score)
+        for (int s = 0; s < r->n_replicas; s++)
+            if (r->replica[h][s].score > r->replica[h][r->leading[h]].score)
                 r->leading[h] = s;
 }
 
-/* slice, match and merge of every chain that runs; the tasks of different chains overlap */
+/* slice, match and merge of every replica that runs; the tasks of different replicas
+ * overlap */
 static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
                               struct spi_generation_report *report)
 {
-    struct spi_level level;
+    struct spi_resolution_level level;
     int64_t images = 0;
     double t0 = spi_now_s();
     spi_err err, late;
 
-    SPI_TRY(err =
-                spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                               step->q_merge, step->finer, step->stage == SPI_STAGE_START),
+    SPI_TRY(err = spi_resolution_level_init(
+                &level, &r->data->rings, r->set, r->kind, step->q_match, step->q_merge,
+                step->oversampling, step->stage == SPI_STAGE_INIT),
             out);
     err = submit_all(r, &level, step, false, &images);
     late = spi_graph_wait(r->graph);
     report->q_max_invA = level.q_max;
     report->perplexity = spi_plan_perplexity(
-        r->set, step, orientations(&r->chain[0][r->leading[0]], &level));
+        r->set, step, orientations(&r->replica[0][r->leading[0]], &level));
     settle_all(r);
     err = err ? err : late;
 out:
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     report->slice_s = spi_graph_seconds(r->graph, "slice");
     report->match_s = spi_graph_seconds(r->graph, "match");
     report->merge_s =
@@ -172,82 +176,83 @@ out:
 
 /* ---- from stage to stage ------------------------------------------------------------ */
 
-spi_err spi_run_make_chains(struct spi_run *r, int n_chains)
+spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas)
 {
-    struct spi_level level;
+    struct spi_resolution_level level;
     struct spi_step step;
     spi_err err;
 
-    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_START, 0,
+    (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_INIT, 0,
                         &step);
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step.q_match,
-                                 step.q_merge, 1, true),
+    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->kind,
+                                            step.q_match, step.q_merge, 1, true),
             out);
-    for (int s = r->n_chains; s < n_chains; s++, r->n_chains++)
+    for (int s = r->n_replicas; s < n_replicas; s++, r->n_replicas++)
         for (int h = 0; h < 2; h++)
-            SPI_TRY(err = spi_chain_init(&r->chain[h][s], r->data, &r->half[h], &level,
-                                         r->seed * 2 + (uint64_t)h, s),
+            SPI_TRY(err = spi_replica_init(&r->replica[h][s], r->data, &r->half[h], &level,
+                                           r->seed * 2 + (uint64_t)h, s),
                     out);
 out:
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     return err;
 }
 
-/* Score every start of this round on the held-out images, take the best of each half and
- * ask whether they are the same particle. */
-static spi_err judge_starts(struct spi_run *r, const struct spi_step *step)
+/* Score every replica of this round on the held-out images, take the best of each half set
+ * and ask whether both are the same particle. */
+static spi_err select_replicas(struct spi_run *r, const struct spi_step *step)
 {
-    struct spi_level level;
+    struct spi_resolution_level level;
     int64_t images;
-    double q0 = spi_plan_start_q(r->set, r->data->rings.diameter_A, r->q_max), R[9],
-           mean_cc;
+    double q0 = spi_plan_init_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
     spi_err err, late;
 
-    SPI_TRY(err = spi_level_init(&level, &r->data->rings, r->set, r->kind, step->q_match,
-                                 step->q_merge, 1, true),
+    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->kind,
+                                            step->q_match, step->q_merge, 1, true),
             out);
     err = submit_all(r, &level, step, true, &images);
     late = spi_graph_wait(r->graph);
     settle_all(r);
     SPI_TRY(err = err ? err : late, out);
     find_leading(r);
-    SPI_TRY(err = spi_halves_agree(&r->chain[0][r->leading[0]], &r->chain[1][r->leading[1]],
-                                   r->data->rings.diameter_A, r->data->rings.q[0], q0, q0,
-                                   NULL, R, &r->halves_cc, &mean_cc),
+    SPI_TRY(err = spi_half_sets_agree(&r->replica[0][r->leading[0]],
+                                      &r->replica[1][r->leading[1]],
+                                      r->data->rings.diameter_A, r->data->rings.q[0], q0,
+                                      q0, NULL, R, &r->halves_cc, &mean_cc),
             out);
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
     r->have_pose = 1;
-    spi_info(
-        "starts: best held-out scores %.5f and %.5f, the halves agree to %.3f (need %.2f; "
-        "no more starts from %.2f)",
-        r->chain[0][r->leading[0]].score, r->chain[1][r->leading[1]].score, r->halves_cc,
-        r->set->halves_cc, r->set->halves_sure);
+    spi_info("init: the best held-out scores are %.5f and %.5f; the half sets agree to "
+             "%.3f (need %.2f; from %.2f on no further round is made)",
+             r->replica[0][r->leading[0]].score, r->replica[1][r->leading[1]].score,
+             r->halves_cc, r->set->halves_cc, r->set->halves_cc_stop);
 out:
-    spi_level_clear(&level);
+    spi_resolution_level_clear(&level);
     return err;
 }
 
-/* The two best starts of a half set. */
+/* The two best replicas of a half set. */
 static void find_best_two(const struct spi_run *r, int h, int best[2])
 {
     best[0] = r->leading[h];
     best[1] = -1;
-    for (int s = 0; s < r->n_chains; s++)
+    for (int s = 0; s < r->n_replicas; s++)
         if (s != best[0] &&
-            (best[1] < 0 || r->chain[h][s].score > r->chain[h][best[1]].score))
+            (best[1] < 0 || r->replica[h][s].score > r->replica[h][best[1]].score))
             best[1] = s;
 }
 
-/* Whether the two best starts of each half set are one model: then more starts would find
- * the same, and the images limit how well the half sets agree. */
-static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
+/* Whether the two best replicas of each half set are one model: then further random
+ * initialisations would find the same, and the images limit how well the half sets agree. */
+static spi_err inits_repeat(const struct spi_run *r, bool *repeat)
 {
-    double D = r->data->rings.diameter_A, q0 = spi_plan_start_q(r->set, D, r->q_max),
+    double D = r->data->rings.diameter_A, q0 = spi_plan_init_q(r->set, D, r->q_max),
            least = 1, R[9], mean_cc;
+    int inits_least =
+        r->halves_cc >= r->set->halves_cc_repeat ? INITS_LEAST_REPEAT : INITS_LEAST;
 
     *repeat = false;
-    if (r->n_chains < (r->halves_cc >= r->set->halves_alike ? STARTS_LEAST_ALIKE : STARTS_LEAST))
+    if (r->n_replicas < inits_least)
         return SPI_OK;
     for (int h = 0; h < 2; h++) {
         int best[2];
@@ -255,33 +260,33 @@ static spi_err starts_repeat(const struct spi_run *r, bool *repeat)
         spi_err err;
 
         find_best_two(r, h, best);
-        err = spi_halves_agree(&r->chain[h][best[0]], &r->chain[h][best[1]], D,
-                               r->data->rings.q[0], q0, q0, NULL, R, &cc, &mean_cc);
+        err = spi_half_sets_agree(&r->replica[h][best[0]], &r->replica[h][best[1]], D,
+                                  r->data->rings.q[0], q0, q0, NULL, R, &cc, &mean_cc);
         if (err)
             return err;
         least = fmin(least, cc);
     }
     *repeat = least >= repeated_cc;
-    spi_info("starts: the two best of each half set agree to %.3f%s", least,
-             *repeat ? ": more starts would find the same" : "");
+    spi_info("init: the two best replicas of each half set agree to %.3f%s", least,
+             *repeat ? "; further rounds would find the same" : "");
     return SPI_OK;
 }
 
-static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
+static spi_err after_init(struct spi_run *r, const struct spi_step *step)
 {
     bool last =
-        r->n_chains + r->set->N_starts >
-        (r->set->N_starts_max < SPI_CHAINS_MAX ? r->set->N_starts_max : SPI_CHAINS_MAX);
-    spi_err err = judge_starts(r, step);
+        r->n_replicas + r->set->N_inits >
+        (r->set->N_inits_max < SPI_REPLICAS_MAX ? r->set->N_inits_max : SPI_REPLICAS_MAX);
+    spi_err err = select_replicas(r, step);
 
-    if (!err && !last && r->halves_cc < r->set->halves_sure)
-        err = starts_repeat(r, &last);
+    if (!err && !last && r->halves_cc < r->set->halves_cc_stop)
+        err = inits_repeat(r, &last);
     if (err)
         return err;
 
     r->step = 0;
-    if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_sure)) {
-        r->stage = SPI_STAGE_MARCH;
+    if (r->halves_cc >= (last ? r->set->halves_cc : r->set->halves_cc_stop)) {
+        r->stage = SPI_STAGE_MARCHING;
         if (r->look_at_diameter &&
             ((err = spi_run_look_at_diameter(r)) || r->refined_A > 0))
             return err;
@@ -293,14 +298,14 @@ static spi_err after_starts(struct spi_run *r, const struct spi_step *step)
         return SPI_OK;
     }
     r->round++;
-    return spi_run_make_chains(r, r->n_chains + r->set->N_starts);
+    return spi_run_make_replicas(r, r->n_replicas + r->set->N_inits);
 }
 
 /* Polishing ends when the intensities of the halves no longer agree better: unlike the FSC
  * of the phased maps their agreement does not depend on the luck of a phasing start. */
-static void after_polish(struct spi_run *r, const struct spi_generation_report *report)
+static void after_refinement(struct spi_run *r, const struct spi_generation_report *report)
 {
-    bool better = report->mean_cc > r->best_cc + r->set->least_gain;
+    bool better = report->mean_cc > r->best_cc + r->set->halves_cc_gain_min;
 
     r->waiting = better ? 0 : r->waiting + 1;
     r->best_cc = fmax(r->best_cc, report->mean_cc);
@@ -317,12 +322,12 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
     double D = r->data->rings.diameter_A;
 
     r->step++;
-    if (step->stage == SPI_STAGE_POLISH) {
-        after_polish(r, report);
+    if (step->stage == SPI_STAGE_REFINEMENT) {
+        after_refinement(r, report);
     } else if (!spi_plan_step(r->set, D, r->q_max, step->stage, r->step, &next)) {
-        if (step->stage == SPI_STAGE_START)
-            return after_starts(r, step);
-        r->stage = SPI_STAGE_POLISH;
+        if (step->stage == SPI_STAGE_INIT)
+            return after_init(r, step);
+        r->stage = SPI_STAGE_REFINEMENT;
         r->step = 0;
         r->best_cc = report->mean_cc;
     }
@@ -353,13 +358,13 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .stop = stop,
                           .q_max = q_max,
                           .seed = seed,
-                          .stage = SPI_STAGE_START,
+                          .stage = SPI_STAGE_INIT,
                           .n_diameters = 1,
                           .diameter_A = {data->rings.diameter_A}};
     r->kind = score_kind(set->score, data->kind);
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = spi_half_init(&r->half[h], data, h, set->N_candidates), fail);
-    SPI_TRY(err = spi_run_make_chains(r, set->N_starts), fail);
+        SPI_TRY(err = spi_half_set_init(&r->half[h], data, h, set->N_candidates), fail);
+    SPI_TRY(err = spi_run_make_replicas(r, set->N_inits), fail);
     return SPI_OK;
 fail:
     spi_run_clear(r);
@@ -369,27 +374,28 @@ fail:
 void spi_run_clear(struct spi_run *r)
 {
     for (int h = 0; h < 2; h++) {
-        for (int s = 0; s < SPI_CHAINS_MAX; s++) /* one may be half made */
-            spi_chain_clear(&r->chain[h][s]);
-        spi_half_clear(&r->half[h]);
+        for (int s = 0; s < SPI_REPLICAS_MAX; s++) /* one may be half made */
+            spi_replica_clear(&r->replica[h][s]);
+        spi_half_set_clear(&r->half[h]);
         spi_volume_clear(&r->density[h]);
     }
 }
 
 static spi_err not_converged(const struct spi_run *r)
 {
-    if (r->stage == SPI_STAGE_START)
+    if (r->stage == SPI_STAGE_INIT)
         return spi_fail(
             SPI_ENOCONV,
-            "not converged: algorithm.N_generations = %d ended the run before the starts "
-            "were compared; no map is presented; --resume with a larger one goes on",
+            "not converged: algorithm.N_generations = %d ended the run before the random "
+            "initialisations were compared; no map is presented; --resume with a larger "
+            "one goes on",
             r->set->N_generations);
     if (r->halves_cc < r->set->halves_cc)
-        return spi_fail(
-            SPI_ENOCONV,
-            "not converged: after %d generations and %d starts the two half sets agree "
-            "to %.3f (need %.3f); no map is presented",
-            r->generation, 2 * r->n_chains, r->halves_cc, r->set->halves_cc);
+        return spi_fail(SPI_ENOCONV,
+                        "not converged: after %d generations and %d random "
+                        "initialisations the two half sets agree to %.3f (need %.3f); no "
+                        "map is presented",
+                        r->generation, 2 * r->n_replicas, r->halves_cc, r->set->halves_cc);
     return spi_fail(
         SPI_ENOCONV,
         "not converged: the half sets still improve after %d generations; no map is "
@@ -411,13 +417,13 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         double t0 = spi_now_s();
 
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
-        if (step.lay_group)
+        if (step.impose_group)
             SPI_TRY(err = spi_run_impose(r, &step), out);
         SPI_TRY(err = one_generation(r, &step, &report), out); /* slice, match, merge */
-        if (step.stage == SPI_STAGE_START)
+        if (step.stage == SPI_STAGE_INIT)
             find_leading(r);
-        SPI_TRY(err = spi_halves_phase(r, &step), out); /* phase */
-        SPI_TRY(err = spi_halves_compare(r, &step, &report), out);
+        SPI_TRY(err = spi_half_sets_phase(r, &step), out); /* phase */
+        SPI_TRY(err = spi_half_sets_compare(r, &step, &report), out);
         r->generation++;
         SPI_TRY(err = advance(r, &step, &report), out);
         report.wall_s = spi_now_s() - t0;

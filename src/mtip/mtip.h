@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Multitiered iterative phasing.  Layer: mtip.  doc/math.md section 7.
- * Donatelli, Sethian and Zwart, PNAS 114 (2017) 7222; Chang et al., SC'21 (2021).
+ * Donatelli, Sethian and Zwart, PNAS 114 (2017) 7222; Chang et al., arXiv:2109.05339 (2021).
  *
  * Two half sets of the images are reconstructed from generation 0 without seeing each
  * other; their agreement is what tells, without any truth, whether and how far it worked.
@@ -11,10 +11,10 @@
 
 #include "fsc/align.h"
 #include "fsc/symmetry_map.h"
-#include "mtip/chain.h"
 #include "mtip/plan.h"
+#include "mtip/replica.h"
 
-enum { SPI_CHAINS_MAX = 64, SPI_DIAMETERS_MAX = 3 };
+enum { SPI_REPLICAS_MAX = 64, SPI_DIAMETERS_MAX = 3 };
 
 /** What one generation came to: a line of metrics.jsonl. */
 struct spi_generation_report {
@@ -25,13 +25,13 @@ struct spi_generation_report {
     double resolution_A;   /* half maps, FSC 0.143; infinite: none, or not phased */
     double resolution05_A; /* half maps, FSC 0.5 */
     double mean_fsc;       /* over the shells up to q_max of the images; or NaN */
-    double halves_cc;      /* intensities of the halves at the starts' resolution, shell
+    double halves_cc;      /* intensities of the halves at the resolution of init, shell
                             * means removed */
     double mean_cc;        /* the same, mean over all shells up to q_max of the images */
-    double score;          /* mean log-likelihood per count, mean of the leading chains */
+    double score;          /* mean log-likelihood per count, mean of the leading replicas */
     double perplexity, beta;
     double slice_s, match_s, merge_s, phase_s, wall_s;
-    double images_per_s; /* matched, both halves and all starts */
+    double images_per_s; /* matched, both half sets and all replicas */
     int64_t peak_rss_bytes;
 };
 
@@ -48,25 +48,25 @@ struct spi_run {
     int32_t generation;  /* done so far; saved, like all that follows */
     int32_t begun_at;    /* the generation after which it began with this diameter */
     int32_t stage, step; /* what comes next */
-    int32_t n_chains;    /* starts of each half set */
-    int32_t round;       /* rounds of starts begun */
-    int32_t leading[2];  /* the best chain of each half */
-    struct spi_chain chain[2][SPI_CHAINS_MAX];
-    struct spi_half half[2];
+    int32_t n_replicas;  /* of each half set */
+    int32_t round;       /* rounds of random initialisations begun */
+    int32_t leading[2];  /* the best replica of each half */
+    struct spi_replica replica[2][SPI_REPLICAS_MAX];
+    struct spi_half_set half[2];
     double best_cc;  /* largest mean_cc so far at full q_max */
-    int32_t waiting; /* polish generations without improvement */
+    int32_t waiting; /* generations of the final refinement without improvement */
     int32_t have_pose;
-    struct spi_pose pose; /* lays half 2 upon half 1; R is that of the intensities */
+    struct spi_pose pose; /* superposes half 2 on half 1; R is that of the intensities */
     double halves_cc;
     int32_t converged;
-    struct spi_symmetry_found found; /* point group of the leading starts, if none was
+    struct spi_symmetry_found found; /* point group of the leading replicas, if none was
                                       * given; saved */
 
     int32_t n_diameters; /* that the run has had, the last one now; saved */
     double diameter_A[SPI_DIAMETERS_MAX];
 
     struct spi_volume density[2]; /* of the last generation; not saved, like what follows */
-    bool look_at_diameter;        /* when the starts agree (extent.h) */
+    bool look_at_diameter;        /* when the random initialisations agree (extent.h) */
     int diameters_most;           /* so many other diameters may be tried */
     double refined_A;             /* the diameter to begin anew with; 0: go on */
 };
@@ -79,21 +79,22 @@ SPI_MUSTUSE spi_err spi_run_init(struct spi_run *r, const struct spi_settings *s
                                  struct spi_data *data, struct spi_graph *graph,
                                  const volatile int *stop, double q_max, uint64_t seed);
 void spi_run_clear(struct spi_run *r);
-/** Add random starts until each half has n_chains. */
-SPI_MUSTUSE spi_err spi_run_make_chains(struct spi_run *r, int n_chains);
+/** Add random initialisations until each half has n_replicas. */
+SPI_MUSTUSE spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas);
 
 /** The loop: merge, phase, slice, match until the half maps no longer improve.  SPI_ENOCONV
- *  when the halves never agree.  SPI_OK with r->refined_A > 0: the starts show another
- * diameter, with which data and run are to be made anew. */
+ *  when the halves never agree.  SPI_OK with r->refined_A > 0: the random initialisations
+ * show another diameter, with which data and run are to be made anew. */
 SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, void *user);
 
-/** Whether a chain takes part: in the starts those of this round, later the leading ones.
+/** Whether a replica takes part: in the random initialisations those of this round, later
+ * the leading ones.
  */
-bool spi_run_chain_runs(const struct spi_run *r, int which, int chain,
-                        enum spi_stage stage);
+bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
+                          enum spi_stage stage);
 
-/** symmetry.c: lay the given point group upon each start of this round; find that of the
- *  leading starts, and use it when copies turned by it are as alike as the half sets. */
+/** symmetry.c: impose the given point group on each replica of this round; find that of the
+ *  leading replicas, and use it when copies rotated by it are as alike as the half sets. */
 SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
 SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
 
@@ -109,21 +110,22 @@ SPI_MUSTUSE spi_err spi_run_saved_diameters(const char *path, const char *key,
 
 struct spi_phase_options;
 
-/** halves.c: phasing as the settings ask for, up to q_max; `recipe` holds its text. */
+/** half_sets.c: phasing as the settings ask for, up to q_max; `recipe` holds its text. */
 void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
                            uint64_t seed, char recipe[SPI_TEXT_MAX],
                            struct spi_phase_options *o);
-/** halves.c: phase the leading models (of the starts now and then only), lay half 2 upon
- * half 1, FSC. */
-SPI_MUSTUSE spi_err spi_halves_phase(struct spi_run *r, const struct spi_step *step);
-SPI_MUSTUSE spi_err spi_halves_compare(struct spi_run *r, const struct spi_step *step,
-                                       struct spi_generation_report *report);
-/** Best rotation R between the intensities of two chains, their correlation `cc` in
+/** half_sets.c: phase the leading models (of the random initialisations now and then only),
+ * superpose half 2 on half 1, FSC. */
+SPI_MUSTUSE spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step);
+SPI_MUSTUSE spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
+                                          struct spi_generation_report *report);
+/** Best rotation R between the intensities of two replicas, their correlation `cc` in
  *  q_min..q_max (shell means removed), and the mean over all shells up to q_end of the
  *  correlation of each at that rotation.  initial non-NULL: local refinement of it. */
-SPI_MUSTUSE spi_err spi_halves_agree(const struct spi_chain *a, const struct spi_chain *b,
-                                     double diameter_A, double q_min, double q_max,
-                                     double q_end, const double *initial, double R[9],
-                                     double *cc, double *mean_cc);
+SPI_MUSTUSE spi_err spi_half_sets_agree(const struct spi_replica *a,
+                                        const struct spi_replica *b, double diameter_A,
+                                        double q_min, double q_max, double q_end,
+                                        const double *initial, double R[9], double *cc,
+                                        double *mean_cc);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "math/rot.h"
 #include "math/sphere.h"
-#include "mtip/sharp.h"
+#include "mtip/reference.h"
 
 enum { BLOCK = 64, PLACES = 64 };
 
@@ -34,14 +34,14 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
             spi_orientations_none(o, k);
     for (int h = 0; h < 2; h++)
         for (int64_t i = 0; i < r->half[h].n_images; i++) {
-            const struct spi_chain *chain = &r->chain[h][r->leading[h]];
+            const struct spi_replica *replica = &r->replica[h][r->leading[h]];
             const struct spi_best *b = &r->half[h].best[i];
             int64_t k = r->half[h].image[i];
             double dir[3], M0[9], M[9], R[9];
 
             spi_sphere_point(r->half[h].best_nd, b->dir, dir);
             spi_rot_view(dir, (double)b->angle, M0);
-            spi_rot_mul(chain->group[i % chain->n_group], M0, M);
+            spi_rot_mul(replica->group[i % replica->n_group], M0, M);
             for (int c = 0; c < 9; c++)
                 R[c] = M[c % 3 * 3 + c / 3];
             spi_rot_quat(R, o->quat + 4 * k);
@@ -173,7 +173,7 @@ out:
 
 /* The model of a half set, ready to be compared with. */
 struct model {
-    struct spi_sharp sharp;
+    struct spi_reference reference;
     struct spi_refine_set set;
 };
 
@@ -186,13 +186,13 @@ static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
-    SPI_TRY(err = spi_sharp_init(&m->sharp, r, A), out);
+    SPI_TRY(err = spi_reference_init(&m->reference, r, A), out);
     spi_data_inv_var(d, r->kind, R, inv_var);
-    SPI_TRY(err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->sharp.ring_mean,
+    SPI_TRY(err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->reference.ring_mean,
                                       r->kind == SPI_SCORE_POISSON ? NULL : inv_var,
-                                      m->sharp.plan, m->sharp.grid),
+                                      m->reference.plan, m->reference.grid),
             out);
-    spi_sharp_drop_grid(&m->sharp, m->set.model);
+    spi_reference_drop_grid(&m->reference, m->set.model);
 out:
     free(inv_var);
     return err;
@@ -201,13 +201,13 @@ out:
 static void model_clear(struct model *m)
 {
     spi_refine_set_clear(&m->set);
-    spi_sharp_clear(&m->sharp);
+    spi_reference_clear(&m->reference);
 }
 
 spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                        struct spi_orientations *o)
 {
-    struct model model[2] = {{.sharp = {0}}};
+    struct model model[2] = {{.reference = {0}}};
     const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
     spi_err err;
 

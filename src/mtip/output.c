@@ -137,7 +137,7 @@ static spi_err plot_fsc(const char *dir, const struct spi_result *res)
 
     path_in(path, dir, "fsc.png");
     snprintf(note, sizeof note, "0.143 at %.1f A, 0.5 at %.1f A; the images reach %.1f A",
-             res->resolution_A, res->resolution05_A, res->verdict.resolution.edge_A);
+             res->resolution_A, res->resolution05_A, res->validation.resolution.edge_A);
     return spi_plot_curves(path, &p);
 }
 
@@ -239,7 +239,7 @@ spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
     SPI_TRY(err = write_map(dir, "half1.mrc", &res->half[0], "density, half set 1", r),
             out);
     SPI_TRY(err = write_map(dir, "half2.mrc", &res->half[1],
-                            "density, half set 2 laid upon half 1", r),
+                            "density, half set 2 superposed on half 1", r),
             out);
     SPI_TRY(err = write_map(dir, "autocorrelation.mrc", &res->A,
                             "autocorrelation of all images", r),

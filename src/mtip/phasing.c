@@ -108,15 +108,16 @@ static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
 
     *p = (struct spi_phasing){.cutoff = spi_phasing_cutoff(r->set, round)};
     SPI_TRY(err = phase_both(r, half_A, a, round, p), out);
-    SPI_TRY(err = spi_half_maps(&p->half[0].density, &p->half[1].density,
-                                r->data->rings.diameter_A, r->q_max, NULL, a->R, &p->pose,
-                                &cc, &p->density, &p->fsc, &p->moved2),
+    SPI_TRY(err = spi_align_half_maps(&p->half[0].density, &p->half[1].density,
+                                      r->data->rings.diameter_A, r->q_max, NULL, a->R,
+                                      &p->pose, &cc, &p->density, &p->fsc, &p->moved2),
             out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(
             err = spi_agreement_faithful(r, &half_A[h], &p->half[h].density, a, &p->own[h]),
             out);
-    p->phased = spi_agreement_phased(a, &p->fsc, (const double *const *)p->own, r->q_max);
+    p->phase_consistency = spi_agreement_phase_consistency(
+        a, &p->fsc, (const double *const *)p->own, r->q_max);
 out:
     if (err)
         spi_phasing_clear(p);
@@ -135,7 +136,9 @@ static bool settled(const struct spi_phasing *p)
 /* (Q13) */
 static bool good(const struct spi_phasing *p, const struct spi_settings *set)
 {
-    return p->phased >= fmax(set->phased_least, set->phased_sure) && settled(p);
+    return p->phase_consistency >=
+               fmax(set->phase_consistency_min, set->phase_consistency_stop) &&
+           settled(p);
 }
 
 spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
@@ -145,7 +148,7 @@ spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
     int rounds = 0;
     spi_err err = SPI_OK;
 
-    *out = (struct spi_phasing){.phased = (double)NAN};
+    *out = (struct spi_phasing){.phase_consistency = (double)NAN};
     while (rounds < set->N_phase_rounds && !good(out, set)) {
         struct spi_phasing next;
 
@@ -156,9 +159,11 @@ spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
             "maps agree to %.3f of what the intensities allow (need %.2f; no more rounds "
             "from %.2f)",
             rounds, next.cutoff, next.half[0].n_kept, next.half[1].n_kept,
-            set->N_phase_starts, next.phased, set->phased_least, set->phased_sure);
-        if (rounds == 1 || good(&next, set) || next.phased > out->phased ||
-            isnan(out->phased)) {
+            set->N_phase_starts, next.phase_consistency, set->phase_consistency_min,
+            set->phase_consistency_stop);
+        if (rounds == 1 || good(&next, set) ||
+            next.phase_consistency > out->phase_consistency ||
+            isnan(out->phase_consistency)) {
             struct spi_phasing worse = *out;
 
             *out = next;

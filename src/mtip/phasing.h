@@ -11,18 +11,18 @@
 /** One round of starts of both halves. */
 struct spi_phasing {
     struct spi_phase_result half[2];
-    struct spi_pose pose;      /* lays half 2 upon half 1 */
-    struct spi_volume moved2;  /* half 2 as laid, owned */
+    struct spi_pose pose;      /* superposes half 2 on half 1 */
+    struct spi_volume moved2;  /* half 2 as superposed, owned */
     struct spi_volume density; /* mean of the two, owned */
     struct spi_fsc fsc;        /* of the two */
     double *own[2];            /* of spi_agreement_faithful, each half, owned */
-    double phased;             /* (Q12) */
+    double phase_consistency;  /* (Q12) */
     double cutoff;             /* of shrink-wrap in this round (Q13) */
     int rounds;                /* that were made, this one among them */
 };
 
-/** The first round that agrees to `phased_sure` and in which at least half of the starts of
- * either half set agree (P17), else the best of N_phase_rounds: (Q13). */
+/** The first round that agrees to `phase_consistency_stop` and in which at least half of
+ * the starts of either half set agree (P17), else the best of N_phase_rounds: (Q13). */
 SPI_MUSTUSE spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
                                     const struct spi_agreement *a, struct spi_phasing *out);
 void spi_phasing_clear(struct spi_phasing *p);

@@ -26,51 +26,52 @@ static double reach(double q, double q_max)
 /* While the starts do not know their axes yet. */
 static double free_q(const struct spi_settings *s, double diameter_A, double q_max)
 {
-    return reach(s->start_qD / diameter_A, q_max);
+    return reach(s->init_qD / diameter_A, q_max);
 }
 
-double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max)
+double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q_max)
 {
     /* the fold of Cn and Dn stands in the name */
     double fold = spi_plan_symmetry_given(s) ? strtod(s->symmetry + 1, NULL) : 1;
 
-    return reach(fmax(s->start_qD, qD_of_fold * fold) / diameter_A, q_max);
+    return reach(fmax(s->init_qD, qD_of_fold * fold) / diameter_A, q_max);
 }
 
 const char *spi_stage_name(enum spi_stage stage)
 {
-    static const char *const name[] = {"start", "march", "polish", "done"};
+    static const char *const name[] = {"init", "marching", "refinement", "done"};
 
     return name[stage];
 }
 
-/* From the step on before which a given point group is laid upon the models (`lay`), at a
+/* From the step on before which a given point group is imposed on the models (`lay`), at a
  * resolution that shows it. */
 static bool start_step(const struct spi_settings *s, double q_free, double q0, int i,
                        struct spi_step *step)
 {
-    int lay = spi_plan_symmetry_given(s) ? s->N_generations_start / 3 : 0;
+    int lay = spi_plan_symmetry_given(s) ? s->N_generations_init / 3 : 0;
 
-    *step = (struct spi_step){.stage = SPI_STAGE_START,
+    *step = (struct spi_step){.stage = SPI_STAGE_INIT,
                               .q_match = i <= lay ? q_free : q0,
                               .q_merge = i < lay ? q_free : q0,
-                              .lay_group = spi_plan_symmetry_given(s) && i == lay,
-                              .finer = 1,
-                              .cooling = fmin(1, i / (0.8 * s->N_generations_start)),
-                              .batch = s->N_images_start};
-    return i < s->N_generations_start;
+                              .impose_group = spi_plan_symmetry_given(s) && i == lay,
+                              .oversampling = 1,
+                              .cooling = fmin(1, i / (0.8 * s->N_generations_init)),
+                              .batch = s->N_images_init};
+    return i < s->N_generations_init;
 }
 
-/* q of level k of the march: q0, a little more, then by march_ratio; the last is q_max. */
+/* q of level k of frequency marching: q0, a little more, then by marching_ratio; the last
+ * is q_max. */
 static double level_q(const struct spi_settings *s, double q0, double q_max, int k)
 {
-    double q = k == 0 ? q0 : q0 * 1.09 * pow(s->march_ratio, k - 1);
+    double q = k == 0 ? q0 : q0 * 1.09 * pow(s->marching_ratio, k - 1);
 
     return q_max / q < least_step ? q_max : q;
 }
 
-static bool march_step(const struct spi_settings *s, double q0, double q_max, int i,
-                       struct spi_step *step)
+static bool marching_step(const struct spi_settings *s, double q0, double q_max, int i,
+                          struct spi_step *step)
 {
     int level =
         i < 2 ? i : i - 1; /* the second level is matched twice: a batch, then all */
@@ -79,15 +80,15 @@ static bool march_step(const struct spi_settings *s, double q0, double q_max, in
 
     if (i > 2 && level_q(s, q0, q_max, level - 1) >= q_max)
         return false;
-    *step = (struct spi_step){.stage = SPI_STAGE_MARCH,
+    *step = (struct spi_step){.stage = SPI_STAGE_MARCHING,
                               .q_match = q,
                               .q_merge = i == 1 ? q : level_q(s, q0, q_max, level + 1),
-                              .finer = 1,
+                              .oversampling = 1,
                               .perplexity = i == 0   ? 8
                                             : i == 1 ? 4
                                                      : 5,
                               .local = i > 2,
-                              .reach = 1.25,
+                              .search_radius = 1.25,
                               .best_of = i == 3 ? s->N_candidates : 3,
                               .batch = batch ? IMAGES_FIRST_MARCH : 0,
                               .keep = !batch};
@@ -99,7 +100,7 @@ double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *
 {
     double first = fmax(s->perplexity_start * n, s->perplexity_end);
 
-    if (step->stage != SPI_STAGE_START)
+    if (step->stage != SPI_STAGE_INIT)
         return step->perplexity;
     return first * pow(s->perplexity_end / first, step->cooling);
 }
@@ -107,36 +108,36 @@ double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
                    enum spi_stage stage, int i, struct spi_step *step)
 {
-    double q0 = spi_plan_start_q(s, diameter_A, q_max);
+    double q0 = spi_plan_init_q(s, diameter_A, q_max);
 
-    if (stage == SPI_STAGE_START)
+    if (stage == SPI_STAGE_INIT)
         return start_step(s, free_q(s, diameter_A, q_max), q0, i, step);
-    if (stage == SPI_STAGE_MARCH)
-        return march_step(s, q0, q_max, i, step);
-    *step = (struct spi_step){.stage = SPI_STAGE_POLISH,
+    if (stage == SPI_STAGE_MARCHING)
+        return marching_step(s, q0, q_max, i, step);
+    *step = (struct spi_step){.stage = SPI_STAGE_REFINEMENT,
                               .q_match = q_max,
                               .q_merge = q_max,
-                              .finer = 2,
+                              .oversampling = 2,
                               .perplexity = 2,
                               .local = true,
-                              .reach = i == 0 ? 0.8 : 1.25,
+                              .search_radius = i == 0 ? 0.8 : 1.25,
                               .best_of = 1,
                               .keep = true};
-    return stage == SPI_STAGE_POLISH;
+    return stage == SPI_STAGE_REFINEMENT;
 }
 
 double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
                      enum spi_stage stage, int i)
 {
-    enum { POLISH = 2 };
+    enum { REFINEMENTS = 2 };
     double done = 0, total = 0;
 
-    for (int at = SPI_STAGE_START; at <= SPI_STAGE_POLISH; at++) {
+    for (int at = SPI_STAGE_INIT; at <= SPI_STAGE_REFINEMENT; at++) {
         struct spi_step step;
 
         for (int k = 0; spi_plan_step(s, diameter_A, q_max, (enum spi_stage)at, k, &step);
              k++) {
-            if (at == SPI_STAGE_POLISH && k == POLISH)
+            if (at == SPI_STAGE_REFINEMENT && k == REFINEMENTS)
                 break;
             total += pow(step.q_merge * diameter_A, 4);
             if (at < (int)stage || (at == (int)stage && k <= i))

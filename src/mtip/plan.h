@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * What each generation does: starts, march, polish.  Layer: mtip.  doc/math.md section 7.
+ * What each generation does: random initialisations, frequency marching, final refinement.
+ * Layer: mtip.  doc/math.md section 7.
  *
- * starts   random mini-batches, all orientations at q D ~ 5, perplexity falls geometrically
- *          over the first 80 % of the generations;
- * march    the chosen start of each half set climbs in resolution: match on the rings
- * known, merge up to the next level; first exhaustively, then near each image's candidates;
- * polish   all rings, directions half a cell apart, until the half maps no longer improve.
- */
+ * init         random mini-batches, all orientations at q D ~ 5; the perplexity falls
+ *              geometrically over the first 80 % of the generations.
+ * marching     the chosen random initialisation of each half set climbs in resolution: it
+ *              matches on the rings known and merges up to the next level, first
+ *              exhaustively, then near each image's candidates.
+ * refinement   all rings, directions half a cell apart, until the half maps no longer
+ *              improve. */
 #ifndef SPI_MTIP_PLAN_H
 #define SPI_MTIP_PLAN_H
 
@@ -16,39 +18,41 @@
 
 #include "base/settings.h"
 
-enum spi_stage { SPI_STAGE_START, SPI_STAGE_MARCH, SPI_STAGE_POLISH, SPI_STAGE_DONE };
+enum spi_stage { SPI_STAGE_INIT, SPI_STAGE_MARCHING, SPI_STAGE_REFINEMENT, SPI_STAGE_DONE };
 
 struct spi_step {
     enum spi_stage stage;
     double q_match, q_merge; /* 1/A */
-    double finer;            /* directions per Shannon cell and axis */
-    double cooling;          /* starts: 0 at the first perplexity, 1 at the last */
-    double perplexity;       /* march and polish: of the posterior, in orientations */
+    double oversampling;     /* directions per Shannon cell and axis */
+    double cooling;          /* init: 0 at the first perplexity, 1 at the last */
+    double perplexity;       /* target, in orientations, after init */
     bool local;              /* near the candidates only */
-    double reach;   /* local: that many cells of the candidates' grid around each */
-    int best_of;    /* candidates used */
-    int64_t batch;  /* images of each half set; 0: all */
-    bool lay_group; /* starts: lay the given point group upon the models first */
-    bool keep;      /* keep candidates and best orientations */
+    double search_radius; /* local: that many cells of the candidates' grid around each */
+    int best_of;          /* candidates used */
+    int64_t batch;        /* images of each half set; 0: all */
+    bool impose_group;    /* init: impose the given point group on the models first */
+    bool keep;            /* keep candidates and best orientations */
 };
 
 /** Whether the settings name a point group. */
 bool spi_plan_symmetry_given(const struct spi_settings *s);
-/** Resolution at the end of the starts, 1/A. */
-double spi_plan_start_q(const struct spi_settings *s, double diameter_A, double q_max);
-/** Step `i` of a stage; false when the stage has no such step (polish has any number). */
+/** Resolution at the end of the random initialisations, 1/A. */
+double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q_max);
+/** Step `i` of a stage; false when the stage has no such step (the final refinement has any
+ * number). */
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
                    enum spi_stage stage, int i, struct spi_step *step);
-/** Perplexity asked of a generation when there are `n` orientations: in the starts
- *  p0 n (p1 / (p0 n))^cooling. */
+/** Perplexity asked of a generation when there are `n` orientations: in the random
+ *  initialisations p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,
                            double n);
-/** Share of the planned work (one round of starts, the march, two generations of polish)
- *  that is done after step `i` of a stage, 0 to 1: slicing and merging grow as q^4, views
- *  times samples.  More rounds or polish: the share stays until the plan is caught up. */
+/** Share of the planned work (one round of random initialisations, frequency marching, two generations of
+ *  final refinement) that is done after step `i` of a stage, 0 to 1: slicing and merging
+ *  grow as q^4, views times samples.  More rounds or refinement: the share stays until the
+ *  plan is caught up. */
 double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
                      enum spi_stage stage, int i);
-/** "start", "march", "polish", "done". */
+/** "init", "marching", "refinement", "done". */
 const char *spi_stage_name(enum spi_stage stage);
 
 #endif

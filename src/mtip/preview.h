@@ -22,11 +22,11 @@ struct spi_preview {
     struct spi_diameter_result diameter; /* diameter_A 0: not asked for */
 };
 
-/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.  correct: where the file is
- * clearly wrong about the beam's centre, all q of `images` are moved
- * (spi_images_move_centre), and what follows is about the centre that the mean image has.
- * diameter: estimate it; SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was found
- * before is in `s`). */
+/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.
+ * correct: where the file is clearly wrong about the beam's centre, all q of `images` are
+ * moved (spi_images_move_centre), and what follows is about the centre that the mean image
+ * has. diameter: estimate it; SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was
+ * found before is in `s`). */
 SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
                                      double gain, const char *dir, bool correct,
                                      bool diameter);

@@ -189,7 +189,7 @@ spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
 {
     spi_err err;
 
-    *s = (struct spi_split){.n = n, .signal_least = least};
+    *s = (struct spi_split){.n = n, .signal_min = least};
     SPI_TRY(err = SPI_NEW(s->half, n, "half sets"), fail);
     SPI_TRY(err = SPI_NEW(s->aside, n, "half sets"), fail);
     for (int64_t k = 0; k < n; k++)

@@ -25,7 +25,7 @@ struct spi_split {
     uint8_t *aside;                       /* [n] enum spi_aside, owned */
     int64_t n_half[2];                    /* images of each half set */
     int64_t n_blank, n_copies;            /* that stay aside */
-    double signal_least;                  /* images with less signal are blank */
+    double signal_min;                    /* images with less signal are blank */
     int64_t pair[SPI_SPLIT_PAIRS + 1][2]; /* the first copies: the image, what it repeats */
 };
 
@@ -34,8 +34,8 @@ struct spi_split {
 uint64_t spi_split_hash(int64_t n, const float *pixels);
 
 /** (E5): the signal below which images are blank, from the n signals.  0: no population of
- *  images stands apart below the others; only images without any signal are blank.  photons:
- *  signals are counts, and few counts say little. */
+ *  images stands apart below the others; only images without any signal are blank.
+ *  photons: signals are counts, and few counts say little. */
 SPI_MUSTUSE spi_err spi_split_least(int64_t n, const double *signal, bool photons,
                                     double *least);
 

@@ -9,10 +9,10 @@
 #include "fsc/symmetry_fit.h"
 #include "mtip/mtip.h"
 
-/* The particle of a chain up to q_max: where the axes of `group` are or, if that is NULL,
+/* The particle of a replica up to q_max: where the axes of `group` are or, if that is NULL,
  * which group it has, given that the half sets agree to `agreement`. */
 struct search {
-    const struct spi_chain *c;
+    const struct spi_replica *c;
     const char *group;
     double q_max, agreement, axes[9];
     struct spi_symmetry_found found;
@@ -39,7 +39,7 @@ out:
 /* All at once. */
 static spi_err search_all(struct spi_graph *g, int n, struct search *s)
 {
-    struct spi_region *region[2 * SPI_CHAINS_MAX] = {NULL};
+    struct spi_region *region[2 * SPI_REPLICAS_MAX] = {NULL};
     spi_err err = SPI_OK, late;
 
     for (int i = 0; i < n; i++) {
@@ -57,32 +57,32 @@ out:
     return err ? err : late;
 }
 
-/* Lay the given group upon the models that have found their shape without it. */
+/* Impose the given group on the models that have found their shape without it. */
 spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
 {
     struct search *s = NULL;
-    struct spi_chain *chain[2 * SPI_CHAINS_MAX];
+    struct spi_replica *replica[2 * SPI_REPLICAS_MAX];
     int n = 0;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(s, 2 * (size_t)r->n_chains, "symmetry"), out);
-    for (int i = 0; i < r->n_chains; i++)
+    SPI_TRY(err = SPI_NEW(s, 2 * (size_t)r->n_replicas, "symmetry"), out);
+    for (int i = 0; i < r->n_replicas; i++)
         for (int h = 0; h < 2; h++)
-            if (spi_run_chain_runs(r, h, i, SPI_STAGE_START)) {
-                chain[n] = &r->chain[h][i];
+            if (spi_run_replica_runs(r, h, i, SPI_STAGE_INIT)) {
+                replica[n] = &r->replica[h][i];
                 s[n] = (struct search){
-                    .c = chain[n], .group = r->set->symmetry, .q_max = step->q_match};
+                    .c = replica[n], .group = r->set->symmetry, .q_max = step->q_match};
                 n++;
             }
     SPI_TRY(err = search_all(r->graph, n, s), out);
     for (int i = 0; i < n && !err; i++)
-        err = spi_chain_symmetry(chain[i], r->set->symmetry, s[i].axes);
+        err = spi_replica_symmetry(replica[i], r->set->symmetry, s[i].axes);
 out:
     free(s);
     return err;
 }
 
-/* Copies turned by the group's elements are as alike as the half sets are, (Y7). */
+/* Copies rotated by the group's elements are as alike as the half sets are, (Y7). */
 static bool safe(const struct spi_symmetry_found *f, double agreement)
 {
     return 1 - f->score <= 1.5 * (1 - agreement) + 0.02;
@@ -96,7 +96,7 @@ spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
     spi_err err;
 
     for (int h = 0; h < 2; h++)
-        s[h] = (struct search){.c = &r->chain[h][r->leading[h]],
+        s[h] = (struct search){.c = &r->replica[h][r->leading[h]],
                                .q_max = step->q_merge,
                                .agreement = r->halves_cc};
     SPI_TRY(err = search_all(r->graph, 2, s), out);
@@ -106,8 +106,8 @@ spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
     r->found.score = fmin(found[0]->score, found[1]->score);
     use = safe(&r->found, r->halves_cc);
     for (int h = 0; h < 2 && use && !err; h++)
-        err = spi_chain_symmetry(&r->chain[h][r->leading[h]], found[h]->group,
-                                 found[h]->axes);
+        err = spi_replica_symmetry(&r->replica[h][r->leading[h]], found[h]->group,
+                                   found[h]->axes);
     spi_info("symmetry found: %s, score %.3f (need %.3f; %.3f between its elements)%s",
              r->found.group, r->found.score, r->found.level, r->found.between,
              use ? "" : "; it is not used, the half sets are more alike");

@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "kernel/nubrick.h"
 #include "kernel/nugrid.h"
-#include "math/lines.h"
+#include "math/fft_many.h"
 #include "nufft/general.h"
 #include "nufft/general_grid.h"
-#include "nufft/team.h"
+#include "nufft/parallel.h"
 
 typedef REAL complex cplx;
 typedef struct SPI(spi_nu_point) point;
@@ -46,13 +46,13 @@ struct SPI(spi_nuplan) {
     int n_phases;
     char *done; /* [n_tasks], owned: added to the grid */
 
-    int stride;                   /* complex numbers in a line of `slab` and `middle` */
-    cplx *fine;                   /* [nz][ny][nx], owned */
-    cplx *middle;                 /* [nz][my][stride], owned; 3-D only */
-    cplx **slab, **line;          /* [n_threads], owned: scratch of each thread */
-    cplx **local;                 /* likewise */
-    REAL *deconv[3];              /* [m] of an axis, owned */
-    SPI(spi_lines) * lines[2][3]; /* by sign and axis, owned; made when first used */
+    int stride;                      /* complex numbers in a line of `slab` and `middle` */
+    cplx *fine;                      /* [nz][ny][nx], owned */
+    cplx *middle;                    /* [nz][my][stride], owned; 3-D only */
+    cplx **slab, **line;             /* [n_threads], owned: scratch of each thread */
+    cplx **local;                    /* likewise */
+    REAL *deconv[3];                 /* [m] of an axis, owned */
+    SPI(spi_fft_many) * lines[2][3]; /* by sign and axis, owned; made when first used */
 
     /* of the transform in progress */
     int sign; /* index of lines */
@@ -85,7 +85,7 @@ static void release_scratch(plan_t *p)
         free(p->deconv[d]);
         p->deconv[d] = NULL;
         for (int s = 0; s < 2; s++) {
-            SPI(spi_lines_free)(p->lines[s][d]);
+            SPI(spi_fft_many_free)(p->lines[s][d]);
             p->lines[s][d] = NULL;
         }
     }
@@ -347,7 +347,7 @@ static spi_err sort_points(struct sort *s)
 
     SPI_TRY(err = SPI_NEW(s->at, s->ranges * p->g.n_bricks, "nufft sort"), out);
     SPI_TRY(err = SPI_NEW(s->bad, s->ranges, "nufft sort"), out);
-    spi_team_for(p->spec.n_threads, s->ranges, count_range, s);
+    spi_parallel_for(p->spec.n_threads, s->ranges, count_range, s);
     for (int64_t r = 0; r < s->ranges; r++)
         if (s->bad[r] >= 0) {
             int64_t j = s->bad[r];
@@ -362,7 +362,7 @@ static spi_err sort_points(struct sort *s)
     SPI_TRY(err = order_tasks(p), out);
     p->points = spi_alloc_unset((size_t)s->n, sizeof *p->points, "nufft points");
     SPI_TRY(err = p->points ? SPI_OK : SPI_ENOMEM, out);
-    spi_team_for(p->spec.n_threads, s->ranges, place_range, s);
+    spi_parallel_for(p->spec.n_threads, s->ranges, place_range, s);
     p->n = s->n;
 out:
     free(s->at);
@@ -514,7 +514,8 @@ static void x_to_modes(const plan_t *p, int64_t z, int y0, int y1, cplx *line, c
     for (int y = y0; y < y1; y++) {
         cplx *to = slab + (int64_t)y * p->stride;
 
-        SPI(spi_lines_run)(p->lines[p->sign][0], p->fine + (z * a[1].n + y) * a[0].n, line);
+        SPI(spi_fft_many_run)
+        (p->lines[p->sign][0], p->fine + (z * a[1].n + y) * a[0].n, line);
         copy_x(p, line, to, false);
         memset(to + a[0].m, 0, bytes(p->stride - a[0].m));
     }
@@ -528,7 +529,8 @@ static void x_from_modes(const plan_t *p, int64_t z, int y0, int y1, cplx *line,
     memset(line, 0, bytes(a[0].n));
     for (int y = y0; y < y1; y++) {
         copy_x(p, slab + (int64_t)y * p->stride, line, true);
-        SPI(spi_lines_run)(p->lines[p->sign][0], line, p->fine + (z * a[1].n + y) * a[0].n);
+        SPI(spi_fft_many_run)
+        (p->lines[p->sign][0], line, p->fine + (z * a[1].n + y) * a[0].n);
     }
 }
 
@@ -563,7 +565,7 @@ static void modes3_task(void *ctx, int rank, int64_t task)
 
     if (task < a[2].n) {
         x_to_modes(p, task, 0, a[1].n, p->line[rank], slab);
-        SPI(spi_lines_run)(p->lines[p->sign][1], slab, slab);
+        SPI(spi_fft_many_run)(p->lines[p->sign][1], slab, slab);
         for (int ky = 0; ky < a[1].m; ky++)
             memcpy(p->middle + (task * a[1].m + ky) * stride,
                    slab + fine_of(p, 1, ky) * stride, bytes(stride));
@@ -573,7 +575,7 @@ static void modes3_task(void *ctx, int rank, int64_t task)
 
     for (int64_t z = 0; z < a[2].n; z++)
         memcpy(slab + z * stride, p->middle + (z * a[1].m + ky) * stride, bytes(stride));
-    SPI(spi_lines_run)(p->lines[p->sign][2], slab, slab);
+    SPI(spi_fft_many_run)(p->lines[p->sign][2], slab, slab);
     for (int kz = 0; kz < a[2].m; kz++)
         give_modes(p, ky, kz, slab + fine_of(p, 2, kz) * stride);
 }
@@ -592,7 +594,7 @@ static void fine3_task(void *ctx, int rank, int64_t task)
         memset(slab, 0, bytes(a[2].n * stride));
         for (int kz = 0; kz < a[2].m; kz++)
             take_modes(p, ky, kz, slab + fine_of(p, 2, kz) * stride);
-        SPI(spi_lines_run)(p->lines[p->sign][2], slab, slab);
+        SPI(spi_fft_many_run)(p->lines[p->sign][2], slab, slab);
         for (int64_t i = 0; i < a[2].n; i++)
             memcpy(p->middle + (i * a[1].m + ky) * stride, slab + i * stride,
                    bytes(stride));
@@ -602,7 +604,7 @@ static void fine3_task(void *ctx, int rank, int64_t task)
     for (int ky = 0; ky < a[1].m; ky++)
         memcpy(slab + fine_of(p, 1, ky) * stride, p->middle + (z * a[1].m + ky) * stride,
                bytes(stride));
-    SPI(spi_lines_run)(p->lines[p->sign][1], slab, slab);
+    SPI(spi_fft_many_run)(p->lines[p->sign][1], slab, slab);
     x_from_modes(p, z, 0, a[1].n, p->line[rank], slab);
 }
 
@@ -628,7 +630,7 @@ static void modes2_task(void *ctx, int rank, int64_t task)
         x_to_modes(p, 0, (int)task * ROWS, block_end(task, a[1].n), p->line[rank],
                    p->middle);
     else if (block < 0)
-        SPI(spi_lines_run)
+        SPI(spi_fft_many_run)
     (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
     else for (int ky = (int)block * ROWS; ky < block_end(block, a[1].m); ky++)
         give_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
@@ -645,7 +647,7 @@ static void fine2_task(void *ctx, int rank, int64_t task)
         for (int ky = (int)task * ROWS; ky < block_end(task, a[1].m); ky++)
             take_modes(p, ky, 0, p->middle + (int64_t)fine_of(p, 1, ky) * p->stride);
     else if (block < 0)
-        SPI(spi_lines_run)
+        SPI(spi_fft_many_run)
     (p->lines[p->sign][1], p->middle + y_task * COLUMNS, p->middle + y_task * COLUMNS);
     else x_from_modes(p, 0, (int)block * ROWS, block_end(block, a[1].n), p->line[rank],
                       p->middle);
@@ -658,12 +660,12 @@ static void transform_to_modes(plan_t *p)
     if (p->spec.dim == 3) {
         const int64_t first[] = {0, a[2].n, a[2].n + a[1].m};
 
-        spi_team_phases(p->spec.n_threads, 2, first, modes3_task, p);
+        spi_parallel_phases(p->spec.n_threads, 2, first, modes3_task, p);
     } else {
         int64_t x = blocks(a[1].n, ROWS), y = x + p->stride / COLUMNS;
         const int64_t first[] = {0, x, y, y + blocks(a[1].m, ROWS)};
 
-        spi_team_phases(p->spec.n_threads, 3, first, modes2_task, p);
+        spi_parallel_phases(p->spec.n_threads, 3, first, modes2_task, p);
     }
 }
 
@@ -674,13 +676,13 @@ static void transform_from_modes(plan_t *p)
     if (p->spec.dim == 3) {
         const int64_t first[] = {0, a[1].m, a[1].m + a[2].n};
 
-        spi_team_phases(p->spec.n_threads, 2, first, fine3_task, p);
+        spi_parallel_phases(p->spec.n_threads, 2, first, fine3_task, p);
     } else {
         int64_t m = blocks(a[1].m, ROWS), y = m + p->stride / COLUMNS;
         const int64_t first[] = {0, m, y, y + blocks(a[1].n, ROWS)};
 
         memset(p->middle, 0, bytes((int64_t)a[1].n * p->stride));
-        spi_team_phases(p->spec.n_threads, 3, first, fine2_task, p);
+        spi_parallel_phases(p->spec.n_threads, 3, first, fine2_task, p);
     }
 }
 
@@ -695,13 +697,13 @@ static spi_err prepare_lines(plan_t *p, int s)
     if (s != 1 && s != -1)
         return spi_fail(SPI_EINVAL, "nufft: sign is %d; need 1 or -1", s);
     p->sign = s > 0;
-    SPI(spi_lines) **l = p->lines[p->sign];
+    SPI(spi_fft_many) **l = p->lines[p->sign];
 
     if (!l[0])
-        SPI_TRY(err = SPI(spi_lines_row)(a[0].n, s, &l[0]), out);
+        SPI_TRY(err = SPI(spi_fft_many_row)(a[0].n, s, &l[0]), out);
     for (int d = 1; d < p->spec.dim; d++)
         if (!l[d])
-            SPI_TRY(err = SPI(spi_lines_columns)(a[d].n, columns, p->stride, s, &l[d]),
+            SPI_TRY(err = SPI(spi_fft_many_columns)(a[d].n, columns, p->stride, s, &l[d]),
                     out);
 out:
     return err;
@@ -720,8 +722,8 @@ spi_err SPI(spi_nuplan_type1)(plan_t *p, int s, int n_transforms, const cplx *c,
         p->in = c + i * p->n;
         p->out = f + i * p->n_modes;
         memset(p->done, 0, (size_t)p->n_tasks);
-        spi_team_for(p->spec.n_threads, 64, zero_part, p);
-        spi_team_phases(p->spec.n_threads, p->n_phases, p->first, spread_task, p);
+        spi_parallel_for(p->spec.n_threads, 64, zero_part, p);
+        spi_parallel_phases(p->spec.n_threads, p->n_phases, p->first, spread_task, p);
         transform_to_modes(p);
     }
 out:
@@ -739,7 +741,7 @@ spi_err SPI(spi_nuplan_type2)(plan_t *p, int s, int n_transforms, const cplx *f,
         p->in = f + i * p->n_modes;
         transform_from_modes(p);
         p->out = c + i * p->n;
-        spi_team_for(p->spec.n_threads, p->n_tasks, interp_task, p);
+        spi_parallel_for(p->spec.n_threads, p->n_tasks, interp_task, p);
     }
 out:
     return err;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* general_ref.c, of nufft/general.h: the direct sums in double. */
 #include <math.h>
 
 #include "nufft/general.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* gradient.c, of nufft/nufft.h: values of W with their gradients. */
 #include <assert.h>
 #include <math.h>
 

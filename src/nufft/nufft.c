@@ -9,11 +9,11 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
-#include "kernel/pairs.h"
+#include "kernel/two_reals.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
+#include "nufft/parallel.h"
 #include "nufft/plan.h"
-#include "nufft/team.h"
 
 static const double pi = 3.14159265358979323846;
 
@@ -150,7 +150,7 @@ spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
     *grid = b.grid;
     if (!b.grid)
         return SPI_ENOMEM;
-    spi_team_for(p->threads, p->planes, clear_plane, &b);
+    spi_parallel_for(p->threads, p->planes, clear_plane, &b);
     return SPI_OK;
 }
 
@@ -158,8 +158,9 @@ spi_err spi_nufft_grid_new(const spi_nufft *p, int comp, float **grid)
 
 /* (N9): A is even, so after the transforms over z and y the half x >= 0 is enough, and a
  * transform over x from Hermitian data gives real values; and z -> k_z of real data needs
- * k_z >= 0 only.  Zeros are never transformed: lines over z for the n/2 n pairs (x, y), then
- * plane by plane n/2 lines over y and nf over x.  Merging runs the same stages backwards. */
+ * k_z >= 0 only.  Zeros are never transformed: lines over z for the n/2 n pairs (x, y),
+ * then plane by plane n/2 lines over y and nf over x.  Merging runs the same stages
+ * backwards. */
 
 enum { ROWS = 8 }; /* lines over x at once */
 
@@ -198,8 +199,8 @@ static int wrapped(const spi_nufft *p, int m, int i)
 
 /* Scratch of a thread: a block of lines over z, or the planes of two components,
  * columns, lines and ROWS rows. */
-static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
-                   spi_team_fn *second, int64_t n_second)
+static spi_err run(struct job *job, spi_parallel_fn *first, int64_t n_first,
+                   spi_parallel_fn *second, int64_t n_second)
 {
     const spi_nufft *p = job->plan;
     spi_err err = SPI_OK;
@@ -227,8 +228,8 @@ static spi_err run(struct job *job, spi_team_fn *first, int64_t n_first,
                           "nufft transform"),
             out);
     SPI_TRY(err = SPI_NEW(job->err, p->threads, "nufft transform"), out);
-    spi_team_for(p->threads, n_first, first, job);
-    spi_team_for(p->threads, n_second, second, job);
+    spi_parallel_for(p->threads, n_first, first, job);
+    spi_parallel_for(p->threads, n_second, second, job);
     for (int t = 0; t < p->threads; t++)
         err = err ? err : job->err[t];
 out:
@@ -336,8 +337,7 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     for (size_t y = 1; y < n; y++)
         memcpy(t.columns + (size_t)wrapped(p, p->n, (int)y) * h,
                job->part[0].middle + ((size_t)task * n + y) * h, h * sizeof *t.columns);
-    SPI_TRY(err =
-                spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, t.columns, t.lines),
+    SPI_TRY(err = spi_fft_lines(SPI_FFT_FWD_IN, p->nf, (int)h, (int)h, t.columns, t.lines),
             out);
     for (size_t y0 = 0; y0 < nf; y0 += ROWS) {
         size_t rows = nf - y0 < ROWS ? nf - y0 : ROWS;
@@ -403,7 +403,7 @@ spi_err spi_nufft_prepare(const spi_nufft *p, const float *A, float *grid)
     spi_err err = run(&job, prepare_lines, p->n - 1, prepare_plane, p->nf / 2 + 1);
 
     if (!err)
-        spi_team_for(p->threads, p->planes - p->nf / 2 - 1, copy_plane, &job);
+        spi_parallel_for(p->threads, p->planes - p->nf / 2 - 1, copy_plane, &job);
     return err;
 }
 
@@ -481,12 +481,12 @@ static spi_err collect_part(const struct job *job, const struct part *part, int6
         for (size_t r = 0; r < rows; r++)
             memcpy(t->columns + (y0 + r) * h, t->half + r * hf, h * sizeof *t->half);
     }
-    SPI_TRY(
-        err = spi_fft_lines(SPI_LINES_FWD_IN, p->nf, (int)h, (int)h, t->columns, t->lines),
-        out);
+    SPI_TRY(err =
+                spi_fft_lines(SPI_FFT_FWD_IN, p->nf, (int)h, (int)h, t->columns, t->lines),
+            out);
     /* modes y = -m/2 ... -1 stand at the end of the lines, 0 ... at their beginning */
-    spi_turn_lines((int)(m / 2), (int)h, t->lines + nf - m / 2, nf, to, h);
-    spi_turn_lines((int)(m / 2), (int)h, t->lines, nf, to + m / 2 * h, h);
+    spi_transpose_lines((int)(m / 2), (int)h, t->lines + nf - m / 2, nf, to, h);
+    spi_transpose_lines((int)(m / 2), (int)h, t->lines, nf, to + m / 2 * h, h);
 out:
     return err;
 }

@@ -10,8 +10,8 @@
  * over a cube of n^3 modes, x = (i - n/2) dx on each axis (planes i = 0, the Nyquist
  * planes, are treated as zero: n^3 modes of an odd grid M^3 are those of n = M + 1).
  *
- * The points are the pixels of one detector, turned: q_kj = M_k q_j, M_k = detector ->
- * object.  They are given once; no array of turned points ever exists.  Relative l2 error
+ * The points are the pixels of one detector, rotated: q_kj = M_k q_j, M_k = detector ->
+ * object.  They are given once; no array of rotated points ever exists.  Relative l2 error
  * of a transform: <= tol for well-spread points (tests/nufft). */
 #ifndef SPI_NUFFT_NUFFT_H
 #define SPI_NUFFT_NUFFT_H
@@ -69,7 +69,7 @@ SPI_MUSTUSE spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float
 void spi_points_free(spi_points *points);
 
 /** out[k][j] = W(M_k q_j) for n_rot rotations, from a prepared grid.  SPI_EINVAL if a
- * turned point lies beyond |q| dx = 1/2 on an axis, except for the few fine-grid points of
+ * rotated point lies beyond |q| dx = 1/2 on an axis, except for the few fine-grid points of
  * its patch. */
 SPI_MUSTUSE spi_err spi_nufft_slice(const spi_points *points, const float *grid,
                                     int64_t n_rot, const double (*M)[9], float *out);
@@ -87,19 +87,20 @@ void spi_nufft_gradient(const spi_nufft *plan, const float *grid, int n,
  * about 1e-3 and more) it is kept again in half precision, doc/math.md (N10): read 1.6
  * times as fast, in 0.5 to 0.65 of the grid's memory, and tol becomes 1.013 tol at 1e-3.
  * Else, and on processors that do not convert halves, the grid itself is read.  Borrows the
- * plan, and the grid while spi_kept_reads_grid. */
-typedef struct spi_kept spi_kept;
+ * plan, and the grid while spi_packed_reads_grid. */
+typedef struct spi_packed spi_packed;
 
-SPI_MUSTUSE spi_err spi_kept_new(const spi_nufft *plan, const float *grid, spi_kept **out);
-void spi_kept_free(spi_kept *kept);
+SPI_MUSTUSE spi_err spi_packed_new(const spi_nufft *plan, const float *grid,
+                                   spi_packed **out);
+void spi_packed_free(spi_packed *kept);
 /** Whether the grid is read; else it may be freed. */
-bool spi_kept_reads_grid(const spi_kept *kept);
+bool spi_packed_reads_grid(const spi_packed *kept);
 /** spi_nufft_slice from a grid that is kept.  `points` of the same plan. */
-SPI_MUSTUSE spi_err spi_kept_slice(const spi_points *points, const spi_kept *kept,
-                                   int64_t n_rot, const double (*M)[9], float *out);
+SPI_MUSTUSE spi_err spi_packed_slice(const spi_points *points, const spi_packed *kept,
+                                     int64_t n_rot, const double (*M)[9], float *out);
 /** spi_nufft_gradient from a grid that is kept. */
-void spi_kept_gradient(const spi_kept *kept, int n, const float u[3][SPI_POINTS],
-                       float out[4][SPI_POINTS]);
+void spi_packed_gradient(const spi_packed *kept, int n, const float u[3][SPI_POINTS],
+                         float out[4][SPI_POINTS]);
 
 /** The sums themselves, in double: out[j]; modes[m^3]. */
 void spi_nufft_slice_ref(int n, double dx, const float *A, int64_t points,

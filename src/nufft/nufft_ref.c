@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* nufft_ref.c, of nufft/nufft.h: the direct sums in double. */
 #include <math.h>
 
 #include "nufft/nufft.h"

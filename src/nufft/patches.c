@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* patches.c, of nufft/nufft.h: slices and spreading, patch by patch of the points. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -6,8 +7,8 @@
 
 #include "base/mem.h"
 #include "kernel/clones.h"
+#include "nufft/parallel.h"
 #include "nufft/points.h"
-#include "nufft/team.h"
 
 /* ---- patches of a batch of rotations, brick by brick -------------------------------- */
 
@@ -19,14 +20,14 @@ enum {
     TASK = 4096,   /* patches of a task of slicing, sorted */
     SPAN = 128,    /* and in the order of images */
     FEW = 8,       /* patches that are not worth a copy of their brick */
-    BLOCK = 16,    /* patches turned at once */
+    BLOCK = 16,    /* patches rotated at once */
     THREAD_PATCHES = 2048 /* worth starting a thread for */
 };
 
 static const uint32_t lower_half = 1U << 31; /* the patch is taken at -u */
 
 /* A rotation as the kernels want it: columns for the centres, rows for the offsets. */
-struct turn {
+struct rotation {
     double column[3][4];
     float row[16]; /* 9 used */
 };
@@ -38,11 +39,11 @@ struct batch {
     int edge, bricks[3]; /* fine-grid points of a brick; bricks on x, y, z */
     int shift, bits;     /* 2^shift parts of a brick an axis; bits of a patch's number */
     bool sorted;         /* by brick; or else in the order of images */
-    struct turn *turn;   /* [n_rot] */
-    uint32_t *key;       /* [n_rot * n_patches] part of a brick of each, in image order */
-    uint32_t *entry;     /* [n_rot * n_patches] sorted: rotation, patch, whether at -u */
-    uint32_t *at;        /* [parts + 2] first entry of each */
-    int beyond;          /* a patch lies outside of the grid */
+    struct rotation *rotation; /* [n_rot] */
+    uint32_t *key;   /* [n_rot * n_patches] part of a brick of each, in image order */
+    uint32_t *entry; /* [n_rot * n_patches] sorted: rotation, patch, whether at -u */
+    uint32_t *at;    /* [parts + 2] first entry of each */
+    int beyond;      /* a patch lies outside of the grid */
     const struct spi_interp_variant *variant;
     const float *grid; /* slice */
     float *out;
@@ -93,14 +94,14 @@ static int64_t rotations_max(const spi_points *p)
 
 static void batch_free(struct batch *b)
 {
-    free(b->turn);
+    free(b->rotation);
     free(b->key);
     free(b->entry);
     free(b->at);
 }
 
-/* Sorted if there are more patches than `least` a brick.  On failure the caller, who owns the
- * batch, frees what is there. */
+/* Sorted if there are more patches than `least` a brick.  On failure the caller, who owns
+ * the batch, frees what is there. */
 static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, int edge,
                          int least)
 {
@@ -118,7 +119,7 @@ static spi_err batch_new(struct batch *b, const spi_points *p, int64_t n_rot, in
     while (1 << b->bits < p->n_patches)
         b->bits++;
     b->sorted = n_entries(b) > least * n_bricks(b);
-    SPI_TRY(err = SPI_NEW(b->turn, n_rot, "nufft batch"), out);
+    SPI_TRY(err = SPI_NEW(b->rotation, n_rot, "nufft batch"), out);
     SPI_TRY(err = SPI_NEW(b->key, n_entries(b), "nufft batch"), out);
     SPI_TRY(err = SPI_NEW(b->entry, n_entries(b), "nufft batch"), out);
     if (b->sorted)
@@ -162,14 +163,14 @@ static void find_rotation(void *ctx, int rank, int64_t k)
 {
     struct batch *b = ctx;
     const spi_points *p = b->points;
-    struct turn *turn = &b->turn[k];
+    struct rotation *rotation = &b->rotation[k];
 
     (void)rank;
     for (int i = 0; i < 9; i++) {
-        turn->row[i] = (float)b->M[k][i];
-        turn->column[i % 3][i / 3] = b->M[k][i];
+        rotation->row[i] = (float)b->M[k][i];
+        rotation->column[i % 3][i / 3] = b->M[k][i];
     }
-    if (find_parts(p->n_patches, p->centre, turn->row, (float)(p->plan->nf / 2),
+    if (find_parts(p->n_patches, p->centre, rotation->row, (float)(p->plan->nf / 2),
                    (float)(1 << b->shift) / (float)b->edge, b->shift, b->bricks,
                    b->key + k * p->n_patches))
         __atomic_store_n(&b->beyond, 1, __ATOMIC_RELAXED);
@@ -178,7 +179,7 @@ static void find_rotation(void *ctx, int rank, int64_t k)
 spi_err spi_nufft_beyond(const spi_nufft *p)
 {
     return spi_fail(SPI_EINVAL,
-                    "nufft: a turned point lies beyond |q| = %g on an axis, half the "
+                    "nufft: a rotated point lies beyond |q| = %g on an axis, half the "
                     "period of modes %g apart",
                     0.5 / p->dx, p->dx);
 }
@@ -191,7 +192,7 @@ static spi_err sort(struct batch *b)
     int n = b->points->n_patches;
     uint32_t *at = b->at;
 
-    spi_team_for(b->points->plan->threads, b->n_rot, find_rotation, b);
+    spi_parallel_for(b->points->plan->threads, b->n_rot, find_rotation, b);
     if (b->beyond)
         return spi_nufft_beyond(b->points->plan);
     if (b->sorted) {
@@ -212,7 +213,7 @@ static spi_err sort(struct batch *b)
 }
 
 /* A patch ready for a kernel. */
-struct turned {
+struct rotated {
     struct spi_patch patch;
     int32_t cell[4]; /* of its centre, x y z, counted from u = 0 */
     int64_t values;  /* of its rotation: the first among the batch's */
@@ -220,8 +221,8 @@ struct turned {
 };
 
 /* Entries e ... e + n - 1, n <= BLOCK. */
-SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
-                                    struct turned *to)
+SPI_CLONES static void rotate_patches(const struct batch *b, int64_t e, int n,
+                                      struct rotated *to)
 {
     typedef double v4 __attribute__((vector_size(32), aligned(8), may_alias));
     typedef int64_t v4l __attribute__((vector_size(32)));
@@ -235,12 +236,12 @@ SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
         uint32_t k = (entry & ~lower_half) >> b->bits;
         int64_t at = entry & ((1U << b->bits) - 1);
         const struct patch *patch = &p->patch[at];
-        const struct turn *turn = &b->turn[k];
+        const struct rotation *rotation = &b->rotation[k];
         double sign = entry & lower_half ? -1 : 1;
         float fsign = (float)sign;
-        v4 u = sign * (*(const v4 *)turn->column[0] * patch->centre[0] +
-                       *(const v4 *)turn->column[1] * patch->centre[1] +
-                       *(const v4 *)turn->column[2] * patch->centre[2]);
+        v4 u = sign * (*(const v4 *)rotation->column[0] * patch->centre[0] +
+                       *(const v4 *)rotation->column[1] * patch->centre[1] +
+                       *(const v4 *)rotation->column[2] * patch->centre[2]);
         v4i cell = __builtin_convertvector(u, v4i);
         v4 whole = __builtin_convertvector(cell, v4);
 
@@ -252,7 +253,7 @@ SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
         for (int a = 0; a < 3; a++)
             to->patch.f[a] = f[a];
         for (int a = 0; a < 9; a++)
-            to->patch.M[a] = fsign * turn->row[a];
+            to->patch.M[a] = fsign * rotation->row[a];
         to->patch.d = p->d[at][0];
         to->patch.n = patch->n;
         to->values = (int64_t)k * p->n;
@@ -262,7 +263,7 @@ SPI_CLONES static void turn_patches(const struct batch *b, int64_t e, int n,
 
 /* Bring what a patch that comes soon needs into the cache: its offsets and its values,
  * which are those of another image than its neighbour's. */
-static void call_for(const struct batch *b, const struct turned *t)
+static void call_for(const struct batch *b, const struct rotated *t)
 {
     const spi_points *p = b->points;
     int shift = b->val ? 3 : 4; /* values of a line of the cache */
@@ -284,27 +285,27 @@ static void call_for(const struct batch *b, const struct turned *t)
 }
 
 /* Patches from ... of the n that begin with entry `first`: their half of `block`. */
-static void turn_block(const struct batch *b, int64_t first, int64_t n, int64_t from,
-                       struct turned block[2 * BLOCK])
+static void rotate_block(const struct batch *b, int64_t first, int64_t n, int64_t from,
+                         struct rotated block[2 * BLOCK])
 {
-    struct turned *to = block + from % (2 * BLOCK);
+    struct rotated *to = block + from % (2 * BLOCK);
     int m = n - from < BLOCK ? (int)(n - from) : BLOCK;
 
     if (m <= 0)
         return;
-    turn_patches(b, first + from, m, to);
+    rotate_patches(b, first + from, m, to);
     for (int k = 0; k < m; k++)
         call_for(b, to + k);
 }
 
-/* Patch i, i = 0, 1, ... in turn; a block is turned while the one before is worked on. */
-static struct turned *next_patch(const struct batch *b, int64_t first, int64_t n, int64_t i,
-                                 struct turned block[2 * BLOCK])
+/* Patch i, i = 0, 1, ... in turn; a block is rotated while the one before is worked on. */
+static struct rotated *next_patch(const struct batch *b, int64_t first, int64_t n,
+                                  int64_t i, struct rotated block[2 * BLOCK])
 {
     if (i == 0)
-        turn_block(b, first, n, 0, block);
+        rotate_block(b, first, n, 0, block);
     if (i % BLOCK == 0)
-        turn_block(b, first, n, i + BLOCK, block);
+        rotate_block(b, first, n, i + BLOCK, block);
     return &block[i % (2 * BLOCK)];
 }
 
@@ -362,14 +363,14 @@ static void slice_task(void *ctx, int rank, int64_t task)
                                .plane = (ptrdiff_t)plan->side * plan->pitch};
     struct spi_columns box = s->columns;
     bool copy = t->brick >= 0 && t->n >= FEW;
-    struct turned block[2 * BLOCK];
+    struct rotated block[2 * BLOCK];
     int origin[3] = {0};
 
     box.data = s->boxes + (size_t)rank * s->box_floats;
     if (copy)
         fill_box(s, t->brick, &box, origin);
     for (int i = 0; i < t->n; i++) {
-        struct turned *at = next_patch(b, t->first, t->n, i, block);
+        struct rotated *at = next_patch(b, t->first, t->n, i, block);
         float scattered[SPI_PATCH_MAX];
         float *out = b->out + at->values;
         float *value = p->order ? scattered : out + at->first;
@@ -455,7 +456,7 @@ spi_err spi_nufft_slice(const spi_points *p, const float *grid, int64_t n_rot,
         s.b.out = out + k * p->n;
         SPI_TRY(err = sort(&s.b), out);
         make_tasks(&s);
-        spi_team_for(threads_for(&s.b), s.n_tasks, slice_task, &s);
+        spi_parallel_for(threads_for(&s.b), s.n_tasks, slice_task, &s);
     }
 out:
     slicer_free(&s);
@@ -491,12 +492,12 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     ptrdiff_t row = 2 * (ptrdiff_t)plan->pitch;
     struct spi_rows rows = {.row = row, .plane = plan->side * row};
     struct spi_slots box = s->slots;
-    struct turned block[2 * BLOCK];
+    struct rotated block[2 * BLOCK];
 
     first_cell(b, brick, origin);
     box.data = s->boxes + (size_t)rank * s->box_floats;
     for (int64_t i = 0; i < n; i++) {
-        struct turned *at = next_patch(b, first, n, i, block);
+        struct rotated *at = next_patch(b, first, n, i, block);
         float value[SPI_PATCH_MAX][2];
         const float(*val)[2] = b->val + at->values + (p->order ? 0 : at->first);
 
@@ -612,8 +613,8 @@ spi_err spi_nufft_spread(const spi_points *p, float *grid2, int64_t n_rot,
         s.b.val = val + k * p->n;
         SPI_TRY(err = sort(&s.b), out);
         colour_bricks(&s, first);
-        spi_team_phases(p->plan->threads, s.colours * s.colours * s.colours, first,
-                        spread_brick, &s);
+        spi_parallel_phases(p->plan->threads, s.colours * s.colours * s.colours, first,
+                            spread_brick, &s);
     }
 out:
     spreader_free(&s);

@@ -38,7 +38,7 @@ void spi_nufft_fold(const spi_nufft *p, int n, const float u[3][SPI_POINTS],
                     float folded[3][SPI_POINTS]);
 void spi_nufft_unfold(int n, const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
 
-/* The refusal of points beyond the grid. */
+/* Error for points outside the grid (SPI_EINVAL). */
 SPI_MUSTUSE spi_err spi_nufft_beyond(const spi_nufft *p);
 
 #endif

@@ -202,8 +202,8 @@ static spi_err spectrum(const struct spi_volume *v, float *real, float complex *
     return spi_fft3_r2c(v->n, real, F);
 }
 
-/* s->ref is set; s->map becomes the spectrum of `map` laid upon it, cut at k_max, in units
- * of *max per voxel. */
+/* s->ref is set; s->map becomes the spectrum of `map` superposed on it, cut at k_max, in
+ * units of *max per voxel. */
 static spi_err lay_upon(struct spectra *s, const struct spi_volume *map, double *max,
                         bool *inverted, double *cc)
 {

@@ -90,9 +90,9 @@ SPI_MUSTUSE spi_err spi_phase_start(const struct spi_volume *A,
                                     const struct spi_phase_options *opt, int index,
                                     const volatile int *stop, struct spi_volume *density,
                                     double *r_factor);
-/** Each good start laid upon the best by a translation (any, sub-voxel) and, if that fits
- *  better, the inversion, (P11)-(P12), and their average: only modes 0 < |q| <= q_max are
- *  compared and kept; PRTF. */
+/** Each good start superposed on the best by a translation (any, sub-voxel) and, if that
+ *  fits better, the inversion, (P11)-(P12), and their average: only modes 0 < |q| <= q_max
+ *  are compared and kept; PRTF. */
 SPI_MUSTUSE spi_err spi_phase_combine(const struct spi_volume *A,
                                       const struct spi_phase_options *opt, int n_starts,
                                       struct spi_volume *density, const double *r_factor,

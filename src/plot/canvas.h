@@ -59,7 +59,7 @@ struct spi_text {
 };
 void spi_canvas_text(struct spi_canvas *c, double x, double y, const struct spi_text *how,
                      const char *text);
-/** The same, turned to read upwards. */
+/** The same, rotated to read upwards. */
 void spi_canvas_text_up(struct spi_canvas *c, double x, double y,
                         const struct spi_text *how, const char *text);
 double spi_canvas_text_width(struct spi_canvas *c, const struct spi_text *how,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* curves.c, of plot/plot.h: columns of numbers as curves. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

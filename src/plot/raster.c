@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* raster.c, of plot/plot.h: images, slices and spheres as coloured pixels. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

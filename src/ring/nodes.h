@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Sums over pixels moved to rings, where they can be turned.  Layer: ring.
+ * Sums over pixels moved to rings, where they can be rotated.  Layer: ring.
  * doc/math.md (V15).
  *
  *     sum_p s_p f(q_p) = sum_j (T^T s)_j f(q_j)
@@ -13,7 +13,7 @@
 #ifndef SPI_RING_NODES_H
 #define SPI_RING_NODES_H
 
-#include "ring/pixels.h"
+#include "ring/pixel_list.h"
 
 enum { SPI_NODE_TAPS = 12 };
 

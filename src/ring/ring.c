@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "kernel/angular.h"
-#include "kernel/turn.h"
+#include "kernel/rotate.h"
 #include "math/fft.h"
 #include "math/rot.h"
 #include "math/sphere.h"
@@ -260,10 +260,10 @@ out:
     return err;
 }
 
-void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
-                         const float complex *h, float complex *to)
+void spi_ring_add_rotated(const struct spi_rings *g, int R, const float complex *phasor,
+                          const float complex *h, float complex *to)
 {
-    spi_add_turned(R, g->h_at, turn, h, to);
+    spi_add_rotated(R, g->h_at, phasor, h, to);
 }
 
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,

@@ -2,7 +2,7 @@
 /** \file
  * Images and model slices on rings.  Layer: ring.  doc/math.md section 3.
  *
- * Turning the detector about the beam maps it onto itself, and |q| and q_z are constant on
+ * Rotating the detector about the beam maps it onto itself, and |q| and q_z are constant on
  * a ring, also on a curved Ewald sphere.  With M = R_n Rz(a) (detector -> object),
  *
  *     image(r, phi) = T_n(r, phi + a),   T_n(r, phi) = W(R_n q(r, phi))               (R1)
@@ -80,13 +80,13 @@ float spi_ring_counts(const struct spi_rings *g, int R, const float complex *h);
 SPI_MUSTUSE spi_err spi_ring_synthesise(const struct spi_rings *g, int R,
                                         const float complex *h, float *samples);
 
-/** to += what h is after a turn: to_rm += turn_m h_rm of the first R rings; a turn by a is
- *  exp(-i m a), for m < spi_ring_padded(m_max[R - 1] + 1) (anything finite beyond m_max).
- */
-void spi_ring_add_turned(const struct spi_rings *g, int R, const float complex *turn,
-                         const float complex *h, float complex *to);
+/** to += h rotated: to_rm += phasor_m h_rm of the first R rings.  The phasor of a rotation by
+ *  a is exp(-i m a), for m < spi_ring_padded(m_max[R - 1] + 1) (anything finite beyond
+ *  m_max). */
+void spi_ring_add_rotated(const struct spi_rings *g, int R, const float complex *phasor,
+                          const float complex *h, float complex *to);
 
-/** scale times the positions of the samples of the first R rings turned by M (detector ->
+/** scale times the positions of the samples of the first R rings rotated by M (detector ->
  * object); pos: [g->at[R]][3], 1/A for scale 1. */
 void spi_ring_positions(const struct spi_rings *g, int R, const double M[9], double scale,
                         float (*pos)[3]);

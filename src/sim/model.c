@@ -23,8 +23,8 @@ struct spi_model {
     double centre[3];
     struct spi_window window;
     int comp, passes; /* complex values per grid point and number of grids */
-    struct spi_half_grid grid[PASSES_MAX]; /* data owned */
-    size_t points;                         /* of one grid */
+    struct spi_half_space_grid grid[PASSES_MAX]; /* data owned */
+    size_t points;                               /* of one grid */
 };
 
 /* ---- size of everything ------------------------------------------------------------- */
@@ -73,11 +73,11 @@ static spi_err lay_out(struct spi_model *m, int *n_fine)
     m->comp = m->radial.rank <= 2 ? 2 : 4;
     m->passes = (m->radial.rank + m->comp - 1) / m->comp;
     for (int p = 0; p < m->passes; p++)
-        m->grid[p] = (struct spi_half_grid){.nx = half + 1 + w / 2,
-                                            .n = 2 * half + 1,
-                                            .x0 = w / 2,
-                                            .c0 = half,
-                                            .comp = m->comp};
+        m->grid[p] = (struct spi_half_space_grid){.nx = half + 1 + w / 2,
+                                                  .n = 2 * half + 1,
+                                                  .x0 = w / 2,
+                                                  .c0 = half,
+                                                  .comp = m->comp};
     m->points = (size_t)m->grid[0].nx * (size_t)m->grid[0].n * (size_t)m->grid[0].n;
     return SPI_OK;
 }
@@ -179,7 +179,8 @@ static spi_err transform_pair(const struct spi_structure *s, const struct spi_mo
 /* H = G_b + i G_(b+1) of two real densities: G_b = (H(k) + conj H(-k)) / 2 and so on;
  * `inv` holds the inverse of the spreading window's transform at k = 0, 1, ... */
 static void take_pair(const struct spi_model *m, const float complex *fine, int n,
-                      const double *inv, int c, const struct spi_half_grid *g, float *data)
+                      const double *inv, int c, const struct spi_half_space_grid *g,
+                      float *data)
 {
     for (int z = -g->c0; z <= g->c0; z++)
         for (int y = -g->c0; y <= g->c0; y++)

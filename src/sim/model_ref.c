@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* model_ref.c, of sim/model.h: the sum over atoms in double. */
 #include <math.h>
 
 #include "math/rot.h"

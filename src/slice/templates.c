@@ -16,9 +16,9 @@ enum { GROUP = 2 * SPI_LANES }; /* sliced at once: their points share bricks of 
 
 struct slices {
     const spi_points *points;
-    spi_points *own;   /* if no points were given */
-    double (*turn)[9]; /* [GROUP] */
-    float *T;          /* of GROUP directions */
+    spi_points *own;       /* if no points were given */
+    double (*rotation)[9]; /* [GROUP] */
+    float *T;              /* of GROUP directions */
 };
 
 static spi_err slices_new(const struct spi_rings *g, int R, const spi_nufft *plan,
@@ -31,7 +31,7 @@ static spi_err slices_new(const struct spi_rings *g, int R, const spi_nufft *pla
         SPI_TRY(err = spi_ring_points(g, R, plan, &s->own), out);
         s->points = s->own;
     }
-    SPI_TRY(err = SPI_NEW(s->turn, GROUP, "templates"), out);
+    SPI_TRY(err = SPI_NEW(s->rotation, GROUP, "templates"), out);
     SPI_TRY(err = SPI_NEW(s->T, GROUP * (size_t)g->at[R], "templates"), out);
 out:
     return err;
@@ -40,7 +40,7 @@ out:
 static void slices_free(struct slices *s)
 {
     spi_points_free(s->own);
-    free(s->turn);
+    free(s->rotation);
     free(s->T);
 }
 
@@ -216,10 +216,10 @@ spi_err spi_templates_make(const struct spi_template_spec *sp, const spi_nufft *
             int64_t d = first + i0 + i;
 
             spi_sphere_point(sp->views.nd, dir_list ? dir_list[d] : d, dir);
-            spi_rot_to_direction(dir, slices.turn[i]);
+            spi_rot_to_direction(dir, slices.rotation[i]);
         }
         SPI_TRY(err = spi_nufft_slice(slices.points, grid, m,
-                                      (const double(*)[9])slices.turn, slices.T),
+                                      (const double(*)[9])slices.rotation, slices.T),
                 out);
         for (int i = 0; i < m; i += SPI_LANES) {
             int64_t at = i0 + i;
@@ -248,8 +248,8 @@ spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nuff
         double dir[3];
 
         spi_sphere_point(n_dir, i, dir);
-        spi_rot_to_direction(dir, s.turn[0]);
-        if ((err = spi_nufft_slice(s.points, grid, 1, (const double(*)[9])s.turn, s.T)))
+        spi_rot_to_direction(dir, s.rotation[0]);
+        if ((err = spi_nufft_slice(s.points, grid, 1, (const double(*)[9])s.rotation, s.T)))
             break;
         for (int r = 0; r < R; r++)
             for (int j = g->at[r]; j < g->at[r + 1]; j++)

@@ -4,8 +4,8 @@
  *
  * An engine keeps the order of graph.h: of two tasks that name one region, one of them to
  * write, the earlier ends before the later begins.  Everything else (errors, the stop flag,
- * clocks, the trace) is done once, in graph.c.  A new engine is one file and one row.  Tasks
- * are submitted by one thread, which is not inside a task. */
+ * clocks, the trace) is done once, in graph.c.  A new engine is one file and one row.
+ * Tasks are submitted by one thread, which is not inside a task. */
 #ifndef SPI_TASK_ENGINE_H
 #define SPI_TASK_ENGINE_H
 
@@ -32,8 +32,8 @@ struct spi_engine {
     SPI_MUSTUSE spi_err (*region_new)(void *self, void *data, size_t bytes, void **region);
     /** Runs the tasks on it first. */
     void (*region_free)(void *self, void *region);
-    /** Later: spi_task_run once.  `t` stays the caller's if this fails.  Regions in `access`
-     *  differ. */
+    /** Later: spi_task_run once.  `t` stays the caller's if this fails.  Regions in
+     *  `access` differ. */
     SPI_MUSTUSE spi_err (*submit)(void *self, struct spi_task *t, int n,
                                   const struct spi_engine_access *access);
     /** Run all that was submitted. */

@@ -15,8 +15,8 @@
  *     threads   a thread for each worker; the default
  *     starpu    the StarPU library, where the program was built with it
  *     serial    each task inside _submit; the reference of the others
- * One thread makes a graph, submits and waits; tasks do not.  Tasks run inside _submit (serial)
- * or inside _wait and _region_free (the others), never in between. */
+ * One thread makes a graph, submits and waits; tasks do not.  Tasks run inside _submit
+ * (serial) or inside _wait and _region_free (the others), never in between. */
 #ifndef SPI_TASK_GRAPH_H
 #define SPI_TASK_GRAPH_H
 
@@ -45,10 +45,10 @@ typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile i
 SPI_MUSTUSE spi_err spi_graph_check_engine(const char *engine);
 
 /** engine: its name.  workers: 0 = one for each core that the process may use
- * (base/cores.h).  A line of the log says so where fewer can be had.  `stop`: NULL, or a flag
- * that a signal handler may set.  Files of StarPU's own live in a private temporary folder
- * (spi_scratch_make), which is gone when this returns.  SPI_EUSAGE: no such engine here;
- * SPI_EIO. */
+ * (base/cores.h).  A line of the log says so where fewer can be had.  `stop`: NULL, or a
+ * flag that a signal handler may set.  Files of StarPU's own live in a private temporary
+ * folder (spi_scratch_make), which is gone when this returns.  SPI_EUSAGE: no such engine
+ * here; SPI_EIO. */
 SPI_MUSTUSE spi_err spi_graph_new(const char *engine, int workers, const volatile int *stop,
                                   struct spi_graph **out);
 /** Waits for everything, releases all regions. */
@@ -67,12 +67,13 @@ SPI_MUSTUSE spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_
                                      const struct spi_access *access);
 /** Wait for all tasks; the first failure, or SPI_OK.  Clears the failure. */
 SPI_MUSTUSE spi_err spi_graph_wait(struct spi_graph *g);
-/** Wall seconds spent inside tasks of this name since the last call (summed over workers). */
+/** Wall seconds spent inside tasks of this name since the last call (summed over workers).
+ */
 double spi_graph_seconds(struct spi_graph *g, const char *name);
 
-/** From now on write one JSON object a line for each task, and for each wait what the caller's
- * thread did before it (doc/formats.md, "Trace of the tasks"; benches/cores.py reads it).
- * SPI_EIO. */
+/** From now on write one JSON object a line for each task, and for each wait what the
+ * caller's thread did before it (doc/formats.md, "Trace of the tasks"; benches/cores.py
+ * reads it). SPI_EIO. */
 SPI_MUSTUSE spi_err spi_graph_trace(struct spi_graph *g, const char *path);
 /** The end of it: the file gets its name.  Without this _free removes it.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_graph_trace_end(struct spi_graph *g);

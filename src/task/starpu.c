@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The engine `starpu`: the StarPU library, which was made for clusters and devices.  No other
- * file uses it. */
+/* The engine `starpu`: the StarPU library, which was made for clusters and devices.  No
+ * other file uses it. */
 #include <starpu.h>
 #include <stdlib.h>
 

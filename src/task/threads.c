@@ -197,8 +197,8 @@ static void stop(void *self)
     free(p);
 }
 
-/* Threads whose stacks fill half of what a limit on the address space leaves: the other half is
- * for the tasks. */
+/* Threads whose stacks fill half of what a limit on the address space leaves: the other
+ * half is for the tasks. */
 static int most_threads(void)
 {
     size_t left = spi_address_space_left(), stack = 0;

@@ -23,8 +23,8 @@ struct spi_trace_task {
 
 SPI_MUSTUSE spi_err spi_trace_new(const char *path, struct spi_trace **out);
 void spi_trace_task(struct spi_trace *t, const struct spi_trace_task *task);
-/** The caller's thread: from the last wait (or the start of the process) to this one, from it
- *  to its end.  Seconds inside tasks are left out of cpu_s. */
+/** The caller's thread: from the last wait (or the start of the process) to this one, from
+ *  it to its end.  Seconds inside tasks are left out of cpu_s. */
 void spi_trace_wait(struct spi_trace *t, int64_t wait, double wall_s, double cpu_s,
                     double wait_s);
 /** Frees t.  SPI_EIO. */

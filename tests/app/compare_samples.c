@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Files for the tests of the commands.  compare_samples STRUCTURE DIR writes
  *
- *     moved.mrc   the structure turned by 40 degrees, shifted by (1, -2, 3) A, inverted
+ *     moved.mrc   the structure rotated by 40 degrees, shifted by (1, -2, 3) A, inverted
  *     noise.mrc   a map of random numbers
  *     ac.mrc      the autocorrelation of the structure's density
  *     true.h5     random orientations
- *     found.h5    the same in the frame of the turned map, each wrong by exactly 1 degree
+ *     found.h5    the same in the frame of the rotated map, each wrong by exactly 1 degree
  *     few.h5      the first ten of them
  */
 #include <math.h>

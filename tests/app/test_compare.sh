@@ -48,7 +48,7 @@ run 0 compare "$tmp/moved.mrc" --truth "$structure" --orientations "$tmp/found.h
 	--true "$tmp/true.h5" --json --fsc "$tmp/fsc.csv" --plot "$tmp/fsc.png" --aligned "$tmp/aligned.mrc"
 json 'all keys of the contract' '{"fsc05_A", "fsc0143_A", "cc", "inverted",
 	"orientation_error_deg_median", "orientation_error_deg_p90"} <= set(v)'
-# A turned grid loses the corners of Fourier space: 1 % of the map is ample for them.
+# A rotated grid loses the corners of Fourier space: 1 % of the map is ample for them.
 json 'the moved map is the truth' 'v["cc"] > 0.99 and v["fsc05_A"] <= 6.001 and v["fsc05_is_limit"]'
 json 'its hand is found' 'v["inverted"] is True'
 # The rotation takes the map to the truth by 40 degrees; the search promises 0.2.
@@ -61,7 +61,7 @@ ok $? "a table of 16 shells"
 [ "$(od -An -tx1 -N4 "$tmp/fsc.png" | tr -d ' ')" = 89504e47 ]
 ok $? "a PNG"
 run 0 compare "$tmp/aligned.mrc" -t "$structure" --json
-json 'the map laid upon the truth needs no more motion' 'v["cc"] > 0.99 and not v["inverted"] and
+json 'the map superposed on the truth needs no more motion' 'v["cc"] > 0.99 and not v["inverted"] and
 	math.degrees(math.acos(min(1, (sum(v["rotation"][::4]) - 1) / 2))) < 0.2'
 json 'no orientations: null' 'v["orientation_error_deg_median"] is None'
 

@@ -58,7 +58,7 @@ for f in gcol_zeroed32.h5 hang_vlen_attribute.h5; do
 done
 
 # A run with a mask of its own keeps which pixels it hides, and resumes only with the same.
-fast="--diameter 50 --set algorithm.N_starts=1 --set algorithm.N_images_start=60
+fast="--diameter 50 --set algorithm.N_inits=1 --set algorithm.N_images_init=60
 --set algorithm.N_generations=1 --seed 3 --quiet"
 $SPINIFEL simulate "$pdb" -o images.h5 -n 150 -d 40x40 --resolution 8 --energy 4000 \
 	--photons 3000 --beam-stop 2 --seed 1 --quiet > sim.out 2>&1

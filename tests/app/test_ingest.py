@@ -15,9 +15,9 @@ pdb = os.path.join(data, "structures", "1aki.pdb")
 tmp = tempfile.mkdtemp(prefix="ingest.", dir=os.environ.get("SPI_TEST_TMP"))
 os.chdir(tmp)
 count = failed = 0
-FAST = ["--diameter", "50", "--seed", "3", "--set", "algorithm.N_starts=1", "--set",
-        "algorithm.N_images_start=120", "--set", "phasing.N_phase_starts=2"]
-LOOK = ["--set", "algorithm.N_generations=1", "--set", "algorithm.N_starts=1"]
+FAST = ["--diameter", "50", "--seed", "3", "--set", "algorithm.N_inits=1", "--set",
+        "algorithm.N_images_init=120", "--set", "phasing.N_phase_starts=2"]
+LOOK = ["--set", "algorithm.N_generations=1", "--set", "algorithm.N_inits=1"]
 
 
 def ok(good, text):
@@ -80,7 +80,7 @@ r = run("reconstruct", "blank.h5", "-o", "blank", *FAST)
 ok(r.returncode in (0, 3) and "400 of 800 images hold no signal" in r.stderr,
    "400 of 800 images are blank: exit code %d, said: %s" % (r.returncode, [
        x for x in r.stderr.splitlines() if "signal" in x]))
-where = "blank" if os.path.exists("blank/orientations.h5") else "blank/unconfirmed"
+where = "blank" if os.path.exists("blank/orientations.h5") else "blank/failed_validation"
 o = found(where + "/orientations.h5")
 ok(np.all(np.isnan(o["orientations"][::2])) and np.all(np.isfinite(o["orientations"][1::2]))
    and np.all(o["half"][::2] == 0) and np.all(o["aside"] == (np.arange(800) % 2 == 0))
@@ -114,9 +114,9 @@ lists = {}
 for name, args in (("seed4", ["--seed", "4"]), ("seed4again", ["--seed", "4"]),
                    ("blocks", ["--set", "algorithm.halves=blocks"])):
     run("reconstruct", "blank.h5", "-o", name, *FAST, *args, *(
-        ["--set", "converge.halves_cc=0", "--set", "converge.halves_sure=0", "--set",
-         "algorithm.N_generations_start=2"]), "-q")
-    for place in (name, name + "/unconfirmed"):
+        ["--set", "converge.halves_cc=0", "--set", "converge.halves_cc_stop=0", "--set",
+         "algorithm.N_generations_init=2"]), "-q")
+    for place in (name, name + "/failed_validation"):
         if os.path.exists(place + "/orientations.h5"):
             lists[name] = found(place + "/orientations.h5")["half"]
 ok("blocks" in lists and np.all(lists["blocks"][1:400:2] == 1)

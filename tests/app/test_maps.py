@@ -103,7 +103,7 @@ full = os.path.join(data, "EMD-3197.map")
 a, voxel, truth = one_map(full)
 flip = (slice(None, None, -1),) * 3
 # This map has a mirror plane: of either hand.
-moved("EMD-3197", a, voxel, truth, 2, [("turned about z", np.rot90(a, 1, (1, 2)), False),
+moved("EMD-3197", a, voxel, truth, 2, [("rotated about z", np.rot90(a, 1, (1, 2)), False),
                                        ("shifted, what leaves comes in again behind",
                                         np.roll(a, (3, -2, 1), (0, 1, 2)), False)])
 v, fsc = compare(truth, truth)
@@ -113,7 +113,7 @@ ok("structure up to its faces" in r.stdout and "ellipsoid of 228 x 228 x 228 A" 
 
 for name in "offset_0.1.mrc", "mode6.mrc":
     a, voxel, truth = one_map(os.path.join(cases, name))
-moved(name, a, voxel, truth, 1, [("turned about y", np.rot90(a, 1, (0, 2)), False),
+moved(name, a, voxel, truth, 1, [("rotated about y", np.rot90(a, 1, (0, 2)), False),
                                  ("inverted", a[flip], True),
                                  ("in a mirror", a[:, ::-1], True),
                                  ("shifted", np.roll(a, (3, -2, 1), (0, 1, 2)), False)])
@@ -126,7 +126,7 @@ ok(v is not None and v["cc"] > 0.99 and v["fsc05_is_limit"],
 r = run("compare", truth, "-t", truth)
 ok("structure up" not in r.stdout, "a flat border is not cut")
 
-# What is laid upon the truth keeps its values.
+# What is superposed on the truth keeps its values.
 aligned = os.path.join(tmp, "aligned.mrc")
 v, fsc = compare(write("map.mrc", a + 1000, voxel), truth, "--aligned", aligned)
 b, _ = read(aligned)

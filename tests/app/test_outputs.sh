@@ -166,7 +166,7 @@ def far(f):
     v[:] = h5py.VirtualSource("part.h5", "p", photons.shape)
     f.create_virtual_dataset("photons", v)
 change("far.h5", far)
-with h5py.File("turned.h5", "w") as g:
+with h5py.File("rotated.h5", "w") as g:
     g["orientations"] = h5py.ExternalLink("target.h5", "orientations")
 with h5py.File("hide.h5", "w") as g:
     g["mask"] = h5py.ExternalLink("target.h5", "mask")
@@ -186,7 +186,7 @@ refused 2 "$to" "merge onto the link between" merge chain.h5 $merge -o middle.h5
 refused 2 "$to" "merge onto the target of a link in a source" merge far.h5 $merge -o target.h5
 refused 2 "$to" "merge onto raw pixels" merge raw.h5 --follow-external $merge -o pixels.raw
 refused 2 "$to" "merge onto what its orientations lead to" merge set.h5 --diameter 50 \
-	--orientations turned.h5 -o target.h5
+	--orientations rotated.h5 -o target.h5
 refused 2 "$to" "merge onto what its mask leads to" merge set.h5 $merge --mask hide.h5 -o target.h5
 refused 2 "$to" "match onto a source of a virtual dataset" match virtual.h5 --model merged.mrc -o vp2.h5
 refused 2 "$to" "slice onto the target of a link" slice merged.mrc --geometry linked.h5 \
@@ -201,8 +201,8 @@ refused 2 "$to" "reconstruct: a link leads to the name of a result" reconstruct 
 ok $? "the directory holds what it held"
 
 # names that a run moves or removes in folders of its directory
-for f in previous/state.bin previous/density.mrc previous/settings.toml unconfirmed/half1.mrc \
-	previous/unconfirmed/density.mrc; do
+for f in previous/state.bin previous/density.mrc previous/settings.toml failed_validation/half1.mrc \
+	previous/failed_validation/density.mrc; do
 	mkdir -p "kept/${f%/*}" && cp set.h5 "kept/$f"
 	refused 2 "$input" "reconstruct: the images are $f" reconstruct "kept/$f" -o kept --force \
 		--diameter 50
@@ -210,7 +210,7 @@ for f in previous/state.bin previous/density.mrc previous/settings.toml unconfir
 done
 
 # previous/ alone is a run, and a refused run changes no picture
-for f in density.mrc fsc.csv run.json unconfirmed/density.mrc; do
+for f in density.mrc fsc.csv run.json failed_validation/density.mrc; do
 	mkdir -p "earlier/previous/$(dirname $f)" && echo result > earlier/previous/$f
 	refused 2 "not made by this program" "reconstruct: previous/$f is there, by hand" reconstruct \
 		set.h5 -o earlier --diameter 50 --force

@@ -20,7 +20,7 @@ key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
 below() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 < b) }'; }
 
 pdb=$SPI_TEST_DATA/structures/1aki.pdb
-fast="--diameter 50 --set algorithm.N_starts=1 --set algorithm.N_images_start=120
+fast="--diameter 50 --set algorithm.N_inits=1 --set algorithm.N_images_init=120
 --set phasing.N_phase_starts=2"
 
 $SPINIFEL simulate "$pdb" -o images.h5 --images 500 --detector 40x40 --resolution 8 \
@@ -149,22 +149,29 @@ $SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --json --qui
 [ $? = 3 ]
 ok $? "unfinished phases: exit code 3"
 says unphased.err "phases are wrong or unfinished" "unfinished phases"
-[ -s unphased/unconfirmed/density.mrc ] && [ ! -e unphased/density.mrc ]
+[ -s unphased/failed_validation/density.mrc ] && [ ! -e unphased/density.mrc ]
 ok $? "unfinished phases: the map is kept apart"
 for f in density.mrc orientations.h5 fsc.csv settings.toml run.json; do
 	cmp run1/$f unphased/previous/$f || break
 done > cmp.out 2>&1
 ok $? "unfinished phases: the result that stood is in previous/"
-bad=$(key unphased.json phased) good=$(key run1.json phased)
-below "$bad" 0.8 && below 0.8 "$good" # converge.phased_least
+bad=$(key unphased.json phase_consistency) good=$(key run1.json phase_consistency)
+below "$bad" 0.8 && below 0.8 "$good" # converge.phase_consistency_min
 ok $? "agreement of the phases: $bad, $good when they are finished, needed 0.8"
 [ "$(key unphased/run.json phase_rounds)" = 3 ] && [ "$(key run1/run.json phase_rounds)" = 1 ]
 ok $? "unfinished phases: all rounds of starts, finished ones: one"
+# the folder by its former name, unconfirmed/: it is seen, and removed as failed_validation/ is
+mv unphased/failed_validation unphased/unconfirmed
+$SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --quiet > former.out 2>&1
+[ $? = 2 ] && grep -q "unphased holds unconfirmed of an earlier run" former.out
+ok $? "a run of the former name: $(head -n 1 former.out | cut -c 1-150)"
 $SPINIFEL reconstruct images.h5 -o unphased --seed 3 $fast --resume --quiet > unphased.out 2>&1
 ok $? "phased again as usual"
-cmp run1/density.mrc unphased/density.mrc > cmp.out 2>&1 && [ ! -e unphased/unconfirmed ] &&
+[ ! -e unphased/unconfirmed ]
+ok $? "nothing of the former name is left"
+cmp run1/density.mrc unphased/density.mrc > cmp.out 2>&1 && [ ! -e unphased/failed_validation ] &&
 	[ ! -e unphased/previous ]
-ok $? "phased again as usual: the same density, bit for bit, and nothing unconfirmed"
+ok $? "phased again as usual: the same density, bit for bit, and nothing failed its validation"
 
 # --force: what was there stays until new results stand, and the run may be stopped
 $SPINIFEL reconstruct images.h5 -o again --seed 5 $fast --force --quiet \
@@ -178,7 +185,7 @@ cmp run1/density.mrc again/density.mrc > cmp.out 2>&1 && [ ! -e again/previous ]
 ok $? "--force: the new result stands, the old one is gone"
 
 # a directory that somebody else made is left alone, whatever its name
-for name in previous unconfirmed; do
+for name in previous failed_validation; do
 	cp -r run1 hand && mkdir hand/$name && cp run1/density.mrc hand/$name/ && sums hand > sums.before
 	for how in --resume --force; do
 		$SPINIFEL reconstruct images.h5 -o hand --seed 3 $fast $how --quiet > hand.out 2>&1
@@ -212,7 +219,7 @@ $SPINIFEL reconstruct images.h5 -o killed --seed 5 $fast --force --quiet \
 ok $? "killed while the run moved: --force moves the rest"
 
 # engines, and many more workers than cores; a trace of the tasks
-short="--seed 3 $fast --set algorithm.N_generations=2 --set algorithm.N_generations_start=2 --force --quiet"
+short="--seed 3 $fast --set algorithm.N_generations=2 --set algorithm.N_generations_init=2 --force --quiet"
 state() { # arguments...: the state of a short run, which ends with exit code 3
 	rm -rf engine
 	$SPINIFEL reconstruct images.h5 -o engine $short "$@" > engine.out 2>&1
@@ -243,8 +250,8 @@ ok $? "1,000 workers in 3 GB of address space: the same state: $(grep -m 1 'not 
 # nothing but noise: no map
 $SPINIFEL simulate "$pdb" -o noise.h5 --images 400 --detector 40x40 --resolution 8 \
 	--energy 4000 --photons 3000 --beam-stop 2 --seed 1 --pure-noise --quiet > sim.out 2>&1
-$SPINIFEL reconstruct noise.h5 -o noise --seed 3 $fast --set algorithm.N_starts_max=1 \
-	--set algorithm.N_generations_start=15 > noise.out 2>&1
+$SPINIFEL reconstruct noise.h5 -o noise --seed 3 $fast --set algorithm.N_inits_max=1 \
+	--set algorithm.N_generations_init=15 > noise.out 2>&1
 [ $? = 3 ]
 ok $? "pure noise: exit code 3"
 says noise.out "no particle" "pure noise"
@@ -253,8 +260,8 @@ ok $? "pure noise: no density is presented"
 
 # into the directory of an earlier run: its map does not stay behind
 mkdir stale && cp run1/density.mrc stale/
-$SPINIFEL reconstruct noise.h5 -o stale --force --seed 3 $fast --set algorithm.N_starts_max=1 \
-	--set algorithm.N_generations_start=2 > stale.out 2>&1
+$SPINIFEL reconstruct noise.h5 -o stale --force --seed 3 $fast --set algorithm.N_inits_max=1 \
+	--set algorithm.N_generations_init=2 > stale.out 2>&1
 [ $? = 3 ] && [ ! -e stale/density.mrc ] && cmp run1/density.mrc stale/previous/density.mrc
 ok $? "pure noise where a map lay: it is in previous/"
 
@@ -262,15 +269,15 @@ ok $? "pure noise where a map lay: it is in previous/"
 $SPINIFEL simulate "$pdb" -o side.h5 --images 400 --detector 40x40 --resolution 8 \
 	--energy 4000 --photons 10000 --beam-stop 2 --seed 1 --views 5 --quiet > sim.out 2>&1
 ok $? "simulate images from one side"
-$SPINIFEL reconstruct side.h5 -o side --seed 3 $fast --set algorithm.N_starts_max=1 \
-	--set algorithm.N_generations_start=10 --set converge.halves_cc=0 > side.out 2>&1
+$SPINIFEL reconstruct side.h5 -o side --seed 3 $fast --set algorithm.N_inits_max=1 \
+	--set algorithm.N_generations_init=10 --set converge.halves_cc=0 > side.out 2>&1
 [ $? = 3 ]
 ok $? "images from one side: exit code 3"
-says side.out "from too few sides" "images from one side"
-[ -s side/unconfirmed/density.mrc ] && [ ! -e side/density.mrc ]
+says side.out "cover too few directions" "images from one side"
+[ -s side/failed_validation/density.mrc ] && [ ! -e side/density.mrc ]
 ok $? "images from one side: the map is kept apart"
 
-# a particle with a fourfold axis: 40 pseudo atoms of a quarter, turned about z
+# a particle with a fourfold axis: 40 pseudo atoms of a quarter, rotated about z
 awk 'BEGIN { s = 12345
 	for (i = 0; i < 40; i++) {
 		do { for (k = 0; k < 3; k++) { s = s * 16807 % 2147483647; u[k] = s / 2147483647 }
@@ -286,7 +293,7 @@ awk 'BEGIN { s = 12345
 $SPINIFEL simulate c4.pdb -o c4.h5 --images 400 --detector 32x32 --resolution 9 --energy 4000 \
 	--photons 20000 --beam-stop 2 --seed 1 --quiet > sim.out 2>&1
 ok $? "simulate a particle with a fourfold axis"
-fourfold="--diameter 55 --set algorithm.N_images_start=100 --set algorithm.N_generations_start=18
+fourfold="--diameter 55 --set algorithm.N_images_init=100 --set algorithm.N_generations_init=18
 --set phasing.N_phase_starts=2"
 symmetry() { sed -n 's/.*"symmetry": *"\([^"]*\)".*/\1/p' "$1"; }
 for group in auto C4; do

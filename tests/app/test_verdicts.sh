@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What a run says of its result is true: a right map whose detector ends at q D = 5 stands, the
+# What a run says of its result is true: a right map whose detector ends at q D = 5 is valid, the
 # same particle with a background that nobody told of does not; empty shots are told at once; a
-# tenth of junk among the images is counted, and the map stands.
+# tenth of junk among the images is counted, and the map is valid.
 #   test_verdicts.sh PYTHON SPOIL.PY        (benches/spoil.py makes the background and the junk)
 python=$1 spoil=$2
 dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/verdicts.XXXXXX") || exit 1
@@ -36,7 +36,7 @@ ok $? "the detector ends at q D = 5: exit code 0"
 claimed=$(key edge.json claimed_A) true=$(key edge.compare fsc05_A)
 # the claim may be finer than the truth by 5 % and is worth nothing when it is 30 % coarser
 within "$(awk "BEGIN {print 0.95 * ${true:-0}}")" "$claimed" "$(awk "BEGIN {print 1.3 * ${true:-0}}")"
-ok $? "it stands to $claimed A, true are $true A"
+ok $? "it is valid to $claimed A; the truth is $true A"
 grep -q '"limit": "edge"' edge.json
 ok $? "limited by the edge of the detector"
 
@@ -60,7 +60,7 @@ ok $? "before the first generation"
 $python "$spoil" edge.h5 -o junk.h5 --junk 0.1
 run junk
 ok $? "a tenth of junk: exit code 0"
-within 0.08 "$(key junk.json strangers)" 0.12 # 0.1; some look alike at q D = 5
-ok $? "strangers: $(key junk.json strangers)"
+within 0.08 "$(key junk.json outlier_images)" 0.12 # 0.1; some look alike at q D = 5
+ok $? "outlier images: $(key junk.json outlier_images)"
 echo "1..$n"
 exit $failed

@@ -36,7 +36,7 @@ nothing_left() {
 }
 # What a run came to: its map, whether or not the verdict lets it stand.
 map_of() {
-	for f in "$1/density.mrc" "$1/unconfirmed/density.mrc"; do
+	for f in "$1/density.mrc" "$1/failed_validation/density.mrc"; do
 		[ -s "$f" ] && sha256sum < "$f" && return
 	done
 }
@@ -48,11 +48,11 @@ small_images() {
 # (launch=exec small ... &: $! is the program's own process)
 launch=
 small() {
-	$launch "$SPINIFEL" reconstruct images.h5 --seed 3 --diameter 50 --quiet --set algorithm.N_starts=1 \
-		--set algorithm.N_starts_max=1 --set algorithm.N_generations_start=6 \
-		--set algorithm.N_images_start=40 --set algorithm.N_refine=0 --set algorithm.N_lambda=3 \
+	$launch "$SPINIFEL" reconstruct images.h5 --seed 3 --diameter 50 --quiet --set algorithm.N_inits=1 \
+		--set algorithm.N_inits_max=1 --set algorithm.N_generations_init=6 \
+		--set algorithm.N_images_init=40 --set algorithm.N_refine=0 --set algorithm.N_lambda=3 \
 		--set phasing.N_phase_starts=1 --set phasing.N_phase_rounds=1 \
 		--set 'phasing.recipe=2*(20 RAAR, 5 ER, 1 SW), 10 ER' \
-		--set converge.halves_cc=0 --set converge.halves_sure=0 "$@"
+		--set converge.halves_cc=0 --set converge.halves_cc_stop=0 "$@"
 }
 ended() { [ "$1" = 0 ] || [ "$1" = 3 ]; } # a run that came to its end

@@ -12,7 +12,7 @@ small -o run > run.out 2>&1
 ended $?
 ok $? "reconstruct"
 map=run/density.mrc
-[ -s $map ] || map=run/unconfirmed/density.mrc
+[ -s $map ] || map=run/failed_validation/density.mrc
 A=$(dirname $map)/autocorrelation.mrc
 table=$(dirname $map)/fsc.csv
 pdb=$data/structures/1aki.pdb

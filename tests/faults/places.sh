@@ -101,7 +101,7 @@ else
 	refused $status out "Permission denied" "simulate into a directory that cannot be written"
 	mkdir common && chmod 777 common && cp -r whole common/run && chmod 777 common/run
 	chmod 644 common/run/.lock
-	[ ! -d common/run/unconfirmed ] || chmod 777 common/run/unconfirmed
+	[ ! -d common/run/failed_validation ] || chmod 777 common/run/failed_validation
 	small -o common/run --resume > out 2>&1
 	status=$?
 	ended $status && [ "$(map_of common/run)" = "$whole" ]

@@ -54,8 +54,8 @@ static void one(uint64_t seed, double noise, enum start start, struct outcome *o
     near.shift_A[0] += 4;
     t = spi_now_s();
     if (start == FROM_ROTATION)
-        err =
-            spi_half_maps(&ref, &map, D, q_max, NULL, near.R, &got, &cc, &mean, &fsc, NULL);
+        err = spi_align_half_maps(&ref, &map, D, q_max, NULL, near.R, &got, &cc, &mean,
+                                  &fsc, NULL);
     else
         err = spi_align_densities(&ref, &map, D, q_max, start == LOCAL ? &near : NULL, &got,
                                   &cc);
@@ -120,7 +120,7 @@ static void other_grid(void)
        "80 voxels of 3.1 A upon 44 of 5: %.4f degrees, %.4f A",
        degrees_between(got.R, pose.R), distance(got.shift_A, pose.shift_A));
     cc = map_correlation(&ref, &laid);
-    OK(cc > 0.9999, "laid upon the reference: correlation %.6f", cc);
+    OK(cc > 0.9999, "superposed on the reference: correlation %.6f", cc);
     got.inverted = !got.inverted;
     spi_volume_clear(&laid);
     NEED(!spi_pose_apply(&map, &got, N, step, &laid));
@@ -142,7 +142,8 @@ static void halves(void)
     NEED(!(blobs_density(&moved, N, step, &h1) || blobs_density(&b, N, step, &h2)));
     add_noise(&h1, 0.3 * rms(&h1), 1);
     add_noise(&h2, 0.3 * rms(&h2), 2);
-    NEED(!spi_half_maps(&h1, &h2, D, q_max, NULL, pose.R, &got, &cc, &mean, &fsc, &laid));
+    NEED(!spi_align_half_maps(&h1, &h2, D, q_max, NULL, pose.R, &got, &cc, &mean, &fsc,
+                              &laid));
     OK(degrees_between(got.R, pose.R) < 0.2, "half maps: %.3f degrees",
        degrees_between(got.R, pose.R));
     low = map_correlation(&h1, &laid);
@@ -153,12 +154,13 @@ static void halves(void)
     spi_volume_clear(&mean);
     spi_volume_clear(&laid);
     spi_fsc_clear(&fsc);
-    NEED(!spi_half_maps(&h1, &h2, D, q_max, &got, NULL, &pose, &cc, &mean, &fsc, NULL));
+    NEED(!spi_align_half_maps(&h1, &h2, D, q_max, &got, NULL, &pose, &cc, &mean, &fsc,
+                              NULL));
     OK(degrees_between(got.R, pose.R) < 0.02, "again from the last pose: the same");
     spi_volume_clear(&mean);
     spi_fsc_clear(&fsc);
-    OK(spi_half_maps(&h1, &h2, -1, q_max, NULL, NULL, &pose, &cc, &mean, &fsc, &laid) ==
-               SPI_EINVAL &&
+    OK(spi_align_half_maps(&h1, &h2, -1, q_max, NULL, NULL, &pose, &cc, &mean, &fsc,
+                           &laid) == SPI_EINVAL &&
            !mean.data && !fsc.q && !laid.data,
        "a bad diameter leaves nothing behind");
     spi_volume_clear(&h1);

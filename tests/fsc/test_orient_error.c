@@ -125,7 +125,7 @@ static void symmetric(const char *name)
 
     NEED(!spi_symmetry_parse(name, &r.group, &r.n_group));
     spi_rot_from_vector(v, U);
-    spi_symmetry_turn(r.n_group, r.group, U);
+    spi_symmetry_rotate(r.n_group, r.group, U);
     off = run(&r, true, &e);
     OK(off < 5 * sqrt(3.0 / (0.6 * N)), "%s: G modulo the group is off by %.3f degrees",
        name, off);

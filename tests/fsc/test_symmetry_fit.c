@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The axes of symmetric particles turned at random. */
+/* The axes of symmetric particles rotated at random. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ enum { UNIT = 12 }; /* points of an asymmetric unit */
 
 static const double diameter_A = 100;
 
-/* A particle whose standard frame is turned by `turn`; the centre is not 0. */
+/* A particle whose standard frame is rotated by `turn`; the centre is not 0. */
 static spi_err particle(int n_ops, double (*ops)[9], const double turn[9],
                         struct spi_volume *map)
 {

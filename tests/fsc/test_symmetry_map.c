@@ -13,7 +13,7 @@
 enum { N = 44 };
 static const double D = 80, radius = 36, sigma = 3;
 
-/* `unit` random blobs, copied by the group, everything turned at random. */
+/* `unit` random blobs, copied by the group, everything rotated at random. */
 static struct blobs particle(const char *group, int unit, uint64_t seed)
 {
     struct blobs one = blobs_random(seed, unit, radius, sigma), all = {.sigma = sigma};

@@ -51,7 +51,7 @@ static void good(void)
        "values");
     OK(!strcmp(s.recipe, "3*(2 ER ; \"x\" A # 5 HIO)"), "a string keeps ; and #: %s",
        s.recipe);
-    OK(s.rlambda_start == d.rlambda_start, "others keep their values");
+    OK(s.rlambda_init == d.rlambda_init, "others keep their values");
     OK(read_text("[algorithm]\nrlambda = 1_0.2_5e+0_1\n", &s) == SPI_OK &&
            s.rlambda == 102.5,
        "underscores in a number: %g %s", s.rlambda, spi_err_message());
@@ -71,8 +71,8 @@ static const struct {
 } bad[] = {
     {"[algorithm]\nrlambd = 1\n", 2,
      "unknown setting 'algorithm.rlambd'; the nearest is 'algorithm.rlambda'"},
-    {"[phasing]\nN_starts = 1\n", 2,
-     "unknown setting 'phasing.N_starts'; the nearest is 'algorithm.N_starts'"},
+    {"[phasing]\nN_inits = 1\n", 2,
+     "unknown setting 'phasing.N_inits'; the nearest is 'algorithm.N_inits'"},
     {"\n[algoritm]\n", 2, "unknown section [algoritm]; the nearest is [algorithm]"},
     {"[algorithm] x\n", 1, "need [section] alone on its line"},
     {"[algorithm\n", 1, "need [section] alone on its line"},
@@ -100,8 +100,8 @@ static const struct {
     {"[algorithm]\nrlambda = nan\n", 2, "need a number"},
     {"[algorithm]\nrlambda = 1e999\n", 2, "need a number"},
     {"[algorithm]\nrlambda = -1\n", 2, "algorithm.rlambda is -1; need 0..1000"},
-    {"[algorithm]\nN_starts = 1.5\n", 2, "need a whole number"},
-    {"[algorithm]\nN_starts = 65\n", 2, "algorithm.N_starts is 65; need 1..64"},
+    {"[algorithm]\nN_inits = 1.5\n", 2, "need a whole number"},
+    {"[algorithm]\nN_inits = 65\n", 2, "algorithm.N_inits is 65; need 1..64"},
     {"[algorithm]\nmatch_phased = 1\n", 2, "need true or false"},
     {"[algorithm]\nmatch_phased = True\n", 2, "need true or false"},
     {"[algorithm]\nscore = poisson\n", 2, "need a text in quotes"},

@@ -36,7 +36,7 @@ static void one(double tol, int comp)
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, (uint64_t)comp);
     size_t values = (size_t)NX * SIDE * SIDE * (size_t)comp * 2;
     float *data = malloc(values * sizeof *data), factor[N * 4], F[N][2] = {{0}};
-    struct spi_half_grid grid = {NX, SIDE, 6, SIDE / 2, comp, data};
+    struct spi_half_space_grid grid = {NX, SIDE, 6, SIDE / 2, comp, data};
     /* a rotation by 2 pi / 3 about (1,1,1): no coordinate keeps its place */
     static const double M[9] = {0, 0, 1, 1, 0, 0, 0, 1, 0};
     double q[N][3], ref[N][2] = {{0}}, mag[N], worst = 0;

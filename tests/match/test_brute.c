@@ -5,7 +5,7 @@
 #include "match/brute.h"
 #include "match/score.h"
 #include "math/sphere.h"
-#include "slice/pixels.h"
+#include "slice/slice_pixels.h"
 #include "slice/templates.h"
 #include "stage_test.h"
 #include "tap.h"
@@ -27,7 +27,7 @@ struct scene {
 
 static spi_err scene_init(struct scene *s)
 {
-    spi_kept *kept = NULL;
+    spi_packed *kept = NULL;
     spi_err err;
 
     random_quats(11, IMAGES, s->quat);
@@ -40,15 +40,15 @@ static spi_err scene_init(struct scene *s)
     SPI_TRY(err = spi_nufft_new(N, dx, tol, &s->plan), out);
     SPI_TRY(err = spi_nufft_grid_new(s->plan, 1, &s->grid), out);
     SPI_TRY(err = spi_nufft_prepare(s->plan, s->A, s->grid), out);
-    SPI_TRY(err = spi_kept_new(s->plan, s->grid, &kept), out);
-    SPI_TRY(err = spi_pixels_slice(&s->l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
+    SPI_TRY(err = spi_packed_new(s->plan, s->grid, &kept), out);
+    SPI_TRY(err = spi_slice_pixels(&s->l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
                                    s->plan, kept, s->images[0]),
             out);
     err = spi_brute_images_init(&s->packed, &s->l, IMAGES, NP, s->images[0]);
     for (int64_t p = 0; p < s->l.n; p++) /* rises outwards, as 1 / variance does */
         s->inv_var[p] = s->l.kappa[p] * s->l.kappa[p];
 out:
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     return err;
 }
 

@@ -2,7 +2,7 @@
 /* Continuous refinement: the likelihood against direct sums, its gradient against
  * differences of these, and whether it climbs to the truth. */
 #include "match/refine.h"
-#include "slice/pixels.h"
+#include "slice/slice_pixels.h"
 #include "stage_test.h"
 #include "tap.h"
 
@@ -23,7 +23,7 @@ static spi_err scene_init(struct scene *s)
 {
     struct spi_pixel_list l = {0};
     double sum = 0, centre = 0;
-    spi_kept *kept = NULL;
+    spi_packed *kept = NULL;
     spi_err err;
 
     random_quats(21, IMAGES, s->quat);
@@ -34,8 +34,8 @@ static spi_err scene_init(struct scene *s)
     SPI_TRY(err = spi_nufft_new(N, dx, tol, &s->plan), out);
     SPI_TRY(err = spi_nufft_grid_new(s->plan, 1, &s->grid), out);
     SPI_TRY(err = spi_nufft_prepare(s->plan, s->A, s->grid), out);
-    SPI_TRY(err = spi_kept_new(s->plan, s->grid, &kept), out);
-    SPI_TRY(err = spi_pixels_slice(&l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
+    SPI_TRY(err = spi_packed_new(s->plan, s->grid, &kept), out);
+    SPI_TRY(err = spi_slice_pixels(&l, IMAGES, NP, (const double(*)[4])s->quat, NULL,
                                    s->plan, kept, s->images[0]),
             out);
     for (int p = 0; p < NP; p++)
@@ -51,7 +51,7 @@ static spi_err scene_init(struct scene *s)
         s->inv_var[r] = (float)(s->rings.q[r] * s->rings.q[r] / q_max / q_max);
     }
 out:
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     spi_pixel_list_clear(&l);
     return err;
 }
@@ -81,8 +81,8 @@ static void pack(const struct spi_refine_set *set, const float *image, float *K)
         K[p] = image[set->pixels.pixel[p]];
 }
 
-/* M = R(quat)^T turned by w in the object. */
-static void turned(const double quat[4], const double w[3], double M[9])
+/* M = R(quat)^T rotated by w in the object. */
+static void rotated(const double quat[4], const double w[3], double M[9])
 {
     double R[9], E[9];
 
@@ -109,7 +109,7 @@ static void against_twin(const struct scene *s, bool poisson)
         return;
     }
     pack(&set, s->images[3], K);
-    turned(s->quat[3], w, M);
+    rotated(s->quat[3], w, M);
     spi_refine_at(&set.r, K, M, &at);
     spi_refine_ref(&set.r, N, dx, s->A, K, M, &score, &fluence);
 
@@ -119,7 +119,7 @@ static void against_twin(const struct scene *s, bool poisson)
        fabs(at.score - score) / bound);
     OK(fabs(at.fluence / fluence - 1) <= 4 * e, "fluence, error / bound = %.3f",
        fabs(at.fluence / fluence - 1) / (4 * e));
-    turned(s->quat[4], w, M);
+    rotated(s->quat[4], w, M);
     spi_refine_ref(&set.r, N, dx, s->A, K, M, &score, &fluence);
     OK(fabs(at.score - score) > bound, "another orientation is told apart");
     spi_refine_set_clear(&set);
@@ -141,7 +141,7 @@ static void gradient(const struct scene *s, bool poisson)
         double R[9], M[9], start[4];
 
         pack(&set, s->images[k], K);
-        turned(s->quat[k], w0, M);
+        rotated(s->quat[k], w0, M);
         spi_refine_at(&set.r, K, M, &at);
         for (int i = 0; i < 9; i++)
             R[i] = M[i % 3 * 3 + i / 3];
@@ -151,10 +151,10 @@ static void gradient(const struct scene *s, bool poisson)
             double w[3] = {0}, up, down, phi, shift;
 
             w[c] = h;
-            turned(start, w, M);
+            rotated(start, w, M);
             spi_refine_ref(&set.r, N, dx, s->A, K, M, &up, &phi);
             w[c] = -h;
-            turned(start, w, M);
+            rotated(start, w, M);
             spi_refine_ref(&set.r, N, dx, s->A, K, M, &down, &phi);
             shift = 1 / at.fisher[diagonal[c]] / set.r.cell;
             worst = fmax(worst, fabs(at.gradient[c] - (up - down) / (2 * h)) * shift);
@@ -191,7 +191,7 @@ static void disturb(const struct spi_refine_set *set, struct spi_rng *rng, doubl
     }
     for (int c = 0; c < 3; c++)
         v[c] *= cells * set->r.cell / sqrt(length);
-    turned(quat, v, M);
+    rotated(quat, v, M);
     for (int i = 0; i < 9; i++)
         R[i] = M[i % 3 * 3 + i / 3];
     spi_rot_quat(R, out);
@@ -228,7 +228,7 @@ static void climbs(const struct scene *s, bool poisson)
         const double *far = s->quat[(k + 1) % IMAGES];
 
         pack(&set, s->images[k], K);
-        turned(far, none, M);
+        rotated(far, none, M);
         spi_refine_at(&set.r, K, M, &at);
         err = spi_refine_image(&set.r, s->images[k], far, &best);
         fell += best.score < at.score;

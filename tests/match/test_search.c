@@ -289,7 +289,7 @@ static void check_soft(const struct spi_scores *all, const struct spi_score_inpu
 static void check_names(const struct spi_score_input *in, const struct model *m)
 {
     int64_t nd = in->views.nd, floats = in->band->floats, Na = in->views.Na;
-    struct model turned = model_of(in->band, in->views);
+    struct model rotated = model_of(in->band, in->views);
     struct spi_score_input back = *in;
     struct spi_scores scores[2];
     struct spi_posterior post[2];
@@ -299,13 +299,13 @@ static void check_names(const struct spi_score_input *in, const struct model *m)
 
     for (int32_t d = 0; d < nd; d++) {
         name[d] = (int32_t)nd - 1 - d;
-        memcpy(turned.templates + d * floats, m->templates + name[d] * floats,
-               (size_t)floats * sizeof *turned.templates);
-        memcpy(turned.table + d * Na, m->table + name[d] * Na,
-               (size_t)Na * sizeof *turned.table);
+        memcpy(rotated.templates + d * floats, m->templates + name[d] * floats,
+               (size_t)floats * sizeof *rotated.templates);
+        memcpy(rotated.table + d * Na, m->table + name[d] * Na,
+               (size_t)Na * sizeof *rotated.table);
     }
-    back.templates = turned.templates;
-    back.table = turned.table;
+    back.templates = rotated.templates;
+    back.table = rotated.table;
     for (int i = 0; i < 2; i++) {
         must(spi_score_peaks(i ? &back : in, 100, scores + i));
         scores[i].name = i ? name : NULL;
@@ -338,7 +338,7 @@ static void check_names(const struct spi_score_input *in, const struct model *m)
         spi_posterior_clear(post + i);
         spi_scores_clear(scores + i);
     }
-    model_free(&turned);
+    model_free(&rotated);
     free(name);
 }
 

@@ -121,7 +121,7 @@ static void frames(void)
     OK(!has("I", 0, phi, 1, 5), "the other setting of I is told apart");
 }
 
-static void turned(void)
+static void rotated(void)
 {
     double(*ops)[9], U[9], v[3] = {0.3, -0.7, 0.2}, axis[3] = {0, 0, 1}, u[3], R[9];
     int n;
@@ -134,8 +134,8 @@ static void turned(void)
     spi_rot_from_vector(u, R);
     OK(distance_to_group(n, ops, R) > 0.1,
        "before the turn the fivefold axis is elsewhere");
-    spi_symmetry_turn(n, ops, U);
-    OK(distance_to_group(n, ops, R) < tol, "a turned group has its axis along U z");
+    spi_symmetry_rotate(n, ops, U);
+    OK(distance_to_group(n, ops, R) < tol, "a rotated group has its axis along U z");
     free(ops);
 }
 
@@ -166,7 +166,7 @@ int main(void)
     group("O", 24);
     group("I", 60);
     frames();
-    turned();
+    rotated();
     unit("C1", 1);
     unit("C17", 2);
     unit("D7", 3);

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "merge/direct.h"
-#include "merge/unknowns.h"
+#include "merge/even_vector.h"
 #include "stage_test.h"
 #include "tap.h"
 

@@ -3,8 +3,8 @@
  * by direct summation (spi_nufft_merge_ref). */
 #include <string.h>
 
+#include "merge/merge_pixels.h"
 #include "merge/normal.h"
-#include "merge/pixels.h"
 #include "stage_test.h"
 #include "tap.h"
 
@@ -62,7 +62,7 @@ static spi_err fast(const struct spi_pixel_list *l, int block, float *modes, dou
     for (int k = 0; k < IMAGES; k += block) {
         int n = IMAGES - k < block ? IMAGES - k : block;
 
-        SPI_TRY(err = spi_pixels_merge(l, n, NP, images[k], (const double(*)[4])quat + k,
+        SPI_TRY(err = spi_merge_pixels(l, n, NP, images[k], (const double(*)[4])quat + k,
                                        phi + k, plan, grid, weight, norm2),
                 out);
     }

@@ -47,9 +47,9 @@ static spi_err apply(const struct spi_normal *normal, const float *x, float *y)
     static double a[COUNT], b2[COUNT];
     spi_err err;
 
-    spi_unknowns_get(&normal->u, x, a);
+    spi_even_vector_get(&normal->u, x, a);
     err = normal->op.apply(normal->op.self, a, b2);
-    spi_unknowns_put(&normal->u, b2, y);
+    spi_even_vector_put(&normal->u, b2, y);
     return err;
 }
 
@@ -117,7 +117,7 @@ static double distance(const float *A, const float *B)
 }
 
 /* Every voxel of the support once, |A| = |y|, and there and back is the same. */
-static void check_unknowns(const struct spi_unknowns *v, const float *A)
+static void check_unknowns(const struct spi_even_vector *v, const float *A)
 {
     static double y[COUNT];
     static float back[COUNT];
@@ -126,11 +126,11 @@ static void check_unknowns(const struct spi_unknowns *v, const float *A)
     for (int i = 0; i < COUNT; i++)
         sum += (double)inside[i];
     OK((double)(2 * v->count - 1) == sum, "%d unknowns, %.0f voxels", (int)v->count, sum);
-    spi_unknowns_get(v, A, y);
+    spi_even_vector_get(v, A, y);
     for (int64_t i = 0; i < v->count; i++)
         yy += y[i] * y[i];
     OK(fabs(yy / dot(A, A) - 1) < 1e-14 * COUNT, "|y| = |A|"); /* gamma_n in double */
-    spi_unknowns_put(v, y, back);
+    spi_even_vector_put(v, y, back);
     OK(distance(A, back) == 0, "there and back");
     back[7] = 1;
     OK(distance(A, back) != 0, "a voxel outside is noticed");

@@ -378,7 +378,7 @@ static void check_average(struct spi_rng *rng)
     spi_band_clear(&band);
 }
 
-/* Spread over a point group: (Y4) is the literal sum with each position turned by each
+/* Spread over a point group: (Y4) is the literal sum with each position rotated by each
  * element. */
 static void check_group(struct spi_rng *rng)
 {

@@ -52,15 +52,15 @@ static spi_err make_images(void)
 static void small_settings(struct spi_settings *set)
 {
     spi_settings_default(set);
-    set->N_starts = set->N_starts_max = 2;
-    set->N_generations_start = 2;
-    set->N_images_start = 20;
+    set->N_inits = set->N_inits_max = 2;
+    set->N_generations_init = 2;
+    set->N_images_init = 20;
     set->N_images_heldout = 8;
     set->block_images = 16;
     set->perplexity_start = 1e-3;
     set->N_cg = 8;
-    set->halves_cc = set->halves_sure =
-        0; /* the starts are taken as good: march and polish follow */
+    set->halves_cc = set->halves_cc_stop =
+        0; /* the starts are taken as good: frequency marching and final refinement follow */
     snprintf(set->recipe, sizeof set->recipe, "5 ER");
 }
 

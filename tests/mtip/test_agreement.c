@@ -25,7 +25,7 @@ static double phased(const double c[SHELLS], const double f[SHELLS], double own)
         own1[i] = own;
         own2[i] = 1;
     }
-    return spi_agreement_phased(&a, &curve, both, INFINITY);
+    return spi_agreement_phase_consistency(&a, &curve, both, INFINITY);
 }
 
 static void between_shells(void)

@@ -153,7 +153,7 @@ static void refuse_diameters(void)
 static void check_refused(void)
 {
     static const int32_t huge = 1000000000, minus1 = -1, minus2 = -2, seven = 7,
-                         chains = 64;
+                         replicas = 64;
     static const int64_t grid = (int64_t)1 << 50;
     static const float nan_f = NAN, minus = -1;
     static const double nan_d = NAN, tiny = 1e-9, big = 1e9;
@@ -180,7 +180,7 @@ static void check_refused(void)
         {"generation.0.0", 0, 4, &minus1, "generation -1"},
         {"run.0.0", 0, 4, &seven, "stage 7"},
         {"run.0.0", 4, 4, &huge, "step 10^9"},
-        {"run.0.0", 8, 4, &chains, "64 starts"},
+        {"run.0.0", 8, 4, &replicas, "64 replicas"},
         {"run.0.0", 12, 4, &seven, "round 7"},
         {"run.0.0", 16, 4, &huge, "leading start 10^9"},
         {"run.0.0", 20, 4, &minus2, "leading start -2"},
@@ -190,11 +190,11 @@ static void check_refused(void)
         {"run.0.0", 36, 4, &minus1, "a beginning before the first generation"},
         {"run.0.0", 40, 8, &big, "a correlation of 10^9"},
         {"run.0.0", 56, 8, &big, "a pose that is no rotation"},
-        {"chain.0.0", 0, 4, &side, "a model of 2048 voxels"},
-        {"chain.0.0", 8, 4, &nan_f, "a beta that is no number"},
-        {"chain.0.0", 16, 8, &tiny, "voxels of 1e-9 A"},
-        {"chain.0.0", 40, 8, &big, "axes that are no rotation"},
-        {"chain.1.0", 112, 16, group, "a point group that is none"},
+        {"replica.0.0", 0, 4, &side, "a model of 2048 voxels"},
+        {"replica.0.0", 8, 4, &nan_f, "a beta that is no number"},
+        {"replica.0.0", 16, 8, &tiny, "voxels of 1e-9 A"},
+        {"replica.0.0", 40, 8, &big, "axes that are no rotation"},
+        {"replica.1.0", 112, 16, group, "a point group that is none"},
         {"A.0.0", 400, 4, &nan_f, "a voxel that is no number"},
     };
 
@@ -257,7 +257,7 @@ static void check_words(const struct item *it, size_t step, bool runs)
 static bool is_record(const char *name)
 {
     return strcmp(name, "run.0.0") == 0 || strcmp(name, "half.0.0") == 0 ||
-           strcmp(name, "chain.0.0") == 0;
+           strcmp(name, "replica.0.0") == 0;
 }
 
 /* Records word by word, of the arrays a dozen places; the loop runs on with what may change
@@ -287,10 +287,10 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    OK(make_state(&b, &set, 5) == 0, "a state in the march: %d items", n_items);
+    OK(make_state(&b, &set, 5) == 0, "a state in frequency marching: %d items", n_items);
     check_refused();
     check_all();
-    OK(make_state(&b, &set, 1) == 0, "a state in the starts");
+    OK(make_state(&b, &set, 1) == 0, "a state in the random initialisations");
     check_all();
     spi_run_clear(&run);
     bench_clear(&b);

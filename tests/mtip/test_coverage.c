@@ -167,7 +167,7 @@ int main(void)
        "half the sphere of a particle with a twofold axis across: chi2 %.3f", c.chi2);
     spi_coverage_clear(&c);
 
-    for (int k = 0; k < N; k++) /* one view, turned in the plane */
+    for (int k = 0; k < N; k++) /* one view, rotated in the plane */
         quat[k][0] = cos(0.001 * k), quat[k][1] = quat[k][2] = 0,
         quat[k][3] = sin(0.001 * k);
     OK(measure(&c) == SPI_OK && c.ratio < 0.001 && c.chi2 > 1000, "one view: ratio %.5f",

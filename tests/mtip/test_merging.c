@@ -277,8 +277,8 @@ static void check_degenerate(void)
     OK(!all_finite(&a), "NaN is noticed");
 }
 
-/* Odd and even images as two sets at once, each image read once: the bits of each alone (all
- * images are one block here, and so one partial sum). */
+/* Odd and even images as two sets at once, each image read once: the bits of each alone
+ * (all images are one block here, and so one partial sum). */
 static void check_sets(void)
 {
     static float phi[2][IMAGES];

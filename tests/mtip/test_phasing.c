@@ -99,19 +99,22 @@ static void verdicts(struct scene *s)
     s->set.N_phase_rounds = 2;
     recipe(s, usual.recipe, usual.cutoff);
     p = outcome(s, &truth);
-    OK(p.rounds == 1 && p.phased > 0.95 && p.cutoff == usual.cutoff && truth > 0.95,
-       "the usual recipe: one round, agreement %.3f, truth %.3f", p.phased, truth);
+    OK(p.rounds == 1 && p.phase_consistency > 0.95 && p.cutoff == usual.cutoff &&
+           truth > 0.95,
+       "the usual recipe: one round, agreement %.3f, truth %.3f", p.phase_consistency,
+       truth);
     recipe(s, "20 RAAR, 10 ER", usual.cutoff);
     p = outcome(s, &truth);
-    OK(p.rounds == 2 && p.phased < usual.phased_least && truth < 0.8,
-       "unfinished phases: all rounds, agreement %.3f, truth %.3f", p.phased, truth);
+    OK(p.rounds == 2 && p.phase_consistency < usual.phase_consistency_min && truth < 0.8,
+       "unfinished phases: all rounds, agreement %.3f, truth %.3f", p.phase_consistency,
+       truth);
     /* the support is too small: both halves come to the same wrong map */
     s->set.N_phase_rounds = 1;
     recipe(s, usual.recipe, 0.6);
     p = outcome(s, &truth);
-    OK(p.phased < usual.phased_least && truth < 0.8,
-       "a wrong map in which the halves agree: agreement %.3f, truth %.3f", p.phased,
-       truth);
+    OK(p.phase_consistency < usual.phase_consistency_min && truth < 0.8,
+       "a wrong map in which the halves agree: agreement %.3f, truth %.3f",
+       p.phase_consistency, truth);
 }
 
 /* Of k rounds the best is taken: it rises with k.  A limit between two of these ends the
@@ -123,21 +126,25 @@ static void rounds(struct scene *s)
     int first = 0;
 
     recipe(s, "40 RAAR, 10 ER", 0.1);
-    s->set.keep_agreeing = -1; /* unfinished starts agree little */
-    s->set.phased_sure = 1;    /* no round reaches it */
+    s->set.keep_agreeing = -1;         /* unfinished starts agree little */
+    s->set.phase_consistency_stop = 1; /* no round reaches it */
     for (int k = 0; k < ROUNDS; k++) {
         s->set.N_phase_rounds = k + 1;
         best[k] = outcome(s, NULL);
-        OK(best[k].rounds == k + 1 && (k == 0 || best[k].phased >= best[k - 1].phased),
-           "%d rounds: %.3f, from the one at %.3f", k + 1, best[k].phased, best[k].cutoff);
+        OK(best[k].rounds == k + 1 &&
+               (k == 0 || best[k].phase_consistency >= best[k - 1].phase_consistency),
+           "%d rounds: %.3f, from the one at %.3f", k + 1, best[k].phase_consistency,
+           best[k].cutoff);
     }
-    OK(best[ROUNDS - 1].phased > best[0].phased, "another start is another map");
-    while (!(best[first].phased > best[0].phased))
+    OK(best[ROUNDS - 1].phase_consistency > best[0].phase_consistency,
+       "another start is another map");
+    while (!(best[first].phase_consistency > best[0].phase_consistency))
         first++;
-    s->set.phased_sure = (best[0].phased + best[first].phased) / 2;
-    s->set.phased_least = 0;
+    s->set.phase_consistency_stop =
+        (best[0].phase_consistency + best[first].phase_consistency) / 2;
+    s->set.phase_consistency_min = 0;
     p = outcome(s, NULL);
-    OK(p.rounds == first + 1 && p.phased == best[first].phased &&
+    OK(p.rounds == first + 1 && p.phase_consistency == best[first].phase_consistency &&
            p.cutoff == spi_phasing_cutoff(&s->set, first),
        "the first that is good enough is taken: round %d", p.rounds);
 }

@@ -8,21 +8,21 @@
 
 static int bad_order, bad_end, bad_model, bad_length, longest;
 
-/* Walks through starts and march of one case. */
+/* Walks through random initialisations and frequency marching of one case. */
 static void walk(const struct spi_settings *set, double D, double q_max)
 {
-    double q0 = spi_plan_start_q(set, D, q_max), q = 0, model;
+    double q0 = spi_plan_init_q(set, D, q_max), q = 0, model;
     struct spi_step s, last = {0};
     int n = 0;
 
-    bad_order += q0 > q_max || q0 < fmin(q_max, set->start_qD / D) * (1 - 1e-12);
-    while (spi_plan_step(set, D, q_max, SPI_STAGE_START, n, &s)) {
-        bad_order += s.q_match != q0 || s.q_merge != q0 || s.batch != set->N_images_start;
+    bad_order += q0 > q_max || q0 < fmin(q_max, set->init_qD / D) * (1 - 1e-12);
+    while (spi_plan_step(set, D, q_max, SPI_STAGE_INIT, n, &s)) {
+        bad_order += s.q_match != q0 || s.q_merge != q0 || s.batch != set->N_images_init;
         n++;
     }
-    bad_length += n != set->N_generations_start;
+    bad_length += n != set->N_generations_init;
     model = q0; /* what the last merge holds */
-    for (n = 0; spi_plan_step(set, D, q_max, SPI_STAGE_MARCH, n, &s); n++) {
+    for (n = 0; spi_plan_step(set, D, q_max, SPI_STAGE_MARCHING, n, &s); n++) {
         bad_order += s.q_match < q || s.q_merge < s.q_match || s.q_merge < last.q_merge;
         bad_model += s.q_match > model; /* would slice where the model knows nothing */
         bad_order += n > 2 && !s.local;
@@ -32,11 +32,12 @@ static void walk(const struct spi_settings *set, double D, double q_max)
     }
     longest = n > longest ? n : longest;
     bad_end += q != q_max || model != q_max || n < 3;
-    bad_end += !spi_plan_step(set, D, q_max, SPI_STAGE_POLISH, 1000, &s) ||
-               s.q_match != q_max || s.q_merge != q_max || !s.local || s.finer != 2;
+    bad_end += !spi_plan_step(set, D, q_max, SPI_STAGE_REFINEMENT, 1000, &s) ||
+               s.q_match != q_max || s.q_merge != q_max || !s.local || s.oversampling != 2;
 }
 
-/* A given group is laid upon the starts once, and where its fold shows nowhere earlier. */
+/* A given group is imposed on the random initialisations once, and where its fold shows
+ * nowhere earlier. */
 static void check_group(const char *group, double qD)
 {
     struct spi_settings set;
@@ -46,15 +47,15 @@ static void check_group(const char *group, double qD)
 
     spi_settings_default(&set);
     snprintf(set.symmetry, sizeof set.symmetry, "%s", group);
-    for (int i = 0; spi_plan_step(&set, D, q_max, SPI_STAGE_START, i, &s); i++) {
-        laid += s.lay_group;
+    for (int i = 0; spi_plan_step(&set, D, q_max, SPI_STAGE_INIT, i, &s); i++) {
+        laid += s.impose_group;
         wrong += s.q_match > (i ? q : s.q_match); /* beyond what the model knows */
-        wrong += s.lay_group && i != set.N_generations_start / 3;
+        wrong += s.impose_group && i != set.N_generations_init / 3;
         q = s.q_merge;
     }
     OK(laid == spi_plan_symmetry_given(&set) && wrong == 0, "%s: laid %d times", group,
        laid);
-    OK(fabs(q * D - qD) < 1e-9 && q == spi_plan_start_q(&set, D, q_max),
+    OK(fabs(q * D - qD) < 1e-9 && q == spi_plan_init_q(&set, D, q_max),
        "%s: the starts end at q D = %.2f", group, q * D);
 }
 
@@ -64,7 +65,7 @@ static void check_perplexity(const struct spi_settings *set)
     double n = 1e5, last = INFINITY, first = 0;
     int falls = 1, low = 0;
 
-    for (int i = 0; spi_plan_step(set, 100, 0.1, SPI_STAGE_START, i, &s); i++) {
+    for (int i = 0; spi_plan_step(set, 100, 0.1, SPI_STAGE_INIT, i, &s); i++) {
         double p = spi_plan_perplexity(set, &s, n);
 
         first = i == 0 ? p : first;
@@ -76,12 +77,12 @@ static void check_perplexity(const struct spi_settings *set)
        first);
     OK(falls && fabs(last / set->perplexity_end - 1) < 1e-12, "it falls to %g", last);
     /* reached after 80 % of the generations, kept for the rest */
-    OK(low == set->N_generations_start - (int)ceil(0.8 * set->N_generations_start),
+    OK(low == set->N_generations_init - (int)ceil(0.8 * set->N_generations_init),
        "and stays there for %d generations", low);
-    (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_START, 0, &s);
+    (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_INIT, 0, &s);
     OK(spi_plan_perplexity(set, &s, 10) == set->perplexity_end,
        "few orientations: never below");
-    (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_START, 12, &s);
+    (void)spi_plan_step(set, 100, 0.1, SPI_STAGE_INIT, 12, &s);
     /* geometric: half way in the cooling is the mean of the logarithms */
     OK(fabs(spi_plan_perplexity(set, &s, n) / sqrt(first * last) - 1) < 1e-12,
        "half way: %g", spi_plan_perplexity(set, &s, n));
@@ -94,13 +95,13 @@ static void check_done(const struct spi_settings *set)
     struct spi_step s;
     int falls = 0;
 
-    for (int stage = SPI_STAGE_START; stage <= SPI_STAGE_POLISH; stage++)
+    for (int stage = SPI_STAGE_INIT; stage <= SPI_STAGE_REFINEMENT; stage++)
         for (int i = 0;
              i < 100 && spi_plan_step(set, D, q_max, (enum spi_stage)stage, i, &s); i++) {
             double done = spi_plan_done(set, D, q_max, (enum spi_stage)stage, i);
 
             falls += done < last || done <= 0 || done > 1;
-            starts = stage == SPI_STAGE_START ? done : starts;
+            starts = stage == SPI_STAGE_INIT ? done : starts;
             last = done;
         }
     OK(falls == 0 && last == 1, "the share of work done rises to %g", last);
@@ -115,27 +116,27 @@ int main(void)
     spi_settings_default(&set);
     for (double ratio = 1.05; ratio <= 3; ratio += 0.3)
         for (double qD = 2; qD < 120; qD *= 1.013, cases++) {
-            set.march_ratio = ratio;
+            set.marching_ratio = ratio;
             walk(&set, 140, qD / 140);
         }
     OK(bad_order == 0, "%d cases: |q| never falls, merging goes ahead of matching", cases);
     OK(bad_model == 0, "nobody matches beyond the model (%d did)", bad_model);
-    OK(bad_end == 0, "march and polish end at q_max");
-    OK(bad_length == 0 && longest < 100, "longest march: %d generations", longest);
+    OK(bad_end == 0, "frequency marching and final refinement end at q_max");
+    OK(bad_length == 0 && longest < 100, "longest frequency marching: %d generations",
+       longest);
     spi_settings_default(&set);
     check_perplexity(&set);
     check_done(&set);
-    OK(spi_stage_name(SPI_STAGE_MARCH)[0] == 'm' &&
+    OK(spi_stage_name(SPI_STAGE_MARCHING)[0] == 'm' &&
            spi_stage_name(SPI_STAGE_DONE)[0] == 'd',
        "names");
 
     struct spi_step s;
 
-    set.start_qD =
-        5; /* the control: a start at 5 with q_max 8 % above it would be beyond */
-    OK(spi_plan_start_q(&set, 140, 5.4 / 140) == 5.4 / 140 &&
-           spi_plan_start_q(&set, 140, 6 / 140.0) == 5 / 140.0 &&
-           spi_plan_step(&set, 140, 5.4 / 140, SPI_STAGE_MARCH, 0, &s) &&
+    set.init_qD = 5; /* the control: a start at 5 with q_max 8 % above it would be beyond */
+    OK(spi_plan_init_q(&set, 140, 5.4 / 140) == 5.4 / 140 &&
+           spi_plan_init_q(&set, 140, 6 / 140.0) == 5 / 140.0 &&
+           spi_plan_step(&set, 140, 5.4 / 140, SPI_STAGE_MARCHING, 0, &s) &&
            s.q_match > 5 / 140.0,
        "a q_max just above the starts is where they start");
     check_group("auto", 5);

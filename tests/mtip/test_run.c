@@ -3,7 +3,7 @@
  * bits. */
 #include <string.h>
 
-#include "mtip/chain_tasks.h"
+#include "mtip/replica_tasks.h"
 #include "run_bench.h"
 #include "task/engine.h"
 
@@ -17,28 +17,28 @@ struct outcome {
     double score;
 };
 
-/* Ingest, then three generations of one chain: all orientations with weight, all but with
- * few that have, then near the candidates; more blocks than slots. */
+/* Ingest, then three generations of one replica: all orientations with weight, all but with
+ * few that have, then near the candidates; more blocks than partials. */
 static spi_err generations(const char *engine, int workers, uint64_t seed,
                            struct outcome *o)
 {
     enum { BLOCK = 8 };
     struct spi_settings set;
     struct bench b;
-    struct spi_half half = {0};
-    struct spi_chain chain = {0};
-    struct spi_level level = {0};
+    struct spi_half_set half = {0};
+    struct spi_replica replica = {0};
+    struct spi_resolution_level level = {0};
     int64_t batch[IMAGES / 2];
     spi_err err;
 
     memset(o, 0, sizeof *o);
     small_settings(&set);
     SPI_TRY(err = bench_init(engine, workers, &b), out);
-    SPI_TRY(err = spi_half_init(&half, &b.data, 0, 5), out);
-    SPI_TRY(err = spi_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON, 0.08, 0.1,
-                                 1, true),
+    SPI_TRY(err = spi_half_set_init(&half, &b.data, 0, 5), out);
+    SPI_TRY(err = spi_resolution_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON,
+                                            0.08, 0.1, 1, true),
             out);
-    SPI_TRY(err = spi_chain_init(&chain, &b.data, &half, &level, seed, 0), out);
+    SPI_TRY(err = spi_replica_init(&replica, &b.data, &half, &level, seed, 0), out);
     for (int i = 0; i < IMAGES / 2; i++)
         batch[i] = i;
     for (int i = 0; i < 3; i++) {
@@ -56,25 +56,25 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
                                      .merge = true};
         spi_err late;
 
-        err = spi_chain_submit(&chain, b.graph, &gen, BLOCK);
+        err = spi_replica_submit(&replica, b.graph, &gen, BLOCK);
         late = spi_graph_wait(b.graph);
-        if (!err && ((chain.work->n_soft == SPI_SLOTS_MAX) != (i == 0) ||
-                     chain.work->n_blocks <= SPI_SLOTS_MAX))
+        if (!err && ((replica.work->n_soft == SPI_PARTIALS_MAX) != (i == 0) ||
+                     replica.work->n_blocks <= SPI_PARTIALS_MAX))
             err = err ? err : spi_fail(SPI_EINVAL, "generation %d: not as meant", i);
-        spi_chain_settle(&chain);
+        spi_replica_settle(&replica);
         SPI_TRY(err = err ? err : late, out);
     }
-    o->n = chain.A.n;
-    memcpy(o->A, chain.A.data, spi_volume_count(&chain.A) * sizeof *o->A);
+    o->n = replica.A.n;
+    memcpy(o->A, replica.A.data, spi_volume_count(&replica.A) * sizeof *o->A);
     memcpy(o->candidate, half.candidate, (size_t)half.n_images * 5 * sizeof *o->candidate);
     memcpy(o->fluence, half.fluence, (size_t)half.n_images * sizeof *o->fluence);
     memcpy(o->best, half.best, (size_t)half.n_images * sizeof *o->best);
-    o->beta = chain.beta;
-    o->score = chain.score;
+    o->beta = replica.beta;
+    o->score = replica.score;
 out:
-    spi_chain_clear(&chain);
-    spi_level_clear(&level);
-    spi_half_clear(&half);
+    spi_replica_clear(&replica);
+    spi_resolution_level_clear(&level);
+    spi_half_set_clear(&half);
     bench_clear(&b);
     return err;
 }
@@ -178,7 +178,8 @@ static void refused(struct bench *b, const char *state, const char *key, spi_err
 static void check_resume(struct bench *b)
 {
     enum { CUTS = 2, END = 4 };
-    static const int cut[CUTS] = {1, 3}; /* in the starts; in the march */
+    static const int cut[CUTS] = {
+        1, 3}; /* in the random initialisations; in frequency marching */
     char straight[4096], half[4096], resumed[4096];
     struct saver s;
 
@@ -187,8 +188,8 @@ static void check_resume(struct bench *b)
     snprintf(resumed, sizeof resumed, "%s/resumed.state", dir);
     OK(run_until(b, NULL, END, straight, &s) == SPI_OK && s.seen == END,
        "%d generations: %s", END, spi_err_message());
-    OK(s.stages & 1 << SPI_STAGE_START && s.stages & 1 << SPI_STAGE_MARCH,
-       "starts and march");
+    OK(s.stages & 1 << SPI_STAGE_INIT && s.stages & 1 << SPI_STAGE_MARCHING,
+       "random initialisations and frequency marching");
     for (int i = 0; i < CUTS; i++) {
         OK(run_until(b, NULL, cut[i], half, &s) == SPI_OK && s.seen == cut[i],
            "stopped after %d", cut[i]);

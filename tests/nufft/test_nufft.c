@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kernel/halves.h"
+#include "kernel/grid_f16.h"
 #include "math/rot.h"
 #include "nufft/nufft.h"
 #include "nufft/plan.h"
@@ -83,8 +83,8 @@ static int make_points(struct spi_rng *rng, enum set set, int nf, float (*q)[3])
     return n;
 }
 
-/* First as it is, then turned at random. */
-static void make_turns(struct spi_rng *rng, double M[TURNS][9], enum set set)
+/* First as it is, then rotated at random. */
+static void make_rotations(struct spi_rng *rng, double M[TURNS][9], enum set set)
 {
     memcpy(M[0], identity[0], sizeof M[0]);
     for (int k = 1; k < TURNS; k++) {
@@ -92,7 +92,7 @@ static void make_turns(struct spi_rng *rng, double M[TURNS][9], enum set set)
 
         spi_rot_random(rng, quat);
         spi_rot_matrix(quat, M[k]);
-        if (set == NODES && k % 2) { /* a turn that keeps nodes nodes */
+        if (set == NODES && k % 2) { /* a rotation that keeps nodes nodes */
             memset(M[k], 0, sizeof M[k]);
             M[k][1] = M[k][3] = M[k][8] = -1;
         }
@@ -133,7 +133,7 @@ static spi_err scene_init(struct scene *s, int n, double tol, enum set set)
     make_even(&rng, n, s->A);
     SPI_TRY(err = spi_nufft_new(n, dx, tol, &s->plan), out);
     s->points = make_points(&rng, set, spi_nufft_fine(s->plan), s->q);
-    make_turns(&rng, s->M, set);
+    make_rotations(&rng, s->M, set);
     for (int k = 0; k < TURNS; k++)
         for (int j = 0; j < s->points; j++) {
             const double v[3] = {(double)s->q[j][0], (double)s->q[j][1],
@@ -310,17 +310,17 @@ static double rounding_of(const struct scene *s, bool slopes)
 
 /* The values from halves against those from the grid, whose own error is the same; but for
  * nodes, which rounding puts on either side of a tap where the window ends with a jump. */
-static void check_kept(struct scene *s, enum set set)
+static void check_packed(struct scene *s, enum set set)
 {
-    bool halves = spi_nufft_width(s->plan) <= SPI_HALVES_W_MAX && spi_halves_best();
+    bool halves = spi_nufft_width(s->plan) <= SPI_GRID_F16_W_MAX && spi_grid_f16_best();
     int n = TURNS * s->points;
     float *W = spi_alloc((size_t)n + 1, sizeof *W, "W");
     double *want = spi_alloc((size_t)n + 1, sizeof *want, "W"), e;
     double bound = (s->points < 100 ? 3 : 1) * rounding_of(s, false), norm = 0;
-    spi_kept *kept = NULL;
+    spi_packed *kept = NULL;
 
-    if (!W || !want || spi_kept_new(s->plan, s->grid, &kept) ||
-        spi_kept_slice(s->set, kept, TURNS, (const double(*)[9])s->M, W)) {
+    if (!W || !want || spi_packed_new(s->plan, s->grid, &kept) ||
+        spi_packed_slice(s->set, kept, TURNS, (const double(*)[9])s->M, W)) {
         OK(0, "%s", spi_err_message());
         goto out;
     }
@@ -344,7 +344,7 @@ static void check_kept(struct scene *s, enum set set)
     W[0] += (float)(2.1 * bound * sqrt(norm));
     OK(relative_l2(n, W, want) > bound, "a wrong value is noticed");
 out:
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     free(W);
     free(want);
 }
@@ -355,9 +355,9 @@ static void check_slopes(const struct scene *s)
     static float u[3][SPI_POINTS], got[4][SPI_POINTS], W[4][SPI_POINTS];
     double scale = spi_nufft_scale(s->plan);
     int n = s->points < SPI_POINTS ? s->points : SPI_POINTS;
-    spi_kept *kept;
+    spi_packed *kept;
 
-    if (spi_kept_new(s->plan, s->grid, &kept)) {
+    if (spi_packed_new(s->plan, s->grid, &kept)) {
         OK(0, "%s", spi_err_message());
         return;
     }
@@ -365,7 +365,7 @@ static void check_slopes(const struct scene *s)
         for (int c = 0; c < 3; c++)
             u[c][j] = (float)(scale * s->u[s->points + j][c]);
     spi_nufft_gradient(s->plan, s->grid, n, (const float(*)[SPI_POINTS])u, W);
-    spi_kept_gradient(kept, n, (const float(*)[SPI_POINTS])u, got);
+    spi_packed_gradient(kept, n, (const float(*)[SPI_POINTS])u, got);
     for (int c = 0; c < 4; c++) {
         double want[SPI_POINTS], other[SPI_POINTS], e, bound = rounding_of(s, c > 0);
 
@@ -378,7 +378,7 @@ static void check_slopes(const struct scene *s)
            s->tol, c, e / bound);
         OK(relative_l2(n, got[c], other) > bound, "another component is noticed");
     }
-    spi_kept_free(kept);
+    spi_packed_free(kept);
 }
 
 /* ---- threads, order, blocks --------------------------------------------------------- */
@@ -484,17 +484,17 @@ static void check_masked(void)
 }
 
 /* Halves: the same bits from 1, 2 and 3 threads, and the refusal of points beyond. */
-static void check_kept_threads(void)
+static void check_packed_threads(void)
 {
     enum { N = 16, MANY = 150 };
     struct scene *s = spi_alloc(1, sizeof *s, "scene");
     double(*M)[9] = spi_alloc(MANY, sizeof *M, "M");
     float *W[3] = {NULL};
-    spi_kept *kept = NULL;
+    spi_packed *kept = NULL;
     bool same = true;
 
     if (!s || !M || scene_init(s, N, 1e-3, CURVED) ||
-        spi_kept_new(s->plan, s->grid, &kept)) {
+        spi_packed_new(s->plan, s->grid, &kept)) {
         OK(0, "%s", spi_err_message());
         return;
     }
@@ -511,7 +511,7 @@ static void check_kept_threads(void)
     for (int t = 0; t < 3; t++) {
         spi_nufft_set_threads(s->plan, t + 1);
         W[t] = spi_alloc(n, sizeof *W[t], "W");
-        if (!W[t] || spi_kept_slice(s->set, kept, MANY, (const double(*)[9])M, W[t]))
+        if (!W[t] || spi_packed_slice(s->set, kept, MANY, (const double(*)[9])M, W[t]))
             OK(0, "%s", spi_err_message());
         same = same && W[t] && !memcmp(W[0], W[t], n * sizeof *W[t]);
     }
@@ -520,14 +520,14 @@ static void check_kept_threads(void)
     OK(memcmp(W[0], W[1], n * sizeof *W[0]) != 0, "other bits are noticed");
     for (int i = 0; i < 9; i++)
         M[MANY - 1][i] *= 2.5;
-    OK(spi_kept_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
+    OK(spi_packed_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
        "kept, beyond the period: %s", spi_err_message());
     M[MANY - 1][4] = (double)NAN;
-    OK(spi_kept_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
-       "kept, a turn of NaN");
+    OK(spi_packed_slice(s->set, kept, MANY, (const double(*)[9])M, W[0]) == SPI_EINVAL,
+       "kept, a rotation of NaN");
     for (int t = 0; t < 3; t++)
         free(W[t]);
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     scene_clear(s);
     free(M), free(s);
 }
@@ -538,7 +538,7 @@ static void check_refusals(void)
     spi_points *points;
     float *grid, W[2], q[2][3] = {{0.13F, 0, 0}, {0.1F, 0.16F, 0}};
     static const double none[1][9] = {{0}},
-                        nan_turn[1][9] = {{1, 0, 0, NAN, 1, 0, 0, 0, 1}};
+                        nan_rotation[1][9] = {{1, 0, 0, NAN, 1, 0, 0, 0, 1}};
 
     OK(spi_nufft_new(13, 1, 1e-3, &plan) == SPI_EINVAL, "odd n: %s", spi_err_message());
     OK(spi_nufft_new(12, 1, 1e-9, &plan) == SPI_EINVAL, "tol: %s", spi_err_message());
@@ -549,7 +549,8 @@ static void check_refusals(void)
     }
     OK(spi_nufft_slice(points, grid, 1, identity, W) == SPI_EINVAL, "beyond the period: %s",
        spi_err_message());
-    OK(spi_nufft_slice(points, grid, 1, nan_turn, W) == SPI_EINVAL, "a turn of NaN");
+    OK(spi_nufft_slice(points, grid, 1, nan_rotation, W) == SPI_EINVAL,
+       "a rotation of NaN");
     OK(spi_nufft_slice(points, grid, 1, none, W) == SPI_OK && W[0] == 0,
        "all points at the centre");
     OK(spi_nufft_slice(points, grid, 0, NULL, NULL) == SPI_OK, "no rotations");
@@ -584,7 +585,7 @@ int main(void)
             check_both(s, set_name[set]);
             check_adjoint(s, set_name[set]);
         }
-        check_kept(s, set);
+        check_packed(s, set);
         scene_clear(s);
     }
     for (int set = 0; set < N_SETS; set++) {
@@ -592,14 +593,14 @@ int main(void)
             OK(0, "%s", spi_err_message());
             continue;
         }
-        check_kept(s, (enum set)set);
+        check_packed(s, (enum set)set);
         if (set == BALL)
             check_slopes(s);
         scene_clear(s);
     }
     free(s);
     check_threads();
-    check_kept_threads();
+    check_packed_threads();
     check_masked();
     check_refusals();
     return tap_done();

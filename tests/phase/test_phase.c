@@ -93,7 +93,7 @@ static struct spi_phase_options defaults(void)
                                       .seed = 1};
 }
 
-/* FSC of the last shell, 0.9 q_max ... q_max, of maps that lie upon each other. */
+/* FSC of the last shell, 0.9 q_max ... q_max, of maps that are superposed. */
 static double last_shell(const struct spi_volume *a, const struct spi_volume *b)
 {
     size_t modes = N * N * (N / 2 + 1);
@@ -164,7 +164,8 @@ static double product(const struct spi_volume *a, const struct spi_volume *b)
     return sum;
 }
 
-/* map as spi_phase_combine lays it upon rho: its half of their average.  cc: Pearson's. */
+/* map as spi_phase_combine superposes it on rho: its half of their average.  cc: Pearson's.
+ */
 static spi_err lay_upon(const struct spi_volume *rho, const struct spi_volume *map,
                         struct spi_volume *moved, double *cc)
 {
@@ -255,7 +256,7 @@ static void leaves_out(const struct spi_volume *rho)
     o.keep_agreeing = 0.88;
     known = o;
     known.n_halves = 2, known.halves_q = q, known.halves_cc = cc;
-    for (int i = 0; !err && i < N * N * N; i++) /* z turned about alone: the other hand */
+    for (int i = 0; !err && i < N * N * N; i++) /* z rotated about alone: the other hand */
         mirror.data[i] = rho->data[(N - i / N / N) % N * N * N + i % (N * N)];
     err = err ? err : spi_volume_copy(rho, &noisy);
     err = err ? err : spi_fft3_r2c(N, rho->data, F);

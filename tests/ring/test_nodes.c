@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sums moved to rings (V15): the same as over the pixels, for every wave within the band,
- * with masks of any shape; turned harmonics are the sums over turned pixels. */
+ * with masks of any shape; rotated harmonics are the sums over rotated pixels. */
 #include "ring/nodes.h"
 
 #include <complex.h>
@@ -13,7 +13,7 @@ enum { WAVES = 200 };
 
 static struct spi_pixel_list list;
 
-/* sum_p s_p exp(2 pi i q_p.x), the detector turned about the beam by `angle`. */
+/* sum_p s_p exp(2 pi i q_p.x), the detector rotated about the beam by `angle`. */
 static double complex over_pixels(const float (*value)[2], double angle, const double x[3])
 {
     double complex sum = 0;
@@ -50,19 +50,19 @@ static double worst(const struct spi_ring_nodes *t, const float (*value)[2], dou
     const struct spi_rings *g = &t->rings;
     struct spi_rng rng = spi_rng_stream(5, SPI_RNG_TEST, 1);
     float complex *h = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h");
-    float complex *turned = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h"),
-                  turn[512] = {0};
+    float complex *rotated = spi_alloc((size_t)g->h_at[g->R], sizeof *h, "h"),
+                  phasor[512] = {0};
     float *samples = spi_alloc((size_t)g->at[g->R], sizeof *samples, "s");
     float(*q)[3] = spi_alloc((size_t)g->at[g->R], sizeof *q, "q");
     double all = 0, most = 0;
 
     for (int m = 0; m <= g->m_max[g->R - 1]; m++)
-        turn[m] = CMPLXF((float)cos(m * back), (float)-sin(m * back));
+        phasor[m] = CMPLXF((float)cos(m * back), (float)-sin(m * back));
     spi_ring_positions(g, g->R, identity, 1, q);
     if (spi_ring_nodes_sum(t, value, 1, h))
         OK(0, "%s", spi_err_message());
-    spi_ring_add_turned(g, g->R, turn, h, turned);
-    if (spi_ring_synthesise(g, g->R, turned, samples))
+    spi_ring_add_rotated(g, g->R, phasor, h, rotated);
+    if (spi_ring_synthesise(g, g->R, rotated, samples))
         OK(0, "%s", spi_err_message());
     for (int64_t p = 0; p < list.n; p++)
         all += fabs((double)value[p][1]);
@@ -75,7 +75,7 @@ static double worst(const struct spi_ring_nodes *t, const float (*value)[2], dou
                                over_pixels(value, angle, x)) /
                               all);
     }
-    free(h), free(turned), free(samples), free(q);
+    free(h), free(rotated), free(samples), free(q);
     return most;
 }
 

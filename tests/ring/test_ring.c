@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Rings: resampling against its formula, what it keeps, and what turning the detector does.
+/* Rings: resampling against its formula, what it keeps, and what rotating the detector
+ * does.
  */
 #include <complex.h>
 #include <stdlib.h>
@@ -147,10 +148,10 @@ static void check_harmonics(struct spi_rng *rng)
 
 /* Turning the image by a multiplies harmonic m by exp(-i m a): exactly so where the
  * detector's pixels and the ring's samples map onto themselves. */
-static void check_turning(struct spi_rng *rng)
+static void check_rotating(struct spi_rng *rng)
 {
     struct spi_ring_map open;
-    float image[SCENE_PIXELS], turned[2][SCENE_PIXELS];
+    float image[SCENE_PIXELS], rotated[2][SCENE_PIXELS];
     size_t ns = (size_t)g.at[g.R], nh = (size_t)g.h_at[g.R];
     float *s = spi_alloc(ns, sizeof *s, "s");
     float complex *h = spi_alloc(3 * nh, sizeof *h, "h");
@@ -163,13 +164,13 @@ static void check_turning(struct spi_rng *rng)
             int last = SCENE_SIDE - 1;
 
             /* (x, y) -> (-y, x) is a quarter turn, (-x, -y) half a turn */
-            turned[0][x * SCENE_SIDE + last - y] = image[y * SCENE_SIDE + x];
-            turned[1][(last - y) * SCENE_SIDE + last - x] = image[y * SCENE_SIDE + x];
+            rotated[0][x * SCENE_SIDE + last - y] = image[y * SCENE_SIDE + x];
+            rotated[1][(last - y) * SCENE_SIDE + last - x] = image[y * SCENE_SIDE + x];
             total += (double)image[y * SCENE_SIDE + x];
         }
     OK(spi_ring_map_init(&open, &g, &det) == SPI_OK, "map without a mask");
     for (int i = 0; i < 3; i++) {
-        spi_ring_resample(&open, &g, i ? turned[i - 1] : image, s);
+        spi_ring_resample(&open, &g, i ? rotated[i - 1] : image, s);
         if (spi_ring_analyse(&g, g.R, s, h + (size_t)i * nh))
             OK(0, "%s", spi_err_message());
     }
@@ -192,7 +193,7 @@ static void check_turning(struct spi_rng *rng)
 
     OK(worst[0] <= bound, "quarter turn: error / bound = %.3f", worst[0] / bound);
     OK(worst[1] <= bound, "half turn: error / bound = %.3f", worst[1] / bound);
-    OK(wrong > bound, "turning the other way is noticed");
+    OK(wrong > bound, "rotating the other way is noticed");
     spi_ring_map_clear(&open);
     free(s);
     free(h);
@@ -314,7 +315,7 @@ int main(void)
     check_harmonics(&rng);
     check_band(&rng);
     check_turn_of_view(&rng);
-    check_turning(&rng);
+    check_rotating(&rng);
     check_bad_input();
     spi_ring_map_clear(&map);
     spi_rings_clear(&g);

@@ -124,10 +124,10 @@ static void two_atoms(void)
     spi_model_slice_ref(&s, false, 1, (const double(*)[3])q, quat, &W);
     OK(fabs(W / want - 1) < 1e-13, "two atoms by hand"); /* tens of roundings of 1e-16 */
 
-    /* turned by +90 degrees about z the molecule lies along laboratory y */
-    double turned[4] = {sqrt(0.5), 0, 0, sqrt(0.5)}, y[1][3] = {{0, 0.2, 0}};
+    /* rotated by +90 degrees about z the molecule lies along laboratory y */
+    double rotated[4] = {sqrt(0.5), 0, 0, sqrt(0.5)}, y[1][3] = {{0, 0.2, 0}};
 
-    spi_model_slice_ref(&s, false, 1, (const double(*)[3])y, turned, &W);
+    spi_model_slice_ref(&s, false, 1, (const double(*)[3])y, rotated, &W);
     OK(fabs(W / want - 1) < 1e-13, "q_mol = R(quat)^T q_lab");
     atoms[0].b_A2 = atoms[1].b_A2 = 20;
     spi_model_slice_ref(&s, true, 1, (const double(*)[3])q, quat, &W);

@@ -300,7 +300,7 @@ static void view_cone(void)
     OK(fabs(sqrt(length) - (1 + cos(cap)) / 2) <
            5 * (1 - cos(cap)) / sqrt(12.0 * N) + sin(cap) * sin(cap) / N,
        "mean view %.4f long, %.4f expected", sqrt(length), (1 + cos(cap)) / 2);
-    OK(hypot(spin[0], spin[1]) < 5 / sqrt(2.0 * N), "turned evenly about the beam: %.3f",
+    OK(hypot(spin[0], spin[1]) < 5 / sqrt(2.0 * N), "rotated evenly about the beam: %.3f",
        hypot(spin[0], spin[1]));
 }
 

@@ -3,8 +3,8 @@
  * whose transpose it is. */
 #include <string.h>
 
-#include "merge/pixels.h"
-#include "slice/pixels.h"
+#include "merge/merge_pixels.h"
+#include "slice/slice_pixels.h"
 #include "stage_test.h"
 #include "tap.h"
 
@@ -37,15 +37,15 @@ static void twin(double want[IMAGES][NP])
 static void against_twin(const spi_nufft *plan, const float *grid)
 {
     static double want[IMAGES][NP];
-    spi_kept *kept;
+    spi_packed *kept;
     double e, bound = transform_bound(tol, N), swap;
     int outside = 0;
 
-    OK(spi_kept_new(plan, grid, &kept) == SPI_OK, "kept");
-    OK(spi_pixels_slice(&l, IMAGES, NP, (const double(*)[4])quat, phi, plan, kept,
+    OK(spi_packed_new(plan, grid, &kept) == SPI_OK, "kept");
+    OK(spi_slice_pixels(&l, IMAGES, NP, (const double(*)[4])quat, phi, plan, kept,
                         images[0]) == SPI_OK,
        "sliced");
-    spi_kept_free(kept);
+    spi_packed_free(kept);
     twin(want);
     e = relative_l2_error(IMAGES * NP, images[0], want[0]);
     OK(e <= bound, "error / bound = %.2f", e / bound);
@@ -78,9 +78,9 @@ static void adjoint(const spi_nufft *plan, const float *grid)
     for (int k = 0; k < IMAGES; k++)
         for (int p = 0; p < NP; p++)
             y[k][p] = (float)spi_rng_uniform(&rng); /* > 0: no cancellation */
-    if (spi_pixel_values(&l, IMAGES, (const double(*)[4])quat, plan, grid, W) ||
+    if (spi_pixel_list_values(&l, IMAGES, (const double(*)[4])quat, plan, grid, W) ||
         spi_nufft_grid_new(plan, 2, &grid2) ||
-        spi_pixels_merge(&l, IMAGES, NP, y[0], (const double(*)[4])quat, NULL, plan, grid2,
+        spi_merge_pixels(&l, IMAGES, NP, y[0], (const double(*)[4])quat, NULL, plan, grid2,
                          &weight, &norm2) ||
         spi_nufft_collect(plan, grid2, 0, N, modes)) {
         OK(0, "%s", spi_err_message());

@@ -141,9 +141,10 @@ static void check_kind(enum spi_score_kind kind, const spi_nufft *plan, const fl
     free(S);
 }
 
-/* W(q) = W(-q): what slicing reads at q and at -q, though it visits only one of them, but for
- * the place of the patches' centres: |t| <= 13 is known to 7 roundings, times the slope of a
- * value, at most pi of its range per fine-grid point, on three axes, and sums of 8^3. */
+/* W(q) = W(-q): what slicing reads at q and at -q, though it visits only one of them, but
+ * for the place of the patches' centres: |t| <= 13 is known to 7 roundings, times the slope
+ * of a value, at most pi of its range per fine-grid point, on three axes, and sums of 8^3.
+ */
 static void check_friedel(const spi_nufft *plan, const float *grid)
 {
     static const double identity[1][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Every engine keeps the contract of task/graph.h: tasks with conflicts give the same bits on
- * any number of workers as one after another; the first failure, the stop flag, the trace. */
+/* Every engine keeps the contract of task/graph.h: tasks with conflicts give the same bits
+ * on any number of workers as one after another; the first failure, the stop flag, the
+ * trace. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

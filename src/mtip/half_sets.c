@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* half_sets.c, of mtip/mtip.h: the two half sets beside each other: phasing, superposition,
+ * agreement. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "mtip/mtip.h"
+#include "phase/phase.h"
+
+/* Phasing inside the loop is for the report (unless match_phased): one start.  During the
+ * initialisation the frame drifts and maps are uninformative: the rotation between the
+ * halves is searched anew and maps are phased only every LOOK_EVERY generations. */
+enum { LOOP_STARTS = 1, LOOK_EVERY = 5 };
+
+static bool looks(const struct spi_run *r, const struct spi_step *step)
+{
+    return step->stage != SPI_STAGE_INIT || r->generation % LOOK_EVERY == 0;
+}
+
+void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
+                           uint64_t seed, char recipe[SPI_TEXT_MAX],
+                           struct spi_phase_options *o)
+{
+    const struct spi_settings *s = r->set;
+
+    spi_settings_recipe(s, recipe);
+    *o = (struct spi_phase_options){.diameter_A = r->data->rings.diameter_A,
+                                    .q_min = r->data->rings.q[0],
+                                    .q_max = q_max,
+                                    .recipe = recipe,
+                                    .first_qD = s->first_qD,
+                                    .slack = s->modulus_tolerance,
+                                    .beta = s->beta,
+                                    .positive = s->positivity,
+                                    .sw_sigma_first = s->sw_sigma_first,
+                                    .sw_sigma_last = s->sw_sigma_last,
+                                    .sw_threshold = s->cutoff,
+                                    .n_starts = n_starts,
+                                    .keep_within = s->keep_within,
+                                    .keep_agreeing = s->keep_agreeing,
+                                    .seed = seed};
+}
+
+struct phase_args {
+    struct spi_run *r;
+    int half;
+};
+
+/* The published loop: the next slices are those of the phased density. */
+static spi_err phased_model(const struct spi_volume *density, struct spi_volume *A)
+{
+    struct spi_volume phased = {0};
+    spi_err err = spi_volume_autocorrelate(density, &phased);
+
+    if (err)
+        return err;
+    spi_volume_clear(A);
+    *A = phased;
+    return SPI_OK;
+}
+
+static spi_err task_phase(void *const *data, const void *arg, const volatile int *stop)
+{
+    const struct phase_args *a = arg;
+    struct spi_run *r = a->r;
+    struct spi_phase_options opt;
+    struct spi_phase_result result = {0};
+    char recipe[SPI_TEXT_MAX];
+    spi_err err;
+
+    (void)data;
+    spi_run_phase_options(
+        r, 1 / (2.08 * r->replica[a->half][r->leading[a->half]].A.step), LOOP_STARTS,
+        r->seed * 2 + (uint64_t)a->half + 1000003 * (uint64_t)r->generation, recipe, &opt);
+    err = spi_phase(&r->replica[a->half][r->leading[a->half]].A, &opt, stop, &result);
+    if (!err) {
+        r->density[a->half] = result.density;
+        result.density = (struct spi_volume){0};
+        if (r->set->match_phased && r->stage != SPI_STAGE_INIT)
+            err = phased_model(&r->density[a->half],
+                               &r->replica[a->half][r->leading[a->half]].A);
+    }
+    spi_phase_result_clear(&result);
+    return err;
+}
+
+spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step)
+{
+    struct spi_region *region[2] = {NULL, NULL};
+    spi_err err = SPI_OK, late;
+
+    for (int h = 0; h < 2; h++)
+        spi_volume_clear(&r->density[h]);
+    for (int h = 0; h < 2 && looks(r, step); h++) {
+        struct phase_args a = {r, h};
+
+        SPI_TRY(err = spi_region_new(r->graph, &r->density[h], sizeof r->density[h],
+                                     &region[h]),
+                out);
+
+        struct spi_access access = {region[h], SPI_WRITE};
+
+        SPI_TRY(
+            err = spi_graph_submit(r->graph, "phase", task_phase, &a, sizeof a, 1, &access),
+            out);
+    }
+out:
+    late = spi_graph_wait(r->graph);
+    for (int h = 0; h < 2; h++)
+        spi_region_free(r->graph, region[h]);
+    return err ? err : late;
+}
+
+static double mean_fsc(const struct spi_fsc *f, double q_max)
+{
+    double sum = 0, count = 0;
+
+    for (int i = 1; i < f->n_shells && f->q[i] <= q_max; i++) {
+        sum += f->fsc[i];
+        count += 1;
+    }
+    return count > 0 ? sum / count : 0;
+}
+
+/* The maps of the halves, if they were phased. */
+static spi_err compare_maps(struct spi_run *r, const double rotation[9],
+                            struct spi_generation_report *report)
+{
+    struct spi_volume mean = {0};
+    struct spi_fsc fsc = {0};
+    double cc;
+    bool end;
+    spi_err err;
+
+    report->resolution_A = report->resolution05_A = INFINITY;
+    report->mean_fsc = NAN;
+    if (!r->density[0].data)
+        return SPI_OK;
+    SPI_TRY(err = spi_align_half_maps(&r->density[0], &r->density[1],
+                                      r->data->rings.diameter_A, report->q_max_invA, NULL,
+                                      rotation, &r->pose, &cc, &mean, &fsc, NULL),
+            out);
+    report->resolution_A = spi_fsc_resolution_A(&fsc, 0.143, report->q_max_invA, &end);
+    report->resolution05_A = spi_fsc_resolution_A(&fsc, 0.5, report->q_max_invA, &end);
+    report->mean_fsc = mean_fsc(&fsc, r->q_max);
+out:
+    spi_volume_clear(&mean);
+    spi_fsc_clear(&fsc);
+    return err;
+}
+
+spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
+                              struct spi_generation_report *report)
+{
+    double rotation[9], D = r->data->rings.diameter_A;
+    bool search = !r->have_pose || (step->stage == SPI_STAGE_INIT && looks(r, step));
+    spi_err err;
+
+    report->score = 0;
+    for (int h = 0; h < 2; h++)
+        report->score += r->replica[h][r->leading[h]].score / 2;
+    report->beta = (double)r->replica[0][r->leading[0]].beta;
+    SPI_TRY(err = spi_half_sets_agree(
+                &r->replica[0][r->leading[0]], &r->replica[1][r->leading[1]], D,
+                r->data->rings.q[0],
+                fmin(report->q_max_invA, spi_plan_init_q(r->set, D, r->q_max)), r->q_max,
+                search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
+            out);
+    SPI_TRY(err = compare_maps(r, rotation, report), out);
+    r->have_pose = 1;
+    /* where the next search begins must not depend on the luck of a phasing start */
+    memcpy(r->pose.R, rotation, sizeof rotation);
+out:
+    report->phase_s = spi_graph_seconds(r->graph, "phase");
+    return err;
+}
+
+spi_err spi_half_sets_agree(const struct spi_replica *a, const struct spi_replica *b,
+                            double diameter_A, double q_min, double q_max, double q_end,
+                            const double *initial, double R[9], double *cc, double *mean_cc)
+{
+    struct spi_volume Wa = {0}, Wb = {0};
+    struct spi_intensity_shells shells = {0};
+    double top = fmin(q_end, 1 / (2.08 * a->A.step));
+    spi_err err;
+
+    SPI_TRY(err = spi_volume_fourier_even(&a->A, &Wa), out);
+    SPI_TRY(err = spi_volume_fourier_even(&b->A, &Wb), out);
+    SPI_TRY(err = spi_align_intensities(&Wa, &Wb, diameter_A, q_min, q_max, initial, R, cc),
+            out);
+    SPI_TRY(err = spi_intensity_compare(&Wa, &Wb, diameter_A, q_min, top, R, &shells), out);
+    *mean_cc = 0;
+    for (int i = 0; i < shells.n; i++) /* shells beyond the model's count as nothing */
+        *mean_cc += shells.cc[i] / fmax(shells.n, (q_end - q_min) * 2 * diameter_A);
+out:
+    spi_intensity_shells_clear(&shells);
+    spi_volume_clear(&Wa);
+    spi_volume_clear(&Wb);
+    return err;
+}

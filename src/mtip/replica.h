@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/** \file
+ * One replica: a model and the weights that its images gave it.  A half set has many of
+ * them during the initialisation and one afterwards.  Layer: mtip.
+ *
+ * A replica owns the model (autocorrelation A) and the image likelihoods computed against
+ * it: all of that lasts.  What one generation needs is its work: made by _submit, gone
+ * after _settle.  The four stages of a generation are submitted as tasks; two replicas
+ * share nothing, so the half sets and the random initialisations run side by side.
+ *
+ *     slice   A -> templates of all view directions        (blocks of directions)
+ *     match   images x templates -> posterior              (blocks of images)
+ *     merge   posterior, images -> normal equations -> A   (blocks of directions)
+ *     phase   A -> density                                 (one task a half set)
+ *
+ * generation.c submits the first three, replica_tasks.c is what they do; half_sets.c
+ * phases. */
+#ifndef SPI_MTIP_REPLICA_H
+#define SPI_MTIP_REPLICA_H
+
+#include "match/posterior.h"
+#include "math/volume.h"
+#include "merge/views.h"
+#include "mtip/data.h"
+#include "mtip/resolution_level.h"
+#include "slice/templates.h"
+
+/** What is known of each image of a half set (index: place in the half). */
+struct spi_half_set {
+    int64_t n_images;
+    int64_t *image;     /* [n_images] index in the file, owned */
+    int keep;           /* candidates per image */
+    int32_t *candidate; /* [n_images][keep] view directions, best first; -1: none; owned */
+    int64_t candidate_nd; /* the grid of the candidates; 0: no candidates yet */
+    double candidate_cell;
+    float *fluence;        /* [n_images], owned */
+    struct spi_best *best; /* [n_images], owned */
+    int64_t best_nd;       /* grid of best[].dir */
+};
+
+struct spi_replica {
+    const struct spi_data *data;
+    struct spi_half_set *half; /* borrowed */
+    uint64_t seed;
+    int index;           /* number of the initialisation, for its random stream */
+    struct spi_volume A; /* the model */
+    float *ring_scale;   /* [R], owned: of the random initialisation; NULL later */
+    float beta;
+    double score;       /* mean best LL per count of the last batch */
+    double residual;    /* relative residual of the last solve */
+    char symmetry[16];  /* the particle's point group, "C1": none */
+    double axes[9];     /* from its standard frame to that of the model */
+    int n_group;        /* its elements */
+    double (*group)[9]; /* [n_group], rotated by the axes; owned */
+
+    struct spi_generation_work *work; /* of the generation that runs; NULL between two */
+};
+
+SPI_MUSTUSE spi_err spi_half_set_init(struct spi_half_set *h, const struct spi_data *d,
+                                      int which, int keep);
+void spi_half_set_clear(struct spi_half_set *h);
+
+/** A replica with a random model: the autocorrelation of a dozen random blobs, its rings
+ * scaled to those of the data.  Stream (seed, SPI_RNG_INIT_MODEL, index). */
+SPI_MUSTUSE spi_err spi_replica_init(struct spi_replica *c, const struct spi_data *d,
+                                     struct spi_half_set *half,
+                                     const struct spi_resolution_level *level,
+                                     uint64_t seed, int index);
+void spi_replica_clear(struct spi_replica *c);
+/** From now on the particle has this point group: images spread over its elements when
+ * merged, and all directions means all of its asymmetric unit.  axes: from the standard
+ * frame (math/symmetry.h) to that of the model; NULL: the same. */
+SPI_MUSTUSE spi_err spi_replica_symmetry(struct spi_replica *c, const char *group,
+                                         const double axes[9]);
+
+/** How a generation treats the images. */
+struct spi_generation {
+    const struct spi_resolution_level *level;
+    double perplexity; /* target; a fraction of all orientations has been multiplied out */
+    int64_t n_batch;
+    const int64_t *batch; /* [n_batch] places in the half */
+    bool local;           /* only directions near the candidates of each image */
+    double radius;        /* local: rad around each candidate */
+    int best_of;          /* local: use this many candidates of each image */
+    bool keep_candidates; /* write the new candidates to the half */
+    bool store_best;      /* write best orientation and fluence to the half */
+    bool merge;           /* also merge (false: only match, for held-out scores) */
+};
+
+/** generation.c: submit slice, match and merge of one generation.  After spi_graph_wait
+ * call _settle. */
+SPI_MUSTUSE spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
+                                       const struct spi_generation *gen, int block_images);
+/** The score; release the work of the generation.  Call after the wait, also after a
+ * failure. */
+void spi_replica_settle(struct spi_replica *c);
+
+#endif
