@@ -63,6 +63,27 @@ printf '/* SPDX-License-Identifier: GPL-3.0-or-later */\n#include "io/room.h"\n'
 "$root/tools/check_sources.sh" "$scratch" > "$scratch/out" 2>&1
 [ $? != 0 ] && grep -q 'silent.c: does not begin with what it is' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
 ok $? "a source without a header that does not say what it is is found"
+
+docs() { "$root/tools/check_docs.sh" "$scratch" > "$scratch/out" 2>&1; }
+docs_fresh() {
+	rm -rf "$scratch"
+	mkdir -p "$scratch/tools"
+	cp "$root/tools/assemble_docs.sh" "$scratch/tools/"
+	cp -r "$root/doc" "$root/meson.build" "$root/CITATION.cff" "$root/CHANGELOG.md" "$scratch/"
+}
+docs_finds() { # file, sed expression, what the message says
+	docs_fresh
+	docs
+	ok $? "documents without a fault pass"
+	sed -i "$2" "$scratch/$1"
+	docs
+	[ $? != 0 ] && grep -q "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+	ok $? "$1: $3"
+}
+docs_finds doc/math.md '1s/$/ x/' 'doc/math.md is not up to date'
+docs_finds CITATION.cff 's/^version: .*/version: 9.9/' 'CITATION.cff does not have version'
+docs_finds CHANGELOG.md '0,/^## /s/^## .*/## 9.9/' 'CHANGELOG.md does not begin with version'
+docs_finds doc/man/spinifel-images.5 's/^.It Pa mask /.It Pa masque /' 'masque is no dataset'
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed
