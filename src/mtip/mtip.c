@@ -13,7 +13,7 @@
 /* Random initialisations of each half set before more are called useless: of half sets that
  * differ, and of half sets that agree to converge.halves_cc_repeat. */
 enum { INITS_LEAST = 3, INITS_LEAST_REPEAT = 2 };
-static const double repeated_cc = 0.9;
+static const double repeated_cc = 0.9, repeated_slack = 0.05;
 
 /* ---- which images a generation sees ------------------------------------------------- */
 
@@ -266,7 +266,8 @@ static spi_err inits_repeat(const struct spi_run *r, bool *repeat)
             return err;
         least = fmin(least, cc);
     }
-    *repeat = least >= repeated_cc;
+    *repeat = least >= repeated_cc || (r->halves_cc >= r->set->halves_cc_repeat &&
+                                       least >= r->halves_cc - repeated_slack);
     spi_info("init: the two best replicas of each half set agree to %.3f%s", least,
              *repeat ? "; further rounds would find the same" : "");
     return SPI_OK;
