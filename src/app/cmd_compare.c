@@ -109,6 +109,7 @@ static spi_err truth_from_structure(const struct spi_call *call, struct comparis
     spi_structure_centre(&s);
     c->n_atoms = s.n;
     c->diameter_A = spi_structure_diameter_A(&s);
+    SPI_TRY(err = isnan(c->diameter_A) ? SPI_ENOMEM : SPI_OK, out); /* its message stands */
     err = spi_density_from_structure(&s, c->map.n, c->map.step, c->q_max, &c->truth);
     if (err == SPI_EINVAL) {
         char why[256];

@@ -50,7 +50,7 @@ void spi_structure_clear(struct spi_structure *s);
  * .gz) or, for other names, by its first words? */
 bool spi_structure_is(const char *path);
 
-/** Largest distance between two atoms, A (exact). */
+/** Largest distance between two atoms, A (exact); NaN, with a message, where memory is short. */
 double spi_structure_diameter_A(const struct spi_structure *s);
 /** Shift the centre of (occupancy x atomic number) to the origin. */
 void spi_structure_centre(struct spi_structure *s);
