@@ -67,7 +67,7 @@ static spi_err make_set(struct set *s, char **arg)
     s->n = atoi(arg[7]);
     SPI_TRY(err = spi_structure_read(arg[2], &how, &atoms), out);
     spi_structure_centre(&atoms);
-    s->D = spi_structure_diameter_A(&atoms);
+    SPI_TRY(err = spi_structure_diameter_A(&atoms, &s->D), out);
     SPI_TRY(err = spi_detector_make(&opt, &s->det), out);
     mopt.q_max_invA = spi_detector_q_corner(&s->det);
     SPI_TRY(err = spi_model_new(&atoms, &mopt, &model), out);

@@ -108,8 +108,7 @@ static spi_err truth_from_structure(const struct spi_call *call, struct comparis
     SPI_TRY(err = err == SPI_EINVAL ? SPI_EUSAGE : err, out); /* no such assembly */
     spi_structure_centre(&s);
     c->n_atoms = s.n;
-    c->diameter_A = spi_structure_diameter_A(&s);
-    SPI_TRY(err = isnan(c->diameter_A) ? SPI_ENOMEM : SPI_OK, out); /* its message stands */
+    SPI_TRY(err = spi_structure_diameter_A(&s, &c->diameter_A), out);
     err = spi_density_from_structure(&s, c->map.n, c->map.step, c->q_max, &c->truth);
     if (err == SPI_EINVAL) {
         char why[256];

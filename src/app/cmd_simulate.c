@@ -228,16 +228,17 @@ static spi_err make_detector(struct job *j)
 static spi_err describe(struct job *j, const char *path, const struct spi_structure *s)
 {
     char sha256[65];
+    double diameter = 0;
     spi_err err = spi_file_sha256(path, sha256);
 
+    err = err ? err : spi_structure_diameter_A(s, &diameter);
     if (err)
         return err;
 
     json_t *o = json_pack("{s:o, s:s, s:I, s:f, s:I, s:I}", "file", spi_json_name(path),
                           "sha256", sha256, "atoms", (json_int_t)s->n, "diameter_A",
-                          spi_structure_diameter_A(s), "waters_dropped",
-                          (json_int_t)s->n_waters_skipped, "alternates_dropped",
-                          (json_int_t)s->n_altloc_skipped);
+                          diameter, "waters_dropped", (json_int_t)s->n_waters_skipped,
+                          "alternates_dropped", (json_int_t)s->n_altloc_skipped);
 
     if (!o || json_array_append_new(j->inputs, o) != 0)
         return spi_no_memory("simulate", 0);

@@ -157,9 +157,10 @@ spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,
     if (!err)
         spi_opening_tell_centre(path, o, &p);
     if (!err && !of_file(set) && p.n < SPI_PREVIEW_CENTRE_LEAST)
-        spi_info("%s: the beam's centre is that of the file; to measure the centre takes %d "
-                 "images",
-                 path, SPI_PREVIEW_CENTRE_LEAST);
+        spi_info(
+            "%s: the beam's centre is that of the file; to measure the centre takes %d "
+            "images",
+            path, SPI_PREVIEW_CENTRE_LEAST);
     *moved = p.moved;
     spi_preview_clear(&p);
     return err;

@@ -705,14 +705,15 @@ static double largest_pair(const struct far_atom *a, int64_t n)
     return best;
 }
 
-double spi_structure_diameter_A(const struct spi_structure *s)
+spi_err spi_structure_diameter_A(const struct spi_structure *s, double *diameter)
 {
-    struct far_atom *a = spi_alloc((size_t)s->n, sizeof *a, "diameter");
+    struct far_atom *a;
+    spi_err err = SPI_NEW(a, s->n, "diameter");
     double lo[3] = {INFINITY, INFINITY, INFINITY},
            hi[3] = {-INFINITY, -INFINITY, -INFINITY};
 
-    if (!a)
-        return NAN;
+    if (err)
+        return err;
     for (int64_t i = 0; i < s->n; i++) {
         double x[3] = {s->atom[i].x, s->atom[i].y, s->atom[i].z};
 
@@ -728,11 +729,9 @@ double spi_structure_diameter_A(const struct spi_structure *s)
         a[i].r = sqrt(a[i].x * a[i].x + a[i].y * a[i].y + a[i].z * a[i].z);
     }
     qsort(a, (size_t)s->n, sizeof *a, by_radius_down);
-
-    double d = largest_pair(a, s->n);
-
+    *diameter = largest_pair(a, s->n);
     free(a);
-    return d;
+    return SPI_OK;
 }
 
 void spi_structure_centre(struct spi_structure *s)

@@ -50,8 +50,9 @@ void spi_structure_clear(struct spi_structure *s);
  * .gz) or, for other names, by its first words? */
 bool spi_structure_is(const char *path);
 
-/** Largest distance between two atoms, A (exact); NaN, with a message, where memory is short. */
-double spi_structure_diameter_A(const struct spi_structure *s);
+/** Largest distance between two atoms, A (exact).  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_structure_diameter_A(const struct spi_structure *s,
+                                             double *diameter);
 /** Shift the centre of (occupancy x atomic number) to the origin. */
 void spi_structure_centre(struct spi_structure *s);
 

@@ -400,10 +400,12 @@ static spi_err tell_structure(const char *path, json_t *to)
     struct spi_structure s;
     spi_err err = spi_structure_read(path, &as_it_is, &s);
     int64_t of[128] = {0};
+    double diameter = 0;
     json_t *elements;
 
     if (err)
         return err;
+    SPI_TRY(err = spi_structure_diameter_A(&s, &diameter), out);
     for (int64_t i = 0; i < s.n; i++)
         of[s.atom[i].element & 127]++;
     elements = json_object();
@@ -413,15 +415,16 @@ static spi_err tell_structure(const char *path, json_t *to)
     set(to, "title", words(s.title));
     set(to, "atoms", json_integer(s.n));
     set(to, "elements", elements);
-    set(to, "diameter_A", number(spi_structure_diameter_A(&s)));
+    set(to, "diameter_A", number(diameter));
     set(to, "hydrogens", json_integer(s.n_hydrogens));
     set(to, "waters_left_out", json_integer(s.n_waters_skipped));
     set(to, "alternates_left_out", json_integer(s.n_altloc_skipped));
     set(to, "elements_guessed", json_integer(s.n_elements_guessed));
     set(to, "models_in_file", json_integer(s.n_models));
     set(to, "occupancy_0", json_integer(s.n_unoccupied));
+out:
     spi_structure_clear(&s);
-    return SPI_OK;
+    return err;
 }
 
 /* ---- metrics ------------------------------------------------------------------------ */

@@ -248,11 +248,11 @@ static spi_err inits_repeat(const struct spi_run *r, bool *repeat)
 {
     double D = r->data->rings.diameter_A, q0 = spi_plan_init_q(r->set, D, r->q_max),
            least = 1, R[9], mean_cc;
-    int inits_least =
-        r->halves_cc >= r->set->halves_cc_repeat ? INITS_LEAST_REPEAT : INITS_LEAST;
+    bool alike = r->halves_cc >= r->set->halves_cc_repeat;
+    double need = alike ? fmin(repeated_cc, r->halves_cc - repeated_slack) : repeated_cc;
 
     *repeat = false;
-    if (r->n_replicas < inits_least)
+    if (r->n_replicas < (alike ? INITS_LEAST_REPEAT : INITS_LEAST))
         return SPI_OK;
     for (int h = 0; h < 2; h++) {
         int best[2];
@@ -266,10 +266,9 @@ static spi_err inits_repeat(const struct spi_run *r, bool *repeat)
             return err;
         least = fmin(least, cc);
     }
-    *repeat = least >= repeated_cc || (r->halves_cc >= r->set->halves_cc_repeat &&
-                                       least >= r->halves_cc - repeated_slack);
-    spi_info("init: the two best replicas of each half set agree to %.3f%s", least,
-             *repeat ? "; further rounds would find the same" : "");
+    *repeat = least >= need;
+    spi_info("init: the two best replicas of each half set agree to %.3f (need %.3f)%s",
+             least, need, *repeat ? "; further rounds would find the same" : "");
     return SPI_OK;
 }
 

@@ -77,10 +77,12 @@ static spi_err noise_map(const char *dir)
  */
 static spi_err autocorrelation_map(const struct spi_structure *s, const char *dir)
 {
-    const double step = 2.1 * spi_structure_diameter_A(s) / N;
     struct spi_volume rho = {0}, A = {0};
+    double step = 0;
     spi_err err;
 
+    SPI_TRY(err = spi_structure_diameter_A(s, &step), out);
+    step *= 2.1 / N;
     SPI_TRY(err = spi_density_from_structure(s, N, step, 0, &rho), out);
     SPI_TRY(err = spi_volume_init(&A, N, step), out);
     for (int d = 0; d < N * N * N; d++) {

@@ -35,7 +35,7 @@ once() {
 	slice) "$SPINIFEL" slice "$A" --orientations truth --geometry images.h5 -o out/s.h5 --quiet ;;
 	match) "$SPINIFEL" match images.h5 --model "$A" -o out/o.h5 --diameter 50 --quiet --workers 2 ;;
 	compare) "$SPINIFEL" compare "$map" --truth "$pdb" --fsc out/f.csv --plot out/f.png --quiet ;;
-	info) "$SPINIFEL" info images.h5 ;;
+	info) "$SPINIFEL" info images.h5 && "$SPINIFEL" info "$pdb" ;;
 	plot) "$SPINIFEL" plot "$table" -o out/t.png ;;
 	esac
 }

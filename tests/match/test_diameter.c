@@ -71,7 +71,7 @@ static spi_err make_set(enum shape shape, double half_A, struct set *s)
 
     *s = (struct set){0};
     make_atoms(shape, half_A, atom);
-    s->D = spi_structure_diameter_A(&structure);
+    SPI_TRY(err = spi_structure_diameter_A(&structure, &s->D), out);
     SPI_TRY(err = spi_detector_make(&opt, &s->det), out);
     SPI_TRY(err = spi_model_new(&structure, &mopt, &model), out);
     SPI_TRY(err =
