@@ -72,8 +72,9 @@ static void generation_init(struct generation *g, double perplexity_share, bool 
              start ? ring_scale : NULL, g->views.nd, g->order);
     must(SPI_NEW(g->records, IMAGES * g->band.floats, "bench"));
     must(spi_soft_init(&g->soft, IMAGES, g->views.nd, g->views.Na));
-    must(spi_average_init(&g->average, &g->scene.rings, g->band.R, g->views.Na, g->views.nd,
-                          IMAGES));
+    must(spi_average_init(&g->average, &g->scene.rings, g->band.R, g->views.Na, g->views.nd));
+    must(spi_average_block_init(&g->block, &g->average, IMAGES));
+    must(SPI_NEW(g->sum, g->average.tiles * spi_average_floats(&g->average), "bench"));
     for (int k = 0; k < IMAGES * BLOCKS; k++)
         g->phi[k] = 1;
 }
@@ -84,7 +85,9 @@ static void generation_clear(struct generation *g)
     free(g->order);
     free(g->place);
     spi_soft_clear(&g->soft);
+    spi_average_block_clear(&g->block);
     spi_average_clear(&g->average);
+    free(g->sum);
     model_clear(&g->model);
     spi_band_clear(&g->band);
     images_clear(&g->im);
@@ -149,8 +152,8 @@ static void all_weights(struct generation *g)
         g->s[SOFTMAX] += cpu_s() - t0; /* and scores */
         t0 = cpu_s();
         for (int i = 0; i < IMAGES; i++)
-            spi_average_image(&g->average, i, g->im.row[b * IMAGES + i]);
-        spi_average_add(&g->average, IMAGES, g->phi, g->soft.q, g->soft.scale);
+            spi_average_image(&g->block, i, g->im.row[b * IMAGES + i]);
+        spi_average_add(&g->block, IMAGES, g->phi, g->soft.q, g->soft.scale, g->sum);
         g->s[AVERAGES] += cpu_s() - t0;
     }
 }

@@ -250,21 +250,19 @@ spi_err spi_matching_results_finish(const struct spi_matching *m,
 
 spi_err spi_matching_partials_init(struct spi_matching_partials *s, struct spi_graph *g)
 {
-    spi_err err = SPI_OK;
+    int n = 2 * spi_graph_workers(g);
+    struct spi_array_shape shape = {SPI_ARRAY_OF(uint8_t, "turn"), .columns = 1};
 
     s->g = g;
-    s->n = 2 * spi_graph_workers(g) < SPI_MATCHING_TASKS ? 2 * spi_graph_workers(g)
-                                                         : SPI_MATCHING_TASKS;
-    for (int i = 0; i < s->n && !err; i++)
-        err = spi_region_new(g, &s->place[i], 1, &s->region[i]);
-    return err;
+    s->n = n < SPI_MATCHING_TASKS ? n : SPI_MATCHING_TASKS;
+    shape.rows = shape.parts = s->n;
+    return spi_array_new(g, &shape, &s->turn);
 }
 
 void spi_matching_partials_clear(struct spi_matching_partials *s)
 {
     (void)!spi_graph_wait(s->g);
-    for (int i = 0; i < s->n; i++)
-        spi_region_free(s->g, s->region[i]);
+    spi_array_free(s->g, s->turn);
 }
 
 /* ---- refinement --------------------------------------------------------------------- */

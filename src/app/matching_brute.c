@@ -28,7 +28,7 @@ struct brute_args {
     int64_t first, n; /* directions */
 };
 
-static spi_err task_brute(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_brute(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct brute_args *a = arg;
     struct brute_job *j = a->j;
@@ -37,7 +37,7 @@ static spi_err task_brute(void *const *data, const void *arg, const volatile int
     double(*quat)[4] = NULL;
     spi_err err;
 
-    (void)data;
+    (void)view;
     (void)stop;
     SPI_TRY(err = SPI_NEW(quat, n, "orientations"), out);
     for (int64_t i = 0; i < n; i++)
@@ -175,7 +175,7 @@ static spi_err match_chunk(struct brute_job *j)
     for (int64_t d = 0; d < v->nd; d += block, turn++) {
         int partial = turn % j->partials.n;
         struct brute_args a = {j, partial, d, v->nd - d < block ? v->nd - d : block};
-        struct spi_access access = {j->partials.region[partial], SPI_READ_WRITE};
+        struct spi_access access = {j->partials.turn, partial, SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(j->partials.g, "match", task_brute, &a, sizeof a, 1,
                                        &access),

@@ -21,8 +21,7 @@ enum { SPI_MATCHING_TASKS = 64 };
 struct spi_matching_partials {
     struct spi_graph *g;
     int n;
-    char place[SPI_MATCHING_TASKS];
-    struct spi_region *region[SPI_MATCHING_TASKS];
+    struct spi_array *turn; /* [n] whose turn it is */
 };
 
 SPI_MUSTUSE spi_err spi_matching_partials_init(struct spi_matching_partials *s,

@@ -66,12 +66,12 @@ static spi_err make_templates(const struct ring_args *a, const struct spi_band *
                               table + a->first * views.Na, S + a->first * views.Na);
 }
 
-static spi_err task_templates(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_templates(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct ring_job *j = a->j;
 
-    (void)data;
+    (void)view;
     (void)stop;
     return make_templates(a, &j->m->band, j->m->views, NULL, j->templates, j->table, j->S);
 }
@@ -142,7 +142,7 @@ static void store_best(const struct ring_args *a, const struct spi_posterior *po
     }
 }
 
-static spi_err task_score(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_score(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct spi_matching *m = a->j->m;
@@ -152,7 +152,7 @@ static spi_err task_score(void *const *data, const void *arg, const volatile int
     double drop = spi_posterior_drop(1, 1, (double)m->views.nd * m->views.Na);
     spi_err err;
 
-    (void)data;
+    (void)view;
     (void)stop;
     SPI_TRY(err = SPI_NEW(records, a->n * m->band.floats, "images"), out);
     SPI_TRY(err = SPI_NEW(counts, a->n, "images"), out);
@@ -190,7 +190,7 @@ static spi_err each_block(struct ring_job *j, const char *name, spi_task_fn *fn,
     SPI_TRY(err = spi_matching_partials_init(&s, spec->graph), out);
     for (int64_t first = 0; first < total; first += block, turn++) {
         struct ring_args a = {j, first, total - first < block ? total - first : block};
-        struct spi_access access = {s.region[turn % s.n], SPI_READ_WRITE};
+        struct spi_access access = {s.turn, turn % s.n, SPI_READ_WRITE};
 
         SPI_TRY(err = spi_graph_submit(s.g, name, fn, &a, sizeof a, 1, &access), out);
         if (turn % s.n == s.n - 1) {
@@ -232,36 +232,35 @@ out:
 
 /* ---- coarse to fine ----------------------------------------------------------------- */
 
-static spi_err task_level_templates(void *const *data, const void *arg,
-                                    const volatile int *stop)
+static spi_err task_level_templates(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct spi_search_level *l = &a->j->search.level[a->j->l];
     struct level_model *m = &a->j->model[a->j->l];
 
-    (void)data;
+    (void)view;
     (void)stop;
     return make_templates(a, &l->band, l->views, m->list, m->templates, m->table, m->S);
 }
 
-static spi_err task_ingest(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_ingest(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct spi_rings *g = &a->j->m->rings;
 
-    (void)data;
+    (void)view;
     (void)stop;
     return make_harmonics(a->j->m, a->j->chunk_first + a->first, a->n,
                           a->j->h + a->first * g->h_at[g->R]);
 }
 
-static spi_err task_coarse(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_coarse(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct spi_rings *g = &a->j->m->rings;
     const float complex *h[BLOCK];
 
-    (void)data;
+    (void)view;
     (void)stop;
     for (int64_t i = 0; i < a->n; i++)
         h[i] = a->j->h + (a->first + i) * g->h_at[g->R];
@@ -269,19 +268,19 @@ static spi_err task_coarse(void *const *data, const void *arg, const volatile in
                              a->j->candidates + a->first * SPI_SEARCH_KEEP);
 }
 
-static spi_err task_near(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_near(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct ring_job *j = a->j;
 
-    (void)data;
+    (void)view;
     (void)stop;
     spi_search_near(&j->search, j->l, a->first, a->n,
                     j->all ? NULL : j->model[j->l - 1].used);
     return SPI_OK;
 }
 
-static spi_err task_fine(void *const *data, const void *arg, const volatile int *stop)
+static spi_err task_fine(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
     struct ring_job *j = a->j;
@@ -294,7 +293,7 @@ static spi_err task_fine(void *const *data, const void *arg, const volatile int 
     float fluence[BLOCK];
     spi_err err;
 
-    (void)data;
+    (void)view;
     (void)stop;
     for (int64_t i = 0; i < a->n; i++) {
         int64_t k = j->order[a->first + i];

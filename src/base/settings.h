@@ -82,7 +82,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, resolution_elements_min, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
     X(converge, fourier_coverage_min, double, 0.6, 0, 1, "", "least fraction of the directions at the claimed resolution that slices of the images cross") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one for each core that the process may use (affinity, CPU limit of its control group)") \
-    X(runtime, backend, text, "threads", 0, 0, "threads|starpu|serial", "what runs the tasks: threads of this program, as many as asked for; the StarPU library, as many as it was built for; one task after another. The results are the same") \
+    X(runtime, backend, text, "threads", 0, 0, "threads|starpu|serial|copies", "what runs the tasks: threads of this program, as many as asked for; the StarPU library, as many as it was built for; one task after another; the same, each on copies of the data it names, which finds a task that reaches for more. The results are the same") \
     X(runtime, block_images, int, 32, 1, 4096, "", "images of one matching task") \
     X(runtime, seed, int, 1, 0, 2147483647, "", "random numbers of the reconstruction (--seed)")
 /* clang-format on */

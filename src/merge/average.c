@@ -22,18 +22,13 @@ static int64_t image_floats(const struct spi_average *a)
 }
 
 spi_err spi_average_init(struct spi_average *a, const struct spi_rings *rings, int R,
-                         int Na, int64_t rows, int images)
+                         int Na, int64_t rows)
 {
     spi_err err;
 
-    *a = (struct spi_average){
-        .rings = rings, .tiles = (rows + SPI_LANES - 1) / SPI_LANES, .images = images};
+    *a = (struct spi_average){.rings = rings, .tiles = (rows + SPI_LANES - 1) / SPI_LANES};
     SPI_TRY(err = spi_band_init(&a->band, rings, R), fail);
     SPI_TRY(err = spi_angular_init(&a->angular, 1, Na), fail);
-    SPI_TRY(err = SPI_NEW(a->sum, a->tiles * spi_sums_floats(&a->band), "averages"), fail);
-    SPI_TRY(err = SPI_NEW(a->P, (int64_t)a->band.M * STRIDE, "averages"), fail);
-    SPI_TRY(err = SPI_NEW(a->work, STEP * (int64_t)Na, "averages"), fail);
-    SPI_TRY(err = SPI_NEW(a->h, images * image_floats(a), "averages"), fail);
     return SPI_OK;
 fail:
     spi_average_clear(a);
@@ -44,17 +39,42 @@ void spi_average_clear(struct spi_average *a)
 {
     spi_band_clear(&a->band);
     spi_angular_clear(&a->angular);
-    free(a->sum);
-    free(a->P);
-    free(a->work);
-    free(a->h);
     *a = (struct spi_average){0};
 }
 
-/* From the order of rings to that of harmonics. */
-void spi_average_image(struct spi_average *a, int i, const float complex *h)
+int64_t spi_average_floats(const struct spi_average *a)
 {
-    float *to = a->h + i * image_floats(a);
+    return spi_sums_floats(&a->band);
+}
+
+spi_err spi_average_block_init(struct spi_average_block *b, const struct spi_average *a,
+                               int images)
+{
+    spi_err err;
+
+    *b = (struct spi_average_block){.a = a};
+    SPI_TRY(err = SPI_NEW_UNSET(b->P, (int64_t)a->band.M * STRIDE, "averages"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(b->work, STEP * (int64_t)a->angular.Na, "averages"), fail);
+    SPI_TRY(err = SPI_NEW_UNSET(b->h, images * image_floats(a), "averages"), fail);
+    return SPI_OK;
+fail:
+    spi_average_block_clear(b);
+    return err;
+}
+
+void spi_average_block_clear(struct spi_average_block *b)
+{
+    free(b->P);
+    free(b->work);
+    free(b->h);
+    *b = (struct spi_average_block){0};
+}
+
+/* From the order of rings to that of harmonics. */
+void spi_average_image(struct spi_average_block *b, int i, const float complex *h)
+{
+    const struct spi_average *a = b->a;
+    float *to = b->h + i * image_floats(a);
 
     for (int m = 0; m < a->band.M; m++)
         for (int r = a->band.first[m]; r < a->band.R; r++, to += 2)
@@ -62,9 +82,10 @@ void spi_average_image(struct spi_average *a, int i, const float complex *h)
 }
 
 /* n <= AT_ONCE images and one tile. */
-static void add_tile(const struct spi_average *a, int n, const float *h, const float *phi,
-                     const uint16_t *q, const float *scale, float *sum)
+static void add_tile(const struct spi_average_block *b, int n, const float *h,
+                     const float *phi, const uint16_t *q, const float *scale, float *sum)
 {
+    const struct spi_average *a = b->a;
     const struct spi_lanes *kernel = spi_lanes_best();
     const float *image[AT_ONCE];
     float fluence[AT_ONCE];
@@ -74,41 +95,31 @@ static void add_tile(const struct spi_average *a, int n, const float *h, const f
         if (spi_max(SPI_LANES, scale + i * SPI_LANES) == 0)
             continue;
         kernel->spectrum(&a->angular, a->band.M, q + (int64_t)i * a->angular.Na * SPI_LANES,
-                         scale + i * SPI_LANES, a->work, a->P + have * STEP, STRIDE);
+                         scale + i * SPI_LANES, b->work, b->P + have * STEP, STRIDE);
         image[have] = h + i * image_floats(a);
         fluence[have++] = phi[i];
     }
     if (have)
-        kernel->gather(&a->band, have, a->P, STRIDE, image, fluence, sum);
+        kernel->gather(&a->band, have, b->P, STRIDE, image, fluence, sum);
 }
 
-void spi_average_add(struct spi_average *a, int n, const float *phi, const uint16_t *q,
-                     const float *scale)
+void spi_average_add(const struct spi_average_block *b, int n, const float *phi,
+                     const uint16_t *q, const float *scale, float *sum)
 {
+    const struct spi_average *a = b->a;
     int64_t weights = (int64_t)a->angular.Na * SPI_LANES;
 
     for (int64_t t = 0; t < a->tiles; t++)
         for (int i = 0; i < n; i += AT_ONCE)
-            add_tile(a, n - i < AT_ONCE ? n - i : AT_ONCE, a->h + i * image_floats(a),
+            add_tile(b, n - i < AT_ONCE ? n - i : AT_ONCE, b->h + i * image_floats(a),
                      phi + i, q + (t * n + i) * weights, scale + (t * n + i) * SPI_LANES,
-                     a->sum + t * spi_sums_floats(&a->band));
+                     sum + t * spi_sums_floats(&a->band));
 }
 
-void spi_average_join(struct spi_average *a, const struct spi_average *b, int64_t tile)
+void spi_average_get(const struct spi_average *a, const float *sum, int64_t row,
+                     float complex *num, float complex *Hhat)
 {
-    long n = spi_sums_floats(&a->band);
-    float *to = a->sum + tile * n;
-    const float *from = b->sum + tile * n;
-
-    for (long i = 0; i < n; i++)
-        to[i] += from[i];
-}
-
-void spi_average_get(const struct spi_average *a, int64_t row, float complex *num,
-                     float complex *Hhat)
-{
-    const float *at =
-        a->sum + row / SPI_LANES * spi_sums_floats(&a->band) + row % SPI_LANES;
+    const float *at = sum + row / SPI_LANES * spi_sums_floats(&a->band) + row % SPI_LANES;
 
     for (int m = 0; m < a->band.M; m++, at += STEP) {
         for (int r = a->band.first[m]; r < a->band.R; r++, at += STEP)

@@ -12,32 +12,40 @@
 #include "kernel/lanes.h"
 #include "ring/ring.h"
 
+/** How the averages lie in memory: [tiles][spi_average_floats]. */
 struct spi_average {
     const struct spi_rings *rings; /* borrowed */
     struct spi_band band;          /* the rings that are merged */
     struct spi_angular angular;
-    int64_t tiles;
-    int images;          /* at most, in a block */
-    float *sum;          /* [tiles][spi_sums_floats(band)], owned */
-    float *P, *work, *h; /* of a block; owned */
+    int64_t tiles; /* of SPI_LANES rows */
 };
 
-/** Zero averages of `rows` directions over the first R rings, for blocks of at most
- * `images` images. */
-SPI_MUSTUSE spi_err spi_average_init(struct spi_average *a, const struct spi_rings *rings,
-                                     int R, int Na, int64_t rows, int images);
-void spi_average_clear(struct spi_average *a);
+/** Images of one block, in the order of harmonics, and scratch. */
+struct spi_average_block {
+    const struct spi_average *a; /* borrowed */
+    float *P, *work, *h;         /* owned */
+};
 
-/** Harmonics, ring-major, of image i of the next block. */
-void spi_average_image(struct spi_average *a, int i, const float complex *h);
-/** Add the block of n images, of fluence phi[i].  Weights scale q, in tiles of SPI_LANES
- * rows: q [tiles][n][Na][lane], scale [tiles][n][lane], all 0 where an image has none. */
-void spi_average_add(struct spi_average *a, int n, const float *phi, const uint16_t *q,
-                     const float *scale);
-/** a += b for the rows of one tile. */
-void spi_average_join(struct spi_average *a, const struct spi_average *b, int64_t tile);
-/** num, ring-major (V1), and sum_k phi_k P^_k, [band.M] (V2), of a row. */
-void spi_average_get(const struct spi_average *a, int64_t row, float complex *num,
-                     float complex *Hhat);
+/** Averages of `rows` directions over the first R rings. */
+SPI_MUSTUSE spi_err spi_average_init(struct spi_average *a, const struct spi_rings *rings,
+                                     int R, int Na, int64_t rows);
+void spi_average_clear(struct spi_average *a);
+/** Floats of the sums of one tile. */
+int64_t spi_average_floats(const struct spi_average *a);
+
+/** A block of at most `images` images. */
+SPI_MUSTUSE spi_err spi_average_block_init(struct spi_average_block *b,
+                                           const struct spi_average *a, int images);
+void spi_average_block_clear(struct spi_average_block *b);
+/** Harmonics, ring-major, of image i of the block. */
+void spi_average_image(struct spi_average_block *b, int i, const float complex *h);
+/** sum (all tiles) += the first n images of the block, of fluence phi[i].  Weights scale q,
+ * in tiles of SPI_LANES rows: q [tiles][n][Na][lane], scale [tiles][n][lane], all 0 where an
+ * image has none. */
+void spi_average_add(const struct spi_average_block *b, int n, const float *phi,
+                     const uint16_t *q, const float *scale, float *sum);
+/** num, ring-major (V1), and sum_k phi_k P^_k, [band.M] (V2), of a row of `sum`. */
+void spi_average_get(const struct spi_average *a, const float *sum, int64_t row,
+                     float complex *num, float complex *Hhat);
 
 #endif

@@ -2,11 +2,13 @@
 #include "merge/normal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "math/fft.h"
+#include "nufft/parallel.h"
 
 /* Without a corner: what counts as nothing (L12); doc/decisions/012. */
 static const double rise = 0.03, fall = 0.003;
@@ -19,19 +21,62 @@ void spi_merge_grid(double diameter_A, double q_max, int *n, double *dx)
         *n = 8;
 }
 
-/* y = E^T Q * (E x) */
-static spi_err apply_toeplitz(const void *normal, const double *x, double *y)
+/* ---- the product -------------------------------------------------------------------- */
+
+enum {
+    SERIAL_BELOW = 48, /* voxels an axis: a product takes less than to start threads */
+    CHUNKS = 16        /* of one pass over the cube */
+};
+
+/* A product by several threads: the first failure of any. */
+struct product {
+    const struct spi_normal *N;
+    spi_err err;
+    char message[SPI_MESSAGE_MAX];
+};
+
+static void product_chunk(void *product, int rank, int64_t task)
 {
-    const struct spi_normal *N = normal;
+    struct product *p = product;
+    const struct spi_normal *N = p->N;
+    int part = (int)(task / CHUNKS), i = (int)(task % CHUNKS);
+    int planes = part == 1 ? 2 * N->u.n : N->u.n;
+    int from = planes * i / CHUNKS, to = planes * (i + 1) / CHUNKS;
+    spi_err none = SPI_OK, err = SPI_OK;
+
+    (void)rank;
+    if (part == 0)
+        err = spi_convolve_planes(N->toeplitz, N->cube, from, to);
+    else if (part == 1)
+        err = spi_convolve_columns(N->toeplitz, from, to);
+    else
+        err = spi_convolve_back(N->toeplitz, N->cube, from, to);
+    if (err && __atomic_compare_exchange_n(&p->err, &none, err, false, __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED))
+        snprintf(p->message, sizeof p->message, "%s", spi_err_message());
+}
+
+spi_err spi_normal_product(const struct spi_normal *N, const double *x, double *y)
+{
+    static const int64_t first[] = {0, CHUNKS, 2 * CHUNKS, 3 * CHUNKS};
+    struct product p = {.N = N};
 
     spi_even_vector_put_f64(&N->u, x, N->cube);
-
-    spi_err err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
-
-    if (!err)
+    if (N->threads > 1 && N->u.n >= SERIAL_BELOW)
+        spi_parallel_phases(N->threads, 3, first, product_chunk, &p);
+    else
+        p.err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
+    if (!p.err)
         spi_even_vector_get_f64(&N->u, N->cube, y);
-    return err;
+    return *p.message ? spi_fail(p.err, "%s", p.message) : p.err;
 }
+
+static spi_err apply_toeplitz(const void *normal, const double *x, double *y)
+{
+    return spi_normal_product(normal, x, y);
+}
+
+/* ---- the equations ------------------------------------------------------------------ */
 
 spi_err spi_normal_new(struct spi_normal *N, int n, double dx, double support_A,
                        const double *b, const double *Q, double trace, bool f64)
@@ -124,6 +169,7 @@ spi_err spi_normal_share(const struct spi_normal *N, struct spi_normal *out)
     *out = *N;
     out->op.apply = apply_toeplitz;
     out->op.self = out;
+    out->threads = 1;
     out->toeplitz = NULL;
     SPI_TRY(err = SPI_NEW(out->cube, n * n * n, "merge"), fail);
     SPI_TRY(err = spi_convolve_share(N->toeplitz, &out->toeplitz), fail);

@@ -25,7 +25,8 @@ struct spi_normal {
     double *x0;             /* [u.count] of the prior, NULL: 0; owned */
     double drop0;           /* of the misfit by x0 */
     spi_convolve *toeplitz; /* H* w H and the corner term, owned */
-    double *cube;           /* [n^3], owned scratch: one thread at a time */
+    double *cube;           /* [n^3], owned scratch: one product at a time */
+    int threads;            /* of a product; 0 or 1: the caller's.  The bits do not change */
     struct spi_operator op; /* on unknowns; .self is this struct: it must not move */
 };
 
@@ -44,6 +45,9 @@ SPI_MUSTUSE spi_err spi_normal_init(struct spi_normal *N, int n, double support_
                                     const spi_nufft *plan2n, const float *grid2,
                                     double trace);
 void spi_normal_clear(struct spi_normal *N);
+/** y = E^T Q * (E x), the Toeplitz product: what op applies unless the caller sets it. */
+SPI_MUSTUSE spi_err spi_normal_product(const struct spi_normal *N, const double *x,
+                                       double *y);
 /** A copy with scratch of its own, for another thread, whose product is the Toeplitz one;
  *  borrows all else: clear it first. */
 SPI_MUSTUSE spi_err spi_normal_share(const struct spi_normal *N, struct spi_normal *out);

@@ -319,9 +319,9 @@ out:
 }
 
 spi_err spi_views_merge_average(const struct spi_view_spec *sp,
-                                const struct spi_average *average, int64_t first, int64_t n,
-                                const int32_t *dir, float phi_scale, const spi_nufft *plan,
-                                float *grid2, double *weight_sum)
+                                const struct spi_average *average, const float *sum,
+                                int64_t n, const int32_t *dir, float phi_scale,
+                                const spi_nufft *plan, float *grid2, double *weight_sum)
 {
     struct spreader to;
     float complex *num = NULL, *Hhat = NULL;
@@ -331,8 +331,8 @@ spi_err spi_views_merge_average(const struct spi_view_spec *sp,
         return err;
     SPI_TRY(err = SPI_NEW(num, sp->rings->h_at[sp->R], "merge"), out);
     SPI_TRY(err = SPI_NEW(Hhat, to.M, "merge"), out);
-    for (int64_t row = first; row < first + n && !err; row++) {
-        spi_average_get(average, row, num, Hhat);
+    for (int64_t row = 0; row < n && !err; row++) {
+        spi_average_get(average, sum, row, num, Hhat);
         if (crealf(Hhat[0]) <= 0) /* no image has weight here */
             continue;
         for (int m = 0; m < to.M; m++)

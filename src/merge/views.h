@@ -59,13 +59,14 @@ SPI_MUSTUSE spi_err spi_views_merge(const struct spi_view_spec *spec, int64_t n,
                                     const struct spi_view_pair *pair, const spi_nufft *plan,
                                     float *grid2, double *weight_sum);
 
-/** The same of rows first ... first+n-1 of averages, direction dir[row] (NULL: row); of
- * spec only rings, R, map, views, points and the group count.  phi_scale: of the fluences.
- */
+/** The same of n rows of averages from a tile on: sum are its sums, dir[i] (NULL: i) the
+ * direction of row i there; of spec only rings, R, map, views, points and the group count.
+ * phi_scale: of the fluences. */
 SPI_MUSTUSE spi_err spi_views_merge_average(const struct spi_view_spec *spec,
                                             const struct spi_average *average,
-                                            int64_t first, int64_t n, const int32_t *dir,
-                                            float phi_scale, const spi_nufft *plan,
+                                            const float *sum, int64_t n,
+                                            const int32_t *dir, float phi_scale,
+                                            const spi_nufft *plan,
                                             float *grid2, double *weight_sum);
 
 #endif

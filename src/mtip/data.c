@@ -14,23 +14,17 @@ enum { BLOCK = 256, PARTIALS = 4 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 static const double typical_counts = 1e5;
 
-/* One block on its way: pixels -> records. */
-struct block {
-    struct spi_data *d;
-    float *pixels;                  /* [BLOCK][n_pixels] */
-    float *samples;                 /* [samples] */
-    float complex *h;               /* [harmonics] */
-    char *records;                  /* [BLOCK], as they are stored */
-    double *sum, *sum2, *pixel_sum; /* per ring, per ring, per pixel: of this partial */
-    struct look *look;
-    struct spi_region *region;
+/* Sums over images, of one partial: per ring, per ring, per pixel. */
+struct sums {
+    double *sum, *sum2, *pixel_sum;
 };
 
-/* What is noted of each image on the way. */
-struct look {
-    const uint8_t *counted; /* [n_pixels] adds to the signal */
-    double *signal;         /* [n_images] */
-    uint64_t *hash;         /* [n_images] */
+/* Scratch of a task: pixels -> ring samples -> harmonics -> records. */
+struct scratch {
+    float *pixels;  /* [BLOCK][n_pixels] */
+    float *samples; /* [samples] */
+    float complex *h;
+    char *records; /* [BLOCK], as they are stored */
 };
 
 /* A record of H harmonics: the scale in as many bytes as keep vectors in cache lines, then
@@ -51,11 +45,13 @@ static void pack_record(int H, const float complex *h, char *record)
 }
 
 struct ingest_args {
+    const struct spi_data *d;
+    const uint8_t *counted; /* [n_pixels] adds to an image's signal */
     int64_t first, n;
 };
 
 static void add_moments(const struct spi_data *d, double sign, const float *samples,
-                        struct block *b)
+                        struct sums *b)
 {
     const struct spi_rings *g = &d->rings;
 
@@ -76,14 +72,15 @@ static void add_moments(const struct spi_data *d, double sign, const float *samp
 
 /* Add an image to the moments of a partial (sign 1), or take it out again (-1).  The image
  * becomes counts, `samples` hold it on the rings. */
-static void add_image(const struct spi_data *d, double sign, float *image, struct block *b)
+static void add_image(const struct spi_data *d, double sign, float *image, float *samples,
+                      struct sums *b)
 {
     for (int64_t p = 0; p < d->det->n_pixels; p++) {
         image[p] *= (float)d->scale;
         b->pixel_sum[p] += sign * (double)image[p];
     }
-    spi_ring_resample(&d->map, &d->rings, image, b->samples);
-    add_moments(d, sign, b->samples, b);
+    spi_ring_resample(&d->map, &d->rings, image, samples);
+    add_moments(d, sign, samples, b);
 }
 
 /* In the unit of the file, in photons where these are known. */
@@ -97,87 +94,151 @@ static double signal_of(const struct spi_data *d, const uint8_t *counted,
     return d->kind == SPI_PHOTONS ? signal * d->scale : signal;
 }
 
-static spi_err ingest_block(void *const *data, const void *arg, const volatile int *stop)
+static void scratch_clear(struct scratch *s)
 {
-    struct block *b = data[0];
-    const struct ingest_args *a = arg;
-    struct spi_data *d = b->d;
-    int64_t n_pixels = d->det->n_pixels;
-    int H = d->rings.h_at[d->rings.R];
-    spi_err err = spi_images_read(d->images, a->first, a->n, b->pixels);
-
-    for (int64_t k = 0; k < a->n && !err; k++) {
-        float *image = b->pixels + k * n_pixels;
-
-        if (*stop)
-            return spi_fail(SPI_ECANCEL, "stopped on request");
-        b->look->hash[a->first + k] = spi_split_hash(n_pixels, image);
-        b->look->signal[a->first + k] = signal_of(d, b->look->counted, image);
-        add_image(d, 1, image, b);
-        err = spi_ring_analyse(&d->rings, d->rings.R, b->samples, b->h);
-        pack_record(H, b->h, b->records + (size_t)k * record_bytes(H));
-    }
-    return err ? err : spi_record_cache_write(d->records, a->first, a->n, b->records);
+    free(s->pixels);
+    free(s->samples);
+    free(s->h);
+    free(s->records);
 }
 
-/* Images that stay aside add to no mean: they are taken out of the moments again. */
-static spi_err take_out_block(void *const *data, const void *arg, const volatile int *stop)
-{
-    struct block *b = data[0];
-    const struct ingest_args *a = arg;
-    const struct spi_data *d = b->d;
-
-    for (int64_t k = a->first; k < a->first + a->n; k++) {
-        spi_err err;
-
-        if (d->split.aside[k] == SPI_ASIDE_NO)
-            continue;
-        if (*stop)
-            return spi_fail(SPI_ECANCEL, "stopped on request");
-        if ((err = spi_images_read(d->images, k, 1, b->pixels)))
-            return err;
-        add_image(d, -1, b->pixels, b);
-    }
-    return SPI_OK;
-}
-
-static spi_err block_init(struct block *b, struct spi_data *d, struct spi_graph *g,
-                          struct look *look)
+static spi_err scratch_init(struct scratch *s, const struct spi_data *d, int64_t images)
 {
     const struct spi_rings *r = &d->rings;
     spi_err err;
 
-    *b = (struct block){.d = d, .look = look};
-    SPI_TRY(err = SPI_NEW(b->pixels, BLOCK * d->det->n_pixels, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->samples, r->at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->h, r->h_at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->records, BLOCK * record_bytes(r->h_at[r->R]), "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->sum, r->R, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->sum2, r->R, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(b->pixel_sum, d->det->n_pixels, "ingest"), out);
-    SPI_TRY(err = spi_region_new(g, b, sizeof *b, &b->region), out);
+    *s = (struct scratch){0};
+    SPI_TRY(err = SPI_NEW_UNSET(s->pixels, images * d->det->n_pixels, "ingest"), out);
+    SPI_TRY(err = SPI_NEW(s->samples, r->at[r->R], "ingest"), out);
+    SPI_TRY(err = SPI_NEW(s->h, r->h_at[r->R], "ingest"), out);
+    SPI_TRY(err = SPI_NEW(s->records, images * (int64_t)record_bytes(r->h_at[r->R]),
+                          "ingest"),
+            out);
 out:
     return err;
 }
 
-static void block_clear(struct block *b, struct spi_graph *g)
+static struct sums sums_of(const struct spi_data *d, const struct spi_view *rings,
+                           const struct spi_view *pixels)
 {
-    spi_region_free(g, b->region);
-    free(b->pixels);
-    free(b->samples);
-    free(b->h);
-    free(b->records);
-    free(b->sum);
-    free(b->sum2);
-    free(b->pixel_sum);
+    double *sum = rings->data;
+
+    return (struct sums){sum, sum + d->rings.R, pixels->data};
+}
+
+/* v: of a partial ring sums, pixel sums; of the block signals, hashes.  The records of the
+ * block go to the record cache: each is written once, and read after the wait only. */
+static spi_err task_ingest(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    const struct ingest_args *a = arg;
+    const struct spi_data *d = a->d;
+    struct sums sums = sums_of(d, &v[0], &v[1]);
+    double *signal = v[2].data;
+    uint64_t *hash = v[3].data;
+    int64_t n_pixels = d->det->n_pixels;
+    int H = d->rings.h_at[d->rings.R];
+    struct scratch s;
+    spi_err err;
+
+    SPI_TRY(err = scratch_init(&s, d, a->n), out);
+    SPI_TRY(err = spi_images_read(d->images, a->first, a->n, s.pixels), out);
+    for (int64_t k = 0; k < a->n; k++) {
+        float *image = s.pixels + k * n_pixels;
+
+        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+        hash[k] = spi_split_hash(n_pixels, image);
+        signal[k] = signal_of(d, a->counted, image);
+        add_image(d, 1, image, s.samples, &sums);
+        SPI_TRY(err = spi_ring_analyse(&d->rings, d->rings.R, s.samples, s.h), out);
+        pack_record(H, s.h, s.records + (size_t)k * record_bytes(H));
+    }
+    err = spi_record_cache_write(d->records, a->first, a->n, s.records);
+out:
+    scratch_clear(&s);
+    return err;
+}
+
+/* v: ring sums, pixel sums.  Images that stay aside add to no mean: they are taken out of
+ * the moments again. */
+static spi_err task_take_out(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    const struct ingest_args *a = arg;
+    const struct spi_data *d = a->d;
+    struct sums sums = sums_of(d, &v[0], &v[1]);
+    struct scratch s;
+    spi_err err;
+
+    SPI_TRY(err = scratch_init(&s, d, 1), out);
+    for (int64_t k = a->first; k < a->first + a->n; k++) {
+        if (d->split.aside[k] == SPI_ASIDE_NO)
+            continue;
+        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+        SPI_TRY(err = spi_images_read(d->images, k, 1, s.pixels), out);
+        add_image(d, -1, s.pixels, s.samples, &sums);
+    }
+out:
+    scratch_clear(&s);
+    return err;
+}
+
+/* What is noted of the images on the way. */
+struct look {
+    const uint8_t *counted;                 /* [n_pixels] */
+    struct spi_array *rings, *pixels;       /* sums, a part a partial */
+    struct spi_array *signal, *hash;        /* [n_images], a part a block */
+};
+
+static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d)
+{
+    int blocks = (int)((d->n_images + BLOCK - 1) / BLOCK);
+    const struct spi_array_shape rings = {SPI_ARRAY_OF(double, "ring sums"),
+                                          .rows = PARTIALS,
+                                          .columns = 2 * d->rings.R,
+                                          .parts = PARTIALS},
+                                 pixels = {SPI_ARRAY_OF(double, "pixel sums"),
+                                           .rows = PARTIALS,
+                                           .columns = d->det->n_pixels,
+                                           .parts = PARTIALS},
+                                 signal = {SPI_ARRAY_OF(double, "signals"),
+                                           .rows = d->n_images,
+                                           .columns = 1,
+                                           .parts = blocks,
+                                           .part_rows = BLOCK},
+                                 hash = {SPI_ARRAY_OF(uint64_t, "hashes"),
+                                         .rows = d->n_images,
+                                         .columns = 1,
+                                         .parts = blocks,
+                                         .part_rows = BLOCK};
+    spi_err err;
+
+    SPI_TRY(err = spi_array_new(g, &rings, &l->rings), out);
+    SPI_TRY(err = spi_array_new(g, &pixels, &l->pixels), out);
+    SPI_TRY(err = spi_array_new(g, &signal, &l->signal), out);
+    err = spi_array_new(g, &hash, &l->hash);
+out:
+    return err;
+}
+
+static void look_clear(struct look *l, struct spi_graph *g)
+{
+    spi_array_free(g, l->rings);
+    spi_array_free(g, l->pixels);
+    spi_array_free(g, l->signal);
+    spi_array_free(g, l->hash);
 }
 
 /* Moments of all partials -> ring means, variances, mean image. */
-static spi_err summarise(struct spi_data *d, const struct block *partial)
+static spi_err summarise(struct spi_data *d, const struct look *look)
 {
+    struct sums partial[PARTIALS];
     const struct spi_rings *g = &d->rings;
     double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]);
 
+    for (int s = 0; s < PARTIALS; s++) {
+        double *sum = spi_array_data(look->rings, s, NULL);
+
+        partial[s] = (struct sums){sum, sum + g->R, spi_array_data(look->pixels, s, NULL)};
+    }
     for (int r = 0; r < g->R; r++) {
         double live = (double)crealf(d->map.live_h[g->h_at[r]]) / g->n[r], sum = 0,
                sum2 = 0;
@@ -210,12 +271,14 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
                      const struct look *look)
 {
     double least = set->signal_min;
+    const double *signal = spi_array_data(look->signal, SPI_WHOLE, NULL);
+    const uint64_t *hash = spi_array_data(look->hash, SPI_WHOLE, NULL);
     spi_err err = SPI_OK;
 
     if (least < 0)
-        err = spi_split_least(d->n_images, look->signal, d->kind == SPI_PHOTONS, &least);
+        err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
     if (!err)
-        err = spi_split_init(&d->split, d->n_images, look->signal, look->hash, least,
+        err = spi_split_init(&d->split, d->n_images, signal, hash, least,
                              strcmp(set->halves, "blocks") == 0, (uint64_t)set->seed);
     if (err || d->split.n_half[0] + d->split.n_half[1] >= SPI_IMAGES_LEAST)
         return err;
@@ -230,20 +293,27 @@ static spi_err split(struct spi_data *d, const struct spi_settings *set,
         (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
-/* fn over blocks of images, partials in turn. */
+/* fn over blocks of images, partials in turn; n: of its arrays. */
 static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_task_fn *fn,
-                          const struct block *partial, spi_on_ingest *progress, void *user)
+                          int n, const struct look *look, spi_on_ingest *progress,
+                          void *user)
 {
     spi_err err = SPI_OK;
-    int turn = 0;
+    int block = 0;
 
-    for (int64_t first = 0; first < d->n_images; first += BLOCK, turn++) {
-        struct ingest_args a = {first,
-                                d->n_images - first < BLOCK ? d->n_images - first : BLOCK};
-        struct spi_access access = {partial[turn % PARTIALS].region, SPI_READ_WRITE};
+    for (int64_t first = 0; first < d->n_images; first += BLOCK, block++) {
+        struct ingest_args a = {.d = d,
+                                .counted = look->counted,
+                                .first = first,
+                                .n = d->n_images - first < BLOCK ? d->n_images - first
+                                                                 : BLOCK};
+        struct spi_access access[4] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
+                                       {look->pixels, block % PARTIALS, SPI_READ_WRITE},
+                                       {look->signal, block, SPI_WRITE},
+                                       {look->hash, block, SPI_WRITE}};
 
-        SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, 1, &access), out);
-        if (turn % PARTIALS == PARTIALS - 1) { /* memory: PARTIALS blocks at once */
+        SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, n, access), out);
+        if (block % PARTIALS == PARTIALS - 1) { /* memory: PARTIALS blocks at once */
             SPI_TRY(err = spi_graph_wait(g), out);
             if (progress)
                 progress(first + a.n, d->n_images, user);
@@ -270,31 +340,24 @@ static void choose_counted(const struct spi_data *d, uint8_t *counted)
 static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                       const struct spi_settings *set, spi_on_ingest *progress, void *user)
 {
-    struct block partial[PARTIALS] = {0};
     struct look look = {0};
     uint8_t *counted = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(counted, d->det->n_pixels, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(look.signal, d->n_images, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(look.hash, d->n_images, "ingest"), out);
     choose_counted(d, counted);
     look.counted = counted;
-    for (int s = 0; s < PARTIALS; s++)
-        SPI_TRY(err = block_init(partial + s, d, g, &look), out);
-    SPI_TRY(err = each_block(d, g, ingest_block, partial, progress, user), out);
+    SPI_TRY(err = look_init(&look, g, d), out);
+    SPI_TRY(err = each_block(d, g, task_ingest, 4, &look, progress, user), out);
     SPI_TRY(err = split(d, set, &look), out);
     if (d->split.n_blank + d->split.n_copies > 0)
-        SPI_TRY(err = each_block(d, g, take_out_block, partial, NULL, NULL), out);
-    SPI_TRY(err = summarise(d, partial), out);
+        SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
+    SPI_TRY(err = summarise(d, &look), out);
 out:
     if (err)
         (void)!spi_graph_wait(g);
-    for (int s = 0; s < PARTIALS; s++)
-        block_clear(partial + s, g);
+    look_clear(&look, g);
     free(counted);
-    free(look.signal);
-    free(look.hash);
     return err;
 }
 

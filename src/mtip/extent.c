@@ -85,51 +85,66 @@ out:
     return err;
 }
 
-struct extent_args {
-    struct spi_run *r;
-    int half;
+/* One half set: its model and how wide its density is. */
+struct measured {
+    struct spi_phase_options opt;
+    char recipe[SPI_TEXT_MAX];
+    struct spi_array *model, *extent;
 };
 
-static spi_err task_extent(void *const *data, const void *arg, const volatile int *stop)
+struct extent_args {
+    const struct spi_phase_options *opt;
+    int n;
+    double step;
+};
+
+/* v: model, extent. */
+static spi_err task_extent(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct extent_args *a = arg;
-    const struct spi_run *r = a->r;
-    const struct spi_volume *A = &r->replica[a->half][r->leading[a->half]].A;
-    struct spi_phase_options opt;
+    const struct spi_volume A = {a->n, a->step, v[0].data};
     struct spi_phase_result result = {0};
-    char recipe[SPI_TEXT_MAX];
+    spi_err err = spi_phase(&A, a->opt, stop, &result);
+
+    if (!err)
+        err = spi_density_extent(&result.density, v[1].data);
+    spi_phase_result_clear(&result);
+    return err;
+}
+
+static spi_err submit_extent(struct spi_run *r, int h, double *extent, struct measured *m)
+{
+    struct spi_volume *A = &r->replica[h][r->leading[h]].A;
+    struct extent_args a = {&m->opt, A->n, A->step};
+    struct spi_array_shape model = {SPI_ARRAY_OF(float, "model"),
+                                    .rows = (int64_t)spi_volume_count(A), .columns = 1},
+                           one = {SPI_ARRAY_OF(double, "extent"), .rows = 1, .columns = 1};
     spi_err err;
 
     spi_run_phase_options(r, 1 / (2.08 * A->step), PHASE_STARTS,
-                          r->seed * 2 + (uint64_t)a->half, recipe, &opt);
-    err = spi_phase(A, &opt, stop, &result);
-    if (!err)
-        err = spi_density_extent(&result.density, data[0]);
-    spi_phase_result_clear(&result);
+                          r->seed * 2 + (uint64_t)h, m->recipe, &m->opt);
+    SPI_TRY(err = spi_array_wrap(r->graph, &model, A->data, &m->model), out);
+    SPI_TRY(err = spi_array_wrap(r->graph, &one, extent, &m->extent), out);
+
+    struct spi_access access[2] = {{m->model, 0, SPI_READ}, {m->extent, 0, SPI_WRITE}};
+
+    err = spi_graph_submit(r->graph, "phase", task_extent, &a, sizeof a, 2, access);
+out:
     return err;
 }
 
 static spi_err measure(struct spi_run *r, double extent[2])
 {
-    struct spi_region *region[2] = {NULL, NULL};
+    struct measured half[2] = {{.model = NULL}};
     spi_err err = SPI_OK, late;
 
-    for (int h = 0; h < 2; h++) {
-        struct extent_args a = {r, h};
-
-        SPI_TRY(err = spi_region_new(r->graph, &extent[h], sizeof extent[h], &region[h]),
-                out);
-
-        struct spi_access access = {region[h], SPI_WRITE};
-
-        SPI_TRY(err = spi_graph_submit(r->graph, "phase", task_extent, &a, sizeof a, 1,
-                                       &access),
-                out);
-    }
-out:
+    for (int h = 0; h < 2 && !err; h++)
+        err = submit_extent(r, h, &extent[h], &half[h]);
     late = spi_graph_wait(r->graph);
-    for (int h = 0; h < 2; h++)
-        spi_region_free(r->graph, region[h]);
+    for (int h = 0; h < 2; h++) {
+        spi_array_free(r->graph, half[h].model);
+        spi_array_free(r->graph, half[h].extent);
+    }
     return err ? err : late;
 }
 

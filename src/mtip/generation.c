@@ -37,9 +37,9 @@ static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t 
 }
 
 /* Candidate pairs of every image of the batch and the directions they need. */
-static spi_err find_pairs(struct spi_generation_work *w, const struct spi_generation *gen)
+static spi_err find_pairs(struct spi_generation_context *w, const struct spi_half_set *h,
+                          const struct spi_generation *gen)
 {
-    const struct spi_half_set *h = w->c->half;
     int64_t n = 0, cap = 0, nd = w->level->views.nd, *first = NULL;
     int32_t *mark = NULL, *near = NULL;
     spi_err err;
@@ -82,7 +82,7 @@ out:
 /* All directions, or with a point group those of its asymmetric unit.  With dense weights
  * the directions are ordered in tiles of neighbours, so that zero weights fill whole tiles.
  */
-static spi_err all_rows(struct spi_generation_work *w)
+static spi_err all_rows(struct spi_generation_context *w, const struct spi_replica *c)
 {
     const struct spi_resolution_level *l = w->level;
     int64_t nd = l->views.nd;
@@ -90,7 +90,7 @@ static spi_err all_rows(struct spi_generation_work *w)
     spi_err err;
 
     w->n_rows = nd;
-    if (w->c->n_group < 2 && !w->n_soft)
+    if (w->n_group < 2 && !w->n_soft)
         return SPI_OK;
     SPI_TRY(err = SPI_NEW(w->used, nd, "candidates"), out);
     SPI_TRY(err = SPI_NEW(order, nd, "candidates"), out);
@@ -101,179 +101,12 @@ static spi_err all_rows(struct spi_generation_work *w)
         double dir[3];
 
         spi_sphere_point(nd, order[i], dir);
-        if (w->c->n_group < 2 || spi_symmetry_in_unit(w->c->n_group, w->c->group, dir))
+        if (w->n_group < 2 || spi_symmetry_in_unit(c->n_group, c->group, dir))
             w->used[w->n_rows++] = order[i];
     }
 out:
     free(order);
     return err;
-}
-
-static spi_err allocate_soft(struct spi_generation_work *w)
-{
-    const struct spi_resolution_level *l = w->level;
-    int images = w->block_images < w->n_batch ? w->block_images : (int)w->n_batch;
-    spi_err err = SPI_OK;
-
-    for (int s = 0; s < w->n_soft && !err; s++) {
-        struct spi_replica_soft *soft = &w->soft[s];
-
-        err = spi_average_init(&soft->average, &w->c->data->rings, l->R_merge, l->views.Na,
-                               w->n_rows, images);
-    }
-    return err;
-}
-
-static spi_err allocate(struct spi_generation_work *w)
-{
-    const struct spi_resolution_level *l = w->level;
-    spi_err err;
-
-    SPI_TRY(err = spi_nufft_new(w->c->A.n, w->c->A.step, l->nufft_tol, &w->plan), out);
-    SPI_TRY(err = spi_ring_points(&w->c->data->rings, l->band.R, w->plan, &w->points), out);
-    SPI_TRY(err = SPI_NEW_UNSET(w->templates, w->n_rows * l->band.floats, "templates"),
-            out);
-    SPI_TRY(err = SPI_NEW_UNSET(w->table, w->n_rows * l->views.Na, "templates"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(w->S, w->n_rows * l->views.Na, "templates"), out);
-    SPI_TRY(err = SPI_NEW(w->post, w->n_blocks, "posterior"), out);
-    SPI_TRY(err = SPI_NEW(w->fluence, w->n_batch, "fluence"), out);
-    SPI_TRY(err = SPI_NEW(w->counts, w->n_batch, "counts"), out);
-    SPI_TRY(err = SPI_NEW(w->r_post, w->n_blocks, "posterior"), out);
-    SPI_TRY(err = allocate_soft(w), out);
-    /* the number of partial sums depends on memory only, never on the number of workers;
-     * the blocks are few and large, because each sweeps the whole grid */
-    w->n_partials = l->n <= 32 ? SPI_PARTIALS_MAX : 2;
-    w->n_merges = 2 * w->n_partials;
-    SPI_TRY(err = SPI_NEW(w->pair_at, w->n_merges + 1, "merge"), out);
-out:
-    return err;
-}
-
-static spi_err make_regions(struct spi_generation_work *w)
-{
-    struct spi_graph *g = w->g;
-    spi_err err;
-
-    SPI_TRY(err = spi_region_new(g, &w->c->A, sizeof w->c->A, &w->r_model), out);
-    SPI_TRY(err = spi_region_new(g, &w->fine, sizeof w->fine, &w->r_fine), out);
-    SPI_TRY(err = spi_region_new(g, &w->c->beta, sizeof w->c->beta, &w->r_beta), out);
-    SPI_TRY(err = spi_region_new(g, &w->pair, sizeof w->pair, &w->r_pairs), out);
-    for (int b = 0; b < SPI_BLOCKS_MAX; b++)
-        SPI_TRY(
-            err = spi_region_new(g, &w->templates, sizeof w->templates, &w->r_templates[b]),
-            out);
-    for (int s = 0; s < w->n_partials; s++)
-        SPI_TRY(
-            err = spi_region_new(g, &w->partial[s], sizeof w->partial[s], &w->r_partial[s]),
-            out);
-    for (int s = 0; s < w->n_soft; s++)
-        SPI_TRY(err = spi_region_new(g, &w->soft[s], sizeof w->soft[s], &w->soft[s].region),
-                out);
-    for (int b = 0; b < w->n_blocks; b++)
-        SPI_TRY(err = spi_region_new(g, w->post + b, sizeof *w->post, &w->r_post[b]), out);
-out:
-    return err;
-}
-
-/* slice: fine grid <- A; templates of each block of directions <- fine grid */
-static spi_err submit_slice(struct spi_generation_work *w)
-{
-    struct spi_access prepare[2] = {{w->r_model, SPI_READ}, {w->r_fine, SPI_WRITE}};
-    spi_err err =
-        spi_graph_submit(w->g, "slice", spi_task_prepare, &w, sizeof w, 2, prepare);
-
-    for (int b = 0; b < SPI_BLOCKS_MAX && !err; b++) {
-        int64_t from = w->n_rows * b / SPI_BLOCKS_MAX,
-                to = w->n_rows * (b + 1) / SPI_BLOCKS_MAX;
-        struct spi_range a = {.w = w, .block = b, .first = from, .n = to - from};
-        struct spi_access access[2] = {{w->r_fine, SPI_READ},
-                                       {w->r_templates[b], SPI_WRITE}};
-
-        err = spi_graph_submit(w->g, "slice", spi_task_slice, &a, sizeof a, 2, access);
-    }
-    return err;
-}
-
-/* match: posterior of each block of images <- all templates; beta from the first block;
- * where all orientations have weight, averages <- images, blocks in turn to fixed partials
- */
-static spi_err submit_match(struct spi_generation_work *w)
-{
-    struct spi_access access[SPI_BLOCKS_MAX + 3];
-    spi_err err = SPI_OK;
-
-    for (int t = 0; t < SPI_BLOCKS_MAX; t++)
-        access[t] = (struct spi_access){w->r_templates[t], SPI_READ};
-    for (int b = 0; b < w->n_blocks && !err; b++) {
-        int64_t from = (int64_t)b * w->block_images, left = w->n_batch - from;
-        struct spi_range a = {.w = w,
-                              .block = b,
-                              .first = from,
-                              .n = left < w->block_images ? left : w->block_images};
-        int n = SPI_BLOCKS_MAX + 2;
-
-        access[SPI_BLOCKS_MAX] =
-            (struct spi_access){w->r_beta, b == 0 ? SPI_READ_WRITE : SPI_READ};
-        access[SPI_BLOCKS_MAX + 1] = (struct spi_access){w->r_post[b], SPI_WRITE};
-        if (w->n_soft)
-            access[n++] =
-                (struct spi_access){w->soft[b % w->n_soft].region, SPI_READ_WRITE};
-        err = spi_graph_submit(w->g, "match", spi_task_match, &a, sizeof a, n, access);
-    }
-    return err;
-}
-
-static spi_err task_nothing(void *const *data, const void *arg, const volatile int *stop)
-{
-    (void)data;
-    (void)arg;
-    (void)stop;
-    return SPI_OK;
-}
-
-static spi_err gather_posteriors(struct spi_generation_work *w, bool merge)
-{
-    enum { AT_ONCE = 60 };
-    spi_err err = SPI_OK;
-
-    for (int b = 0; b < w->n_blocks && !err; b += AT_ONCE) {
-        struct spi_access access[AT_ONCE + 1] = {{w->r_pairs, SPI_READ_WRITE}};
-        int n = 1;
-
-        for (; n <= AT_ONCE && b + n - 1 < w->n_blocks; n++)
-            access[n] = (struct spi_access){w->r_post[b + n - 1], SPI_READ};
-
-        bool last = b + AT_ONCE >= w->n_blocks;
-
-        err = spi_graph_submit(w->g, "merge", last && merge ? spi_task_index : task_nothing,
-                               &w, sizeof w, n, access);
-    }
-    return err;
-}
-
-/* merge: sorted pairs <- posteriors; partial sums <- pairs; A <- sums.  The index task
- * reads every posterior; more blocks than a task may name are covered by r_pairs through a
- * chain of empty tasks. */
-static spi_err submit_merge(struct spi_generation_work *w)
-{
-    spi_err err = gather_posteriors(w, true);
-
-    for (int b = 0; b < w->n_merges && !err; b++) {
-        struct spi_range a = {.w = w, .block = b};
-        struct spi_access access[2] = {{w->r_pairs, SPI_READ},
-                                       {w->r_partial[b % w->n_partials], SPI_READ_WRITE}};
-
-        err = spi_graph_submit(w->g, "merge", spi_task_merge, &a, sizeof a, 2, access);
-    }
-    if (err)
-        return err;
-
-    struct spi_access solve[SPI_PARTIALS_MAX + 1] = {{w->r_model, SPI_READ_WRITE}};
-
-    for (int s = 0; s < w->n_partials; s++)
-        solve[s + 1] = (struct spi_access){w->r_partial[s], SPI_READ_WRITE};
-    return spi_graph_submit(w->g, "solve", spi_task_solve, &w, sizeof w, w->n_partials + 1,
-                            solve);
 }
 
 static bool all_have_weight(const struct spi_replica *c, const struct spi_generation *gen)
@@ -283,20 +116,346 @@ static bool all_have_weight(const struct spi_replica *c, const struct spi_genera
     return gen->merge && !gen->local && gen->perplexity >= spi_all_from * n;
 }
 
-static spi_err work_init(struct spi_generation_work *w, const struct spi_generation *gen)
+/* ---- what tasks read ---------------------------------------------------------------- */
+
+static void context_clear(struct spi_generation_context *x)
 {
+    spi_points_free(x->points);
+    spi_nufft_free(x->plan);
+    spi_average_clear(&x->average);
+    free(x->batch);
+    free(x->first);
+    free(x->dir);
+    free(x->row);
+    free(x->used);
+}
+
+static spi_err context_init(struct spi_generation_context *x, const struct spi_replica *c,
+                            const struct spi_generation *gen, int block_images)
+{
+    const struct spi_resolution_level *l = gen->level;
     spi_err err;
 
-    w->n_blocks = (int)((gen->n_batch + w->block_images - 1) / w->block_images);
-    w->n_soft = all_have_weight(w->c, gen) ? w->n_blocks : 0;
-    w->n_soft = w->n_soft < SPI_PARTIALS_MAX ? w->n_soft : SPI_PARTIALS_MAX;
-    SPI_TRY(err = SPI_NEW(w->batch, w->n_batch, "batch"), out);
-    memcpy(w->batch, gen->batch, (size_t)w->n_batch * sizeof *w->batch);
-    SPI_TRY(err = gen->local ? find_pairs(w, gen) : all_rows(w), out);
-    err = allocate(w);
+    *x = (struct spi_generation_context){
+        .data = c->data,
+        .level = l,
+        .image = c->half->image,
+        .ring_scale = c->ring_scale,
+        .n_group = c->n_group,
+        .group = (const double(*)[9])c->group,
+        .keep = c->half->keep,
+        .perplexity = gen->perplexity,
+        .keep_candidates = gen->keep_candidates,
+        .store_best = gen->store_best && gen->merge,
+        .merge = gen->merge,
+        .n_batch = gen->n_batch,
+        .block_images = block_images,
+        .n_blocks = (int)((gen->n_batch + block_images - 1) / block_images),
+        /* the number of partial sums depends on memory only, never on the number of
+         * workers; the blocks are few and large, because each sweeps the whole grid */
+        .n_partials = l->n <= 32 ? SPI_PARTIALS_MAX : 2};
+    x->n_merges = 2 * x->n_partials;
+    if (all_have_weight(c, gen))
+        x->n_soft = x->n_blocks < SPI_PARTIALS_MAX ? x->n_blocks : SPI_PARTIALS_MAX;
+    SPI_TRY(err = SPI_NEW(x->batch, x->n_batch, "batch"), out);
+    memcpy(x->batch, gen->batch, (size_t)x->n_batch * sizeof *x->batch);
+    SPI_TRY(err = gen->local ? find_pairs(x, c->half, gen) : all_rows(x, c), out);
+    SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &x->plan), out);
+    SPI_TRY(err = spi_ring_points(&c->data->rings, l->band.R, x->plan, &x->points), out);
+    if (x->n_soft)
+        err = spi_average_init(&x->average, &c->data->rings, l->R_merge, l->views.Na,
+                               x->n_rows);
 out:
     return err;
 }
+
+/* ---- arrays ------------------------------------------------------------------------- */
+
+#define ARRAY(to, T, text, ...)                                                        \
+    spi_array_new(w->g, &(struct spi_array_shape){SPI_ARRAY_OF(T, text), __VA_ARGS__}, \
+                  &(to))
+#define RAGGED(to, T, text, ...)                                                          \
+    spi_array_ragged(w->g, &(struct spi_array_shape){SPI_ARRAY_OF(T, text), __VA_ARGS__}, \
+                     &(to))
+#define WRAP(to, T, text, n, memory)                                                     \
+    spi_array_wrap(w->g,                                                                 \
+                   &(struct spi_array_shape){SPI_ARRAY_OF(T, text), .rows = (int64_t)(n), \
+                                             .columns = 1},                              \
+                   (memory), &(to))
+
+/* The model's memory and, if the solution has another grid or scale, that of the next. */
+static spi_err model_arrays(struct spi_generation_work *w, struct spi_replica *c)
+{
+    const struct spi_resolution_level *l = w->context.level;
+    bool other = c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale;
+    spi_err err;
+
+    SPI_TRY(err = WRAP(w->model, float, "model", spi_volume_count(&c->A), c->A.data), out);
+    SPI_TRY(err = WRAP(w->beta, float, "beta", 1, &c->beta), out);
+    if (!w->context.merge)
+        goto out;
+    SPI_TRY(err = WRAP(w->residual, double, "residual", 1, &c->residual), out);
+    if (!other)
+        goto out;
+    SPI_TRY(err = spi_volume_init(&w->next, l->n, l->dx), out);
+    err = WRAP(w->solved, float, "next model", spi_volume_count(&w->next), w->next.data);
+out:
+    return err;
+}
+
+static spi_err half_set_arrays(struct spi_generation_work *w, struct spi_half_set *h)
+{
+    spi_err err = SPI_OK;
+
+    if (w->context.keep_candidates)
+        SPI_TRY(err = WRAP(w->candidate, int32_t, "candidates", h->n_images * h->keep,
+                           h->candidate),
+                out);
+    if (w->context.store_best) {
+        SPI_TRY(err = WRAP(w->half_best, struct spi_best, "best orientations", h->n_images,
+                           h->best),
+                out);
+        err = WRAP(w->half_fluence, float, "fluences", h->n_images, h->fluence);
+    }
+out:
+    return err;
+}
+
+static spi_err template_arrays(struct spi_generation_work *w)
+{
+    const struct spi_generation_context *x = &w->context;
+    const struct spi_resolution_level *l = x->level;
+    spi_err err;
+
+    SPI_TRY(err = ARRAY(w->fine, float, "fine grid",
+                        .rows = (int64_t)spi_nufft_grid_floats(x->plan, 1), .columns = 1,
+                        .unset = true),
+            out);
+    SPI_TRY(err = ARRAY(w->templates, float, "templates", .rows = x->n_rows,
+                        .columns = l->band.floats, .parts = SPI_TEMPLATE_PARTS,
+                        .unset = true),
+            out);
+    SPI_TRY(err = ARRAY(w->table, float, "template table", .rows = x->n_rows,
+                        .columns = l->views.Na, .parts = SPI_TEMPLATE_PARTS, .unset = true),
+            out);
+    err = ARRAY(w->S, float, "template sums", .rows = x->n_rows, .columns = l->views.Na,
+                .parts = SPI_TEMPLATE_PARTS, .unset = true);
+out:
+    return err;
+}
+
+static spi_err batch_arrays(struct spi_generation_work *w)
+{
+    const struct spi_generation_context *x = &w->context;
+    spi_err err;
+
+    SPI_TRY(err = ARRAY(w->counts, float, "counts", .rows = x->n_batch, .columns = 1,
+                        .parts = x->n_blocks, .part_rows = x->block_images),
+            out);
+    SPI_TRY(err = ARRAY(w->fluence, float, "fluence", .rows = x->n_batch, .columns = 1,
+                        .parts = x->n_blocks, .part_rows = x->block_images),
+            out);
+    SPI_TRY(err = ARRAY(w->best, struct spi_best, "best", .rows = x->n_batch, .columns = 1,
+                        .parts = x->n_blocks, .part_rows = x->block_images),
+            out);
+    if (x->keep_candidates)
+        SPI_TRY(err = ARRAY(w->kept, int32_t, "kept directions", .rows = x->n_batch,
+                            .columns = x->keep, .parts = x->n_blocks,
+                            .part_rows = x->block_images),
+                out);
+    if (x->merge && !x->n_soft) {
+        SPI_TRY(err = RAGGED(w->pair, struct spi_posterior_pair, "pairs",
+                             .parts = x->n_blocks),
+                out);
+        SPI_TRY(err = RAGGED(w->angle, uint16_t, "angles", .parts = x->n_blocks), out);
+        SPI_TRY(err = RAGGED(w->weight, float, "weights", .parts = x->n_blocks), out);
+    }
+out:
+    return err;
+}
+
+static spi_err merge_arrays(struct spi_generation_work *w)
+{
+    const struct spi_generation_context *x = &w->context;
+    spi_err err;
+
+    SPI_TRY(err = ARRAY(w->scale, float, "scale of fluences", .rows = 1, .columns = 1),
+            out);
+    for (int s = 0; s < x->n_soft; s++)
+        SPI_TRY(err = ARRAY(w->soft[s], float, "averages", .rows = x->average.tiles,
+                            .columns = spi_average_floats(&x->average),
+                            .parts = x->n_merges),
+                out);
+    if (!x->n_soft) {
+        SPI_TRY(err = RAGGED(w->sorted, struct spi_sorted_pair, "sorted pairs", .parts = 1),
+                out);
+        SPI_TRY(err = ARRAY(w->sorted_at, int64_t, "blocks of pairs",
+                            .rows = x->n_merges + 1, .columns = 1),
+                out);
+        SPI_TRY(err = ARRAY(w->place, int32_t, "places of directions",
+                            .rows = x->level->views.nd, .columns = 1),
+                out);
+    }
+    for (int s = 0; s < x->n_partials; s++)
+        SPI_TRY(err = ARRAY(w->partial[s], float, "partial sums",
+                            .rows = (int64_t)spi_nufft_grid_floats(x->level->plan2, 2),
+                            .columns = 1, .unset = true),
+                out);
+    err = ARRAY(w->partial_weight, double, "partial weights", .rows = x->n_partials,
+                .columns = 1, .parts = x->n_partials);
+out:
+    return err;
+}
+
+/* ---- tasks -------------------------------------------------------------------------- */
+
+/* Append to a list of accesses. */
+static int name(struct spi_access *list, int n, struct spi_array *a, int part,
+                enum spi_privilege p)
+{
+    list[n] = (struct spi_access){a, part, p};
+    return n + 1;
+}
+
+static spi_err submit(struct spi_generation_work *w, const char *stage, spi_task_fn *fn,
+                      int block, int64_t first, int64_t count, int n,
+                      const struct spi_access *access)
+{
+    struct spi_range a = {&w->context, block, first, count};
+
+    return spi_graph_submit(w->g, stage, fn, &a, sizeof a, n, access);
+}
+
+/* slice: fine grid <- A; templates of each part of the directions <- fine grid */
+static spi_err submit_slice(struct spi_generation_work *w)
+{
+    struct spi_access access[4];
+    int n = name(access, 0, w->model, 0, SPI_READ);
+    spi_err err;
+
+    n = name(access, n, w->fine, 0, SPI_WRITE);
+    err = submit(w, "slice", spi_task_prepare, 0, 0, 0, n, access);
+    for (int b = 0; b < SPI_TEMPLATE_PARTS && !err; b++) {
+        int64_t first, count = spi_array_part_rows(w->templates, b, &first);
+
+        n = name(access, 0, w->fine, 0, SPI_READ);
+        n = name(access, n, w->templates, b, SPI_WRITE);
+        n = name(access, n, w->table, b, SPI_WRITE);
+        n = name(access, n, w->S, b, SPI_WRITE);
+        err = submit(w, "slice", spi_task_slice, b, first, count, n, access);
+    }
+    return err;
+}
+
+/* match: posterior of each block of images <- all templates; beta from the first block;
+ * where all orientations have weight, averages <- images, blocks in turn to fixed sums */
+static spi_err submit_match(struct spi_generation_work *w)
+{
+    const struct spi_generation_context *x = &w->context;
+    spi_err err = SPI_OK;
+
+    for (int b = 0; b < x->n_blocks && !err; b++) {
+        struct spi_access access[SPI_ACCESSES_MAX];
+        int64_t first, count = spi_array_part_rows(w->counts, b, &first);
+        int n = name(access, 0, w->templates, SPI_WHOLE, SPI_READ);
+
+        n = name(access, n, w->table, SPI_WHOLE, SPI_READ);
+        n = name(access, n, w->S, SPI_WHOLE, SPI_READ);
+        n = name(access, n, w->beta, 0, b == 0 ? SPI_READ_WRITE : SPI_READ);
+        n = name(access, n, w->counts, b, SPI_WRITE);
+        n = name(access, n, w->fluence, b, SPI_WRITE);
+        n = name(access, n, w->best, b, SPI_WRITE);
+        if (x->n_soft) {
+            n = name(access, n, w->soft[b % x->n_soft], SPI_WHOLE, SPI_READ_WRITE);
+        } else if (x->merge) {
+            n = name(access, n, w->pair, b, SPI_WRITE);
+            n = name(access, n, w->angle, b, SPI_WRITE);
+            n = name(access, n, w->weight, b, SPI_WRITE);
+        }
+        if (x->keep_candidates)
+            n = name(access, n, w->kept, b, SPI_WRITE);
+        err = submit(w, "match", spi_task_match, b, first, count, n, access);
+    }
+    return err;
+}
+
+/* candidates, best orientations and fluences of the half set <- those of the batch */
+static spi_err submit_keep(struct spi_generation_work *w)
+{
+    const struct spi_generation_context *x = &w->context;
+    struct spi_access access[6];
+    int n = 0;
+
+    if (x->keep_candidates) {
+        n = name(access, n, w->kept, SPI_WHOLE, SPI_READ);
+        n = name(access, n, w->candidate, 0, SPI_READ_WRITE);
+    }
+    if (x->store_best) {
+        n = name(access, n, w->best, SPI_WHOLE, SPI_READ);
+        n = name(access, n, w->fluence, SPI_WHOLE, SPI_READ);
+        n = name(access, n, w->half_best, 0, SPI_READ_WRITE);
+        n = name(access, n, w->half_fluence, 0, SPI_READ_WRITE);
+    }
+    return n ? submit(w, "match", spi_task_keep, 0, 0, 0, n, access) : SPI_OK;
+}
+
+/* merge: mean fluence 1; pairs sorted by direction <- posteriors */
+static spi_err submit_index(struct spi_generation_work *w)
+{
+    struct spi_access access[6];
+    int n = name(access, 0, w->fluence, SPI_WHOLE, SPI_READ_WRITE);
+
+    n = name(access, n, w->scale, 0, SPI_WRITE);
+    if (!w->context.n_soft) {
+        n = name(access, n, w->pair, SPI_WHOLE, SPI_READ);
+        n = name(access, n, w->place, 0, SPI_WRITE);
+        n = name(access, n, w->sorted, 0, SPI_WRITE);
+        n = name(access, n, w->sorted_at, 0, SPI_WRITE);
+    }
+    return submit(w, "merge", spi_task_index, 0, 0, 0, n, access);
+}
+
+/* partial sums <- pairs or averages; A <- sums */
+static spi_err submit_merge(struct spi_generation_work *w)
+{
+    const struct spi_generation_context *x = &w->context;
+    struct spi_access access[SPI_ACCESSES_MAX];
+    spi_err err = SPI_OK;
+    int n;
+
+    for (int b = 0; b < x->n_merges && !err; b++) {
+        int s = b % x->n_partials;
+        enum spi_privilege p = b < x->n_partials ? SPI_WRITE : SPI_READ_WRITE;
+        int64_t first = 0, count = 0;
+
+        n = name(access, 0, w->partial[s], 0, p);
+        n = name(access, n, w->partial_weight, s, p);
+        if (x->n_soft) {
+            count = spi_array_part_rows(w->soft[0], b, &first);
+            n = name(access, n, w->scale, 0, SPI_READ);
+            for (int i = 0; i < x->n_soft; i++)
+                n = name(access, n, w->soft[i], b, i ? SPI_READ : SPI_READ_WRITE);
+        } else {
+            n = name(access, n, w->fluence, SPI_WHOLE, SPI_READ);
+            n = name(access, n, w->place, 0, SPI_READ);
+            n = name(access, n, w->sorted, 0, SPI_READ);
+            n = name(access, n, w->sorted_at, 0, SPI_READ);
+            n = name(access, n, w->angle, SPI_WHOLE, SPI_READ);
+            n = name(access, n, w->weight, SPI_WHOLE, SPI_READ);
+        }
+        err = submit(w, "merge", spi_task_merge, b, first, count, n, access);
+    }
+    if (err)
+        return err;
+    n = name(access, 0, w->solved ? w->solved : w->model, 0, SPI_READ_WRITE);
+    n = name(access, n, w->residual, 0, SPI_WRITE);
+    n = name(access, n, w->partial_weight, SPI_WHOLE, SPI_READ);
+    for (int s = 0; s < x->n_partials; s++)
+        n = name(access, n, w->partial[s], 0, s ? SPI_READ : SPI_READ_WRITE);
+    return submit(w, "solve", spi_task_solve, 0, 0, 0, n, access);
+}
+
+/* ---- a generation ------------------------------------------------------------------- */
 
 spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
                            const struct spi_generation *gen, int block_images)
@@ -306,93 +465,89 @@ spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
 
     if (err)
         return err;
-    *w = (struct spi_generation_work){.c = c,
-                                      .g = g,
-                                      .level = gen->level,
-                                      .perplexity = gen->perplexity,
-                                      .keep_candidates = gen->keep_candidates,
-                                      .store_best = gen->store_best,
-                                      .n_batch = gen->n_batch,
-                                      .block_images = block_images};
+    w->g = g;
     c->work = w;
-    SPI_TRY(err = work_init(w, gen), out);
-    SPI_TRY(err = make_regions(w), out);
+    SPI_TRY(err = context_init(&w->context, c, gen, block_images), out);
+    SPI_TRY(err = model_arrays(w, c), out);
+    SPI_TRY(err = half_set_arrays(w, c->half), out);
+    SPI_TRY(err = template_arrays(w), out);
+    SPI_TRY(err = batch_arrays(w), out);
+    if (gen->merge)
+        SPI_TRY(err = merge_arrays(w), out);
     SPI_TRY(err = submit_slice(w), out);
     SPI_TRY(err = submit_match(w), out);
-    err = gen->merge ? submit_merge(w) : gather_posteriors(w, false);
+    if (gen->merge)
+        SPI_TRY(err = submit_index(w), out);
+    SPI_TRY(err = submit_keep(w), out);
+    if (gen->merge)
+        err = submit_merge(w);
 out:
     return err;
 }
 
-static double mean_score(const struct spi_generation_work *w)
+static double mean_score(struct spi_generation_work *w)
 {
-    double sum = 0, counts = 0;
+    const struct spi_best *best = spi_array_data(w->best, SPI_WHOLE, NULL);
+    const float *counts = spi_array_data(w->counts, SPI_WHOLE, NULL);
+    double sum = 0, all = 0;
 
-    for (int b = 0; b < w->n_blocks; b++)
-        for (int i = 0; w->post[b].best && i < w->post[b].n_images; i++) {
-            sum += (double)w->post[b].best[i].score;
-            counts += (double)w->counts[(int64_t)b * w->block_images + i];
-        }
-    return counts > 0 ? sum / counts : 0;
-}
-
-static void free_regions(struct spi_generation_work *w)
-{
-    spi_region_free(w->g, w->r_model);
-    spi_region_free(w->g, w->r_fine);
-    spi_region_free(w->g, w->r_beta);
-    spi_region_free(w->g, w->r_pairs);
-    for (int b = 0; b < SPI_BLOCKS_MAX; b++)
-        spi_region_free(w->g, w->r_templates[b]);
-    for (int b = 0; b < w->n_blocks && w->r_post; b++)
-        spi_region_free(w->g, w->r_post[b]);
-    for (int s = 0; s < SPI_PARTIALS_MAX; s++) {
-        spi_region_free(w->g, w->soft[s].region);
-        spi_region_free(w->g, w->r_partial[s]);
+    for (int64_t i = 0; i < w->context.n_batch; i++) {
+        sum += (double)best[i].score;
+        all += (double)counts[i];
     }
+    return all > 0 ? sum / all : 0;
 }
 
 static void work_free(struct spi_generation_work *w)
 {
-    free_regions(w);
-    for (int b = 0; b < w->n_blocks && w->post; b++)
-        spi_posterior_clear(w->post + b);
+    struct spi_array *const all[] = {
+        w->model,     w->solved,    w->beta,  w->residual, w->candidate, w->half_fluence,
+        w->half_best, w->fine,      w->templates, w->table, w->S,        w->counts,
+        w->fluence,   w->best,      w->kept,  w->pair,     w->angle,     w->weight,
+        w->scale,     w->sorted,    w->sorted_at, w->place, w->partial_weight};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        spi_array_free(w->g, all[i]);
     for (int s = 0; s < SPI_PARTIALS_MAX; s++) {
-        spi_average_clear(&w->soft[s].average);
-        free(w->partial[s]);
+        spi_array_free(w->g, w->soft[s]);
+        spi_array_free(w->g, w->partial[s]);
     }
-    spi_points_free(w->points);
-    spi_nufft_free(w->plan);
-    free(w->batch);
-    free(w->first);
-    free(w->dir);
-    free(w->row);
-    free(w->used);
-    free(w->fine);
-    free(w->templates);
-    free(w->table);
-    free(w->S);
-    free(w->post);
-    free(w->r_post);
-    free(w->fluence);
-    free(w->counts);
-    free(w->pair);
-    free(w->place);
-    free(w->pair_at);
+    context_clear(&w->context);
+    spi_volume_clear(&w->next);
     free(w);
 }
 
-void spi_replica_settle(struct spi_replica *c)
+/* The solution becomes the model; its scale is the data's. */
+static void take_next(struct spi_replica *c, struct spi_generation_work *w)
+{
+    spi_array_free(w->g, w->model);
+    spi_array_free(w->g, w->solved);
+    w->model = w->solved = NULL;
+    spi_volume_clear(&c->A);
+    c->A = w->next;
+    w->next = (struct spi_volume){0};
+    free(c->ring_scale);
+    c->ring_scale = NULL;
+}
+
+void spi_replica_settle(struct spi_replica *c, bool done)
 {
     struct spi_generation_work *w = c->work;
 
     if (!w)
         return;
-    if (w->post)
+    if (done) {
+        const struct spi_views *views = &w->context.level->views;
+
         c->score = mean_score(w);
-    if (w->keep_candidates) {
-        c->half->candidate_nd = w->level->views.nd;
-        c->half->candidate_cell = w->level->views.cell;
+        if (w->solved)
+            take_next(c, w);
+        if (w->context.keep_candidates) {
+            c->half->candidate_nd = views->nd;
+            c->half->candidate_cell = views->cell;
+        }
+        if (w->context.store_best)
+            c->half->best_nd = views->nd;
     }
     work_free(w);
     c->work = NULL;

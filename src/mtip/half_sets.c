@@ -44,72 +44,87 @@ void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
 }
 
 struct phase_args {
-    struct spi_run *r;
-    int half;
+    const struct spi_phase_options *opt;
+    int n; /* voxels per axis of the model and of its density, step apart */
+    double step;
+    bool phased; /* the model becomes that of the density */
 };
 
 /* The published loop: the next slices are those of the phased density. */
-static spi_err phased_model(const struct spi_volume *density, struct spi_volume *A)
+static spi_err phased_model(const struct spi_volume *density, float *A)
 {
     struct spi_volume phased = {0};
     spi_err err = spi_volume_autocorrelate(density, &phased);
 
-    if (err)
-        return err;
-    spi_volume_clear(A);
-    *A = phased;
-    return SPI_OK;
+    if (!err)
+        memcpy(A, phased.data, spi_volume_count(&phased) * sizeof *A);
+    spi_volume_clear(&phased);
+    return err;
 }
 
-static spi_err task_phase(void *const *data, const void *arg, const volatile int *stop)
+/* v: model, density. */
+static spi_err task_phase(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct phase_args *a = arg;
-    struct spi_run *r = a->r;
-    struct spi_phase_options opt;
+    const struct spi_volume A = {a->n, a->step, v[0].data};
     struct spi_phase_result result = {0};
-    char recipe[SPI_TEXT_MAX];
-    spi_err err;
+    spi_err err = spi_phase(&A, a->opt, stop, &result);
 
-    (void)data;
-    spi_run_phase_options(
-        r, 1 / (2.08 * r->replica[a->half][r->leading[a->half]].A.step), LOOP_STARTS,
-        r->seed * 2 + (uint64_t)a->half + 1000003 * (uint64_t)r->generation, recipe, &opt);
-    err = spi_phase(&r->replica[a->half][r->leading[a->half]].A, &opt, stop, &result);
     if (!err) {
-        r->density[a->half] = result.density;
-        result.density = (struct spi_volume){0};
-        if (r->set->match_phased && r->stage != SPI_STAGE_INIT)
-            err = phased_model(&r->density[a->half],
-                               &r->replica[a->half][r->leading[a->half]].A);
+        memcpy(v[1].data, result.density.data, (size_t)v[1].n * sizeof(float));
+        if (a->phased)
+            err = phased_model(&result.density, v[0].data);
     }
     spi_phase_result_clear(&result);
     return err;
 }
 
+/* What phasing one half set needs. */
+struct phased_half {
+    struct spi_phase_options opt;
+    char recipe[SPI_TEXT_MAX];
+    struct spi_array *model, *density;
+};
+
+static spi_err submit_phase(struct spi_run *r, int h, struct phased_half *p)
+{
+    struct spi_volume *A = &r->replica[h][r->leading[h]].A, *rho = &r->density[h];
+    bool phased = r->set->match_phased && r->stage != SPI_STAGE_INIT;
+    struct phase_args a = {&p->opt, A->n, A->step, phased};
+    struct spi_array_shape shape = {
+        SPI_ARRAY_OF(float, "model"), .rows = (int64_t)spi_volume_count(A), .columns = 1};
+    spi_err err;
+
+    spi_run_phase_options(r, 1 / (2.08 * A->step), LOOP_STARTS,
+                          r->seed * 2 + (uint64_t)h + 1000003 * (uint64_t)r->generation,
+                          p->recipe, &p->opt);
+    SPI_TRY(err = spi_volume_init(rho, A->n, A->step), out);
+    SPI_TRY(err = spi_array_wrap(r->graph, &shape, A->data, &p->model), out);
+    shape.name = "density";
+    SPI_TRY(err = spi_array_wrap(r->graph, &shape, rho->data, &p->density), out);
+
+    struct spi_access access[2] = {{p->model, 0, phased ? SPI_READ_WRITE : SPI_READ},
+                                   {p->density, 0, SPI_WRITE}};
+
+    err = spi_graph_submit(r->graph, "phase", task_phase, &a, sizeof a, 2, access);
+out:
+    return err;
+}
+
 spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step)
 {
-    struct spi_region *region[2] = {NULL, NULL};
+    struct phased_half half[2] = {{.model = NULL}};
     spi_err err = SPI_OK, late;
 
     for (int h = 0; h < 2; h++)
         spi_volume_clear(&r->density[h]);
-    for (int h = 0; h < 2 && looks(r, step); h++) {
-        struct phase_args a = {r, h};
-
-        SPI_TRY(err = spi_region_new(r->graph, &r->density[h], sizeof r->density[h],
-                                     &region[h]),
-                out);
-
-        struct spi_access access = {region[h], SPI_WRITE};
-
-        SPI_TRY(
-            err = spi_graph_submit(r->graph, "phase", task_phase, &a, sizeof a, 1, &access),
-            out);
-    }
-out:
+    for (int h = 0; h < 2 && looks(r, step) && !err; h++)
+        err = submit_phase(r, h, &half[h]);
     late = spi_graph_wait(r->graph);
-    for (int h = 0; h < 2; h++)
-        spi_region_free(r->graph, region[h]);
+    for (int h = 0; h < 2; h++) {
+        spi_array_free(r->graph, half[h].model);
+        spi_array_free(r->graph, half[h].density);
+    }
     return err ? err : late;
 }
 

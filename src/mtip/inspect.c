@@ -13,7 +13,7 @@ static const double half_explained = 0.5;
 /* What the tasks read. */
 struct frame {
     struct spi_run *r;
-    struct spi_orientations *o;
+    const struct spi_orientations *o; /* all but the misfit */
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
     struct spi_reference model[2];
@@ -23,12 +23,11 @@ struct frame {
     float *inv_var;        /* NULL for photons */
 };
 
-/* What a task adds to. */
+/* What a task adds to: a partial of what spi_inspection says. */
 struct partial {
     struct spi_misfit *all; /* [n_shells] of images that are no outliers */
-    struct spi_outliers outliers;
-    int64_t images, outlier_images;
-    struct spi_region *region;
+    struct spi_outliers *outliers;
+    int64_t *images, *outlier_images;
 };
 
 static spi_err ring_to_pixels(const struct frame *f, const struct spi_rings *g, int R,
@@ -55,7 +54,8 @@ static void frame_clear(struct frame *f)
 }
 
 static spi_err frame_init(struct frame *f, struct spi_run *r,
-                          const struct spi_volume *const A[2], struct spi_orientations *o)
+                          const struct spi_volume *const A[2],
+                          const struct spi_orientations *o)
 {
     const struct spi_data *d = r->data;
     const struct spi_rings *g = &d->rings;
@@ -89,43 +89,45 @@ out:
 }
 
 struct block_args {
-    struct frame *f;
+    const struct frame *f;
     int64_t first, n;
 };
 
-static spi_err look(struct frame *f, int64_t k, const float *image, float *work,
-                    struct spi_misfit *one, struct partial *s)
+static spi_err look(const struct frame *f, int64_t k, const float *image, float *work,
+                    struct spi_misfit *one, struct partial *s, float *misfit)
 {
     const struct spi_pixel_list *l = &f->pixels;
-    struct spi_orientations *o = f->o;
-    int h = o->half[k] - 1;
+    int h = f->o->half[k] - 1;
     float *K = work, *T = work + l->n;
     struct spi_misfit sum;
     double M[1][9];
     spi_err err;
 
-    spi_pixel_rotations(1, (const double(*)[4])(o->quat + 4 * k), M);
+    spi_pixel_rotations(1, (const double(*)[4])(f->o->quat + 4 * k), M);
     err = spi_packed_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
     if (err)
         return err;
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]);
     spi_misfit_image(&f->pairs, l, K, T, f->mean, f->inv_var, k, work + 2 * l->n, one,
-                     &s->outliers);
+                     s->outliers);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
-    o->misfit[k] = (float)spi_misfit_share(&sum);
-    s->images++;
+    *misfit = (float)spi_misfit_share(&sum);
+    ++*s->images;
     if (spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained)
-        s->outlier_images++;
+        ++*s->outlier_images;
     else
         spi_misfit_add(f->pairs.n_shells, one, s->all);
     return SPI_OK;
 }
 
-static spi_err task_look(void *const *data, const void *arg, const volatile int *stop)
+/* v: misfit, and of one partial: shells, outliers, numbers of images. */
+static spi_err task_look(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct block_args *a = arg;
-    struct partial *s = data[0];
+    int64_t *images = v[3].data;
+    struct partial s = {v[1].data, v[2].data, images, images + 1};
+    float *misfit = v[0].data;
     int64_t n_pixels = a->f->r->data->det->n_pixels;
     float *pixels = NULL, *work = NULL;
     struct spi_misfit *one = NULL;
@@ -138,9 +140,10 @@ static spi_err task_look(void *const *data, const void *arg, const volatile int 
     for (int64_t i = 0; i < a->n; i++) {
         SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
         if (a->f->o->half[a->first + i] == 0)
-            a->f->o->misfit[a->first + i] = NAN;
+            misfit[i] = NAN;
         else
-            SPI_TRY(err = look(a->f, a->first + i, pixels + i * n_pixels, work, one, s),
+            SPI_TRY(err = look(a->f, a->first + i, pixels + i * n_pixels, work, one, &s,
+                               misfit + i),
                     out);
     }
 out:
@@ -150,30 +153,66 @@ out:
     return err;
 }
 
+struct arrays {
+    struct spi_array *misfit, *shells, *outliers, *images;
+};
+
 /* Partials in their order. */
-static void sum_up(const struct partial *partial, int n_shells, struct spi_inspection *in)
+static void sum_up(struct arrays *a, int n_shells, struct spi_inspection *in)
 {
     int64_t outlier_images = 0;
     struct spi_misfit sum;
 
     for (int s = 0; s < PARTIALS; s++) {
-        spi_misfit_add(n_shells, partial[s].all, in->shell);
-        spi_outliers_add(&partial[s].outliers, &in->outliers);
-        in->images += partial[s].images;
-        outlier_images += partial[s].outlier_images;
+        const int64_t *images = spi_array_data(a->images, s, NULL);
+
+        spi_misfit_add(n_shells, spi_array_data(a->shells, s, NULL), in->shell);
+        spi_outliers_add(spi_array_data(a->outliers, s, NULL), &in->outliers);
+        in->images += images[0];
+        outlier_images += images[1];
     }
     sum = spi_misfit_sum(n_shells, in->shell);
     in->outlier_images = in->images > 0 ? (double)outlier_images / (double)in->images : 0;
     in->unexplained_variance = spi_misfit_share(&sum);
 }
 
+static spi_err arrays_init(struct arrays *a, struct spi_graph *g,
+                           struct spi_orientations *o, int n_shells)
+{
+    const struct spi_array_shape misfit = {SPI_ARRAY_OF(float, "misfit"),
+                                           .rows = o->n,
+                                           .columns = 1,
+                                           .parts = (int)((o->n + BLOCK - 1) / BLOCK),
+                                           .part_rows = BLOCK},
+                                 shells = {SPI_ARRAY_OF(struct spi_misfit, "misfit shells"),
+                                           .rows = PARTIALS,
+                                           .columns = n_shells,
+                                           .parts = PARTIALS},
+                                 outliers = {SPI_ARRAY_OF(struct spi_outliers, "outliers"),
+                                             .rows = PARTIALS,
+                                             .columns = 1,
+                                             .parts = PARTIALS},
+                                 images = {SPI_ARRAY_OF(int64_t, "images"),
+                                           .rows = PARTIALS,
+                                           .columns = 2,
+                                           .parts = PARTIALS};
+    spi_err err;
+
+    SPI_TRY(err = spi_array_wrap(g, &misfit, o->misfit, &a->misfit), out);
+    SPI_TRY(err = spi_array_new(g, &shells, &a->shells), out);
+    SPI_TRY(err = spi_array_new(g, &outliers, &a->outliers), out);
+    err = spi_array_new(g, &images, &a->images);
+out:
+    return err;
+}
+
 spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2],
                            struct spi_orientations *o, struct spi_inspection *in)
 {
-    struct partial partial[PARTIALS] = {{0}};
+    struct arrays arrays = {NULL};
     struct frame f;
     spi_err err, late;
-    int turn = 0;
+    int block = 0;
 
     *in = (struct spi_inspection){0};
     SPI_TRY(err = frame_init(&f, r, A, o), out);
@@ -182,29 +221,27 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
     SPI_TRY(err = SPI_NEW(in->shell, in->n_shells, "inspection"), out);
     for (int s = 0; s < in->n_shells; s++)
         in->q[s] = f.pairs.q[s];
-    for (int s = 0; s < PARTIALS; s++) {
-        SPI_TRY(err = SPI_NEW(partial[s].all, in->n_shells, "inspection"), out);
-        SPI_TRY(err = spi_region_new(r->graph, partial + s, sizeof *partial,
-                                     &partial[s].region),
-                out);
-    }
-    for (int64_t first = 0; first < o->n; first += BLOCK, turn++) {
+    SPI_TRY(err = arrays_init(&arrays, r->graph, o, in->n_shells), out);
+    for (int64_t first = 0; first < o->n; first += BLOCK, block++) {
         struct block_args a = {&f, first, o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access = {partial[turn % PARTIALS].region, SPI_READ_WRITE};
+        struct spi_access access[4] = {{arrays.misfit, block, SPI_WRITE},
+                                       {arrays.shells, block % PARTIALS, SPI_READ_WRITE},
+                                       {arrays.outliers, block % PARTIALS, SPI_READ_WRITE},
+                                       {arrays.images, block % PARTIALS, SPI_READ_WRITE}};
 
-        SPI_TRY(err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 1,
-                                       &access),
+        SPI_TRY(err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 4,
+                                       access),
                 out);
     }
 out:
     late = spi_graph_wait(r->graph);
     err = err ? err : late;
     if (!err)
-        sum_up(partial, in->n_shells, in);
-    for (int s = 0; s < PARTIALS; s++) {
-        spi_region_free(r->graph, partial[s].region);
-        free(partial[s].all);
-    }
+        sum_up(&arrays, in->n_shells, in);
+    spi_array_free(r->graph, arrays.misfit);
+    spi_array_free(r->graph, arrays.shells);
+    spi_array_free(r->graph, arrays.outliers);
+    spi_array_free(r->graph, arrays.images);
     frame_clear(&f);
     if (err)
         spi_inspection_clear(in);

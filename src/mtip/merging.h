@@ -41,11 +41,11 @@ struct spi_merging_spec {
 
 enum { SPI_MERGING_PARTIALS_MAX = 8, SPI_MERGING_SETS_MAX = 2 };
 
-/* Images of a block that take part. */
-struct spi_merging_chosen {
-    int64_t n;
-    double (*quat)[4];
-    float *phi;
+/** What a partial sums besides its grid. */
+struct spi_merging_sums {
+    double weight, norm2, noise2; /* of w, of w b^2, of its expected misfit (V12) */
+    double read_s, spread_s;
+    int64_t merged; /* images */
 };
 
 struct spi_merging {
@@ -54,7 +54,7 @@ struct spi_merging {
     double dx;
     int64_t n_images, block;      /* of the file; in a task */
     int64_t n_merged;             /* images that took part */
-    double weight, norm2, noise2; /* sums of w, w b^2, and its expected misfit (V12) */
+    double weight, norm2, noise2; /* of spi_merging_sums, all partials */
     struct spi_normal normal;
     double read_s, spread_s, collect_s, solve_s; /* wall clock */
     int64_t products;                            /* by H* w H while solving */
@@ -62,20 +62,11 @@ struct spi_merging {
     spi_nufft *plan; /* float: of n (direct) or 2 n modes */
     struct spi_modes modes;
     int n_partials;
-    struct spi_merging_partial {
-        float *grid;           /* float: two components */
-        double complex *modes; /* double */
-        double weight, norm2, noise2, read_s, spread_s;
-        int64_t merged;
-        float complex *h;                 /* summing: harmonics of the images chosen */
-        struct spi_merging_chosen chosen; /* of a block */
-    } partial[SPI_MERGING_PARTIALS_MAX];
-    struct spi_region *region[SPI_MERGING_PARTIALS_MAX];
-    float *prepared;                 /* direct, float: fine grid of the vector */
-    double complex *A;               /* direct, double: its modes */
-    struct spi_view_sums views;      /* summing */
-    struct spi_region *views_region; /* of all of them */
-    int64_t done;                    /* images, for progress */
+    struct spi_array *partial[SPI_MERGING_PARTIALS_MAX]; /* float: fine grids of two
+                                                          * components; double: modes */
+    struct spi_array *sums; /* [n_partials] */
+    struct spi_array *x;    /* direct: the vector, as fine grid or as modes */
+    int64_t done;           /* images, for progress */
 };
 
 /** Spread all images and set up the normal equations.  m is filled in place and must not

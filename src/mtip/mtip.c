@@ -128,11 +128,11 @@ static spi_err submit_all(struct spi_run *r, const struct spi_resolution_level *
     return SPI_OK;
 }
 
-static void settle_all(struct spi_run *r)
+static void settle_all(struct spi_run *r, bool done)
 {
     for (int s = 0; s < r->n_replicas; s++)
         for (int h = 0; h < 2; h++)
-            spi_replica_settle(&r->replica[h][s]);
+            spi_replica_settle(&r->replica[h][s], done);
 }
 
 static void find_leading(struct spi_run *r)
@@ -162,8 +162,8 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     report->q_max_invA = level.q_max;
     report->perplexity = spi_plan_perplexity(
         r->set, step, orientations(&r->replica[0][r->leading[0]], &level));
-    settle_all(r);
     err = err ? err : late;
+    settle_all(r, !err);
 out:
     spi_resolution_level_clear(&level);
     report->slice_s = spi_graph_seconds(r->graph, "slice");
@@ -211,8 +211,9 @@ static spi_err select_replicas(struct spi_run *r, const struct spi_step *step)
             out);
     err = submit_all(r, &level, step, true, &images);
     late = spi_graph_wait(r->graph);
-    settle_all(r);
-    SPI_TRY(err = err ? err : late, out);
+    err = err ? err : late;
+    settle_all(r, !err);
+    SPI_TRY(err, out);
     find_leading(r);
     SPI_TRY(err = spi_half_sets_agree(&r->replica[0][r->leading[0]],
                                       &r->replica[1][r->leading[1]],

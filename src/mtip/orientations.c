@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "mtip/orientations.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 #include "math/sphere.h"
 #include "mtip/reference.h"
 
-enum { BLOCK = 64, PLACES = 64 };
+enum { BLOCK = 64, AT_ONCE = 64 }; /* images of a task; tasks between two waits */
 
 /* ---- collecting --------------------------------------------------------------------- */
 
@@ -76,36 +77,35 @@ struct block_args {
     struct spi_images *images;
     double scale;
     const struct spi_refine *model[2];
-    struct spi_orientations *o;
+    const uint8_t *half; /* [n], or NULL: all are of one */
     int64_t first, n;
 };
 
-static spi_err task_refine(void *const *data, const void *arg, const volatile int *stop)
+/* v: orientations, scores, fluences of the block. */
+static spi_err task_refine(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct block_args *a = arg;
-    struct spi_orientations *o = a->o;
     int64_t n_pixels = spi_images_detector(a->images)->n_pixels;
-    float *pixels = NULL;
+    double *quat = v[0].data;
+    float *score = v[1].data, *fluence = v[2].data, *pixels = NULL;
     spi_err err;
 
-    (void)data;
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
     SPI_TRY(err = spi_images_read(a->images, a->first, a->n, pixels), out);
     for (int64_t i = 0; i < a->n * n_pixels; i++)
         pixels[i] *= (float)a->scale;
     for (int64_t i = 0; i < a->n; i++) {
-        int64_t k = a->first + i;
         struct spi_refined best;
 
         SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
-        if (!spi_orientations_has(o, k))
+        if (isnan(quat[4 * i])) /* none: spi_orientations_none */
             continue;
-        SPI_TRY(err = spi_refine_image(a->model[o->half ? o->half[k] - 1 : 0],
-                                       pixels + i * n_pixels, o->quat + 4 * k, &best),
+        SPI_TRY(err = spi_refine_image(a->model[a->half ? a->half[a->first + i] - 1 : 0],
+                                       pixels + i * n_pixels, quat + 4 * i, &best),
                 out);
-        memcpy(o->quat + 4 * k, best.quat, sizeof best.quat);
-        o->score[k] = (float)best.score;
-        o->fluence[k] = (float)best.fluence;
+        memcpy(quat + 4 * i, best.quat, sizeof best.quat);
+        score[i] = (float)best.score;
+        fluence[i] = (float)best.fluence;
     }
 out:
     free(pixels);
@@ -133,30 +133,58 @@ static void normalise(struct spi_orientations *o)
     }
 }
 
+struct refined {
+    struct spi_array *quat, *score, *fluence;
+};
+
+static spi_err refined_init(struct refined *x, struct spi_graph *g,
+                            struct spi_orientations *o)
+{
+    int parts = (int)((o->n + BLOCK - 1) / BLOCK);
+    const struct spi_array_shape quat = {SPI_ARRAY_OF(double, "orientations"),
+                                         .rows = o->n,
+                                         .columns = 4,
+                                         .parts = parts,
+                                         .part_rows = BLOCK};
+    struct spi_array_shape one = {SPI_ARRAY_OF(float, "scores"),
+                                  .rows = o->n,
+                                  .columns = 1,
+                                  .parts = parts,
+                                  .part_rows = BLOCK};
+    spi_err err;
+
+    SPI_TRY(err = spi_array_wrap(g, &quat, o->quat, &x->quat), out);
+    SPI_TRY(err = spi_array_wrap(g, &one, o->score, &x->score), out);
+    one.name = "fluences";
+    err = spi_array_wrap(g, &one, o->fluence, &x->fluence);
+out:
+    return err;
+}
+
 spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double scale,
                           const struct spi_refine *const model[2],
                           void (*progress)(int64_t done, int64_t total, void *user),
                           void *user, struct spi_orientations *o)
 {
-    struct spi_region *region[PLACES] = {NULL};
-    char place[PLACES];
+    struct refined x = {NULL};
     spi_err err, late;
     int b = 0;
 
-    for (int i = 0; i < PLACES; i++)
-        SPI_TRY(err = spi_region_new(g, &place[i], 1, &region[i]), out);
+    SPI_TRY(err = refined_init(&x, g, o), out);
     for (int64_t first = 0; first < o->n; first += BLOCK, b++) {
         struct block_args a = {.images = images,
                                .scale = scale,
                                .model = {model[0], model[1]},
-                               .o = o,
+                               .half = o->half,
                                .first = first,
                                .n = o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access = {region[b % PLACES], SPI_READ_WRITE};
+        struct spi_access access[3] = {{x.quat, b, SPI_READ_WRITE},
+                                       {x.score, b, SPI_READ_WRITE},
+                                       {x.fluence, b, SPI_READ_WRITE}};
 
-        SPI_TRY(err = spi_graph_submit(g, "refine", task_refine, &a, sizeof a, 1, &access),
+        SPI_TRY(err = spi_graph_submit(g, "refine", task_refine, &a, sizeof a, 3, access),
                 out);
-        if (progress && b % PLACES == PLACES - 1) {
+        if (progress && b % AT_ONCE == AT_ONCE - 1) {
             SPI_TRY(err = spi_graph_wait(g), out);
             progress(first + a.n, o->n, user);
         }
@@ -164,8 +192,9 @@ spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double
 out:
     late = spi_graph_wait(g);
     err = err ? err : late;
-    for (int i = 0; i < PLACES; i++)
-        spi_region_free(g, region[i]);
+    spi_array_free(g, x.quat);
+    spi_array_free(g, x.score);
+    spi_array_free(g, x.fluence);
     if (!err)
         normalise(o);
     return err;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -29,72 +30,121 @@ void spi_phasing_clear(struct spi_phasing *p)
 /* ---- the starts of a round ---------------------------------------------------------- */
 
 struct start_args {
-    const struct spi_volume *A;
     const struct spi_phase_options *opt;
     int index;
-    struct spi_volume *density;
-    double *r_factor;
+    int n; /* voxels per axis of model and density, step apart */
+    double step;
 };
 
-static spi_err task_start(void *const *data, const void *arg, const volatile int *stop)
+/* v: model, density, R-factor. */
+static spi_err task_start(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct start_args *a = arg;
+    const struct spi_volume A = {a->n, a->step, v[0].data};
+    struct spi_volume density = {0};
+    spi_err err = spi_phase_start(&A, a->opt, a->index, stop, &density, v[2].data);
 
-    (void)data;
-    return spi_phase_start(a->A, a->opt, a->index, stop, a->density, a->r_factor);
+    if (!err)
+        memcpy(v[1].data, density.data, (size_t)v[1].n * sizeof(float));
+    spi_volume_clear(&density);
+    return err;
+}
+
+/* The starts of one half set: n densities. */
+struct starts {
+    struct spi_phase_options opt;
+    char recipe[SPI_TEXT_MAX];
+    struct spi_volume *density; /* [n] */
+    double *r_factor;           /* [n] */
+    struct spi_array *model, *densities, *r_factors;
+};
+
+static void starts_clear(struct spi_graph *g, int n, struct starts *s)
+{
+    spi_array_free(g, s->model);
+    spi_array_free(g, s->densities);
+    spi_array_free(g, s->r_factors);
+    for (int i = 0; i < n && s->density; i++)
+        spi_volume_clear(&s->density[i]);
+    free(s->density);
+    free(s->r_factor);
 }
 
 /* No two rounds have a start in common. */
+static spi_err submit_starts(struct spi_graph *g, const struct spi_volume *A, int n,
+                             int round, struct starts *s)
+{
+    int64_t count = (int64_t)spi_volume_count(A);
+    struct spi_array_shape model = {
+        SPI_ARRAY_OF(float, "model"), .rows = count, .columns = 1};
+    struct spi_array_shape densities = {SPI_ARRAY_OF(float, "densities"),
+                                        .rows = n,
+                                        .columns = count,
+                                        .parts = n,
+                                        .unset = true};
+    struct spi_array_shape r_factors = {
+        SPI_ARRAY_OF(double, "R-factors"), .rows = n, .columns = 1, .parts = n};
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(s->density, n, "phasing"), out);
+    SPI_TRY(err = SPI_NEW(s->r_factor, n, "phasing"), out);
+    SPI_TRY(err = spi_array_wrap(g, &model, A->data, &s->model), out);
+    SPI_TRY(err = spi_array_new(g, &densities, &s->densities), out);
+    SPI_TRY(err = spi_array_wrap(g, &r_factors, s->r_factor, &s->r_factors), out);
+    for (int i = 0; i < n && !err; i++) {
+        struct start_args a = {&s->opt, round * n + i, A->n, A->step};
+        struct spi_access access[3] = {{s->model, 0, SPI_READ},
+                                       {s->densities, i, SPI_WRITE},
+                                       {s->r_factors, i, SPI_WRITE}};
+
+        err = spi_graph_submit(g, "phase", task_start, &a, sizeof a, 3, access);
+    }
+out:
+    return err;
+}
+
+static spi_err combine(struct spi_graph *g, const struct spi_volume *A, int n,
+                       struct starts *s, struct spi_phase_result *result)
+{
+    spi_err err = SPI_OK;
+
+    for (int i = 0; i < n && !err; i++) {
+        err = spi_volume_init(&s->density[i], A->n, A->step);
+        if (!err)
+            memcpy(s->density[i].data, spi_array_data(s->densities, i, NULL),
+                   spi_volume_count(A) * sizeof(float));
+    }
+    spi_array_free(g, s->densities);
+    spi_array_free(g, s->model);
+    spi_array_free(g, s->r_factors);
+    s->densities = s->model = s->r_factors = NULL;
+    return err ? err : spi_phase_combine(A, &s->opt, n, s->density, s->r_factor, result);
+}
+
 static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2],
                           const struct spi_agreement *a, int round, struct spi_phasing *p)
 {
     int n = r->set->N_phase_starts;
-    struct spi_phase_options opt[2];
-    struct spi_volume *density = NULL;
-    struct spi_region **region = NULL;
-    char recipe[2][SPI_TEXT_MAX];
-    double *r_factor = NULL;
-    spi_err err, late;
+    struct starts half[2] = {{.model = NULL}};
+    spi_err err = SPI_OK, late;
 
-    SPI_TRY(err = SPI_NEW(density, 2 * n, "phasing"), out);
-    SPI_TRY(err = SPI_NEW(region, 2 * n, "phasing"), out);
-    SPI_TRY(err = SPI_NEW(r_factor, 2 * n, "phasing"), out);
-    for (int h = 0; h < 2; h++) {
-        spi_run_phase_options(r, r->q_max, n, r->seed * 2 + (uint64_t)h, recipe[h],
-                              &opt[h]);
-        opt[h].sw_threshold = p->cutoff;
-        opt[h].n_halves = a->shells.n;
-        opt[h].halves_q = a->shells.q;
-        opt[h].halves_cc = a->shells.cc;
+    for (int h = 0; h < 2 && !err; h++) {
+        struct starts *s = &half[h];
+
+        spi_run_phase_options(r, r->q_max, n, r->seed * 2 + (uint64_t)h, s->recipe,
+                              &s->opt);
+        s->opt.sw_threshold = p->cutoff;
+        s->opt.n_halves = a->shells.n;
+        s->opt.halves_q = a->shells.q;
+        s->opt.halves_cc = a->shells.cc;
+        err = submit_starts(r->graph, &half_A[h], n, round, s);
     }
-    for (int i = 0; i < 2 * n; i++) {
-        int h = i / n;
-        struct start_args start = {&half_A[h], &opt[h], round * n + i % n, density + i,
-                                   r_factor + i};
-
-        SPI_TRY(err = spi_region_new(r->graph, density + i, sizeof *density, &region[i]),
-                wait);
-
-        struct spi_access access = {region[i], SPI_WRITE};
-
-        SPI_TRY(err = spi_graph_submit(r->graph, "phase", task_start, &start, sizeof start,
-                                       1, &access),
-                wait);
-    }
-wait:
     late = spi_graph_wait(r->graph);
     err = err ? err : late;
     for (int h = 0; h < 2 && !err; h++)
-        err = spi_phase_combine(&half_A[h], &opt[h], n, density + h * n, r_factor + h * n,
-                                &p->half[h]);
-out:
-    for (int i = 0; i < 2 * n && region; i++)
-        spi_region_free(r->graph, region[i]);
-    for (int i = 0; i < 2 * n && density; i++)
-        spi_volume_clear(density + i);
-    free(density);
-    free(region);
-    free(r_factor);
+        err = combine(r->graph, &half_A[h], n, &half[h], &p->half[h]);
+    for (int h = 0; h < 2; h++)
+        starts_clear(r->graph, n, &half[h]);
     return err;
 }
 

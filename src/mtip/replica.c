@@ -142,7 +142,7 @@ spi_err spi_replica_symmetry(struct spi_replica *c, const char *group, const dou
 
 void spi_replica_clear(struct spi_replica *c)
 {
-    spi_replica_settle(c);
+    spi_replica_settle(c, false);
     spi_volume_clear(&c->A);
     free(c->ring_scale);
     free(c->group);

@@ -91,8 +91,8 @@ struct spi_generation {
  * call _settle. */
 SPI_MUSTUSE spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
                                        const struct spi_generation *gen, int block_images);
-/** The score; release the work of the generation.  Call after the wait, also after a
- * failure. */
-void spi_replica_settle(struct spi_replica *c);
+/** Release the work of the generation.  Call after the wait; done: the wait reported no
+ * failure, so the replica has its score and its new model. */
+void spi_replica_settle(struct spi_replica *c, bool done);
 
 #endif

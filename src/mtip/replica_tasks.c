@@ -10,122 +10,160 @@
 
 /* ---- slice -------------------------------------------------------------------------- */
 
-spi_err spi_task_prepare(void *const *data, const void *arg, const volatile int *stop)
-{
-    struct spi_generation_work *w = *(struct spi_generation_work *const *)arg;
-    spi_err err = spi_nufft_grid_new(w->plan, 1, &w->fine);
-
-    (void)data;
-    (void)stop;
-    return err ? err : spi_nufft_prepare(w->plan, w->c->A.data, w->fine);
-}
-
-spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *stop)
+spi_err spi_task_prepare(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct spi_range *a = arg;
-    struct spi_generation_work *w = a->w;
-    const struct spi_resolution_level *l = w->level;
+
+    (void)stop;
+    memset(v[1].data, 0, (size_t)v[1].n * sizeof(float));
+    return spi_nufft_prepare(a->c->plan, v[0].data, v[1].data);
+}
+
+spi_err spi_task_slice(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    const struct spi_range *a = arg;
+    const struct spi_generation_context *c = a->c;
+    const struct spi_resolution_level *l = c->level;
     float inv_var[4096];
-    struct spi_template_spec spec = {.rings = &w->c->data->rings,
+    struct spi_template_spec spec = {.rings = &c->data->rings,
                                      .band = &l->band,
-                                     .map = &w->c->data->map,
+                                     .map = &c->data->map,
                                      .views = l->views,
                                      .kind = l->kind,
-                                     .ring_scale = w->c->ring_scale,
+                                     .ring_scale = c->ring_scale,
                                      .inv_var = inv_var,
-                                     .points = w->points};
+                                     .points = c->points};
 
-    (void)data;
     (void)stop;
-    spi_data_inv_var(w->c->data, l->kind, l->band.R, inv_var);
-    return spi_templates_make(&spec, w->plan, w->fine, w->used, a->first, a->n,
-                              w->templates + a->first * l->band.floats,
-                              w->table + a->first * l->views.Na,
-                              w->S + a->first * l->views.Na);
+    spi_data_inv_var(c->data, l->kind, l->band.R, inv_var);
+    return spi_templates_make(&spec, c->plan, v[0].data, c->used, a->first, a->n, v[1].data,
+                              v[2].data, v[3].data);
 }
 
 /* ---- match -------------------------------------------------------------------------- */
 
-static const float complex *batch_record(const void *work, int64_t i, int R,
+static const float complex *batch_record(const void *context, int64_t i, int R,
                                          float complex *h)
 {
-    const struct spi_generation_work *w = work;
+    const struct spi_generation_context *c = context;
 
-    spi_data_record(w->c->data, w->c->half->image[w->batch[i]], R, h);
+    spi_data_record(c->data, c->image[c->batch[i]], R, h);
     return h;
 }
 
-static void batch_ahead(const void *work, int64_t i)
+static void batch_ahead(const void *context, int64_t i)
 {
-    const struct spi_generation_work *w = work;
+    const struct spi_generation_context *c = context;
 
-    spi_data_ahead(w->c->data, w->c->half->image[w->batch[i]]);
+    spi_data_ahead(c->data, c->image[c->batch[i]]);
 }
 
-static spi_err pack_block(struct spi_generation_work *w, const struct spi_range *a,
-                          float *records)
-{
-    const struct spi_rings *g = &w->c->data->rings;
-    const struct spi_band *b = &w->level->band;
-    float complex *h;
-    spi_err err = SPI_NEW(h, g->h_at[b->R], "match");
+/* A block of images that is matched: its views by name. */
+struct matched {
+    const struct spi_generation_context *c;
+    const struct spi_range *range;
+    const float *templates, *table, *S;
+    float *beta; /* the first block finds it */
+    float *counts, *fluence;
+    struct spi_best *best;
+    struct spi_view *pair, *angle, *weight; /* NULL: nobody wants them */
+    float *average;                         /* all orientations have weight */
+    int32_t *kept;                          /* NULL: none */
+};
 
-    for (int64_t i = a->first; i < a->first + a->n && !err; i++) {
-        if (i + 2 < a->first + a->n)
-            batch_ahead(w, i + 2);
-        batch_record(w, i, b->R, h);
-        spi_band_pack(b, g, h, NULL, records);
-        w->counts[i] = spi_ring_counts(g, b->R, h);
-        records += b->floats;
+static struct matched matched_views(struct spi_view *v, const struct spi_range *a)
+{
+    const struct spi_generation_context *c = a->c;
+    struct matched b = {.c = c,
+                        .range = a,
+                        .templates = v[0].data,
+                        .table = v[1].data,
+                        .S = v[2].data,
+                        .beta = v[3].data,
+                        .counts = v[4].data,
+                        .fluence = v[5].data,
+                        .best = v[6].data};
+    int i = 7;
+
+    if (c->n_soft) {
+        b.average = v[i++].data;
+    } else if (c->merge) {
+        b.pair = &v[i++];
+        b.angle = &v[i++];
+        b.weight = &v[i++];
+    }
+    if (c->keep_candidates)
+        b.kept = v[i].data;
+    return b;
+}
+
+static spi_err pack_block(const struct matched *b, float *records)
+{
+    const struct spi_range *a = b->range;
+    const struct spi_rings *g = &b->c->data->rings;
+    const struct spi_band *band = &b->c->level->band;
+    float complex *h;
+    spi_err err = SPI_NEW(h, g->h_at[band->R], "match");
+
+    for (int64_t i = 0; i < a->n && !err; i++) {
+        if (i + 2 < a->n)
+            batch_ahead(b->c, a->first + i + 2);
+        batch_record(b->c, a->first + i, band->R, h);
+        spi_band_pack(band, g, h, NULL, records);
+        b->counts[i] = spi_ring_counts(g, band->R, h);
+        records += band->floats;
     }
     free(h);
     return err;
 }
 
 /* Images and templates of a block; records, to be freed by the caller. */
-static spi_err block_input(struct spi_generation_work *w, const struct spi_range *a,
-                           float **records, struct spi_score_input *in)
+static spi_err block_input(const struct matched *b, float **records,
+                           struct spi_score_input *in)
 {
-    const struct spi_resolution_level *l = w->level;
+    const struct spi_resolution_level *l = b->c->level;
+    int64_t n = b->range->n;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(*records, a->n * l->band.floats, "match"), out);
-    SPI_TRY(err = pack_block(w, a, *records), out);
+    SPI_TRY(err = SPI_NEW(*records, n * l->band.floats, "match"), out);
+    SPI_TRY(err = pack_block(b, *records), out);
     *in = (struct spi_score_input){.band = &l->band,
                                    .views = l->views,
                                    .kind = l->kind,
-                                   .templates = w->templates,
-                                   .table = w->table,
-                                   .n_images = (int)a->n,
+                                   .templates = b->templates,
+                                   .table = b->table,
+                                   .n_images = (int)n,
                                    .records = *records,
-                                   .counts = w->counts + a->first};
-    if (!w->first)
-        in->views.nd = w->n_rows;
+                                   .counts = b->counts};
+    if (!b->c->first)
+        in->views.nd = b->c->n_rows;
 out:
     return err;
 }
 
 /* The scores that count of a block. */
-static spi_err score_block(struct spi_generation_work *w, const struct spi_range *a,
-                           const struct spi_score_input *in, struct spi_scores *scores)
+static spi_err score_block(const struct matched *b, const struct spi_score_input *in,
+                           struct spi_scores *scores)
 {
+    const struct spi_generation_context *c = b->c;
+    const struct spi_range *a = b->range;
     double n = (double)in->views.nd * in->views.Na;
     int64_t *first = NULL;
     spi_err err;
 
-    if (w->first) {
+    if (c->first) {
         SPI_TRY(err = SPI_NEW(first, a->n + 1, "match"), out);
         for (int64_t i = 0; i <= a->n; i++)
-            first[i] = w->first[a->first + i] - w->first[a->first];
-        err = spi_score_some(in, first, w->dir + w->first[a->first], w->row, scores);
+            first[i] = c->first[a->first + i] - c->first[a->first];
+        err = spi_score_some(in, first, c->dir + c->first[a->first], c->row, scores);
     } else {
         /* beta is not known, or much of it counts */
-        if (a->block == 0 || w->perplexity >= spi_all_from * n)
+        if (a->block == 0 || c->perplexity >= spi_all_from * n)
             err = spi_score_all(in, scores);
         else
-            err = spi_score_peaks(in, spi_posterior_drop(w->c->beta, w->perplexity, n),
+            err = spi_score_peaks(in, spi_posterior_drop(*b->beta, c->perplexity, n),
                                   scores);
-        scores->name = w->used;
+        scores->name = c->used;
     }
 out:
     free(first);
@@ -133,21 +171,22 @@ out:
 }
 
 /* Some orientations have weight: they are kept until all images are matched. */
-static spi_err match_some(struct spi_generation_work *w, const struct spi_range *a,
-                          const struct spi_score_input *in, struct spi_scores *scores)
+static spi_err match_some(const struct matched *b, const struct spi_score_input *in,
+                          struct spi_scores *scores, struct spi_posterior *post)
 {
-    spi_err err = score_block(w, a, in, scores);
+    const struct spi_generation_context *c = b->c;
+    spi_err err = score_block(b, in, scores);
 
     if (err)
         return err;
-    if (a->block == 0)
-        w->c->beta = spi_posterior_beta(scores, w->perplexity, w->c->beta);
-    return spi_posterior_make(scores, &w->level->views, w->c->beta, w->perplexity, w->S,
-                              w->first ? w->row : NULL, w->post + a->block);
+    if (b->range->block == 0)
+        *b->beta = spi_posterior_beta(scores, c->perplexity, *b->beta);
+    return spi_posterior_make(scores, &c->level->views, *b->beta, c->perplexity, b->S,
+                              c->first ? c->row : NULL, post);
 }
 
 /* beta from the first images of the first block. */
-static spi_err find_beta(struct spi_generation_work *w, const struct spi_score_input *in)
+static spi_err find_beta(const struct matched *b, const struct spi_score_input *in)
 {
     struct spi_score_input first = *in;
     struct spi_scores scores = {0};
@@ -156,7 +195,7 @@ static spi_err find_beta(struct spi_generation_work *w, const struct spi_score_i
     if (first.n_images > SPI_IMAGES_FOR_BETA)
         first.n_images = SPI_IMAGES_FOR_BETA;
     SPI_TRY(err = spi_score_all(&first, &scores), out);
-    w->c->beta = spi_posterior_beta(&scores, w->perplexity, w->c->beta);
+    *b->beta = spi_posterior_beta(&scores, b->c->perplexity, *b->beta);
 out:
     spi_scores_clear(&scores);
     return err;
@@ -164,86 +203,87 @@ out:
 
 /* All orientations have weight.  Weights are scratch of the task; the allocator returns the
  * block of the task before, which is still in cache. */
-static spi_err match_all(struct spi_generation_work *w, const struct spi_range *a,
-                         const struct spi_score_input *in, struct spi_scores *scores,
-                         struct spi_soft *weights)
+static spi_err match_all(const struct matched *b, const struct spi_score_input *in,
+                         struct spi_scores *scores, struct spi_soft *weights,
+                         struct spi_posterior *post)
 {
-    spi_err err = a->block == 0 ? find_beta(w, in) : SPI_OK;
+    const struct spi_generation_context *c = b->c;
+    spi_err err = b->range->block == 0 ? find_beta(b, in) : SPI_OK;
 
     if (err)
         return err;
-    SPI_TRY(err = spi_soft_init(weights, (int)a->n, w->n_rows, w->level->views.Na), out);
-    SPI_TRY(err = spi_score_soft(in, w->c->beta, w->S, weights, scores), out);
-    scores->name = w->used;
-    err = spi_posterior_soft(scores, &w->level->views, w->c->beta, weights,
-                             w->post + a->block);
+    SPI_TRY(err = spi_soft_init(weights, (int)b->range->n, c->n_rows, c->level->views.Na),
+            out);
+    SPI_TRY(err = spi_score_soft(in, *b->beta, b->S, weights, scores), out);
+    scores->name = c->used;
+    err = spi_posterior_soft(scores, &c->level->views, *b->beta, weights, post);
 out:
     return err;
 }
 
 /* Add the images of a block to the averages. */
-static spi_err average_block(struct spi_generation_work *w, const struct spi_range *a,
-                             const struct spi_soft *weights)
+static spi_err average_block(const struct matched *b, const struct spi_soft *weights)
 {
-    struct spi_replica_soft *soft = &w->soft[a->block % w->n_soft];
-    int R = soft->average.band.R;
-    float complex *h;
-    spi_err err = SPI_NEW(h, w->c->data->rings.h_at[R], "match");
+    const struct spi_range *a = b->range;
+    const struct spi_average *average = &b->c->average;
+    int R = average->band.R;
+    struct spi_average_block block = {0};
+    float complex *h = NULL;
+    spi_err err;
 
-    if (err)
-        return err;
+    SPI_TRY(err = SPI_NEW(h, b->c->data->rings.h_at[R], "match"), out);
+    SPI_TRY(err = spi_average_block_init(&block, average, (int)a->n), out);
     for (int64_t i = 0; i < a->n; i++)
-        spi_average_image(&soft->average, (int)i, batch_record(w, a->first + i, R, h));
-    spi_average_add(&soft->average, (int)a->n, w->fluence + a->first, weights->q,
-                    weights->scale);
+        spi_average_image(&block, (int)i, batch_record(b->c, a->first + i, R, h));
+    spi_average_add(&block, (int)a->n, b->fluence, weights->q, weights->scale, b->average);
+out:
+    spi_average_block_clear(&block);
     free(h);
-    return SPI_OK;
-}
-
-static spi_err keep_candidates(struct spi_generation_work *w, const struct spi_range *a,
-                               const struct spi_scores *scores)
-{
-    int32_t *kept;
-    int keep = w->c->half->keep;
-    spi_err err = SPI_NEW(kept, a->n * keep, "match");
-
-    if (err)
-        return err;
-    err = spi_best_directions(scores, &w->level->views, keep, kept);
-    for (int64_t i = 0; i < a->n && !err; i++)
-        memcpy(w->c->half->candidate + w->batch[a->first + i] * keep, kept + i * keep,
-               (size_t)keep * sizeof *kept);
-    free(kept);
     return err;
 }
 
-spi_err spi_task_match(void *const *data, const void *arg, const volatile int *stop)
+/* Best orientations and fluences of a block, and its pairs if they are wanted. */
+static void results_of(const struct matched *b, struct spi_posterior *post)
 {
-    const struct spi_range *a = arg;
-    struct spi_generation_work *w = a->w;
+    for (int64_t i = 0; i < b->range->n; i++) {
+        float model = post->model_sum[i];
+
+        b->fluence[i] = model > 0 ? b->counts[i] / model : 0;
+        b->best[i] = post->best[i];
+    }
+    if (!b->pair)
+        return;
+    spi_view_give(b->pair, post->pair, post->n_pairs);
+    spi_view_give(b->angle, post->angle, post->n_entries);
+    spi_view_give(b->weight, post->weight, post->n_entries);
+    post->pair = NULL;
+    post->angle = NULL;
+    post->weight = NULL;
+}
+
+spi_err spi_task_match(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    const struct matched b = matched_views(v, arg);
     struct spi_scores scores = {0};
     struct spi_score_input in;
     struct spi_soft weights = {0};
+    struct spi_posterior post = {0};
     float *records = NULL;
     spi_err err;
 
-    (void)data;
     (void)stop;
-    SPI_TRY(err = block_input(w, a, &records, &in), out);
-    SPI_TRY(err = w->n_soft ? match_all(w, a, &in, &scores, &weights)
-                            : match_some(w, a, &in, &scores),
+    SPI_TRY(err = block_input(&b, &records, &in), out);
+    SPI_TRY(err = b.average ? match_all(&b, &in, &scores, &weights, &post)
+                            : match_some(&b, &in, &scores, &post),
             out);
-    for (int64_t i = 0; i < a->n; i++) {
-        float model = w->post[a->block].model_sum[i];
-
-        w->fluence[a->first + i] = model > 0 ? w->counts[a->first + i] / model : 0;
-    }
-    if (w->n_soft)
-        SPI_TRY(err = average_block(w, a, &weights), out);
-    if (w->keep_candidates)
-        err = keep_candidates(w, a, &scores);
+    results_of(&b, &post);
+    if (b.average)
+        SPI_TRY(err = average_block(&b, &weights), out);
+    if (b.kept)
+        err = spi_best_directions(&scores, &b.c->level->views, b.c->keep, b.kept);
 out:
     free(records);
+    spi_posterior_clear(&post);
     spi_soft_clear(&weights);
     spi_scores_clear(&scores);
     return err;
@@ -252,190 +292,243 @@ out:
 /* ---- merge -------------------------------------------------------------------------- */
 
 /* Mean fluence becomes 1: the scale lives in A alone. */
-static void normalise_fluence(struct spi_generation_work *w)
+static float normalise_fluence(int64_t n, float *fluence)
 {
     double sum = 0;
 
-    for (int64_t i = 0; i < w->n_batch; i++)
-        sum += (double)w->fluence[i];
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)fluence[i];
 
-    double mean = sum > 0 ? sum / (double)w->n_batch : 1;
+    double mean = sum > 0 ? sum / (double)n : 1;
 
-    w->fluence_scale = (float)(1 / mean);
-    for (int64_t i = 0; i < w->n_batch; i++)
-        w->fluence[i] = (float)((double)w->fluence[i] / mean);
-}
-
-static void copy_best(struct spi_generation_work *w)
-{
-    for (int b = 0; b < w->n_blocks; b++)
-        for (int i = 0; i < w->post[b].n_images; i++) {
-            int64_t at = (int64_t)b * w->block_images + i, k = w->batch[at];
-
-            w->c->half->best[k] = w->post[b].best[i];
-            w->c->half->fluence[k] = w->fluence[at];
-        }
-    w->c->half->best_nd = w->level->views.nd;
+    for (int64_t i = 0; i < n; i++)
+        fluence[i] = (float)((double)fluence[i] / mean);
+    return (float)(1 / mean);
 }
 
 /* Directions in tiles of neighbours: 4 x 4 cells. */
-static spi_err make_places(struct spi_generation_work *w)
+static spi_err make_places(const struct spi_views *views, int32_t *place)
 {
-    int64_t nd = w->level->views.nd;
-    int32_t *order = NULL;
-    spi_err err;
+    int32_t *order;
+    spi_err err = SPI_NEW(order, views->nd, "merge");
 
-    SPI_TRY(err = SPI_NEW(order, nd, "merge"), out);
-    SPI_TRY(err = SPI_NEW(w->place, nd, "merge"), out);
-    SPI_TRY(err = spi_sphere_order(nd, 4 * w->level->views.cell, order), out);
-    for (int32_t i = 0; i < nd; i++)
-        w->place[order[i]] = i;
-out:
+    if (err)
+        return err;
+    err = spi_sphere_order(views->nd, 4 * views->cell, order);
+    for (int32_t i = 0; i < views->nd && !err; i++)
+        place[order[i]] = i;
     free(order);
     return err;
 }
 
-static int64_t tile_of(const struct spi_generation_work *w, int32_t dir)
-{
-    return w->place[dir] / SPI_VIEW_TILE;
-}
-
 /* Cut the pairs between tiles, at[t + 1] is the end of tile t, into about equal blocks. */
-static void cut_pairs(struct spi_generation_work *w, int64_t tiles, const int64_t *at)
+static void cut_pairs(int n_merges, int64_t n_pairs, int64_t tiles, const int64_t *at,
+                      int64_t *cut)
 {
     int64_t t = 0, done = 0;
 
-    for (int b = 0; b < w->n_merges; b++) {
-        int64_t upto = w->n_pairs * (b + 1) / w->n_merges;
+    cut[0] = 0;
+    for (int b = 0; b < n_merges; b++) {
+        int64_t upto = n_pairs * (b + 1) / n_merges;
 
         for (; t < tiles && at[t + 1] <= upto; t++)
             done = at[t + 1];
-        w->pair_at[b + 1] = done;
+        cut[b + 1] = done;
     }
-    w->pair_at[w->n_merges] = w->n_pairs;
+    cut[n_merges] = n_pairs;
 }
 
 /* All pairs sorted by tile, within it image by image (counting sort). */
-spi_err spi_task_index(void *const *data, const void *arg, const volatile int *stop)
+static spi_err sort_pairs(const struct spi_generation_context *c,
+                          const struct spi_piece *block, const int32_t *place,
+                          struct spi_view *sorted, int64_t *sorted_at)
 {
-    struct spi_generation_work *w = *(struct spi_generation_work *const *)arg;
-    int64_t tiles = (w->level->views.nd + SPI_VIEW_TILE - 1) / SPI_VIEW_TILE, *at = NULL;
+    int64_t tiles = (c->level->views.nd + SPI_VIEW_TILE - 1) / SPI_VIEW_TILE, n = 0;
+    int64_t *at = NULL;
+    struct spi_sorted_pair *pair = NULL;
     spi_err err;
 
-    (void)data;
-    (void)stop;
-    normalise_fluence(w);
-    if (w->store_best)
-        copy_best(w);
-    if (w->n_soft)
-        return SPI_OK; /* averages: no pairs */
-    for (int b = 0; b < w->n_blocks; b++)
-        w->n_pairs += w->post[b].n_pairs;
-    SPI_TRY(err = make_places(w), out);
+    for (int b = 0; b < c->n_blocks; b++)
+        n += block[b].n;
     SPI_TRY(err = SPI_NEW(at, tiles + 1, "merge"), out);
-    SPI_TRY(err = SPI_NEW(w->pair, w->n_pairs, "merge"), out);
-    for (int b = 0; b < w->n_blocks; b++)
-        for (int64_t i = 0; i < w->post[b].n_pairs; i++)
-            at[tile_of(w, w->post[b].pair[i].dir) + 1]++;
+    SPI_TRY(err = SPI_NEW(pair, n, "merge"), out);
+    for (int b = 0; b < c->n_blocks; b++) {
+        const struct spi_posterior_pair *p = block[b].data;
+
+        for (int64_t i = 0; i < block[b].n; i++)
+            at[place[p[i].dir] / SPI_VIEW_TILE + 1]++;
+    }
     for (int64_t t = 0; t < tiles; t++)
         at[t + 1] += at[t];
-    cut_pairs(w, tiles, at);
-    for (int b = 0; b < w->n_blocks; b++)
-        for (int64_t i = 0; i < w->post[b].n_pairs; i++) {
-            const struct spi_posterior_pair *p = w->post[b].pair + i;
+    cut_pairs(c->n_merges, n, tiles, at, sorted_at);
+    for (int b = 0; b < c->n_blocks; b++) {
+        const struct spi_posterior_pair *p = block[b].data;
 
-            w->pair[at[tile_of(w, p->dir)]++] =
-                (struct spi_view_pair){.image = (int64_t)b * w->block_images + p->image,
-                                       .dir = p->dir,
-                                       .count = p->count,
-                                       .angle = w->post[b].angle + p->first,
-                                       .weight = w->post[b].weight + p->first};
-        }
+        for (int64_t i = 0; i < block[b].n; i++)
+            pair[at[place[p[i].dir] / SPI_VIEW_TILE]++] = (struct spi_sorted_pair){
+                .image = (int64_t)b * c->block_images + p[i].image,
+                .first = p[i].first,
+                .dir = p[i].dir,
+                .count = p[i].count};
+    }
+    spi_view_give(sorted, pair, n);
+    pair = NULL;
 out:
+    free(pair);
     free(at);
     return err;
 }
 
-/* Rows of a block of directions: the averages of all partials, spread. */
-static spi_err merge_averages(struct spi_generation_work *w, int block,
-                              const struct spi_view_spec *spec)
+spi_err spi_task_index(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    struct spi_average *sum = &w->soft[0].average;
-    int64_t from = sum->tiles * block / w->n_merges, n,
-            to = sum->tiles * (block + 1) / w->n_merges;
-    int s = block % w->n_partials;
-
-    for (int i = 1; i < w->n_soft; i++)
-        for (int64_t t = from; t < to; t++)
-            spi_average_join(sum, &w->soft[i].average, t);
-    from *= SPI_LANES;
-    n = (to * SPI_LANES < w->n_rows ? to * SPI_LANES : w->n_rows) - from;
-    return spi_views_merge_average(spec, sum, from, n, w->used, w->fluence_scale,
-                                   w->level->plan2, w->partial[s], &w->partial_weight[s]);
-}
-
-spi_err spi_task_merge(void *const *data, const void *arg, const volatile int *stop)
-{
-    const struct spi_range *a = arg;
-    struct spi_generation_work *w = a->w;
-    const struct spi_resolution_level *l = w->level;
-    struct spi_view_spec spec = {.rings = &w->c->data->rings,
-                                 .R = l->R_merge,
-                                 .map = &w->c->data->map,
-                                 .views = l->views,
-                                 .place = w->place,
-                                 .harmonics = batch_record,
-                                 .ahead = batch_ahead,
-                                 .images = w,
-                                 .fluence = w->fluence,
-                                 .n_group = w->c->n_group,
-                                 .group = (const double(*)[9])w->c->group,
-                                 .points = l->points2};
-    int s = a->block % w->n_partials;
-    int64_t from = w->pair_at[a->block], n = w->pair_at[a->block + 1] - from;
+    const struct spi_generation_context *c = ((const struct spi_range *)arg)->c;
     spi_err err;
 
-    (void)data;
     (void)stop;
-    if (!w->partial[s] && (err = spi_nufft_grid_new(l->plan2, 2, &w->partial[s])))
-        return err;
-    if (w->n_soft)
-        return merge_averages(w, a->block, &spec);
-    return spi_views_merge(&spec, n, w->pair + from, l->plan2, w->partial[s],
-                           &w->partial_weight[s]);
+    *(float *)v[1].data = normalise_fluence(c->n_batch, v[0].data);
+    if (c->n_soft)
+        return SPI_OK; /* averages: no pairs */
+    err = make_places(&c->level->views, v[3].data);
+    return err ? err : sort_pairs(c, v[2].piece, v[3].data, &v[4], v[5].data);
 }
 
-spi_err spi_task_solve(void *const *data, const void *arg, const volatile int *stop)
+spi_err spi_task_keep(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    struct spi_generation_work *w = *(struct spi_generation_work *const *)arg;
-    const struct spi_resolution_level *l = w->level;
-    struct spi_normal N;
-    struct spi_cg_report report;
-    size_t count = spi_nufft_grid_floats(l->plan2, 2);
-    spi_err err;
+    const struct spi_generation_context *c = ((const struct spi_range *)arg)->c;
 
-    (void)data;
-    for (int s = 1; s < w->n_partials; s++) {
-        for (size_t i = 0; i < count; i++)
-            w->partial[0][i] += w->partial[s][i];
-        w->partial_weight[0] += w->partial_weight[s];
+    (void)stop;
+    if (c->keep_candidates) {
+        const int32_t *kept = v[0].data;
+        int32_t *candidate = v[1].data;
+        int keep = c->keep;
+
+        for (int64_t i = 0; i < c->n_batch; i++)
+            memcpy(candidate + c->batch[i] * keep, kept + i * keep,
+                   (size_t)keep * sizeof *kept);
+        v += 2;
     }
-    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, w->partial[0],
-                          w->partial_weight[0]);
+    if (c->store_best) {
+        const struct spi_best *best = v[0].data;
+        const float *fluence = v[1].data;
+        struct spi_best *to_best = v[2].data;
+        float *to_fluence = v[3].data;
+
+        for (int64_t i = 0; i < c->n_batch; i++) {
+            to_best[c->batch[i]] = best[i];
+            to_fluence[c->batch[i]] = fluence[i];
+        }
+    }
+    return SPI_OK;
+}
+
+static struct spi_view_spec view_spec(const struct spi_generation_context *c)
+{
+    const struct spi_resolution_level *l = c->level;
+
+    return (struct spi_view_spec){.rings = &c->data->rings,
+                                  .R = l->R_merge,
+                                  .map = &c->data->map,
+                                  .views = l->views,
+                                  .harmonics = batch_record,
+                                  .ahead = batch_ahead,
+                                  .images = c,
+                                  .n_group = c->n_group,
+                                  .group = c->group,
+                                  .points = l->points2};
+}
+
+/* A block of tiles: the averages of all partials, spread.  v: scale, the averages. */
+static spi_err merge_averages(const struct spi_range *a, struct spi_view *v, float *partial,
+                              double *weight)
+{
+    const struct spi_generation_context *c = a->c;
+    struct spi_view_spec spec = view_spec(c);
+    float *sum = v[1].data;
+    int64_t from = a->first * SPI_LANES, to = (a->first + a->n) * SPI_LANES;
+
+    for (int s = 1; s < c->n_soft; s++) {
+        const float *other = v[1 + s].data;
+
+        for (int64_t i = 0; i < v[1].n; i++)
+            sum[i] += other[i];
+    }
+    to = to < c->n_rows ? to : c->n_rows;
+    return spi_views_merge_average(&spec, &c->average, sum, to - from,
+                                   c->used ? c->used + from : NULL, *(float *)v[0].data,
+                                   c->level->plan2, partial, weight);
+}
+
+/* A block of pairs.  v: fluence, place, sorted, sorted_at, angle, weight. */
+static spi_err merge_pairs(const struct spi_range *a, struct spi_view *v, float *partial,
+                           double *weight)
+{
+    const struct spi_generation_context *c = a->c;
+    struct spi_view_spec spec = view_spec(c);
+    const int64_t *at = (const int64_t *)v[3].data + a->block;
+    const struct spi_sorted_pair *from = (const struct spi_sorted_pair *)v[2].data + at[0];
+    int64_t n = at[1] - at[0];
+    struct spi_view_pair *pair;
+    spi_err err = SPI_NEW_UNSET(pair, n, "merge");
+
     if (err)
         return err;
-    if (w->c->A.n != l->n || fabs(w->c->A.step / l->dx - 1) > 1e-12 || w->c->ring_scale) {
-        /* another grid, or a random initialisation whose scale is not the data's: CG from zero */
-        spi_volume_clear(&w->c->A);
-        SPI_TRY(err = spi_volume_init(&w->c->A, l->n, l->dx), out);
-        free(w->c->ring_scale);
-        w->c->ring_scale = NULL;
-    }
-    struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
+    spec.fluence = v[0].data;
+    spec.place = v[1].data;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t block = from[i].image / c->block_images, first = from[i].first;
 
-    err = spi_normal_solve(&N, l->lambda, &opt, w->c->A.data, &report);
-    w->c->residual = err ? 0 : report.residual;
-out:
+        pair[i] = (struct spi_view_pair){
+            .image = from[i].image,
+            .dir = from[i].dir,
+            .count = from[i].count,
+            .angle = (const uint16_t *)v[4].piece[block].data + first,
+            .weight = (const float *)v[5].piece[block].data + first};
+    }
+    err = spi_views_merge(&spec, n, pair, c->level->plan2, partial, weight);
+    free(pair);
+    return err;
+}
+
+spi_err spi_task_merge(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    const struct spi_range *a = arg;
+    float *partial = v[0].data;
+    double *weight = v[1].data;
+
+    (void)stop;
+    if (a->block < a->c->n_partials) { /* the first of its partial */
+        memset(partial, 0, (size_t)v[0].n * sizeof *partial);
+        *weight = 0;
+    }
+    return a->c->n_soft ? merge_averages(a, v + 2, partial, weight)
+                        : merge_pairs(a, v + 2, partial, weight);
+}
+
+/* v: model, residual, weights of the partials, partials.  CG starts from the model. */
+spi_err spi_task_solve(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    const struct spi_generation_context *c = ((const struct spi_range *)arg)->c;
+    const struct spi_resolution_level *l = c->level;
+    struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
+    const double *weights = v[2].data;
+    float *sum = v[3].data;
+    double weight = weights[0];
+    struct spi_normal N;
+    struct spi_cg_report report;
+    spi_err err;
+
+    for (int s = 1; s < c->n_partials; s++) {
+        const float *other = v[3 + s].data;
+
+        for (int64_t i = 0; i < v[3].n; i++)
+            sum[i] += other[i];
+        weight += weights[s];
+    }
+    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, sum, weight);
+    if (err)
+        return err;
+    err = spi_normal_solve(&N, l->lambda, &opt, v[0].data, &report);
+    *(double *)v[1].data = err ? 0 : report.residual;
     spi_normal_clear(&N);
     return err;
 }

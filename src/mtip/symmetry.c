@@ -14,46 +14,77 @@
 struct search {
     const struct spi_replica *c;
     const char *group;
-    double q_max, agreement, axes[9];
-    struct spi_symmetry_found found;
+    double q_max, agreement;
+    struct found {
+        double axes[9];
+        struct spi_symmetry_found symmetry;
+    } found;
+    struct spi_array *model, *result;
 };
 
-static spi_err task_search(void *const *data, const void *arg, const volatile int *stop)
+struct search_args {
+    const char *group; /* static, or of the settings */
+    int n;
+    double step, D, q_max, agreement;
+};
+
+/* v: model, found. */
+static spi_err task_search(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    struct search *s = data[0];
+    const struct search_args *a = arg;
+    const struct spi_volume A = {a->n, a->step, v[0].data};
     struct spi_volume W = {0};
-    double D = s->c->data->rings.diameter_A, score;
+    struct found *found = v[1].data;
+    double score;
     spi_err err;
 
-    (void)arg;
     (void)stop;
-    SPI_TRY(err = spi_volume_fourier_even(&s->c->A, &W), out);
-    err = s->group
-              ? spi_symmetry_fit_intensity(s->group, &W, D, s->q_max, -1, s->axes, &score)
-              : spi_symmetry_find(&W, D, s->q_max, s->agreement, &s->found);
+    SPI_TRY(err = spi_volume_fourier_even(&A, &W), out);
+    err = a->group ? spi_symmetry_fit_intensity(a->group, &W, a->D, a->q_max, -1,
+                                                found->axes, &score)
+                   : spi_symmetry_find(&W, a->D, a->q_max, a->agreement, &found->symmetry);
 out:
     spi_volume_clear(&W);
+    return err;
+}
+
+static spi_err submit_search(struct spi_graph *g, struct search *s)
+{
+    const struct spi_volume *A = &s->c->A;
+    struct search_args a = {.group = s->group,
+                            .n = A->n,
+                            .step = A->step,
+                            .D = s->c->data->rings.diameter_A,
+                            .q_max = s->q_max,
+                            .agreement = s->agreement};
+    struct spi_array_shape model = {SPI_ARRAY_OF(float, "model"),
+                                    .rows = (int64_t)spi_volume_count(A), .columns = 1},
+                           one = {
+                               SPI_ARRAY_OF(struct found, "symmetry"), .rows = 1, .columns = 1};
+    spi_err err;
+
+    SPI_TRY(err = spi_array_wrap(g, &model, A->data, &s->model), out);
+    SPI_TRY(err = spi_array_wrap(g, &one, &s->found, &s->result), out);
+
+    struct spi_access access[2] = {{s->model, 0, SPI_READ}, {s->result, 0, SPI_READ_WRITE}};
+
+    err = spi_graph_submit(g, "symmetry", task_search, &a, sizeof a, 2, access);
+out:
     return err;
 }
 
 /* All at once. */
 static spi_err search_all(struct spi_graph *g, int n, struct search *s)
 {
-    struct spi_region *region[2 * SPI_REPLICAS_MAX] = {NULL};
     spi_err err = SPI_OK, late;
 
-    for (int i = 0; i < n; i++) {
-        SPI_TRY(err = spi_region_new(g, &s[i], sizeof s[i], &region[i]), out);
-
-        struct spi_access access = {region[i], SPI_READ_WRITE};
-
-        SPI_TRY(err = spi_graph_submit(g, "symmetry", task_search, NULL, 0, 1, &access),
-                out);
-    }
-out:
+    for (int i = 0; i < n && !err; i++)
+        err = submit_search(g, &s[i]);
     late = spi_graph_wait(g);
-    for (int i = 0; i < n; i++)
-        spi_region_free(g, region[i]);
+    for (int i = 0; i < n; i++) {
+        spi_array_free(g, s[i].model);
+        spi_array_free(g, s[i].result);
+    }
     return err ? err : late;
 }
 
@@ -76,7 +107,7 @@ spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step)
             }
     SPI_TRY(err = search_all(r->graph, n, s), out);
     for (int i = 0; i < n && !err; i++)
-        err = spi_replica_symmetry(replica[i], r->set->symmetry, s[i].axes);
+        err = spi_replica_symmetry(replica[i], r->set->symmetry, s[i].found.axes);
 out:
     free(s);
     return err;
@@ -91,7 +122,7 @@ static bool safe(const struct spi_symmetry_found *f, double agreement)
 spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
 {
     struct search s[2] = {0};
-    const struct spi_symmetry_found *found[2] = {&s[0].found, &s[1].found};
+    const struct spi_symmetry_found *found[2] = {&s[0].found.symmetry, &s[1].found.symmetry};
     bool use;
     spi_err err;
 

@@ -2,7 +2,8 @@
 /** \file
  * What runs the tasks of a graph: one row of a table for each engine.  Layer: task.
  *
- * An engine keeps the order of graph.h: of two tasks that name one region, one of them to
+ * A region stands for a part of an array, or for what all its parts have in common.  An
+ * engine keeps the order of graph.h: of two tasks that name one region, one of them to
  * write, the earlier ends before the later begins.  Everything else (errors, the stop flag,
  * clocks, the trace) is done once, in graph.c.  A new engine is one file and one row.
  * Tasks are submitted by one thread, which is not inside a task. */
@@ -23,13 +24,14 @@ struct spi_engine_access {
 struct spi_engine {
     const char *name;    /* of the setting runtime.backend */
     const char *why_not; /* NULL, or why this program cannot use it */
+    bool copies;         /* tasks run on copies (task/copies.h) */
 
     /** At most `workers` (>= 1) tasks at once.  *got: as many as there are; where they are
      *  fewer, *why says why (static text). */
     SPI_MUSTUSE spi_err (*start)(int workers, void **self, int *got, const char **why);
     /** Every task has been run and every region freed. */
     void (*stop)(void *self);
-    SPI_MUSTUSE spi_err (*region_new)(void *self, void *data, size_t bytes, void **region);
+    SPI_MUSTUSE spi_err (*region_new)(void *self, void **region);
     /** Runs the tasks on it first. */
     void (*region_free)(void *self, void *region);
     /** Later: spi_task_run once.  `t` stays the caller's if this fails.  Regions in
@@ -40,11 +42,15 @@ struct spi_engine {
     void (*wait)(void *self);
 };
 
-/** data[i]: memory of the task's i-th region.  Releases t. */
-void spi_task_run(struct spi_task *t, void *const *data);
+/** Once.  Releases t. */
+void spi_task_run(struct spi_task *t);
 const char *spi_task_name(const struct spi_task *t);
 
-extern const struct spi_engine spi_engine_serial, spi_engine_threads, spi_engine_starpu;
+/** Regions of one task, at most: one of each array, one of its part. */
+enum { SPI_REGIONS_MAX = 2 * SPI_ACCESSES_MAX };
+
+extern const struct spi_engine spi_engine_serial, spi_engine_threads, spi_engine_starpu,
+    spi_engine_copies;
 /** Ends with NULL. */
 extern const struct spi_engine *const spi_engine_table[];
 /** The row of this name; NULL: there is none. */

@@ -11,26 +11,20 @@
 #include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "task/engine.h"
+#include "task/array_priv.h"
+#include "task/copies.h"
 #include "task/trace.h"
 
 enum { MAX_NAMES = 32, ALIGN = 64 };
 
 const struct spi_engine *const spi_engine_table[] = {
-    &spi_engine_threads, &spi_engine_starpu, &spi_engine_serial, NULL};
-
-struct spi_region {
-    void *of_engine;
-    int64_t number; /* in the trace */
-    const struct spi_graph *g;
-    struct spi_region *next, *prev;
-};
+    &spi_engine_threads, &spi_engine_starpu, &spi_engine_serial, &spi_engine_copies, NULL};
 
 struct spi_graph {
     const struct spi_engine *engine;
     void *self; /* of the engine */
     int workers;
-    struct spi_region *regions;
+    struct spi_array *arrays;
     int64_t n_tasks, n_waits, n_regions; /* so far */
     double t0, last_s, last_cpu_s;       /* start; end of the last wait, for the trace */
     const volatile int *stop;
@@ -50,7 +44,6 @@ struct spi_graph {
 static const volatile int never;
 static _Thread_local bool inside_task; /* tasks neither submit nor wait */
 
-/* What a task carries besides its regions. */
 struct spi_task {
     struct spi_graph *g;
     spi_task_fn *fn;
@@ -58,7 +51,9 @@ struct spi_task {
     void *arg;
     int64_t number, wait;
     int n;
-    int64_t *region; /* [n] numbers, or NULL: not traced */
+    struct spi_access *access; /* [n] */
+    int n_regions;
+    int64_t *region; /* [n_regions] numbers, or NULL: not traced */
     unsigned char privilege[SPI_REGIONS_MAX];
 };
 
@@ -92,7 +87,7 @@ static void note_trace(struct spi_graph *g, const struct spi_task *t, double sta
                                   .start_s = start - g->t0,
                                   .wall_s = wall_s,
                                   .cpu_s = cpu_s,
-                                  .n = t->n,
+                                  .n = t->n_regions,
                                   .region = t->region,
                                   .privilege = t->privilege};
 
@@ -111,7 +106,36 @@ static spi_err failed_before(struct spi_graph *g)
     return err;
 }
 
-void spi_task_run(struct spi_task *t, void *const *data)
+static void look(const struct spi_access *access, struct spi_view *v)
+{
+    struct spi_array *a = access->array;
+    size_t at;
+
+    *v = (struct spi_view){0};
+    if (a->ragged && access->part == SPI_WHOLE) {
+        v->piece = a->piece;
+    } else if (a->ragged) {
+        v->data = a->piece[access->part].data;
+        v->n = a->piece[access->part].n;
+        v->given = access->privilege != SPI_READ ? &a->piece[access->part] : NULL;
+    } else {
+        v->n = spi_array_elements(a, access->part, &at);
+        v->data = (char *)a->base + at;
+    }
+}
+
+static spi_err call(const struct spi_task *t)
+{
+    struct spi_view v[SPI_ACCESSES_MAX];
+
+    if (t->g->engine->copies)
+        return spi_copies_run(t->g, t->name, t->fn, t->arg, t->g->stop, t->n, t->access);
+    for (int i = 0; i < t->n; i++)
+        look(&t->access[i], &v[i]);
+    return t->fn(v, t->arg, t->g->stop);
+}
+
+void spi_task_run(struct spi_task *t)
 {
     struct spi_graph *g = t->g;
     double t0, cpu0, t1;
@@ -124,8 +148,7 @@ void spi_task_run(struct spi_task *t, void *const *data)
     t0 = spi_now_s();
     cpu0 = t->region ? spi_cpu_s() : 0;
     inside_task = true;
-    err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request")
-                   : t->fn(data, t->arg, g->stop);
+    err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : call(t);
     inside_task = false;
     t1 = spi_now_s();
 
@@ -197,8 +220,8 @@ void spi_graph_free(struct spi_graph *g)
     if (!g)
         return;
     g->engine->wait(g->self);
-    while (g->regions)
-        spi_region_free(g, g->regions);
+    while (g->arrays)
+        spi_array_free(g, g->arrays);
     g->engine->stop(g->self);
     spi_trace_drop(g->trace);
     pthread_mutex_destroy(&g->lock);
@@ -210,57 +233,68 @@ int spi_graph_workers(const struct spi_graph *g)
     return g->workers;
 }
 
-spi_err spi_region_new(struct spi_graph *g, void *data, size_t bytes,
-                       struct spi_region **out)
-{
-    struct spi_region *r = NULL;
-    spi_err err = SPI_NEW(r, 1, "region");
+/* ---- regions ------------------------------------------------------------------------ */
 
-    *out = NULL;
-    if (err)
-        return err;
-    if ((err = g->engine->region_new(g->self, data, bytes, &r->of_engine)) != SPI_OK) {
-        free(r);
-        return err;
-    }
-    r->g = g;
-    r->number = g->n_regions++;
-    r->next = g->regions;
-    if (r->next)
-        r->next->prev = r;
-    g->regions = r;
-    *out = r;
-    return SPI_OK;
+const struct spi_engine *spi_graph_engine(const struct spi_graph *g)
+{
+    return g->engine;
 }
 
-void spi_region_free(struct spi_graph *g, struct spi_region *r)
+struct spi_array **spi_graph_arrays(struct spi_graph *g)
 {
-    if (!r)
-        return;
-    g->engine->region_free(g->self, r->of_engine);
-    if (r->prev)
-        r->prev->next = r->next;
-    else
-        g->regions = r->next;
-    if (r->next)
-        r->next->prev = r->prev;
-    free(r);
+    return &g->arrays;
+}
+
+spi_err spi_graph_region(struct spi_graph *g, struct spi_region *r)
+{
+    spi_err err = g->engine->region_new(g->self, &r->of_engine);
+
+    if (!err)
+        r->number = g->n_regions++;
+    return err;
+}
+
+void spi_graph_region_free(struct spi_graph *g, struct spi_region *r)
+{
+    if (r->number >= 0)
+        g->engine->region_free(g->self, r->of_engine);
+    r->number = -1;
 }
 
 /* ---- submission --------------------------------------------------------------------- */
+
+/* The regions of a task, each once. */
+struct named {
+    int n;
+    struct spi_region *region[SPI_REGIONS_MAX];
+    enum spi_privilege privilege[SPI_REGIONS_MAX];
+};
+
+static void name_region(struct named *to, struct spi_region *r, enum spi_privilege p)
+{
+    for (int i = 0; i < to->n; i++)
+        if (to->region[i] == r)
+            return; /* two parts of one array: `whole` is read for both */
+    to->region[to->n] = r;
+    to->privilege[to->n++] = p;
+}
 
 static size_t rounded(size_t bytes)
 {
     return (bytes + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-/* One piece of memory: the task, its arguments and, when traced, the numbers of regions. */
+/* One piece of memory: the task, its accesses, its arguments and, when traced, the numbers
+ * of its regions. */
 static spi_err make_task(struct spi_graph *g, const char *name, spi_task_fn *fn,
                          const void *arg, size_t arg_size, int n,
-                         const struct spi_access *access, struct spi_task **out)
+                         const struct spi_access *access, const struct named *named,
+                         struct spi_task **out)
 {
-    size_t at_arg = rounded(sizeof **out), at_region = at_arg + rounded(arg_size);
-    size_t size = at_region + (g->trace ? (size_t)n * sizeof(int64_t) : 0);
+    size_t at_access = rounded(sizeof **out),
+           at_arg = at_access + rounded((size_t)n * sizeof *access),
+           at_region = at_arg + rounded(arg_size);
+    size_t size = at_region + (g->trace ? (size_t)named->n * sizeof(int64_t) : 0);
     struct spi_task *t = spi_alloc(1, size, "task");
 
     if (!t)
@@ -271,44 +305,112 @@ static spi_err make_task(struct spi_graph *g, const char *name, spi_task_fn *fn,
                            .arg = (char *)t + at_arg,
                            .number = g->n_tasks++,
                            .wait = g->n_waits,
-                           .n = n};
+                           .n = n,
+                           .access = (struct spi_access *)(void *)((char *)t + at_access),
+                           .n_regions = named->n};
     if (arg_size)
         memcpy(t->arg, arg, arg_size);
+    if (n)
+        memcpy(t->access, access, (size_t)n * sizeof *access);
     if (g->trace)
         t->region = (int64_t *)(void *)((char *)t + at_region);
-    for (int i = 0; i < n && g->trace; i++) {
-        t->region[i] = access[i].region->number;
-        t->privilege[i] = (unsigned char)access[i].privilege;
+    for (int i = 0; i < named->n && g->trace; i++) {
+        t->region[i] = named->region[i]->number;
+        t->privilege[i] = (unsigned char)named->privilege[i];
     }
     *out = t;
     return SPI_OK;
+}
+
+static spi_err submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
+                      const void *arg, size_t arg_size, int n,
+                      const struct spi_access *access, const struct named *named)
+{
+    struct spi_engine_access list[SPI_REGIONS_MAX];
+    struct spi_task *t;
+    spi_err err = make_task(g, name, fn, arg, arg_size, n, access, named, &t);
+
+    if (err)
+        return err;
+    for (int i = 0; i < named->n; i++)
+        list[i] = (struct spi_engine_access){named->region[i]->of_engine,
+                                             named->privilege[i]};
+    if ((err = g->engine->submit(g->self, t, named->n, list)) != SPI_OK)
+        free(t);
+    return err;
+}
+
+static spi_err do_nothing(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    (void)v;
+    (void)arg;
+    (void)stop;
+    return SPI_OK;
+}
+
+/* Tasks that name parts read `whole` together, and so do tasks that read all parts.  An
+ * empty task that writes `whole` keeps the ones from the others. */
+static spi_err fence(struct spi_graph *g, const char *name, struct spi_array *a)
+{
+    struct named all = {.n = 0};
+
+    name_region(&all, &a->whole, SPI_READ_WRITE);
+    a->parts_written = a->whole_read = false;
+    return submit(g, name, do_nothing, NULL, 0, 0, NULL, &all);
+}
+
+/* The regions of one access. */
+static spi_err name_access(struct spi_graph *g, const char *task,
+                           const struct spi_access *access, struct named *to)
+{
+    struct spi_array *a = access->array;
+    enum spi_privilege p = access->privilege;
+    spi_err err = SPI_OK;
+
+    if (!a->part) {
+        name_region(to, &a->whole, p);
+    } else if (access->part != SPI_WHOLE) {
+        if (p != SPI_READ && a->whole_read)
+            err = fence(g, task, a);
+        a->parts_written |= p != SPI_READ;
+        name_region(to, &a->whole, SPI_READ);
+        name_region(to, &a->part[access->part], p);
+    } else {
+        if (p == SPI_READ && a->parts_written)
+            err = fence(g, task, a);
+        a->whole_read |= p == SPI_READ;
+        if (p != SPI_READ)
+            a->parts_written = a->whole_read = false;
+        name_region(to, &a->whole, p);
+    }
+    return err;
+}
+
+static bool same_memory(const struct spi_access *a, const struct spi_access *b)
+{
+    return a->array == b->array && (!a->array->part || a->part == b->part ||
+                                    a->part == SPI_WHOLE || b->part == SPI_WHOLE);
 }
 
 spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
                          const void *arg, size_t arg_size, int n,
                          const struct spi_access *access)
 {
-    struct spi_engine_access named[SPI_REGIONS_MAX];
-    struct spi_task *t;
-    spi_err err;
+    struct named named = {.n = 0};
+    spi_err err = SPI_OK;
 
     assert(!inside_task);
-    if (n > SPI_REGIONS_MAX)
-        return spi_fail(SPI_EINVAL, "task %s: %d regions; at most %d", name, n,
-                        SPI_REGIONS_MAX);
-    for (int i = 0; i < n; i++) {
-        named[i] =
-            (struct spi_engine_access){access[i].region->of_engine, access[i].privilege};
+    if (n > SPI_ACCESSES_MAX)
+        return spi_fail(SPI_EINVAL, "task %s: names %d arrays; at most %d", name, n,
+                        SPI_ACCESSES_MAX);
+    for (int i = 0; i < n; i++)
         for (int j = 0; j < i; j++)
-            if (access[j].region == access[i].region)
-                return spi_fail(SPI_EINVAL, "task %s: names one region twice", name);
-    }
-    if ((err = make_task(g, name, fn, arg, arg_size, n, access, &t)) != SPI_OK)
-        return err;
-    err = g->engine->submit(g->self, t, n, named);
-    if (err)
-        free(t);
-    return err;
+            if (same_memory(&access[i], &access[j]))
+                return spi_fail(SPI_EINVAL, "task %s: names array %s twice", name,
+                                access[i].array->shape.name);
+    for (int i = 0; i < n && !err; i++)
+        err = name_access(g, name, &access[i], &named);
+    return err ? err : submit(g, name, fn, arg, arg_size, n, access, &named);
 }
 
 /* What this thread did since the last wait, without tasks that it ran. */

@@ -2,44 +2,35 @@
 /** \file
  * Tasks that name their data.  Layer: task.
  *
- * A region is a piece of memory that tasks read or write.  Tasks run as if one after
- * another in the order of submission; those that do not touch the same region (or only read
- * it) may run at once.  So results do not depend on the number of workers.
+ * A task is an ordinary function on views of the arrays it names (task/array.h) and a small
+ * struct of arguments (copied).  Arguments hold numbers, and pointers to what no task
+ * changes: settings, geometry, plans, sources of images.  Tasks run as if one after another
+ * in the order of submission; those that do not touch the same part of an array (or only
+ * read it) may run at once.  So results do not depend on the number of workers.
  *
- * A task is an ordinary function on the regions' memory and a small struct of arguments
- * (copied).  The first failure of any task is kept; later tasks return at once; _wait
- * reports it.  When the caller's stop flag becomes nonzero all pending tasks return
- * SPI_ECANCEL.
+ * The first failure of any task is kept; later tasks return at once; _wait reports it.
+ * When the caller's stop flag becomes nonzero all pending tasks return SPI_ECANCEL.
  *
  * What runs them is an engine, a row of the table in task/engine.h:
  *     threads   a thread for each worker; the default
  *     starpu    the StarPU library, where the program was built with it
  *     serial    each task inside _submit; the reference of the others
+ *     copies    as serial, each task on copies of what it names: a test of the program
  * One thread makes a graph, submits and waits; tasks do not.  Tasks run inside _submit
- * (serial) or inside _wait and _region_free (the others), never in between. */
+ * (serial, copies) or inside _wait and spi_array_free (the others), never in between. */
 #ifndef SPI_TASK_GRAPH_H
 #define SPI_TASK_GRAPH_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/error.h"
+#include "task/array.h"
 
-struct spi_graph;
-struct spi_region;
+enum { SPI_ACCESSES_MAX = 32 }; /* of one task */
 
-enum { SPI_REGIONS_MAX = 64 }; /* of one task */
-
-enum spi_privilege { SPI_READ = 1, SPI_WRITE = 2, SPI_READ_WRITE = 3 };
-
-struct spi_access {
-    struct spi_region *region;
-    enum spi_privilege privilege;
-};
-
-/** data[i]: memory of the i-th region of the task.  *stop becomes nonzero when the task
- * should end early (SPI_ECANCEL). */
-typedef spi_err spi_task_fn(void *const *data, const void *arg, const volatile int *stop);
+/** v[i]: the i-th access.  *stop becomes nonzero when the task should end early
+ * (SPI_ECANCEL). */
+typedef spi_err spi_task_fn(struct spi_view *v, const void *arg, const volatile int *stop);
 
 /** SPI_EUSAGE, with the reason, if the program has no engine of this name. */
 SPI_MUSTUSE spi_err spi_graph_check_engine(const char *engine);
@@ -51,15 +42,9 @@ SPI_MUSTUSE spi_err spi_graph_check_engine(const char *engine);
  * here; SPI_EIO. */
 SPI_MUSTUSE spi_err spi_graph_new(const char *engine, int workers, const volatile int *stop,
                                   struct spi_graph **out);
-/** Waits for everything, releases all regions. */
+/** Waits for everything, releases all arrays. */
 void spi_graph_free(struct spi_graph *g);
 int spi_graph_workers(const struct spi_graph *g);
-
-/** The region of `bytes` at `data` (the caller keeps owning the memory). */
-SPI_MUSTUSE spi_err spi_region_new(struct spi_graph *g, void *data, size_t bytes,
-                                   struct spi_region **out);
-/** Waits for the tasks on it.  NULL is allowed. */
-void spi_region_free(struct spi_graph *g, struct spi_region *r);
 
 /** Submit one task.  `name` is static text.  arg is copied (arg_size bytes). */
 SPI_MUSTUSE spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,

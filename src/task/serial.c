@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The engine `serial`: a task runs when it is submitted.  The reference of all others. */
+/* The engine `serial`: a task runs when it is submitted.  The reference of all others.
+ * `copies` is the same engine; graph.c gives its tasks copies. */
 #include "task/engine.h"
 
 static spi_err start(int workers, void **self, int *got, const char **why)
@@ -16,12 +17,11 @@ static void stop(void *self)
     (void)self;
 }
 
-/* A region is its memory. */
-static spi_err region_new(void *self, void *data, size_t bytes, void **region)
+/* Order needs no regions. */
+static spi_err region_new(void *self, void **region)
 {
     (void)self;
-    (void)bytes;
-    *region = data;
+    *region = NULL;
     return SPI_OK;
 }
 
@@ -34,12 +34,10 @@ static void region_free(void *self, void *region)
 static spi_err submit(void *self, struct spi_task *t, int n,
                       const struct spi_engine_access *access)
 {
-    void *data[SPI_REGIONS_MAX];
-
     (void)self;
-    for (int i = 0; i < n; i++)
-        data[i] = access[i].region;
-    spi_task_run(t, data);
+    (void)n;
+    (void)access;
+    spi_task_run(t);
     return SPI_OK;
 }
 
@@ -49,6 +47,15 @@ static void wait_all(void *self)
 }
 
 const struct spi_engine spi_engine_serial = {.name = "serial",
+                                             .start = start,
+                                             .stop = stop,
+                                             .region_new = region_new,
+                                             .region_free = region_free,
+                                             .submit = submit,
+                                             .wait = wait_all};
+
+const struct spi_engine spi_engine_copies = {.name = "copies",
+.copies = true,
                                              .start = start,
                                              .stop = stop,
                                              .region_new = region_new,

@@ -26,7 +26,6 @@ struct place {
 };
 
 struct region {
-    void *data;
     int front;    /* tasks at the front: they run, or may as far as this region goes */
     bool writing; /* the one task at the front writes */
     struct place *head, *tail; /* tasks behind them */
@@ -121,15 +120,12 @@ static void wake(struct pool *p, int64_t n)
 static void run_first(struct pool *p)
 {
     struct job *j = p->head;
-    void *data[SPI_REGIONS_MAX];
     int64_t before;
 
     p->head = j->next;
     p->ready--;
     pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < j->n; i++)
-        data[i] = j->place[i].region->data;
-    spi_task_run(j->task, data);
+    spi_task_run(j->task);
     pthread_mutex_lock(&p->lock);
     before = p->ready;
     for (int i = 0; i < j->n; i++)
@@ -240,15 +236,12 @@ static spi_err start(int workers, void **self, int *got, const char **why)
 
 /* ---- regions and tasks -------------------------------------------------------------- */
 
-static spi_err region_new(void *self, void *data, size_t bytes, void **region)
+static spi_err region_new(void *self, void **region)
 {
     struct region *r = NULL;
     spi_err err = SPI_NEW(r, 1, "region");
 
     (void)self;
-    (void)bytes;
-    if (!err)
-        r->data = data;
     *region = r;
     return err;
 }

@@ -269,7 +269,8 @@ static void check_average(struct spi_rng *rng)
     enum { ROWS = 40, TILES = 3, FIRST = 4 };
     struct spi_band band;
     struct spi_views views;
-    struct spi_average part[2];
+    struct spi_average average;
+    float *part[2];
     spi_nufft *plan;
     int R = g.R, n_pairs = 0, at = 0;
     size_t count;
@@ -337,24 +338,30 @@ static void check_average(struct spi_rng *rng)
                                  .fluence = scaled};
 
     OK(spi_views_merge(&spec, n_pairs, pair, plan, grid[0], &sum[0]) == SPI_OK, "pairs");
+    NEED(spi_average_init(&average, &g, R, views.Na, ROWS) == SPI_OK);
+    OK(average.tiles == TILES, "%d tiles", TILES);
     for (int i = 0; i < 2; i++) {
         int n = i ? IMAGES - FIRST : FIRST, from = i * FIRST;
+        struct spi_average_block block;
 
-        if (spi_average_init(&part[i], &g, R, views.Na, ROWS, FIRST))
-            OK(0, "%s", spi_err_message());
+        NEED(SPI_NEW(part[i], TILES * spi_average_floats(&average), "test") == SPI_OK);
+        NEED(spi_average_block_init(&block, &average, FIRST) == SPI_OK);
         for (int k = 0; k < n; k++)
-            spi_average_image(&part[i], k, record_of(records, from + k, R, NULL));
-        spi_average_add(&part[i], n, phi + from, q + (size_t)from * steps,
-                        scale + from * TILES * SPI_LANES);
+            spi_average_image(&block, k, record_of(records, from + k, R, NULL));
+        spi_average_add(&block, n, phi + from, q + (size_t)from * steps,
+                        scale + from * TILES * SPI_LANES, part[i]);
+        spi_average_block_clear(&block);
     }
-    OK(spi_views_merge_average(&spec, &part[0], 0, ROWS, dir, 0.25F, plan, grid[2],
+    OK(spi_views_merge_average(&spec, &average, part[0], ROWS, dir, 0.25F, plan, grid[2],
                                &sum[2]) == SPI_OK,
        "one part");
-    for (int64_t t = 0; t < TILES; t++)
-        spi_average_join(&part[0], &part[1], t);
-    for (; at < ROWS; at += 13) /* in pieces that are no tiles */
-        OK(spi_views_merge_average(&spec, &part[0], at, ROWS - at < 13 ? ROWS - at : 13,
-                                   dir, 0.25F, plan, grid[1], &sum[1]) == SPI_OK,
+    for (int64_t i = 0; i < TILES * spi_average_floats(&average); i++)
+        part[0][i] += part[1][i];
+    for (; at < ROWS; at += 2 * SPI_LANES)
+        OK(spi_views_merge_average(
+               &spec, &average, part[0] + at / SPI_LANES * spi_average_floats(&average),
+               ROWS - at < 2 * SPI_LANES ? ROWS - at : 2 * SPI_LANES, dir + at, 0.25F, plan,
+               grid[1], &sum[1]) == SPI_OK,
            "averages from %d", at);
     for (size_t i = 0; i < count; i++) {
         double x = (double)grid[0][i];
@@ -372,8 +379,8 @@ static void check_average(struct spi_rng *rng)
     for (int i = 0; i < 3; i++)
         free(grid[i]);
     free(q), free(all), free(scale), free(weight);
-    spi_average_clear(&part[0]);
-    spi_average_clear(&part[1]);
+    free(part[0]), free(part[1]);
+    spi_average_clear(&average);
     spi_nufft_free(plan);
     spi_band_clear(&band);
 }

@@ -58,10 +58,10 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
 
         err = spi_replica_submit(&replica, b.graph, &gen, BLOCK);
         late = spi_graph_wait(b.graph);
-        if (!err && ((replica.work->n_soft == SPI_PARTIALS_MAX) != (i == 0) ||
-                     replica.work->n_blocks <= SPI_PARTIALS_MAX))
+        if (!err && ((replica.work->context.n_soft == SPI_PARTIALS_MAX) != (i == 0) ||
+                     replica.work->context.n_blocks <= SPI_PARTIALS_MAX))
             err = err ? err : spi_fail(SPI_EINVAL, "generation %d: not as meant", i);
-        spi_replica_settle(&replica);
+        spi_replica_settle(&replica, !err && !late);
         SPI_TRY(err = err ? err : late, out);
     }
     o->n = replica.A.n;

@@ -15,7 +15,7 @@
 enum { REGIONS = 12, LENGTH = 64, TASKS = 400 };
 
 struct args {
-    int n_in; /* regions 1 ... n_in are read, region 0 is changed */
+    int n_in; /* arrays 1 ... n_in are read, array 0 is changed */
     int number;
 };
 
@@ -28,15 +28,15 @@ static void spin(int rounds)
 }
 
 /* Not commutative and rounding: any other order gives other bits. */
-static spi_err mix(void *const *data, const void *arg, const volatile int *stop)
+static spi_err mix(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct args *a = arg;
-    float *to = data[0];
+    float *to = v[0].data;
 
     (void)stop;
     spin(200 * (a->number % 7));
     for (int k = 1; k <= a->n_in; k++) {
-        const float *from = data[k];
+        const float *from = v[k].data;
 
         for (int i = 0; i < LENGTH; i++)
             to[i] = 0.7F * to[i] + 0.31F * from[(i + a->number) % LENGTH] + 1e-3F;
@@ -44,20 +44,28 @@ static spi_err mix(void *const *data, const void *arg, const volatile int *stop)
     return SPI_OK;
 }
 
-/* The same random graph each time.  Some tasks name more regions than StarPU's own list
+static spi_err wrap(struct spi_graph *g, void *data, size_t bytes, struct spi_array **out)
+{
+    struct spi_array_shape shape = {
+        SPI_ARRAY_OF(uint8_t, "test"), .rows = (int64_t)bytes, .columns = 1};
+
+    return spi_array_wrap(g, &shape, data, out);
+}
+
+/* The same random graph each time.  Some tasks name more arrays than StarPU's own list
  * holds.  swap: this task and the next are exchanged. */
 static void run_graph(const char *engine, int workers, int swap, float out[REGIONS][LENGTH])
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
     struct spi_graph *g;
-    struct spi_region *region[REGIONS];
+    struct spi_array *array[REGIONS];
 
     memset(out, 0, REGIONS * sizeof *out);
     NEED(spi_graph_new(engine, workers, NULL, &g) == SPI_OK);
     for (int r = 0; r < REGIONS; r++) {
         for (int i = 0; i < LENGTH; i++)
             out[r][i] = (float)spi_rng_normal(&rng);
-        NEED(spi_region_new(g, out[r], sizeof out[r], &region[r]) == SPI_OK);
+        NEED(wrap(g, out[r], sizeof out[r], &array[r]) == SPI_OK);
     }
     for (int t = 0; t < TASKS; t++) {
         int order[REGIONS], n = 1 + (int)spi_rng_below(&rng, t % 20 ? 3 : REGIONS - 1);
@@ -72,7 +80,7 @@ static void run_graph(const char *engine, int workers, int swap, float out[REGIO
             order[r] = order[j];
             order[j] = x;
             access[r] =
-                (struct spi_access){region[order[r]], r ? SPI_READ : SPI_READ_WRITE};
+                (struct spi_access){array[order[r]], 0, r ? SPI_READ : SPI_READ_WRITE};
         }
         if (spi_graph_submit(g, "mix", mix, &a, sizeof a, n + 1, access))
             OK(0, "%s", spi_err_message());
@@ -91,9 +99,9 @@ static void check_same_bits(const char *engine)
     static float serial[REGIONS][LENGTH], other[REGIONS][LENGTH];
     static const int workers[] = {1, 2, 3, 4, 7, 16, 64};
 
-    run_graph("serial", 1, -1, serial);
+    run_graph("serial", 1, TASKS, serial);
     for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
-        run_graph(engine, workers[i], -1, other);
+        run_graph(engine, workers[i], TASKS, other);
         OK(memcmp(serial, other, sizeof serial) == 0, "%s, %d asked: the same bits", engine,
            workers[i]);
     }
@@ -106,9 +114,9 @@ static void check_same_bits(const char *engine)
 enum { MANY = 10000, CELLS = 8 };
 
 /* cell = 3 cell + number (mod 2^64): the order matters. */
-static spi_err step(void *const *data, const void *arg, const volatile int *stop)
+static spi_err step(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    uint64_t *cell = data[0];
+    uint64_t *cell = v[0].data;
 
     (void)stop;
     *cell = 3 * *cell + *(const uint64_t *)arg;
@@ -116,33 +124,41 @@ static spi_err step(void *const *data, const void *arg, const volatile int *stop
 }
 
 /* All cells are read while others read them; nobody may write one meanwhile. */
-static spi_err look(void *const *data, const void *arg, const volatile int *stop)
+static spi_err look(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    uint64_t *to = data[CELLS], sum = 0;
+    uint64_t *to = v[CELLS].data, sum = 0;
 
     (void)stop;
     (void)arg;
     for (int c = 0; c < CELLS; c++)
-        sum += *(const uint64_t *)data[c];
+        sum += *(const uint64_t *)v[c].data;
     *to = *to * 5 + sum;
     return SPI_OK;
+}
+
+static bool cells_are(struct spi_array *const *array, const uint64_t *want)
+{
+    for (int c = 0; c < CELLS + 2; c++)
+        if (*(const uint64_t *)spi_array_data(array[c], 0, NULL) != want[c])
+            return false;
+    return true;
 }
 
 static void check_many(const char *engine, int workers)
 {
     uint64_t cell[CELLS + 2] = {0}, want[CELLS + 2] = {0};
-    struct spi_region *region[CELLS + 2];
+    struct spi_array *array[CELLS + 2];
     struct spi_graph *g;
 
     NEED(spi_graph_new(engine, workers, NULL, &g) == SPI_OK);
     for (int c = 0; c < CELLS + 2; c++)
-        NEED(spi_region_new(g, &cell[c], sizeof *cell, &region[c]) == SPI_OK);
+        NEED(wrap(g, &cell[c], sizeof *cell, &array[c]) == SPI_OK);
     for (uint64_t t = 0; t < MANY; t++) {
         struct spi_access access[CELLS + 1];
         int to = (int)(t % CELLS);
 
         if (t % 100 < 98) {
-            access[0] = (struct spi_access){region[to], SPI_READ_WRITE};
+            access[0] = (struct spi_access){array[to], 0, SPI_READ_WRITE};
             if (spi_graph_submit(g, "step", step, &t, sizeof t, 1, access))
                 OK(0, "%s", spi_err_message());
             want[to] = 3 * want[to] + t;
@@ -151,25 +167,25 @@ static void check_many(const char *engine, int workers)
         to = CELLS + (int)(t % 2);
         want[to] *= 5;
         for (int c = 0; c < CELLS; c++) {
-            access[c] = (struct spi_access){region[c], SPI_READ};
+            access[c] = (struct spi_access){array[c], 0, SPI_READ};
             want[to] += want[c];
         }
-        access[CELLS] = (struct spi_access){region[to], SPI_READ_WRITE};
+        access[CELLS] = (struct spi_access){array[to], 0, SPI_READ_WRITE};
         if (spi_graph_submit(g, "look", look, NULL, 0, CELLS + 1, access))
             OK(0, "%s", spi_err_message());
     }
-    OK(spi_graph_wait(g) == SPI_OK && memcmp(cell, want, sizeof want) == 0,
+    OK(spi_graph_wait(g) == SPI_OK && cells_are(array, want),
        "%s, %d workers: %d tasks in their order", engine, workers, MANY);
     for (int i = 0; i < 300; i++) { /* nothing is lost between many short waits */
         uint64_t t = (uint64_t)i;
-        struct spi_access access = {region[i % CELLS], SPI_READ_WRITE};
+        struct spi_access access = {array[i % CELLS], 0, SPI_READ_WRITE};
 
         want[i % CELLS] = 3 * want[i % CELLS] + t;
         if (spi_graph_submit(g, "step", step, &t, sizeof t, 1, &access) ||
             (i % 3 == 0 && spi_graph_wait(g)))
             OK(0, "%s", spi_err_message());
     }
-    OK(spi_graph_wait(g) == SPI_OK && memcmp(cell, want, sizeof want) == 0,
+    OK(spi_graph_wait(g) == SPI_OK && cells_are(array, want),
        "%s, %d workers: 100 waits", engine, workers);
     OK(spi_graph_wait(g) == SPI_OK, "a wait for nothing");
     spi_graph_free(g);
@@ -181,9 +197,9 @@ struct trace {
     int done;
 };
 
-static spi_err count(void *const *data, const void *arg, const volatile int *stop)
+static spi_err count(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    struct trace *t = data[0];
+    struct trace *t = v[0].data;
     int fails = *(const int *)arg;
 
     (void)stop;
@@ -193,17 +209,22 @@ static spi_err count(void *const *data, const void *arg, const volatile int *sto
     return SPI_OK;
 }
 
-static spi_err set_flag(void *const *data, const void *arg, const volatile int *stop)
+static spi_err set_flag(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    (void)data;
+    (void)v;
     (void)stop;
     **(volatile int *const *)arg = 1;
     return SPI_OK;
 }
 
-static void submit_count(struct spi_graph *g, struct spi_region *r, int fails)
+static int done(struct spi_array *r)
 {
-    struct spi_access a = {r, SPI_READ_WRITE};
+    return ((const struct trace *)spi_array_data(r, 0, NULL))->done;
+}
+
+static void submit_count(struct spi_graph *g, struct spi_array *r, int fails)
+{
+    struct spi_access a = {r, 0, SPI_READ_WRITE};
 
     if (spi_graph_submit(g, "count", count, &fails, sizeof fails, 1, &a))
         OK(0, "%s", spi_err_message());
@@ -214,38 +235,38 @@ static void check_failures(const char *engine)
     volatile int flag = 0, *at = &flag;
     struct trace t = {0};
     struct spi_graph *g;
-    struct spi_region *r, *other;
-    struct spi_access access[65];
+    struct spi_array *r, *other;
+    struct spi_access access[SPI_ACCESSES_MAX + 1];
 
     NEED(spi_graph_new(engine, 2, &flag, &g) == SPI_OK);
-    NEED(spi_region_new(g, &t, sizeof t, &r) == SPI_OK);
-    NEED(spi_region_new(g, NULL, 0, &other) == SPI_OK);
+    NEED(wrap(g, &t, sizeof t, &r) == SPI_OK);
+    NEED(wrap(g, NULL, 0, &other) == SPI_OK);
     for (int i = 0; i < 10; i++)
         submit_count(g, r, i == 4 || i == 7 ? i : 0);
     OK(spi_graph_wait(g) == SPI_EFORMAT && strcmp(spi_err_message(), "task 4: broken") == 0,
        "%s: the first failure, '%s'", engine, spi_err_message());
-    OK(t.done == 4, "%s: later tasks are skipped (%d done)", engine, t.done);
+    OK(done(r) == 4, "%s: later tasks are skipped (%d done)", engine, done(r));
     submit_count(g, r, 0);
-    OK(spi_graph_wait(g) == SPI_OK && t.done == 5, "%s: then all is well again", engine);
+    OK(spi_graph_wait(g) == SPI_OK && done(r) == 5, "%s: then all is well again", engine);
 
-    access[0] = (struct spi_access){r, SPI_READ_WRITE};
+    access[0] = (struct spi_access){r, 0, SPI_READ_WRITE};
     if (spi_graph_submit(g, "flag", set_flag, &at, sizeof at, 1, access))
         OK(0, "%s", spi_err_message());
     submit_count(g, r, 0);
-    OK(spi_graph_wait(g) == SPI_ECANCEL && t.done == 5, "%s: stop flag: %s", engine,
+    OK(spi_graph_wait(g) == SPI_ECANCEL && done(r) == 5, "%s: stop flag: %s", engine,
        spi_err_message());
     flag = 0;
-    for (int i = 0; i < 65; i++)
+    for (int i = 0; i <= SPI_ACCESSES_MAX; i++)
         access[i] = access[0];
-    OK(spi_graph_submit(g, "wide", set_flag, &at, sizeof at, 65, access) == SPI_EINVAL,
+    OK(spi_graph_submit(g, "wide", set_flag, &at, sizeof at, SPI_ACCESSES_MAX + 1, access) == SPI_EINVAL,
        "%s", spi_err_message());
     OK(spi_graph_submit(g, "twice", set_flag, &at, sizeof at, 2, access) == SPI_EINVAL,
        "%s", spi_err_message());
     submit_count(g, r, 0);
-    spi_region_free(g, r); /* runs what is still to do on it */
-    OK(t.done == 6, "%s: a region is freed after its last task", engine);
-    spi_region_free(g, NULL);
-    OK(spi_region_new(g, &t, sizeof t, &r) == SPI_OK, "another region");
+    spi_array_free(g, r); /* runs what is still to do on it */
+    OK(t.done == 6, "%s: an array is freed after its last task", engine);
+    spi_array_free(g, NULL);
+    OK(wrap(g, &t, sizeof t, &r) == SPI_OK, "another array");
     submit_count(g, r, 0);
     spi_graph_free(g); /* runs what is left, frees `r` and `other` */
     OK(t.done == 7, "%s: a graph is freed after its last task", engine);
@@ -288,21 +309,21 @@ static void check_trace(const char *engine)
     char path[2048], line[1024];
     struct trace t = {0};
     struct spi_graph *g;
-    struct spi_region *r, *other;
+    struct spi_array *r, *other;
     struct spi_access both[2];
     int fails = 0, tasks = 0, waits = 0, right = 0;
     FILE *f;
 
     snprintf(path, sizeof path, "%s/trace.%ld.jsonl", tmp ? tmp : "/tmp", (long)getpid());
     NEED(spi_graph_new(engine, 2, NULL, &g) == SPI_OK);
-    NEED(spi_region_new(g, &t, sizeof t, &r) == SPI_OK);
-    NEED(spi_region_new(g, NULL, 0, &other) == SPI_OK);
+    NEED(wrap(g, &t, sizeof t, &r) == SPI_OK);
+    NEED(wrap(g, NULL, 0, &other) == SPI_OK);
     submit_count(g, r, 0); /* before the trace */
     NEED(spi_graph_trace(g, path) == SPI_OK);
     submit_count(g, r, 0);
     OK(spi_graph_wait(g) == SPI_OK, "%s: traced", engine);
-    both[0] = (struct spi_access){r, SPI_READ_WRITE};
-    both[1] = (struct spi_access){other, SPI_READ};
+    both[0] = (struct spi_access){r, 0, SPI_READ_WRITE};
+    both[1] = (struct spi_access){other, 0, SPI_READ};
     NEED(spi_graph_submit(g, "both", count, &fails, sizeof fails, 2, both) == SPI_OK);
     OK(access(path, F_OK) != 0, "no file before the end");
     OK(spi_graph_trace_end(g) == SPI_OK, "%s", spi_err_message());
