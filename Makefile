@@ -2,7 +2,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan tsan lint coverage bench-nufft bench-merge bench-match clean docs format install
+.PHONY: all test asan tsan lint coverage api bench-nufft bench-merge bench-match clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -55,12 +55,18 @@ bench-match: $(BUILD)/build.ninja
 	ninja -C $(BUILD) benches/bench_match
 	$(BUILD)/benches/bench_match
 
+# Pages of the headers: build/api/html/index.html (Debian: doxygen).  A warning is an error.
+api:
+	mkdir -p build
+	doxygen
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v formfactor_table.h)
 
-# doc/math.md and doc/formats.md from their fragments.
+# doc/math.md and doc/formats.md from their fragments, the tables of doc/performance.md from their rows.
 docs:
 	tools/assemble_docs.sh
+	benches/speed_table.py benches/results/speed.jsonl doc/performance.md
 
 install: all
 	meson install -C $(BUILD)

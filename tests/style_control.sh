@@ -64,12 +64,32 @@ printf '/* SPDX-License-Identifier: GPL-3.0-or-later */\n#include "io/room.h"\n'
 [ $? != 0 ] && grep -q 'silent.c: does not begin with what it is' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
 ok $? "a source without a header that does not say what it is is found"
 
+api() { "$root/tools/check_api.sh" "$scratch" > "$scratch/out" 2>&1; }
+api_finds() { # declaration, what
+	fresh
+	printf '/* SPDX */\n/** \\file\n * A room.  Layer: io. */\n/** Opens it. */\nint spi_open(int a,\n             int b);\n' > "$scratch/src/io/room.h"
+	api
+	ok $? "a header whose functions have comments passes"
+	printf '%b' "$1" >> "$scratch/src/io/room.h"
+	api
+	[ $? != 0 ] && grep -q 'src/io/room.h:7: spi_shut has no comment' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+	ok $? "$2 is found"
+}
+api_finds 'void spi_shut(void);\n' "a function without a comment"
+api_finds '/* Shuts it. */ static inline int spi_shut(void)\n{\n    return 1;\n}\n' "an inline function with a plain comment"
+api_finds 'SPI_MUSTUSE spi_err spi_shut(int a,\n    int b);\n/** More. */\nint spi_more(void);\n' "a function between two others"
+fresh
+printf '/* SPDX */\n/** \\file\n * A room.  Layer: base. */\nstruct spi_room {\n    int (*open)(int a);\n};\n' > "$scratch/src/io/room.h"
+api
+[ $? != 0 ] && grep -q 'does not say "Layer: io"' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+ok $? "a header of another layer than its folder is found"
+
 docs() { "$root/tools/check_docs.sh" "$scratch" > "$scratch/out" 2>&1; }
 docs_fresh() {
 	rm -rf "$scratch"
-	mkdir -p "$scratch/tools"
-	cp "$root/tools/assemble_docs.sh" "$scratch/tools/"
-	cp -r "$root/doc" "$root/meson.build" "$root/CITATION.cff" "$root/CHANGELOG.md" "$scratch/"
+	mkdir -p "$scratch"
+	cp -r "$root/doc" "$root/benches" "$root/meson.build" "$root"/*.md "$root/CITATION.cff" "$root/Makefile" "$scratch/"
+	ln -s "$root/src" "$root/tests" "$root/tools" "$root/data" "$scratch/"
 }
 docs_finds() { # file, sed expression, what the message says
 	docs_fresh
@@ -77,13 +97,23 @@ docs_finds() { # file, sed expression, what the message says
 	ok $? "documents without a fault pass"
 	sed -i "$2" "$scratch/$1"
 	docs
-	[ $? != 0 ] && grep -q "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+	[ $? != 0 ] && grep -q -- "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
 	ok $? "$1: $3"
 }
 docs_finds doc/math.md '1s/$/ x/' 'doc/math.md is not up to date'
+docs_finds benches/results/speed.jsonl '$s/"cpu_s": [0-9.]*/"cpu_s": 7/' 'doc/performance.md is not up to date'
 docs_finds CITATION.cff 's/^version: .*/version: 9.9/' 'CITATION.cff does not have version'
 docs_finds CHANGELOG.md '0,/^## /s/^## .*/## 9.9/' 'CHANGELOG.md does not begin with version'
 docs_finds doc/man/spinifel-images.5 's/^.It Pa mask /.It Pa masque /' 'masque is no dataset'
+docs_finds README.md '1s/$/ `src\/io\/nowhere.c`/' 'README.md:1: src/io/nowhere.c does not exist'
+docs_finds README.md '1s/$/ `io\/nowhere.h`/' 'README.md:1: io/nowhere.h does not exist'
+docs_finds README.md '1s/$/ (doc\/decisions\/999)/' 'doc/decisions/999-\*.md does not exist'
+docs_finds CONTRIBUTING.md '1s/$/ (Z99)/' '(Z99) is not in doc/math.md'
+docs_finds doc/design.md '1s/$/ (section 99)/' 'doc/design.md has no section 99'
+docs_finds doc/design.md '1s/$/ `doc\/limits.md`, "Nothing"/' 'doc/limits.md has no section "Nothing"'
+docs_finds README.md '1s/$/ `algorithm.lamda`/' 'algorithm.lamda is no setting'
+docs_finds README.md '1s/$/ `--nonsense`/' '--nonsense is an option of no program here'
+docs_finds doc/results.md '1s/$/ test_nothing/' 'there is no test test_nothing'
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed

@@ -5,7 +5,7 @@
  * One table of a command makes its parsing, range checks, `--help`, man page and shell
  * completion.  How to add a command: two edits.
  *
- *  1. src/app/cmd_blur.c:
+ *  1. src/app/cmd_NAME.c (here: blur):
  *
  *         struct args {
  *             const char *out;
@@ -188,6 +188,7 @@ struct spi_call {
  *  every case. */
 SPI_MUSTUSE spi_err spi_call_parse(const struct spi_cmd *cmd, int argc, char *const argv[],
                                    struct spi_call *call);
+/** Release what the struct owns. */
 void spi_call_clear(struct spi_call *call);
 
 /** Was the option of this name on the command line?  (The name must be in the table.) */

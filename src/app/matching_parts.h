@@ -24,6 +24,7 @@ struct spi_matching_partials {
     struct spi_array *turn; /* [n] whose turn it is */
 };
 
+/** Make two regions a worker, SPI_MATCHING_TASKS at most. */
 SPI_MUSTUSE spi_err spi_matching_partials_init(struct spi_matching_partials *s,
                                                struct spi_graph *g);
 /** Waits for the tasks. */

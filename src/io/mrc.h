@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * MRC2014 / CCP4 maps.  Layer: io.  doc/formats.md section 2.
+ * MRC2014 / CCP4 maps.  Layer: io.  doc/formats.md, "Maps".
  *
  * Read: modes 0, 1, 2, 6, 12; either byte order; any axis order (MAPC/MAPR/MAPS);
  * extended header skipped.  Written: mode 2, little-endian, ISPG 1, statistics filled.
@@ -41,6 +41,7 @@ struct spi_mrc_map {
  *  voxel that is not finite.  Memory: 4 bytes a voxel, asked for only after the file's
  * length has been found to hold what the header promises. */
 SPI_MUSTUSE spi_err spi_mrc_read_map(const char *path, struct spi_mrc_map *map);
+/** Release what the struct owns. */
 void spi_mrc_map_clear(struct spi_mrc_map *map);
 
 /** Read a cubic map.  Non-cubic maps or unequal voxel sizes (by more than 1e-3) are padded

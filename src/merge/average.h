@@ -29,6 +29,7 @@ struct spi_average_block {
 /** Averages of `rows` directions over the first R rings. */
 SPI_MUSTUSE spi_err spi_average_init(struct spi_average *a, const struct spi_rings *rings,
                                      int R, int Na, int64_t rows);
+/** Release what the struct owns. */
 void spi_average_clear(struct spi_average *a);
 /** Floats of the sums of one tile. */
 int64_t spi_average_floats(const struct spi_average *a);
@@ -36,6 +37,7 @@ int64_t spi_average_floats(const struct spi_average *a);
 /** A block of at most `images` images. */
 SPI_MUSTUSE spi_err spi_average_block_init(struct spi_average_block *b,
                                            const struct spi_average *a, int images);
+/** Release what the block owns. */
 void spi_average_block_clear(struct spi_average_block *b);
 /** Harmonics, ring-major, of image i of the block. */
 void spi_average_image(struct spi_average_block *b, int i, const float complex *h);

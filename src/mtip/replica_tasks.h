@@ -20,7 +20,7 @@
 enum { SPI_TEMPLATE_PARTS = 32, SPI_PARTIALS_MAX = 4 };
 
 /** From this perplexity on, as a fraction of all orientations, it is faster to give all of
- * them weight (doc/performance.md). */
+ * them weight (doc/limits.md). */
 static const double spi_all_from = 2e-4;
 
 /** What all tasks of a generation read and none changes. */

@@ -44,6 +44,7 @@ struct spi_engine {
 
 /** Once.  Releases t. */
 void spi_task_run(struct spi_task *t);
+/** The name that spi_graph_submit was given. */
 const char *spi_task_name(const struct spi_task *t);
 
 /** Regions of one task, at most: one of each array, one of its part. */

@@ -44,6 +44,7 @@ SPI_MUSTUSE spi_err spi_graph_new(const char *engine, int workers, const volatil
                                   struct spi_graph **out);
 /** Waits for everything, releases all arrays. */
 void spi_graph_free(struct spi_graph *g);
+/** How many tasks may run at once. */
 int spi_graph_workers(const struct spi_graph *g);
 
 /** Submit one task.  `name` is static text.  arg is copied (arg_size bytes). */
