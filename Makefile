@@ -2,7 +2,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan tsan lint coverage api bench-nufft bench-merge bench-match clean docs format install
+.PHONY: all test asan tsan copies lint coverage api bench-nufft bench-merge bench-match clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -27,6 +27,11 @@ tsan:
 	ninja -C build-tsan
 	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
 		tools/run_tests.sh build-tsan 20 --suite task --suite e2e
+
+# The end-to-end tests with every task on copies of the arrays it names: what a task reaches without
+# naming it ends the program with one line (src/task/copies.h).
+copies: all
+	SPI_ENGINE=copies tools/run_tests.sh $(BUILD) 10 --suite e2e
 
 # clang-tidy and clang's analyzer over all sources (.clang-tidy; Debian: clang-tidy).
 lint: $(BUILD)/build.ninja

@@ -72,7 +72,8 @@ static void generation_init(struct generation *g, double perplexity_share, bool 
              start ? ring_scale : NULL, g->views.nd, g->order);
     must(SPI_NEW(g->records, IMAGES * g->band.floats, "bench"));
     must(spi_soft_init(&g->soft, IMAGES, g->views.nd, g->views.Na));
-    must(spi_average_init(&g->average, &g->scene.rings, g->band.R, g->views.Na, g->views.nd));
+    must(spi_average_init(&g->average, &g->scene.rings, g->band.R, g->views.Na,
+                          g->views.nd));
     must(spi_average_block_init(&g->block, &g->average, IMAGES));
     must(SPI_NEW(g->sum, g->average.tiles * spi_average_floats(&g->average), "bench"));
     for (int k = 0; k < IMAGES * BLOCKS; k++)

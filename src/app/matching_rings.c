@@ -66,7 +66,8 @@ static spi_err make_templates(const struct ring_args *a, const struct spi_band *
                               table + a->first * views.Na, S + a->first * views.Na);
 }
 
-static spi_err task_templates(struct spi_view *view, const void *arg, const volatile int *stop)
+static spi_err task_templates(struct spi_view *view, const void *arg,
+                              const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct ring_job *j = a->j;
@@ -232,7 +233,8 @@ out:
 
 /* ---- coarse to fine ----------------------------------------------------------------- */
 
-static spi_err task_level_templates(struct spi_view *view, const void *arg, const volatile int *stop)
+static spi_err task_level_templates(struct spi_view *view, const void *arg,
+                                    const volatile int *stop)
 {
     const struct ring_args *a = arg;
     const struct spi_search_level *l = &a->j->search.level[a->j->l];

@@ -64,9 +64,8 @@ SPI_MUSTUSE spi_err spi_views_merge(const struct spi_view_spec *spec, int64_t n,
  * phi_scale: of the fluences. */
 SPI_MUSTUSE spi_err spi_views_merge_average(const struct spi_view_spec *spec,
                                             const struct spi_average *average,
-                                            const float *sum, int64_t n,
-                                            const int32_t *dir, float phi_scale,
-                                            const spi_nufft *plan,
+                                            const float *sum, int64_t n, const int32_t *dir,
+                                            float phi_scale, const spi_nufft *plan,
                                             float *grid2, double *weight_sum);
 
 #endif

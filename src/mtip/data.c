@@ -111,9 +111,9 @@ static spi_err scratch_init(struct scratch *s, const struct spi_data *d, int64_t
     SPI_TRY(err = SPI_NEW_UNSET(s->pixels, images * d->det->n_pixels, "ingest"), out);
     SPI_TRY(err = SPI_NEW(s->samples, r->at[r->R], "ingest"), out);
     SPI_TRY(err = SPI_NEW(s->h, r->h_at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(s->records, images * (int64_t)record_bytes(r->h_at[r->R]),
-                          "ingest"),
-            out);
+    SPI_TRY(
+        err = SPI_NEW(s->records, images * (int64_t)record_bytes(r->h_at[r->R]), "ingest"),
+        out);
 out:
     return err;
 }
@@ -183,31 +183,25 @@ out:
 
 /* What is noted of the images on the way. */
 struct look {
-    const uint8_t *counted;                 /* [n_pixels] */
-    struct spi_array *rings, *pixels;       /* sums, a part a partial */
-    struct spi_array *signal, *hash;        /* [n_images], a part a block */
+    const uint8_t *counted;           /* [n_pixels] */
+    struct spi_array *rings, *pixels; /* sums, a part a partial */
+    struct spi_array *signal, *hash;  /* [n_images], a part a block */
 };
 
 static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d)
 {
     int blocks = (int)((d->n_images + BLOCK - 1) / BLOCK);
     const struct spi_array_shape rings = {SPI_ARRAY_OF(double, "ring sums"),
-                                          .rows = PARTIALS,
-                                          .columns = 2 * d->rings.R,
+                                          .rows = PARTIALS, .columns = 2 * d->rings.R,
                                           .parts = PARTIALS},
                                  pixels = {SPI_ARRAY_OF(double, "pixel sums"),
-                                           .rows = PARTIALS,
-                                           .columns = d->det->n_pixels,
+                                           .rows = PARTIALS, .columns = d->det->n_pixels,
                                            .parts = PARTIALS},
                                  signal = {SPI_ARRAY_OF(double, "signals"),
-                                           .rows = d->n_images,
-                                           .columns = 1,
-                                           .parts = blocks,
-                                           .part_rows = BLOCK},
+                                           .rows = d->n_images, .columns = 1,
+                                           .parts = blocks, .part_rows = BLOCK},
                                  hash = {SPI_ARRAY_OF(uint64_t, "hashes"),
-                                         .rows = d->n_images,
-                                         .columns = 1,
-                                         .parts = blocks,
+                                         .rows = d->n_images, .columns = 1, .parts = blocks,
                                          .part_rows = BLOCK};
     spi_err err;
 

@@ -121,8 +121,8 @@ static spi_err submit_extent(struct spi_run *r, int h, double *extent, struct me
                            one = {SPI_ARRAY_OF(double, "extent"), .rows = 1, .columns = 1};
     spi_err err;
 
-    spi_run_phase_options(r, 1 / (2.08 * A->step), PHASE_STARTS,
-                          r->seed * 2 + (uint64_t)h, m->recipe, &m->opt);
+    spi_run_phase_options(r, 1 / (2.08 * A->step), PHASE_STARTS, r->seed * 2 + (uint64_t)h,
+                          m->recipe, &m->opt);
     SPI_TRY(err = spi_array_wrap(r->graph, &model, A->data, &m->model), out);
     SPI_TRY(err = spi_array_wrap(r->graph, &one, extent, &m->extent), out);
 
@@ -167,7 +167,8 @@ spi_err spi_run_look_at_diameter(struct spi_run *r)
                  "from %.0f A to be one: a background that the images still contain shows "
                  "in this way",
                  shown, D);
-    else if (r->n_diameters <= r->diameters_most && r->halves_cc >= r->set->halves_cc_repeat)
+    else if (r->n_diameters <= r->diameters_most &&
+             r->halves_cc >= r->set->halves_cc_repeat)
         r->refined_A = shown;
     else
         spi_warn("the random initialisations show a particle of %.0f A; the run goes on "

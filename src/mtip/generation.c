@@ -148,6 +148,7 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
         .keep_candidates = gen->keep_candidates,
         .store_best = gen->store_best && gen->merge,
         .merge = gen->merge,
+        .threads = gen->threads > 1 ? gen->threads : 1,
         .n_batch = gen->n_batch,
         .block_images = block_images,
         .n_blocks = (int)((gen->n_batch + block_images - 1) / block_images),
@@ -161,6 +162,7 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
     memcpy(x->batch, gen->batch, (size_t)x->n_batch * sizeof *x->batch);
     SPI_TRY(err = gen->local ? find_pairs(x, c->half, gen) : all_rows(x, c), out);
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &x->plan), out);
+    spi_nufft_set_threads(x->plan, x->threads);
     SPI_TRY(err = spi_ring_points(&c->data->rings, l->band.R, x->plan, &x->points), out);
     if (x->n_soft)
         err = spi_average_init(&x->average, &c->data->rings, l->R_merge, l->views.Na,
@@ -177,10 +179,10 @@ out:
 #define RAGGED(to, T, text, ...)                                                          \
     spi_array_ragged(w->g, &(struct spi_array_shape){SPI_ARRAY_OF(T, text), __VA_ARGS__}, \
                      &(to))
-#define WRAP(to, T, text, n, memory)                                                     \
-    spi_array_wrap(w->g,                                                                 \
+#define WRAP(to, T, text, n, memory)                                                      \
+    spi_array_wrap(w->g,                                                                  \
                    &(struct spi_array_shape){SPI_ARRAY_OF(T, text), .rows = (int64_t)(n), \
-                                             .columns = 1},                              \
+                                             .columns = 1},                               \
                    (memory), &(to))
 
 /* The model's memory and, if the solution has another grid or scale, that of the next. */
@@ -264,9 +266,9 @@ static spi_err batch_arrays(struct spi_generation_work *w)
                             .part_rows = x->block_images),
                 out);
     if (x->merge && !x->n_soft) {
-        SPI_TRY(err = RAGGED(w->pair, struct spi_posterior_pair, "pairs",
-                             .parts = x->n_blocks),
-                out);
+        SPI_TRY(
+            err = RAGGED(w->pair, struct spi_posterior_pair, "pairs", .parts = x->n_blocks),
+            out);
         SPI_TRY(err = RAGGED(w->angle, uint16_t, "angles", .parts = x->n_blocks), out);
         SPI_TRY(err = RAGGED(w->weight, float, "weights", .parts = x->n_blocks), out);
     }
@@ -282,9 +284,9 @@ static spi_err merge_arrays(struct spi_generation_work *w)
     SPI_TRY(err = ARRAY(w->scale, float, "scale of fluences", .rows = 1, .columns = 1),
             out);
     for (int s = 0; s < x->n_soft; s++)
-        SPI_TRY(err = ARRAY(w->soft[s], float, "averages", .rows = x->average.tiles,
-                            .columns = spi_average_floats(&x->average),
-                            .parts = x->n_merges),
+        SPI_TRY(err =
+                    ARRAY(w->soft[s], float, "averages", .rows = x->average.tiles,
+                          .columns = spi_average_floats(&x->average), .parts = x->n_merges),
                 out);
     if (!x->n_soft) {
         SPI_TRY(err = RAGGED(w->sorted, struct spi_sorted_pair, "sorted pairs", .parts = 1),
@@ -500,11 +502,29 @@ static double mean_score(struct spi_generation_work *w)
 
 static void work_free(struct spi_generation_work *w)
 {
-    struct spi_array *const all[] = {
-        w->model,     w->solved,    w->beta,  w->residual, w->candidate, w->half_fluence,
-        w->half_best, w->fine,      w->templates, w->table, w->S,        w->counts,
-        w->fluence,   w->best,      w->kept,  w->pair,     w->angle,     w->weight,
-        w->scale,     w->sorted,    w->sorted_at, w->place, w->partial_weight};
+    struct spi_array *const all[] = {w->model,
+                                     w->solved,
+                                     w->beta,
+                                     w->residual,
+                                     w->candidate,
+                                     w->half_fluence,
+                                     w->half_best,
+                                     w->fine,
+                                     w->templates,
+                                     w->table,
+                                     w->S,
+                                     w->counts,
+                                     w->fluence,
+                                     w->best,
+                                     w->kept,
+                                     w->pair,
+                                     w->angle,
+                                     w->weight,
+                                     w->scale,
+                                     w->sorted,
+                                     w->sorted_at,
+                                     w->place,
+                                     w->partial_weight};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         spi_array_free(w->g, all[i]);

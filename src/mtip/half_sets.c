@@ -91,8 +91,8 @@ static spi_err submit_phase(struct spi_run *r, int h, struct phased_half *p)
     struct spi_volume *A = &r->replica[h][r->leading[h]].A, *rho = &r->density[h];
     bool phased = r->set->match_phased && r->stage != SPI_STAGE_INIT;
     struct phase_args a = {&p->opt, A->n, A->step, phased};
-    struct spi_array_shape shape = {
-        SPI_ARRAY_OF(float, "model"), .rows = (int64_t)spi_volume_count(A), .columns = 1};
+    struct spi_array_shape shape = {SPI_ARRAY_OF(float, "model"),
+                                    .rows = (int64_t)spi_volume_count(A), .columns = 1};
     spi_err err;
 
     spi_run_phase_options(r, 1 / (2.08 * A->step), LOOP_STARTS,

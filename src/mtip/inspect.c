@@ -179,22 +179,18 @@ static void sum_up(struct arrays *a, int n_shells, struct spi_inspection *in)
 static spi_err arrays_init(struct arrays *a, struct spi_graph *g,
                            struct spi_orientations *o, int n_shells)
 {
-    const struct spi_array_shape misfit = {SPI_ARRAY_OF(float, "misfit"),
-                                           .rows = o->n,
+    const struct spi_array_shape misfit = {SPI_ARRAY_OF(float, "misfit"), .rows = o->n,
                                            .columns = 1,
                                            .parts = (int)((o->n + BLOCK - 1) / BLOCK),
                                            .part_rows = BLOCK},
                                  shells = {SPI_ARRAY_OF(struct spi_misfit, "misfit shells"),
-                                           .rows = PARTIALS,
-                                           .columns = n_shells,
+                                           .rows = PARTIALS, .columns = n_shells,
                                            .parts = PARTIALS},
                                  outliers = {SPI_ARRAY_OF(struct spi_outliers, "outliers"),
-                                             .rows = PARTIALS,
-                                             .columns = 1,
+                                             .rows = PARTIALS, .columns = 1,
                                              .parts = PARTIALS},
                                  images = {SPI_ARRAY_OF(int64_t, "images"),
-                                           .rows = PARTIALS,
-                                           .columns = 2,
+                                           .rows = PARTIALS, .columns = 2,
                                            .parts = PARTIALS};
     spi_err err;
 
@@ -229,9 +225,9 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
                                        {arrays.outliers, block % PARTIALS, SPI_READ_WRITE},
                                        {arrays.images, block % PARTIALS, SPI_READ_WRITE}};
 
-        SPI_TRY(err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 4,
-                                       access),
-                out);
+        SPI_TRY(
+            err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 4, access),
+            out);
     }
 out:
     late = spi_graph_wait(r->graph);

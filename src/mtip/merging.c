@@ -39,8 +39,8 @@ static spi_err make_normal(struct spi_merging *m)
     spi_err err;
 
     if (!s->direct && !s->f64) {
-        SPI_TRY(err = spi_normal_collect(
-                    m->plan, spi_array_data(m->partial[0], 0, NULL), m->n, &b, &Q),
+        SPI_TRY(err = spi_normal_collect(m->plan, spi_array_data(m->partial[0], 0, NULL),
+                                         m->n, &b, &Q),
                 out);
     } else {
         SPI_TRY(err = SPI_NEW(b, n * n * n, "merge"), out);

@@ -64,9 +64,9 @@ struct spi_merging {
     int n_partials;
     struct spi_array *partial[SPI_MERGING_PARTIALS_MAX]; /* float: fine grids of two
                                                           * components; double: modes */
-    struct spi_array *sums; /* [n_partials] */
-    struct spi_array *x;    /* direct: the vector, as fine grid or as modes */
-    int64_t done;           /* images, for progress */
+    struct spi_array *sums;                              /* [n_partials] */
+    struct spi_array *x; /* direct: the vector, as fine grid or as modes */
+    int64_t done;        /* images, for progress */
 };
 
 /** Spread all images and set up the normal equations.  m is filled in place and must not

@@ -40,7 +40,8 @@ static spi_err submit_lambdas(struct spi_merging *m, int n, const double *lambda
         struct one_lambda a = {&m->normal, lambdas[i], opt};
         struct spi_access access[2] = {{x, i, SPI_READ_WRITE}, {report, i, SPI_WRITE}};
 
-        err = spi_graph_submit(m->spec.graph, "solve", task_lambda, &a, sizeof a, 2, access);
+        err =
+            spi_graph_submit(m->spec.graph, "solve", task_lambda, &a, sizeof a, 2, access);
     }
     late = spi_graph_wait(m->spec.graph);
     return err ? err : late;
@@ -51,14 +52,10 @@ static spi_err solve_independent(struct spi_merging *m, int n, const double *lam
                                  const struct spi_cg_options *opt, double *x,
                                  struct spi_cg_report *report)
 {
-    struct spi_array_shape solutions = {SPI_ARRAY_OF(double, "solutions"),
-                                        .rows = n,
-                                        .columns = m->normal.u.count,
-                                        .parts = n},
+    struct spi_array_shape solutions = {SPI_ARRAY_OF(double, "solutions"), .rows = n,
+                                        .columns = m->normal.u.count, .parts = n},
                            reports = {SPI_ARRAY_OF(struct spi_cg_report, "reports"),
-                                      .rows = n,
-                                      .columns = 1,
-                                      .parts = n};
+                                      .rows = n, .columns = 1, .parts = n};
     struct spi_array *xs = NULL, *rs = NULL;
     spi_err err = SPI_OK;
 

@@ -107,9 +107,9 @@ static spi_err spread_set(const struct spi_merging *m, const struct spi_merging_
                                    (const double(*)[4])c->quat, c->phi, &m->modes, partial,
                                    &sums->weight, &sums->norm2);
     else
-        err = spi_merge_pixels(s->pixels, c->n, n_pixels, pixels,
-                               (const double(*)[4])c->quat, c->phi, m->plan, partial,
-                               &sums->weight, &sums->norm2);
+        err =
+            spi_merge_pixels(s->pixels, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
+                             c->phi, m->plan, partial, &sums->weight, &sums->norm2);
     sums->merged += c->n;
     sums->spread_s += spi_now_s() - t0;
     return err;
@@ -195,8 +195,8 @@ static int64_t partial_values(const struct spi_merging *m)
 spi_err spi_merging_partials_new(struct spi_merging *m, int n_sets)
 {
     int64_t values = partial_values(m);
-    struct spi_array_shape one = {
-        SPI_ARRAY_OF(float, "partial sums"), .rows = values, .columns = 1};
+    struct spi_array_shape one = {SPI_ARRAY_OF(float, "partial sums"), .rows = values,
+                                  .columns = 1};
     struct spi_array_shape sums = {SPI_ARRAY_OF(struct spi_merging_sums, "sums"),
                                    .columns = 1};
     spi_err err;

@@ -184,14 +184,11 @@ static spi_err submit_images(struct spi_merging *m, const struct view_sums *x)
                                      {x->quat, p, SPI_WRITE},
                                      {x->phi, p, SPI_WRITE},
                                      {x->chosen, p, SPI_WRITE}},
-                          sum[] = {{x->h, p, SPI_READ},
-                                   {x->quat, p, SPI_READ},
-                                   {x->phi, p, SPI_READ},
-                                   {x->chosen, p, SPI_READ},
-                                   {x->num, 0, SPI_READ_WRITE},
-                                   {x->phasor, 0, SPI_READ_WRITE},
-                                   {x->count, 0, SPI_READ_WRITE},
-                                   {x->one, 0, SPI_READ_WRITE}};
+                          sum[] = {
+                              {x->h, p, SPI_READ},           {x->quat, p, SPI_READ},
+                              {x->phi, p, SPI_READ},         {x->chosen, p, SPI_READ},
+                              {x->num, 0, SPI_READ_WRITE},   {x->phasor, 0, SPI_READ_WRITE},
+                              {x->count, 0, SPI_READ_WRITE}, {x->one, 0, SPI_READ_WRITE}};
 
         err = spi_graph_submit(g, "rings", task_rings, &a, sizeof a, 5, rings);
         if (!err)

@@ -93,10 +93,23 @@ bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
     return replica >= r->round * r->set->N_inits; /* of this round */
 }
 
+static int count_running(const struct spi_run *r, enum spi_stage stage)
+{
+    int n = 0;
+
+    for (int s = 0; s < r->n_replicas; s++)
+        for (int h = 0; h < 2; h++)
+            n += spi_run_replica_runs(r, h, s, stage);
+    return n > 0 ? n : 1;
+}
+
 static spi_err submit_all(struct spi_run *r, const struct spi_resolution_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
+    int threads = spi_graph_workers(r->graph) / count_running(r, step->stage);
+
     *images = 0;
+    spi_nufft_set_threads(level->plan2, threads);
     for (int s = 0; s < r->n_replicas; s++)
         for (int h = 0; h < 2; h++) {
             int64_t *batch = NULL;
@@ -109,7 +122,8 @@ static spi_err submit_all(struct spi_run *r, const struct spi_resolution_level *
                 .best_of = step->best_of,
                 .keep_candidates = step->keep,
                 .store_best = step->keep,
-                .merge = !heldout};
+                .merge = !heldout,
+                .threads = threads};
             spi_err err;
 
             if (!spi_run_replica_runs(r, h, s, step->stage))

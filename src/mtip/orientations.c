@@ -141,16 +141,10 @@ static spi_err refined_init(struct refined *x, struct spi_graph *g,
                             struct spi_orientations *o)
 {
     int parts = (int)((o->n + BLOCK - 1) / BLOCK);
-    const struct spi_array_shape quat = {SPI_ARRAY_OF(double, "orientations"),
-                                         .rows = o->n,
-                                         .columns = 4,
-                                         .parts = parts,
-                                         .part_rows = BLOCK};
-    struct spi_array_shape one = {SPI_ARRAY_OF(float, "scores"),
-                                  .rows = o->n,
-                                  .columns = 1,
-                                  .parts = parts,
-                                  .part_rows = BLOCK};
+    const struct spi_array_shape quat = {SPI_ARRAY_OF(double, "orientations"), .rows = o->n,
+                                         .columns = 4, .parts = parts, .part_rows = BLOCK};
+    struct spi_array_shape one = {SPI_ARRAY_OF(float, "scores"), .rows = o->n, .columns = 1,
+                                  .parts = parts, .part_rows = BLOCK};
     spi_err err;
 
     SPI_TRY(err = spi_array_wrap(g, &quat, o->quat, &x->quat), out);

@@ -75,15 +75,12 @@ static spi_err submit_starts(struct spi_graph *g, const struct spi_volume *A, in
                              int round, struct starts *s)
 {
     int64_t count = (int64_t)spi_volume_count(A);
-    struct spi_array_shape model = {
-        SPI_ARRAY_OF(float, "model"), .rows = count, .columns = 1};
-    struct spi_array_shape densities = {SPI_ARRAY_OF(float, "densities"),
-                                        .rows = n,
-                                        .columns = count,
-                                        .parts = n,
-                                        .unset = true};
-    struct spi_array_shape r_factors = {
-        SPI_ARRAY_OF(double, "R-factors"), .rows = n, .columns = 1, .parts = n};
+    struct spi_array_shape model = {SPI_ARRAY_OF(float, "model"), .rows = count,
+                                    .columns = 1};
+    struct spi_array_shape densities = {SPI_ARRAY_OF(float, "densities"), .rows = n,
+                                        .columns = count, .parts = n, .unset = true};
+    struct spi_array_shape r_factors = {SPI_ARRAY_OF(double, "R-factors"), .rows = n,
+                                        .columns = 1, .parts = n};
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(s->density, n, "phasing"), out);

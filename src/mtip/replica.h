@@ -88,6 +88,8 @@ struct spi_generation {
     bool keep_candidates; /* write the new candidates to the half */
     bool store_best;      /* write best orientation and fluence to the half */
     bool merge;           /* also merge (false: only match, for held-out scores) */
+    int threads;          /* of the tasks that are one for a replica; 0: one.  The bits do
+                           * not change */
 };
 
 /** generation.c: submit slice, match and merge of one generation.  After spi_graph_wait

@@ -161,8 +161,8 @@ static spi_err score_block(const struct matched *b, const struct spi_score_input
         if (a->block == 0 || c->perplexity >= spi_all_from * n)
             err = spi_score_all(in, scores);
         else
-            err = spi_score_peaks(in, spi_posterior_drop(*b->beta, c->perplexity, n),
-                                  scores);
+            err =
+                spi_score_peaks(in, spi_posterior_drop(*b->beta, c->perplexity, n), scores);
         scores->name = c->used;
     }
 out:
@@ -365,11 +365,11 @@ static spi_err sort_pairs(const struct spi_generation_context *c,
         const struct spi_posterior_pair *p = block[b].data;
 
         for (int64_t i = 0; i < block[b].n; i++)
-            pair[at[place[p[i].dir] / SPI_VIEW_TILE]++] = (struct spi_sorted_pair){
-                .image = (int64_t)b * c->block_images + p[i].image,
-                .first = p[i].first,
-                .dir = p[i].dir,
-                .count = p[i].count};
+            pair[at[place[p[i].dir] / SPI_VIEW_TILE]++] =
+                (struct spi_sorted_pair){.image = (int64_t)b * c->block_images + p[i].image,
+                                         .first = p[i].first,
+                                         .dir = p[i].dir,
+                                         .count = p[i].count};
     }
     spi_view_give(sorted, pair, n);
     pair = NULL;
@@ -527,6 +527,7 @@ spi_err spi_task_solve(struct spi_view *v, const void *arg, const volatile int *
     err = spi_normal_init(&N, l->n, l->support_A, l->plan2, sum, weight);
     if (err)
         return err;
+    N.threads = c->threads;
     err = spi_normal_solve(&N, l->lambda, &opt, v[0].data, &report);
     *(double *)v[1].data = err ? 0 : report.residual;
     spi_normal_clear(&N);

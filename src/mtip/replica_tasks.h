@@ -25,15 +25,15 @@ static const double spi_all_from = 2e-4;
 
 /** What all tasks of a generation read and none changes. */
 struct spi_generation_context {
-    const struct spi_data *data;              /* borrowed, as the next six */
+    const struct spi_data *data; /* borrowed, as the next six */
     const struct spi_resolution_level *level;
     const int64_t *image;    /* [images of the half set] index in the file */
     const float *ring_scale; /* of the random initialisation; NULL: none */
     int n_group;             /* of the replica's point group */
     const double (*group)[9];
-    int keep;                /* candidates per image */
-    spi_nufft *plan;         /* of the model's grid, owned */
-    spi_points *points;      /* ring samples matched, for plan, owned */
+    int keep;           /* candidates per image */
+    spi_nufft *plan;    /* of the model's grid, owned */
+    spi_points *points; /* ring samples matched, for plan, owned */
     double perplexity;
     bool keep_candidates, store_best, merge;
     int64_t n_batch, *batch; /* places in the half, owned, as the next four */
@@ -45,6 +45,7 @@ struct spi_generation_context {
     int n_soft; /* > 0: all orientations have weight, averages are summed as images are
                  * matched, blocks in turn */
     int n_partials, n_merges;   /* partial sums; blocks of pairs or of tiles */
+    int threads;                /* of prepare and of solve */
     struct spi_average average; /* where n_soft */
 };
 
@@ -57,7 +58,7 @@ struct spi_sorted_pair {
 /** What one generation of a replica needs beside the replica. */
 struct spi_generation_work {
     struct spi_generation_context context;
-    struct spi_graph *g; /* borrowed */
+    struct spi_graph *g;    /* borrowed */
     struct spi_volume next; /* the model to be, if its grid is another; owned */
     /* of the replica and of its half set */
     struct spi_array *model, *solved, *beta, *residual, *candidate, *half_fluence,
@@ -67,8 +68,8 @@ struct spi_generation_work {
     struct spi_array *counts, *fluence, *best, *kept;
     struct spi_array *pair, *angle, *weight; /* ragged: of spi_posterior */
     struct spi_array *soft[SPI_PARTIALS_MAX];
-    struct spi_array *scale;  /* [1] of the fluences, that makes their mean 1 */
-    struct spi_array *sorted; /* ragged, one part: by the tile of their direction */
+    struct spi_array *scale;     /* [1] of the fluences, that makes their mean 1 */
+    struct spi_array *sorted;    /* ragged, one part: by the tile of their direction */
     struct spi_array *sorted_at; /* [n_merges + 1] */
     struct spi_array *place;     /* [nd] of a direction among its neighbours */
     struct spi_array *partial[SPI_PARTIALS_MAX], *partial_weight;

@@ -59,8 +59,8 @@ static spi_err submit_search(struct spi_graph *g, struct search *s)
                             .agreement = s->agreement};
     struct spi_array_shape model = {SPI_ARRAY_OF(float, "model"),
                                     .rows = (int64_t)spi_volume_count(A), .columns = 1},
-                           one = {
-                               SPI_ARRAY_OF(struct found, "symmetry"), .rows = 1, .columns = 1};
+                           one = {SPI_ARRAY_OF(struct found, "symmetry"), .rows = 1,
+                                  .columns = 1};
     spi_err err;
 
     SPI_TRY(err = spi_array_wrap(g, &model, A->data, &s->model), out);
@@ -122,7 +122,8 @@ static bool safe(const struct spi_symmetry_found *f, double agreement)
 spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
 {
     struct search s[2] = {0};
-    const struct spi_symmetry_found *found[2] = {&s[0].found.symmetry, &s[1].found.symmetry};
+    const struct spi_symmetry_found *found[2] = {&s[0].found.symmetry,
+                                                 &s[1].found.symmetry};
     bool use;
     spi_err err;
 

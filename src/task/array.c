@@ -100,8 +100,8 @@ static spi_err own_memory(struct spi_array *a)
 
     if (by_copies(a))
         return spi_copies_master(n * s->item, s->name, &a->base);
-    a->base = s->unset ? spi_alloc_unset(n, s->item, s->name)
-                       : spi_alloc(n, s->item, s->name);
+    a->base =
+        s->unset ? spi_alloc_unset(n, s->item, s->name) : spi_alloc(n, s->item, s->name);
     return a->base ? SPI_OK : SPI_ENOMEM;
 }
 

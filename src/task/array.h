@@ -36,7 +36,7 @@ enum spi_type {
     SPI_RECORD /* a struct without pointers */
 };
 
-#define SPI_TYPE_OF(T)                                                                     \
+#define SPI_TYPE_OF(T) \
     _Generic((T *)0, float *: SPI_F32, double *: SPI_F64, float complex *: SPI_C32,         \
              double complex *: SPI_C64, uint8_t *: SPI_U8, uint16_t *: SPI_U16,             \
              int32_t *: SPI_I32, int64_t *: SPI_I64, uint64_t *: SPI_U64, default: SPI_RECORD)

@@ -34,8 +34,8 @@ static size_t body(size_t bytes)
 static spi_err pages_new(size_t bytes, const char *name, void **data)
 {
     size_t length = 2 * page() + body(bytes), used = rounded(bytes, ALIGN);
-    char *at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                    0);
+    char *at =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     *data = NULL;
     if (at == MAP_FAILED)
@@ -346,8 +346,7 @@ static spi_err stage_init(struct stage *s, int n, const struct spi_access *acces
         for (int part = from; part < to; part++, most++) {
             SPI_TRY(err = copy_in(&s->copy[s->n], &access[i], part), out);
             if (whole)
-                s->piece[most] = (struct spi_piece){
-                    s->copy[s->n].data, a->piece[part].n};
+                s->piece[most] = (struct spi_piece){s->copy[s->n].data, a->piece[part].n};
             else {
                 s->view[i].data = s->copy[s->n].data;
                 s->view[i].n = (int64_t)(s->copy[s->n].bytes / a->shape.item);
@@ -391,8 +390,8 @@ spi_err spi_copies_run(struct spi_graph *g, const char *task, spi_task_fn *fn,
         copy_out(&s.copy[i]);
     for (int i = 0; i < n; i++)
         if (s.view[i].given) {
-            spi_err late = err ? SPI_OK : take(access[i].array, access[i].part,
-                                               s.view[i].given);
+            spi_err late =
+                err ? SPI_OK : take(access[i].array, access[i].part, s.view[i].given);
 
             free(s.view[i].given->data);
             err = err ? err : late;

@@ -174,8 +174,17 @@ const struct spi_engine *spi_engine_find(const char *name)
     return NULL;
 }
 
-spi_err spi_graph_check_engine(const char *engine)
+/* The name that counts. */
+static const char *name_of(const char *engine)
 {
+    const char *instead = getenv("SPI_ENGINE");
+
+    return instead && *instead ? instead : engine;
+}
+
+spi_err spi_graph_check_engine(const char *name)
+{
+    const char *engine = name_of(name);
     const struct spi_engine *e = spi_engine_find(engine);
 
     if (!e)
@@ -198,7 +207,7 @@ spi_err spi_graph_new(const char *engine, int workers, const volatile int *stop,
     *out = NULL;
     SPI_TRY(err = spi_graph_check_engine(engine), fail);
     SPI_TRY(err = SPI_NEW(g, 1, "task graph"), fail);
-    g->engine = spi_engine_find(engine);
+    g->engine = spi_engine_find(name_of(engine));
     g->stop = stop ? stop : &never;
     g->t0 = g->last_s = spi_now_s();
     g->caller = pthread_self();
@@ -333,8 +342,8 @@ static spi_err submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
     if (err)
         return err;
     for (int i = 0; i < named->n; i++)
-        list[i] = (struct spi_engine_access){named->region[i]->of_engine,
-                                             named->privilege[i]};
+        list[i] =
+            (struct spi_engine_access){named->region[i]->of_engine, named->privilege[i]};
     if ((err = g->engine->submit(g->self, t, named->n, list)) != SPI_OK)
         free(t);
     return err;

@@ -16,6 +16,7 @@
  *     starpu    the StarPU library, where the program was built with it
  *     serial    each task inside _submit; the reference of the others
  *     copies    as serial, each task on copies of what it names: a test of the program
+ * The environment variable SPI_ENGINE takes the place of the name that the caller gives.
  * One thread makes a graph, submits and waits; tasks do not.  Tasks run inside _submit
  * (serial, copies) or inside _wait and spi_array_free (the others), never in between. */
 #ifndef SPI_TASK_GRAPH_H
@@ -35,7 +36,7 @@ typedef spi_err spi_task_fn(struct spi_view *v, const void *arg, const volatile 
 /** SPI_EUSAGE, with the reason, if the program has no engine of this name. */
 SPI_MUSTUSE spi_err spi_graph_check_engine(const char *engine);
 
-/** engine: its name.  workers: 0 = one for each core that the process may use
+/** engine: its name; SPI_ENGINE in the environment goes before it.  workers: 0 = one for each core that the process may use
  * (base/cores.h).  A line of the log says so where fewer can be had.  `stop`: NULL, or a
  * flag that a signal handler may set.  Files of StarPU's own live in a private temporary
  * folder (spi_scratch_make), which is gone when this returns.  SPI_EUSAGE: no such engine

@@ -55,7 +55,7 @@ const struct spi_engine spi_engine_serial = {.name = "serial",
                                              .wait = wait_all};
 
 const struct spi_engine spi_engine_copies = {.name = "copies",
-.copies = true,
+                                             .copies = true,
                                              .start = start,
                                              .stop = stop,
                                              .region_new = region_new,

@@ -214,7 +214,7 @@ state() { # arguments...: the state of a short run, which ends with exit code 3
 }
 serial=$(state --set runtime.backend=serial)
 ok $? "two generations, one task after another"
-for engine in "threads --workers 1" "threads --workers 3" "threads --workers 64" "starpu --workers 2"; do
+for engine in "threads --workers 1" "threads --workers 3" "threads --workers 64" copies "starpu --workers 2"; do
 	sum=$(state --set runtime.backend=$engine)
 	if grep -q "built without the StarPU library" engine.out; then
 		ok 0 "# SKIP $(head -n 1 engine.out)"

@@ -114,8 +114,7 @@ static void cases(void)
     OK(err == SPI_EFORMAT && says("the occupancies of all 40 atoms are 0"), "%s",
        spi_err_message());
     err = read_file(case_path("two_models_assembly.pdb1"), 0, 3, &s);
-    OK(err == SPI_EINVAL && says("no model 3; the file has 1, 2"), "%s",
-       spi_err_message());
+    OK(err == SPI_EINVAL && says("no model 3; the file has 1, 2"), "%s", spi_err_message());
     t = spi_now_s();
     err = read_file(case_path("text.cif.gz"), 0, 0, &s);
     t = spi_now_s() - t;

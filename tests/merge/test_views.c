@@ -358,10 +358,10 @@ static void check_average(struct spi_rng *rng)
     for (int64_t i = 0; i < TILES * spi_average_floats(&average); i++)
         part[0][i] += part[1][i];
     for (; at < ROWS; at += 2 * SPI_LANES)
-        OK(spi_views_merge_average(
-               &spec, &average, part[0] + at / SPI_LANES * spi_average_floats(&average),
-               ROWS - at < 2 * SPI_LANES ? ROWS - at : 2 * SPI_LANES, dir + at, 0.25F, plan,
-               grid[1], &sum[1]) == SPI_OK,
+        OK(spi_views_merge_average(&spec, &average,
+                                   part[0] + at / SPI_LANES * spi_average_floats(&average),
+                                   ROWS - at < 2 * SPI_LANES ? ROWS - at : 2 * SPI_LANES,
+                                   dir + at, 0.25F, plan, grid[1], &sum[1]) == SPI_OK,
            "averages from %d", at);
     for (size_t i = 0; i < count; i++) {
         double x = (double)grid[0][i];

@@ -16,10 +16,8 @@ enum { ROWS = 103, COLUMNS = 3, PARTS = 7, TASKS = 600 };
 
 static struct spi_array_shape shape_of(int parts, int64_t part_rows)
 {
-    return (struct spi_array_shape){SPI_ARRAY_OF(float, "test"),
-                                    .rows = ROWS,
-                                    .columns = COLUMNS,
-                                    .parts = parts,
+    return (struct spi_array_shape){SPI_ARRAY_OF(float, "test"), .rows = ROWS,
+                                    .columns = COLUMNS, .parts = parts,
                                     .part_rows = part_rows};
 }
 
@@ -44,9 +42,10 @@ static void check_shape(void)
         for (int p = 0; p < parts; p++) {
             int64_t rows = spi_array_part_rows(a, p, &first), elements;
 
-            good = good && first == next && rows > 0 &&
-                   (const float *)spi_array_data(a, p, &elements) == data + first * COLUMNS &&
-                   elements == rows * COLUMNS;
+            good =
+                good && first == next && rows > 0 &&
+                (const float *)spi_array_data(a, p, &elements) == data + first * COLUMNS &&
+                elements == rows * COLUMNS;
             next += rows;
         }
         OK(good && next == ROWS && n == ROWS * COLUMNS,
@@ -104,7 +103,8 @@ static void run(const char *engine, int workers, float out[2][ROWS * COLUMNS])
     for (int t = 0; t < TASKS && !err; t++) {
         int to = (int)spi_rng_below(&rng, 2), what = (int)spi_rng_below(&rng, 20);
         int p = (int)spi_rng_below(&rng, PARTS), q = (int)spi_rng_below(&rng, PARTS);
-        struct spi_access access[2] = {{a[to], p, SPI_READ_WRITE}, {a[1 - to], q, SPI_READ}};
+        struct spi_access access[2] = {{a[to], p, SPI_READ_WRITE},
+                                       {a[1 - to], q, SPI_READ}};
 
         if (what < 3)
             access[1].part = SPI_WHOLE;
@@ -198,7 +198,8 @@ static void check_ragged(const char *engine)
     NEED(!err && spi_graph_wait(g) == SPI_OK);
     OK(*(const int64_t *)spi_array_data(sum, 0, NULL) == want,
        "%s: the sum of what tasks gave", engine);
-    OK(((const int32_t *)spi_array_data(a, 2, &n))[6] == 706 && n == 7, "%s: a part", engine);
+    OK(((const int32_t *)spi_array_data(a, 2, &n))[6] == 706 && n == 7, "%s: a part",
+       engine);
     spi_graph_free(g);
 }
 

@@ -46,8 +46,8 @@ static spi_err mix(struct spi_view *v, const void *arg, const volatile int *stop
 
 static spi_err wrap(struct spi_graph *g, void *data, size_t bytes, struct spi_array **out)
 {
-    struct spi_array_shape shape = {
-        SPI_ARRAY_OF(uint8_t, "test"), .rows = (int64_t)bytes, .columns = 1};
+    struct spi_array_shape shape = {SPI_ARRAY_OF(uint8_t, "test"), .rows = (int64_t)bytes,
+                                    .columns = 1};
 
     return spi_array_wrap(g, &shape, data, out);
 }
@@ -185,8 +185,8 @@ static void check_many(const char *engine, int workers)
             (i % 3 == 0 && spi_graph_wait(g)))
             OK(0, "%s", spi_err_message());
     }
-    OK(spi_graph_wait(g) == SPI_OK && cells_are(array, want),
-       "%s, %d workers: 100 waits", engine, workers);
+    OK(spi_graph_wait(g) == SPI_OK && cells_are(array, want), "%s, %d workers: 100 waits",
+       engine, workers);
     OK(spi_graph_wait(g) == SPI_OK, "a wait for nothing");
     spi_graph_free(g);
 }
@@ -258,7 +258,8 @@ static void check_failures(const char *engine)
     flag = 0;
     for (int i = 0; i <= SPI_ACCESSES_MAX; i++)
         access[i] = access[0];
-    OK(spi_graph_submit(g, "wide", set_flag, &at, sizeof at, SPI_ACCESSES_MAX + 1, access) == SPI_EINVAL,
+    OK(spi_graph_submit(g, "wide", set_flag, &at, sizeof at, SPI_ACCESSES_MAX + 1,
+                        access) == SPI_EINVAL,
        "%s", spi_err_message());
     OK(spi_graph_submit(g, "twice", set_flag, &at, sizeof at, 2, access) == SPI_EINVAL,
        "%s", spi_err_message());
