@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 enum { LINE_MAX_BYTES = 4096, SECTIONS_MAX = 64 };
@@ -29,6 +30,8 @@ struct source {
         int line;
     } section[SECTIONS_MAX];
     int n_sections;
+    char former[SPI_MESSAGE_MAX]; /* "OLD is now NEW, ...": the former names that it uses */
+    int n_former;
     spi_err err; /* the first one */
 };
 
@@ -325,6 +328,15 @@ static spi_err set_value(const char *where, const struct spi_setting *row, const
 
 /* ------------------------------------------------------------------ files */
 
+static void add_former(struct source *f, const struct spi_setting *row, const char *key)
+{
+    size_t n = strlen(f->former);
+
+    snprintf(f->former + n, sizeof f->former - n, "%s%s is now %s", n ? ", " : "", key,
+             row->key);
+    f->n_former++;
+}
+
 /* inih's handler: one key.  Nonzero: go on. */
 static int take_key(void *user, const char *section, const char *key, const char *value)
 {
@@ -348,7 +360,8 @@ static int take_key(void *user, const char *section, const char *key, const char
         return 0;
     }
 
-    spi_setting_hint(where, row, key);
+    if (strcmp(row->key, key) != 0)
+        add_former(f, row, key);
 
     int *seen = &f->row_line[row - spi_setting_table];
 
@@ -385,8 +398,12 @@ spi_err spi_settings_read(const char *path, struct spi_settings *s)
     else if (err == SPI_OK && broken)
         err = spi_fail(SPI_EFORMAT, "%s:%d: need [section], key = value or # comment", path,
                        broken);
-    if (err == SPI_OK)
-        *s = f->s;
+    if (err != SPI_OK)
+        goto out;
+    *s = f->s;
+    if (f->n_former)
+        spi_info("%s: %d setting%s a former name, which still works: %s", path, f->n_former,
+                 f->n_former == 1 ? " has" : "s have", f->former);
 out:
     if (f) {
         if (f->in)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Former names of settings: each sets the setting that it names now, in a file and by
- * --set. */
+ * --set, and a line of log says so. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,18 +82,24 @@ static void each_name(void)
     OK(file_wrong == 0, "a file with the former name: %d wrong", file_wrong);
 }
 
-/* What standard error gets while `assignment` is made. */
-static void said(const char *assignment, char *text, size_t size)
+static spi_err assign(const char *text, struct spi_settings *s)
+{
+    spi_settings_default(s);
+    return spi_settings_apply("--set", text, s);
+}
+
+/* What standard error gets while `take` reads `from`. */
+static void said(spi_err (*take)(const char *, struct spi_settings *), const char *from,
+                 char *text, size_t size)
 {
     struct spi_settings s;
     size_t n = 0;
     FILE *f;
 
-    spi_settings_default(&s);
     fflush(stderr);
     if (!freopen(log_path, "w", stderr))
         exit(1);
-    if (spi_settings_apply("--set", assignment, &s))
+    if (take(from, &s))
         fprintf(stderr, "refused");
     fflush(stderr);
     if ((f = fopen(log_path, "r"))) {
@@ -101,7 +107,56 @@ static void said(const char *assignment, char *text, size_t size)
         fclose(f);
     }
     text[n] = 0;
-    text[strcspn(text, "\n")] = 0;
+    if (n && text[n - 1] == '\n')
+        text[n - 1] = 0;
+}
+
+static int count_lines(const char *text)
+{
+    int n = *text != 0;
+
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* A file names all its former names in one line. */
+static void file_hints(void)
+{
+    static char file[8192], text[8192], pair[256];
+    const char *section = "";
+    int missing = 0;
+    size_t n = 0;
+
+    said(read_text, "[algorithm]\nmarch_ratio = 1.5\n", text, sizeof text);
+    OK(count_lines(text) == 1 && strncmp(text, path, strlen(path)) == 0 &&
+           strstr(text, "1 setting has a former name") &&
+           strstr(text, "march_ratio is now marching_ratio"),
+       "one former name in a file: %s", text);
+    for (int i = 0; i < N; i++) { /* the table names each section once */
+        char value[64];
+
+        other_value(spi_setting_find(renamed[i].section, renamed[i].key), value,
+                    sizeof value);
+        if (strcmp(section, renamed[i].section) != 0)
+            n += (size_t)snprintf(file + n, sizeof file - n, "[%s]\n", renamed[i].section);
+        section = renamed[i].section;
+        n +=
+            (size_t)snprintf(file + n, sizeof file - n, "%s = %s\n", renamed[i].old, value);
+    }
+    said(read_text, file, text, sizeof text);
+    for (int i = 0; i < N; i++) {
+        snprintf(pair, sizeof pair, " %s is now %s%s", renamed[i].old, renamed[i].key,
+                 i == N - 1 ? "" : ",");
+        missing += strstr(text, pair) == NULL;
+    }
+    OK(count_lines(text) == 1 && missing == 0,
+       "all %d former names in a file: %d lines, %d names missing", N, count_lines(text),
+       missing);
+    said(read_text, "[algorithm]\nmarching_ratio = 1.5\n", text, sizeof text);
+    OK(!*text, "a file with the names of today needs no word");
+    said(read_text, "[algorithm]\nmarch_ratio = 1.5\nN_inits = 0\n", text, sizeof text);
+    OK(strcmp(text, "refused") == 0, "a file that is refused has one message: %s", text);
 }
 
 static void hints(void)
@@ -109,11 +164,11 @@ static void hints(void)
     struct spi_settings s;
     char text[512];
 
-    said("algorithm.march_ratio=1.5", text, sizeof text);
+    said(assign, "algorithm.march_ratio=1.5", text, sizeof text);
     OK(strstr(text, "--set: algorithm.march_ratio is the former name of "
                     "algorithm.marching_ratio"),
        "a former name is answered by the new one: %s", text);
-    said("algorithm.marching_ratio=1.5", text, sizeof text);
+    said(assign, "algorithm.marching_ratio=1.5", text, sizeof text);
     OK(!*text, "the name of today needs no word");
     OK(read_text("[algorithm]\nmarch_ratio = 1.5\nmarching_ratio = 1.6\n", &s) ==
                SPI_EFORMAT &&
@@ -134,6 +189,7 @@ int main(void)
     snprintf(log_path, sizeof log_path, "%s/test_settings_names.log", tmp ? tmp : "/tmp");
     each_name();
     hints();
+    file_hints();
     remove(path);
     remove(log_path);
     return tap_done();
