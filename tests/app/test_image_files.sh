@@ -2,25 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # How the commands open images: masks, surveys, links; what run.json keeps; what --resume
 # notices.
-cases=$1 python=$2
-dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/image_files.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0 failed=0
-ok() { # status, words
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
-}
-says() { # file, text
-	grep -q -- "$2" "$1"
-	ok $? "$2: $(tail -n 1 "$1" | cut -c 1-200)"
-}
-is() { # found, needed, words
-	[ "$1" = "$2" ]
-	ok $? "$3: $1"
-}
-key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
-word() { sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p" "$1" | head -n 1; }
+cases=$1
+. "$(dirname "$0")/tap.sh"
 
 # Clean images of several numbers of photons: nothing is masked.
 pdb=$SPI_TEST_DATA/structures/1aki.pdb
@@ -82,7 +65,7 @@ $SPINIFEL reconstruct images.h5 -o run1 $fast --mask mask30:32.h5 --resume > out
 is $? 3 "--resume with the same mask"
 
 # Images behind a link: others under the same name are noticed.
-$python - <<'END'
+"$python" - <<'END'
 import h5py
 for i in 0, 1:
     with h5py.File("images.h5") as f, h5py.File("part%d.h5" % i, "w") as g:
@@ -128,7 +111,7 @@ is $? 1 "a mask of another shape: exit code"
 says err.txt "need (1, 40, 40) or without its first axis"
 
 # One hot pixel in every image: merged as if it were masked.
-$python - <<'END'
+"$python" - <<'END'
 import h5py
 with h5py.File("images.h5") as f, h5py.File("hot.h5", "w") as g:
     for name in "photons", "pixel_position_reciprocal", "mask", "geometry_factor", "truth":
@@ -150,7 +133,7 @@ done
 ok $? "one hot pixel in every image is merged as if it were masked"
 
 # Raw bytes of another file only with --follow-external.
-$python - <<'END'
+"$python" - <<'END'
 import h5py, numpy
 with h5py.File("images.h5") as f, h5py.File("raw.h5", "w") as g:
     p = f["photons"][:]
@@ -185,7 +168,7 @@ for command in reconstruct "match -m a.mrc" "merge --orientations truth -d 50"; 
 done
 
 # True orientations in another order are noticed.
-$python - <<'END'
+"$python" - <<'END'
 import h5py, numpy
 with h5py.File("images.h5") as f, h5py.File("xyzw.h5", "w") as g:
     g["orientations"] = numpy.roll(f["truth/orientations"][:, 0], -1, axis=1)
@@ -207,7 +190,7 @@ say_order() { # file, words that are said
 	says err.txt "$2"
 }
 say_order xyzw.h5 "xyzw.h5: the quaternions seem to be (x, y, z, w): then they agree with the true ones"
-$python - <<'END'
+"$python" - <<'END'
 import h5py, numpy
 with h5py.File("images.h5") as f, h5py.File("inverse.h5", "w") as g, h5py.File("signs.h5", "w") as h:
     q = f["truth/orientations"][:, 0]
@@ -256,7 +239,7 @@ with h5py.File("changed.h5", "r+") as f:
         f[path][1] = value
 END
 changed() { # code, file, what, factor or value, words
-	$python change.py "$2" "$3" "$4"
+	"$python" change.py "$2" "$3" "$4"
 	$SPINIFEL info changed.h5 > out.txt 2> err.txt
 	is $? $1 "$3 changed by $4: exit code"
 	says err.txt "$5"
@@ -277,7 +260,7 @@ changed 1 "$cases/cheetah.cxi" entry_1/instrument_1/source_1/energy nan "energy'
 changed 1 images.h5 truth/fluence nan "truth/fluence of image 1 is nan; need 0 or more"
 
 # A pixel that the mask hides may have a position that is none.
-$python - << 'END'
+"$python" - << 'END'
 import h5py, shutil
 for name, hide in ("hidden.h5", 1), ("seen.h5", 0):
     shutil.copy("images.h5", name)
@@ -293,5 +276,4 @@ is $? 0 "under the mask: exit code"
 $SPINIFEL slice hidden.mrc --orientations truth --geometry hidden.h5 -o hidden_model.h5 > out.txt 2> err.txt
 is $? 0 "and its slices: exit code"
 
-echo "1..$n"
-exit $failed
+finish

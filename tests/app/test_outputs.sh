@@ -2,15 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # No result takes the place of what it was made from: every command refuses (exit code 2), and
 # the input keeps its bytes.  Directories, devices, pipes and links are no results either.
-dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/outputs.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-python=$1
-cd "$dir" || exit 1
-n=0 failed=0
-ok() { # status, words
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
-}
+. "$(dirname "$0")/tap.sh"
 sums() { find . -type f ! -name out ! -name sums.\* ! -name .lock -exec sha256sum {} + | sort; }
 # refused: code, text, words, arguments...: nothing changes, nothing is left behind
 refused() {
@@ -276,5 +268,4 @@ for o in --diameter=9000 --set=particle.q_max_invA=0.03 --set=particle.q_min_inv
 	ok $? "$o: exit code 2, and no directory: $(head -n 1 out)"
 done
 
-echo "1..$n"
-exit $failed
+finish

@@ -3,26 +3,9 @@
 # What is known of the particle before the first generation, where the images are not as they
 # should be: a wrong centre of the beam is measured and corrected; a wrong estimate of the diameter is
 # noticed when the random initialisations agree, and the run begins anew; a diameter that was given is kept.
-#   test_particle.sh PYTHON SPOIL.PY        (benches/spoil.py moves the centre and cuts off the counts)
-python=$1 spoil=$2
-dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/particle.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0 failed=0
-ok() { # status, words
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
-}
-says() { # file, text, words
-	grep -q -- "$2" "$1"
-	ok $? "$3: $(grep -- "$2" "$1" | head -n 1 | cut -c 1-150)"
-}
-lacks() { # file, text, words
-	[ -e "$1" ] && ! grep -q -- "$2" "$1"
-	ok $? "$3"
-}
-key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
-within() { awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(x != "" && a <= x + 0 && x + 0 <= b) }'; }
+#   test_particle.sh SPOIL.PY        (benches/spoil.py moves the centre and cuts off the counts)
+spoil=$1
+. "$(dirname "$0")/tap.sh"
 # one round of random initialisations is enough here: the diameter is what the test is about
 run() { # images, name, options
 	images=$1 name=$2
@@ -41,7 +24,7 @@ ok $? "simulate 500 images of a particle of 68 A"
 
 # ---- the centre
 for shift in 1 -3; do
-	$python "$spoil" clean.h5 -o "shift$shift.h5" --shift=$shift
+	"$python" "$spoil" clean.h5 -o "shift$shift.h5" --shift=$shift
 	ok $? "a centre that is wrong by $shift pixels"
 done
 look clean.h5 clean
@@ -115,7 +98,7 @@ awk '$1 == "q_min_invA" { q[FILENAME] = $2 } END { exit !(q["slice.info"] < 1.3 
 ok $? "the middle pixels of the slices are those about the beam"
 
 # a CXI file takes the centre in the middle; without its first two columns that is wrong by a pixel
-$python - << 'END'
+"$python" - << 'END'
 import h5py
 with h5py.File("clean.h5") as f, h5py.File("cropped.cxi", "w") as g:
     g["cxi_version"] = 160
@@ -133,7 +116,7 @@ merge cropped.cxi cropped.h5 cropped.mrc
 says merge.err "the centre is moved by (-1.0" "merge takes it from the orientations"
 
 # ---- the diameter: 45 A are estimated
-$python "$spoil" clean.h5 -o full.h5 --saturate 5
+"$python" "$spoil" clean.h5 -o full.h5 --saturate 5
 run full.h5 full
 ok $? "pixels that are full at 5 photons: exit code 0"
 says full.err "the run begins anew with [0-9.]* A" "another diameter"
@@ -176,5 +159,4 @@ run clean.h5 given --diameter 48 --set algorithm.N_generations=31
 says given.err "the run goes on with a diameter of 48 A" "a diameter that was given is kept"
 within 48 "$(key given/run.json diameter_A)" 48
 ok $? "--diameter 48 is $(key given/run.json diameter_A) A"
-echo "1..$n"
-exit $failed
+finish

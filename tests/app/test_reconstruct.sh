@@ -4,20 +4,7 @@
 # resume after a kill gives the same map; unfinished phases are told; noise does not converge;
 # wrong input says so.
 # Resolution is kept low (8 A of a 49 A particle) so that a run takes seconds.
-dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/reconstruct.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0 failed=0
-ok() { # status, words
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
-}
-says() { # file, text, words
-	grep -q -- "$2" "$1"
-	ok $? "$3: $(tail -n 1 "$1" | cut -c 1-150)"
-}
-key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
-below() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 < b) }'; }
+. "$(dirname "$0")/tap.sh"
 
 pdb=$SPI_TEST_DATA/structures/1aki.pdb
 fast="--diameter 50 --set algorithm.N_inits=1 --set algorithm.N_images_init=120
@@ -91,7 +78,7 @@ refuse_state() { # text, words
 	ok $? "$2: $(head -n 1 foreign.out | cut -c 1-200)"
 }
 refuse_state "was written by another version of spinifel" "a state of an earlier version"
-/usr/bin/python3 - run1/state.bin foreign/state.bin << 'END'
+"$python" - run1/state.bin foreign/state.bin << 'END'
 import struct, sys, zlib
 state = open(sys.argv[1], 'rb').read()[:-8]
 n, = struct.unpack_from('<Q', state, 16)
@@ -241,7 +228,7 @@ ok $? "another seed gives another state"
 state --workers 2 --trace trace.jsonl > trace.sum
 grep -q '"name": "match"' trace.jsonl && [ "$(cat trace.sum)" = "$serial" ]
 ok $? "--trace changes no bit"
-"${2:-python3}" "$1" trace.jsonl > cores.out 2>&1
+"$python" "$1" trace.jsonl > cores.out 2>&1
 ok $? "benches/cores.py reads it: $(sed -n 2p cores.out)"
 if ldd "$spinifel" | grep -q 'lib[at]san'; then # their shadow memory alone takes terabytes of addresses
 	ok 0 "1,000 workers in 3 GB of address space # SKIP a sanitizer"
@@ -357,5 +344,4 @@ bad 1 "leaves nothing\|rings" "a mask that hides all that is used" hidden.h5 -o 
 ok $? "two writers on one directory: exit code 1"
 says lock.out "another" "two writers"
 
-echo "1..$n"
-exit $failed
+finish

@@ -3,40 +3,7 @@
 # merge, slice and match as commands on files, on simulated images whose truth is known.
 # $1: check_stages.py, $2: the folder of structures.
 check=$1 structure=$2/2cex_a.pdb.gz
-spinifel=${SPINIFEL:?}
-python=${PYTHON:-/usr/bin/python3}
-tmp=${SPI_TEST_TMP:-/tmp}/test_stages.$$
-mkdir -p "$tmp" || exit 1
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-count=0 failed=0
-
-ok() { # ok STATUS DESCRIPTION
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=1
-		echo "not ok $count - $2"
-		sed 's/^/# /' err out
-	fi
-}
-
-run() { # run CODE ARGUMENTS...
-	code=$1
-	shift
-	"$spinifel" "$@" > out 2> err
-	[ $? = "$code" ]
-	ok $? "exit $code: spinifel $*"
-}
-
-refuse() { # refuse CODE TEXT ARGUMENTS...: the exit code, and the message
-	code=$1 text=$2
-	shift 2
-	"$spinifel" "$@" > out 2> err
-	[ $? = "$code" ] && grep -qF -- "$text" err && [ ! -s out ]
-	ok $? "refused: $text"
-}
+. "$(dirname "$0")/tap.sh"
 
 holds() { # holds DESCRIPTION CHECK ARGUMENTS...
 	what=$1
@@ -51,13 +18,6 @@ fails() { # fails DESCRIPTION CHECK ARGUMENTS...: the check can fail
 	"$python" "$check" "$@" > out 2> err
 	[ $? = 1 ] && [ ! -s err ]
 	ok $? "$what"
-}
-
-json() { # json DESCRIPTION EXPRESSION on v, the printed object
-	"$python" -c "import json, math, sys
-v = json.load(open('out'))
-sys.exit(not ($2))" 2>> err
-	ok $? "$1"
 }
 
 # 68 A across, 12 A at the edge: |q| D = 5.7; 400 slices cover all of it (2 pi 5.7 would do)
@@ -339,5 +299,4 @@ refuse 2 "change --q-max" match im.h5 -m ac.mrc -o x.h5 --q-min 0.03 --q-max 0.0
 refuse 1 "short.mrc" slice short.mrc --orientations truth -g im.h5 -o x.h5
 [ ! -e x.mrc ] && [ ! -e x.h5 ] && [ -z "$(ls ./.*.spinifel-tmp 2> /dev/null)" ]
 ok $? "no file is left by what failed"
-echo "1..$count"
-exit $failed
+finish

@@ -3,22 +3,9 @@
 # What a run says of its result is true: a right map whose detector ends at q D = 5 is valid, the
 # same particle with a background that nobody told of does not; empty shots are told at once; a
 # tenth of junk among the images is counted, and the map is valid.
-#   test_verdicts.sh PYTHON SPOIL.PY        (benches/spoil.py makes the background and the junk)
-python=$1 spoil=$2
-dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/verdicts.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0 failed=0
-ok() { # status, words
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
-}
-says() { # file, text, words
-	grep -q -- "$2" "$1"
-	ok $? "$3: $(tail -n 1 "$1" | cut -c 1-150)"
-}
-key() { sed -n "s/.*\"$2\": *\([-0-9.eE+]*\).*/\1/p" "$1" | head -n 1; }
-within() { awk -v a="$1" -v x="$2" -v b="$3" 'BEGIN { exit !(x != "" && a <= x && x <= b) }'; }
+#   test_verdicts.sh SPOIL.PY        (benches/spoil.py makes the background and the junk)
+spoil=$1
+. "$(dirname "$0")/tap.sh"
 run() { # name, options
 	name=$1
 	shift
@@ -40,7 +27,7 @@ ok $? "it is valid to $claimed A; the truth is $true A"
 grep -q '"limit": "edge"' edge.json
 ok $? "limited by the edge of the detector"
 
-$python "$spoil" edge.h5 -o flat.h5 --share 0.7
+"$python" "$spoil" edge.h5 -o flat.h5 --share 0.7
 ok $? "a flat background, 7 photons for 10 of the particle"
 run flat
 [ $? = 3 ]
@@ -49,7 +36,7 @@ says flat.err "the same in all directions" "background"
 [ ! -e flat/density.mrc ]
 ok $? "no density is presented"
 
-$python "$spoil" edge.h5 -o dust.h5 --dust 12000
+"$python" "$spoil" edge.h5 -o dust.h5 --dust 12000
 run dust
 [ $? = 3 ]
 ok $? "no particle: exit code 3"
@@ -57,10 +44,9 @@ says dust.err "no particle" "no particle"
 [ ! -s dust/metrics.jsonl ]
 ok $? "before the first generation"
 
-$python "$spoil" edge.h5 -o junk.h5 --junk 0.1
+"$python" "$spoil" edge.h5 -o junk.h5 --junk 0.1
 run junk
 ok $? "a tenth of junk: exit code 0"
 within 0.08 "$(key junk.json outlier_images)" 0.12 # 0.1; some look alike at q D = 5
 ok $? "outlier images: $(key junk.json outlier_images)"
-echo "1..$n"
-exit $failed
+finish

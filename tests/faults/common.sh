@@ -1,33 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What the fault tests share: TAP, a folder of their own, a small set of images, a small run.
-# SPINIFEL: the program; SPI_TEST_DATA: data/; SPI_TEST_TMP: where the folder is made.
+# What the fault tests share beside tests/app/tap.sh: a small set of images, a small run.
+# SPINIFEL: the program, without: that of build/; SPI_TEST_DATA: data/.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 SPINIFEL=${SPINIFEL:-$root/build/spinifel}
 data=${SPI_TEST_DATA:-$root/data}
-dir=$(mktemp -d "${SPI_TEST_TMP:-/tmp}/faults.XXXXXX") || exit 1
+. "$root/tests/app/tap.sh"
 mounted=
 clean() {
 	[ -n "$mounted" ] && umount "$mounted" 2> /dev/null
 	chmod -R u+w "$dir" 2> /dev/null
 	rm -rf "$dir"
 }
-trap clean EXIT
 trap 'exit 1' INT TERM HUP
-cd "$dir" || exit 1
 mkdir tmp && export TMPDIR="$dir/tmp"
-n=0 failed=0
-ok() { # status, words
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
-}
-skip() { # words, why
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-finish() {
-	echo "1..$n"
-	exit $failed
-}
 # A failure is exit code 1 and one line on standard error (in the file $1).
 one_line() { [ "$(wc -l < "$1")" = 1 ] && grep -q '^spinifel: ' "$1"; }
 # Nothing temporary is left in a folder or among the temporary files.
