@@ -58,9 +58,10 @@ bench-match: $(BUILD)/build.ninja
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v formfactor_table.h)
 
-# doc/math.md and doc/formats.md from their fragments.
+# doc/math.md and doc/formats.md from their fragments, the tables of doc/performance.md from their rows.
 docs:
 	tools/assemble_docs.sh
+	benches/speed_table.py benches/results/speed.jsonl doc/performance.md
 
 install: all
 	meson install -C $(BUILD)

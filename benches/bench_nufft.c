@@ -5,7 +5,7 @@
  * One JSON line a case on standard output; what is not asked for runs through its list.
  * Planning, sorting and FFTs are inside every time (slice1 excepted: see there).  Exit 1 if
  * an error is above X times its tolerance.  --cpu-time: on a machine with other work, CPU
- * time over threads in place of time (set OMP_WAIT_POLICY=passive).  doc/performance.md
+ * time over threads in place of time (set OMP_WAIT_POLICY=passive).  doc/limits.md
  * tells what the fields mean.
  */
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * What one core of this machine can do, measured: the bounds of doc/performance.md. */
+ * What one core of this machine can do, measured: the bounds of doc/limits.md. */
 #ifndef SPI_BENCHES_MACHINE_H
 #define SPI_BENCHES_MACHINE_H
 

@@ -69,6 +69,9 @@ docs_fresh() {
 	rm -rf "$scratch"
 	mkdir -p "$scratch/tools"
 	cp "$root/tools/assemble_docs.sh" "$scratch/tools/"
+	mkdir -p "$scratch/benches/results"
+	cp "$root/benches/speed_table.py" "$scratch/benches/"
+	cp "$root/benches/results/speed.jsonl" "$scratch/benches/results/"
 	cp -r "$root/doc" "$root/meson.build" "$root/CITATION.cff" "$root/CHANGELOG.md" "$scratch/"
 }
 docs_finds() { # file, sed expression, what the message says
@@ -81,6 +84,7 @@ docs_finds() { # file, sed expression, what the message says
 	ok $? "$1: $3"
 }
 docs_finds doc/math.md '1s/$/ x/' 'doc/math.md is not up to date'
+docs_finds benches/results/speed.jsonl '$s/"cpu_s": [0-9.]*/"cpu_s": 7/' 'doc/performance.md is not up to date'
 docs_finds CITATION.cff 's/^version: .*/version: 9.9/' 'CITATION.cff does not have version'
 docs_finds CHANGELOG.md '0,/^## /s/^## .*/## 9.9/' 'CHANGELOG.md does not begin with version'
 docs_finds doc/man/spinifel-images.5 's/^.It Pa mask /.It Pa masque /' 'masque is no dataset'

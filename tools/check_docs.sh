@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# doc/math.md and doc/formats.md are what their fragments make; CITATION.cff and CHANGELOG.md name the
+# doc/math.md and doc/formats.md are what their fragments make, the tables of doc/performance.md what
+# benches/results/speed.jsonl makes; CITATION.cff and CHANGELOG.md name the
 # version of meson.build; spinifel-images(5) names datasets that doc/formats.d/images.md has.
 root=${1:-.}
 tmp=$(mktemp -d) || exit 2
@@ -10,6 +11,9 @@ bad=0
 for f in math formats; do
 	cmp -s "$tmp/$f.md" "$root/doc/$f.md" || { echo "doc/$f.md is not up to date: make docs"; bad=1; }
 done
+cp "$root/doc/performance.md" "$tmp/" || exit 2
+"${PYTHON:-/usr/bin/python3}" "$root/benches/speed_table.py" "$root/benches/results/speed.jsonl" "$tmp/performance.md" || bad=1
+cmp -s "$tmp/performance.md" "$root/doc/performance.md" || { echo "doc/performance.md is not up to date: make docs"; bad=1; }
 version=$(sed -n "s/^project('[^']*', '[^']*', version: '\([^']*\)'.*/\1/p" "$root/meson.build")
 grep -qx "version: $version" "$root/CITATION.cff" || { echo "CITATION.cff does not have version $version of meson.build"; bad=1; }
 [ "$(sed -n 's/^## \([^ ]*\).*/\1/p' "$root/CHANGELOG.md" | head -n 1)" = "$version" ] ||

@@ -13,7 +13,7 @@
 
 /* Cubes of n^3 reals, n even, in passes of one-dimensional transforms that read lines where
  * they lie and write them one behind another.  FFTW's own plan of a cube, if it may not
- * measure, goes through buffers and takes about twice as long (doc/performance.md).  Two
+ * measure, goes through buffers and takes about twice as long (doc/limits.md).  Two
  * rows of reals are transformed as one of complex numbers. */
 
 struct cube {

@@ -11,7 +11,7 @@
 enum { SPI_BLOCKS_MAX = 32, SPI_PARTIALS_MAX = 4 };
 
 /** From this perplexity on, as a fraction of all orientations, it is faster to give all of
- * them weight (doc/performance.md). */
+ * them weight (doc/limits.md). */
 static const double spi_all_from = 2e-4;
 
 /** Where most orientations have weight: the averaged images they add to. */
