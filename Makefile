@@ -2,7 +2,7 @@
 # The front of the build; Meson and Ninja do the work.
 BUILD ?= build
 
-.PHONY: all test asan tsan lint coverage bench-nufft bench-merge bench-match clean docs format install
+.PHONY: all test asan tsan lint coverage api bench-nufft bench-merge bench-match clean docs format install
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -54,6 +54,11 @@ bench-merge: $(BUILD)/build.ninja
 bench-match: $(BUILD)/build.ninja
 	ninja -C $(BUILD) benches/bench_match
 	$(BUILD)/benches/bench_match
+
+# Pages of the headers: build/api/html/index.html (Debian: doxygen).  A warning is an error.
+api:
+	mkdir -p build
+	doxygen
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v formfactor_table.h)

@@ -64,6 +64,26 @@ printf '/* SPDX-License-Identifier: GPL-3.0-or-later */\n#include "io/room.h"\n'
 [ $? != 0 ] && grep -q 'silent.c: does not begin with what it is' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
 ok $? "a source without a header that does not say what it is is found"
 
+api() { "$root/tools/check_api.sh" "$scratch" > "$scratch/out" 2>&1; }
+api_finds() { # declaration, what
+	fresh
+	printf '/* SPDX */\n/** \\file\n * A room.  Layer: io. */\n/** Opens it. */\nint spi_open(int a,\n             int b);\n' > "$scratch/src/io/room.h"
+	api
+	ok $? "a header whose functions have comments passes"
+	printf '%b' "$1" >> "$scratch/src/io/room.h"
+	api
+	[ $? != 0 ] && grep -q 'src/io/room.h:7: spi_shut has no comment' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+	ok $? "$2 is found"
+}
+api_finds 'void spi_shut(void);\n' "a function without a comment"
+api_finds '/* Shuts it. */ static inline int spi_shut(void)\n{\n    return 1;\n}\n' "an inline function with a plain comment"
+api_finds 'SPI_MUSTUSE spi_err spi_shut(int a,\n    int b);\n/** More. */\nint spi_more(void);\n' "a function between two others"
+fresh
+printf '/* SPDX */\n/** \\file\n * A room.  Layer: base. */\nstruct spi_room {\n    int (*open)(int a);\n};\n' > "$scratch/src/io/room.h"
+api
+[ $? != 0 ] && grep -q 'does not say "Layer: io"' "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+ok $? "a header of another layer than its folder is found"
+
 docs() { "$root/tools/check_docs.sh" "$scratch" > "$scratch/out" 2>&1; }
 docs_fresh() {
 	rm -rf "$scratch"

@@ -188,6 +188,7 @@ struct spi_call {
  *  every case. */
 SPI_MUSTUSE spi_err spi_call_parse(const struct spi_cmd *cmd, int argc, char *const argv[],
                                    struct spi_call *call);
+/** Release what the struct owns. */
 void spi_call_clear(struct spi_call *call);
 
 /** Was the option of this name on the command line?  (The name must be in the table.) */

@@ -56,6 +56,7 @@ struct spi_matching {
  * not reach q_max, or is not positive on any ring; SPI_EFORMAT: images all zero. */
 SPI_MUSTUSE spi_err spi_matching_init(struct spi_matching *m,
                                       const struct spi_matching_spec *spec);
+/** Release what the struct owns. */
 void spi_matching_clear(struct spi_matching *m);
 
 /** Every image against all views.  o: quat, score, margin, fluence (mean 1) of all images

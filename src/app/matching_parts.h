@@ -25,6 +25,7 @@ struct spi_matching_partials {
     struct spi_region *region[SPI_MATCHING_TASKS];
 };
 
+/** Make two regions a worker, SPI_MATCHING_TASKS at most. */
 SPI_MUSTUSE spi_err spi_matching_partials_init(struct spi_matching_partials *s,
                                                struct spi_graph *g);
 /** Waits for the tasks. */

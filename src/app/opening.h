@@ -68,6 +68,7 @@ SPI_MUSTUSE spi_err spi_opening_find_centre(const char *path, struct spi_opening
 void spi_opening_take_centre(const char *path, struct spi_images *images,
                              const struct spi_settings *set, const char *orientations_path,
                              const struct spi_orientations *orientations);
+/** Release what the struct owns. */
 void spi_opening_clear(struct spi_opening *o);
 
 #endif

@@ -36,6 +36,7 @@ struct spi_labels {
     char text[SPI_LABELS_MAX][81];
     const char *line[SPI_LABELS_MAX + 1]; /* for spi_mrc_write */
 };
+/** Fill `l`: n inputs; `fmt` makes the lines between, separated by newlines. */
 __attribute__((format(printf, 5, 6))) void
 spi_labels_make(struct spi_labels *l, const struct spi_call *call, int n,
                 const struct spi_input *input, const char *fmt, ...);

@@ -10,7 +10,9 @@
 
 enum { SPI_LOG_QUIET, SPI_LOG_NORMAL, SPI_LOG_VERBOSE };
 
+/** Print lines up to this level from now on. */
 void spi_log_set_level(int level);
+/** The level that is set. */
 int spi_log_level(void);
 
 /** Called before a line is printed; NULL: none. */

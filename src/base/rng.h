@@ -35,6 +35,7 @@ struct spi_rng {
  *  `index` the lowest 48, `purpose` 16. */
 struct spi_rng spi_rng_stream(uint64_t seed, enum spi_rng_purpose purpose, uint64_t index);
 
+/** Draw the next 32 random bits. */
 uint32_t spi_rng_u32(struct spi_rng *r);
 /** Uniform in (0, 1): 53 bits, never 0 nor 1. */
 double spi_rng_uniform(struct spi_rng *r);

@@ -114,6 +114,7 @@ struct spi_setting {
 };
 extern const struct spi_setting spi_setting_table[]; /* ends with a NULL key */
 
+/** Set every setting to the default of the table. */
 void spi_settings_default(struct spi_settings *s);
 /** One section of `from`, nothing else. */
 void spi_settings_copy_section(struct spi_settings *to, const struct spi_settings *from,
@@ -139,7 +140,8 @@ SPI_MUSTUSE spi_err spi_settings_set(struct spi_settings *s, const char *where,
  *  "N_phase_loops*(nER ER, nHIO HIO, nER ER, 1 SW)". */
 void spi_settings_recipe(const struct spi_settings *s, char out[SPI_TEXT_MAX]);
 
-/** Long enough for the text of any value: each byte of a text may need an escape \uXXXX. */
+/** Long enough for the text of any value: each byte of a text may need an escape of six
+ *  characters. */
 enum { SPI_VALUE_MAX = 6 * SPI_TEXT_MAX + 3 };
 
 /** All settings as TOML with units and help as comments. */

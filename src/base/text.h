@@ -24,6 +24,7 @@ int spi_text_character(const char *s, size_t n);
 /** Write the byte as a terminal may see it: "\\n", "\\t", "\\r" or "\\xNN", with its NUL.
  */
 enum { SPI_ESCAPE_MAX = 5 };
+/** Write the escape of one byte to `out`. */
 void spi_text_escape(char byte, char out[SPI_ESCAPE_MAX]);
 
 /** Copy a text that may come from a file, such that a terminal only shows it: each byte of

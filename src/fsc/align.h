@@ -48,6 +48,7 @@ SPI_MUSTUSE spi_err spi_intensity_compare(const struct spi_volume *W_ref,
                                           const struct spi_volume *W, double diameter_A,
                                           double q_min, double q_max, const double R[9],
                                           struct spi_intensity_shells *out);
+/** Release what the struct owns. */
 void spi_intensity_shells_clear(struct spi_intensity_shells *s);
 
 /** Density maps (centred): rotation, translation and hand.  Global when `initial` is NULL,
@@ -61,9 +62,9 @@ SPI_MUSTUSE spi_err spi_align_densities(const struct spi_volume *ref,
                                         double q_max, const struct spi_pose *initial,
                                         struct spi_pose *pose, double *cc);
 
-/** The poses from which the global search of spi_align_densities goes on to q_max, best
- * first: for callers that judge them by more than both maps as they are. */
+/** Fill pose[*n], *n <= SPI_FINALISTS.  SPI_ENOMEM. */
 enum { SPI_FINALISTS = 6 };
+/** Fill pose[*n], *n <= SPI_FINALISTS.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_align_finalists(const struct spi_volume *ref,
                                         const struct spi_volume *map, double diameter_A,
                                         double q_max, struct spi_pose pose[SPI_FINALISTS],
@@ -85,8 +86,10 @@ struct spi_fsc {
     double *fsc;   /* [n_shells], owned */
     double *count; /* [n_shells] Fourier voxels in the shell, owned */
 };
+/** Fill `out` (clear it).  SPI_EINVAL: the maps have different grids. */
 SPI_MUSTUSE spi_err spi_fsc_compute(const struct spi_volume *a, const struct spi_volume *b,
                                     struct spi_fsc *out);
+/** Release what the struct owns. */
 void spi_fsc_clear(struct spi_fsc *f);
 /** Resolution d = 1/q (A) where the curve first falls below `level` for good at least two
  *  shells in a row, linear interpolation between shells; 1/q of the last shell when it

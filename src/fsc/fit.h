@@ -32,10 +32,12 @@ struct spi_fit {
     double *weight;                  /* [shells], owned: at first the number of points */
 };
 
+/** Sample `ref` at the points of `shells`; `map` and `shells` are borrowed.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectrum *ref,
                                  const struct spi_spectrum *map,
                                  const struct spi_shells *shells, double diameter_A,
                                  struct spi_fit *fit);
+/** Release what the struct owns. */
 void spi_fit_clear(struct spi_fit *fit);
 
 /** SPI_EINVAL unless R is a rotation to 1e-3 and the shift (NULL: none) is finite. */
@@ -58,6 +60,7 @@ double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
 /** Weights of maximum likelihood for equal noise in both maps, points rho / (1 - rho^2),
  * from the correlations at `pose`; and back to the number of points. */
 void spi_fit_weigh(struct spi_fit *fit, int n_shells, const struct spi_pose *pose);
+/** Set the weights to the numbers of points again. */
 void spi_fit_unweigh(struct spi_fit *fit);
 
 #endif

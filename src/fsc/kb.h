@@ -21,7 +21,9 @@ struct spi_kb {
                      ROWS */
 };
 
+/** Make the window of w nodes for a grid `sigma` times finer.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_kb_init(int w, double sigma, struct spi_kb *kb);
+/** Release what the struct owns. */
 void spi_kb_clear(struct spi_kb *kb);
 
 /** The window at t (nodes): I0(beta sqrt(1 - (2t/w)^2)) / I0(beta), 0 beyond w/2. */

@@ -30,6 +30,7 @@ struct spi_orient_error {
 SPI_MUSTUSE spi_err spi_orient_error_compute(int64_t n, const double *est,
                                              const double *truth, const double *group,
                                              int n_group, struct spi_orient_error *out);
+/** Release what the struct owns. */
 void spi_orient_error_clear(struct spi_orient_error *e);
 
 #endif

@@ -24,6 +24,7 @@ struct spi_rotfun {
 SPI_MUSTUSE spi_err spi_rotfun_init(const struct spi_spectrum *ref,
                                     const struct spi_spectrum *map, double diameter_A,
                                     double q_min, double q_max, struct spi_rotfun *f);
+/** Release what the struct owns. */
 void spi_rotfun_clear(struct spi_rotfun *f);
 
 /** Up to `want` highest local maxima, best first, no two closer than `apart` radians.

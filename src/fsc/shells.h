@@ -24,6 +24,7 @@ struct spi_shells {
 /** Shells at multiples of 1/(2D) in q_min..q_max (at least one, at q_max). */
 SPI_MUSTUSE spi_err spi_shells_init(double diameter_A, double q_min, double q_max,
                                     int64_t most, struct spi_shells *s);
+/** Release what the struct owns. */
 void spi_shells_clear(struct spi_shells *s);
 /** How many of the shells are at or below q (at least 1). */
 int spi_shells_up_to(const struct spi_shells *s, double q);

@@ -32,6 +32,7 @@ SPI_MUSTUSE spi_err spi_spectrum_of_density(const struct spi_volume *map, double
 /** From an intensity map (real); q_max at most n/2 step. */
 SPI_MUSTUSE spi_err spi_spectrum_of_intensity(const struct spi_volume *W, double q_max,
                                               struct spi_spectrum *s);
+/** Release what the struct owns. */
 void spi_spectrum_clear(struct spi_spectrum *s);
 
 /** out[n][parts] = F(R^T q[i]); q: [n][3], 1/A, |q| <= q_reach. */

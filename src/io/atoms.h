@@ -44,6 +44,7 @@ enum { SPI_MODELS_ALL = -1 };
 SPI_MUSTUSE spi_err spi_structure_read(const char *path,
                                        const struct spi_structure_options *opt,
                                        struct spi_structure *out);
+/** Release what the struct owns. */
 void spi_structure_clear(struct spi_structure *s);
 
 /** Is the file a structure, by its name (.pdb, .ent, .pdb1, .cif, .mmcif, with or without

@@ -56,6 +56,7 @@ struct spi_raw_structure {
     bool columns; /* names are the columns of PDB */
 };
 
+/** Read all atoms, operators and chains of a PDB file.  SPI_EIO, SPI_EFORMAT, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_pdb_read(struct spi_line_reader *l, struct spi_raw_structure *raw);
 /** Operators are resolved only for the assembly asked for (0: none). */
 SPI_MUSTUSE spi_err spi_cif_read(struct spi_line_reader *l, int assembly,
@@ -74,6 +75,7 @@ struct spi_raw_atom *spi_raw_add_atom(struct spi_raw_structure *raw);
 SPI_MUSTUSE spi_err spi_raw_add_generator(const struct spi_line_reader *l,
                                           struct spi_raw_structure *raw,
                                           struct spi_raw_generator **out);
+/** Add one operator to a generator.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_raw_add_operator(struct spi_raw_generator *g,
                                          const struct spi_raw_operator *op);
 /** Add the names of a list separated by commas or blanks.  SPI_EFORMAT: as for generators.

@@ -16,6 +16,7 @@
 
 /** The one lock (not recursive); also keeps HDF5 from printing its error stack. */
 void spi_h5_lock(void);
+/** The end of what spi_h5_lock began. */
 void spi_h5_unlock(void);
 
 /** spi_fail with the reason that HDF5 (or the system below it) gave, after a colon. */
@@ -75,10 +76,13 @@ SPI_MUSTUSE spi_err spi_h5_read(hid_t file, const char *path, const char *name,
  * stays open longer.  Read: SPI_EFORMAT where a chunk holds more or less than its shape
  * says. */
 struct spi_h5_rows;
+/** Open the dataset `name`; close it with spi_h5_rows_close. */
 SPI_MUSTUSE spi_err spi_h5_rows_open(hid_t file, const char *path, const char *name,
                                      hid_t memory, struct spi_h5_rows **out);
+/** Read rows first ... first+n-1. */
 SPI_MUSTUSE spi_err spi_h5_rows_read(struct spi_h5_rows *r, hsize_t first, hsize_t n,
                                      void *out);
+/** Close the dataset; NULL is allowed. */
 void spi_h5_rows_close(struct spi_h5_rows *r);
 
 /** Other files in which values of a file's datasets lie: targets of external links
@@ -88,6 +92,7 @@ struct spi_h5_sources {
     int64_t cap;
     char **path; /* [n] owned, each once, in the order in which they were met */
 };
+/** Release what the struct owns. */
 void spi_h5_sources_clear(struct spi_h5_sources *s);
 /** From now on every such file of a dataset that is opened is put on this list (borrowed;
  *  NULL: on none). */
@@ -114,10 +119,13 @@ SPI_MUSTUSE spi_err spi_h5_text(hid_t object, const char *name, char **out);
 bool spi_h5_has_attribute(hid_t object, const char *name);
 /** One number; false: absent or not one number. */
 bool spi_h5_number(hid_t object, const char *name, double *out);
+/** Write a text attribute of an object; `path` begins the message.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_h5_put_text(hid_t object, const char *path, const char *name,
                                     const char *text);
+/** Write one double as an attribute of an object.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_h5_put_number(hid_t object, const char *path, const char *name,
                                       double value);
+/** Write n integers as an attribute of an object.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_h5_put_integers(hid_t object, const char *path, const char *name,
                                         int n, const int64_t *value);
 

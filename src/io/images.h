@@ -77,10 +77,13 @@ SPI_MUSTUSE spi_err spi_images_open_with(const char *path,
  * SHA-256 of the file; where values lie in other files (external links, virtual datasets,
  * raw files), of the list of the fingerprints of the file and of those.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_images_sha256(const struct spi_images *im, char hex[65]);
+/** Close the file and release it; NULL is allowed. */
 void spi_images_close(struct spi_images *im);
 
+/** Number of images in the file. */
 int64_t spi_images_count(const struct spi_images *im);
 enum spi_image_kind spi_images_kind(const struct spi_images *im);
+/** The detector; it lives as long as the file is open. */
 const struct spi_detector *spi_images_detector(const struct spi_images *im);
 /** How far the centre of images was moved (spi_images_move_centre). */
 struct spi_moved_centre {
@@ -95,6 +98,7 @@ void spi_images_positions_sha256(const struct spi_images *im, char hex[65]);
  * positions): all q are those of a flat detector that is moved so far.  Only for detectors
  * all of whose pixels spi_detector_flat can place. */
 void spi_images_move_centre(struct spi_images *im, const double at[2]);
+/** Name of the row of the reader table: "spinifel", "cmtip" or "cxi". */
 const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip", "cxi" */
 /** A text attribute of the root, "convention", "program" or "provenance" ("" if absent),
  * valid until the file is closed. */
@@ -110,7 +114,9 @@ SPI_MUSTUSE spi_err spi_images_read(struct spi_images *im, int64_t first, int64_
 
 /** Truth of all images.  Missing parts stay NULL.  Release with spi_truth_clear. */
 SPI_MUSTUSE spi_err spi_images_truth(struct spi_images *im, struct spi_image_truth *out);
+/** Release what the struct owns. */
 void spi_truth_clear(struct spi_image_truth *t);
+/** Release what the struct owns. */
 void spi_detector_clear(struct spi_detector *d);
 
 /** Writing: a temporary file (io/file.h) is renamed by _finish. */
@@ -125,6 +131,8 @@ struct spi_images_spec {
     const char *provenance_json; /* one JSON object: version, settings, seed, hashes */
 };
 
+/** Begin a file; spi_images_finish_take or spi_images_abandon ends it.  SPI_EINVAL,
+ *  SPI_EIO, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
                                       struct spi_images_writer **out);
 /** Append n images with their truth (quat needed, label and fluence may be NULL: 0 and 1).

@@ -45,17 +45,26 @@ struct spi_images {
 void spi_pixel_text(const struct spi_detector *d, int64_t pixel, char text[96]);
 
 /* layout_cxi.c */
+/** Is it a CXI file? */
 bool spi_layout_cxi_probe(const char *path, hid_t file);
+/** spi_image_format.open of CXI. */
 spi_err spi_layout_cxi_open(struct spi_images *im);
+/** spi_image_format.truth of CXI: an experiment knows none. */
 spi_err spi_layout_cxi_truth(struct spi_images *im, struct spi_image_truth *out);
 
 /* layout_spinifel.c */
+/** Is it a file of SpiniFEL or skopi? */
 bool spi_layout_spinifel_probe(const char *path, hid_t file);
+/** Is it a file of cmtip? */
 bool spi_layout_cmtip_probe(const char *path, hid_t file);
+/** spi_image_format.open of SpiniFEL and skopi. */
 spi_err spi_layout_spinifel_open(struct spi_images *im);
+/** spi_image_format.open of cmtip. */
 spi_err spi_layout_cmtip_open(struct spi_images *im);
+/** spi_image_format.read of all three. */
 spi_err spi_layout_spinifel_read(struct spi_images *im, int64_t first, int64_t n,
                                  float *out);
+/** spi_image_format.truth of SpiniFEL, skopi and cmtip. */
 spi_err spi_layout_spinifel_truth(struct spi_images *im, struct spi_image_truth *out);
 
 /** Quaternions of shape (n,4) or (n,k,4) (the first of k particles, with a warning),

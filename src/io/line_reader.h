@@ -16,6 +16,7 @@ struct spi_line_reader; /* an open file */
 
 /** SPI_EIO if the file cannot be opened. */
 SPI_MUSTUSE spi_err spi_line_reader_open(const char *path, struct spi_line_reader **out);
+/** Close the file; NULL is allowed. */
 void spi_line_reader_close(struct spi_line_reader *l);
 
 /** The next line without its end, NUL-terminated, valid until the next call; NULL at the
@@ -29,6 +30,7 @@ void spi_line_reader_again(struct spi_line_reader *l);
 
 /** Number of the current line, from 1. */
 int64_t spi_line_reader_number(const struct spi_line_reader *l);
+/** The path that was opened. */
 const char *spi_line_reader_path(const struct spi_line_reader *l);
 
 #endif

@@ -41,6 +41,7 @@ struct spi_mrc_map {
  *  voxel that is not finite.  Memory: 4 bytes a voxel, asked for only after the file's
  * length has been found to hold what the header promises. */
 SPI_MUSTUSE spi_err spi_mrc_read_map(const char *path, struct spi_mrc_map *map);
+/** Release what the struct owns. */
 void spi_mrc_map_clear(struct spi_mrc_map *map);
 
 /** Read a cubic map.  Non-cubic maps or unequal voxel sizes (by more than 1e-3) are padded

@@ -42,6 +42,7 @@ SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const char *provenance_json);
 /** Also reads `orientations` of shape (n,1,4) and quaternion lists of an image file. */
 SPI_MUSTUSE spi_err spi_orientations_read(const char *path, struct spi_orientations *o);
+/** Release what the struct owns. */
 void spi_orientations_clear(struct spi_orientations *o);
 
 #endif

@@ -25,6 +25,7 @@ struct spi_state_item {
 /** An opened state; release: spi_state_free. */
 struct spi_state;
 
+/** Write a state of n items, atomically.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_state_write(const char *path, const char *key, int n,
                                     const struct spi_state_item *item);
 /** SPI_EIO: missing; SPI_EFORMAT: damaged, of another version or of another run. */
@@ -35,6 +36,7 @@ SPI_MUSTUSE spi_err spi_state_get(const struct spi_state *s, const char *name, s
                                   void *to);
 /** The refusal of a state that holds what cannot be: SPI_EFORMAT, and what to do. */
 SPI_MUSTUSE spi_err spi_state_damaged(const char *path, const char *what);
+/** Release the object; NULL is allowed. */
 void spi_state_free(struct spi_state *s);
 
 /** Name of the item of every state that holds the number of generations done, int32. */
@@ -52,6 +54,7 @@ struct spi_state_about {
 bool spi_state_is(const void *head, size_t n);
 /** SPI_EIO; SPI_EFORMAT: damaged.  Release: spi_state_about_clear. */
 SPI_MUSTUSE spi_err spi_state_about(const char *path, struct spi_state_about *out);
+/** Release what the struct owns. */
 void spi_state_about_clear(struct spi_state_about *a);
 
 /** A line of a key; the parts are not terminated. */

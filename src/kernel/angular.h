@@ -24,6 +24,7 @@ struct spi_angular {
 
 /** SPI_EINVAL: Na is not such a number. */
 SPI_MUSTUSE spi_err spi_angular_init(struct spi_angular *t, int M, int Na);
+/** Release what the struct owns. */
 void spi_angular_clear(struct spi_angular *t);
 /** The least such Na that is at least `least`. */
 int spi_angular_count(int least);

@@ -36,7 +36,9 @@ static inline int spi_band_at(const struct spi_band *b, int r, int m)
 /** Floats of a panel and a group: for each harmonic the rings that have it; and of the
  * correlations of SPI_LANES pairs, [M][2][SPI_LANES]: real parts, imaginary parts. */
 long spi_panel_floats(const struct spi_band *b);
+/** Floats of a group of SPI_GROUP images. */
 long spi_group_floats(const struct spi_band *b);
+/** Floats of the correlations of SPI_LANES pairs. */
 static inline long spi_pairs_floats(const struct spi_band *b)
 {
     return 2L * SPI_LANES * b->M + SPI_LANES; /* not a multiple of 4 KB */

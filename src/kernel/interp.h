@@ -85,6 +85,7 @@ struct spi_columns {
     ptrdiff_t row, plane;
     float *data; /* 64-byte aligned */
 };
+/** Set lanes and step for windows of width w. */
 void spi_columns_layout(int w, struct spi_columns *c);
 /** Fill nz x nk x nx columns from a grid, of which (nk - 1) * step + lanes rows are read.
  */

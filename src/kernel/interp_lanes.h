@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Taps of the 16 points of a patch, one point a lane; included by each variant. */
+/** \file
+ * Taps of the 16 points of a patch, one point a lane; included by each variant.  Layer:
+ * kernel. */
 #ifndef SPI_KERNEL_INTERP_LANES_H
 #define SPI_KERNEL_INTERP_LANES_H
 
@@ -18,7 +20,7 @@ struct lanes {
 #define VF(p) (*(vf *)(void *)(p))
 #define VI(p) (*(vi *)(void *)(p))
 
-/* Taps of one axis of the points of one vector. */
+/** Taps of one axis of the points of one vector. */
 SPI_INLINE void axis_of(const int W, const struct spi_taps *t, vf v, int32_t *first,
                         float (*tap)[SPI_PATCH_MAX])
 {
@@ -46,6 +48,7 @@ SPI_INLINE void axis_of(const int W, const struct spi_taps *t, vf v, int32_t *fi
     }
 }
 
+/** Taps of all three axes of a patch. */
 SPI_INLINE void lanes_of(const int W, const struct spi_taps *t, const struct spi_patch *p,
                          struct lanes *l)
 {
@@ -69,7 +72,7 @@ SPI_INLINE void lanes_of(const int W, const struct spi_taps *t, const struct spi
 #define SLOT_CELLS(W) ((W) <= 4 ? 4 : (W) <= 6 ? 8 : 16)
 #define SLOT_STEP(W)  ((W) <= 4 ? 1 : (W) == 5 ? 4 : (W) == 6 ? 3 : 8)
 
-/* at[j]: the slot that holds the first row of point j; shift[j]: its cell in the slot. */
+/** at[j]: the slot that holds the first row of point j; shift[j]: its cell in the slot. */
 SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_slots *b,
                          const int cell[3], int32_t at[SPI_PATCH_MAX],
                          int32_t shift[SPI_PATCH_MAX])
@@ -95,7 +98,7 @@ SPI_INLINE void slots_of(const int W, const struct lanes *l, const struct spi_sl
 #define COLUMN_LANES(W) ((W) <= 4 ? 4 : 8)
 #define COLUMN_STEP(W)  (COLUMN_LANES(W) + 1 - (W))
 
-/* at[j]: the first column of point j; shift[j]: its first tap's place in the column. */
+/** at[j]: the first column of point j; shift[j]: its first tap's place in the column. */
 SPI_INLINE void columns_of(const int W, const struct lanes *l, const struct spi_columns *b,
                            const int cell[3], int32_t at[SPI_PATCH_MAX],
                            int32_t shift[SPI_PATCH_MAX])

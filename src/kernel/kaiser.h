@@ -23,6 +23,7 @@ struct spi_kaiser {
 
 /** w: SPI_KAISER_W_MIN..SPI_KAISER_W_MAX. */
 void spi_kaiser_init(struct spi_kaiser *win, int w, double beta);
+/** The window itself, phi(x). */
 double spi_kaiser_value(const struct spi_kaiser *win, double x);
 /** Integral of phi(x) cos(2 pi xi x), xi in cycles per fine-grid point. */
 double spi_kaiser_transform(int w, double beta, double xi);

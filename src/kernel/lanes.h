@@ -92,9 +92,12 @@ static inline long spi_sums_floats(const struct spi_band *b)
 struct spi_weight_sums_ref {
     double w, wx, wS;
 };
+/** Weights and their sums. */
 void spi_weights_ref(int Na, const double *LL, double beta, const float *S, double *w,
                      struct spi_weight_sums_ref *sums);
+/** Harmonics of weights. */
 void spi_spectrum_ref(int M, int Na, const uint16_t *q, double scale, double complex *out);
+/** Sum of n images, each times its harmonics of weights. */
 void spi_gather_ref(const struct spi_band *b, int n, const double complex *P,
                     const float *const *image, const float *phi, double complex *sum);
 

@@ -99,7 +99,9 @@ extern const struct spi_nu_kernels *const spi_nu_kernels[];
 /** The first one that this machine can run. */
 const struct spi_nu_kernels *spi_nu_kernels_best(void);
 
+/** Write the coefficients of a window in the order that the kernels read. */
 void spi_nu_taps_f32(const struct spi_kaiser *win, struct spi_nu_taps_f32 *taps);
+/** As spi_nu_taps_f32, in double precision. */
 void spi_nu_taps_f64(const struct spi_kaiser *win, struct spi_nu_taps_f64 *taps);
 
 /** The formulas with the exact window, in double.  `mag` takes the sums of absolute values
@@ -107,6 +109,7 @@ void spi_nu_taps_f64(const struct spi_kaiser *win, struct spi_nu_taps_f64 *taps)
 void spi_nu_spread_ref(const struct spi_kaiser *win, const struct spi_nu_brick *shape,
                        int64_t n, const struct spi_nu_point_f64 *points,
                        const double complex *c, double complex *brick, double *mag);
+/** Values c[n] at the points from a brick, with the exact window, in double. */
 void spi_nu_interp_ref(const struct spi_kaiser *win, const struct spi_nu_brick *shape,
                        int64_t n, const struct spi_nu_point_f64 *points,
                        const double complex *brick, double complex *c, double *mag);

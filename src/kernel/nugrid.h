@@ -21,16 +21,19 @@ struct spi_nu_axis {
  * 2^-53 |x| / (2 pi) n. */
 bool spi_nu_locate_f32(const struct spi_nu_axis *axis, int n, const float *x, int32_t *v,
                        uint32_t *brick);
+/** As spi_nu_locate_f32, in double precision. */
 bool spi_nu_locate_f64(const struct spi_nu_axis *axis, int n, const double *x, double *v,
                        uint32_t *brick);
 
 /** to[i] += from[i]. */
 void spi_nu_add_f32(int n, const float complex *from, float complex *to);
+/** As spi_nu_add_f32, in double precision. */
 void spi_nu_add_f64(int n, const double complex *from, double complex *to);
 
 /** to[i] = factor d[i] from[i]. */
 void spi_nu_scale_f32(int n, float factor, const float *d, const float complex *from,
                       float complex *to);
+/** As spi_nu_scale_f32, in double precision. */
 void spi_nu_scale_f64(int n, double factor, const double *d, const double complex *from,
                       double complex *to);
 

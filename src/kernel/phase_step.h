@@ -16,11 +16,13 @@
 void spi_phase_clamp(size_t count, float scale, const float *lo, const float *hi,
                      float complex *F);
 
-/** (P4)-(P6) x <- f(x, p).  `support` is 1 inside, 0 outside.  `positive` is 1 or 0. */
+/** (P4): x <- f(x, p).  `support` is 1 inside, 0 outside.  `positive` is 1 or 0. */
 void spi_phase_er(size_t count, const float *support, int positive, const float *p,
                   float *x);
+/** (P5), the same way. */
 void spi_phase_hio(size_t count, const float *support, int positive, float beta,
                    const float *p, float *x);
+/** (P6), the same way. */
 void spi_phase_raar(size_t count, const float *support, int positive, float beta,
                     const float *p, float *x);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sums over the quads of a vector; included by the AVX-512 variants. */
+/** \file
+ * Sums over the quads of a vector; included by the AVX-512 variants.  Layer: kernel. */
 #ifndef SPI_KERNEL_SUM_QUADS_AVX512_H
 #define SPI_KERNEL_SUM_QUADS_AVX512_H
 
@@ -7,7 +8,7 @@
 
 #include "kernel/clones.h"
 
-/* Lane 4 k + i: the sum over the four quads of r[k], their lane i. */
+/** Lane 4 k + i: the sum over the four quads of r[k], their lane i. */
 SPI_INLINE __m512 sum_quads(const __m512 r[4])
 {
     __m512 a = _mm512_shuffle_f32x4(r[0], r[1], 0x88),

@@ -11,6 +11,7 @@
 
 /** n rows of n reals -> n / 2 rows of n complex numbers: rows 2 p + i rows 2 p + 1. */
 void spi_two_reals_pack(int n, const float *rows, float *pairs);
+/** The reverse of spi_two_reals_pack. */
 void spi_two_reals_unpack(int n, const float *pairs, float *rows);
 
 /** Transforms Z [n / 2][n] of pairs -> those of the rows, R_k = (Z_k + conj Z_-k) / 2,

@@ -36,6 +36,7 @@ struct spi_brute {
 SPI_MUSTUSE spi_err spi_brute_init(struct spi_brute *b, enum spi_brute_kind kind,
                                    const struct spi_pixel_list *pixels,
                                    const float *inv_var, double shell_q);
+/** Release what the struct owns. */
 void spi_brute_clear(struct spi_brute *b);
 
 /** A block of images, packed to the pixels that take part. */
@@ -48,6 +49,7 @@ struct spi_brute_images {
 SPI_MUSTUSE spi_err spi_brute_images_init(struct spi_brute_images *im,
                                           const struct spi_pixel_list *pixels, int64_t n,
                                           int64_t n_pixels, const float *images);
+/** Release what the struct owns. */
 void spi_brute_images_clear(struct spi_brute_images *im);
 
 /** The best orientation of an image so far; begin with spi_brute_best_none. */

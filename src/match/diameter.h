@@ -26,6 +26,7 @@ typedef struct spi_diameter spi_diameter;
  *  rings of usable pixels. */
 SPI_MUSTUSE spi_err spi_diameter_new(const struct spi_detector *det,
                                      enum spi_image_kind kind, spi_diameter **out);
+/** Release the object; NULL is allowed. */
 void spi_diameter_free(spi_diameter *d);
 
 /** A first look at n images, all of which are added afterwards: finds pixels that are zero
@@ -41,6 +42,7 @@ struct spi_diameter_pixels {
     double limit;             /* the value at which pixels are full; 0: none is */
     int64_t images;           /* that hold more than one particle, it seems (J8) */
 };
+/** The pixels and images that took no part so far. */
 struct spi_diameter_pixels spi_diameter_left_out(const spi_diameter *d);
 
 /** Add n images, pixels[n][n_pixels] as spi_images_read gives them (`det` as in _new).
@@ -67,6 +69,7 @@ struct spi_diameter_result {
  *  causes and ask for --diameter.  A second or less.  Images that are left out (J8) leave
  *  `d`. */
 SPI_MUSTUSE spi_err spi_diameter_estimate(spi_diameter *d, struct spi_diameter_result *out);
+/** Release what the struct owns. */
 void spi_diameter_result_clear(struct spi_diameter_result *r);
 
 #endif

@@ -23,8 +23,8 @@ struct spi_misfit_pairs {
 };
 
 /** Sums over the pairs of one shell; they add up over shells and images.  With the even
- * part E = phi g <T>, the image's structure I = K - E and the model's M = phi g T - E, each
- * times 1 / sqrt(variance): */
+ * part E = phi g mean(T), the image's structure I = K - E and the model's M = phi g T - E,
+ * each times 1 / sqrt(variance): */
 struct spi_misfit {
     double even2;    /* sum E E' */
     double image2;   /* sum I I' */
@@ -55,6 +55,7 @@ SPI_MUSTUSE spi_err spi_misfit_pairs_init(struct spi_misfit_pairs *p,
                                           const struct spi_pixel_list *l,
                                           const struct spi_detector *det, double q_min,
                                           double q_max, double diameter_A);
+/** Release what the struct owns. */
 void spi_misfit_pairs_clear(struct spi_misfit_pairs *p);
 
 /** Image K against model values T at the pixels of list l; mean: the model's mean on the
@@ -69,11 +70,13 @@ void spi_misfit_image(const struct spi_misfit_pairs *p, const struct spi_pixel_l
 
 /** to += from, n shells. */
 void spi_misfit_add(int n, const struct spi_misfit *from, struct spi_misfit *to);
+/** The sum over n shells. */
 struct spi_misfit spi_misfit_sum(int n, const struct spi_misfit *shells);
 /** (image2 - 2 cross + model2) / model2: 0 for the right model, 1 for a model whose
- * structure is not there, 2 for an image of something else; and its standard deviation by
- * noise; NAN where the model has no structure. */
+ * structure is not there, 2 for an image of something else; NAN where the model has no
+ * structure. */
 double spi_misfit_share(const struct spi_misfit *m);
+/** Standard deviation of spi_misfit_share by noise. */
 double spi_misfit_sigma(const struct spi_misfit *m);
 /** The worst of both, worst first; counts add up. */
 void spi_outliers_add(const struct spi_outliers *from, struct spi_outliers *to);

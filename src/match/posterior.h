@@ -60,6 +60,7 @@ SPI_MUSTUSE spi_err spi_posterior_make(const struct spi_scores *s,
 SPI_MUSTUSE spi_err spi_posterior_soft(const struct spi_scores *s,
                                        const struct spi_views *views, float beta,
                                        struct spi_soft *soft, struct spi_posterior *out);
+/** Release what the struct owns. */
 void spi_posterior_clear(struct spi_posterior *p);
 /** How far below the best LL a direction may be and still have a weight that is kept; all
  *  that is farther adds less than 1e-3 / perplexity to the sum of n orientations. */

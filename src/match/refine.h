@@ -33,11 +33,13 @@ struct spi_refine_set {
     spi_packed *model;            /* owned */
     struct spi_refine r;          /* points into this: do not copy */
 };
+/** Fill the set.  SPI_EINVAL: the rings go beyond the model, or hold no usable pixel. */
 SPI_MUSTUSE spi_err spi_refine_set_init(struct spi_refine_set *s,
                                         const struct spi_detector *det,
                                         const struct spi_rings *g, int R,
                                         const double *ring_mean, const float *ring_inv_var,
                                         const spi_nufft *plan, const float *grid);
+/** Release what the struct owns. */
 void spi_refine_set_clear(struct spi_refine_set *s);
 
 struct spi_refined {
@@ -58,6 +60,7 @@ SPI_MUSTUSE spi_err spi_refine_image(const struct spi_refine *r, const float *im
 struct spi_refine_point {
     double score, fluence, gradient[3], fisher[6];
 };
+/** Fill `at` for the rotation M. */
 void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9],
                    struct spi_refine_point *at);
 

@@ -57,6 +57,7 @@ struct spi_soft {
 };
 /** Room for n_images. */
 SPI_MUSTUSE spi_err spi_soft_init(struct spi_soft *s, int n_images, int64_t nd, int Na);
+/** Release what the struct owns. */
 void spi_soft_clear(struct spi_soft *s);
 /** Every image against every direction: q and sums, of at most as many images as there is
  * room for.  S [directions][Na].  out: the largest LL of every direction, and rows of the
@@ -70,6 +71,7 @@ SPI_MUSTUSE spi_err spi_score_soft(const struct spi_score_input *in, float beta,
 SPI_MUSTUSE spi_err spi_score_some(const struct spi_score_input *in, const int64_t *first,
                                    const int32_t *dir, const int32_t *row,
                                    struct spi_scores *out);
+/** Release what the struct owns. */
 void spi_scores_clear(struct spi_scores *s);
 
 /** (M1) or (M2) from the samples themselves, in double: templates T and image samples on

@@ -38,6 +38,7 @@ struct spi_search {
  * 1/finer of a Shannon cell.  SPI_EINVAL: too many levels. */
 SPI_MUSTUSE spi_err spi_search_init(struct spi_search *s, const struct spi_rings *g,
                                     enum spi_score_kind kind, double q_start, double finer);
+/** Release what the struct owns. */
 void spi_search_clear(struct spi_search *s);
 
 /** Fill level[l].near for the directions first ... first+n-1 of the level before; used[i]

@@ -18,6 +18,7 @@ typedef struct spi_speckle spi_speckle;
 SPI_MUSTUSE spi_err spi_speckle_new(const struct spi_detector *det,
                                     enum spi_image_kind kind, const int32_t *ring,
                                     int n_rings, double dq, spi_speckle **out);
+/** Release the object; NULL is allowed. */
 void spi_speckle_free(spi_speckle *s);
 /** One image, [n_pixels] as in _new. */
 SPI_MUSTUSE spi_err spi_speckle_add(spi_speckle *s, const float *image);

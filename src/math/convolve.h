@@ -28,6 +28,7 @@ SPI_MUSTUSE spi_err spi_convolve_new(int n, bool f64, const double *Q, spi_convo
 /** Another one of the same kernel (borrowed: free this one first) with scratch of its own.
  */
 SPI_MUSTUSE spi_err spi_convolve_share(const spi_convolve *c, spi_convolve **out);
+/** Release the object; NULL is allowed. */
 void spi_convolve_free(spi_convolve *c);
 
 /** Transform of the kernel += value where |k| > k_max, k in steps of the doubled cube. */
@@ -37,7 +38,9 @@ void spi_convolve_add_beyond(spi_convolve *c, double k_max, double value);
 SPI_MUSTUSE spi_err spi_convolve_apply(spi_convolve *c, const double *x, double *y);
 /** Its three parts, for z planes from..to-1 of n, columns of 2n, z planes of n. */
 SPI_MUSTUSE spi_err spi_convolve_planes(spi_convolve *c, const double *x, int from, int to);
+/** The second part of spi_convolve_apply. */
 SPI_MUSTUSE spi_err spi_convolve_columns(spi_convolve *c, int from, int to);
+/** The third part of spi_convolve_apply. */
 SPI_MUSTUSE spi_err spi_convolve_back(spi_convolve *c, double *y, int from, int to);
 
 #endif

@@ -28,6 +28,7 @@ SPI_MUSTUSE spi_err spi_fft1_c2r(int n, int rows, float complex *half, float *re
 /** The same two along the first axis of [n][columns] arrays. */
 SPI_MUSTUSE spi_err spi_fft1_columns_r2c(int n, int columns, float *real,
                                          float complex *half);
+/** The reverse of spi_fft1_columns_r2c; `half` is destroyed. */
 SPI_MUSTUSE spi_err spi_fft1_columns_c2r(int n, int columns, float complex *half,
                                          float *real);
 /** In place 2-D complex transform of n x n, sign -1 or +1. */
@@ -39,6 +40,7 @@ int spi_fft_good_size(int least);
 /** Held while FFTW plans are made or destroyed anywhere in the process (math/fft_many.c).
  */
 void spi_fft_lock(void);
+/** The end of what spi_fft_lock began. */
 void spi_fft_unlock(void);
 
 /** Release all plans (the end of the program; no transform may be running). */

@@ -18,6 +18,7 @@ enum spi_fft_layout {
     SPI_FFT_BWD_IN,
     SPI_FFT_FWD_OUT
 };
+/** Transform `lines` lines of n.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_fft_lines(enum spi_fft_layout kind, int n, int lines, int row,
                                   float complex *in, float complex *out);
 

@@ -17,12 +17,15 @@
 void spi_rot_matrix(const double quat[4], double R[9]);
 /** Unit quaternion (w >= 0) of a rotation matrix. */
 void spi_rot_quat(const double R[9], double quat[4]);
-/** C = A B;  C = A^T B;  C = A B^T.  C may not overlap A or B. */
+/** C = A B.  Here and in the two that follow C may not overlap A or B. */
 void spi_rot_mul(const double A[9], const double B[9], double C[9]);
+/** C = A^T B. */
 void spi_rot_mul_tn(const double A[9], const double B[9], double C[9]);
+/** C = A B^T. */
 void spi_rot_mul_nt(const double A[9], const double B[9], double C[9]);
-/** y = A x;  y = A^T x. */
+/** y = A x. */
 void spi_rot_apply(const double A[9], const double x[3], double y[3]);
+/** y = A^T x. */
 void spi_rot_apply_t(const double A[9], const double x[3], double y[3]);
 /** p q, the product of quaternions: R(p q) = R(p) R(q). */
 void spi_quat_mul(const double p[4], const double q[4], double pq[4]);

@@ -31,7 +31,9 @@ struct spi_patches {
     double *z;      /* [bands + 1] from 1 down to -1, owned */
     int64_t *first; /* [bands + 1] patches before the band, owned */
 };
+/** Divide the sphere into n patches.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_patches_init(struct spi_patches *p, int64_t n);
+/** Release what the struct owns. */
 void spi_patches_clear(struct spi_patches *p);
 /** Patch of a unit vector. */
 int64_t spi_patch_of(const struct spi_patches *p, const double dir[3]);

@@ -20,6 +20,7 @@ struct spi_volume {
 
 /** Zeroed cube.  SPI_EINVAL unless 2 <= n <= 2048; SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_volume_init(struct spi_volume *v, int n, double step);
+/** Copy a volume; `to` is made here.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_volume_copy(const struct spi_volume *from, struct spi_volume *to);
 /** Release the data; `v` becomes all zero.  A zeroed struct is allowed. */
 void spi_volume_clear(struct spi_volume *v);
@@ -30,6 +31,7 @@ static inline size_t spi_volume_count(const struct spi_volume *v)
     return (size_t)v->n * (size_t)v->n * (size_t)v->n;
 }
 
+/** Index of voxel (z, y, x). */
 static inline size_t spi_volume_index(const struct spi_volume *v, int z, int y, int x)
 {
     return ((size_t)z * (size_t)v->n + (size_t)y) * (size_t)v->n + (size_t)x;
@@ -39,10 +41,10 @@ static inline size_t spi_volume_index(const struct spi_volume *v, int z, int y, 
 void spi_volume_roll(int n, const float *from, float *to);
 
 /** Intensity W(k step') on the same n grid of an even real autocorrelation A:
- *  W = sum_x A(x) cos(2 pi q.x), step' = 1 / (n step); and its inverse,
- *  A = n^-3 sum_q W cos(2 pi q.x).  doc/math.md (C5). */
+ *  W = sum_x A(x) cos(2 pi q.x), step' = 1 / (n step).  doc/math.md (C5). */
 SPI_MUSTUSE spi_err spi_volume_fourier_even(const struct spi_volume *A,
                                             struct spi_volume *W);
+/** The inverse of spi_volume_fourier_even: A = n^-3 sum_q W cos(2 pi q.x). */
 SPI_MUSTUSE spi_err spi_volume_fourier_even_inverse(const struct spi_volume *W,
                                                     struct spi_volume *A);
 

@@ -26,6 +26,7 @@ struct spi_average {
  * `images` images. */
 SPI_MUSTUSE spi_err spi_average_init(struct spi_average *a, const struct spi_rings *rings,
                                      int R, int Na, int64_t rows, int images);
+/** Release what the struct owns. */
 void spi_average_clear(struct spi_average *a);
 
 /** Harmonics, ring-major, of image i of the next block. */

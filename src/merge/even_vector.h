@@ -21,13 +21,16 @@ struct spi_even_vector {
 
 /** Voxels within `radius` voxels of the centre, but none of the Nyquist planes i = 0. */
 SPI_MUSTUSE spi_err spi_even_vector_init(struct spi_even_vector *u, int n, double radius);
+/** Release what the struct owns. */
 void spi_even_vector_clear(struct spi_even_vector *u);
 
 /** y = E^T A (of an even A: its values, times sqrt 2). */
 void spi_even_vector_get(const struct spi_even_vector *u, const float *A, double *y);
+/** As spi_even_vector_get, of doubles. */
 void spi_even_vector_get_f64(const struct spi_even_vector *u, const double *A, double *y);
 /** A = E y, zero elsewhere. */
 void spi_even_vector_put(const struct spi_even_vector *u, const double *y, float *A);
+/** As spi_even_vector_put, of doubles. */
 void spi_even_vector_put_f64(const struct spi_even_vector *u, const double *y, double *A);
 
 #endif

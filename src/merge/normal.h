@@ -43,10 +43,12 @@ SPI_MUSTUSE spi_err spi_normal_collect(const spi_nufft *plan2n, const float *gri
 SPI_MUSTUSE spi_err spi_normal_init(struct spi_normal *N, int n, double support_A,
                                     const spi_nufft *plan2n, const float *grid2,
                                     double trace);
+/** Release what the struct owns. */
 void spi_normal_clear(struct spi_normal *N);
 /** A copy with scratch of its own, for another thread, whose product is the Toeplitz one;
  *  borrows all else: clear it first. */
 SPI_MUSTUSE spi_err spi_normal_share(const struct spi_normal *N, struct spi_normal *out);
+/** Release what spi_normal_share made. */
 void spi_normal_unshare(struct spi_normal *N);
 
 /** + weight t |W(q)|^2 for |q| > q_max on the grid of the Toeplitz product (V10). */

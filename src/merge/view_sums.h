@@ -34,6 +34,7 @@ struct spi_view_sums {
 SPI_MUSTUSE spi_err spi_view_sums_init(struct spi_view_sums *s,
                                        const struct spi_pixel_list *l, double wavelength_A,
                                        double diameter_A, double cells);
+/** Release what the struct owns. */
 void spi_view_sums_clear(struct spi_view_sums *s);
 
 /** Harmonics of one image: h [spi_view_sums_harmonics]; value [l->n] from
@@ -41,6 +42,7 @@ void spi_view_sums_clear(struct spi_view_sums *s);
  */
 SPI_MUSTUSE spi_err spi_view_sums_analyse(const struct spi_view_sums *s,
                                           const float (*value)[2], float complex *h);
+/** Number of harmonics of an image. */
 int spi_view_sums_harmonics(const struct spi_view_sums *s);
 /** Add one image: its harmonics, orientation (molecule -> laboratory) and fluence. */
 void spi_view_sums_add(struct spi_view_sums *s, const float complex *h,

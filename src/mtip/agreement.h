@@ -18,6 +18,7 @@ struct spi_agreement {
 SPI_MUSTUSE spi_err spi_agreement_init(const struct spi_run *r,
                                        const struct spi_volume half_A[2],
                                        const double *initial, struct spi_agreement *a);
+/** Release what the struct owns. */
 void spi_agreement_clear(struct spi_agreement *a);
 /** A curve over its shells (cc, contrast, or one of the caller's), linear between them; NAN
  *  outside q_min..q_max. */

@@ -22,6 +22,7 @@ struct spi_contrast {
 /** From some 1,000 images, spread evenly over the file; q up to q_max (1/A). */
 SPI_MUSTUSE spi_err spi_contrast_measure(const struct spi_data *d, double q_max,
                                          struct spi_contrast *c);
+/** Release what the struct owns. */
 void spi_contrast_clear(struct spi_contrast *c);
 
 /** SPI_ENOCONV when the images differ from their mean image by noise only, or by less than

@@ -50,6 +50,7 @@ SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   double q_min, double q_max,
                                   const struct spi_settings *set, const char *dir,
                                   spi_on_ingest *progress, void *user);
+/** Release what the struct owns. */
 void spi_data_clear(struct spi_data *d);
 
 /** h [rings.h_at[R]] = ring-major harmonics of an image, of the first R rings. */

@@ -37,8 +37,10 @@ enum { SPI_FINISH_STEPS = 6 }; /* the total that `progress` is told */
 /** Everything from the orientations of the run; `contrast` of its images.  `progress` (may
  * be NULL) is told what is being done: (done, total, words, user). */
 typedef void spi_on_finish(int done, int total, const char *what, void *user);
+/** Do all of it; `out` is made here: clear it.  SPI_ECANCEL, or what a stage returns. */
 SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
                                spi_on_finish *progress, void *user, struct spi_result *out);
+/** Release what the struct owns. */
 void spi_result_clear(struct spi_result *r);
 
 /** Names of the result's files; ends with NULL. */
@@ -51,6 +53,7 @@ SPI_MUSTUSE spi_err spi_result_write(const struct spi_run *r, const struct spi_r
 SPI_MUSTUSE spi_err spi_plot_mean_image(const struct spi_detector *det,
                                         enum spi_image_kind kind, const float *mean,
                                         const char *dir);
+/** Draw the mean image, and the mean of each ring with its standard deviation. */
 SPI_MUSTUSE spi_err spi_data_pictures(const struct spi_data *d, const char *dir);
 
 #endif

@@ -26,6 +26,7 @@ SPI_MUSTUSE spi_err spi_inspect_images(struct spi_run *r,
                                        const struct spi_volume *const A[2],
                                        struct spi_orientations *o,
                                        struct spi_inspection *in);
+/** Release what the struct owns. */
 void spi_inspection_clear(struct spi_inspection *in);
 
 #endif

@@ -89,6 +89,7 @@ SPI_MUSTUSE spi_err spi_merging_init(struct spi_merging *m,
 SPI_MUSTUSE spi_err spi_merging_init_sets(struct spi_merging *m,
                                           const struct spi_merging_spec *spec, int n_sets,
                                           const float *const *fluence);
+/** Release what the struct owns. */
 void spi_merging_clear(struct spi_merging *m);
 
 /** When CG ends, from the settings: cg_tol, discrepancy; at most n_iter steps. */
@@ -114,6 +115,7 @@ SPI_MUSTUSE spi_err spi_merging_solve_lcurve(struct spi_merging *m,
                                              bool independent,
                                              const struct spi_cg_options *opt, float *A,
                                              struct spi_merging_lcurve *curve);
+/** Release what the struct owns. */
 void spi_merging_lcurve_clear(struct spi_merging_lcurve *c);
 /** The curve as a picture. */
 SPI_MUSTUSE spi_err spi_merging_lcurve_plot(const struct spi_merging_lcurve *c,

@@ -75,9 +75,12 @@ struct spi_run {
 typedef spi_err spi_on_generation(struct spi_run *run,
                                   const struct spi_generation_report *report, void *user);
 
+/** Begin a run with random models, N_inits of each half set; all pointers are borrowed.
+ *  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                                  struct spi_data *data, struct spi_graph *graph,
                                  const volatile int *stop, double q_max, uint64_t seed);
+/** Release what the struct owns. */
 void spi_run_clear(struct spi_run *r);
 /** Add random initialisations until each half has n_replicas. */
 SPI_MUSTUSE spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas);
@@ -93,14 +96,16 @@ SPI_MUSTUSE spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *report, v
 bool spi_run_replica_runs(const struct spi_run *r, int which, int replica,
                           enum spi_stage stage);
 
-/** symmetry.c: impose the given point group on each replica of this round; find that of the
- *  leading replicas, and use it when copies rotated by it are as alike as the half sets. */
+/** symmetry.c: impose the given point group on each replica of this round. */
 SPI_MUSTUSE spi_err spi_run_impose(struct spi_run *r, const struct spi_step *step);
+/** symmetry.c: find the point group of the leading replicas, and use it when copies rotated
+ *  by it are as alike as the half sets. */
 SPI_MUSTUSE spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step);
 
 /** checkpoint.c: the whole state, atomically; `key` names images, settings and seed. */
 SPI_MUSTUSE spi_err spi_run_save(const struct spi_run *r, const char *path,
                                  const char *key);
+/** Read what spi_run_save wrote, checked.  SPI_EFORMAT, SPI_EIO. */
 SPI_MUSTUSE spi_err spi_run_load(struct spi_run *r, const char *path, const char *key);
 /** The diameters of a saved run, before its data are made; first_A: that which it began
  * with. */
@@ -117,6 +122,7 @@ void spi_run_phase_options(const struct spi_run *r, double q_max, int n_starts,
 /** half_sets.c: phase the leading models (of the random initialisations now and then only),
  * superpose half 2 on half 1, FSC. */
 SPI_MUSTUSE spi_err spi_half_sets_phase(struct spi_run *r, const struct spi_step *step);
+/** Fill what `report` says of the half sets; keep the pose of half 2. */
 SPI_MUSTUSE spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
                                           struct spi_generation_report *report);
 /** Best rotation R between the intensities of two replicas, their correlation `cc` in

@@ -25,6 +25,7 @@ struct spi_phasing {
  * the starts of either half set agree (P17), else the best of N_phase_rounds: (Q13). */
 SPI_MUSTUSE spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
                                     const struct spi_agreement *a, struct spi_phasing *out);
+/** Release what the struct owns. */
 void spi_phasing_clear(struct spi_phasing *p);
 
 /** (Q13): the shrink-wrap threshold of a round, from 0. */

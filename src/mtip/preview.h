@@ -30,6 +30,7 @@ struct spi_preview {
 SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
                                      double gain, const char *dir, bool correct,
                                      bool diameter);
+/** Release what the struct owns. */
 void spi_preview_clear(struct spi_preview *s);
 
 #endif

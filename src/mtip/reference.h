@@ -14,8 +14,10 @@ struct spi_reference {
     double *ring_mean; /* [rings up to q_max] mean of the model over directions, owned */
 };
 
+/** Prepare the model A of a run.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_reference_init(struct spi_reference *m, const struct spi_run *r,
                                        const struct spi_volume *A);
+/** Release what the struct owns. */
 void spi_reference_clear(struct spi_reference *m);
 /** Free the grid unless `kept`, made from it, reads it. */
 void spi_reference_drop_grid(struct spi_reference *m, const spi_packed *kept);

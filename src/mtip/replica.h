@@ -56,8 +56,10 @@ struct spi_replica {
     struct spi_generation_work *work; /* of the generation that runs; NULL between two */
 };
 
+/** Take the images of half set `which` (0, 1), with `keep` candidates each.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_half_set_init(struct spi_half_set *h, const struct spi_data *d,
                                       int which, int keep);
+/** Release what the struct owns. */
 void spi_half_set_clear(struct spi_half_set *h);
 
 /** A replica with a random model: the autocorrelation of a dozen random blobs, its rings
@@ -66,6 +68,7 @@ SPI_MUSTUSE spi_err spi_replica_init(struct spi_replica *c, const struct spi_dat
                                      struct spi_half_set *half,
                                      const struct spi_resolution_level *level,
                                      uint64_t seed, int index);
+/** Release what the struct owns. */
 void spi_replica_clear(struct spi_replica *c);
 /** From now on the particle has this point group: images spread over its elements when
  * merged, and all directions means all of its asymmetric unit.  axes: from the standard

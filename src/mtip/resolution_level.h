@@ -34,6 +34,7 @@ SPI_MUSTUSE spi_err spi_resolution_level_init(struct spi_resolution_level *l,
                                               enum spi_score_kind kind, double q_match,
                                               double q_merge, double oversampling,
                                               bool init);
+/** Release what the struct owns. */
 void spi_resolution_level_clear(struct spi_resolution_level *l);
 
 #endif

@@ -45,6 +45,7 @@ SPI_MUSTUSE spi_err spi_split_least(int64_t n, const double *signal, bool photon
 SPI_MUSTUSE spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
                                    const uint64_t *hash, double least, bool blocks,
                                    uint64_t seed);
+/** Release what the struct owns. */
 void spi_split_clear(struct spi_split *s);
 
 #endif

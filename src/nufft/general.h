@@ -45,6 +45,7 @@ typedef struct spi_nuplan_f64 spi_nuplan_f64;
 /** A plan without points.  SPI_EINVAL if the specification is out of range; SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_nuplan_new_f32(const struct spi_nu_spec *spec,
                                        spi_nuplan_f32 **out);
+/** As spi_nuplan_new_f32, in double precision. */
 SPI_MUSTUSE spi_err spi_nuplan_new_f64(const struct spi_nu_spec *spec,
                                        spi_nuplan_f64 **out);
 
@@ -55,18 +56,21 @@ SPI_MUSTUSE spi_err spi_nuplan_new_f64(const struct spi_nu_spec *spec,
  * mode, once, whatever the number of transforms. */
 SPI_MUSTUSE spi_err spi_nuplan_points_f32(spi_nuplan_f32 *plan, int64_t n, const float *x,
                                           const float *y, const float *z);
+/** As spi_nuplan_points_f32, in double precision. */
 SPI_MUSTUSE spi_err spi_nuplan_points_f64(spi_nuplan_f64 *plan, int64_t n, const double *x,
                                           const double *y, const double *z);
 
 /** n_transforms transforms of type 1, sign s: c (n_transforms x points) -> f. */
 SPI_MUSTUSE spi_err spi_nuplan_type1_f32(spi_nuplan_f32 *plan, int s, int n_transforms,
                                          const float complex *c, float complex *f);
+/** As spi_nuplan_type1_f32, in double precision. */
 SPI_MUSTUSE spi_err spi_nuplan_type1_f64(spi_nuplan_f64 *plan, int s, int n_transforms,
                                          const double complex *c, double complex *f);
 
 /** n_transforms transforms of type 2, sign s: f (n_transforms x modes) -> c. */
 SPI_MUSTUSE spi_err spi_nuplan_type2_f32(spi_nuplan_f32 *plan, int s, int n_transforms,
                                          const float complex *f, float complex *c);
+/** As spi_nuplan_type2_f32, in double precision. */
 SPI_MUSTUSE spi_err spi_nuplan_type2_f64(spi_nuplan_f64 *plan, int s, int n_transforms,
                                          const double complex *f, double complex *c);
 
@@ -76,16 +80,21 @@ struct spi_nu_choice {
     int fine[3];
     double sigma;
 };
+/** What this plan chose. */
 struct spi_nu_choice spi_nuplan_choice_f32(const spi_nuplan_f32 *plan);
+/** As spi_nuplan_choice_f32, in double precision. */
 struct spi_nu_choice spi_nuplan_choice_f64(const spi_nuplan_f64 *plan);
 
+/** Release the object; NULL is allowed. */
 void spi_nuplan_free_f32(spi_nuplan_f32 *plan);
+/** Release the object; NULL is allowed. */
 void spi_nuplan_free_f64(spi_nuplan_f64 *plan);
 
 /** The sums themselves, in double: sum over points times modes. */
 void spi_nu_type1_ref(const struct spi_nu_spec *spec, int s, int64_t n, const double *x,
                       const double *y, const double *z, const double complex *c,
                       double complex *f);
+/** The sums of type 2, in double: sum over modes. */
 void spi_nu_type2_ref(const struct spi_nu_spec *spec, int s, int64_t n, const double *x,
                       const double *y, const double *z, const double complex *f,
                       double complex *c);

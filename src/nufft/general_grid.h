@@ -34,10 +34,12 @@ SPI_MUSTUSE spi_err spi_nu_check(const struct spi_nu_spec *spec, double tol_min)
  * Release: spi_nu_grid_clear. */
 SPI_MUSTUSE spi_err spi_nu_grid_init(const struct spi_nu_spec *spec, int real_bytes,
                                      int64_t n, struct spi_nu_grid *g);
+/** Release what the struct owns. */
 void spi_nu_grid_clear(struct spi_nu_grid *g);
 
-/** Fine points that brick b of an axis covers, and the length of its local grid. */
+/** Fine points that brick b of an axis covers. */
 int spi_nu_cover(const struct spi_nu_cut *a, int b);
+/** Length of the local grid of brick b. */
 int spi_nu_extent(const struct spi_nu_grid *g, int axis, int b);
 /** Fine point (0 ... n-1) of the first point of the local grid of brick b. */
 int spi_nu_origin(const struct spi_nu_grid *g, int axis, int b);

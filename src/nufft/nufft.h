@@ -27,6 +27,7 @@ typedef struct spi_nufft spi_nufft;
 
 /** Plan for n^3 modes of spacing dx.  n even in 4..1024, tol in 1e-6..0.1; one thread. */
 SPI_MUSTUSE spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out);
+/** Release the object; NULL is allowed. */
 void spi_nufft_free(spi_nufft *plan);
 /** Transforms with this plan may use n threads (1: the calling thread only).  Results do
  *  not depend on n.  Otherwise a plan is read-only: any number of threads may share it. */
@@ -34,8 +35,9 @@ void spi_nufft_set_threads(spi_nufft *plan, int n);
 
 /** Fine-grid points per axis times dx: u = q * scale is q in fine-grid points. */
 double spi_nufft_scale(const spi_nufft *plan);
-/** Points of the fine grid per axis, and the width of the window. */
+/** Points of the fine grid per axis. */
 int spi_nufft_fine(const spi_nufft *plan);
+/** Width of the window in points of the fine grid. */
 int spi_nufft_width(const spi_nufft *plan);
 /** Distance of modes. */
 double spi_nufft_spacing(const spi_nufft *plan);
@@ -66,6 +68,7 @@ SPI_MUSTUSE spi_err spi_points_order(int64_t n, const float (*q)[3], int32_t *or
 /** q[n] in the laboratory; n may be 0.  About 0.2 us a point. */
 SPI_MUSTUSE spi_err spi_points_new(const spi_nufft *plan, int64_t n, const float (*q)[3],
                                    spi_points **out);
+/** Release the object; NULL is allowed. */
 void spi_points_free(spi_points *points);
 
 /** out[k][j] = W(M_k q_j) for n_rot rotations, from a prepared grid.  SPI_EINVAL if a
@@ -90,8 +93,10 @@ void spi_nufft_gradient(const spi_nufft *plan, const float *grid, int n,
  * plan, and the grid while spi_packed_reads_grid. */
 typedef struct spi_packed spi_packed;
 
+/** Prepare a model; grid: as spi_nufft_prepare makes it.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_packed_new(const spi_nufft *plan, const float *grid,
                                    spi_packed **out);
+/** Release the object; NULL is allowed. */
 void spi_packed_free(spi_packed *kept);
 /** Whether the grid is read; else it may be freed. */
 bool spi_packed_reads_grid(const spi_packed *kept);
@@ -102,9 +107,10 @@ SPI_MUSTUSE spi_err spi_packed_slice(const spi_points *points, const spi_packed 
 void spi_packed_gradient(const spi_packed *kept, int n, const float u[3][SPI_POINTS],
                          float out[4][SPI_POINTS]);
 
-/** The sums themselves, in double: out[j]; modes[m^3]. */
+/** The sums themselves, in double: out[j]. */
 void spi_nufft_slice_ref(int n, double dx, const float *A, int64_t points,
                          const double (*q)[3], double *out);
+/** The sums themselves, in double: modes[m^3]. */
 void spi_nufft_merge_ref(int m, double dx, int64_t points, const double (*q)[3],
                          const double *s, double *modes);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the files of the nonuniform transforms share.
+/** \file
+ * What the files of the nonuniform transforms share.  Layer: nufft; only this folder.
  *
  * The fine grid: planes z = -Z_LOW ... nf/2 + MARGIN of [y][x], each axis -nf/2 - MARGIN
  * ... nf/2 + MARGIN.  W is even, so the lower half is not kept: a patch whose centre has z
@@ -24,7 +25,7 @@ struct spi_nufft {
     double *deconv; /* [n], owned: 1 / window transform of mode i - n/2; 0 at Nyquist */
 };
 
-/* Grid point (x, y, z), counted from u = 0, of a grid of `comp` components. */
+/** Grid point (x, y, z), counted from u = 0, of a grid of `comp` components. */
 static inline ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int z)
 {
     int half = p->nf / 2 + MARGIN;
@@ -33,12 +34,13 @@ static inline ptrdiff_t grid_at(const spi_nufft *p, int comp, int x, int y, int 
            (ptrdiff_t)(x + half) * comp;
 }
 
-/* Points at u_z >= 0, by W(-u) = W(u); their slopes change signs back. */
+/** Points at u_z >= 0, by W(-u) = W(u); their slopes change signs back. */
 void spi_nufft_fold(const spi_nufft *p, int n, const float u[3][SPI_POINTS],
                     float folded[3][SPI_POINTS]);
+/** The slopes of folded points change signs back. */
 void spi_nufft_unfold(int n, const float u[3][SPI_POINTS], float out[4][SPI_POINTS]);
 
-/* Error for points outside the grid (SPI_EINVAL). */
+/** Error for points outside the grid (SPI_EINVAL). */
 SPI_MUSTUSE spi_err spi_nufft_beyond(const spi_nufft *p);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Points of a detector in patches: what points.c makes and patches.c reads. */
+/** \file
+ * Points of a detector in patches: what points.c makes and patches.c reads.  Layer: nufft;
+ * only this folder. */
 #ifndef SPI_NUFFT_POINTS_H
 #define SPI_NUFFT_POINTS_H
 

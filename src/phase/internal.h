@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Shared inside src/phase: walking over the half spectrum of an n^3 grid. */
+ * Shared inside src/phase: walking over the half spectrum of an n^3 grid.  Layer: phase. */
 #ifndef SPI_PHASE_INTERNAL_H
 #define SPI_PHASE_INTERNAL_H
 
@@ -22,6 +22,7 @@ struct spi_phase_row {
     bool nyquist; /* kz or ky is -n/2: the sign of the frequency is not known */
 };
 
+/** Row `row` = z n + y of the half spectrum. */
 static inline struct spi_phase_row spi_phase_row_at(int n, int row)
 {
     int z = row / n, y = row % n;
@@ -46,6 +47,7 @@ static inline double complex spi_phase_unit(double angle)
     return cos(angle) + (double complex)I * sin(angle);
 }
 
+/** Complex numbers of the half spectrum. */
 static inline size_t spi_phase_modes(int n)
 {
     return (size_t)n * (size_t)n * (size_t)(n / 2 + 1);
@@ -61,6 +63,7 @@ double spi_phase_known(const struct spi_phase_options *opt, double q);
 
 /** (P14): how many levels of detail a start goes through, and |q| up to which each goes. */
 int spi_phase_levels(double step, const struct spi_phase_options *opt);
+/** |q| up to which `level` goes, 1/A. */
 double spi_phase_level_q(double step, const struct spi_phase_options *opt, int level);
 
 #endif

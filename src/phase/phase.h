@@ -82,6 +82,7 @@ SPI_MUSTUSE spi_err spi_phase_check(int n, double step,
 SPI_MUSTUSE spi_err spi_phase(const struct spi_volume *A,
                               const struct spi_phase_options *opt, const volatile int *stop,
                               struct spi_phase_result *out);
+/** Release what the struct owns. */
 void spi_phase_result_clear(struct spi_phase_result *r);
 
 /** One start only, the unit that runs as a task: density and R-factor of start `index`.

@@ -40,12 +40,15 @@ struct spi_canvas {
 
 /** A white sheet.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_canvas_init(struct spi_canvas *c, double width, double height);
+/** Release what the struct owns. */
 void spi_canvas_clear(struct spi_canvas *c);
 
 /** Write the sheet as PNG, atomically.  SPI_EIO, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_canvas_write(struct spi_canvas *c, const char *path);
 
+/** Set the colour (0xRRGGBB) and the opacity of what is drawn next. */
 void spi_canvas_colour(struct spi_canvas *c, uint32_t rgb, double alpha);
+/** Draw a line of this width. */
 void spi_canvas_line(struct spi_canvas *c, double x0, double y0, double x1, double y1,
                      double width);
 
@@ -57,11 +60,13 @@ struct spi_text {
     bool bold, raise;
     double max_width; /* 0: any; else made smaller, down to 8, and then cut with "..." */
 };
+/** Draw text at (x, y). */
 void spi_canvas_text(struct spi_canvas *c, double x, double y, const struct spi_text *how,
                      const char *text);
 /** The same, rotated to read upwards. */
 void spi_canvas_text_up(struct spi_canvas *c, double x, double y,
                         const struct spi_text *how, const char *text);
+/** The width that spi_canvas_text takes for this text. */
 double spi_canvas_text_width(struct spi_canvas *c, const struct spi_text *how,
                              const char *text);
 

@@ -17,6 +17,7 @@ enum { SPI_COLOURS = 256, SPI_PALETTE = 7 };
 struct spi_colour_map {
     uint32_t rgb[SPI_COLOURS];
 };
+/** Fill the table. */
 void spi_colour_map_init(struct spi_colour_map *m);
 
 /** t in 0 ... 1 (clamped); NaN gives SPI_COLOUR_NAN. */

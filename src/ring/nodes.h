@@ -30,6 +30,7 @@ struct spi_ring_nodes {
 SPI_MUSTUSE spi_err spi_ring_nodes_init(struct spi_ring_nodes *t,
                                         const struct spi_pixel_list *l, double wavelength_A,
                                         double band_A);
+/** Release what the struct owns. */
 void spi_ring_nodes_clear(struct spi_ring_nodes *t);
 
 /** h [rings.h_at[R]] = harmonics of T^T s, s_p = value[p][component]; ring-major. */

@@ -28,6 +28,7 @@ struct spi_pixel_list {
 SPI_MUSTUSE spi_err spi_pixel_list_init(struct spi_pixel_list *l,
                                         const struct spi_detector *det, double q_min,
                                         double q_max);
+/** Release what the struct owns. */
 void spi_pixel_list_clear(struct spi_pixel_list *l);
 
 /** M[n] = R(quat)^T, detector -> object. */

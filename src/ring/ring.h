@@ -48,6 +48,7 @@ double spi_rings_count(double diameter_A, double q_min, double q_max, double ove
 SPI_MUSTUSE spi_err spi_rings_init(struct spi_rings *g, double diameter_A,
                                    double wavelength_A, double q_min, double q_max,
                                    double oversampling);
+/** Release what the struct owns. */
 void spi_rings_clear(struct spi_rings *g);
 /** Number of rings with |q| <= q (at least 1, at most g->R). */
 int spi_rings_upto(const struct spi_rings *g, double q);
@@ -64,8 +65,11 @@ struct spi_ring_map {
     double n_live;         /* sum of d */
 };
 
+/** Map the usable pixels of a detector.  SPI_EINVAL: none lies between the first and the
+ *  last ring. */
 SPI_MUSTUSE spi_err spi_ring_map_init(struct spi_ring_map *map, const struct spi_rings *g,
                                       const struct spi_detector *det);
+/** Release what the struct owns. */
 void spi_ring_map_clear(struct spi_ring_map *map);
 
 /** samples[g->at[R]] = K' (R2) of one image; also the image's counts on the rings. */
@@ -96,6 +100,7 @@ SPI_MUSTUSE spi_err spi_ring_points(const struct spi_rings *g, int R, const spi_
 
 /** The first R rings, re-ordered for correlation: see kernel/correlate.h. */
 SPI_MUSTUSE spi_err spi_band_init(struct spi_band *b, const struct spi_rings *g, int R);
+/** Release what the struct owns. */
 void spi_band_clear(struct spi_band *b);
 /** record [b->floats] = harmonics (ring-major), ring r multiplied by scale[r] (NULL: 1). */
 void spi_band_pack(const struct spi_band *b, const struct spi_rings *g,

@@ -33,12 +33,15 @@ struct spi_model; /* read-only after _new: any number of threads may share it */
 SPI_MUSTUSE spi_err spi_model_new(const struct spi_structure *s,
                                   const struct spi_model_options *opt,
                                   struct spi_model **out);
+/** Release the object; NULL is allowed. */
 void spi_model_free(struct spi_model *m);
 
 /** Largest relative misfit of a form factor by the radial functions (a part of the error).
  */
 double spi_model_misfit(const struct spi_model *m);
+/** Number of radial functions. */
 int spi_model_rank(const struct spi_model *m);
+/** Memory of the model. */
 int64_t spi_model_bytes(const struct spi_model *m);
 /** Half the side of the box around the atoms, A: W is band-limited to twice that. */
 double spi_model_half_extent_A(const struct spi_model *m);
@@ -53,6 +56,7 @@ struct spi_model_points {
 SPI_MUSTUSE spi_err spi_model_points_init(const struct spi_model *m, int64_t n,
                                           const double (*q)[3],
                                           struct spi_model_points *out);
+/** Release what the struct owns. */
 void spi_model_points_clear(struct spi_model_points *p);
 
 /** W[n] at R(quat)^T q.  `F` is scratch of n pairs of floats. */

@@ -19,6 +19,7 @@ struct spi_profile {
  */
 SPI_MUSTUSE spi_err spi_profile_init(const struct spi_model *m, double q_max,
                                      struct spi_profile *out);
+/** Release what the struct owns. */
 void spi_profile_clear(struct spi_profile *p);
 /** Cubic interpolation; never negative. */
 double spi_profile_value(const struct spi_profile *p, double q);

@@ -35,8 +35,11 @@ struct spi_radial {
     double (*alpha)[SPI_RADIAL_MAX]; /* [n_classes], owned */
 };
 
+/** Make the functions for the atoms of `s` up to q_max (1/A); use_b: with their B
+ *  factors.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_radial_init(const struct spi_structure *s, bool use_b, double q_max,
                                     struct spi_radial *out);
+/** Release what the struct owns. */
 void spi_radial_clear(struct spi_radial *r);
 /** alpha of an atom's class. */
 const double *spi_radial_alpha(const struct spi_radial *r, const struct spi_atom *a,

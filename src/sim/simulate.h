@@ -39,6 +39,7 @@ SPI_MUSTUSE spi_err spi_simulator_new(const struct spi_detector *det, int n_mode
                                       struct spi_model *const *models,
                                       const struct spi_simulate_options *opt,
                                       struct spi_simulator **out);
+/** Release the object; NULL is allowed. */
 void spi_simulator_free(struct spi_simulator *s);
 
 enum spi_image_kind spi_simulator_kind(const struct spi_simulator *s);

@@ -42,6 +42,7 @@ struct spi_engine {
 
 /** data[i]: memory of the task's i-th region.  Releases t. */
 void spi_task_run(struct spi_task *t, void *const *data);
+/** The name that spi_graph_submit was given. */
 const char *spi_task_name(const struct spi_task *t);
 
 extern const struct spi_engine spi_engine_serial, spi_engine_threads, spi_engine_starpu;

@@ -53,6 +53,7 @@ SPI_MUSTUSE spi_err spi_graph_new(const char *engine, int workers, const volatil
                                   struct spi_graph **out);
 /** Waits for everything, releases all regions. */
 void spi_graph_free(struct spi_graph *g);
+/** How many tasks may run at once. */
 int spi_graph_workers(const struct spi_graph *g);
 
 /** The region of `bytes` at `data` (the caller keeps owning the memory). */

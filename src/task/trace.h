@@ -21,7 +21,9 @@ struct spi_trace_task {
     const unsigned char *privilege; /* [n] */
 };
 
+/** Begin the file.  SPI_EIO, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_trace_new(const char *path, struct spi_trace **out);
+/** Write the line of a task. */
 void spi_trace_task(struct spi_trace *t, const struct spi_trace_task *task);
 /** The caller's thread: from the last wait (or the start of the process) to this one, from
  *  it to its end.  Seconds inside tasks are left out of cpu_s. */
