@@ -87,12 +87,9 @@ ok $? "a header of another layer than its folder is found"
 docs() { "$root/tools/check_docs.sh" "$scratch" > "$scratch/out" 2>&1; }
 docs_fresh() {
 	rm -rf "$scratch"
-	mkdir -p "$scratch/tools"
-	cp "$root/tools/assemble_docs.sh" "$scratch/tools/"
-	mkdir -p "$scratch/benches/results"
-	cp "$root/benches/speed_table.py" "$scratch/benches/"
-	cp "$root/benches/results/speed.jsonl" "$scratch/benches/results/"
-	cp -r "$root/doc" "$root/meson.build" "$root/CITATION.cff" "$root/CHANGELOG.md" "$scratch/"
+	mkdir -p "$scratch"
+	cp -r "$root/doc" "$root/benches" "$root/meson.build" "$root"/*.md "$root/CITATION.cff" "$root/Makefile" "$scratch/"
+	ln -s "$root/src" "$root/tests" "$root/tools" "$root/data" "$scratch/"
 }
 docs_finds() { # file, sed expression, what the message says
 	docs_fresh
@@ -100,7 +97,7 @@ docs_finds() { # file, sed expression, what the message says
 	ok $? "documents without a fault pass"
 	sed -i "$2" "$scratch/$1"
 	docs
-	[ $? != 0 ] && grep -q "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+	[ $? != 0 ] && grep -q -- "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
 	ok $? "$1: $3"
 }
 docs_finds doc/math.md '1s/$/ x/' 'doc/math.md is not up to date'
@@ -108,6 +105,15 @@ docs_finds benches/results/speed.jsonl '$s/"cpu_s": [0-9.]*/"cpu_s": 7/' 'doc/pe
 docs_finds CITATION.cff 's/^version: .*/version: 9.9/' 'CITATION.cff does not have version'
 docs_finds CHANGELOG.md '0,/^## /s/^## .*/## 9.9/' 'CHANGELOG.md does not begin with version'
 docs_finds doc/man/spinifel-images.5 's/^.It Pa mask /.It Pa masque /' 'masque is no dataset'
+docs_finds README.md '1s/$/ `src\/io\/nowhere.c`/' 'README.md:1: src/io/nowhere.c does not exist'
+docs_finds README.md '1s/$/ `io\/nowhere.h`/' 'README.md:1: io/nowhere.h does not exist'
+docs_finds README.md '1s/$/ (doc\/decisions\/999)/' 'doc/decisions/999-\*.md does not exist'
+docs_finds CONTRIBUTING.md '1s/$/ (Z99)/' '(Z99) is not in doc/math.md'
+docs_finds doc/design.md '1s/$/ (section 99)/' 'doc/design.md has no section 99'
+docs_finds doc/design.md '1s/$/ `doc\/limits.md`, "Nothing"/' 'doc/limits.md has no section "Nothing"'
+docs_finds README.md '1s/$/ `algorithm.lamda`/' 'algorithm.lamda is no setting'
+docs_finds README.md '1s/$/ `--nonsense`/' '--nonsense is an option of no program here'
+docs_finds doc/results.md '1s/$/ test_nothing/' 'there is no test test_nothing'
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # doc/math.md and doc/formats.md are what their fragments make, the tables of doc/performance.md what
 # benches/results/speed.jsonl makes; CITATION.cff and CHANGELOG.md name the
-# version of meson.build; spinifel-images(5) names datasets that doc/formats.d/images.md has.
+# version of meson.build; spinifel-images(5) names datasets that doc/formats.d/images.md has; and what the documents refer to exists
+# (tools/check_references.py).
 root=${1:-.}
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
@@ -22,4 +23,5 @@ for name in $(sed -n 's/^\.It Pa \([^ ]*\) .*/\1/p' "$root/doc/man/spinifel-imag
 	grep -q "^| .$name. |" "$root/doc/formats.d/images.md" ||
 		{ echo "doc/man/spinifel-images.5: $name is no dataset of doc/formats.d/images.md"; bad=1; }
 done
+"${PYTHON:-/usr/bin/python3}" "$root/tools/check_references.py" "$root" || bad=1
 exit $bad

@@ -5,7 +5,7 @@
  * One table of a command makes its parsing, range checks, `--help`, man page and shell
  * completion.  How to add a command: two edits.
  *
- *  1. src/app/cmd_blur.c:
+ *  1. src/app/cmd_NAME.c (here: blur):
  *
  *         struct args {
  *             const char *out;

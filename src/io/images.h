@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Sets of images, read and written by blocks.  Layer: io.  doc/formats.md section 1.
+ * Sets of images, read and written by blocks.  Layer: io.  doc/formats.md, "Images".
  *
  * All layouts that the program knows are reached through one reader table
  * (images.c: spi_image_formats[]); the rest of the program sees only this header.

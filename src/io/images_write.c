@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Writing a set of images: doc/formats.md section 1. */
+/* Writing a set of images: doc/formats.md, "Images". */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

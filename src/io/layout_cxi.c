@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Images in the layout of CXI (CXIDB): frames of one flat detector.  doc/formats.md
- * section 1.
+/* Images in the layout of CXI (CXIDB): frames of one flat detector.  doc/formats.md,
+ * "CXI".
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The HDF5 layout of SpiniFEL and skopi, and that of cmtip: they differ only in the order
- * of the axes of `pixel_position_reciprocal` and of `orientations`.  doc/formats.md
- * section 1. */
+ * of the axes of `pixel_position_reciprocal` and of `orientations`.  doc/formats.md,
+ * "Images". */
 #include <assert.h>
 #include <limits.h>
 #include <math.h>

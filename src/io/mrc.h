@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * MRC2014 / CCP4 maps.  Layer: io.  doc/formats.md section 2.
+ * MRC2014 / CCP4 maps.  Layer: io.  doc/formats.md, "Maps".
  *
  * Read: modes 0, 1, 2, 6, 12; either byte order; any axis order (MAPC/MAPR/MAPS);
  * extended header skipped.  Written: mode 2, little-endian, ISPG 1, statistics filled.

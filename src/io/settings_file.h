@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Settings from a file: the flat part of TOML 1.0 that SpiniFEL's files use.  Layer: io.
- * doc/formats.md section 5, spinifel.toml(5).
+ * doc/formats.md, "Settings", spinifel.toml(5).
  *
  *     # a comment
  *     [algorithm]

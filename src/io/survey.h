@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Pixels that cannot be what the particle scattered.  Layer: io.  doc/formats.md section 1.
+ * Pixels that cannot be what the particle scattered.  Layer: io.  doc/formats.md, "Survey
+ * of the pixels".
  *
  * A gap of a detector holds the largest number, -1 or NaN, a hot pixel the same count in
  * every image.  A sample of images from the whole file (which images: a fixed seed) shows

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Images at given orientations -> the least squares of merging, pixel by pixel.  Layer:
- * merge. doc/math.md section 2.
+ * merge. doc/math.md section 8.
  *
  *     b_kp = K_kp / (phi_k g_p),   w_kp = kappa_p phi_k g_p,   kappa_p = |q_p| / q_max (V6)
  *

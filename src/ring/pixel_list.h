@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The detector's own pixels: which take part, and where they lie in the object.  Layer:
- * ring. doc/math.md section 2.
+ * ring. doc/math.md section 8.
  *
  * An image rotated by quat (R: molecule -> laboratory) samples W at
  *     q_kp = R(quat_k)^T q_p                                                         (V7).

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Model images at the detector's own, curved pixel positions.  Layer: slice.
- * doc/math.md section 2.
+ * doc/math.md section 8.
  *
  *     K_kp = phi_k g_p W(R_k^T q_p)                                                  (V8)
  */
