@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 enum { LINE_MAX_BYTES = 4096, SECTIONS_MAX = 64 };
