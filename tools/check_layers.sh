@@ -11,6 +11,7 @@ awk -F: 'BEGIN { while ((getline line < "LAYERS") > 0) { split(line, f, " "); ra
 	  else if (from != to && rank[to] >= rank[from]) { print $1 ":" $2 ": " from " may not include " to; bad = 1 } }
 	END { exit bad }' || bad=1
 grep -rnE '#include <(starpu|mpi)' --include='*.[ch]' . | grep -v '^./task/' && bad=1
+# src/task/copies.c ends a program whose task breaks its promise, as assert does
 grep -rnE '(^|[^A-Za-z0-9_])(printf|puts|putchar|exit|abort)[ ]?\(' --include='*.c' . |
-	grep -vE '^./(app/|base/log\.c)' && bad=1
+	grep -vE '^./(app/|base/log\.c|task/copies\.c:[0-9]*: *abort)' && bad=1
 exit $bad
