@@ -30,14 +30,14 @@ spi_err spi_task_slice(void *const *data, const void *arg, const volatile int *s
                                      .band = &l->band,
                                      .map = &w->c->data->map,
                                      .views = l->views,
-                                     .kind = l->kind,
+                                     .like = l->like,
                                      .ring_scale = w->c->ring_scale,
-                                     .inv_var = inv_var,
+                                     .inv_var = l->like->weighted ? inv_var : NULL,
                                      .points = w->points};
 
     (void)data;
     (void)stop;
-    spi_data_inv_var(w->c->data, l->kind, l->band.R, inv_var);
+    spi_data_inv_var(w->c->data, l->like, l->band.R, inv_var);
     return spi_templates_make(&spec, w->plan, w->fine, w->used, a->first, a->n,
                               w->templates + a->first * l->band.floats,
                               w->table + a->first * l->views.Na,
@@ -93,7 +93,7 @@ static spi_err block_input(struct spi_generation_work *w, const struct spi_range
     SPI_TRY(err = pack_block(w, a, *records), out);
     *in = (struct spi_score_input){.band = &l->band,
                                    .views = l->views,
-                                   .kind = l->kind,
+                                   .like = l->like,
                                    .templates = w->templates,
                                    .table = w->table,
                                    .n_images = (int)a->n,

@@ -93,7 +93,9 @@ static struct spi_misfit measure(bool analogue, struct spi_outliers *o)
 {
     struct spi_misfit one[SHELLS_MOST];
 
-    spi_misfit_image(&pairs, &list, K, T, mean, analogue ? inv_var : NULL, 7, work, one, o);
+    spi_misfit_image(&pairs, &list,
+                     spi_likelihood_of(analogue ? SPI_INTENSITIES : SPI_PHOTONS), K, T,
+                     mean, inv_var, 7, work, one, o);
     return spi_misfit_sum(pairs.n_shells, one);
 }
 
