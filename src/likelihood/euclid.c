@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* euclid.c, of likelihood/rows.h: the squared distance at the best scale, all pixels alike. */
+/* euclid.c, of likelihood/rows.h: the squared distance at the best scale, pixels alike. */
 #include "likelihood/rows.h"
 
 static void inv_var(int R, const double *mean, const double *variance, float *v)

@@ -3,8 +3,8 @@
  * What compares an image with a model: a table of likelihoods.  Layer: likelihood.
  * doc/math.md section 4, (B1)...(B4), (Q3), (Q4), (Q9).
  *
- * Of pixels (or ring samples) p with values K_p, model T_p, geometry factor (or live weight)
- * g_p and inverse variance v_p every row makes
+ * Of pixels (or ring samples) p with values K_p, model T_p, geometry factor (or live
+ * weight) g_p and inverse variance v_p every row makes
  *
  *     fit = sum_p K_p f(T_p),  norm = sum_p g_p h(T_p),  N = sum_p K_p,  K2 = sum_p K_p^2
  *     LL  = pair(fit, table(norm), N, K2)                                              (B4)

@@ -11,9 +11,9 @@
  *                 C = sum_p K_p T_p / sigma_p^2,  B = sum_p g_p T_p^2 / sigma_p^2
  *     poisson:    score = sum_p K_p log(T_p / S),  S = sum_p g_p T_p                  (B3)
  *
- * as rows of likelihood/likelihood.h.  (B2) is the squared distance with the best scale of each pair, up to a constant of the
- * image; it and (B3) are what (M2) and (M1) are on rings.  In (B3) T is floored at 2 % of
- * the mean of its shell of |q|, as on rings.
+ * as rows of likelihood/likelihood.h.  (B2) is the squared distance with the best scale of
+ * each pair, up to a constant of the image; it and (B3) are what (M2) and (M1) are on rings.
+ * In (B3) T is floored at 2 % of the mean of its shell of |q|, as on rings.
  *
  * Cost: N images x M orientations x P pixels by sgemm, and M x P interpolations; model
  * images are made a few at a time.  It is the twin and the rival of the ring method. */

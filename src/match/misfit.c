@@ -151,7 +151,7 @@ void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pix
                       float *work, struct spi_misfit *one, struct spi_outliers *o)
 {
     struct seen all = {l, like, K, T, mean, like->weighted ? inv_variance : NULL};
-    float *seen = work, *model = work + l->n;
+    float *seen = work, *model = work + l->n, *ring = work + 2 * l->n;
     double phi;
 
     for (int s = 0; s < pairs->n_shells; s++)
@@ -162,6 +162,7 @@ void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pix
         double light = phi * (double)l->geometry[p], even = light * (double)mean[p];
         double root = sqrt(like->precision(even, inv_var(&all, p)));
 
+        ring[p] = (float)(root * even);
         seen[p] += (float)(root * ((double)K[p] - even));
         model[p] = (float)(root * (light * (double)T[p] - even));
     }
@@ -170,15 +171,10 @@ void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pix
         double Ia = (double)seen[a], Ib = (double)seen[b], Ma = (double)model[a],
                Mb = (double)model[b];
         struct spi_misfit *s = one + pairs->shell[i];
-        double light2 = phi * phi * (double)l->geometry[a] * (double)l->geometry[b];
-        double even2 = light2 * (double)mean[a] * (double)mean[b];
 
         if (isnan(Ia) || isnan(Ib))
             continue;
-        s->even2 += all.inv_var
-                        ? sqrt((double)all.inv_var[a] * (double)all.inv_var[b]) * even2
-                    : even2 > 0 ? sqrt(even2)
-                                : 0;
+        s->even2 += (double)ring[a] * (double)ring[b];
         s->image2 += Ia * Ib;
         s->cross += (Ia * Mb + Ma * Ib) / 2;
         s->model2 += Ma * Mb;

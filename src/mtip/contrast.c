@@ -47,7 +47,7 @@ static spi_err scene_init(const struct spi_data *d, double q_max, struct scene *
             out);
     SPI_TRY(err = SPI_NEW(s->mean, s->pixels.n, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->K, s->pixels.n, "contrast"), out);
-    SPI_TRY(err = SPI_NEW(s->work, 2 * s->pixels.n, "contrast"), out);
+    SPI_TRY(err = SPI_NEW(s->work, 3 * s->pixels.n, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->images, BLOCK * d->det->n_pixels, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->one, s->pairs.n_shells, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->all, s->pairs.n_shells, "contrast"), out);

@@ -133,7 +133,7 @@ static spi_err task_look(void *const *data, const void *arg, const volatile int 
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "inspection"), out);
-    SPI_TRY(err = SPI_NEW(work, 4 * a->f->pixels.n, "inspection"), out);
+    SPI_TRY(err = SPI_NEW(work, 5 * a->f->pixels.n, "inspection"), out);
     SPI_TRY(err = SPI_NEW(one, a->f->pairs.n_shells, "inspection"), out);
     SPI_TRY(err = spi_images_read(a->f->r->data->images, a->first, a->n, pixels), out);
     for (int64_t i = 0; i < a->n; i++) {

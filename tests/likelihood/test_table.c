@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of likelihoods: every row is found, runs may ask for those that work on rings, and
- * what is fast says the same as (B4) term by term.  Matching and refinement by every row: tests/match,
- * tests/slice. */
+/* The table of likelihoods: every row is found, runs may ask for those that work on rings,
+ * and what is fast says the same as (B4) term by term.  Matching and refinement by every row:
+ * tests/match, tests/slice. */
 #include <math.h>
 #include <string.h>
 

@@ -19,7 +19,7 @@ static const double phi = 1.3, D = 100, lambda = 1, edge = 0.1;
 static struct spi_detector det;
 static struct spi_pixel_list list;
 static struct spi_misfit_pairs pairs;
-static float T[N], other[N], mean[N], K[N], inv_var[N], work[2 * N];
+static float T[N], other[N], mean[N], K[N], inv_var[N], work[3 * N];
 
 /* A flat detector with |q| = edge in the middle of its sides, in the middle of two panels.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Templates for every row of the table of likelihoods, of a particle whose W is known in
- * closed form, on the curved sphere, behind a mask that is not round: harmonics, expected counts and tables against their sums in
- * double. */
+ * closed form, on the curved sphere, behind a mask that is not round: harmonics, expected
+ * counts and tables against their sums in double. */
 #include <complex.h>
 #include <string.h>
 
