@@ -42,8 +42,8 @@ int main(int argc, char **argv)
     }
     if (all || strcmp(what, "equal") == 0) {
         for (int on_grid = 1; on_grid >= 0; on_grid--) {
-            equal(n > 0 ? n : 1000, SPI_SCORE_POISSON, on_grid);
-            equal(n > 0 ? n : 1000, SPI_SCORE_GAUSSIAN, on_grid);
+            equal(n > 0 ? n : 1000, &spi_likelihood_poisson, on_grid);
+            equal(n > 0 ? n : 1000, &spi_likelihood_euclid, on_grid);
         }
     }
     return 0;

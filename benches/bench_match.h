@@ -6,6 +6,7 @@
 
 #include <complex.h>
 
+#include "likelihood/rows.h"
 #include "match/brute.h"
 #include "match/search.h"
 #include "math/rot.h"
@@ -81,12 +82,12 @@ void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
 void images_clear(struct images *im);
 /** Rows of n directions, list[i] each. */
 void model_of(struct model *m, const struct scene *s, const struct spi_band *band,
-              struct spi_views views, enum spi_score_kind kind, const float *ring_scale,
-              int64_t n, const int32_t *list);
+              struct spi_views views, const struct spi_likelihood *like,
+              const float *ring_scale, int64_t n, const int32_t *list);
 /** Rows of the directions that are used (NULL: all). */
 void model_init(struct model *m, const struct scene *s, const struct spi_band *band,
-                struct spi_views views, enum spi_score_kind kind, const uint8_t *used,
-                int32_t *row);
+                struct spi_views views, const struct spi_likelihood *like,
+                const uint8_t *used, int32_t *row);
 void model_clear(struct model *m);
 /** Angle between two orientations, degrees. */
 double angle_deg(const double a[4], const double b[4]);
@@ -104,6 +105,6 @@ void search(int64_t n);
  * `every`: all orientations keep weight. */
 void anneal(double perplexity_share, bool start, bool every);
 /** match_equal.c: the answer of rings beside that of brute force on the same grid. */
-void equal(int64_t n, enum spi_score_kind kind, bool on_grid);
+void equal(int64_t n, const struct spi_likelihood *like, bool on_grid);
 
 #endif

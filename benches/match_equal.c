@@ -15,9 +15,8 @@
 
 /* Equal grids: rings and pixels, all orientations, at a resolution that brute force can do.
  */
-void equal(int64_t n, enum spi_score_kind kind, bool on_grid)
+void equal(int64_t n, const struct spi_likelihood *like, bool on_grid)
 {
-    bool poisson = kind == SPI_SCORE_POISSON;
     struct scene s;
     struct images im;
     struct spi_band band;
@@ -44,9 +43,8 @@ void equal(int64_t n, enum spi_score_kind kind, bool on_grid)
     for (int64_t i = 0; i < total; i++)
         spi_view_quat(&views, i / views.Na, 2 * SPI_PI * (double)(i % views.Na) / views.Na,
                       quat[i]);
-    model_init(&m, &s, &band, views, kind, NULL, NULL);
-    must(spi_brute_init(&b, poisson ? SPI_BRUTE_POISSON : SPI_BRUTE_GAUSSIAN, &s.pixels,
-                        NULL, s.rings.dq));
+    model_init(&m, &s, &band, views, like, NULL, NULL);
+    must(spi_brute_init(&b, like, &s.pixels, NULL, s.rings.dq));
     must(spi_brute_images_init(&images, &s.pixels, n, s.det.n_pixels, im.pixels));
     for (int64_t k = 0; k < n; k++)
         best[k] = spi_brute_best_none;
@@ -65,7 +63,7 @@ void equal(int64_t n, enum spi_score_kind kind, bool on_grid)
 
         struct spi_score_input in = {.band = &band,
                                      .views = views,
-                                     .kind = kind,
+                                     .like = like,
                                      .templates = m.templates,
                                      .table = m.table,
                                      .n_images = block,
@@ -108,8 +106,7 @@ void equal(int64_t n, enum spi_score_kind kind, bool on_grid)
     printf("{\"op\":\"equal grids, %s, %s\",\"R\":%d,\"pixels\":%lld,\"nd\":%lld,\"Na\":%d,"
            "\"images\":%lld,\"same\":%lld,\"neighbours\":%lld,\"largest_loss_share\":%.3f,"
            "\"brute_s\":%.1f}\n",
-           poisson ? "poisson" : "euclid",
-           on_grid ? "images on the grid" : "random orientations", band.R,
+           like->name, on_grid ? "images on the grid" : "random orientations", band.R,
            (long long)s.pixels.n, (long long)views.nd, views.Na, (long long)n,
            (long long)same, (long long)neighbours, worst, t0);
     free(found), free(quat), free(best), free(records);

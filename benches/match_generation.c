@@ -68,7 +68,7 @@ static void generation_init(struct generation *g, double perplexity_share, bool 
     must(SPI_NEW(g->place, g->views.nd, "bench"));
     for (int32_t i = 0; i < g->views.nd; i++)
         g->place[g->order[i]] = i;
-    model_of(&g->model, &g->scene, &g->band, g->views, SPI_SCORE_POISSON,
+    model_of(&g->model, &g->scene, &g->band, g->views, &spi_likelihood_poisson,
              start ? ring_scale : NULL, g->views.nd, g->order);
     must(SPI_NEW(g->records, IMAGES * g->band.floats, "bench"));
     must(spi_soft_init(&g->soft, IMAGES, g->views.nd, g->views.Na));
@@ -107,7 +107,7 @@ static struct spi_score_input block_of(struct generation *g, int b)
     }
     return (struct spi_score_input){.band = &g->band,
                                     .views = g->views,
-                                    .kind = SPI_SCORE_POISSON,
+                                    .like = &spi_likelihood_poisson,
                                     .templates = g->model.templates,
                                     .table = g->model.table,
                                     .n_images = IMAGES,

@@ -177,15 +177,15 @@ void images_clear(struct images *im)
 
 /* Rows of n directions, list[i] each. */
 void model_of(struct model *m, const struct scene *s, const struct spi_band *band,
-              struct spi_views views, enum spi_score_kind kind, const float *ring_scale,
-              int64_t n, const int32_t *list)
+              struct spi_views views, const struct spi_likelihood *like,
+              const float *ring_scale, int64_t n, const int32_t *list)
 {
     float one[256];
     struct spi_template_spec spec = {.rings = &s->rings,
                                      .band = band,
                                      .map = &s->map,
                                      .views = views,
-                                     .kind = kind,
+                                     .like = like,
                                      .ring_scale = ring_scale,
                                      .inv_var = one};
     double t0 = cpu_s();
@@ -202,8 +202,8 @@ void model_of(struct model *m, const struct scene *s, const struct spi_band *ban
 
 /* Rows of the directions that are used (NULL: all). */
 void model_init(struct model *m, const struct scene *s, const struct spi_band *band,
-                struct spi_views views, enum spi_score_kind kind, const uint8_t *used,
-                int32_t *row)
+                struct spi_views views, const struct spi_likelihood *like,
+                const uint8_t *used, int32_t *row)
 {
     int32_t *list;
     int64_t n = 0;
@@ -215,7 +215,7 @@ void model_init(struct model *m, const struct scene *s, const struct spi_band *b
                 row[d] = (int32_t)n;
             list[n++] = d;
         }
-    model_of(m, s, band, views, kind, NULL, n, list);
+    model_of(m, s, band, views, like, NULL, n, list);
     free(list);
 }
 

@@ -38,7 +38,7 @@ static double exhaustive(const struct scene *s, const struct images *im,
 
         struct spi_score_input in = {.band = band,
                                      .views = views,
-                                     .kind = SPI_SCORE_POISSON,
+                                     .like = &spi_likelihood_poisson,
                                      .templates = m->templates,
                                      .table = m->table,
                                      .n_images = n,
@@ -77,7 +77,7 @@ static double brute_s(const struct scene *s, const struct images *im, int64_t n,
         spi_rot_random(&rng, quat[i]);
     for (int64_t k = 0; k < n; k++)
         best[k] = spi_brute_best_none;
-    must(spi_brute_init(&b, SPI_BRUTE_POISSON, &s->pixels, NULL, s->rings.dq));
+    must(spi_brute_init(&b, &spi_likelihood_poisson, &s->pixels, NULL, s->rings.dq));
     must(spi_brute_images_init(&images, &s->pixels, n, s->det.n_pixels, im->pixels));
     t0 = cpu_s();
     must(spi_brute_match(&b, s->plan, s->grid, 0, orientations, (const double(*)[4])quat,
@@ -118,7 +118,7 @@ static double coarse_to_fine(const struct scene *s, const struct images *im,
     *f = (struct fine){0};
     must(SPI_NEW(candidates, im->n * SPI_SEARCH_KEEP, "bench"));
     must(SPI_NEW(order, im->n, "bench"));
-    must(spi_search_init(&f->s, &s->rings, SPI_SCORE_POISSON, 5 / diameter_A, finer));
+    must(spi_search_init(&f->s, &s->rings, &spi_likelihood_poisson, 5 / diameter_A, finer));
     for (int l = 0; l < f->s.n; l++) {
         struct spi_search_level *level = &f->s.level[l];
 
@@ -133,8 +133,8 @@ static double coarse_to_fine(const struct scene *s, const struct images *im,
         }
         f->near_s += cpu_s() - t0;
         must(SPI_NEW(f->row[l], level->views.nd, "bench"));
-        model_init(&f->model[l], s, &level->band, level->views, SPI_SCORE_POISSON, used,
-                   f->row[l]);
+        model_init(&f->model[l], s, &level->band, level->views, &spi_likelihood_poisson,
+                   used, f->row[l]);
         f->model_s += f->model[l].seconds;
         level->templates = f->model[l].templates;
         level->table = f->model[l].table;
@@ -236,7 +236,7 @@ void search(int64_t n)
     printf("{\"op\":\"ingest (pixels to ring harmonics, once)\",\"ms_per_image\":%.4f}\n",
            1e3 * im.ingest_s);
 
-    model_init(&m, &s, &band, views, SPI_SCORE_POISSON, NULL, NULL);
+    model_init(&m, &s, &band, views, &spi_likelihood_poisson, NULL, NULL);
     printf("{\"op\":\"templates, all at full resolution\",\"seconds\":%.2f}\n", m.seconds);
 
     struct images some = im;

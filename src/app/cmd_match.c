@@ -47,7 +47,7 @@ static const struct spi_opt opts[] = {
      "on rings, all in-plane angles at once, from coarse to fine or exhaustively; or pixel "
      "by pixel, as published",
      .absent = "levels"},
-    {0, "score", SPI_CHOICE(args, score), 0, 0, "poisson|gaussian|euclid|published",
+    {0, "score", SPI_CHOICE(args, score), 0, 0, spi_likelihood_names,
      "likelihood of photons; of analogue data with the variance of each ring; squared "
      "distance at the best scale; squared distance as it is (brute only)",
      .absent = "algorithm.score; auto is poisson"},
@@ -73,7 +73,7 @@ static const struct args defaults = {.finer = 1};
 struct job {
     const struct spi_call *call;
     const struct args *args;
-    const char *path, *method, *score;
+    const char *path, *method;
     struct spi_settings set;
     struct spi_volume A;
     struct spi_opening opening;
@@ -92,19 +92,16 @@ struct job {
 
 static spi_err choose_score(struct job *j)
 {
-    static const char *const names[] = {"poisson", "gaussian", "euclid", "published"};
+    const char *score = j->args->score ? j->args->score : j->set.score;
 
     j->method = j->args->method ? j->args->method : "levels";
-    j->score = j->args->score ? j->args->score : j->set.score;
-    if (strcmp(j->score, "auto") == 0)
-        j->score = names[SPI_MATCHING_POISSON];
-    for (int i = 0; i < 4; i++)
-        if (strcmp(j->score, names[i]) == 0)
-            j->spec.score = (enum spi_matching_score)i;
-    if (j->spec.score == SPI_MATCHING_PUBLISHED && strcmp(j->method, "brute") != 0)
-        return spi_call_fail(j->call, "score", "published needs --method brute");
-    if (j->args->refine && j->spec.score == SPI_MATCHING_PUBLISHED)
-        return spi_call_fail(j->call, "refine", "there is none for --score published");
+    j->spec.like = spi_likelihood_named(score, SPI_PHOTONS); /* whatever the images are */
+    if (!j->spec.like->rings && strcmp(j->method, "brute") != 0)
+        return spi_call_fail(j->call, "score", "%s needs --method brute",
+                             j->spec.like->name);
+    if (j->args->refine && !j->spec.like->rings)
+        return spi_call_fail(j->call, "refine", "there is none for --score %s",
+                             j->spec.like->name);
     return SPI_OK;
 }
 
@@ -267,8 +264,8 @@ static double error_deg(const struct job *j, double part)
 static json_t *numbers_of(const struct job *j)
 {
     return json_pack("{s:s, s:s, s:f, s:f, s:f, s:I, s:i, s:f}", "method", j->method,
-                     "score", j->score, "diameter_A", j->spec.diameter_A, "q_min_invA",
-                     j->spec.q_min, "q_max_invA", j->spec.q_max, "directions",
+                     "score", j->spec.like->name, "diameter_A", j->spec.diameter_A,
+                     "q_min_invA", j->spec.q_min, "q_max_invA", j->spec.q_max, "directions",
                      (json_int_t)j->m.views.nd, "angles", j->m.views.Na, "cell_deg",
                      j->m.views.cell * 180 / SPI_PI);
 }
@@ -327,8 +324,8 @@ static spi_err report(const struct job *j, double seconds)
                (long long)blank);
     printf("orientations  %lld directions x %d angles, %.2f degrees apart\n",
            (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
-    printf("score         %s, mean %.6g, %.4g above the next direction\n", j->score, score,
-           margin);
+    printf("score         %s, mean %.6g, %.4g above the next direction\n",
+           j->spec.like->name, score, margin);
     if (j->truth.n > 0)
         printf("error         median %.3f, 90 %% below %.3f degrees\n", error_deg(j, 0.5),
                error_deg(j, 0.9));

@@ -182,7 +182,7 @@ static spi_err look_at_images(struct job *j)
         return spi_fail(
             err, "%s: the beam's centre is off by %.1f pixels, which comes first%s; %s",
             j->path, hypot(j->preview.centre.shift_px[0], j->preview.centre.shift_px[1]),
-            spi_opening_centre_advice(&j->opening), why);
+            spi_images_centre_advice(j->opening.images), why);
     if (err)
         return spi_fail(err, "%s: %s", j->path, why);
     if (j->diameter_A > 0)

@@ -61,10 +61,10 @@ out:
     return err;
 }
 
-/* Scale of the images: photons as they are, other data to typical_counts an image.  mean
- * [R]: counts per live weight. */
+/* Scale of the images: photons as they are, other data to typical_counts an image.  mean,
+ * variance [R]: of counts per live weight. */
 static spi_err use_moments(struct spi_matching *m, const struct moments *s, double n,
-                           double *mean, double *counts)
+                           double *mean, double *variance, double *counts)
 {
     double total = 0;
 
@@ -78,13 +78,14 @@ static spi_err use_moments(struct spi_matching *m, const struct moments *s, doub
     m->scale = spi_images_kind(m->spec.images) == SPI_PHOTONS ? 1 : typical_counts / total;
     *counts = m->scale * total;
     for (int r = 0; r < m->band.R; r++) {
-        double mu = m->scale * mean[r], used = s->used[r];
-        double var = used > 0 ? m->scale * m->scale * s->sum2[r] / used - mu * mu : 0;
+        double used = s->used[r];
 
-        m->inv_var[r] = m->spec.score != SPI_MATCHING_GAUSSIAN ? 1
-                        : var > 1e-12 * mu * mu                ? (float)(1 / var)
-                                                               : 0;
+        mean[r] *= m->scale;
+        variance[r] =
+            used > 0 ? m->scale * m->scale * s->sum2[r] / used - mean[r] * mean[r] : 0;
     }
+    if (m->spec.like->weighted)
+        m->spec.like->inv_var(m->band.R, mean, variance, m->inv_var);
     return SPI_OK;
 }
 
@@ -93,19 +94,22 @@ static spi_err measure_images(struct spi_matching *m, double *counts)
     int R = m->rings.R;
     int64_t n = m->n_images < FIRST_IMAGES ? m->n_images : FIRST_IMAGES;
     struct moments s = {0};
-    double *mean = NULL;
+    double *mean = NULL, *variance = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(m->inv_var, R, "matching"), out);
+    if (m->spec.like->weighted)
+        SPI_TRY(err = SPI_NEW(m->inv_var, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(mean, R, "matching"), out);
+    SPI_TRY(err = SPI_NEW(variance, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.sum, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.sum2, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.used, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.samples, m->rings.at[R], "matching"), out);
     SPI_TRY(err = read_moments(m, n, &s), out);
-    err = use_moments(m, &s, (double)n, mean, counts);
+    err = use_moments(m, &s, (double)n, mean, variance, counts);
 out:
     free(mean);
+    free(variance);
     free(s.sum);
     free(s.sum2);
     free(s.used);
@@ -269,7 +273,6 @@ void spi_matching_partials_clear(struct spi_matching_partials *s)
 
 spi_err spi_matching_refine(const struct spi_matching *m, struct spi_orientations *o)
 {
-    const float *inv_var = m->spec.score == SPI_MATCHING_POISSON ? NULL : m->inv_var;
     struct spi_refine_set set = {0};
     const struct spi_refine *model[2] = {&set.r, NULL};
     double *mean;
@@ -279,8 +282,8 @@ spi_err spi_matching_refine(const struct spi_matching *m, struct spi_orientation
     SPI_TRY(err = spi_ring_means_of_model(&m->rings, m->band.R, m->plan, m->grid,
                                           DIRECTIONS, mean),
             out);
-    SPI_TRY(err = spi_refine_set_init(&set, m->det, &m->rings, m->band.R, mean, inv_var,
-                                      m->plan, m->grid),
+    SPI_TRY(err = spi_refine_set_init(&set, m->det, &m->rings, m->band.R, mean,
+                                      m->spec.like, m->inv_var, m->plan, m->grid),
             out);
     err = spi_refine_images(m->spec.graph, m->spec.images, m->scale, model,
                             m->spec.progress, m->spec.user, o);

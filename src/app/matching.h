@@ -7,17 +7,11 @@
 
 #include "io/images.h"
 #include "io/orient.h"
+#include "likelihood/likelihood.h"
 #include "match/brute.h"
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 #include "task/graph.h"
-
-enum spi_matching_score {
-    SPI_MATCHING_POISSON,  /* (M1), (B3) */
-    SPI_MATCHING_GAUSSIAN, /* (M2), (B2) with the variance of each ring */
-    SPI_MATCHING_EUCLID,   /* (M2), (B2), all rings alike */
-    SPI_MATCHING_PUBLISHED /* (B1): pixel by pixel only */
-};
 
 struct spi_matching_spec {
     struct spi_images *images;  /* borrowed */
@@ -26,7 +20,7 @@ struct spi_matching_spec {
     double finer;        /* steps per Shannon cell */
     double oversampling; /* rings per Shannon cell */
     double nufft_tol;
-    enum spi_matching_score score;
+    const struct spi_likelihood *like;
     double signal_min;       /* images below it are blank (algorithm.signal_min) */
     double init_qD;          /* coarse to fine: |q| times diameter of the first level */
     struct spi_graph *graph; /* borrowed */
@@ -44,9 +38,9 @@ struct spi_matching {
     struct spi_ring_map map;
     struct spi_band band;
     struct spi_views views;
-    double scale;            /* image value -> counts */
-    double counts;           /* of the mean image on the rings */
-    float *inv_var;          /* [rings.R], owned */
+    double scale;   /* image value -> counts */
+    double counts;  /* of the mean image on the rings */
+    float *inv_var; /* [rings.R] where the likelihood is weighted, else NULL; owned */
     struct spi_volume model; /* A scaled to the mean image, owned */
     spi_nufft *plan;
     float *grid; /* prepared */
@@ -73,7 +67,7 @@ SPI_MUSTUSE spi_err spi_matching_brute(const struct spi_matching *m, double byte
                                        struct spi_orientations *o);
 
 /** Refine the orientations that any of these found, pixel by pixel (match/refine.h):
- * rotation, score and fluence are replaced.  Not for the published distance. */
+ * rotation, score and fluence are replaced.  Only for a likelihood that works on rings. */
 SPI_MUSTUSE spi_err spi_matching_refine(const struct spi_matching *m,
                                         struct spi_orientations *o);
 

@@ -12,7 +12,7 @@
 struct brute_job {
     const struct spi_matching *m;
     struct spi_pixel_list list;
-    float *inv_var; /* [list.n] */
+    float *inv_var; /* [list.n], or NULL */
     struct spi_brute brute;
     struct spi_brute_images images;
     struct spi_matching_partials partials;
@@ -53,22 +53,18 @@ out:
 
 static spi_err brute_init(struct brute_job *j)
 {
-    static const enum spi_brute_kind kind[] = {
-        [SPI_MATCHING_POISSON] = SPI_BRUTE_POISSON,
-        [SPI_MATCHING_GAUSSIAN] = SPI_BRUTE_GAUSSIAN,
-        [SPI_MATCHING_EUCLID] = SPI_BRUTE_GAUSSIAN,
-        [SPI_MATCHING_PUBLISHED] = SPI_BRUTE_PUBLISHED,
-    };
     const struct spi_matching *m = j->m;
     spi_err err;
 
     SPI_TRY(err = spi_pixel_list_init(&j->list, m->det, m->rings.q[0],
                                       m->rings.q[m->band.R - 1]),
             out);
-    SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
-    spi_pixel_list_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
-    SPI_TRY(err = spi_brute_init(&j->brute, kind[m->spec.score], &j->list, j->inv_var,
-                                 m->rings.dq),
+    if (m->inv_var) {
+        SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
+        spi_pixel_list_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
+    }
+    SPI_TRY(err =
+                spi_brute_init(&j->brute, m->spec.like, &j->list, j->inv_var, m->rings.dq),
             out);
     err = spi_matching_partials_init(&j->partials, m->spec.graph);
 out:

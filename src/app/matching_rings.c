@@ -43,9 +43,12 @@ struct ring_args {
     int64_t first, n;
 };
 
-static enum spi_score_kind ring_kind(const struct spi_matching *m)
+static spi_err check_rings(const struct spi_matching *m)
 {
-    return m->spec.score == SPI_MATCHING_POISSON ? SPI_SCORE_POISSON : SPI_SCORE_GAUSSIAN;
+    if (m->spec.like->rings)
+        return SPI_OK;
+    return spi_fail(SPI_EINVAL, "the likelihood \"%s\" compares pixels, not rings",
+                    m->spec.like->name);
 }
 
 /* Rows of directions of a grid (of `list`, if not NULL) into whole arrays. */
@@ -58,7 +61,7 @@ static spi_err make_templates(const struct ring_args *a, const struct spi_band *
                                      .band = band,
                                      .map = &m->map,
                                      .views = views,
-                                     .kind = ring_kind(m),
+                                     .like = m->spec.like,
                                      .inv_var = m->inv_var};
 
     return spi_templates_make(&spec, m->plan, m->grid, list, a->first, a->n,
@@ -161,7 +164,7 @@ static spi_err task_score(struct spi_view *view, const void *arg, const volatile
 
     struct spi_score_input in = {.band = &m->band,
                                  .views = m->views,
-                                 .kind = ring_kind(m),
+                                 .like = m->spec.like,
                                  .templates = a->j->templates,
                                  .table = a->j->table,
                                  .n_images = (int)a->n,
@@ -213,8 +216,8 @@ spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations
     spi_err err;
 
     *o = (struct spi_orientations){0};
-    if (m->spec.score == SPI_MATCHING_PUBLISHED)
-        return spi_fail(SPI_EINVAL, "the published distance is between pixels, not rings");
+    if ((err = check_rings(m)))
+        return err;
     SPI_TRY(err = SPI_NEW_UNSET(j.templates, nd * m->band.floats, "templates"), out);
     SPI_TRY(err = SPI_NEW_UNSET(j.table, nd * Na, "templates"), out);
     SPI_TRY(err = SPI_NEW_UNSET(j.S, nd * Na, "templates"), out);
@@ -394,10 +397,10 @@ spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
     spi_err err;
 
     *o = (struct spi_orientations){0};
-    if (m->spec.score == SPI_MATCHING_PUBLISHED)
-        return spi_fail(SPI_EINVAL, "the published distance is between pixels, not rings");
+    if ((err = check_rings(m)))
+        return err;
     SPI_TRY(err =
-                spi_search_init(&j.search, &m->rings, ring_kind(m), q_start, m->spec.finer),
+                spi_search_init(&j.search, &m->rings, m->spec.like, q_start, m->spec.finer),
             out);
     if (j.search.n == 1) { /* as coarse as that: exhaustive is all there is */
         levels_clear(&j);

@@ -103,13 +103,6 @@ void spi_opening_clear(struct spi_opening *o)
 
 /* ---- the centre --------------------------------------------------------------------- */
 
-const char *spi_opening_centre_advice(const struct spi_opening *o)
-{
-    return strcmp(spi_images_layout(o->images), "cxi") == 0
-               ? "" /* such a file cannot say where the centre is */
-               : "; correct pixel_position_reciprocal";
-}
-
 void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
                              const struct spi_preview *p)
 {
@@ -127,11 +120,11 @@ void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
     if (p->moved.yes)
         spi_warn("%s; the run uses the centre that was measured (--set "
                  "particle.centre=file: that of the file)%s",
-                 what, spi_opening_centre_advice(o));
+                 what, spi_images_centre_advice(o->images));
     else if (c->agree)
         spi_warn("%s; the run uses that of the file (--set particle.centre=images: that "
                  "which was measured)%s",
-                 what, spi_opening_centre_advice(o));
+                 what, spi_images_centre_advice(o->images));
     else
         spi_warn(
             "%s, but no single shift makes all rings even: a shadow or bad pixels that no "

@@ -55,9 +55,6 @@ SPI_MUSTUSE spi_err spi_opening_init(const char *path, const struct spi_opening_
 /** Say that the measured centre of the beam is not that of the file, if it is not. */
 void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
                              const struct spi_preview *p);
-/** What to do about a wrong centre: "; correct ...", or "" where the file has no place for
- * it. */
-const char *spi_opening_centre_advice(const struct spi_opening *o);
 /** Measure the centre as reconstruct does, and move that of the images where the file is
  *  clearly wrong and the settings allow it.  SPI_EIO, SPI_EFORMAT, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,

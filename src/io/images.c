@@ -15,15 +15,29 @@
 #include "io/info.h"
 #include "io/mask.h"
 
-const struct spi_image_format spi_image_formats[] = {
-    {"spinifel", "SpiniFEL, skopi: q as (panels, ny, nx, 3)", spi_layout_spinifel_probe,
-     spi_layout_spinifel_open, spi_layout_spinifel_read, spi_layout_spinifel_truth},
-    {"cmtip", "cmtip: q as (3, panels, ny, nx)", spi_layout_cmtip_probe,
-     spi_layout_cmtip_open, spi_layout_spinifel_read, spi_layout_spinifel_truth},
-    {"cxi", "CXI: detector_1 of an entry_1", spi_layout_cxi_probe, spi_layout_cxi_open,
-     spi_layout_spinifel_read, spi_layout_cxi_truth},
-    {NULL, NULL, NULL, NULL, NULL, NULL},
-};
+const struct spi_source_format *const spi_source_formats[] = {
+    &spi_source_spinifel, &spi_source_cmtip, &spi_source_cxi, NULL};
+
+const struct spi_source_format *spi_source_format_of(const struct spi_peek *p)
+{
+    const struct spi_source_format *const *f = spi_source_formats;
+
+    while (*f && !(*f)->probe(p))
+        f++;
+    return *f;
+}
+
+void spi_source_clear(struct spi_source *s)
+{
+    for (int i = 0; i < s->n_texts; i++) {
+        free(s->text[i].name);
+        free(s->text[i].value);
+    }
+    free(s->text);
+    spi_detector_clear(&s->det);
+    spi_h5_sources_clear(&s->others);
+    *s = (struct spi_source){0};
+}
 
 /* ---- the detector ------------------------------------------------------------------- */
 
@@ -113,12 +127,13 @@ static void q_of_flat(double wavelength, const double at[2], double q[3])
 
 void spi_images_positions_sha256(const struct spi_images *im, char hex[65])
 {
-    spi_bytes_sha256(3 * (size_t)im->det.n_pixels * sizeof *im->det.q, im->det.q, hex);
+    spi_bytes_sha256(3 * (size_t)im->s.det.n_pixels * sizeof *im->s.det.q, im->s.det.q,
+                     hex);
 }
 
 void spi_images_move_centre(struct spi_images *im, const double at[2])
 {
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &im->s.det;
 
     for (int64_t i = 0; i < d->n_pixels; i++) {
         double t[2], was[3], is[3];
@@ -375,47 +390,39 @@ static spi_err check_sphere(const char *path, struct spi_detector *d)
     return SPI_OK;
 }
 
-static spi_err choose_layout(struct spi_images *im)
+static spi_err no_images(const struct spi_peek *p)
 {
+    static const char *const orientations[] = {"orientations", NULL};
     char names[400], hint[SPI_HINT_MAX];
 
-    for (const struct spi_image_format *f = spi_image_formats; f->name; f++)
-        if (f->probe(im->path, im->file)) {
-            im->format = f;
-            return SPI_OK;
-        }
-    if (im->file < 0)
-        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)%s", im->path,
-                        spi_file_hint(im->path, hint));
-    spi_h5_names(im->file, names, sizeof names);
+    if (!p->hdf5)
+        return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)%s", p->path,
+                        spi_file_hint(p->path, hint));
+    spi_h5_lock();
+    spi_h5_names(p->file, names, sizeof names);
+    spi_h5_unlock();
     return spi_fail(SPI_EFORMAT,
                     "%s: holds no images; need datasets 'photons' or 'intensities', and "
                     "'pixel_position_reciprocal'; it has: %s%s",
-                    im->path, names,
-                    spi_h5_has(im->file, "orientations")
+                    p->path, names,
+                    spi_peek_has(p, orientations)
                         ? "; it is for --orientations of merge, slice and compare"
                         : "");
 }
 
-/* The text attributes of the root that somebody asks for. */
-static spi_err read_texts(struct spi_images *im)
+static spi_err open_source(struct spi_images *im)
 {
-    static const char *const names[] = {"convention", "program", "provenance"};
-    enum { MOST = sizeof names / sizeof *names };
-    spi_err err;
+    struct spi_peek p;
+    spi_err err = spi_peek_open(im->path, &p);
 
-    SPI_TRY(err = SPI_NEW(im->text, MOST, im->path), out);
-    for (int i = 0; i < MOST; i++) {
-        struct spi_text *t = im->text + im->n_texts;
-
-        SPI_TRY(err = spi_h5_text(im->file, names[i], &t->value), out);
-        if (!t->value)
-            continue;
-        im->n_texts++;
-        if (!(t->name = spi_text_copy(names[i], im->path)))
-            return SPI_ENOMEM;
-    }
-out:
+    if (err)
+        return err;
+    err = p.err;
+    if (!err && !(im->format = spi_source_format_of(&p)))
+        err = no_images(&p);
+    if (!err)
+        err = im->format->open(&p, &im->s, &im->self);
+    spi_peek_close(&p);
     return err;
 }
 
@@ -428,14 +435,14 @@ static void invert(const struct spi_detector *d, uint8_t *mask)
 /* The file's own mask is in det.bad. */
 static spi_err add_masks(struct spi_images *im, const struct spi_images_options *opt)
 {
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &im->s.det;
     uint8_t *mask = NULL;
     spi_err err = SPI_OK;
 
     if (!opt)
         return SPI_OK;
     if (!opt->mask) {
-        if (opt->invert_mask && im->has_mask)
+        if (opt->invert_mask && im->s.has_mask)
             invert(d, d->bad);
         return SPI_OK;
     }
@@ -464,30 +471,14 @@ spi_err spi_images_open_with(const char *path, const struct spi_images_options *
     struct spi_images *im = NULL;
 
     *out = NULL;
-    SPI_TRY(err = spi_file_check(path), out);
     SPI_TRY(err = SPI_NEW(im, 1, "images"), out);
-    im->file = -1;
     im->path = spi_text_copy(path, "images");
-    if (!im->path)
-        err = SPI_ENOMEM;
-
-    spi_h5_lock();
-    spi_h5_collect(&im->sources);
-    if (!err && spi_h5_signature(path))
-        err = spi_h5_open(path, &im->file);
-    if (!err)
-        err = choose_layout(im);
-    if (!err)
-        err = im->format->open(im);
-    if (!err && im->file >= 0)
-        err = read_texts(im);
-    spi_h5_collect(NULL);
-    spi_h5_unlock();
-
-    SPI_TRY(err, out);
+    SPI_TRY(err = im->path ? SPI_OK : SPI_ENOMEM, out);
+    im->s.path = im->path;
+    SPI_TRY(err = open_source(im), out);
     SPI_TRY(err = add_masks(im, opt), out);
-    SPI_TRY(err = check_pixels(path, &im->det), out);
-    SPI_TRY(err = check_sphere(path, &im->det), out);
+    SPI_TRY(err = check_pixels(path, &im->s.det), out);
+    SPI_TRY(err = check_sphere(path, &im->s.det), out);
     *out = im;
     im = NULL;
 out:
@@ -499,40 +490,31 @@ void spi_images_close(struct spi_images *im)
 {
     if (!im)
         return;
-    spi_h5_lock();
-    spi_h5_rows_close(im->rows);
-    if (im->file >= 0)
-        H5Fclose(im->file);
-    spi_h5_unlock();
-    for (int i = 0; i < im->n_texts; i++) {
-        free(im->text[i].name);
-        free(im->text[i].value);
-    }
-    free(im->text);
-    spi_detector_clear(&im->det);
-    spi_h5_sources_clear(&im->sources);
+    if (im->self)
+        im->format->close(im->self);
+    spi_source_clear(&im->s);
     free(im->path);
     free(im);
 }
 
 spi_err spi_images_sha256(const struct spi_images *im, char hex[65])
 {
-    return spi_files_sha256(im->path, im->sources.n, im->sources.path, hex);
+    return spi_files_sha256(im->path, im->s.others.n, im->s.others.path, hex);
 }
 
 int64_t spi_images_count(const struct spi_images *im)
 {
-    return im->n;
+    return im->s.n;
 }
 
 enum spi_image_kind spi_images_kind(const struct spi_images *im)
 {
-    return im->kind;
+    return im->s.kind;
 }
 
 const struct spi_detector *spi_images_detector(const struct spi_images *im)
 {
-    return &im->det;
+    return &im->s.det;
 }
 
 const char *spi_images_layout(const struct spi_images *im)
@@ -540,16 +522,21 @@ const char *spi_images_layout(const struct spi_images *im)
     return im->format->name;
 }
 
+const char *spi_images_centre_advice(const struct spi_images *im)
+{
+    return im->format->centre_advice;
+}
+
 const char *spi_images_type(const struct spi_images *im)
 {
-    return im->type_on_disk;
+    return im->s.type_on_disk;
 }
 
 const char *spi_images_attribute(const struct spi_images *im, const char *name)
 {
-    for (int i = 0; i < im->n_texts; i++)
-        if (!strcmp(im->text[i].name, name))
-            return im->text[i].value;
+    for (int i = 0; i < im->s.n_texts; i++)
+        if (!strcmp(im->s.text[i].name, name))
+            return im->s.text[i].value;
     return "";
 }
 
@@ -573,21 +560,25 @@ static int64_t clean(const struct spi_detector *d, float *image)
     return -1;
 }
 
+spi_err spi_images_read_raw(const struct spi_images *im, int64_t first, int64_t n,
+                            float *out)
+{
+    return im->format->read(im->self, first, n, out);
+}
+
 spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *out)
 {
     spi_err err;
-    const struct spi_detector *d = &im->det;
+    const struct spi_detector *d = &im->s.det;
     char at[96];
 
-    if (first < 0 || n < 0 || first > im->n - n)
+    if (first < 0 || n < 0 || first > im->s.n - n)
         return spi_fail(SPI_EINVAL, "%s: images %lld to %lld asked for; it has %lld",
                         im->path, (long long)first, (long long)(first + n - 1),
-                        (long long)im->n);
+                        (long long)im->s.n);
     if (n == 0)
         return SPI_OK;
-    spi_h5_lock();
-    err = im->format->read(im, first, n, out);
-    spi_h5_unlock();
+    err = spi_images_read_raw(im, first, n, out);
     for (int64_t i = 0; !err && i < n; i++) {
         int64_t pixel = clean(d, out + i * d->n_pixels);
 
@@ -608,9 +599,9 @@ spi_err spi_images_truth(struct spi_images *im, struct spi_image_truth *out)
     spi_err err;
 
     *out = (struct spi_image_truth){0};
-    spi_h5_lock();
-    err = im->format->truth(im, out);
-    spi_h5_unlock();
+    if (!im->format->truth)
+        return SPI_OK;
+    err = im->format->truth(im->self, out);
     if (err)
         spi_truth_clear(out);
     return err;

@@ -2,8 +2,8 @@
 /** \file
  * Sets of images, read and written by blocks.  Layer: io.  doc/formats.md, "Images".
  *
- * All layouts that the program knows are reached through one reader table
- * (images.c: spi_image_formats[]); the rest of the program sees only this header.
+ * All formats that the program knows are rows of one table (io/source.h); the rest of the
+ * program sees only this header.
  *
  * A pixel array is (panels, ny, nx) in the file and a flat list of n_pixels here, in
  * the file's order.  q is in 1/A (files hold 1/m), laboratory frame, z along the beam. */
@@ -98,8 +98,10 @@ void spi_images_positions_sha256(const struct spi_images *im, char hex[65]);
  * positions): all q are those of a flat detector that is moved so far.  Only for detectors
  * all of whose pixels spi_detector_flat can place. */
 void spi_images_move_centre(struct spi_images *im, const double at[2]);
-/** Name of the row of the reader table: "spinifel", "cmtip" or "cxi". */
-const char *spi_images_layout(const struct spi_images *im); /* "spinifel", "cmtip", "cxi" */
+/** Name of its row: "spinifel", "cmtip", "cxi". */
+const char *spi_images_layout(const struct spi_images *im);
+/** "; correct X": what corrects a wrong centre in such a file; "": nothing can. */
+const char *spi_images_centre_advice(const struct spi_images *im);
 /** A text attribute of the root, "convention", "program" or "provenance" ("" if absent),
  * valid until the file is closed. */
 const char *spi_images_attribute(const struct spi_images *im, const char *name);

@@ -17,19 +17,13 @@
 #include "io/line_reader.h"
 #include "io/mrc.h"
 #include "io/orient.h"
+#include "io/source.h"
 #include "io/state.h"
 #include "io/survey.h"
 
 static const double HC_EV_A = 12398.419843320026; /* h c in eV A; exact in SI since 2019 */
 
-enum { HEAD = 512, IMAGES_READ = 1000, PIXELS_LISTED = 4, BLOCK_BYTES = 1 << 24 };
-
-/* What a probe sees: the name and the first bytes. */
-struct peek {
-    const char *path;
-    char head[HEAD + 1];
-    size_t n;
-};
+enum { IMAGES_READ = 1000, PIXELS_LISTED = 4, BLOCK_BYTES = 1 << 24 };
 
 /* ---- pieces ------------------------------------------------------------------------- */
 
@@ -96,38 +90,9 @@ static double deviation_of(const struct tally *t)
 
 /* ---- images ------------------------------------------------------------------------- */
 
-/* Is one of these datasets there?  Also true of a broken file: the reader says what is
- * wrong. */
-static bool h5_has_any(const char *path, const char *const *names)
+static bool is_images(const struct spi_peek *p)
 {
-    hid_t file;
-    bool yes = false;
-
-    if (!spi_h5_signature(path))
-        return false;
-    spi_h5_lock();
-    if (spi_h5_open(path, &file) == SPI_OK) {
-        for (; *names && !yes; names++)
-            yes = spi_h5_has(file, *names);
-        H5Fclose(file);
-    } else {
-        yes = true;
-    }
-    spi_h5_unlock();
-    return yes;
-}
-
-static bool is_images(const struct peek *p)
-{
-    static const char *const names[] = {"photons",
-                                        "intensities",
-                                        "pixel_position_reciprocal",
-                                        "entry_1/data_1/data",
-                                        "entry_1/instrument_1/detector_1/data",
-                                        "cxi_version",
-                                        NULL};
-
-    return h5_has_any(p->path, names);
+    return spi_source_format_of(p);
 }
 
 static void tell_detector(const struct spi_detector *d, json_t *to)
@@ -281,11 +246,11 @@ out:
 
 /* ---- orientations ------------------------------------------------------------------- */
 
-static bool is_orientations(const struct peek *p)
+static bool is_orientations(const struct spi_peek *p)
 {
     static const char *const names[] = {"orientations", "truth/orientations", NULL};
 
-    return h5_has_any(p->path, names);
+    return spi_peek_has(p, names);
 }
 
 static void tell_floats(json_t *to, const char *key, int64_t n, const float *v)
@@ -341,7 +306,7 @@ static spi_err tell_orientations(const char *path, json_t *to)
 
 /* ---- maps --------------------------------------------------------------------------- */
 
-static bool is_map(const struct peek *p)
+static bool is_map(const struct spi_peek *p)
 {
     return p->n >= 212 && memcmp(p->head + 208, "MAP", 3) == 0;
 }
@@ -389,7 +354,7 @@ static bool ends_with(const char *path, const char *end)
     return n > m && strncasecmp(path + n - m, end, m) == 0;
 }
 
-static bool is_structure(const struct peek *p)
+static bool is_structure(const struct spi_peek *p)
 {
     return spi_structure_is(p->path);
 }
@@ -429,7 +394,7 @@ out:
 
 /* ---- metrics ------------------------------------------------------------------------ */
 
-static bool is_metrics(const struct peek *p)
+static bool is_metrics(const struct spi_peek *p)
 {
     return ends_with(p->path, ".jsonl");
 }
@@ -473,7 +438,7 @@ static spi_err tell_metrics(const char *path, json_t *to)
 
 /* ---- states of runs ----------------------------------------------------------------- */
 
-static bool is_state(const struct peek *p)
+static bool is_state(const struct spi_peek *p)
 {
     return spi_state_is(p->head, p->n);
 }
@@ -529,65 +494,51 @@ static spi_err tell_state(const char *path, json_t *to)
 
 /* ---- the table ---------------------------------------------------------------------- */
 
-/* The first row that knows the file describes it. */
-static const struct {
+/* The first row that knows the file describes it; `words`: what it holds and which commands
+ * read it. */
+static const struct kind {
     const char *kind;
-    bool (*probe)(const struct peek *p);
+    bool (*probe)(const struct spi_peek *p);
     spi_err (*tell)(const char *path, json_t *to);
+    const char *words;
 } kinds[] = {
-    {"images", is_images, tell_images},
-    {"orientations", is_orientations, tell_orientations},
-    {"map", is_map, tell_map},
-    {"state", is_state, tell_state},
-    {"metrics", is_metrics, tell_metrics},
-    {"structure", is_structure, tell_structure},
-};
-
-static spi_err look(const char *path, struct peek *p)
-{
-    spi_err err = spi_file_check(path);
-    FILE *fp;
-
-    *p = (struct peek){.path = path};
-    if (err)
-        return err;
-    fp = fopen(path, "rb");
-    if (!fp)
-        return spi_fail(SPI_EIO, "%s: cannot be read", path);
-    p->n = fread(p->head, 1, HEAD, fp);
-    fclose(fp);
-    return SPI_OK;
-}
-
-/* Which commands read it; what is not listed has none but info. */
-static const struct {
-    const char *kind, *words;
-} readers[] = {
-    {"images", "images, which reconstruct, merge, match and slice --geometry read"},
-    {"orientations",
+    {"images", is_images, tell_images,
+     "images, which reconstruct, merge, match and slice --geometry read"},
+    {"orientations", is_orientations, tell_orientations,
      "orientations, which --orientations of merge, slice and compare reads"},
-    {"map", "a map, which compare, phase, slice and match --model read"},
-    {"structure", "a structure, which simulate and compare --truth read"},
-    {"metrics", "metrics of a run, which plot reads"},
-    {"state", "the state of a run, which reconstruct --resume reads"},
+    {"map", is_map, tell_map, "a map, which compare, phase, slice and match --model read"},
+    {"state", is_state, tell_state, "the state of a run, which reconstruct --resume reads"},
+    {"metrics", is_metrics, tell_metrics, "metrics of a run, which plot reads"},
+    {"structure", is_structure, tell_structure,
+     "a structure, which simulate and compare --truth read"},
 };
+
+/* NULL: of no kind known here. */
+static const struct kind *kind_of(const struct spi_peek *p)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].probe(p))
+            return kinds + i;
+    return NULL;
+}
 
 const char *spi_file_hint(const char *path, char text[SPI_HINT_MAX])
 {
     static _Thread_local bool busy; /* a probe may fail with a hint of its own */
-    struct peek p;
+    const struct kind *kind;
+    struct spi_peek p;
 
     *text = 0;
     if (busy)
         return text;
     busy = true;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && look(path, &p) == SPI_OK; i++) {
-        if (!kinds[i].probe(&p))
-            continue;
-        for (size_t r = 0; r < sizeof readers / sizeof *readers; r++)
-            if (strcmp(readers[r].kind, kinds[i].kind) == 0)
-                snprintf(text, SPI_HINT_MAX, "; it holds %s", readers[r].words);
-        break;
+    if (spi_peek_open(path, &p) == SPI_OK) {
+        kind = kind_of(&p);
+        if (p.err)
+            snprintf(text, SPI_HINT_MAX, "; it is an HDF5 file that cannot be opened");
+        else if (kind)
+            snprintf(text, SPI_HINT_MAX, "; it holds %s", kind->words);
+        spi_peek_close(&p);
     }
     busy = false;
     return text;
@@ -595,30 +546,30 @@ const char *spi_file_hint(const char *path, char text[SPI_HINT_MAX])
 
 spi_err spi_file_info(const char *path, json_t **out)
 {
-    struct peek p;
-    spi_err err = look(path, &p);
+    const struct kind *kind;
+    struct spi_peek p;
+    spi_err err = spi_peek_open(path, &p);
+    json_t *to;
 
     *out = NULL;
+    if (err || (err = p.err))
+        return err;
+    kind = kind_of(&p);
+    spi_peek_close(&p);
+    if (!kind)
+        return spi_fail(
+            SPI_EFORMAT,
+            "%s: is of no kind known here: images or orientations (HDF5), a map (MRC, "
+            "CCP4), a structure (PDB, mmCIF), metrics (.jsonl), a state of a run "
+            "(state.bin)",
+            path);
+    to = json_object();
+    set(to, "file", words(path));
+    set(to, "kind", json_string(kind->kind));
+    err = kind->tell(path, to);
     if (err)
-        return err;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        json_t *to;
-
-        if (!kinds[i].probe(&p))
-            continue;
-        to = json_object();
-        set(to, "file", words(path));
-        set(to, "kind", json_string(kinds[i].kind));
-        err = kinds[i].tell(path, to);
-        if (err)
-            json_decref(to);
-        else
-            *out = to;
-        return err;
-    }
-    return spi_fail(
-        SPI_EFORMAT,
-        "%s: is of no kind known here: images or orientations (HDF5), a map (MRC, "
-        "CCP4), a structure (PDB, mmCIF), metrics (.jsonl), a state of a run (state.bin)",
-        path);
+        json_decref(to);
+    else
+        *out = to;
+    return err;
 }

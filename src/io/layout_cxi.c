@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/h5_source.h"
 #include "io/images_priv.h"
 #include "io/mask.h"
 
@@ -35,79 +36,80 @@ static const char *first_of(hid_t file, const char *const *names)
     return NULL;
 }
 
-bool spi_layout_cxi_probe(const char *path, hid_t file)
+static bool probe(const struct spi_peek *p)
 {
-    (void)path;
-    return file >= 0 && (first_of(file, data_names) || spi_h5_has(file, "cxi_version"));
+    static const char *const version[] = {"cxi_version", NULL};
+
+    return spi_peek_has(p, data_names) || spi_peek_has(p, version);
 }
 
 /* ---- images ------------------------------------------------------------------------- */
 
-static spi_err open_data(struct spi_images *im, int *panels, int *ny, int *nx)
+static spi_err open_data(struct spi_h5_source *h, int *panels, int *ny, int *nx)
 {
     struct spi_h5_shape s;
     char text[256];
     spi_err err;
 
-    im->data_name = first_of(im->file, data_names);
-    if (!im->data_name)
+    h->data_name = first_of(h->file, data_names);
+    if (!h->data_name)
         return spi_fail(
-            SPI_EFORMAT, "%s: a CXI file without images at /%s%s", im->path, data_names[0],
-            spi_h5_has(im->file, "entry_1/image_1/data")
+            SPI_EFORMAT, "%s: a CXI file without images at /%s%s", h->path, data_names[0],
+            spi_h5_has(h->file, "entry_1/image_1/data")
                 ? "; what is at /entry_1/image_1 was reconstructed or assembled "
                   "and has no detector"
                 : "");
-    SPI_TRY(err = spi_h5_shape(im->file, im->path, im->data_name, &s), out);
-    spi_h5_type_text(&s, im->type_on_disk);
+    SPI_TRY(err = spi_h5_shape(h->file, h->path, h->data_name, &s), out);
+    spi_h5_type_text(&s, h->s->type_on_disk);
     if (s.type_class != H5T_INTEGER && s.type_class != H5T_FLOAT)
         return spi_fail(SPI_EFORMAT, "%s: dataset '%s' is %s; need integers or floats",
-                        im->path, im->data_name, im->type_on_disk);
+                        h->path, h->data_name, h->s->type_on_disk);
     if (s.rank != 3 && s.rank != 4)
         return spi_fail(
             SPI_EFORMAT,
             "%s: dataset '%s' has shape %s; need (frame, y, x) or (frame, module, "
             "y, x)",
-            im->path, im->data_name, spi_h5_shape_text(s.rank, s.dim, text));
+            h->path, h->data_name, spi_h5_shape_text(s.rank, s.dim, text));
     for (int k = 0; k < s.rank; k++)
         if (s.dim[k] < 1 || s.dim[k] > (k ? 1 << 28 : (hsize_t)1 << 40))
             return spi_fail(SPI_EFORMAT, "%s: dataset '%s' has shape %s; no axis may be %s",
-                            im->path, im->data_name, spi_h5_shape_text(s.rank, s.dim, text),
+                            h->path, h->data_name, spi_h5_shape_text(s.rank, s.dim, text),
                             s.dim[k] < 1 ? "empty" : "so long");
     if (s.rank == 4 && s.dim[1] > 1)
         return spi_fail(SPI_EFORMAT,
                         "%s: dataset '%s' has %llu modules; only one flat detector is read "
                         "of CXI: write the images with pixel_position_reciprocal "
                         "(doc/formats.md)",
-                        im->path, im->data_name, (unsigned long long)s.dim[1]);
-    im->n = (int64_t)s.dim[0];
+                        h->path, h->data_name, (unsigned long long)s.dim[1]);
+    h->s->n = (int64_t)s.dim[0];
     *panels = 1;
     *ny = (int)s.dim[s.rank - 2];
     *nx = (int)s.dim[s.rank - 1];
-    err = spi_h5_rows_open(im->file, im->path, im->data_name, H5T_NATIVE_FLOAT, &im->rows);
+    err = spi_h5_rows_open(h->file, h->path, h->data_name, H5T_NATIVE_FLOAT, &h->rows);
 out:
     return err;
 }
 
 /* CXI does not say what the values are: floats that are whole in some images are photons.
  */
-static spi_err find_kind(struct spi_images *im)
+static spi_err find_kind(struct spi_h5_source *h)
 {
-    const int64_t np = im->det.n_pixels;
+    const int64_t np = h->s->det.n_pixels;
     float *image = NULL;
     bool whole = true;
     spi_err err = SPI_OK;
 
-    im->kind = SPI_PHOTONS;
-    if (!strstr(im->type_on_disk, "float"))
+    h->s->kind = SPI_PHOTONS;
+    if (!strstr(h->s->type_on_disk, "float"))
         return SPI_OK;
-    SPI_TRY(err = SPI_NEW(image, np, im->path), out);
+    SPI_TRY(err = SPI_NEW(image, np, h->path), out);
     for (int i = 0; i < SAMPLED && whole; i++) {
-        SPI_TRY(err = spi_h5_rows_read(im->rows, (hsize_t)(im->n * i / SAMPLED), 1, image),
+        SPI_TRY(err = spi_h5_rows_read(h->rows, (hsize_t)(h->s->n * i / SAMPLED), 1, image),
                 out);
         for (int64_t p = 0; p < np && whole; p++)
-            whole = im->det.bad[p] || !isfinite(image[p]) || image[p] == floorf(image[p]);
+            whole = h->s->det.bad[p] || !isfinite(image[p]) || image[p] == floorf(image[p]);
     }
-    im->kind = whole ? SPI_PHOTONS : SPI_INTENSITIES;
+    h->s->kind = whole ? SPI_PHOTONS : SPI_INTENSITIES;
 out:
     free(image);
     return err;
@@ -117,7 +119,7 @@ out:
 
 /* One number, or as many equal ones as there are images (within a thousandth; their mean).
  * *value = NAN: there is no such dataset. */
-static spi_err read_number(const struct spi_images *im, const char *name, double *value)
+static spi_err read_number(const struct spi_h5_source *h, const char *name, double *value)
 {
     struct spi_h5_shape s;
     double *all = NULL, low = INFINITY, high = -INFINITY, sum = 0;
@@ -125,19 +127,19 @@ static spi_err read_number(const struct spi_images *im, const char *name, double
     spi_err err;
 
     *value = (double)NAN;
-    if (!spi_h5_has(im->file, name))
+    if (!spi_h5_has(h->file, name))
         return SPI_OK;
-    SPI_TRY(err = spi_h5_shape(im->file, im->path, name, &s), out);
+    SPI_TRY(err = spi_h5_shape(h->file, h->path, name, &s), out);
     for (int k = 0; k < s.rank; k++)
         n = s.dim[k] > 0 && n <= (hsize_t)1 << 40 ? n * s.dim[k] : 0;
-    if (n != 1 && n != (hsize_t)im->n)
+    if (n != 1 && n != (hsize_t)h->s->n)
         return spi_fail(SPI_EFORMAT,
-                        "%s: '%s' holds %llu numbers; need one, or one an image", im->path,
+                        "%s: '%s' holds %llu numbers; need one, or one an image", h->path,
                         name, (unsigned long long)n);
-    SPI_TRY(err = SPI_NEW(all, n, im->path), out);
-    SPI_TRY(
-        err = spi_h5_read(im->file, im->path, name, H5T_NATIVE_DOUBLE, s.rank, s.dim, all),
-        out);
+    SPI_TRY(err = SPI_NEW(all, n, h->path), out);
+    SPI_TRY(err =
+                spi_h5_read(h->file, h->path, name, H5T_NATIVE_DOUBLE, s.rank, s.dim, all),
+            out);
     for (hsize_t i = 0; i < n; i++) {
         low = fmin(low, all[i]);
         high = fmax(high, all[i]);
@@ -145,13 +147,13 @@ static spi_err read_number(const struct spi_images *im, const char *name, double
     }
     *value = sum / (double)n;
     if (!isfinite(*value))
-        err = spi_fail(SPI_EFORMAT, "%s: '%s' is %s; need a number", im->path, name,
+        err = spi_fail(SPI_EFORMAT, "%s: '%s' is %s; need a number", h->path, name,
                        isnan(*value) ? "nan" : "infinite");
     else if (!(high - low <= 1e-3 * fabs(*value)))
         err = spi_fail(SPI_EFORMAT,
                        "%s: '%s' goes from %g to %g; need one value (or mean positions as "
                        "pixel_position_reciprocal)",
-                       im->path, name, low, high);
+                       h->path, name, low, high);
 out:
     free(all);
     return err;
@@ -185,13 +187,13 @@ static const char *unit_of(double value, struct range r)
 }
 
 /* A length that must be there, in its range. */
-static spi_err need(const struct spi_images *im, const char *name, struct range range,
+static spi_err need(const struct spi_h5_source *h, const char *name, struct range range,
                     double *value)
 {
     static const char unit[] = "m";
     const double low = range.low, high = range.high;
     const char *words;
-    spi_err err = read_number(im, name, value);
+    spi_err err = read_number(h, name, value);
 
     if (err)
         return err;
@@ -199,21 +201,21 @@ static spi_err need(const struct spi_images *im, const char *name, struct range 
         return spi_fail(SPI_EFORMAT,
                         "%s: has no '%s' (%s), without which its pixels have no positions; "
                         "write it into the file",
-                        im->path, name, unit);
+                        h->path, name, unit);
     words = *value >= low && *value <= high ? NULL : unit_of(*value, range);
     if (words)
-        return spi_fail(SPI_EFORMAT, "%s: '%s' is %g, %s", im->path, name, *value, words);
+        return spi_fail(SPI_EFORMAT, "%s: '%s' is %g, %s", h->path, name, *value, words);
     if (!(*value >= low && *value <= high))
         return spi_fail(SPI_EFORMAT, "%s: '%s' is %g; need %g to %g %s: is it in %s?",
-                        im->path, name, *value, low, high, unit, unit);
+                        h->path, name, *value, low, high, unit, unit);
     return SPI_OK;
 }
 
-static spi_err read_wavelength(const struct spi_images *im, double *A)
+static spi_err read_wavelength(const struct spi_h5_source *h, double *A)
 {
     static const char name[] = "entry_1/instrument_1/source_1/energy";
     double J;
-    spi_err err = read_number(im, name, &J);
+    spi_err err = read_number(h, name, &J);
 
     if (err)
         return err;
@@ -221,22 +223,22 @@ static spi_err read_wavelength(const struct spi_images *im, double *A)
         return spi_fail(SPI_EFORMAT,
                         "%s: has no '%s' (J), without which its pixels have no positions; "
                         "write it into the file",
-                        im->path, name);
+                        h->path, name);
     if (J >= 10 && J <= 1e6)
         return spi_fail(
             SPI_EFORMAT,
             "%s: '%s' is %g, which looks like eV; CXI needs joules: multiply by "
             "1.602177e-19",
-            im->path, name, J);
+            h->path, name, J);
     if (J >= 0.01 && J < 1000)
         return spi_fail(SPI_EFORMAT,
                         "%s: '%s' is %g, which looks like keV; CXI needs joules: multiply "
                         "by 1.602177e-16",
-                        im->path, name, J);
+                        h->path, name, J);
     if (!(J >= 10 * EV_J && J <= 1e6 * EV_J))
         return spi_fail(SPI_EFORMAT,
                         "%s: '%s' is %g J; need the energy of one photon, %.3g to %.3g J",
-                        im->path, name, J, 10 * EV_J, 1e6 * EV_J);
+                        h->path, name, J, 10 * EV_J, 1e6 * EV_J);
     *A = HC_J_M / J * 1e10;
     return SPI_OK;
 }
@@ -259,43 +261,42 @@ static void place_pixels(struct spi_detector *d, double size_x, double size_y)
     }
 }
 
-static spi_err refuse_placed(const struct spi_images *im)
+static spi_err refuse_placed(const struct spi_h5_source *h)
 {
     static const char *const names[] = {
         "entry_1/instrument_1/detector_1/corner_position",
         "entry_1/instrument_1/detector_1/basis_vectors",
         "entry_1/instrument_1/detector_1/geometry_1/translation", NULL};
-    const char *name = first_of(im->file, names);
+    const char *name = first_of(h->file, names);
 
     if (!name)
         return SPI_OK;
     return spi_fail(SPI_EFORMAT,
                     "%s: '%s' places the detector, which is not read of CXI: write the "
                     "images with pixel_position_reciprocal instead",
-                    im->path, name);
+                    h->path, name);
 }
 
-spi_err spi_layout_cxi_open(struct spi_images *im)
+static spi_err fill(struct spi_h5_source *h)
 {
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &h->s->det;
     double wavelength = 0, distance, size_x, size_y;
-    const char *mask = first_of(im->file, mask_names);
+    const char *mask = first_of(h->file, mask_names);
     int panels, ny, nx;
     spi_err err;
 
-    SPI_TRY(err = open_data(im, &panels, &ny, &nx), out);
-    SPI_TRY(err = refuse_placed(im), out);
-    SPI_TRY(err = read_wavelength(im, &wavelength), out);
-    SPI_TRY(err =
-                need(im, "entry_1/instrument_1/detector_1/distance", distances, &distance),
+    SPI_TRY(err = open_data(h, &panels, &ny, &nx), out);
+    SPI_TRY(err = refuse_placed(h), out);
+    SPI_TRY(err = read_wavelength(h, &wavelength), out);
+    SPI_TRY(err = need(h, "entry_1/instrument_1/detector_1/distance", distances, &distance),
             out);
-    SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/x_pixel_size", pixel_sizes,
-                       &size_x),
-            out);
-    SPI_TRY(err = read_number(im, "entry_1/instrument_1/detector_1/y_pixel_size", &size_y),
+    SPI_TRY(
+        err = need(h, "entry_1/instrument_1/detector_1/x_pixel_size", pixel_sizes, &size_x),
+        out);
+    SPI_TRY(err = read_number(h, "entry_1/instrument_1/detector_1/y_pixel_size", &size_y),
             out);
     if (!isnan(size_y))
-        SPI_TRY(err = need(im, "entry_1/instrument_1/detector_1/y_pixel_size", pixel_sizes,
+        SPI_TRY(err = need(h, "entry_1/instrument_1/detector_1/y_pixel_size", pixel_sizes,
                            &size_y),
                 out);
     SPI_TRY(err = spi_detector_init(d, panels, ny, nx), out);
@@ -307,28 +308,35 @@ spi_err spi_layout_cxi_open(struct spi_images *im)
             spi_fail(SPI_EFORMAT,
                      "%s: '%s' is %g m, where the detector sees nothing finer than %.3g A: "
                      "it looks like mm; CXI needs m: divide by 1000",
-                     im->path, "entry_1/instrument_1/detector_1/distance", distance,
+                     h->path, "entry_1/instrument_1/detector_1/distance", distance,
                      1 / spi_detector_q_corner(d));
         goto out;
     }
-    im->has_mask = mask != NULL;
+    h->s->has_mask = mask != NULL;
     if (mask)
-        SPI_TRY(err = spi_mask_dataset(im->file, im->path, mask, panels, ny, nx, HIDING,
-                                       d->bad),
-                out);
-    SPI_TRY(err = find_kind(im), out);
+        SPI_TRY(
+            err = spi_mask_dataset(h->file, h->path, mask, panels, ny, nx, HIDING, d->bad),
+            out);
+    SPI_TRY(err = find_kind(h), out);
     spi_warn("%s: CXI does not say where the beam meets the detector: taken in the middle, "
              "column %g, row %g%s; values are taken for %s",
-             im->path, (nx - 1) / 2.0, (ny - 1) / 2.0,
+             h->path, (nx - 1) / 2.0, (ny - 1) / 2.0,
              isnan(size_y) ? "; y_pixel_size is not there: taken as x_pixel_size" : "",
-             im->kind == SPI_PHOTONS ? "photons" : "intensities");
+             h->s->kind == SPI_PHOTONS ? "photons" : "intensities");
 out:
     return err;
 }
 
-spi_err spi_layout_cxi_truth(struct spi_images *im, struct spi_image_truth *out)
+static spi_err open_cxi(struct spi_peek *p, struct spi_source *s, void **self)
 {
-    (void)im;
-    *out = (struct spi_image_truth){0}; /* experiments know none */
-    return SPI_OK;
+    return spi_h5_source_open(p, s, fill, self);
 }
+
+/* Experiments know no truth, and nothing in such a file says where the centre is. */
+const struct spi_source_format spi_source_cxi = {.name = "cxi",
+                                                 .says = "CXI: detector_1 of an entry_1",
+                                                 .centre_advice = "",
+                                                 .probe = probe,
+                                                 .open = open_cxi,
+                                                 .read = spi_h5_source_read,
+                                                 .close = spi_h5_source_close};

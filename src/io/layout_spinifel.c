@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/h5_source.h"
 #include "io/images_priv.h"
 #include "io/mask.h"
 
@@ -95,92 +96,105 @@ static bool is_cmtip(const char *path, hid_t file)
     return order == Q_FIRST;
 }
 
-bool spi_layout_cmtip_probe(const char *path, hid_t file)
+static bool probe_cmtip(const struct spi_peek *p)
 {
-    return file >= 0 && is_cmtip(path, file);
+    bool yes;
+
+    if (p->file < 0)
+        return false;
+    spi_h5_lock();
+    yes = is_cmtip(p->path, p->file);
+    spi_h5_unlock();
+    return yes;
 }
 
 /* Also files in which something is missing or wrong: opening will say what. */
-bool spi_layout_spinifel_probe(const char *path, hid_t file)
+static bool probe_spinifel(const struct spi_peek *p)
 {
-    return file >= 0 && (image_dataset(file) || spi_h5_has(file, Q_NAME)) &&
-           !is_cmtip(path, file);
+    bool yes;
+
+    if (p->file < 0)
+        return false;
+    spi_h5_lock();
+    yes = (image_dataset(p->file) || spi_h5_has(p->file, Q_NAME)) &&
+          !is_cmtip(p->path, p->file);
+    spi_h5_unlock();
+    return yes;
 }
 
 /* ---- opening ------------------------------------------------------------------------ */
 
-static spi_err check_image_shape(struct spi_images *im, const struct spi_h5_shape *s)
+static spi_err check_image_shape(struct spi_h5_source *h, const struct spi_h5_shape *s)
 {
     char text[256];
 
     if (s->type_class != H5T_INTEGER && s->type_class != H5T_FLOAT)
         return spi_fail(SPI_EFORMAT, "%s: dataset '%s' is %s; need integers or floats",
-                        im->path, im->data_name, spi_h5_type_text(s, text));
+                        h->path, h->data_name, spi_h5_type_text(s, text));
     if (s->rank != 4)
         return spi_fail(
             SPI_EFORMAT,
             "%s: dataset '%s' has shape %s; need four axes (images, panels, ny, "
             "nx)",
-            im->path, im->data_name, spi_h5_shape_text(s->rank, s->dim, text));
+            h->path, h->data_name, spi_h5_shape_text(s->rank, s->dim, text));
     for (int k = 0; k < 4; k++)
         if (s->dim[k] < 1 || s->dim[k] > (k ? 1 << 28 : (hsize_t)1 << 40))
             return spi_fail(SPI_EFORMAT, "%s: dataset '%s' has shape %s; no axis may be %s",
-                            im->path, im->data_name,
-                            spi_h5_shape_text(s->rank, s->dim, text),
+                            h->path, h->data_name, spi_h5_shape_text(s->rank, s->dim, text),
                             s->dim[k] < 1 ? "empty" : "so long");
     return SPI_OK;
 }
 
-static spi_err open_data(struct spi_images *im, struct spi_h5_shape *s)
+static spi_err open_data(struct spi_h5_source *h, struct spi_h5_shape *s)
 {
     spi_err err;
 
-    im->data_name = image_dataset(im->file);
-    if (!im->data_name)
-        im->data_name = "intensities"; /* so that the message names it */
-    SPI_TRY(err = spi_h5_shape(im->file, im->path, im->data_name, s), out);
-    SPI_TRY(err = check_image_shape(im, s), out);
-    im->n = (int64_t)s->dim[0];
-    im->kind = s->type_class == H5T_INTEGER || !strcmp(im->data_name, "photons")
-                   ? SPI_PHOTONS
-                   : SPI_INTENSITIES;
-    spi_h5_type_text(s, im->type_on_disk);
+    h->data_name = image_dataset(h->file);
+    if (!h->data_name)
+        h->data_name = "intensities"; /* so that the message names it */
+    SPI_TRY(err = spi_h5_shape(h->file, h->path, h->data_name, s), out);
+    SPI_TRY(err = check_image_shape(h, s), out);
+    h->s->n = (int64_t)s->dim[0];
+    h->s->kind = s->type_class == H5T_INTEGER || !strcmp(h->data_name, "photons")
+                     ? SPI_PHOTONS
+                     : SPI_INTENSITIES;
+    spi_h5_type_text(s, h->s->type_on_disk);
 
-    err = spi_h5_rows_open(im->file, im->path, im->data_name, H5T_NATIVE_FLOAT, &im->rows);
+    err = spi_h5_rows_open(h->file, h->path, h->data_name, H5T_NATIVE_FLOAT, &h->rows);
 out:
     return err;
 }
 
 /* q in 1/m -> 1/A. */
-static spi_err read_q(struct spi_images *im, bool first)
+static spi_err read_q(struct spi_h5_source *h, bool first)
 {
     spi_err err;
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &h->s->det;
     const hsize_t p = (hsize_t)d->panels, ny = (hsize_t)d->ny, nx = (hsize_t)d->nx;
     const hsize_t last_dim[4] = {p, ny, nx, 3}, first_dim[4] = {3, p, ny, nx};
 
-    SPI_TRY(err = spi_h5_read(im->file, im->path, Q_NAME, H5T_NATIVE_DOUBLE, 4,
+    SPI_TRY(err = spi_h5_read(h->file, h->path, Q_NAME, H5T_NATIVE_DOUBLE, 4,
                               first ? first_dim : last_dim, d->q),
             out);
     if (first)
-        SPI_TRY(err = transpose(im->path, d->n_pixels, d->q), out);
+        SPI_TRY(err = transpose(h->path, d->n_pixels, d->q), out);
     for (int64_t i = 0; i < 3 * d->n_pixels; i++)
         d->q[i] *= 1e-10;
 out:
     return err;
 }
 
-static spi_err read_index_map(struct spi_images *im)
+static spi_err read_index_map(struct spi_h5_source *h)
 {
     spi_err err = SPI_OK;
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &h->s->det;
     const hsize_t dim[4] = {(hsize_t)d->panels, (hsize_t)d->ny, (hsize_t)d->nx, 2};
     int32_t most[2] = {0, 0};
 
-    if (!spi_h5_has(im->file, "pixel_index_map"))
+    if (!spi_h5_has(h->file, "pixel_index_map"))
         return SPI_OK; /* the grid that spi_detector_init made */
-    SPI_TRY(err = spi_h5_read(im->file, im->path, "pixel_index_map", H5T_NATIVE_INT32, 4,
-                              dim, d->index_map),
+    SPI_TRY(err = spi_h5_read(h->file, h->path, "pixel_index_map", H5T_NATIVE_INT32, 4, dim,
+                              d->index_map),
             out);
     for (int64_t i = 0; i < 2 * d->n_pixels; i++) {
         int32_t v = d->index_map[i];
@@ -188,7 +202,7 @@ static spi_err read_index_map(struct spi_images *im)
         if (v < 0 || v >= 1 << 16)
             return spi_fail(SPI_EFORMAT,
                             "%s: pixel_index_map puts pixel %lld at %s %d; need 0..65535",
-                            im->path, (long long)(i / 2), i % 2 ? "column" : "row", v);
+                            h->path, (long long)(i / 2), i % 2 ? "column" : "row", v);
         most[i % 2] = v > most[i % 2] ? v : most[i % 2];
     }
     d->rows = most[0] + 1;
@@ -198,25 +212,25 @@ static spi_err read_index_map(struct spi_images *im)
             SPI_EFORMAT,
             "%s: pixel_index_map spreads %lld pixels over a picture of %d x %d; "
             "need at most %d places a pixel",
-            im->path, (long long)d->n_pixels, d->rows, d->columns, PICTURE_MOST);
+            h->path, (long long)d->n_pixels, d->rows, d->columns, PICTURE_MOST);
 out:
     return err;
 }
 
 /* Datasets that we define: mask (0 = good, as in CXI) and geometry_factor. */
-static spi_err read_optional(struct spi_images *im)
+static spi_err read_optional(struct spi_h5_source *h)
 {
     spi_err err = SPI_OK;
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &h->s->det;
     const hsize_t dim[3] = {(hsize_t)d->panels, (hsize_t)d->ny, (hsize_t)d->nx};
 
-    im->has_mask = spi_h5_has(im->file, "mask");
-    if (im->has_mask)
-        SPI_TRY(err = spi_mask_dataset(im->file, im->path, "mask", d->panels, d->ny, d->nx,
+    h->s->has_mask = spi_h5_has(h->file, "mask");
+    if (h->s->has_mask)
+        SPI_TRY(err = spi_mask_dataset(h->file, h->path, "mask", d->panels, d->ny, d->nx,
                                        (uint32_t)SPI_MASK_ANY, d->bad),
                 out);
-    if (spi_h5_has(im->file, "geometry_factor"))
-        err = spi_h5_read(im->file, im->path, "geometry_factor", H5T_NATIVE_FLOAT, 3, dim,
+    if (spi_h5_has(h->file, "geometry_factor"))
+        err = spi_h5_read(h->file, h->path, "geometry_factor", H5T_NATIVE_FLOAT, 3, dim,
                           d->geometry);
 out:
     return err;
@@ -224,7 +238,7 @@ out:
 
 /* The truth is read when somebody asks for it, but what is wrong with it is said at once.
  */
-static spi_err check_truth(const struct spi_images *im)
+static spi_err check_truth(const struct spi_h5_source *h)
 {
     static const char *const names[] = {"truth/orientations", "orientations", "truth/label",
                                         "truth/fluence"};
@@ -232,89 +246,91 @@ static spi_err check_truth(const struct spi_images *im)
     spi_err err = SPI_OK;
 
     for (size_t i = 0; i < sizeof names / sizeof *names && !err; i++)
-        if (spi_h5_has(im->file, names[i]))
-            err = spi_h5_shape(im->file, im->path, names[i], &s);
+        if (spi_h5_has(h->file, names[i]))
+            err = spi_h5_shape(h->file, h->path, names[i], &s);
     return err;
 }
 
 /* An optional attribute, a length; 0: absent, or no length, which is said. */
-static double read_length(const struct spi_images *im, const char *name,
+static double read_length(const struct spi_h5_source *h, const char *name,
                           const char *otherwise)
 {
     double v = 0;
 
-    if (!spi_h5_has_attribute(im->file, name))
+    if (!spi_h5_has_attribute(h->file, name))
         return 0;
-    if (!spi_h5_number(im->file, name, &v)) {
+    if (!spi_h5_number(h->file, name, &v)) {
         spi_warn("%s: attribute %s is not one number; need one number or none; it is not "
                  "used: %s",
-                 im->path, name, otherwise);
+                 h->path, name, otherwise);
         return 0;
     }
     if (isfinite(v) && v != 0)
         return v;
     spi_warn("%s: attribute %s is %g; need a length or no such attribute; it is not used: "
              "%s",
-             im->path, name, v, otherwise);
+             h->path, name, v, otherwise);
     return 0;
 }
 
-static spi_err open_layout(struct spi_images *im, bool q_first)
+static spi_err open_layout(struct spi_h5_source *h, bool q_first)
 {
     spi_err err;
     struct spi_h5_shape s;
-    struct spi_detector *d = &im->det;
+    struct spi_detector *d = &h->s->det;
 
-    SPI_TRY(err = open_data(im, &s), out);
+    SPI_TRY(err = open_data(h, &s), out);
     if (s.dim[1] * s.dim[2] > 1 << 28 || s.dim[1] * s.dim[2] * s.dim[3] > 1 << 28)
         return spi_fail(SPI_EFORMAT,
                         "%s: dataset '%s' has images of %llu x %llu x %llu pixels; need at "
                         "most 2^28",
-                        im->path, im->data_name, (unsigned long long)s.dim[1],
+                        h->path, h->data_name, (unsigned long long)s.dim[1],
                         (unsigned long long)s.dim[2], (unsigned long long)s.dim[3]);
 
     /* Before memory is asked for: are there positions for so many pixels? */
     struct spi_h5_shape q;
 
-    SPI_TRY(err = spi_h5_shape(im->file, im->path, Q_NAME, &q), out);
+    SPI_TRY(err = spi_h5_shape(h->file, h->path, Q_NAME, &q), out);
     if (q_order(&q, &s) == Q_NEITHER) {
         char found[256], images[256];
 
         return spi_fail(SPI_EFORMAT,
                         "%s: dataset '%s' has shape %s; need (panels, ny, nx, 3) or (3, "
                         "panels, ny, nx) for '%s' of shape %s",
-                        im->path, Q_NAME, spi_h5_shape_text(q.rank, q.dim, found),
-                        im->data_name, spi_h5_shape_text(s.rank, s.dim, images));
+                        h->path, Q_NAME, spi_h5_shape_text(q.rank, q.dim, found),
+                        h->data_name, spi_h5_shape_text(s.rank, s.dim, images));
     }
     SPI_TRY(err = spi_detector_init(d, (int)s.dim[1], (int)s.dim[2], (int)s.dim[3]), out);
-    SPI_TRY(err = read_q(im, q_first), out);
-    SPI_TRY(err = read_index_map(im), out);
-    SPI_TRY(err = read_optional(im), out);
-    SPI_TRY(err = check_truth(im), out);
-    d->wavelength_A = read_length(im, "wavelength_A", "it follows from the positions");
-    d->distance_m = read_length(im, "distance_m", "nothing depends on it");
+    SPI_TRY(err = read_q(h, q_first), out);
+    SPI_TRY(err = read_index_map(h), out);
+    SPI_TRY(err = read_optional(h), out);
+    SPI_TRY(err = check_truth(h), out);
+    d->wavelength_A = read_length(h, "wavelength_A", "it follows from the positions");
+    d->distance_m = read_length(h, "distance_m", "nothing depends on it");
     if (d->distance_m == 0)
-        d->distance_m = read_length(im, "det_distance", "nothing depends on it");
+        d->distance_m = read_length(h, "det_distance", "nothing depends on it");
 out:
     return err;
 }
 
-spi_err spi_layout_spinifel_open(struct spi_images *im)
+static spi_err fill_spinifel(struct spi_h5_source *h)
 {
-    return open_layout(im, false);
+    return open_layout(h, false);
 }
 
-spi_err spi_layout_cmtip_open(struct spi_images *im)
+static spi_err open_spinifel(struct spi_peek *p, struct spi_source *s, void **self)
 {
-    return open_layout(im, true);
+    return spi_h5_source_open(p, s, fill_spinifel, self);
 }
 
-/* ---- reading ------------------------------------------------------------------------ */
-
-spi_err spi_layout_spinifel_read(struct spi_images *im, int64_t first, int64_t n,
-                                 float *out)
+static spi_err fill_cmtip(struct spi_h5_source *h)
 {
-    return spi_h5_rows_read(im->rows, (hsize_t)first, (hsize_t)n, out);
+    return open_layout(h, true);
+}
+
+static spi_err open_cmtip(struct spi_peek *p, struct spi_source *s, void **self)
+{
+    return spi_h5_source_open(p, s, fill_cmtip, self);
 }
 
 /* ---- truth -------------------------------------------------------------------------- */
@@ -381,40 +397,73 @@ out:
     return err;
 }
 
-spi_err spi_layout_spinifel_truth(struct spi_images *im, struct spi_image_truth *out)
+static spi_err read_truth(const struct spi_h5_source *h, struct spi_image_truth *out)
 {
     spi_err err = SPI_OK;
-    const hsize_t n = (hsize_t)im->n;
-    int64_t rows = im->n;
-    const char *name = spi_h5_has(im->file, "truth/orientations") ? "truth/orientations"
-                       : spi_h5_has(im->file, "orientations")     ? "orientations"
-                                                                  : NULL;
+    const hsize_t n = (hsize_t)h->n;
+    int64_t rows = h->n;
+    const char *name = spi_h5_has(h->file, "truth/orientations") ? "truth/orientations"
+                       : spi_h5_has(h->file, "orientations")     ? "orientations"
+                                                                 : NULL;
 
     if (name)
-        SPI_TRY(err = spi_read_quaternions(im->file, im->path, name, &rows, &out->quat),
-                out);
-    if (spi_h5_has(im->file, "truth/label")) {
-        SPI_TRY(err = SPI_NEW(out->label, n, im->path), out);
-        SPI_TRY(err = spi_h5_read(im->file, im->path, "truth/label", H5T_NATIVE_INT32, 1,
-                                  &n, out->label),
+        SPI_TRY(err = spi_read_quaternions(h->file, h->path, name, &rows, &out->quat), out);
+    if (spi_h5_has(h->file, "truth/label")) {
+        SPI_TRY(err = SPI_NEW(out->label, n, h->path), out);
+        SPI_TRY(err = spi_h5_read(h->file, h->path, "truth/label", H5T_NATIVE_INT32, 1, &n,
+                                  out->label),
                 out);
         for (hsize_t i = 0; i < n; i++)
             if (out->label[i] < 0)
                 return spi_fail(SPI_EFORMAT,
                                 "%s: the label of image %llu is %d; need 0 or more",
-                                im->path, (unsigned long long)i, out->label[i]);
+                                h->path, (unsigned long long)i, out->label[i]);
     }
-    if (spi_h5_has(im->file, "truth/fluence")) {
-        SPI_TRY(err = SPI_NEW(out->fluence, n, im->path), out);
-        SPI_TRY(err = spi_h5_read(im->file, im->path, "truth/fluence", H5T_NATIVE_DOUBLE, 1,
+    if (spi_h5_has(h->file, "truth/fluence")) {
+        SPI_TRY(err = SPI_NEW(out->fluence, n, h->path), out);
+        SPI_TRY(err = spi_h5_read(h->file, h->path, "truth/fluence", H5T_NATIVE_DOUBLE, 1,
                                   &n, out->fluence),
                 out);
         for (hsize_t i = 0; i < n; i++)
             if (!(out->fluence[i] >= 0 && isfinite(out->fluence[i])))
                 return spi_fail(SPI_EFORMAT,
                                 "%s: truth/fluence of image %llu is %g; need 0 or more",
-                                im->path, (unsigned long long)i, out->fluence[i]);
+                                h->path, (unsigned long long)i, out->fluence[i]);
     }
 out:
     return err;
 }
+
+static spi_err truth(void *self, struct spi_image_truth *out)
+{
+    spi_err err;
+
+    spi_h5_lock();
+    err = read_truth(self, out);
+    spi_h5_unlock();
+    return err;
+}
+
+/* ---- the rows ----------------------------------------------------------------------- */
+
+#define CENTRE "; correct pixel_position_reciprocal"
+
+const struct spi_source_format spi_source_spinifel = {
+    .name = "spinifel",
+    .says = "SpiniFEL, skopi: q as (panels, ny, nx, 3)",
+    .centre_advice = CENTRE,
+    .probe = probe_spinifel,
+    .open = open_spinifel,
+    .read = spi_h5_source_read,
+    .truth = truth,
+    .close = spi_h5_source_close};
+
+const struct spi_source_format spi_source_cmtip = {.name = "cmtip",
+                                                   .says =
+                                                       "cmtip: q as (3, panels, ny, nx)",
+                                                   .centre_advice = CENTRE,
+                                                   .probe = probe_cmtip,
+                                                   .open = open_cmtip,
+                                                   .read = spi_h5_source_read,
+                                                   .truth = truth,
+                                                   .close = spi_h5_source_close};

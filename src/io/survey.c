@@ -75,13 +75,13 @@ static bool is_full(const struct look *l, float v)
 
 static spi_err look_new(struct look *l)
 {
-    const int64_t n = l->im->det.n_pixels;
+    const int64_t n = l->im->s.det.n_pixels;
     spi_err err;
 
-    l->top = largest_of(l->im->type_on_disk);
+    l->top = largest_of(l->im->s.type_on_disk);
     l->first_wrong_image = -1;
     l->rings = (int)fmin(fmax(sqrt((double)n) / 2, 8), 4096);
-    l->corner = spi_detector_q_corner(&l->im->det);
+    l->corner = spi_detector_q_corner(&l->im->s.det);
     SPI_TRY(err = SPI_NEW(l->sum, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->least, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->wrong, n, "survey"), out);
@@ -114,8 +114,8 @@ static void look_clear(struct look *l)
 
 static void add_image(struct look *l, int64_t image, const float *v)
 {
-    const struct spi_detector *d = &l->im->det;
-    const bool photons = l->im->kind == SPI_PHOTONS;
+    const struct spi_detector *d = &l->im->s.det;
+    const bool photons = l->im->s.kind == SPI_PHOTONS;
     struct spi_survey *s = l->s;
     const int64_t each = VALUES / 32, /* of 32 images at least, where pixels are many */
         room = l->n_value + each < VALUES ? l->n_value + each : VALUES;
@@ -150,24 +150,20 @@ static void add_image(struct look *l, int64_t image, const float *v)
 
 static spi_err read_block(struct look *l, int64_t first, int64_t n, float *pixels)
 {
-    spi_err err;
-
-    spi_h5_lock();
-    err = l->im->format->read(l->im, first, n, pixels);
-    spi_h5_unlock();
+    spi_err err = spi_images_read_raw(l->im, first, n, pixels);
     for (int64_t i = 0; i < n && !err; i++)
-        add_image(l, first + i, pixels + i * l->im->det.n_pixels);
+        add_image(l, first + i, pixels + i * l->im->s.det.n_pixels);
     return err;
 }
 
 static spi_err look_at_sample(struct look *l)
 {
-    const int64_t n = l->im->n;
+    const int64_t n = l->im->s.n;
     int64_t strata = n <= (int64_t)STRATA * BLOCK ? (n + BLOCK - 1) / BLOCK : STRATA;
     float *pixels = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW_UNSET(pixels, BLOCK * l->im->det.n_pixels, "survey"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(pixels, BLOCK * l->im->s.det.n_pixels, "survey"), out);
     for (int64_t k = 0; k < strata && !err; k++) {
         struct spi_rng rng = spi_rng_stream(SEED, SPI_RNG_BATCH, (uint64_t)k);
         int64_t from = n * k / strata, to = n * (k + 1) / strata, room = to - from - BLOCK;
@@ -216,10 +212,10 @@ static void find_gain(struct look *l)
     double unit;
 
     for (int64_t i = 0; i < l->n_value; i++)
-        if (!l->im->det.bad[l->value_of[i]])
+        if (!l->im->s.det.bad[l->value_of[i]])
             l->value[n++] = l->value[i];
     unit = common_unit(n, l->value);
-    l->s->gain = l->im->kind == SPI_PHOTONS && !(unit > 1) ? 0 : unit;
+    l->s->gain = l->im->s.kind == SPI_PHOTONS && !(unit > 1) ? 0 : unit;
 }
 
 /* ---- what is wrong ------------------------------------------------------------------ */
@@ -229,7 +225,7 @@ static void mask_pixel(struct look *l, int64_t p, enum spi_survey_kind kind)
     struct spi_survey *s = l->s;
     int64_t valid = s->n_images - l->wrong[p];
 
-    l->im->det.bad[p] = 1;
+    l->im->s.det.bad[p] = 1;
     s->n[kind]++;
     if (s->n_listed < SPI_SURVEY_LISTED)
         s->listed[s->n_listed++] = (struct spi_surveyed){
@@ -238,14 +234,14 @@ static void mask_pixel(struct look *l, int64_t p, enum spi_survey_kind kind)
 
 static void find_constant(struct look *l)
 {
-    for (int64_t p = 0; p < l->im->det.n_pixels; p++)
-        if (!l->im->det.bad[p] && l->wrong[p] + l->full[p] == l->s->n_images)
+    for (int64_t p = 0; p < l->im->s.det.n_pixels; p++)
+        if (!l->im->s.det.bad[p] && l->wrong[p] + l->full[p] == l->s->n_images)
             mask_pixel(l, p, l->wrong[p] > 0 ? SPI_SURVEY_INVALID : SPI_SURVEY_FULL);
 }
 
 static int ring_of(const struct look *l, int64_t p)
 {
-    const double *q = l->im->det.q + 3 * p;
+    const double *q = l->im->s.det.q + 3 * p;
     double at = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) / l->corner;
 
     return (int)fmin(at * l->rings, l->rings - 1);
@@ -267,7 +263,7 @@ static double mean_of(const struct look *l, int64_t p)
  * the pixels are that see light. */
 static spi_err find_rings(struct look *l)
 {
-    const struct spi_detector *d = &l->im->det;
+    const struct spi_detector *d = &l->im->s.det;
     int64_t *start = NULL;
     float *value = NULL;
     spi_err err;
@@ -314,7 +310,7 @@ out:
  * few can be used. */
 static double neighbours(const struct look *l, int64_t p)
 {
-    const struct spi_detector *d = &l->im->det;
+    const struct spi_detector *d = &l->im->s.det;
     const int64_t row = p / d->nx % d->ny, column = p % d->nx;
     float value[NEIGHBOURS];
     int n = 0;
@@ -348,14 +344,14 @@ static bool is_hot(const struct look *l, int64_t p)
 
 static spi_err find_hot(struct look *l)
 {
-    const int64_t n = l->im->det.n_pixels;
+    const int64_t n = l->im->s.det.n_pixels;
     uint8_t *hot = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(hot, n, "survey"), out);
     SPI_TRY(err = find_rings(l), out);
     for (int64_t p = 0; p < n; p++)
-        hot[p] = !l->im->det.bad[p] && is_hot(l, p);
+        hot[p] = !l->im->s.det.bad[p] && is_hot(l, p);
     for (int64_t p = 0; p < n; p++)
         if (hot[p])
             mask_pixel(l, p, SPI_SURVEY_HOT);
@@ -367,10 +363,10 @@ out:
 static void find_dead(struct look *l)
 {
     const double least =
-        l->im->kind == SPI_PHOTONS ? dead_counts / (double)l->s->n_images : 0;
+        l->im->s.kind == SPI_PHOTONS ? dead_counts / (double)l->s->n_images : 0;
 
-    for (int64_t p = 0; p < l->im->det.n_pixels; p++)
-        if (!l->im->det.bad[p] && l->wrong[p] == 0 && !(l->sum[p] > 0) &&
+    for (int64_t p = 0; p < l->im->s.det.n_pixels; p++)
+        if (!l->im->s.det.bad[p] && l->wrong[p] == 0 && !(l->sum[p] > 0) &&
             (double)l->ring[ring_of(l, p)] > least &&
             (double)l->even[ring_of(l, p)] < even_most && l->s->n_dead++ == 0)
             l->s->dead = p;
@@ -384,8 +380,8 @@ static spi_err check_others(const struct look *l)
     double share = (double)l->negative / fmax((double)l->values, 1);
     char at[96];
 
-    for (int64_t p = 0; p < im->det.n_pixels; p++)
-        if (!im->det.bad[p] && l->wrong[p] > 0) {
+    for (int64_t p = 0; p < im->s.det.n_pixels; p++)
+        if (!im->s.det.bad[p] && l->wrong[p] > 0) {
             first = first < 0 ? p : first;
             times += l->wrong[p];
             pixels++;
@@ -398,7 +394,7 @@ static spi_err check_others(const struct look *l)
                         "subtracted from them; turn them into photons first (round value / "
                         "gain, nothing below 0)",
                         im->path, 100 * share);
-    spi_pixel_text(&im->det, first, at);
+    spi_pixel_text(&im->s.det, first, at);
     return spi_fail(SPI_EFORMAT,
                     "%s: %lld pixel%s (%s%s) %s negative or no number in some images, %lld "
                     "times in the %lld looked at; set such values to 0, or hide the pixels "
@@ -410,8 +406,8 @@ static spi_err check_others(const struct look *l)
 
 static spi_err check_left(const struct look *l)
 {
-    for (int64_t p = 0; p < l->im->det.n_pixels; p++)
-        if (!l->im->det.bad[p])
+    for (int64_t p = 0; p < l->im->s.det.n_pixels; p++)
+        if (!l->im->s.det.bad[p])
             return SPI_OK;
     return spi_fail(SPI_EFORMAT,
                     "%s: all pixels that the mask leaves are negative, no numbers, or the "
@@ -424,9 +420,9 @@ spi_err spi_survey(struct spi_images *im, struct spi_survey *out)
     struct look l = {.im = im, .s = out};
     spi_err err;
 
-    *out = (struct spi_survey){.n_pixels = im->det.n_pixels};
-    for (int64_t p = 0; p < im->det.n_pixels; p++)
-        out->hidden += im->det.bad[p] != 0;
+    *out = (struct spi_survey){.n_pixels = im->s.det.n_pixels};
+    for (int64_t p = 0; p < im->s.det.n_pixels; p++)
+        out->hidden += im->s.det.bad[p] != 0;
     SPI_TRY(err = look_new(&l), out);
     SPI_TRY(err = look_at_sample(&l), out);
     out->not_whole = (double)l.broken / fmax((double)l.values, 1);
@@ -463,13 +459,13 @@ const char *spi_survey_words(enum spi_survey_kind kind, int64_t n)
 
 void spi_survey_where(const struct spi_images *im, int64_t pixel, char text[96])
 {
-    spi_pixel_text(&im->det, pixel, text);
+    spi_pixel_text(&im->s.det, pixel, text);
 }
 
 json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s, int most)
 {
     static const char *const names[SPI_SURVEY_KINDS] = {"invalid", "full", "hot"};
-    const struct spi_detector *d = &im->det;
+    const struct spi_detector *d = &im->s.det;
     json_t *pixels = json_array();
     json_t *o = json_pack("{s:I, s:I}", "of_images", (json_int_t)s->n_images,
                           "hidden_by_masks", (json_int_t)s->hidden);
@@ -496,5 +492,5 @@ json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s,
 
 void spi_images_mask_sha256(const struct spi_images *im, char hex[65])
 {
-    spi_bytes_sha256((size_t)im->det.n_pixels, im->det.bad, hex);
+    spi_bytes_sha256((size_t)im->s.det.n_pixels, im->s.det.bad, hex);
 }

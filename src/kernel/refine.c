@@ -267,7 +267,7 @@ SPI_INLINE float log_of(float x)
 }
 
 /* What is added over pixels: the weights of K, of g with one y, of g with two. */
-SPI_INLINE void add_sums(const bool poisson, int n, const float *restrict K,
+SPI_INLINE void add_sums(const bool counts, int n, const float *restrict K,
                          const float *restrict g, const float *restrict least,
                          const float *restrict v, const float (*restrict u)[SPI_POINTS],
                          const float (*restrict W)[SPI_POINTS],
@@ -283,11 +283,11 @@ SPI_INLINE void add_sums(const bool poisson, int n, const float *restrict K,
         float y0 = live * (u[1][j] * W[3][j] - u[2][j] * W[2][j]);
         float y1 = live * (u[2][j] * W[1][j] - u[0][j] * W[3][j]);
         float y2 = live * (u[0][j] * W[2][j] - u[1][j] * W[1][j]);
-        float a = poisson ? 1 / T : v[j]; /* of K y and of g y y' */
-        float b = poisson ? 1 : T * v[j]; /* of g y */
+        float a = counts ? 1 / T : v[j]; /* of K y and of g y y' */
+        float b = counts ? 1 : T * v[j]; /* of g y */
         float wk = K[j] * a, wg = g[j] * b, w2 = g[j] * a;
 
-        fit += K[j] * (poisson ? log_of(T) : b);
+        fit += K[j] * (counts ? log_of(T) : b);
         model += wg * T;
         kx += wk * y0, ky += wk * y1, kz += wk * y2;
         gx += wg * y0, gy += wg * y1, gz += wg * y2;
@@ -301,15 +301,21 @@ SPI_INLINE void add_sums(const bool poisson, int n, const float *restrict K,
     sums->g2[3] += (double)yy, sums->g2[4] += (double)yz, sums->g2[5] += (double)zz;
 }
 
-SPI_CLONES void spi_likelihood_sums(int n, const float *K, const float *g,
-                                    const float *least, const float *v,
-                                    const float u[3][SPI_POINTS],
-                                    const float W[4][SPI_POINTS],
-                                    struct spi_likelihood_sums *sums)
+SPI_CLONES void spi_sums_counts(int n, const float *K, const float *g, const float *least,
+                                const float *v, const float u[3][SPI_POINTS],
+                                const float W[4][SPI_POINTS],
+                                struct spi_likelihood_sums *sums)
+{
+    (void)v;
+    assert(n <= SPI_POINTS);
+    add_sums(true, n, K, g, least, g, u, W, sums);
+}
+
+SPI_CLONES void spi_sums_squares(int n, const float *K, const float *g, const float *least,
+                                 const float *v, const float u[3][SPI_POINTS],
+                                 const float W[4][SPI_POINTS],
+                                 struct spi_likelihood_sums *sums)
 {
     assert(n <= SPI_POINTS);
-    if (v)
-        add_sums(false, n, K, g, least, v, u, W, sums);
-    else
-        add_sums(true, n, K, g, least, g, u, W, sums);
+    add_sums(false, n, K, g, least, v, u, W, sums);
 }

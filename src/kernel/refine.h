@@ -12,10 +12,10 @@
  * product and the sum of w^3 of these err by gamma_{w^3 + 9 degree + 8} of the sum of
  * absolute values (with sum |coefficients| for each tap).
  *
- * spi_likelihood_sums: with T = max(W, least), y = u x dW/du (0 where W <= least) the
- * derivative of T to a small turn of the points, K the image, g the geometry factor and v
- * the inverse variance (gaussian only):
- *                      poisson        gaussian
+ * spi_sums_counts, spi_sums_squares: with T = max(W, least), y = u x dW/du (0 where W <=
+ * least) the derivative of T to a small turn of the points, K the image, g the geometry
+ * factor and v the inverse variance:
+ *                      counts         squares
  *     fit     +=     sum K log T     sum K T v
  *     model   +=     sum g T         sum g T^2 v
  *     K1      +=     sum K y / T     sum K y v                                       (Q3)
@@ -45,14 +45,16 @@ struct spi_likelihood_sums {
     double fit, model, K1[3], g1[3], g2[6];
 };
 
-/** K, g, least, v: [n]; v NULL: the Poisson form.  W: as spi_interp_grad leaves it. */
-void spi_likelihood_sums(int n, const float *K, const float *g, const float *least,
+/** K, g, least, v: [n]; v is read by the squares only.  W: as spi_interp_grad leaves it. */
+typedef void spi_sums_fn(int n, const float *K, const float *g, const float *least,
                          const float *v, const float u[3][SPI_POINTS],
                          const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums);
+spi_sums_fn spi_sums_counts, spi_sums_squares;
 /** In double; mag takes the sums of absolute values. */
-void spi_likelihood_sums_ref(int n, const float *K, const float *g, const float *least,
+typedef void spi_sums_ref_fn(int n, const float *K, const float *g, const float *least,
                              const float *v, const float u[3][SPI_POINTS],
                              const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums,
                              struct spi_likelihood_sums *mag);
+spi_sums_ref_fn spi_sums_counts_ref, spi_sums_squares_ref;
 
 #endif

@@ -60,10 +60,11 @@ static void add(double term, double abs_term, double *sum, double *mag)
     *mag += abs_term;
 }
 
-void spi_likelihood_sums_ref(int n, const float *K, const float *g, const float *least,
-                             const float *v, const float u[3][SPI_POINTS],
-                             const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums,
-                             struct spi_likelihood_sums *mag)
+/* v NULL: counts. */
+static void add_sums(int n, const float *K, const float *g, const float *least,
+                     const float *v, const float u[3][SPI_POINTS],
+                     const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums,
+                     struct spi_likelihood_sums *mag)
 {
     for (int j = 0; j < n; j++) {
         double k = (double)K[j], gj = (double)g[j], T = (double)W[0][j];
@@ -97,4 +98,21 @@ void spi_likelihood_sums_ref(int n, const float *K, const float *g, const float 
                     &mag->g2[at]);
         }
     }
+}
+
+void spi_sums_counts_ref(int n, const float *K, const float *g, const float *least,
+                         const float *v, const float u[3][SPI_POINTS],
+                         const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums,
+                         struct spi_likelihood_sums *mag)
+{
+    (void)v;
+    add_sums(n, K, g, least, NULL, u, W, sums, mag);
+}
+
+void spi_sums_squares_ref(int n, const float *K, const float *g, const float *least,
+                          const float *v, const float u[3][SPI_POINTS],
+                          const float W[4][SPI_POINTS], struct spi_likelihood_sums *sums,
+                          struct spi_likelihood_sums *mag)
+{
+    add_sums(n, K, g, least, v, u, W, sums, mag);
 }

@@ -14,13 +14,13 @@ const struct spi_brute_best spi_brute_best_none = {.at = -1, .score = -INFINITY}
 
 /* ---- what is shared ----------------------------------------------------------------- */
 
-spi_err spi_brute_init(struct spi_brute *b, enum spi_brute_kind kind,
+spi_err spi_brute_init(struct spi_brute *b, const struct spi_likelihood *like,
                        const struct spi_pixel_list *l, const float *inv_var, double shell_q)
 {
     spi_err err;
 
     *b = (struct spi_brute){
-        .kind = kind, .pixels = l, .inv_var = kind == SPI_BRUTE_GAUSSIAN ? inv_var : NULL};
+        .like = like, .pixels = l, .inv_var = like->weighted ? inv_var : NULL};
     if (!(shell_q > 0))
         return spi_fail(SPI_EINVAL, "brute matching: shells of %g 1/A; need more than 0",
                         shell_q);
@@ -77,7 +77,7 @@ struct scratch {
     float *L;              /* [TILE][pixels] what the images are multiplied with */
     float *C;              /* [IMAGES][TILE] */
     double *mean, *weight; /* [shells] */
-    double table[TILE];    /* sum of squares: of (B1), (B2) */
+    double table[TILE];    /* (B4) */
     double S[TILE];
 };
 
@@ -100,48 +100,22 @@ static void apply_floor(const struct spi_brute *b, struct scratch *s, float *T)
             T[p] = (float)s->mean[b->shell[p]];
 }
 
-/* T -> the row that images are multiplied with, its sum of squares, S. */
+/* T -> the row that images are multiplied with, its table, S. */
 static void condition(const struct spi_brute *b, struct scratch *s, float *T, double *table,
                       double *S)
 {
     const float *g = b->pixels->geometry;
     int64_t n = b->pixels->n;
 
-    *table = *S = 0;
-    if (b->kind == SPI_BRUTE_POISSON)
+    *S = 0;
+    if (b->like->positive)
         apply_floor(b, s, T);
     for (int64_t p = 0; p < n; p++)
         *S += (double)(g[p] * T[p]);
-    if (b->kind == SPI_BRUTE_POISSON) {
-        float inv = (float)(1 / *S);
-
-        for (int64_t p = 0; p < n; p++)
-            T[p] = logf(T[p] * inv);
-    } else if (b->kind == SPI_BRUTE_PUBLISHED) {
-        for (int64_t p = 0; p < n; p++) {
-            T[p] *= g[p];
-            *table += (double)(T[p] * T[p]);
-        }
-    } else {
-        for (int64_t p = 0; p < n; p++) {
-            float w = b->inv_var ? b->inv_var[p] : 1, m = w * T[p];
-
-            *table += (double)(g[p] * T[p] * m);
-            T[p] = m;
-        }
-    }
+    *table = b->like->pixels(n, g, b->inv_var, *S, T);
 }
 
 /* ---- comparison --------------------------------------------------------------------- */
-
-static float score_of(enum spi_brute_kind kind, float C, double table, double norm2)
-{
-    if (kind == SPI_BRUTE_POISSON)
-        return C;
-    if (kind == SPI_BRUTE_PUBLISHED)
-        return (float)((double)C - (table + norm2) / 2);
-    return C > 0 && table > 0 ? (float)((double)C * (double)C / (2 * table)) : 0;
-}
 
 struct range {
     int64_t first; /* orientation of column 0 */
@@ -155,7 +129,8 @@ static void improve(const struct spi_brute *b, const struct scratch *s,
                     const float *C, struct spi_brute_best *best, float *group_best)
 {
     for (int t = 0; t < r->n; t++) {
-        float v = score_of(b->kind, C[t], s->table[t], im->norm2[k]);
+        float v =
+            (float)b->like->pair((double)C[t], s->table[t], im->count[k], im->norm2[k]);
 
         if (v > best[k].score) {
             double fluence = s->S[t] > 0 ? im->count[k] / s->S[t] : 0;

@@ -11,29 +11,29 @@
  *                 C = sum_p K_p T_p / sigma_p^2,  B = sum_p g_p T_p^2 / sigma_p^2
  *     poisson:    score = sum_p K_p log(T_p / S),  S = sum_p g_p T_p                  (B3)
  *
- * (B2) is the squared distance with the best scale of each pair, up to a constant of the
- * image; it and (B3) are what (M2) and (M1) are on rings.  In (B3) T is floored at 2 % of
- * the mean of its shell of |q|, as on rings.
+ * as rows of likelihood/likelihood.h.  (B2) is the squared distance with the best scale of
+ * each pair, up to a constant of the image; it and (B3) are what (M2) and (M1) are on rings.
+ * In (B3) T is floored at 2 % of the mean of its shell of |q|, as on rings.
  *
  * Cost: N images x M orientations x P pixels by sgemm, and M x P interpolations; model
  * images are made a few at a time.  It is the twin and the rival of the ring method. */
 #ifndef SPI_MATCH_BRUTE_H
 #define SPI_MATCH_BRUTE_H
 
+#include "likelihood/likelihood.h"
 #include "ring/pixel_list.h"
-
-enum spi_brute_kind { SPI_BRUTE_PUBLISHED, SPI_BRUTE_GAUSSIAN, SPI_BRUTE_POISSON };
 
 /** What all comparisons share. */
 struct spi_brute {
-    enum spi_brute_kind kind;
+    const struct spi_likelihood *like;
     const struct spi_pixel_list *pixels; /* borrowed */
-    const float *inv_var;                /* [pixels->n] 1 / sigma_p^2, borrowed; NULL: 1 */
+    const float
+        *inv_var; /* [pixels->n] 1 / sigma_p^2, borrowed; NULL: 1, or not weighted */
     int n_shells;
     int32_t *shell; /* [pixels->n] shell of |q|, owned */
 };
 /** shell_q: thickness of the shells of (B3), 1/A. */
-SPI_MUSTUSE spi_err spi_brute_init(struct spi_brute *b, enum spi_brute_kind kind,
+SPI_MUSTUSE spi_err spi_brute_init(struct spi_brute *b, const struct spi_likelihood *like,
                                    const struct spi_pixel_list *pixels,
                                    const float *inv_var, double shell_q);
 /** Release what the struct owns. */
@@ -80,7 +80,7 @@ void spi_brute_reduce(int64_t n, const struct spi_brute_best *other,
  * spi_best; group_best: [views->nd] of one image.  0 if there is none. */
 float spi_brute_margin(const struct spi_views *views, const float *group_best, int64_t dir);
 
-/** (B1) ... (B3) by direct sums in double: one image against one orientation; A: the model,
+/** (B4) by direct sums in double: one image against one orientation; A: the model,
  * n^3 voxels of dx; T [pixels->n]: the model at the pixels, an output too. */
 void spi_brute_ref(const struct spi_brute *b, int n, double dx, const float *A,
                    const double quat[4], const float *image, double *T, double *score);

@@ -35,22 +35,14 @@ void spi_brute_ref(const struct spi_brute *b, int n, double dx, const float *A,
                    const double quat[4], const float *image, double *T, double *score)
 {
     const struct spi_pixel_list *l = b->pixels;
-    double distance = 0, C = 0, B = 0, S = 0, logs = 0, N = 0;
+    struct spi_likelihood_terms sums = {0};
 
     for (int64_t p = 0; p < l->n; p++)
         T[p] = value(l, p, quat, n, dx, A);
-    for (int64_t p = 0; p < l->n; p++) {
-        double K = (double)image[l->pixel[p]], g = (double)l->geometry[p];
-        double w = b->inv_var ? (double)b->inv_var[p] : 1, F = fmax(T[p], least(b, p, T));
-
-        distance += (K - g * T[p]) * (K - g * T[p]);
-        C += K * T[p] * w;
-        B += g * T[p] * T[p] * w;
-        S += g * F;
-        logs += K * log(F);
-        N += K;
-    }
-    *score = b->kind == SPI_BRUTE_PUBLISHED  ? -distance / 2
-             : b->kind == SPI_BRUTE_GAUSSIAN ? (C > 0 ? C * C / (2 * B) : 0)
-                                             : logs - N * log(S);
+    for (int64_t p = 0; p < l->n; p++)
+        spi_likelihood_add(b->like, (double)image[l->pixel[p]],
+                           b->like->positive ? fmax(T[p], least(b, p, T)) : T[p],
+                           (double)l->geometry[p], b->inv_var ? (double)b->inv_var[p] : 1,
+                           &sums);
+    *score = spi_likelihood_value(b->like, &sums);
 }

@@ -72,19 +72,29 @@ void spi_misfit_pairs_clear(struct spi_misfit_pairs *p)
 
 /* ---- one image ---------------------------------------------------------------------- */
 
-/* Fluence: N / sum g T for photons, else of least squares; pixels that are left out (NAN in
- * `out`) do not count. */
-static double fluence(const struct spi_pixel_list *l, const float *K, const float *T,
-                      const float *inv_var, const float *out)
+/* One image beside its model, at the pixels of a list. */
+struct seen {
+    const struct spi_pixel_list *l;
+    const struct spi_likelihood *like;
+    const float *K, *T, *mean, *inv_var;
+};
+
+static double inv_var(const struct seen *s, int64_t p)
+{
+    return s->inv_var ? (double)s->inv_var[p] : 0;
+}
+
+/* Fluence; pixels that are left out (NAN in `out`) do not count. */
+static double fluence(const struct seen *s, const float *out)
 {
     double top = 0, bottom = 0;
 
-    for (int64_t p = 0; p < l->n; p++) {
-        double model = (double)l->geometry[p] * (double)T[p];
-        double v = isnan(out[p]) ? 0 : inv_var ? (double)inv_var[p] * model : 1;
+    for (int64_t p = 0; p < s->l->n; p++) {
+        double model = (double)s->l->geometry[p] * (double)s->T[p];
+        double w = isnan(out[p]) ? 0 : s->like->fluence_weight(model, inv_var(s, p));
 
-        top += v * (double)K[p];
-        bottom += v * model;
+        top += w * (double)s->K[p];
+        bottom += w * model;
     }
     return bottom > 0 && top > 0 ? top / bottom : 0;
 }
@@ -102,54 +112,57 @@ static void note(struct spi_outliers *o, const struct spi_outlier *one)
 
 /* Mark pixels that neither the particle nor noise makes with NAN in `out`, others with 0.
  */
-static void find_outliers(const struct spi_pixel_list *l, const float *K, const float *T,
-                          const float *mean, const float *inv_var, int64_t image,
-                          float *out, struct spi_outliers *o)
+static void find_outliers(const struct seen *s, int64_t image, float *out,
+                          struct spi_outliers *o)
 {
+    const struct spi_pixel_list *l = s->l;
     int64_t found = 0;
     double phi;
 
     for (int64_t p = 0; p < l->n; p++)
         out[p] = 0;
-    phi = fluence(l, K, T, inv_var, out);
+    phi = fluence(s, out);
     for (int64_t p = 0; p < l->n; p++) {
         double light = phi * (double)l->geometry[p];
-        double most =
-            fmax(means_most * light * (double)mean[p], models_most * light * (double)T[p]);
-        double noise = inv_var ? sqrt(1 / fmax((double)inv_var[p], 1e-300))
-                               : sqrt(most + 1); /* + 1: of an empty place, one photon */
+        double most = fmax(means_most * light * (double)s->mean[p],
+                           models_most * light * (double)s->T[p]);
+        /* + 1: of an empty place, one photon */
+        double precision = s->like->precision(most + 1, inv_var(s, p));
+        double noise = sqrt(1 / fmax(precision, 1e-300));
 
         most += sigmas_most * noise;
-        if ((double)K[p] <= most)
+        if ((double)s->K[p] <= most)
             continue;
         out[p] = NAN;
         found++;
         note(o, &(struct spi_outlier){.image = image,
                                       .pixel = l->pixel[p],
-                                      .value = K[p],
-                                      .expected = (float)(light * (double)T[p]),
-                                      .times = (double)K[p] / most});
+                                      .value = s->K[p],
+                                      .expected = (float)(light * (double)s->T[p]),
+                                      .times = (double)s->K[p] / most});
     }
     o->n += found;
     o->images += found > 0;
 }
 
 void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pixel_list *l,
-                      const float *K, const float *T, const float *mean,
-                      const float *inv_var, int64_t image, float *work,
-                      struct spi_misfit *one, struct spi_outliers *o)
+                      const struct spi_likelihood *like, const float *K, const float *T,
+                      const float *mean, const float *inv_variance, int64_t image,
+                      float *work, struct spi_misfit *one, struct spi_outliers *o)
 {
-    float *seen = work, *model = work + l->n;
+    struct seen all = {l, like, K, T, mean, like->weighted ? inv_variance : NULL};
+    float *seen = work, *model = work + l->n, *ring = work + 2 * l->n;
     double phi;
 
     for (int s = 0; s < pairs->n_shells; s++)
         one[s] = (struct spi_misfit){0};
-    find_outliers(l, K, T, mean, inv_var, image, seen, o);
-    phi = fluence(l, K, T, inv_var, seen);
+    find_outliers(&all, image, seen, o);
+    phi = fluence(&all, seen);
     for (int64_t p = 0; p < l->n; p++) { /* in units of the noise; NAN stays */
         double light = phi * (double)l->geometry[p], even = light * (double)mean[p];
-        double v = inv_var ? (double)inv_var[p] : even > 0 ? 1 / even : 0, root = sqrt(v);
+        double root = sqrt(like->precision(even, inv_var(&all, p)));
 
+        ring[p] = (float)(root * even);
         seen[p] += (float)(root * ((double)K[p] - even));
         model[p] = (float)(root * (light * (double)T[p] - even));
     }
@@ -158,14 +171,10 @@ void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pix
         double Ia = (double)seen[a], Ib = (double)seen[b], Ma = (double)model[a],
                Mb = (double)model[b];
         struct spi_misfit *s = one + pairs->shell[i];
-        double light2 = phi * phi * (double)l->geometry[a] * (double)l->geometry[b];
-        double even2 = light2 * (double)mean[a] * (double)mean[b];
 
         if (isnan(Ia) || isnan(Ib))
             continue;
-        s->even2 += inv_var     ? sqrt((double)inv_var[a] * (double)inv_var[b]) * even2
-                    : even2 > 0 ? sqrt(even2)
-                                : 0;
+        s->even2 += (double)ring[a] * (double)ring[b];
         s->image2 += Ia * Ib;
         s->cross += (Ia * Mb + Ma * Ib) / 2;
         s->model2 += Ma * Mb;

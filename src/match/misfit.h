@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "io/images.h"
+#include "likelihood/likelihood.h"
 #include "ring/pixel_list.h"
 
 /** What all images share. */
@@ -59,13 +59,14 @@ SPI_MUSTUSE spi_err spi_misfit_pairs_init(struct spi_misfit_pairs *p,
 void spi_misfit_pairs_clear(struct spi_misfit_pairs *p);
 
 /** Image K against model values T at the pixels of list l; mean: the model's mean on the
- * pixel's ring, inv_var: NULL for photons (variance phi g mean), else 1 / variance of a
- * ring sample.  phi is the fluence of greatest likelihood.  A pixel above 12 times its
- * ring's mean (or 3 times the model) and 8 standard deviations of noise is left out and
- * noted in `o` (image: its number).  one: [p->n_shells], overwritten.  work: [2 * l->n]. */
+ * pixel's ring; like: tells the noise of such images (spi_likelihood_of); inv_var: where it
+ * is weighted, 1 / variance of a ring sample.  phi is the fluence of greatest likelihood.  A
+ * pixel above 12 times its ring's mean (or 3 times the model) and 8 standard deviations of
+ * noise is left out and noted in `o` (image: its number).  one: [p->n_shells], overwritten.
+ * work: [3 * l->n]. */
 void spi_misfit_image(const struct spi_misfit_pairs *p, const struct spi_pixel_list *l,
-                      const float *K, const float *T, const float *mean,
-                      const float *inv_var, int64_t image, float *work,
+                      const struct spi_likelihood *like, const float *K, const float *T,
+                      const float *mean, const float *inv_var, int64_t image, float *work,
                       struct spi_misfit *one, struct spi_outliers *o);
 
 /** to += from, n shells. */

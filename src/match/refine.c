@@ -22,8 +22,8 @@ static const double floor_of_mean = 0.1;
 
 spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector *det,
                             const struct spi_rings *g, int R, const double *ring_mean,
-                            const float *ring_inv_var, const spi_nufft *plan,
-                            const float *grid)
+                            const struct spi_likelihood *like, const float *ring_inv_var,
+                            const spi_nufft *plan, const float *grid)
 {
     float *ring = NULL;
     spi_err err;
@@ -39,7 +39,7 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     for (int r = 0; r < R; r++)
         ring[r] = ring_mean[r] > 0 ? (float)(floor_of_mean * ring_mean[r]) : 1e-30F;
     spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->least);
-    if (ring_inv_var) {
+    if (like->weighted) {
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
         spi_pixel_list_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
     }
@@ -48,6 +48,7 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
                                .plan = plan,
                                .model = s->model,
                                .least = s->least,
+                               .like = like,
                                .inv_var = s->inv_var,
                                .cell = 1 / (2 * g->diameter_A * g->q[R - 1])};
     free(ring);
@@ -94,15 +95,14 @@ SPI_CLONES static double sum_of(int64_t n, const float *K)
 }
 
 /* (Q4): score, gradient and Fisher matrix from the sums. */
-static void combine(bool poisson, double N, const struct spi_likelihood_sums *s,
-                    struct spi_refine_point *at)
+static void combine(const struct spi_likelihood *like, double N,
+                    const struct spi_likelihood_sums *s, struct spi_refine_point *at)
 {
-    double C = fmax(s->fit, 0), model = fmax(s->model, 1e-30);
-    double phi = poisson ? N / model : C / model;
-    double k = poisson ? 1 : phi, g = poisson ? phi : phi * phi;
+    double model = fmax(s->model, 1e-30), k, g;
 
-    at->fluence = phi;
-    at->score = poisson ? s->fit - N * log(model) : C * C / (2 * model);
+    at->fluence = like->fluence(s->fit, model, N);
+    at->score = like->pair(s->fit, like->table(model), N, 0); /* K2 is a constant */
+    like->slopes(at->fluence, &k, &g);
     for (int c = 0, i = 0; c < 3; c++) {
         at->gradient[c] = k * s->K1[c] - g * s->g1[c];
         for (int d = c; d < 3; d++, i++)
@@ -125,10 +125,11 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
 
         rotate((const float(*)[3])l->q + p, n, m, u);
         spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
-        spi_likelihood_sums(n, K + p, l->geometry + p, r->least + p,
-                            r->inv_var ? r->inv_var + p : NULL, u, W, &sums);
+        r->like->sums(n, K + p, l->geometry + p, r->least + p,
+                      r->inv_var ? r->inv_var + p : NULL, (const float(*)[SPI_POINTS])u,
+                      (const float(*)[SPI_POINTS])W, &sums);
     }
-    combine(!r->inv_var, sum_of(l->n, K), &sums, at);
+    combine(r->like, sum_of(l->n, K), &sums, at);
 }
 
 /* ---- the climb ---------------------------------------------------------------------- */

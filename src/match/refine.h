@@ -3,7 +3,8 @@
  * Continuous refinement of an image's rotation.  Layer: match.  doc/math.md (Q2)...(Q5).
  *
  * Pixel by pixel (masks, gaps and geometry factors are exact), from the orientation that a
- * search found: Fisher scoring with a trust region climbs the log-likelihood
+ * search found: Fisher scoring with a trust region climbs the log-likelihood of a row of
+ * likelihood/likelihood.h (B4), as
  *     poisson:  sum_p K_p log T_p - N log S,  N = sum K,  S = sum g T        as (B3)
  *     gaussian: C^2 / (2 B) if C > 0, else 0;  C = sum K T v,  B = sum g T^2 v   as (B2)
  * over the three parameters w of M -> exp([w]x) M, M = R^T, T_p = W(M q_p), v = 1 /
@@ -11,6 +12,7 @@
 #ifndef SPI_MATCH_REFINE_H
 #define SPI_MATCH_REFINE_H
 
+#include "likelihood/likelihood.h"
 #include "ring/pixel_list.h"
 
 /** What the images of a set share; all borrowed. */
@@ -18,14 +20,15 @@ struct spi_refine {
     const struct spi_pixel_list *pixels;
     const spi_nufft *plan;
     const spi_packed *model;
-    const float *least;   /* [pixels->n] T is not less than this */
-    const float *inv_var; /* [pixels->n] v; NULL: the Poisson form */
+    const float *least; /* [pixels->n] T is not less than this */
+    const struct spi_likelihood *like;
+    const float *inv_var; /* [pixels->n] v; NULL: not weighted */
     double cell;          /* rad, Shannon cell 1 / (2 D q_max): the scale of the steps */
 };
 
 /** Everything for a model: pixels between the first and the last of R rings, T floored at
  *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_inv_var:
- *  [R] or NULL for Poisson; grid: the prepared fine grid, borrowed
+ *  [R], read where the likelihood is weighted; grid: the prepared fine grid, borrowed
  *  while spi_packed_reads_grid(set->model). */
 struct spi_refine_set {
     struct spi_pixel_list pixels; /* owned */
@@ -34,11 +37,10 @@ struct spi_refine_set {
     struct spi_refine r;          /* points into this: do not copy */
 };
 /** Fill the set.  SPI_EINVAL: the rings go beyond the model, or hold no usable pixel. */
-SPI_MUSTUSE spi_err spi_refine_set_init(struct spi_refine_set *s,
-                                        const struct spi_detector *det,
-                                        const struct spi_rings *g, int R,
-                                        const double *ring_mean, const float *ring_inv_var,
-                                        const spi_nufft *plan, const float *grid);
+SPI_MUSTUSE spi_err spi_refine_set_init(
+    struct spi_refine_set *s, const struct spi_detector *det, const struct spi_rings *g,
+    int R, const double *ring_mean, const struct spi_likelihood *like,
+    const float *ring_inv_var, const spi_nufft *plan, const float *grid);
 /** Release what the struct owns. */
 void spi_refine_set_clear(struct spi_refine_set *s);
 

@@ -25,9 +25,7 @@ static spi_err scratch_new(const struct spi_score_input *in, int groups, struct 
     size_t work = 2 * Na * width, records = width * 2 * (size_t)(b->M + SPI_LANES);
     spi_err err;
 
-    *s = (struct scratch){.kernel = spi_lanes_best(),
-                          .form = in->kind == SPI_SCORE_POISSON ? SPI_FORM_DIFFERENCE
-                                                                : SPI_FORM_RATIO};
+    *s = (struct scratch){.kernel = spi_lanes_best(), .form = in->like->form};
     SPI_TRY(err = spi_angular_init(&s->angular, b->M, in->views.Na), out);
     SPI_TRY(err = SPI_NEW(s->panel, spi_panel_floats(b), "score"), out);
     SPI_TRY(err = SPI_NEW(s->group, groups * spi_group_floats(b), "score"), out);

@@ -3,6 +3,8 @@
  * Log-likelihood of every image at every orientation.  Layer: match.  doc/math.md
  * section 4.
  *
+ * A row of likelihood/likelihood.h says what it is of an image and a slice (B4), for example
+ *
  *     poisson:  LL(k; n, a) = sum_rj K'_rj log T_n(phi_j + a) - N_k log S_{n,a}       (M1)
  *               (multinomial: the fluence is profiled out)
  *     gaussian: LL(k; n, a) = C^2 / (2 B_{n,a}), 0 where C < 0;                       (M2)
@@ -11,6 +13,7 @@
 #ifndef SPI_MATCH_SCORE_H
 #define SPI_MATCH_SCORE_H
 
+#include "likelihood/likelihood.h"
 #include "ring/ring.h"
 
 /** Log-likelihoods of a block of images against directions.  Rows: LL of pair i (image k
@@ -30,7 +33,7 @@ struct spi_scores {
 struct spi_score_input {
     const struct spi_band *band;
     struct spi_views views;
-    enum spi_score_kind kind;
+    const struct spi_likelihood *like;
     const float *templates; /* [directions][band->floats] */
     const float *table;     /* [directions][Na] */
     int n_images;
@@ -74,10 +77,10 @@ SPI_MUSTUSE spi_err spi_score_some(const struct spi_score_input *in, const int64
 /** Release what the struct owns. */
 void spi_scores_clear(struct spi_scores *s);
 
-/** (M1) or (M2) from the samples themselves, in double: templates T and image samples on
- * the rings, one pair, all angles. */
-void spi_score_ref(const struct spi_rings *g, int R, int Na, enum spi_score_kind kind,
-                   const float *T, const float *live, const float *inv_var,
-                   const float *samples, double *LL);
+/** (B4) from the samples themselves, in double: templates T and image samples on the rings,
+ * one pair, all angles. */
+void spi_score_ref(const struct spi_rings *g, int R, int Na,
+                   const struct spi_likelihood *like, const float *T, const float *live,
+                   const float *inv_var, const float *samples, double *LL);
 
 #endif

@@ -8,7 +8,7 @@
 
 static const double two_pi = 6.283185307179586477;
 
-enum { SAMPLES_MAX = 8192, RINGS_MAX = 4096 };
+enum { SAMPLES_MAX = 8192 };
 
 /* Harmonics m <= m_max of the ring samples f[0..n), divided by n. */
 static void harmonics(int n, int m_max, const double *f, double complex *h)
@@ -30,10 +30,10 @@ static double at_angle(int m_max, const double complex *h, double phi)
     return value;
 }
 
-/* sum_rj w_rj f(r, phi_j + angle), with f a function of T. */
+/* sum_rj w_rj f(T(r, phi_j + angle)). */
 static double ring_sum(const struct spi_rings *g, int R, const float *w,
-                       double (*f)(double, double), const double *parameter, const float *T,
-                       double angle)
+                       double (*f)(double T, double g, double v), const float *inv_var,
+                       const float *T, double angle)
 {
     double sum = 0;
 
@@ -43,7 +43,7 @@ static double ring_sum(const struct spi_rings *g, int R, const float *w,
 
         assert(g->n[r] <= SAMPLES_MAX);
         for (int j = 0; j < g->n[r]; j++)
-            v[j] = f((double)T[g->at[r] + j], parameter[r]);
+            v[j] = f((double)T[g->at[r] + j], 1, inv_var ? (double)inv_var[r] : 1);
         harmonics(g->n[r], g->m_max[r], v, h);
         for (int j = 0; j < g->n[r]; j++)
             sum += (double)w[g->at[r] + j] *
@@ -52,44 +52,21 @@ static double ring_sum(const struct spi_rings *g, int R, const float *w,
     return sum;
 }
 
-static double logarithm(double T, double unused)
+void spi_score_ref(const struct spi_rings *g, int R, int Na,
+                   const struct spi_likelihood *like, const float *T, const float *live,
+                   const float *inv_var, const float *samples, double *LL)
 {
-    (void)unused;
-    return log(T);
-}
+    double N = 0, K2 = 0;
 
-static double itself(double T, double factor)
-{
-    return T * factor;
-}
-
-static double square(double T, double factor)
-{
-    return T * T * factor;
-}
-
-void spi_score_ref(const struct spi_rings *g, int R, int Na, enum spi_score_kind kind,
-                   const float *T, const float *live, const float *inv_var,
-                   const float *samples, double *LL)
-{
-    double factor[RINGS_MAX], count = 0;
-
-    assert(R <= RINGS_MAX);
-    for (int r = 0; r < R; r++)
-        factor[r] = kind == SPI_SCORE_GAUSSIAN ? (double)inv_var[r] : 1;
-    for (int i = 0; i < g->at[R]; i++)
-        count += (double)samples[i];
+    for (int i = 0; i < g->at[R]; i++) {
+        N += (double)samples[i];
+        K2 += (double)samples[i] * (double)samples[i];
+    }
     for (int a = 0; a < Na; a++) {
         double angle = two_pi * a / Na;
 
-        if (kind == SPI_SCORE_POISSON) {
-            LL[a] = ring_sum(g, R, samples, logarithm, factor, T, angle) -
-                    count * log(ring_sum(g, R, live, itself, factor, T, angle));
-        } else {
-            double C = ring_sum(g, R, samples, itself, factor, T, angle);
-
-            LL[a] =
-                C > 0 ? C * C / (2 * ring_sum(g, R, live, square, factor, T, angle)) : 0;
-        }
+        LL[a] = like->pair(ring_sum(g, R, samples, like->f, inv_var, T, angle),
+                           like->table(ring_sum(g, R, live, like->h, inv_var, T, angle)), N,
+                           K2);
     }
 }

@@ -39,13 +39,13 @@ static spi_err add_level(struct spi_search *s, double q, double finer)
 }
 
 spi_err spi_search_init(struct spi_search *s, const struct spi_rings *g,
-                        enum spi_score_kind kind, double q_start, double finer)
+                        const struct spi_likelihood *like, double q_start, double finer)
 {
     double q_max = g->q[g->R - 1];
     int steps = q_max > q_start ? (int)ceil(log(q_max / q_start) / log(largest_step)) : 0;
     spi_err err = SPI_OK;
 
-    *s = (struct spi_search){.rings = g, .kind = kind};
+    *s = (struct spi_search){.rings = g, .like = like};
     for (int i = 0; i <= steps && !err; i++)
         err = add_level(s, q_max * pow(q_start / q_max, steps ? 1 - (double)i / steps : 0),
                         finer < 1 ? finer : 1);
@@ -154,7 +154,7 @@ static spi_err block_init(const struct spi_search *s, int l, int n,
     }
     b->in = (struct spi_score_input){.band = &level->band,
                                      .views = level->views,
-                                     .kind = s->kind,
+                                     .like = s->like,
                                      .templates = level->templates,
                                      .table = level->table,
                                      .n_images = n,

@@ -29,7 +29,7 @@ struct spi_search_level {
 
 struct spi_search {
     const struct spi_rings *rings; /* borrowed */
-    enum spi_score_kind kind;
+    const struct spi_likelihood *like;
     int n;
     struct spi_search_level level[SPI_SEARCH_LEVELS];
 };
@@ -37,7 +37,8 @@ struct spi_search {
 /** Levels from |q| = q_start by equal factors of at most 1.4 to all rings, then down to
  * 1/finer of a Shannon cell.  SPI_EINVAL: too many levels. */
 SPI_MUSTUSE spi_err spi_search_init(struct spi_search *s, const struct spi_rings *g,
-                                    enum spi_score_kind kind, double q_start, double finer);
+                                    const struct spi_likelihood *like, double q_start,
+                                    double finer);
 /** Release what the struct owns. */
 void spi_search_clear(struct spi_search *s);
 

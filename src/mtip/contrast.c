@@ -13,7 +13,8 @@ static const double ball_qD = 2.5, sigmas_least = 4;
 struct scene {
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
-    float *mean, *inv_var, *K, *work, *images; /* inv_var NULL: photons */
+    const struct spi_likelihood *like;         /* of the noise of such images */
+    float *mean, *inv_var, *K, *work, *images; /* inv_var NULL: not weighted */
     struct spi_misfit *one, *all;
 };
 
@@ -39,23 +40,23 @@ static spi_err scene_init(const struct spi_data *d, double q_max, struct scene *
     float *ring = NULL;
     spi_err err;
 
-    *s = (struct scene){0};
+    *s = (struct scene){.like = spi_likelihood_of(d->kind)};
     SPI_TRY(err = spi_pixel_list_init(&s->pixels, d->det, q_min, q_max), out);
     SPI_TRY(err = spi_misfit_pairs_init(&s->pairs, &s->pixels, d->det, q_min, q_max,
                                         g->diameter_A),
             out);
     SPI_TRY(err = SPI_NEW(s->mean, s->pixels.n, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->K, s->pixels.n, "contrast"), out);
-    SPI_TRY(err = SPI_NEW(s->work, 2 * s->pixels.n, "contrast"), out);
+    SPI_TRY(err = SPI_NEW(s->work, 3 * s->pixels.n, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->images, BLOCK * d->det->n_pixels, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->one, s->pairs.n_shells, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->all, s->pairs.n_shells, "contrast"), out);
     for (int64_t p = 0; p < s->pixels.n; p++) /* the mean image is as bright as an image */
         s->mean[p] = d->mean_image[s->pixels.pixel[p]] / s->pixels.geometry[p];
-    if (d->kind != SPI_PHOTONS) {
+    if (s->like->weighted) {
         SPI_TRY(err = SPI_NEW(ring, R, "contrast"), out);
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "contrast"), out);
-        spi_data_inv_var(d, SPI_SCORE_GAUSSIAN, R, ring);
+        spi_data_inv_var(d, s->like, R, ring);
         spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->inv_var);
     }
 out:
@@ -100,8 +101,8 @@ spi_err spi_contrast_measure(const struct spi_data *d, double q_max, struct spi_
             for (int64_t p = 0; p < s.pixels.n; p++)
                 s.K[p] =
                     (float)(d->scale * (double)s.images[k * n_pixels + s.pixels.pixel[p]]);
-            spi_misfit_image(&s.pairs, &s.pixels, s.K, s.mean, s.mean, s.inv_var, first + k,
-                             s.work, s.one, &ignored);
+            spi_misfit_image(&s.pairs, &s.pixels, s.like, s.K, s.mean, s.mean, s.inv_var,
+                             first + k, s.work, s.one, &ignored);
             spi_misfit_add(c->n, s.one, s.all);
         }
     }

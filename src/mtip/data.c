@@ -441,13 +441,11 @@ void spi_data_clear(struct spi_data *d)
     *d = (struct spi_data){0};
 }
 
-void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
+void spi_data_inv_var(const struct spi_data *d, const struct spi_likelihood *like, int R,
                       float *inv_var)
 {
-    for (int r = 0; r < R; r++)
-        inv_var[r] = kind == SPI_SCORE_EUCLID ? 1
-                     : d->ring_var[r] > 0     ? (float)(1 / d->ring_var[r])
-                                              : 0;
+    if (like->weighted)
+        like->inv_var(R, d->ring_mean, d->ring_var, inv_var);
 }
 
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h)

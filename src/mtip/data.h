@@ -14,6 +14,7 @@
 #include "base/settings.h"
 #include "io/images.h"
 #include "io/record_cache.h"
+#include "likelihood/likelihood.h"
 #include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
@@ -58,9 +59,8 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
 /** Prefetch the first 256 bytes of the record of an image; the hardware prefetcher fetches
  * the rest. */
 void spi_data_ahead(const struct spi_data *d, int64_t image);
-/** 1 / sigma_r^2 of (M2) for the first R rings: of the ring's variance; all 1 for euclid.
- */
-void spi_data_inv_var(const struct spi_data *d, enum spi_score_kind kind, int R,
+/** 1 / sigma_r^2 of the first R rings, of which a weighted likelihood reads them. */
+void spi_data_inv_var(const struct spi_data *d, const struct spi_likelihood *like, int R,
                       float *inv_var);
 
 #endif

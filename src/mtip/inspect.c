@@ -18,9 +18,10 @@ struct frame {
     struct spi_misfit_pairs pairs;
     struct spi_reference model[2];
     spi_packed *kept[2];
-    spi_points *points[2]; /* the pixels, for each model's plan */
-    float *mean;           /* of all images on the pixel's ring */
-    float *inv_var;        /* NULL for photons */
+    spi_points *points[2];             /* the pixels, for each model's plan */
+    float *mean;                       /* of all images on the pixel's ring */
+    const struct spi_likelihood *like; /* of the noise of such images */
+    float *inv_var;                    /* NULL: not weighted */
 };
 
 /* What a task adds to: a partial of what spi_inspection says. */
@@ -63,7 +64,7 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
     float *ring = NULL;
     spi_err err;
 
-    *f = (struct frame){.r = r, .o = o};
+    *f = (struct frame){.r = r, .o = o, .like = spi_likelihood_of(d->kind)};
     SPI_TRY(err = SPI_NEW(ring, R, "inspection"), out);
     SPI_TRY(err = spi_pixel_list_init(&f->pixels, d->det, g->q[0], g->q[R - 1]), out);
     SPI_TRY(err = spi_misfit_pairs_init(&f->pairs, &f->pixels, d->det, g->q[0], g->q[R - 1],
@@ -80,8 +81,8 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
     for (int i = 0; i < R; i++)
         ring[i] = (float)d->ring_mean[i];
     SPI_TRY(err = ring_to_pixels(f, g, R, ring, &f->mean), out);
-    spi_data_inv_var(d, SPI_SCORE_GAUSSIAN, R, ring);
-    if (d->kind != SPI_PHOTONS)
+    spi_data_inv_var(d, f->like, R, ring);
+    if (f->like->weighted)
         err = ring_to_pixels(f, g, R, ring, &f->inv_var);
 out:
     free(ring);
@@ -109,8 +110,8 @@ static spi_err look(const struct frame *f, int64_t k, const float *image, float 
         return err;
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]);
-    spi_misfit_image(&f->pairs, l, K, T, f->mean, f->inv_var, k, work + 2 * l->n, one,
-                     s->outliers);
+    spi_misfit_image(&f->pairs, l, f->like, K, T, f->mean, f->inv_var, k, work + 2 * l->n,
+                     one, s->outliers);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
     *misfit = (float)spi_misfit_share(&sum);
     ++*s->images;
@@ -134,7 +135,7 @@ static spi_err task_look(struct spi_view *v, const void *arg, const volatile int
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "inspection"), out);
-    SPI_TRY(err = SPI_NEW(work, 4 * a->f->pixels.n, "inspection"), out);
+    SPI_TRY(err = SPI_NEW(work, 5 * a->f->pixels.n, "inspection"), out);
     SPI_TRY(err = SPI_NEW(one, a->f->pairs.n_shells, "inspection"), out);
     SPI_TRY(err = spi_images_read(a->f->r->data->images, a->first, a->n, pixels), out);
     for (int64_t i = 0; i < a->n; i++) {

@@ -168,7 +168,7 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     spi_err err, late;
 
     SPI_TRY(err = spi_resolution_level_init(
-                &level, &r->data->rings, r->set, r->kind, step->q_match, step->q_merge,
+                &level, &r->data->rings, r->set, r->like, step->q_match, step->q_merge,
                 step->oversampling, step->stage == SPI_STAGE_INIT),
             out);
     err = submit_all(r, &level, step, false, &images);
@@ -198,7 +198,7 @@ spi_err spi_run_make_replicas(struct spi_run *r, int n_replicas)
 
     (void)spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max, SPI_STAGE_INIT, 0,
                         &step);
-    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->kind,
+    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->like,
                                             step.q_match, step.q_merge, 1, true),
             out);
     for (int s = r->n_replicas; s < n_replicas; s++, r->n_replicas++)
@@ -220,7 +220,7 @@ static spi_err select_replicas(struct spi_run *r, const struct spi_step *step)
     double q0 = spi_plan_init_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
     spi_err err, late;
 
-    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->kind,
+    SPI_TRY(err = spi_resolution_level_init(&level, &r->data->rings, r->set, r->like,
                                             step->q_match, step->q_merge, 1, true),
             out);
     err = submit_all(r, &level, step, true, &images);
@@ -351,16 +351,6 @@ static spi_err advance(struct spi_run *r, const struct spi_step *step,
 
 /* ---- the loop ----------------------------------------------------------------------- */
 
-/* `auto`: doc/decisions/004-score.md */
-static enum spi_score_kind score_kind(const char *name, enum spi_image_kind images)
-{
-    if (strcmp(name, "auto") == 0)
-        return images == SPI_PHOTONS ? SPI_SCORE_POISSON : SPI_SCORE_GAUSSIAN;
-    return strcmp(name, "gaussian") == 0 ? SPI_SCORE_GAUSSIAN
-           : strcmp(name, "euclid") == 0 ? SPI_SCORE_EUCLID
-                                         : SPI_SCORE_POISSON;
-}
-
 spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                      struct spi_data *data, struct spi_graph *graph,
                      const volatile int *stop, double q_max, uint64_t seed)
@@ -376,7 +366,7 @@ spi_err spi_run_init(struct spi_run *r, const struct spi_settings *set,
                           .stage = SPI_STAGE_INIT,
                           .n_diameters = 1,
                           .diameter_A = {data->rings.diameter_A}};
-    r->kind = score_kind(set->score, data->kind);
+    r->like = spi_likelihood_named(set->score, data->kind);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_half_set_init(&r->half[h], data, h, set->N_candidates), fail);
     SPI_TRY(err = spi_run_make_replicas(r, set->N_inits), fail);

@@ -41,7 +41,7 @@ struct spi_run {
     struct spi_data *data;          /* borrowed */
     struct spi_graph *graph;        /* borrowed */
     const volatile int *stop;       /* borrowed, or NULL */
-    enum spi_score_kind kind;
+    const struct spi_likelihood *like;
     double q_max; /* 1/A */
     uint64_t seed;
 

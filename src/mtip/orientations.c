@@ -210,10 +210,10 @@ static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
 
     SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
     SPI_TRY(err = spi_reference_init(&m->reference, r, A), out);
-    spi_data_inv_var(d, r->kind, R, inv_var);
-    SPI_TRY(err = spi_refine_set_init(&m->set, d->det, &d->rings, R, m->reference.ring_mean,
-                                      r->kind == SPI_SCORE_POISSON ? NULL : inv_var,
-                                      m->reference.plan, m->reference.grid),
+    spi_data_inv_var(d, r->like, R, inv_var);
+    SPI_TRY(err =
+                spi_refine_set_init(&m->set, d->det, &d->rings, R, m->reference.ring_mean,
+                                    r->like, inv_var, m->reference.plan, m->reference.grid),
             out);
     spi_reference_drop_grid(&m->reference, m->set.model);
 out:

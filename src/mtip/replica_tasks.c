@@ -29,13 +29,13 @@ spi_err spi_task_slice(struct spi_view *v, const void *arg, const volatile int *
                                      .band = &l->band,
                                      .map = &c->data->map,
                                      .views = l->views,
-                                     .kind = l->kind,
+                                     .like = l->like,
                                      .ring_scale = c->ring_scale,
-                                     .inv_var = inv_var,
+                                     .inv_var = l->like->weighted ? inv_var : NULL,
                                      .points = c->points};
 
     (void)stop;
-    spi_data_inv_var(c->data, l->kind, l->band.R, inv_var);
+    spi_data_inv_var(c->data, l->like, l->band.R, inv_var);
     return spi_templates_make(&spec, c->plan, v[0].data, c->used, a->first, a->n, v[1].data,
                               v[2].data, v[3].data);
 }
@@ -129,7 +129,7 @@ static spi_err block_input(const struct matched *b, float **records,
     SPI_TRY(err = pack_block(b, *records), out);
     *in = (struct spi_score_input){.band = &l->band,
                                    .views = l->views,
-                                   .kind = l->kind,
+                                   .like = l->like,
                                    .templates = b->templates,
                                    .table = b->table,
                                    .n_images = (int)n,

@@ -4,14 +4,14 @@
 #include <math.h>
 
 spi_err spi_resolution_level_init(struct spi_resolution_level *l, const struct spi_rings *g,
-                                  const struct spi_settings *set, enum spi_score_kind kind,
-                                  double q_match, double q_merge, double oversampling,
-                                  bool init)
+                                  const struct spi_settings *set,
+                                  const struct spi_likelihood *like, double q_match,
+                                  double q_merge, double oversampling, bool init)
 {
     spi_err err;
 
     *l = (struct spi_resolution_level){.R_merge = spi_rings_upto(g, q_merge),
-                                       .kind = kind,
+                                       .like = like,
                                        .lambda = init ? set->rlambda_init : set->rlambda,
                                        .n_cg = init ? set->N_cg_init : set->N_cg,
                                        .cg_tol = set->cg_tol,

@@ -5,6 +5,7 @@
 #define SPI_MTIP_RESOLUTION_LEVEL_H
 
 #include "base/settings.h"
+#include "likelihood/likelihood.h"
 #include "merge/normal.h"
 #include "nufft/nufft.h"
 #include "ring/ring.h"
@@ -13,7 +14,7 @@ struct spi_resolution_level {
     int R_merge;            /* rings merged */
     struct spi_band band;   /* rings matched (the first R_match) */
     struct spi_views views; /* directions x in-plane angles */
-    enum spi_score_kind kind;
+    const struct spi_likelihood *like;
     int n;               /* voxels per axis of A */
     double dx;           /* A */
     double support_A;    /* A is zero beyond */
@@ -31,9 +32,9 @@ struct spi_resolution_level {
 SPI_MUSTUSE spi_err spi_resolution_level_init(struct spi_resolution_level *l,
                                               const struct spi_rings *g,
                                               const struct spi_settings *set,
-                                              enum spi_score_kind kind, double q_match,
-                                              double q_merge, double oversampling,
-                                              bool init);
+                                              const struct spi_likelihood *like,
+                                              double q_match, double q_merge,
+                                              double oversampling, bool init);
 /** Release what the struct owns. */
 void spi_resolution_level_clear(struct spi_resolution_level *l);
 

@@ -112,10 +112,6 @@ struct spi_views {
     int Na;      /* >= 2 M, as spi_angular_count: angle a is 2 pi a / Na */
     double cell; /* rad between neighbours */
 };
-/** What compares an image with a slice: doc/math.md (M1), (M2); euclid is (M2) with the
- *  same variance everywhere. */
-enum spi_score_kind { SPI_SCORE_POISSON, SPI_SCORE_GAUSSIAN, SPI_SCORE_EUCLID };
-
 /** One Shannon cell 1/(2 D q_max) apart, divided by `finer`. */
 struct spi_views spi_views_for(const struct spi_rings *g, const struct spi_band *b,
                                double finer);

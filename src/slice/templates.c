@@ -114,6 +114,11 @@ static double condition(const struct spi_template_spec *sp, float *T)
     return sbar > 0 ? sbar : 1e-30;
 }
 
+static float inv_var(const struct spi_template_spec *sp, int r)
+{
+    return sp->inv_var ? sp->inv_var[r] : 1;
+}
+
 /* Harmonics of sum_rj d_rj f(phi_j + a): C_m = sum_r conj(d_rm) f_rm / n_r. */
 static spi_err add_live_sum(const struct spi_template_spec *sp, struct scratch *s, int lane)
 {
@@ -134,10 +139,11 @@ static spi_err add_live_sum(const struct spi_template_spec *sp, struct scratch *
     return SPI_OK;
 }
 
-/* out[direction][a] = sum_rj d_rj T(phi_j + a), or with inv_var T^2 inv_var_r, of n <=
- * SPI_LANES directions. */
+/* out[direction][a] = sum_rj d_rj h(T(phi_j + a)) of n <= SPI_LANES directions; h NULL: of T
+ * itself. */
 static spi_err live_sums(const struct spi_template_spec *sp, int n, const float *T,
-                         const float *inv_var, struct scratch *s, float *out)
+                         void (*h)(int, const float *, float, float *), struct scratch *s,
+                         float *out)
 {
     const struct spi_rings *g = sp->rings;
     int points = g->at[sp->band->R], Na = sp->views.Na;
@@ -145,9 +151,10 @@ static spi_err live_sums(const struct spi_template_spec *sp, int n, const float 
 
     memset(s->C, 0, (size_t)spi_pairs_floats(sp->band) * sizeof *s->C);
     for (int i = 0; i < n; i++, T += points) {
-        for (int r = 0; r < sp->band->R; r++)
-            for (int j = g->at[r]; j < g->at[r + 1]; j++)
-                s->f[j] = inv_var ? T[j] * T[j] * inv_var[r] : T[j];
+        if (!h)
+            memcpy(s->f, T, (size_t)points * sizeof *T);
+        for (int r = 0; r < sp->band->R && h; r++)
+            h(g->n[r], T + g->at[r], inv_var(sp, r), s->f + g->at[r]);
         if ((err = add_live_sum(sp, s, i)))
             return err;
     }
@@ -158,38 +165,28 @@ static spi_err live_sums(const struct spi_template_spec *sp, int n, const float 
     return SPI_OK;
 }
 
-/* L of one direction into s->f. */
-static void likelihood(const struct spi_template_spec *sp, const float *T, float inv_sbar,
-                       struct scratch *s)
-{
-    const struct spi_rings *g = sp->rings;
-
-    for (int r = 0; r < sp->band->R; r++)
-        for (int i = g->at[r]; i < g->at[r + 1]; i++)
-            s->f[i] = sp->kind == SPI_SCORE_POISSON ? logf(T[i] * inv_sbar)
-                                                    : T[i] * sp->inv_var[r];
-}
-
 /* n <= SPI_LANES directions. */
 static spi_err make(const struct spi_template_spec *sp, int n, float *T, struct scratch *s,
                     float *record, float *table, float *S)
 {
-    int points = sp->rings->at[sp->band->R], Na = sp->views.Na;
+    const struct spi_likelihood *like = sp->like;
+    const struct spi_rings *g = sp->rings;
+    int points = g->at[sp->band->R], Na = sp->views.Na;
     spi_err err;
 
     for (int i = 0; i < n; i++)
         s->sbar[i] = condition(sp, T + (ptrdiff_t)i * points);
     SPI_TRY(err = live_sums(sp, n, T, NULL, s, S), out);
-    if (sp->kind == SPI_SCORE_GAUSSIAN)
-        SPI_TRY(err = live_sums(sp, n, T, sp->inv_var, s, table), out);
-    for (int i = 0; i < n; i++) {
+    if (like->ring_h)
+        SPI_TRY(err = live_sums(sp, n, T, like->ring_h, s, table), out);
+    for (int i = 0; i < n; i++, T += points) {
         float inv = (float)(1 / s->sbar[i]);
 
-        for (int a = i * Na; sp->kind == SPI_SCORE_POISSON && a < (i + 1) * Na; a++)
-            table[a] = logf(fmaxf(S[a] * inv, 1e-6F));
-        likelihood(sp, T + (ptrdiff_t)i * points, inv, s);
-        SPI_TRY(err = spi_ring_analyse(sp->rings, sp->band->R, s->f, s->h), out);
-        spi_band_pack(sp->band, sp->rings, s->h, s->inv_n,
+        like->ring_table(Na, (like->ring_h ? table : S) + i * Na, inv, table + i * Na);
+        for (int r = 0; r < sp->band->R; r++)
+            like->ring_f(g->n[r], T + g->at[r], inv_var(sp, r), inv, s->f + g->at[r]);
+        SPI_TRY(err = spi_ring_analyse(g, sp->band->R, s->f, s->h), out);
+        spi_band_pack(sp->band, g, s->h, s->inv_n,
                       record + (ptrdiff_t)i * sp->band->floats);
     }
 out:

@@ -5,7 +5,8 @@
  *
  * For view direction n and the first R rings: T_n(r, phi_j) = W(R_n q(r, phi_j)) by NUFFT
  * type 2 on the exact curved positions, floored at 2 % of its ring's mean (a merged W may
- * be negative), and then turned into what the score needs:
+ * be negative), and then turned into what the likelihood needs (B4): L = f(T) and
+ * table(sum_rj d_rj h(T_n(phi_j + a))), so
  *
  *     poisson:   L = log(T / Sbar_n),
  *                table_{n,a} = log(sum_rj d_rj T_n(phi_j + a) / Sbar_n)
@@ -13,10 +14,11 @@
  *                table_{n,a} = sum_rj d_rj T_n(phi_j + a)^2 / sigma_r^2
  *
  * d: live weight of the ring samples (masks, geometry); Sbar_n: sum of d times the ring
- * mean. */
+ * mean, the unit of T. */
 #ifndef SPI_SLICE_TEMPLATES_H
 #define SPI_SLICE_TEMPLATES_H
 
+#include "likelihood/likelihood.h"
 #include "nufft/nufft.h"
 #include "ring/ring.h"
 
@@ -25,9 +27,9 @@ struct spi_template_spec {
     const struct spi_band *band;
     const struct spi_ring_map *map; /* for d */
     struct spi_views views;
-    enum spi_score_kind kind;
+    const struct spi_likelihood *like;
     const float *ring_scale;  /* [R] or NULL: T is multiplied by it */
-    const float *inv_var;     /* [R], gaussian only: 1 / sigma_r^2 */
+    const float *inv_var;     /* [R] 1 / sigma_r^2; NULL where `like` is not weighted */
     const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };
 

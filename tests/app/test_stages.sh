@@ -31,7 +31,7 @@ run 0 simulate "$structure" -o ph.h5 --images 150 --detector 48x48 --resolution 
 # ---- merge
 run 0 merge im.h5 --orientations truth -d 70 -o a.mrc --lcurve-csv l.csv --lcurve-png l.png \
 	--intensity w.mrc --json --workers 2
-json "JSON of merge" "v['images'] == 400 and v['images_merged'] == 400 and v['workers'] == ${SPI_ENGINE:+1 or }2 and \
+json "JSON of merge" "v['images'] == 400 and v['images_merged'] == 400 and v['workers'] == (1 if '$SPI_ENGINE' else 2) and \
 v['end'] in ('steps', 'converged') and 0 < v['residual'] < 0.1 and v['products'] <= 40 and \
 abs(sum(v['shares'].values()) - 1) < 1e-6 and v['peak_rss_bytes'] > 0 and v['lambda'] > 0 and v['misfit'] < 0.05 and \
 v['voxels'] % 2 == 0 and v['lambda_from'] in ('corner', 'plateau', 'smallest lambda')"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Brute-force matching against direct sums in double, and against matching on rings. */
+/* Brute-force matching against direct sums in double, and against matching on rings, for
+ * every row of the table of likelihoods. */
 #include <string.h>
 
 #include "match/brute.h"
@@ -62,8 +63,6 @@ static void scene_clear(struct scene *s)
     spi_detector_clear(&s->det);
 }
 
-static const char *const names[] = {"published", "gaussian", "poisson"};
-
 /* ---- against the twin --------------------------------------------------------------- */
 
 /* An error of T of relative size e (l2, transform_bound; some pixels have more, their share
@@ -77,14 +76,14 @@ static double twin_bound(const struct spi_brute *b, const struct spi_brute_image
 {
     double e = transform_bound(tol, N), u = gamma_f32(16);
 
-    if (b->kind == SPI_BRUTE_GAUSSIAN)
+    if (b->like->positive)
+        return im->count[k] * 50 * e + u * fabs(want);
+    if (b->like->rings)
         return (4 * e + 4 * u) * fabs(want);
-    if (b->kind == SPI_BRUTE_PUBLISHED)
-        return (2 * e + 4 * u) * 2 * (im->norm2[k] + fabs(want));
-    return im->count[k] * 50 * e + u * fabs(want);
+    return (2 * e + 4 * u) * 2 * (im->norm2[k] + fabs(want));
 }
 
-static void against_twin(const struct scene *s, enum spi_brute_kind kind)
+static void against_twin(const struct scene *s, const struct spi_likelihood *like)
 {
     enum { ORIENTATIONS = 3, SOME = 2 };
     struct spi_brute b;
@@ -101,7 +100,7 @@ static void against_twin(const struct scene *s, enum spi_brute_kind kind)
         for (int o = 0; o < ORIENTATIONS; o++)
             score[k][o] = -INFINITY;
     }
-    if (spi_brute_init(&b, kind, &s->l, s->inv_var, 0.01) ||
+    if (spi_brute_init(&b, like, &s->l, s->inv_var, 0.01) ||
         spi_brute_match(&b, s->plan, s->grid, 0, ORIENTATIONS, (const double(*)[4])quat,
                         &some, best, 1, ORIENTATIONS, score[0])) {
         OK(0, "%s", spi_err_message());
@@ -117,11 +116,11 @@ static void against_twin(const struct scene *s, enum spi_brute_kind kind)
             worst = fmax(worst, fabs(v - want[k][o]) / bound);
             nearest = fmin(nearest, fabs(v - want[k][(o + 1) % ORIENTATIONS]) / bound);
         }
-    OK(worst <= 1, "%s: error / bound = %.3f", names[kind], worst);
+    OK(worst <= 1, "%s: error / bound = %.3f", like->name, worst);
     OK(nearest > 1, "%s: another orientation is told apart, %.1f bounds away at least",
-       names[kind], nearest);
+       like->name, nearest);
     OK(best[0].at == 0 && fabs((double)best[0].fluence - 1) < 4 * transform_bound(tol, N),
-       "%s: image 0 is found, fluence %.5f", names[kind], (double)best[0].fluence);
+       "%s: image 0 is found, fluence %.5f", like->name, (double)best[0].fluence);
     spi_brute_clear(&b);
 }
 
@@ -173,15 +172,15 @@ static void ring_match_clear(struct ring_match *r)
 
 /* Scores of all images at all orientations on rings. */
 static spi_err ring_scores(struct ring_match *r, const struct scene *s,
-                           enum spi_score_kind kind)
+                           const struct spi_likelihood *like)
 {
     const struct spi_rings *g = &s->rings;
     struct spi_template_spec spec = {.rings = g,
                                      .band = &r->band,
                                      .map = &r->map,
                                      .views = r->views,
-                                     .kind = kind,
-                                     .inv_var = r->inv_var};
+                                     .like = like,
+                                     .inv_var = like->weighted ? r->inv_var : NULL};
     float *samples = calloc((size_t)g->at[g->R], sizeof *samples);
     float complex *h = calloc((size_t)g->h_at[g->R], sizeof *h);
     spi_err err;
@@ -200,7 +199,7 @@ static spi_err ring_scores(struct ring_match *r, const struct scene *s,
 
     struct spi_score_input in = {.band = &r->band,
                                  .views = r->views,
-                                 .kind = kind,
+                                 .like = like,
                                  .templates = r->templates,
                                  .table = r->table,
                                  .n_images = IMAGES,
@@ -233,20 +232,18 @@ static int64_t arg_max(int64_t n, const float *x)
     return at;
 }
 
-static void against_rings(const struct scene *s, enum spi_score_kind kind)
+static void against_rings(const struct scene *s, const struct spi_likelihood *like)
 {
     struct ring_match r = {0};
     struct spi_brute b = {0};
     struct spi_brute_best best[IMAGES], twin[IMAGES];
-    enum spi_brute_kind same =
-        kind == SPI_SCORE_POISSON ? SPI_BRUTE_POISSON : SPI_BRUTE_GAUSSIAN;
     int64_t all = 0;
     double(*quat)[4] = NULL, far = 0, worst = 0;
     float *score = NULL;
     int equal = 0, near = 0, chance = 0;
 
-    if (ring_match_init(&r, s) || ring_scores(&r, s, kind) ||
-        spi_brute_init(&b, same, &s->l, s->inv_var, s->rings.dq)) {
+    if (ring_match_init(&r, s) || ring_scores(&r, s, like) ||
+        spi_brute_init(&b, like, &s->l, s->inv_var, s->rings.dq)) {
         OK(0, "%s", spi_err_message());
         return;
     }
@@ -269,7 +266,7 @@ static void against_rings(const struct scene *s, enum spi_score_kind kind)
         err = spi_brute_match(&b, s->plan, s->grid, half, all - half,
                               (const double(*)[4])quat + half, &s->packed, twin, 1, all,
                               score);
-    OK(!err, "%s: %d images x %lld orientations", names[same], IMAGES, (long long)all);
+    OK(!err, "%s: %d images x %lld orientations", like->name, IMAGES, (long long)all);
     spi_brute_reduce(IMAGES, twin, best);
     for (int k = 0; k < IMAGES; k++) {
         int64_t ring = arg_max(all, r.scores.LL + k * all);
@@ -292,13 +289,13 @@ static void against_rings(const struct scene *s, enum spi_score_kind kind)
     /* the pixels' score of a tie or a neighbour: half a cell of the true one is 1.5 cells
      * off at most; rings interpolate, so the two methods need not round alike */
     OK(near == IMAGES && equal >= IMAGES * 9 / 10,
-       "%s: %d of %d the same, the others within %.2f cells", names[same], equal, IMAGES,
+       "%s: %d of %d the same, the others within %.2f cells", like->name, equal, IMAGES,
        worst);
     /* no orientation is farther than a cell from the nearest of the grid in each of the
      * three angles: sqrt(3) / 2, and noise-free images have their maximum there or beside
      * it */
-    OK(far <= 1.5, "%s: the truth is within %.2f cells", names[same], far);
-    OK(chance <= 2, "%s: other images' orientations are told apart (%d alike)", names[same],
+    OK(far <= 1.5, "%s: the truth is within %.2f cells", like->name, far);
+    OK(chance <= 2, "%s: other images' orientations are told apart (%d alike)", like->name,
        chance);
     free(quat);
     free(score);
@@ -311,7 +308,7 @@ static void refusals(const struct scene *s)
 {
     struct spi_brute b;
 
-    OK(spi_brute_init(&b, SPI_BRUTE_POISSON, &s->l, NULL, 0) == SPI_EINVAL, "%s",
+    OK(spi_brute_init(&b, spi_likelihoods[0], &s->l, NULL, 0) == SPI_EINVAL, "%s",
        spi_err_message());
     spi_brute_clear(&b);
 }
@@ -353,10 +350,11 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    for (enum spi_brute_kind kind = SPI_BRUTE_PUBLISHED; kind <= SPI_BRUTE_POISSON; kind++)
-        against_twin(&s, kind);
-    against_rings(&s, SPI_SCORE_GAUSSIAN);
-    against_rings(&s, SPI_SCORE_POISSON);
+    for (int i = 0; spi_likelihoods[i]; i++) {
+        against_twin(&s, spi_likelihoods[i]);
+        if (spi_likelihoods[i]->rings)
+            against_rings(&s, spi_likelihoods[i]);
+    }
     refusals(&s);
     margin();
     scene_clear(&s);

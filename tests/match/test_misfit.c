@@ -19,7 +19,7 @@ static const double phi = 1.3, D = 100, lambda = 1, edge = 0.1;
 static struct spi_detector det;
 static struct spi_pixel_list list;
 static struct spi_misfit_pairs pairs;
-static float T[N], other[N], mean[N], K[N], inv_var[N], work[2 * N];
+static float T[N], other[N], mean[N], K[N], inv_var[N], work[3 * N];
 
 /* A flat detector with |q| = edge in the middle of its sides, in the middle of two panels.
  */
@@ -93,7 +93,9 @@ static struct spi_misfit measure(bool analogue, struct spi_outliers *o)
 {
     struct spi_misfit one[SHELLS_MOST];
 
-    spi_misfit_image(&pairs, &list, K, T, mean, analogue ? inv_var : NULL, 7, work, one, o);
+    spi_misfit_image(&pairs, &list,
+                     spi_likelihood_of(analogue ? SPI_INTENSITIES : SPI_PHOTONS), K, T,
+                     mean, inv_var, 7, work, one, o);
     return spi_misfit_sum(pairs.n_shells, one);
 }
 

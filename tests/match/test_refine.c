@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Continuous refinement: the likelihood against direct sums, its gradient against
- * differences of these, and whether it climbs to the truth. */
+/* Continuous refinement by every row of the table of likelihoods: its value against direct
+ * sums, its gradient against differences of these, and whether it climbs to the truth. */
 #include "match/refine.h"
 #include "slice/slice_pixels.h"
 #include "stage_test.h"
@@ -64,15 +64,11 @@ static void scene_clear(struct scene *s)
     spi_detector_clear(&s->det);
 }
 
-static spi_err set_init(const struct scene *s, bool poisson, struct spi_refine_set *set)
+static spi_err set_init(const struct scene *s, const struct spi_likelihood *like,
+                        struct spi_refine_set *set)
 {
-    return spi_refine_set_init(set, &s->det, &s->rings, s->rings.R, s->mean,
-                               poisson ? NULL : s->inv_var, s->plan, s->grid);
-}
-
-static const char *name(bool poisson)
-{
-    return poisson ? "poisson" : "gaussian";
+    return spi_refine_set_init(set, &s->det, &s->rings, s->rings.R, s->mean, like,
+                               s->inv_var, s->plan, s->grid);
 }
 
 static void pack(const struct spi_refine_set *set, const float *image, float *K)
@@ -96,13 +92,13 @@ static void rotated(const double quat[4], const double w[3], double M[9])
 /* The transform's error of relative size e changes the gaussian form by less than 4 e of
  * itself, and the poisson form by e per count where T is about its mean; pixels of T above
  * a tenth of the mean hold all but a few counts, so 10 e. */
-static void against_twin(const struct scene *s, bool poisson)
+static void against_twin(const struct scene *s, const struct spi_likelihood *like)
 {
     struct spi_refine_set set;
     struct spi_refine_point at;
     double w[3] = {0.03, -0.02, 0.01}, M[9], score, fluence, e = transform_bound(tol, N);
     float K[NP];
-    spi_err err = set_init(s, poisson, &set);
+    spi_err err = set_init(s, like, &set);
 
     if (err) {
         OK(0, "%s", spi_err_message());
@@ -113,9 +109,9 @@ static void against_twin(const struct scene *s, bool poisson)
     spi_refine_at(&set.r, K, M, &at);
     spi_refine_ref(&set.r, N, dx, s->A, K, M, &score, &fluence);
 
-    double bound = poisson ? 10 * e * counts : 4 * e * score;
+    double bound = like->form == SPI_FORM_DIFFERENCE ? 10 * e * counts : 4 * e * score;
 
-    OK(fabs(at.score - score) <= bound, "%s: score, error / bound = %.3f", name(poisson),
+    OK(fabs(at.score - score) <= bound, "%s: score, error / bound = %.3f", like->name,
        fabs(at.score - score) / bound);
     OK(fabs(at.fluence / fluence - 1) <= 4 * e, "fluence, error / bound = %.3f",
        fabs(at.fluence / fluence - 1) / (4 * e));
@@ -129,12 +125,12 @@ static void against_twin(const struct scene *s, bool poisson)
  * maximum by g / F: less than a hundredth of a cell, the shortest step that is made.  h =
  * 1e-4 rad against |score| 1e-16 / h = 1e-7 and third derivatives h^2 / cell^2 = 1e-5 of
  * the slope: both far below. */
-static void gradient(const struct scene *s, bool poisson)
+static void gradient(const struct scene *s, const struct spi_likelihood *like)
 {
     struct spi_refine_set set;
     double worst = 0, swapped = 0, h = 1e-4, w0[3] = {0.03, -0.02, 0.01};
     float K[NP];
-    spi_err err = set_init(s, poisson, &set);
+    spi_err err = set_init(s, like, &set);
 
     for (int k = 0; k < 3 && !err; k++) {
         struct spi_refine_point at;
@@ -163,7 +159,7 @@ static void gradient(const struct scene *s, bool poisson)
         }
     }
     OK(!err && worst <= 0.01, "%s: gradient moves the maximum by %.5f cells; need 0.01",
-       name(poisson), worst);
+       like->name, worst);
     OK(swapped > 0.01, "another axis is noticed");
     spi_refine_set_clear(&set);
 }
@@ -200,14 +196,14 @@ static void disturb(const struct spi_refine_set *set, struct spi_rng *rng, doubl
 /* From half a cell away to the truth.  The climb ends with a step below 0.1 cells; what is
  * left after it is of second order, some 0.1^2, and steps below 0.01 are not made: 0.03.
  * The score is the larger one of start and end, also from far away. */
-static void climbs(const struct scene *s, bool poisson)
+static void climbs(const struct scene *s, const struct spi_likelihood *like)
 {
     struct spi_refine_set set;
     struct spi_rng rng = spi_rng_stream(5, SPI_RNG_TEST, 0);
     double worst = 0, evaluations = 0;
     int fell = 0;
     float K[NP];
-    spi_err err = set_init(s, poisson, &set);
+    spi_err err = set_init(s, like, &set);
 
     for (int k = 0; k < IMAGES && !err; k++) {
         struct spi_refined best;
@@ -218,8 +214,8 @@ static void climbs(const struct scene *s, bool poisson)
         worst = fmax(worst, angle(best.quat, s->quat[k]) / set.r.cell);
         evaluations += (double)best.evaluations / IMAGES;
     }
-    OK(!err && worst <= 0.03, "%s: from 0.5 to %.4f cells in %.1f evaluations",
-       name(poisson), worst, evaluations);
+    OK(!err && worst <= 0.03, "%s: from 0.5 to %.4f cells in %.1f evaluations", like->name,
+       worst, evaluations);
     for (int k = 0; k < IMAGES && !err; k++) {
         struct spi_refined best;
         struct spi_refine_point at;
@@ -242,7 +238,7 @@ static void dark(const struct scene *s)
     struct spi_refine_set set;
     struct spi_refined best;
     float none[NP] = {0};
-    spi_err err = set_init(s, true, &set);
+    spi_err err = set_init(s, spi_likelihood_of(SPI_PHOTONS), &set);
 
     err = err ? err : spi_refine_image(&set.r, none, s->quat[0], &best);
     OK(!err && angle(best.quat, s->quat[0]) < 1e-7 && best.fluence == 0,
@@ -258,10 +254,14 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    for (int poisson = 0; poisson < 2; poisson++) {
-        against_twin(&s, poisson);
-        gradient(&s, poisson);
-        climbs(&s, poisson);
+    for (int i = 0; spi_likelihoods[i]; i++) {
+        const struct spi_likelihood *like = spi_likelihoods[i];
+
+        if (!like->rings)
+            continue;
+        against_twin(&s, like);
+        gradient(&s, like);
+        climbs(&s, like);
     }
     dark(&s);
     scene_clear(&s);

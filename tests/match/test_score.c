@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Scores of images against templates: all pairs, some pairs and the literal sums (M1),
- * (M2).
+/* Scores of images against templates, for every row of the table of likelihoods: all pairs,
+ * some pairs and the literal sums (B4).
  *
  * Bound: a score is sum_r,m of products conj(c_rm) L_rm, at most 2 R M of them, added in
  * float in any order by the matrix products and the angular transform: gamma_{2R + M + 8}
@@ -46,23 +46,26 @@ struct stage {
     float *templates, *table, *S, *records, *samples, counts[IMAGES], inv_var[64];
 };
 
-static void make(enum spi_score_kind kind, struct stage *s)
+static void make(const struct spi_likelihood *like, struct stage *s)
 {
     struct spi_views views = spi_views_for(&g, &band, 1);
     struct spi_template_spec spec = {.rings = &g,
                                      .band = &band,
                                      .map = &map,
                                      .views = views,
-                                     .kind = kind,
-                                     .inv_var = s->inv_var};
-    struct spi_rng rng = spi_rng_stream(3, SPI_RNG_TEST, kind);
+                                     .like = like,
+                                     .inv_var = like->weighted ? s->inv_var : NULL};
+    struct spi_rng rng = spi_rng_stream(3, SPI_RNG_TEST, 0);
+    double mean[64], variance[64];
     float complex *h = spi_alloc((size_t)g.h_at[g.R], sizeof *h, "h");
     float image[SCENE_PIXELS];
 
     views.nd = 150; /* two tiles of 64 and a rest */
     spec.views = views;
     for (int r = 0; r < 64; r++)
-        s->inv_var[r] = 1 + (float)(r % 5) / 4;
+        mean[r] = 1, variance[r] = 1 / (1 + (double)(r % 5) / 4);
+    if (like->weighted)
+        like->inv_var(64, mean, variance, s->inv_var);
     s->templates = spi_alloc((size_t)(views.nd * band.floats), 4, "t");
     s->table = spi_alloc((size_t)(views.nd * views.Na), 4, "t");
     s->S = spi_alloc((size_t)(views.nd * views.Na), 4, "S");
@@ -92,7 +95,7 @@ static void make(enum spi_score_kind kind, struct stage *s)
     }
     s->in = (struct spi_score_input){.band = &band,
                                      .views = views,
-                                     .kind = kind,
+                                     .like = like,
                                      .templates = s->templates,
                                      .table = s->table,
                                      .n_images = IMAGES,
@@ -112,7 +115,7 @@ static double bound_of(const struct stage *s, int k, int d, double LL, double co
     double float_sums =
         gamma_f32(2 * band.R + band.M + 8) + 4 * log2(g.n[band.R - 1]) * 0x1p-24;
 
-    if (s->in.kind == SPI_SCORE_POISSON)
+    if (s->in.like->form == SPI_FORM_DIFFERENCE)
         return float_sums * (sum + 20 * count_abs) + 2e-5 * count_abs; /* |table| < 20 */
     return 4e-5 * LL +
            2 * float_sums * sum * sqrt(2 * LL / (double)s->table[d * s->in.views.Na]);
@@ -120,7 +123,7 @@ static double bound_of(const struct stage *s, int k, int d, double LL, double co
 
 static void check_against_ref(const struct stage *s, const struct spi_scores *all)
 {
-    const char *name = s->in.kind == SPI_SCORE_POISSON ? "poisson" : "gaussian";
+    const char *name = s->in.like->name;
     int Na = s->in.views.Na;
     static const int dirs[] = {63, 149};
     float(*pos)[3] = spi_alloc((size_t)g.at[g.R], sizeof *pos, "p");
@@ -146,7 +149,8 @@ static void check_against_ref(const struct stage *s, const struct spi_scores *al
 
             for (int j = 0; j < g.at[band.R]; j++)
                 count_abs += fabs((double)samples[j]);
-            spi_score_ref(&g, band.R, Na, s->in.kind, T, map.live, s->inv_var, samples, LL);
+            spi_score_ref(&g, band.R, Na, s->in.like, T, map.live,
+                          s->in.like->weighted ? s->inv_var : NULL, samples, LL);
             for (int a = 0; a < Na; a++) {
                 const float *got = all->LL + (all->first[k] + d) * Na;
                 double bound = bound_of(s, k, d, LL[a], count_abs) + 1e-30;
@@ -166,7 +170,7 @@ static void check_some(const struct stage *s, const struct spi_scores *all)
     static const int64_t first[IMAGES + 1] = {0, 2, 3, 3 + 4, PAIRS, PAIRS};
     static const int32_t dir[PAIRS] = {149, 3, 64, 5, 4, 3, 64, 0, 149};
     static const int32_t used[] = {0, 3, 4, 5, 64, 149};
-    const char *name = s->in.kind == SPI_SCORE_POISSON ? "poisson" : "gaussian";
+    const char *name = s->in.like->name;
     int Na = s->in.views.Na, floats = band.floats;
     int32_t row[150];
     struct stage few = *s;
@@ -238,12 +242,12 @@ static void check_finds(const struct stage *s)
     free(h), free(samples);
 }
 
-static void check_kind(enum spi_score_kind kind)
+static void check_row(const struct spi_likelihood *like)
 {
     struct stage s;
     struct spi_scores all;
 
-    make(kind, &s);
+    make(like, &s);
     OK(spi_score_all(&s.in, &all) == SPI_OK && all.first[IMAGES] == IMAGES * 150, "scored");
     check_against_ref(&s, &all);
     check_some(&s, &all);
@@ -263,8 +267,9 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    check_kind(SPI_SCORE_POISSON);
-    check_kind(SPI_SCORE_GAUSSIAN);
+    for (int i = 0; spi_likelihoods[i]; i++)
+        if (spi_likelihoods[i]->rings)
+            check_row(spi_likelihoods[i]);
     free(A);
     free(grid);
     spi_nufft_free(plan);

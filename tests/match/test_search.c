@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "likelihood/rows.h"
 #include "match/search.h"
 #include "math/sphere.h"
 #include "nufft/nufft.h"
@@ -59,7 +60,7 @@ struct model {
 static struct model model_of(const struct spi_band *b, struct spi_views v)
 {
     struct spi_template_spec spec = {
-        .rings = &g, .band = b, .map = &map, .views = v, .kind = SPI_SCORE_POISSON};
+        .rings = &g, .band = b, .map = &map, .views = v, .like = &spi_likelihood_poisson};
     struct model m = {spi_alloc((size_t)(v.nd * b->floats), 4, "t"),
                       spi_alloc((size_t)(v.nd * v.Na), 4, "t"),
                       spi_alloc((size_t)(v.nd * v.Na), 4, "S")};
@@ -83,7 +84,7 @@ static struct spi_score_input input_of(const struct spi_band *b, struct spi_view
     }
     return (struct spi_score_input){.band = b,
                                     .views = v,
-                                    .kind = SPI_SCORE_POISSON,
+                                    .like = &spi_likelihood_poisson,
                                     .templates = m->templates,
                                     .table = m->table,
                                     .n_images = IMAGES,
@@ -367,7 +368,7 @@ static void check_search(const struct spi_scores *all, const struct spi_views *v
     double worst = 0;
     int same = 0, each_once = 1, seen[IMAGES] = {0};
 
-    must(spi_search_init(&s, &g, SPI_SCORE_POISSON, 0.06, finer));
+    must(spi_search_init(&s, &g, &spi_likelihood_poisson, 0.06, finer));
     for (int l = 0; l < s.n; l++) {
         struct spi_search_level *level = &s.level[l];
 
@@ -418,7 +419,7 @@ static void check_mark(void)
     uint8_t *used, *wanted;
     int wrong = 0, marked = 0;
 
-    must(spi_search_init(&s, &g, SPI_SCORE_POISSON, 0.06, 1));
+    must(spi_search_init(&s, &g, &spi_likelihood_poisson, 0.06, 1));
     used = spi_alloc((size_t)s.level[1].views.nd, 1, "used");
     wanted = spi_alloc((size_t)s.level[0].views.nd, 1, "wanted");
     wanted[17] = wanted[40] = 1;
@@ -440,7 +441,7 @@ static void check_mark(void)
     OK(wrong == 0 && marked > 8, "%d directions near two candidates are marked", marked);
     free(used), free(wanted);
     spi_search_clear(&s);
-    OK(spi_search_init(&s, &g, SPI_SCORE_POISSON, 1e-9, 1) == SPI_EINVAL, "%s",
+    OK(spi_search_init(&s, &g, &spi_likelihood_poisson, 1e-9, 1) == SPI_EINVAL, "%s",
        spi_err_message());
 }
 

@@ -35,8 +35,9 @@ static spi_err generations(const char *engine, int workers, uint64_t seed,
     small_settings(&set);
     SPI_TRY(err = bench_init(engine, workers, &b), out);
     SPI_TRY(err = spi_half_set_init(&half, &b.data, 0, 5), out);
-    SPI_TRY(err = spi_resolution_level_init(&level, &b.data.rings, &set, SPI_SCORE_POISSON,
-                                            0.08, 0.1, 1, true),
+    SPI_TRY(err = spi_resolution_level_init(&level, &b.data.rings, &set,
+                                            spi_likelihood_of(SPI_PHOTONS), 0.08, 0.1, 1,
+                                            true),
             out);
     SPI_TRY(err = spi_replica_init(&replica, &b.data, &half, &level, seed, 0), out);
     for (int i = 0; i < IMAGES / 2; i++)

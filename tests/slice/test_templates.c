@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Templates of a particle whose W is known in closed form, on the curved sphere, behind a
- * mask that is not round: harmonics, expected counts and tables against their sums in
- * double. */
+/* Templates for every row of the table of likelihoods, of a particle whose W is known in
+ * closed form, on the curved sphere, behind a mask that is not round: harmonics, expected
+ * counts and tables against their sums in double. */
 #include <complex.h>
 #include <string.h>
 
@@ -32,8 +32,21 @@ static double model(const double Rn[9], int r, double phi)
     return scene_W(q);
 }
 
-/* sum_rj d_rj f(r, phi_j + a), f(r, phi) = W^power * factor_r */
-static double live_sum(const double Rn[9], double a, int power, const float *factor)
+static double itself(double W, double unused, double v)
+{
+    (void)unused;
+    (void)v;
+    return W;
+}
+
+static double weight(const float *inv_var, int r)
+{
+    return inv_var ? (double)inv_var[r] : 1;
+}
+
+/* sum_rj d_rj h(W(r, phi_j + a)) */
+static double live_sum(const double Rn[9], double a, double (*h)(double, double, double),
+                       const float *inv_var)
 {
     double sum = 0;
 
@@ -41,16 +54,16 @@ static double live_sum(const double Rn[9], double a, int power, const float *fac
         for (int j = 0; j < g.n[r]; j++) {
             double W = model(Rn, r, 2 * SPI_PI * j / g.n[r] + a);
 
-            sum += (double)map.live[g.at[r] + j] * (power == 1 ? W : W * W) *
-                   (factor ? (double)factor[r] : 1);
+            sum += (double)map.live[g.at[r] + j] * h(W, 1, weight(inv_var, r));
         }
     return sum;
 }
 
-/* Largest gap between a record and the harmonics (1/n) sum_j f(T_j) exp(-i m phi_j) of
- * f(T) = log(T / Sbar), or factor_r T, over its bound (R5). */
-static double record_gap(const double Rn[9], const float *record, double inv_sbar,
-                         const float *factor, double *wrong)
+/* Largest gap between a record and the harmonics (1/n) sum_j f(unit T_j) exp(-i m phi_j),
+ * over its bound (R5). */
+static double record_gap(const struct spi_likelihood *like, const double Rn[9],
+                         const float *record, double unit, const float *inv_var,
+                         double *wrong)
 {
     double worst = 0;
 
@@ -64,14 +77,15 @@ static double record_gap(const double Rn[9], const float *record, double inv_sba
 
             for (int j = 0; j < g.n[r]; j++) {
                 double W = model(Rn, r, 2 * SPI_PI * j / g.n[r]);
-                double f = factor ? W * (double)factor[r] : log(W * inv_sbar);
+                double f = like->f(W * unit, 1, weight(inv_var, r));
 
                 h += f * cexp(CMPLX(0, -2 * SPI_PI * m * j / g.n[r])) / g.n[r];
                 size = fmax(size, fabs(f));
             }
-            /* a change of T by tol changes log T by tol, factor T by tol of itself; the FFT
-             * in float adds 4 log2(n) u of the ring's size */
-            double bound = (factor ? size : 1) * tol + 4 * log2(g.n[r]) * 0x1p-24 * size;
+            /* a change of T by tol changes log T by tol, v T by tol of itself; the FFT in
+             * float adds 4 log2(n) u of the ring's size */
+            double bound = (like->form == SPI_FORM_RATIO ? size : 1) * tol +
+                           4 * log2(g.n[r]) * 0x1p-24 * size;
 
             worst = fmax(worst, cabs(got - h) / bound);
             *wrong = fmax(*wrong, cabs(conj(got) - h) / bound);
@@ -79,25 +93,33 @@ static double record_gap(const double Rn[9], const float *record, double inv_sba
     return worst;
 }
 
-static void check_kind(enum spi_score_kind kind, const spi_nufft *plan, const float *grid)
+static void check_row(const struct spi_likelihood *like, const spi_nufft *plan,
+                      const float *grid)
 {
-    const char *name = kind == SPI_SCORE_POISSON ? "poisson" : "gaussian";
+    const char *name = like->name;
+    bool logs = like->form == SPI_FORM_DIFFERENCE;
     struct spi_views views = spi_views_for(&g, &band, 1);
     int Na = views.Na;
     int32_t list[ND + 2] = {0, 0, 3, 77, 250, 400, 600};
-    float inv_var[64], *record = spi_alloc((size_t)(ND * band.floats), 4, "r");
+    double ring_mean[64], variance[64];
+    float values[64], *inv_var = like->weighted ? values : NULL,
+                      *record = spi_alloc((size_t)(ND * band.floats), 4, "r");
     float *table = spi_alloc((size_t)(ND * Na), 4, "t"),
           *S = spi_alloc((size_t)(ND * Na), 4, "S");
     struct spi_template_spec spec = {.rings = &g,
                                      .band = &band,
                                      .map = &map,
                                      .views = views,
-                                     .kind = kind,
+                                     .like = like,
                                      .inv_var = inv_var};
     double worst = 0, worst_S = 0, worst_table = 0, wrong = 0, wrong_S = 0;
 
     for (int r = 0; r < 64; r++)
-        inv_var[r] = 1 + (float)r / 8;
+        ring_mean[r] = 1, variance[r] = 1 / (1 + (double)r / 8);
+    if (like->weighted)
+        like->inv_var(64, ring_mean, variance, values);
+    for (int i = 0; i < ND * Na; i++)
+        table[i] = NAN; /* a table that is not made is noticed */
     OK(spi_templates_make(&spec, plan, grid, list, 2, ND, record, table, S) == SPI_OK,
        "made");
     for (int d = 0; d < ND; d++) {
@@ -114,21 +136,20 @@ static void check_kind(enum spi_score_kind kind, const spi_nufft *plan, const fl
             }
             sbar += mean * live;
         }
-        worst = fmax(worst, record_gap(Rn, record + d * band.floats, 1 / sbar,
-                                       kind == SPI_SCORE_POISSON ? NULL : inv_var, &w));
+        worst = fmax(worst, record_gap(like, Rn, record + d * band.floats,
+                                       logs ? 1 / sbar : 1, inv_var, &w));
         wrong = fmax(wrong, w);
         for (int a = 0; a < Na; a++) {
-            double at = 2 * SPI_PI * a / Na, s = live_sum(Rn, at, 1, NULL), t;
+            double at = 2 * SPI_PI * a / Na, s = live_sum(Rn, at, itself, NULL), t, gap;
             /* |d| adds to at most 1.25^2 n_live, T is within a factor 3 of its mean */
             double bound = 3 * 1.5625 * tol * s;
 
             worst_S = fmax(worst_S, fabs((double)S[d * Na + a] - s) / bound);
             wrong_S = fmax(wrong_S, fabs((double)S[d * Na + (Na - a) % Na] - s) / bound);
-            t = kind == SPI_SCORE_POISSON ? log(s / sbar) : live_sum(Rn, at, 2, inv_var);
-            worst_table = fmax(worst_table, fabs((double)table[d * Na + a] - t) /
-                                                (kind == SPI_SCORE_POISSON
-                                                     ? 2 * 3 * 1.5625 * tol
-                                                     : 2 * 3 * 3 * 1.5625 * tol * t));
+            t = like->table(live_sum(Rn, at, like->h, inv_var) * (logs ? 1 / sbar : 1));
+            gap = fabs((double)table[d * Na + a] - t) /
+                  (logs ? 2 * 3 * 1.5625 * tol : 2 * 3 * 3 * 1.5625 * tol * t);
+            worst_table = gap <= worst_table ? worst_table : gap; /* NAN stays */
         }
     }
     OK(worst <= 1, "%s: harmonics, error / bound = %.3f", name, worst);
@@ -204,8 +225,11 @@ static void check_floor(const spi_nufft *plan, const float *A)
 {
     float *B = spi_alloc(SCENE_N * SCENE_N * SCENE_N, 4, "B"), *grid, *record, *table, *S;
     struct spi_views views = spi_views_for(&g, &band, 1);
-    struct spi_template_spec spec = {
-        .rings = &g, .band = &band, .map = &map, .views = views};
+    struct spi_template_spec spec = {.rings = &g,
+                                     .band = &band,
+                                     .map = &map,
+                                     .views = views,
+                                     .like = spi_likelihood_of(SPI_PHOTONS)};
     int finite = 1;
 
     if (spi_nufft_grid_new(plan, 1, &grid))
@@ -238,8 +262,9 @@ int main(void)
         OK(0, "%s", spi_err_message());
         return tap_done();
     }
-    check_kind(SPI_SCORE_POISSON, plan, grid);
-    check_kind(SPI_SCORE_GAUSSIAN, plan, grid);
+    for (int i = 0; spi_likelihoods[i]; i++)
+        if (spi_likelihoods[i]->rings)
+            check_row(spi_likelihoods[i], plan, grid);
     check_friedel(plan, grid);
     check_means(plan, grid);
     check_floor(plan, A);
