@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "mtip/merging_parts.h"
@@ -55,7 +56,9 @@ static spi_err make_normal(struct spi_merging *m)
     SPI_TRY(err = spi_normal_new(&m->normal, m->n, m->dx, s->diameter_A, b, Q, m->weight,
                                  s->f64),
             out);
-    m->normal.threads = spi_graph_workers(s->graph);
+    m->normal.threads = spi_cores();
+    if (m->normal.threads > spi_graph_workers(s->graph))
+        m->normal.threads = spi_graph_workers(s->graph);
     m->normal.op.apply = s->direct ? spi_merging_direct_apply : apply_toeplitz;
     m->normal.op.self = m;
     if (s->corner_weight > 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -106,7 +107,8 @@ static int count_running(const struct spi_run *r, enum spi_stage stage)
 static spi_err submit_all(struct spi_run *r, const struct spi_resolution_level *level,
                           const struct spi_step *step, bool heldout, int64_t *images)
 {
-    int threads = spi_graph_workers(r->graph) / count_running(r, step->stage);
+    int workers = spi_graph_workers(r->graph), cores = spi_cores();
+    int threads = (workers < cores ? workers : cores) / count_running(r, step->stage);
 
     *images = 0;
     spi_nufft_set_threads(level->plan2, threads);
