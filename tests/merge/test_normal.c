@@ -279,6 +279,40 @@ static void check_grid(void)
     OK(n == 8, "never below 8 voxels");
 }
 
+/* Cubes above and below the size from which several threads work. */
+static void check_threads(struct spi_rng *rng)
+{
+    static const int side[] = {20, 50}, threads[] = {2, 3, 7, 40};
+
+    for (int s = 0; s < 2; s++) {
+        size_t n = (size_t)side[s], count = n * n * n;
+        struct spi_normal normal = {0};
+        double *rhs = spi_alloc(count, 8, "b"), *Q = spi_alloc(8 * count, 8, "Q");
+        double *x = NULL, *y = NULL, *z = NULL;
+
+        NEED(rhs && Q);
+        for (size_t i = 0; i < 8 * count; i++)
+            Q[i] = spi_rng_normal(rng);
+        NEED(spi_normal_new(&normal, side[s], 1, 0.45 * side[s], rhs, Q, 1, s == 0) ==
+             SPI_OK);
+        NEED(SPI_NEW(x, normal.u.count, "x") == SPI_OK);
+        NEED(SPI_NEW(y, normal.u.count, "y") == SPI_OK);
+        NEED(SPI_NEW(z, normal.u.count, "z") == SPI_OK);
+        for (int64_t i = 0; i < normal.u.count; i++)
+            x[i] = spi_rng_normal(rng);
+        OK(spi_normal_product(&normal, x, y) == SPI_OK && y[0] != 0, "a product");
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+            normal.threads = threads[t];
+            memset(z, 0, (size_t)normal.u.count * sizeof *z);
+            OK(spi_normal_product(&normal, x, z) == SPI_OK &&
+                   memcmp(y, z, (size_t)normal.u.count * sizeof *z) == 0,
+               "%d^3, %d threads: the same bits", side[s], threads[t]);
+        }
+        spi_normal_clear(&normal);
+        free(rhs), free(Q), free(x), free(y), free(z);
+    }
+}
+
 int main(void)
 {
     struct spi_rng rng = spi_rng_stream(1, SPI_RNG_TEST, 0);
@@ -313,6 +347,7 @@ int main(void)
     OK(spi_normal_init(&empty, N, support_A, plan, grid, NAN) == SPI_EINVAL, "%s",
        spi_err_message());
     check_grid();
+    check_threads(&rng);
     free(grid), free(A);
     spi_nufft_free(plan);
     return tap_done();
