@@ -116,7 +116,7 @@ one() { # a line of sets()
 		true=$(field "$run.compare.json" fsc05_A)
 	fi
 	claimed=$(field "$run.json" claimed_A)
-	grep -q "a background, which the images still contain" "$run.err" && named=1 || named=0
+	grep -q "the images still contain a background" "$run.err" && named=1 || named=0
 	verdict=$(awk -v kind=$kind -v named=$named -v code=$code -v c="${claimed:-null}" -v t="${true:-null}" 'BEGIN {
 		known = c + 0 > 0 && t + 0 > 0
 		v = "good"
