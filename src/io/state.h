@@ -40,7 +40,7 @@ SPI_MUSTUSE spi_err spi_state_damaged(const char *path, const char *what);
 void spi_state_free(struct spi_state *s);
 
 /** Name of the item of every state that holds the number of generations done, int32. */
-#define SPI_STATE_GENERATION "generation.0.0"
+#define SPI_STATE_GENERATION "run.generation"
 enum { SPI_STATE_PROGRAM_MAX = 64 };
 
 /** What a state says without the images of its run. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The state of a run as named arrays. */
+/* checkpoint.c, of mtip/mtip.h: what lasts of a run (mtip/lasting.h) as named arrays. */
 #include <float.h>
 #include <math.h>
 #include <stdarg.h>
@@ -13,30 +13,26 @@
 #include "math/symmetry.h"
 #include "mtip/mtip.h"
 
-enum { NAME = 32, ITEMS_MAX = 16 + 2 * (8 + 4 * SPI_REPLICAS_MAX) };
-
-/* The scalars of struct spi_run, in one record. */
-struct head {
-    int32_t stage, step, n_replicas, round, leading[2], waiting, have_pose, converged,
-        begun_at;
-    double best_cc, halves_cc;
-    struct spi_pose pose;
-    struct spi_symmetry_found found;
-    double diameter_A[SPI_DIAMETERS_MAX];
-    int64_t n_diameters;
+enum {
+    NAME = 32,
+    PER_REPLICA = 10,
+    ITEMS_MAX = 32 + 2 * (8 + PER_REPLICA * SPI_REPLICAS_MAX)
 };
 
-struct half_head {
-    int64_t candidate_nd, best_nd;
-    double candidate_cell;
+/* The members of struct spi_run that last. */
+struct run_lasting {
+    SPI_RUN_LASTING(SPI_MEMBER, SPI_MEMBER_MANY)
 };
 
-struct replica_head {
-    int32_t n, has_scale;
-    float beta;
-    double step, score, residual, axes[9];
-    char symmetry[16];
+/* Those of a replica, and the grid of its model; fresh: a random initialisation that has
+ * not been merged yet has no model here. */
+struct replica_lasting {
+    SPI_REPLICA_LASTING(SPI_MEMBER, SPI_MEMBER_MANY)
+    int32_t fresh, n;
+    double step;
 };
+
+/* ---- writing ------------------------------------------------------------------------ */
 
 struct list {
     int n;
@@ -44,80 +40,134 @@ struct list {
     char name[ITEMS_MAX][NAME];
 };
 
-static void add(struct list *l, size_t bytes, const void *data, const char *what, int h,
-                int s)
+/* Names of items: "run.stage", "half.1.fluence", "replica.0.3.beta". */
+__attribute__((format(printf, 4, 5))) static void
+add(struct list *l, size_t bytes, const void *data, const char *name, ...)
 {
-    snprintf(l->name[l->n], NAME, "%s.%d.%d", what, h, s);
+    va_list ap;
+
+    va_start(ap, name);
+    vsnprintf(l->name[l->n], NAME, name, ap);
+    va_end(ap);
     l->item[l->n] = (struct spi_state_item){l->name[l->n], bytes, data};
     l->n++;
 }
 
+static void add_run(struct list *l, const struct spi_run *r)
+{
+#define ADD(type, name)             add(l, sizeof r->name, &r->name, "run." #name);
+#define ADD_MANY(type, name, count) ADD(type, name)
+    SPI_RUN_LASTING(ADD, ADD_MANY)
+#undef ADD
+#undef ADD_MANY
+}
+
+static void add_half(struct list *l, const struct spi_half_set *f, int h)
+{
+    size_t n = (size_t)f->n_images, keep = (size_t)f->keep;
+
+#define ADD(type, name) add(l, sizeof f->name, &f->name, "half.%d." #name, h);
+#define ADD_EACH(type, name, columns) \
+    add(l, n *(columns) * sizeof(type), f->name, "half.%d." #name, h);
+    SPI_HALF_SET_LASTING(ADD, ADD_EACH)
+#undef ADD
+#undef ADD_EACH
+}
+
+static void add_replica(struct list *l, const struct spi_replica *c,
+                        struct replica_lasting *grid, int h, int s)
+{
+    *grid = (struct replica_lasting){
+        .fresh = c->ring_scale != NULL, .n = c->A.n, .step = c->A.step};
+#define ADD(type, name)             add(l, sizeof c->name, &c->name, "replica.%d.%d." #name, h, s);
+#define ADD_MANY(type, name, count) ADD(type, name)
+    SPI_REPLICA_LASTING(ADD, ADD_MANY)
+#undef ADD
+#undef ADD_MANY
+    add(l, sizeof grid->fresh, &grid->fresh, "replica.%d.%d.fresh", h, s);
+    if (grid->fresh)
+        return;
+    add(l, sizeof grid->n, &grid->n, "replica.%d.%d.A.n", h, s);
+    add(l, sizeof grid->step, &grid->step, "replica.%d.%d.A.step", h, s);
+    add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "replica.%d.%d.A", h, s);
+}
+
 spi_err spi_run_save(const struct spi_run *r, const char *path, const char *key)
 {
-    int32_t generation = r->generation;
-    struct head head = {.stage = r->stage,
-                        .step = r->step,
-                        .n_replicas = r->n_replicas,
-                        .round = r->round,
-                        .leading = {r->leading[0], r->leading[1]},
-                        .waiting = r->waiting,
-                        .have_pose = r->have_pose,
-                        .converged = r->converged,
-                        .begun_at = r->begun_at,
-                        .best_cc = r->best_cc,
-                        .halves_cc = r->halves_cc,
-                        .pose = r->pose,
-                        .found = r->found,
-                        .n_diameters = r->n_diameters};
-    struct half_head half[2];
-    struct replica_head(*replica)[SPI_REPLICAS_MAX] = NULL;
+    struct replica_lasting(*grid)[SPI_REPLICAS_MAX] = NULL;
     struct list *l = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(l, 1, "checkpoint"), out);
-    SPI_TRY(err = SPI_NEW(replica, 2, "checkpoint"), out);
-    add(l, sizeof generation, &generation, "generation", 0, 0);
-    memcpy(head.diameter_A, r->diameter_A, sizeof head.diameter_A);
-    add(l, sizeof head, &head, "run", 0, 0);
+    SPI_TRY(err = SPI_NEW(grid, 2, "checkpoint"), out);
+    add_run(l, r);
     for (int h = 0; h < 2; h++) {
-        const struct spi_half_set *f = &r->half[h];
-        size_t n = (size_t)f->n_images;
-
-        half[h] = (struct half_head){f->candidate_nd, f->best_nd, f->candidate_cell};
-        add(l, sizeof half[h], &half[h], "half", h, 0);
-        add(l, n * (size_t)f->keep * sizeof *f->candidate, f->candidate, "candidate", h, 0);
-        add(l, n * sizeof *f->fluence, f->fluence, "fluence", h, 0);
-        add(l, n * sizeof *f->best, f->best, "best", h, 0);
-        for (int s = 0; s < r->n_replicas; s++) {
-            const struct spi_replica *c = &r->replica[h][s];
-
-            replica[h][s] = (struct replica_head){.n = c->A.n,
-                                                  .has_scale = c->ring_scale != NULL,
-                                                  .beta = c->beta,
-                                                  .step = c->A.step,
-                                                  .score = c->score,
-                                                  .residual = c->residual};
-            memcpy(replica[h][s].axes, c->axes, sizeof c->axes);
-            memcpy(replica[h][s].symmetry, c->symmetry, sizeof c->symmetry);
-            add(l, sizeof replica[h][s], &replica[h][s], "replica", h, s);
-            if (!c->ring_scale) /* a fresh random initialisation is made again */
-                add(l, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s);
-        }
+        add_half(l, &r->half[h], h);
+        for (int s = 0; s < r->n_replicas; s++)
+            add_replica(l, &r->replica[h][s], &grid[h][s], h, s);
     }
     err = spi_state_write(path, key, l->n, l->item);
 out:
-    free(replica);
+    free(grid);
     free(l);
     return err;
 }
 
-static spi_err get(const struct spi_state *st, size_t bytes, void *to, const char *what,
-                   int h, int s)
+__attribute__((format(printf, 4, 5))) static spi_err
+get(const struct spi_state *st, size_t bytes, void *to, const char *item, ...)
 {
     char name[NAME];
+    va_list ap;
 
-    snprintf(name, sizeof name, "%s.%d.%d", what, h, s);
+    va_start(ap, item);
+    vsnprintf(name, sizeof name, item, ap);
+    va_end(ap);
     return spi_state_get(st, name, bytes, to);
+}
+
+/* Members: the first failure counts. */
+#define GET(type, name)             err = err ? err : get(st, sizeof to->name, &to->name, ITEM(name));
+#define GET_MANY(type, name, count) GET(type, name)
+
+static spi_err get_run(const struct spi_state *st, struct run_lasting *to)
+{
+    spi_err err = SPI_OK;
+
+#define ITEM(name) "run." #name
+    SPI_RUN_LASTING(GET, GET_MANY)
+#undef ITEM
+    return err;
+}
+
+static spi_err get_half(const struct spi_state *st, struct spi_half_set *to, int h)
+{
+    size_t n = (size_t)to->n_images, keep = (size_t)to->keep;
+    spi_err err = SPI_OK;
+
+#define ITEM(name) "half.%d." #name, h
+#define GET_EACH(type, name, columns) \
+    err = err ? err : get(st, n * (columns) * sizeof(type), to->name, ITEM(name));
+    SPI_HALF_SET_LASTING(GET, GET_EACH)
+#undef GET_EACH
+#undef ITEM
+    return err;
+}
+
+static spi_err get_replica(const struct spi_state *st, struct replica_lasting *to, int h,
+                           int s)
+{
+    spi_err err = SPI_OK;
+
+    *to = (struct replica_lasting){.fresh = 1};
+#define ITEM(name) "replica.%d.%d." #name, h, s
+    SPI_REPLICA_LASTING(GET, GET_MANY)
+    GET(int32_t, fresh)
+    if (!err && !to->fresh) {
+        err = get(st, sizeof to->n, &to->n, ITEM(A.n));
+        err = err ? err : get(st, sizeof to->step, &to->step, ITEM(A.step));
+    }
+#undef ITEM
+    return err;
 }
 
 /* ---- is what was read possible? ----------------------------------------------------- */
@@ -176,8 +226,8 @@ static bool is_bool(const bool *b)
     return byte <= 1;
 }
 
-static spi_err check_counters(const struct spi_run *r, const char *path, int32_t generation,
-                              const struct head *h)
+static spi_err check_counters(const struct spi_run *r, const char *path,
+                              const struct run_lasting *h)
 {
     enum { MANY = 1000000 }; /* a hundred times the most generations that settings allow */
     struct spi_step step;
@@ -194,15 +244,15 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
     if (h->stage < SPI_STAGE_INIT || h->stage > SPI_STAGE_DONE)
         return damaged(path, "stage %d; need %d..%d", h->stage, SPI_STAGE_INIT,
                        SPI_STAGE_DONE);
-    if (generation < 0 || generation > MANY || h->waiting < 0 || h->waiting > MANY ||
+    if (h->generation < 0 || h->generation > MANY || h->waiting < 0 || h->waiting > MANY ||
         h->step < 0 || h->step > MANY ||
         (h->stage != SPI_STAGE_DONE &&
          !spi_plan_step(r->set, r->data->rings.diameter_A, r->q_max,
                         (enum spi_stage)h->stage, h->step, &step)))
         return damaged(path, "step %d of stage %d after %d generations, %d of them waiting",
-                       h->step, h->stage, generation, h->waiting);
-    if (h->begun_at < 0 || h->begun_at > generation)
-        return damaged(path, "generation %d of a run that began at %d", generation,
+                       h->step, h->stage, h->generation, h->waiting);
+    if (h->begun_at < 0 || h->begun_at > h->generation)
+        return damaged(path, "generation %d of a run that began at %d", h->generation,
                        h->begun_at);
     if ((h->have_pose & ~1) || (h->converged & ~1) ||
         (h->converged && h->stage != SPI_STAGE_DONE))
@@ -212,10 +262,11 @@ static spi_err check_counters(const struct spi_run *r, const char *path, int32_t
 }
 
 /* A diameter that was refined is within a factor of 4 of the first. */
-static spi_err check_diameters(const char *path, const struct head *h, double first_A)
+static spi_err check_diameters(const char *path, const struct run_lasting *h,
+                               double first_A)
 {
     if (h->n_diameters < 1 || h->n_diameters > SPI_DIAMETERS_MAX)
-        return damaged(path, "%lld diameters", (long long)h->n_diameters);
+        return damaged(path, "%d diameters", h->n_diameters);
     for (int i = 0; i < h->n_diameters; i++)
         if (!(h->diameter_A[i] >= first_A / 4 && h->diameter_A[i] <= first_A * 4))
             return damaged(path, "a diameter of %g A; the run began with %g A",
@@ -223,11 +274,11 @@ static spi_err check_diameters(const char *path, const struct head *h, double fi
     return SPI_OK;
 }
 
-static spi_err check_head(const struct spi_run *r, const char *path, int32_t generation,
-                          const struct head *h)
+static spi_err check_run(const struct spi_run *r, const char *path,
+                         const struct run_lasting *h)
 {
     const struct spi_symmetry_found *f = &h->found;
-    spi_err err = check_counters(r, path, generation, h);
+    spi_err err = check_counters(r, path, h);
 
     if (!err)
         err = check_diameters(path, h, r->data->rings.diameter_A);
@@ -347,17 +398,17 @@ static bool is_model_grid(const struct spi_rings *g, int n, double step)
 }
 
 static spi_err check_replica(const struct spi_run *r, const char *path,
-                             const struct replica_head *head, int h, int s)
+                             const struct replica_lasting *head, int h, int s)
 {
     if (!memchr(head->symmetry, 0, sizeof head->symmetry) || !is_group(head->symmetry) ||
         !is_rotation(head->axes))
         return damaged(path, "replica %d of half set %d: the point group is none", s,
                        h + 1);
-    if ((head->has_scale & ~1) || !(head->beta >= 0 && head->beta <= FLT_MAX) ||
+    if ((head->fresh & ~1) || !(head->beta >= 0 && head->beta <= FLT_MAX) ||
         isnan(head->score) || isnan(head->residual))
-        return damaged(path, "replica %d of half set %d: scale %d, beta %g, score %g", s,
-                       h + 1, head->has_scale, (double)head->beta, head->score);
-    if (!head->has_scale && !is_model_grid(&r->data->rings, head->n, head->step))
+        return damaged(path, "replica %d of half set %d: fresh %d, beta %g, score %g", s,
+                       h + 1, head->fresh, (double)head->beta, head->score);
+    if (!head->fresh && !is_model_grid(&r->data->rings, head->n, head->step))
         return damaged(path, "replica %d of half set %d: a model of %d voxels of %g A", s,
                        h + 1, head->n, head->step);
     return SPI_OK;
@@ -365,57 +416,48 @@ static spi_err check_replica(const struct spi_run *r, const char *path,
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static spi_err load_replica(const struct spi_state *st, const char *path, struct spi_run *r,
-                            int h, int s)
+static spi_err load_model(const struct spi_state *st, const char *path,
+                          const struct replica_lasting *from, struct spi_replica *c, int h,
+                          int s)
 {
-    struct spi_replica *c = &r->replica[h][s];
-    struct replica_head head;
     spi_err err;
 
-    SPI_TRY(err = get(st, sizeof head, &head, "replica", h, s), out);
-    SPI_TRY(err = check_replica(r, path, &head, h, s), out);
-    c->data = r->data;
-    c->half = &r->half[h];
-    c->seed = r->seed * 2 + (uint64_t)h;
-    c->index = s;
-    c->beta = head.beta;
-    c->score = head.score;
-    c->residual = head.residual;
-    SPI_TRY(err = spi_replica_symmetry(c, head.symmetry, head.axes), out);
-    if (head.has_scale) /* a random initialisation, as spi_run_make_replicas made it */
-        return SPI_OK;
     free(c->ring_scale);
     c->ring_scale = NULL;
     spi_volume_clear(&c->A);
-    SPI_TRY(err = spi_volume_init(&c->A, head.n, head.step), out);
-    SPI_TRY(err =
-                get(st, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data, "A", h, s),
+    SPI_TRY(err = spi_volume_init(&c->A, from->n, from->step), out);
+    SPI_TRY(err = get(st, spi_volume_count(&c->A) * sizeof *c->A.data, c->A.data,
+                      "replica.%d.%d.A", h, s),
             out);
     for (size_t i = 0; i < spi_volume_count(&c->A); i++)
-        if (!isfinite(c->A.data[i])) {
-            err = damaged(path, "replica %d of half set %d: voxel %zu of the model is %g",
-                          s, h + 1, i, (double)c->A.data[i]);
-            goto out;
-        }
+        if (!isfinite(c->A.data[i]))
+            return damaged(path, "replica %d of half set %d: voxel %zu of the model is %g",
+                           s, h + 1, i, (double)c->A.data[i]);
 out:
     return err;
 }
 
-static spi_err load_half(const struct spi_state *st, struct spi_half_set *f, int h)
+static spi_err load_replica(const struct spi_state *st, const char *path, struct spi_run *r,
+                            int h, int s)
 {
-    struct half_head head;
-    size_t n = (size_t)f->n_images;
+    struct spi_replica *c = &r->replica[h][s];
+    struct replica_lasting from;
     spi_err err;
 
-    SPI_TRY(err = get(st, sizeof head, &head, "half", h, 0), out);
-    f->candidate_nd = head.candidate_nd;
-    f->best_nd = head.best_nd;
-    f->candidate_cell = head.candidate_cell;
-    SPI_TRY(err = get(st, n * (size_t)f->keep * sizeof *f->candidate, f->candidate,
-                      "candidate", h, 0),
-            out);
-    SPI_TRY(err = get(st, n * sizeof *f->fluence, f->fluence, "fluence", h, 0), out);
-    err = get(st, n * sizeof *f->best, f->best, "best", h, 0);
+    SPI_TRY(err = get_replica(st, &from, h, s), out);
+    SPI_TRY(err = check_replica(r, path, &from, h, s), out);
+    c->data = r->data;
+    c->half = &r->half[h];
+    c->seed = r->seed * 2 + (uint64_t)h;
+    c->index = s;
+#define TAKE(type, name)             memcpy(&c->name, &from.name, sizeof c->name);
+#define TAKE_MANY(type, name, count) TAKE(type, name)
+    SPI_REPLICA_LASTING(TAKE, TAKE_MANY)
+#undef TAKE
+#undef TAKE_MANY
+    SPI_TRY(err = spi_replica_symmetry(c, from.symmetry, from.axes), out);
+    if (!from.fresh) /* else it is as spi_run_make_replicas made it */
+        err = load_model(st, path, &from, c, h, s);
 out:
     return err;
 }
@@ -423,30 +465,23 @@ out:
 spi_err spi_run_load(struct spi_run *r, const char *path, const char *key)
 {
     struct spi_state *st;
-    struct head head;
-    int32_t generation;
+    struct run_lasting from;
     spi_err err = spi_state_read(path, key, &st);
 
     if (err)
         return err;
-    SPI_TRY(err = get(st, sizeof head, &head, "run", 0, 0), out);
-    SPI_TRY(err = spi_state_get(st, SPI_STATE_GENERATION, sizeof generation, &generation),
-            out);
-    SPI_TRY(err = check_head(r, path, generation, &head), out);
-    SPI_TRY(err = spi_run_make_replicas(r, head.n_replicas), out);
-    r->generation = generation, r->stage = head.stage, r->step = head.step;
-    r->begun_at = head.begun_at;
-    r->round = head.round, r->waiting = head.waiting, r->have_pose = head.have_pose;
-    r->converged = head.converged, r->best_cc = head.best_cc, r->halves_cc = head.halves_cc;
-    r->pose = head.pose;
-    r->found = head.found;
-    r->n_diameters = (int32_t)head.n_diameters;
-    memcpy(r->diameter_A, head.diameter_A, sizeof head.diameter_A);
+    SPI_TRY(err = get_run(st, &from), out);
+    SPI_TRY(err = check_run(r, path, &from), out);
+    SPI_TRY(err = spi_run_make_replicas(r, from.n_replicas), out);
+#define TAKE(type, name)             memcpy(&r->name, &from.name, sizeof r->name);
+#define TAKE_MANY(type, name, count) TAKE(type, name)
+    SPI_RUN_LASTING(TAKE, TAKE_MANY)
+#undef TAKE
+#undef TAKE_MANY
     for (int h = 0; h < 2; h++) {
-        r->leading[h] = head.leading[h];
-        SPI_TRY(err = load_half(st, &r->half[h], h), out);
+        SPI_TRY(err = get_half(st, &r->half[h], h), out);
         SPI_TRY(err = check_half(r, path, h), out);
-        for (int s = 0; s < head.n_replicas; s++)
+        for (int s = 0; s < r->n_replicas; s++)
             SPI_TRY(err = load_replica(st, path, r, h, s), out);
     }
 out:
@@ -458,15 +493,15 @@ spi_err spi_run_saved_diameters(const char *path, const char *key, double first_
                                 int32_t *n, double diameter_A[SPI_DIAMETERS_MAX])
 {
     struct spi_state *st;
-    struct head head;
+    struct run_lasting from;
     spi_err err = spi_state_read(path, key, &st);
 
     if (err)
         return err;
-    SPI_TRY(err = get(st, sizeof head, &head, "run", 0, 0), out);
-    SPI_TRY(err = check_diameters(path, &head, first_A), out);
-    *n = (int32_t)head.n_diameters;
-    memcpy(diameter_A, head.diameter_A, sizeof head.diameter_A);
+    SPI_TRY(err = get_run(st, &from), out);
+    SPI_TRY(err = check_diameters(path, &from, first_A), out);
+    *n = from.n_diameters;
+    memcpy(diameter_A, from.diameter_A, sizeof from.diameter_A);
 out:
     spi_state_free(st);
     return err;

@@ -9,12 +9,10 @@
 #ifndef SPI_MTIP_MTIP_H
 #define SPI_MTIP_MTIP_H
 
-#include "fsc/align.h"
-#include "fsc/symmetry_map.h"
 #include "mtip/plan.h"
 #include "mtip/replica.h"
 
-enum { SPI_REPLICAS_MAX = 64, SPI_DIAMETERS_MAX = 3 };
+enum { SPI_REPLICAS_MAX = 64 };
 
 /** What one generation came to: a line of metrics.jsonl. */
 struct spi_generation_report {
@@ -35,7 +33,7 @@ struct spi_generation_report {
     int64_t peak_rss_bytes;
 };
 
-/** Everything a run is: what the checkpoint saves is marked. */
+/** Everything a run is.  The checkpoint saves what lasts (mtip/lasting.h). */
 struct spi_run {
     const struct spi_settings *set; /* borrowed */
     struct spi_data *data;          /* borrowed */
@@ -45,25 +43,9 @@ struct spi_run {
     double q_max; /* 1/A */
     uint64_t seed;
 
-    int32_t generation;  /* done so far; saved, like all that follows */
-    int32_t begun_at;    /* the generation after which it began with this diameter */
-    int32_t stage, step; /* what comes next */
-    int32_t n_replicas;  /* of each half set */
-    int32_t round;       /* rounds of random initialisations begun */
-    int32_t leading[2];  /* the best replica of each half */
+    SPI_RUN_LASTING(SPI_MEMBER, SPI_MEMBER_MANY)
     struct spi_replica replica[2][SPI_REPLICAS_MAX];
     struct spi_half_set half[2];
-    double best_cc;  /* largest mean_cc so far at full q_max */
-    int32_t waiting; /* generations of the final refinement without improvement */
-    int32_t have_pose;
-    struct spi_pose pose; /* superposes half 2 on half 1; R is that of the intensities */
-    double halves_cc;
-    int32_t converged;
-    struct spi_symmetry_found found; /* point group of the leading replicas, if none was
-                                      * given; saved */
-
-    int32_t n_diameters; /* that the run has had, the last one now; saved */
-    double diameter_A[SPI_DIAMETERS_MAX];
 
     struct spi_volume density[2]; /* of the last generation; not saved, like what follows */
     bool look_at_diameter;        /* when the random initialisations agree (extent.h) */

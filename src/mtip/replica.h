@@ -18,24 +18,19 @@
 #ifndef SPI_MTIP_REPLICA_H
 #define SPI_MTIP_REPLICA_H
 
-#include "match/posterior.h"
 #include "math/volume.h"
 #include "merge/views.h"
 #include "mtip/data.h"
+#include "mtip/lasting.h"
 #include "mtip/resolution_level.h"
 #include "slice/templates.h"
 
 /** What is known of each image of a half set (index: place in the half). */
 struct spi_half_set {
     int64_t n_images;
-    int64_t *image;     /* [n_images] index in the file, owned */
-    int keep;           /* candidates per image */
-    int32_t *candidate; /* [n_images][keep] view directions, best first; -1: none; owned */
-    int64_t candidate_nd; /* the grid of the candidates; 0: no candidates yet */
-    double candidate_cell;
-    float *fluence;        /* [n_images], owned */
-    struct spi_best *best; /* [n_images], owned */
-    int64_t best_nd;       /* grid of best[].dir */
+    int64_t *image; /* [n_images] index in the file, owned */
+    int keep;       /* candidates per image */
+    SPI_HALF_SET_LASTING(SPI_MEMBER, SPI_MEMBER_EACH)
 };
 
 struct spi_replica {
@@ -45,12 +40,8 @@ struct spi_replica {
     int index;           /* number of the initialisation, for its random stream */
     struct spi_volume A; /* the model */
     float *ring_scale;   /* [R], owned: of the random initialisation; NULL later */
-    float beta;
-    double score;       /* mean best LL per count of the last batch */
-    double residual;    /* relative residual of the last solve */
-    char symmetry[16];  /* the particle's point group, "C1": none */
-    double axes[9];     /* from its standard frame to that of the model */
-    int n_group;        /* its elements */
+    SPI_REPLICA_LASTING(SPI_MEMBER, SPI_MEMBER_MANY)
+    int n_group;        /* elements of the point group */
     double (*group)[9]; /* [n_group], rotated by the axes; owned */
 
     struct spi_generation_work *work; /* of the generation that runs; NULL between two */
