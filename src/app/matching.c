@@ -30,10 +30,10 @@ static void add_moments(const struct spi_matching *m, const float *image, struct
 
     spi_ring_resample(&m->map, g, image, s->samples);
     for (int r = 0; r < m->band.R; r++) {
-        double live = (double)crealf(m->map.live_h[g->h_at[r]]) / g->n[r];
+        double least = spi_ring_least_live(&m->map, g, r);
 
         for (int i = g->at[r]; i < g->at[r + 1]; i++) {
-            if (!((double)m->map.live[i] > 0.2 * live)) /* the edge of a mask */
+            if ((double)m->map.live[i] < least)
                 continue;
 
             double v = (double)s->samples[i] / (double)m->map.live[i];

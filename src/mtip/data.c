@@ -56,10 +56,10 @@ static void add_moments(const struct spi_data *d, double sign, const float *samp
     const struct spi_rings *g = &d->rings;
 
     for (int r = 0; r < g->R; r++) {
-        double live = (double)crealf(d->map.live_h[g->h_at[r]]) / g->n[r];
+        double least = spi_ring_least_live(&d->map, g, r);
 
         for (int i = g->at[r]; i < g->at[r + 1]; i++) {
-            if ((double)d->map.live[i] < 0.2 * live)
+            if ((double)d->map.live[i] < least)
                 continue;
 
             double v = (double)samples[i] / (double)d->map.live[i];
@@ -239,7 +239,7 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
         double used = 0;
 
         for (int i = g->at[r]; i < g->at[r + 1]; i++)
-            used += (double)d->map.live[i] >= 0.2 * live;
+            used += (double)d->map.live[i] >= spi_ring_least_live(&d->map, g, r);
         for (int s = 0; s < PARTIALS; s++)
             sum += partial[s].sum[r], sum2 += partial[s].sum2[r];
         used = used > 0 ? used * n : 1;
