@@ -180,13 +180,6 @@ fail:
     return err;
 }
 
-double spi_ring_least_live(const struct spi_ring_map *map, const struct spi_rings *g, int r)
-{
-    double live = (double)crealf(map->live_h[g->h_at[r]]) / g->n[r];
-
-    return live > 0 ? 0.2 * live : (double)INFINITY;
-}
-
 void spi_ring_map_clear(struct spi_ring_map *map)
 {
     free(map->pixel);

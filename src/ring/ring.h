@@ -65,11 +65,6 @@ struct spi_ring_map {
     double n_live;         /* sum of d */
 };
 
-/** Samples of ring r with less live weight tell no intensity: they lie at the edge of a mask,
- * or behind it.  INFINITY: the whole ring does. */
-double spi_ring_least_live(const struct spi_ring_map *map, const struct spi_rings *g,
-                           int r);
-
 /** Map the usable pixels of a detector.  SPI_EINVAL: none lies between the first and the
  *  last ring. */
 SPI_MUSTUSE spi_err spi_ring_map_init(struct spi_ring_map *map, const struct spi_rings *g,
