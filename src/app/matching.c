@@ -9,91 +9,67 @@
 #include "app/stage.h"
 #include "base/mem.h"
 #include "math/rot.h"
+#include "mtip/data.h"
 #include "mtip/orientations.h"
 #include "mtip/split.h"
+#include "ring/moments.h"
 #include "slice/templates.h"
 
 enum { FIRST_IMAGES = 1000, DIRECTIONS = 100 };
-static const double typical_counts = 1e5;
 
 /* ---- preparation -------------------------------------------------------------------- */
 
-/* Sums over the first images: of ring samples per live weight, of their squares. */
+/* Sums over the first n images: of ring samples per live weight, of their squares. */
 struct moments {
-    double *sum, *sum2, *used; /* [R] */
+    int64_t n;
+    double *sum, *sum2; /* [R] */
     float *samples;
 };
 
-static void add_moments(const struct spi_matching *m, const float *image, struct moments *s)
-{
-    const struct spi_rings *g = &m->rings;
-
-    spi_ring_resample(&m->map, g, image, s->samples);
-    for (int r = 0; r < m->band.R; r++) {
-        double live = (double)crealf(m->map.live_h[g->h_at[r]]) / g->n[r];
-
-        for (int i = g->at[r]; i < g->at[r + 1]; i++) {
-            if (!((double)m->map.live[i] > 0.2 * live)) /* the edge of a mask */
-                continue;
-
-            double v = (double)s->samples[i] / (double)m->map.live[i];
-
-            s->sum[r] += v;
-            s->sum2[r] += v * v;
-            s->used[r] += 1;
-        }
-    }
-}
-
-static spi_err read_moments(const struct spi_matching *m, int64_t n, struct moments *s)
+static spi_err read_moments(const struct spi_matching *m, struct moments *s)
 {
     float *pixels = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(pixels, m->det->n_pixels, "images"), out);
-    for (int64_t k = 0; k < n; k++) {
-        SPI_TRY(err = spi_images_read(m->spec.images, k * (m->n_images / n), 1, pixels),
+    for (int64_t k = 0; k < s->n; k++) {
+        SPI_TRY(err = spi_images_read(m->spec.images, k * (m->n_images / s->n), 1, pixels),
                 out);
-        add_moments(m, pixels, s);
+        spi_ring_resample(&m->map, &m->rings, pixels, s->samples);
+        spi_ring_moments_add(&m->map, &m->rings, m->band.R, 1, s->samples, s->sum, s->sum2);
     }
 out:
     free(pixels);
     return err;
 }
 
-/* Scale of the images: photons as they are, other data to typical_counts an image.  mean,
- * variance [R]: of counts per live weight. */
-static spi_err use_moments(struct spi_matching *m, const struct moments *s, double n,
-                           double *mean, double *variance, double *counts)
+/* Scale of the images: photons as they are, other data to SPI_TYPICAL_COUNTS an image.
+ * mean, variance [R]: of counts per live weight. */
+static spi_err use_moments(struct spi_matching *m, const struct moments *s, double *mean,
+                           double *variance, double *counts)
 {
-    double total = 0;
+    double total = 0, n = (double)s->n;
+    int R = m->band.R;
 
-    for (int r = 0; r < m->band.R; r++) {
-        mean[r] = s->used[r] > 0 ? s->sum[r] / s->used[r] : 0;
+    spi_ring_moments(&m->map, &m->rings, R, n, 1, s->sum, s->sum2, mean, variance);
+    for (int r = 0; r < R; r++)
         total += mean[r] * (double)crealf(m->map.live_h[m->rings.h_at[r]]);
-    }
     if (!(total > 0 && isfinite(total)))
         return spi_fail(SPI_EFORMAT, "%.0f images are all zero between |q| = %g and %g 1/A",
-                        n, m->spec.q_min, m->rings.q[m->band.R - 1]);
-    m->scale = spi_images_kind(m->spec.images) == SPI_PHOTONS ? 1 : typical_counts / total;
+                        n, m->spec.q_min, m->rings.q[R - 1]);
+    m->scale =
+        spi_images_kind(m->spec.images) == SPI_PHOTONS ? 1 : SPI_TYPICAL_COUNTS / total;
     *counts = m->scale * total;
-    for (int r = 0; r < m->band.R; r++) {
-        double used = s->used[r];
-
-        mean[r] *= m->scale;
-        variance[r] =
-            used > 0 ? m->scale * m->scale * s->sum2[r] / used - mean[r] * mean[r] : 0;
-    }
+    spi_ring_moments(&m->map, &m->rings, R, n, m->scale, s->sum, s->sum2, mean, variance);
     if (m->spec.like->weighted)
-        m->spec.like->inv_var(m->band.R, mean, variance, m->inv_var);
+        m->spec.like->inv_var(R, mean, variance, m->inv_var);
     return SPI_OK;
 }
 
 static spi_err measure_images(struct spi_matching *m, double *counts)
 {
     int R = m->rings.R;
-    int64_t n = m->n_images < FIRST_IMAGES ? m->n_images : FIRST_IMAGES;
-    struct moments s = {0};
+    struct moments s = {.n = m->n_images < FIRST_IMAGES ? m->n_images : FIRST_IMAGES};
     double *mean = NULL, *variance = NULL;
     spi_err err;
 
@@ -103,16 +79,14 @@ static spi_err measure_images(struct spi_matching *m, double *counts)
     SPI_TRY(err = SPI_NEW(variance, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.sum, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.sum2, R, "matching"), out);
-    SPI_TRY(err = SPI_NEW(s.used, R, "matching"), out);
     SPI_TRY(err = SPI_NEW(s.samples, m->rings.at[R], "matching"), out);
-    SPI_TRY(err = read_moments(m, n, &s), out);
-    err = use_moments(m, &s, (double)n, mean, variance, counts);
+    SPI_TRY(err = read_moments(m, &s), out);
+    err = use_moments(m, &s, mean, variance, counts);
 out:
     free(mean);
     free(variance);
     free(s.sum);
     free(s.sum2);
-    free(s.used);
     free(s.samples);
     return err;
 }

@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "kernel/f16.h"
+#include "ring/moments.h"
 
 enum { BLOCK = 256, PARTIALS = 4 };
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
-static const double typical_counts = 1e5;
 
 /* Sums over images, of one partial: per ring, per ring, per pixel. */
 struct sums {
@@ -50,26 +50,6 @@ struct ingest_args {
     int64_t first, n;
 };
 
-static void add_moments(const struct spi_data *d, double sign, const float *samples,
-                        struct sums *b)
-{
-    const struct spi_rings *g = &d->rings;
-
-    for (int r = 0; r < g->R; r++) {
-        double live = (double)crealf(d->map.live_h[g->h_at[r]]) / g->n[r];
-
-        for (int i = g->at[r]; i < g->at[r + 1]; i++) {
-            if ((double)d->map.live[i] < 0.2 * live)
-                continue;
-
-            double v = (double)samples[i] / (double)d->map.live[i];
-
-            b->sum[r] += sign * v;
-            b->sum2[r] += sign * v * v;
-        }
-    }
-}
-
 /* Add an image to the moments of a partial (sign 1), or take it out again (-1).  The image
  * becomes counts, `samples` hold it on the rings. */
 static void add_image(const struct spi_data *d, double sign, float *image, float *samples,
@@ -80,7 +60,7 @@ static void add_image(const struct spi_data *d, double sign, float *image, float
         b->pixel_sum[p] += sign * (double)image[p];
     }
     spi_ring_resample(&d->map, &d->rings, image, samples);
-    add_moments(d, sign, samples, b);
+    spi_ring_moments_add(&d->map, &d->rings, d->rings.R, sign, samples, b->sum, b->sum2);
 }
 
 /* In the unit of the file, in photons where these are known. */
@@ -226,35 +206,28 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
 {
     struct sums partial[PARTIALS];
     const struct spi_rings *g = &d->rings;
-    double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]);
+    double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]), *sum, *sum2;
 
     for (int s = 0; s < PARTIALS; s++) {
-        double *sum = spi_array_data(look->rings, s, NULL);
+        double *of = spi_array_data(look->rings, s, NULL);
 
-        partial[s] = (struct sums){sum, sum + g->R, spi_array_data(look->pixels, s, NULL)};
+        partial[s] = (struct sums){of, of + g->R, spi_array_data(look->pixels, s, NULL)};
     }
-    for (int r = 0; r < g->R; r++) {
-        double live = (double)crealf(d->map.live_h[g->h_at[r]]) / g->n[r], sum = 0,
-               sum2 = 0;
-        double used = 0;
-
-        for (int i = g->at[r]; i < g->at[r + 1]; i++)
-            used += (double)d->map.live[i] >= 0.2 * live;
-        for (int s = 0; s < PARTIALS; s++)
-            sum += partial[s].sum[r], sum2 += partial[s].sum2[r];
-        used = used > 0 ? used * n : 1;
-        d->ring_mean[r] = sum / used;
-        d->ring_var[r] = fmax(sum2 / used - d->ring_mean[r] * d->ring_mean[r], 0);
-        total += d->ring_mean[r] * live * g->n[r];
-    }
+    sum = partial[0].sum; /* of all, from here on */
+    sum2 = partial[0].sum2;
+    for (int r = 0; r < g->R; r++)
+        for (int s = 1; s < PARTIALS; s++)
+            sum[r] += partial[s].sum[r], sum2[r] += partial[s].sum2[r];
+    spi_ring_moments(&d->map, g, g->R, n, 1, sum, sum2, d->ring_mean, d->ring_var);
+    for (int r = 0; r < g->R; r++)
+        total += d->ring_mean[r] * (double)crealf(d->map.live_h[g->h_at[r]]);
     for (int64_t p = 0; p < d->det->n_pixels; p++) {
-        double sum = 0;
+        double light = 0;
 
         for (int s = 0; s < PARTIALS; s++)
-            sum += partial[s].pixel_sum[p];
-        d->mean_image[p] = (float)(sum / n);
+            light += partial[s].pixel_sum[p];
+        d->mean_image[p] = (float)(light / n);
     }
-    d->mean_counts = total;
     if (!(total > 0))
         return spi_fail(SPI_EFORMAT, "the images are all zero on the usable pixels");
     return SPI_OK;
@@ -381,7 +354,7 @@ static spi_err find_scale(struct spi_data *d, double gain)
         n += one > 0;
     }
     if (sum > 0 && isfinite(sum))
-        d->scale = typical_counts * (double)n / sum;
+        d->scale = SPI_TYPICAL_COUNTS * (double)n / sum;
     else
         err = spi_fail(SPI_EFORMAT,
                        "%d images drawn from %lld are all zero on the usable pixels; are "

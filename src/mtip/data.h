@@ -5,9 +5,8 @@
  * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
  * scratch file of the run directory (io/record_cache.h), so that memory does not grow with
  * the number of images; in half precision, for reading them is most of the work on them
- * (R10). Intensities that are not photons are scaled so
- * that an image has `typical_counts` on the rings on average: nothing depends on absolute
- * scale. */
+ * (R10).  Intensities that are not photons are scaled so that an image has
+ * SPI_TYPICAL_COUNTS on the rings on average: nothing depends on absolute scale. */
 #ifndef SPI_MTIP_DATA_H
 #define SPI_MTIP_DATA_H
 
@@ -34,9 +33,10 @@ struct spi_data {
     double *ring_var;       /* [R], owned: variance of a ring sample's intensity
                               * about the ring mean, over angles and images */
     float *mean_image;      /* [n_pixels], owned: mean of the images, counts */
-    double mean_counts;     /* per image, on the rings */
 };
 
+/** Counts to which the mean image is scaled where values are no photons. */
+enum { SPI_TYPICAL_COUNTS = 100000 };
 enum { SPI_IMAGES_LEAST = 64 }; /* a reconstruction needs so many */
 
 /** Called with (done, total) images while ingesting; may be NULL. */

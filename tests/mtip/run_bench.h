@@ -49,7 +49,7 @@ static spi_err make_images(void)
     return err ? err : spi_images_finish_take(w);
 }
 
-static void small_settings(struct spi_settings *set)
+static inline void small_settings(struct spi_settings *set)
 {
     spi_settings_default(set);
     set->N_inits = set->N_inits_max = 2;
