@@ -15,7 +15,7 @@
 #include "ring/moments.h"
 #include "slice/templates.h"
 
-enum { FIRST_IMAGES = 1000, DIRECTIONS = 100 };
+enum { FIRST_IMAGES = 1000 };
 
 /* ---- preparation -------------------------------------------------------------------- */
 
@@ -106,7 +106,7 @@ static spi_err scale_model(struct spi_matching *m, double counts)
         m->model.data[i] = (float)((double)m->model.data[i] / largest);
     SPI_TRY(err = spi_stage_prepare(&m->model, m->spec.nufft_tol, &m->plan, &m->grid), out);
     SPI_TRY(err = spi_ring_means_of_model(&m->rings, m->band.R, m->plan, m->grid,
-                                          DIRECTIONS, mean),
+                                          SPI_MEAN_DIRECTIONS, mean),
             out);
     for (int r = 0; r < m->band.R; r++)
         total += fmax(mean[r], 0) * (double)crealf(m->map.live_h[m->rings.h_at[r]]);
@@ -254,7 +254,7 @@ spi_err spi_matching_refine(const struct spi_matching *m, struct spi_orientation
 
     SPI_TRY(err = SPI_NEW(mean, m->band.R, "refinement"), out);
     SPI_TRY(err = spi_ring_means_of_model(&m->rings, m->band.R, m->plan, m->grid,
-                                          DIRECTIONS, mean),
+                                          SPI_MEAN_DIRECTIONS, mean),
             out);
     SPI_TRY(err = spi_refine_set_init(&set, m->det, &m->rings, m->band.R, mean,
                                       m->spec.like, m->inv_var, m->plan, m->grid),

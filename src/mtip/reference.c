@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "slice/templates.h"
 
-enum { DIRECTIONS = 100 };
-
 spi_err spi_reference_init(struct spi_reference *m, const struct spi_run *r,
                            const struct spi_volume *A)
 {
@@ -19,7 +17,7 @@ spi_err spi_reference_init(struct spi_reference *m, const struct spi_run *r,
     SPI_TRY(err = spi_nufft_new(A->n, A->step, r->set->nufft_tol, &m->plan), out);
     SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
     SPI_TRY(err = spi_nufft_prepare(m->plan, A->data, m->grid), out);
-    err = spi_ring_means_of_model(&r->data->rings, R, m->plan, m->grid, DIRECTIONS,
+    err = spi_ring_means_of_model(&r->data->rings, R, m->plan, m->grid, SPI_MEAN_DIRECTIONS,
                                   m->ring_mean);
 out:
     return err;

@@ -77,7 +77,6 @@ static void random_blobs(struct spi_volume *rho, double D, struct spi_rng *rng)
 /* Factor of each ring that gives the model the data's ring means. */
 static spi_err scale_rings(struct spi_replica *c, const struct spi_resolution_level *l)
 {
-    enum { DIRECTIONS = 100 };
     double *mean = NULL;
     float *fine = NULL;
     spi_nufft *plan = NULL;
@@ -89,7 +88,7 @@ static spi_err scale_rings(struct spi_replica *c, const struct spi_resolution_le
     SPI_TRY(err = spi_nufft_grid_new(plan, 1, &fine), out);
     SPI_TRY(err = spi_nufft_prepare(plan, c->A.data, fine), out);
     SPI_TRY(err = spi_ring_means_of_model(&c->data->rings, l->R_merge, plan, fine,
-                                          DIRECTIONS, mean),
+                                          SPI_MEAN_DIRECTIONS, mean),
             out);
     for (int r = 0; r < l->R_merge; r++)
         c->ring_scale[r] = mean[r] > 0 ? (float)(c->data->ring_mean[r] / mean[r]) : 0;

@@ -42,6 +42,7 @@ SPI_MUSTUSE spi_err spi_templates_make(const struct spi_template_spec *spec,
                                        const int32_t *dir_list, int64_t first, int64_t n,
                                        float *record, float *table, float *S);
 
+enum { SPI_MEAN_DIRECTIONS = 100 }; /* enough for the mean of a ring */
 /** Mean of W over each of the first R rings, over n_dir directions spread over the sphere.
  */
 SPI_MUSTUSE spi_err spi_ring_means_of_model(const struct spi_rings *g, int R,
