@@ -175,8 +175,13 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
             "size can show: the images still contain a background",
             fmin(r->background_A, v->diameter_A / ball_qD), 100 * (1 - contrast_level),
             100 * v->isotropic, 1 / v->isotropic_q, v->diameter_A / need);
-    if (!(v->unexplained_variance <= set->unexplained_variance_max) ||
-        !(v->outlier_images <= set->outlier_images_max))
+    if (isnan(v->unexplained_variance)) /* all are outliers, or the map is flat */
+        say(&why,
+            "; %.0f %% of the images are outliers (at most %.0f %%): the map explains none "
+            "of them; they show other particles or none, or their orientations are wrong",
+            100 * v->outlier_images, 100 * set->outlier_images_max);
+    else if (!(v->unexplained_variance <= set->unexplained_variance_max) ||
+             !(v->outlier_images <= set->outlier_images_max))
         say(&why,
             "; the map leaves %.0f %% of the structure in the images unexplained (at "
             "most %.0f %%), and %.0f %% of the images are outliers (at most %.0f %%): "

@@ -237,6 +237,11 @@ static void verdicts(void)
     v.outlier_images = 0.7;
     OK(refused(v, "the map leaves", "70 % of the images"), "outliers");
     v = good();
+    v.unexplained_variance = NAN;
+    v.outlier_images = 1;
+    OK(refused(v, "100 % of the images are outliers", "explains none of them"),
+       "nothing but outliers");
+    v = good();
     v.phase_consistency = 0.5;
     OK(refused(v, "where the intensities", "phases are wrong"), "phases");
     v.resolution.background_A = INFINITY;
