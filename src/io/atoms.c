@@ -13,6 +13,7 @@
 #include "io/atoms_guess.h"
 #include "io/atoms_raw.h"
 #include "io/cif.h"
+#include "io/kind.h"
 #include "io/line_reader.h"
 #include "io/pdb.h"
 
@@ -131,28 +132,14 @@ void spi_structure_clear(struct spi_structure *s)
 
 bool spi_structure_is(const char *path)
 {
-    static const char *const end[] = {".pdb", ".ent", ".cif", ".mmcif", NULL};
-    static const char *const start[] = {"HEADER", "TITLE ", "REMARK", "CRYST1", "ATOM  ",
-                                        "HETATM", "MODEL ", "data_",  NULL};
     struct spi_line_reader *l = NULL;
-    size_t n = strlen(path), length;
+    size_t length;
     char *line;
-    bool yes = false;
+    bool yes = spi_kind_is_structure_name(path);
 
-    if (n > 3 && strcasecmp(path + n - 3, ".gz") == 0)
-        n -= 3;
-    while (n > 0 && isdigit((unsigned char)path[n - 1])) /* .pdb1: an assembly */
-        n--;
-    for (int i = 0; end[i]; i++) {
-        size_t m = strlen(end[i]);
-
-        if (n > m && strncasecmp(path + n - m, end[i], m) == 0)
-            return true;
-    }
-    if (spi_line_reader_open(path, &l) == SPI_OK &&
+    if (!yes && spi_line_reader_open(path, &l) == SPI_OK &&
         spi_line_reader_next(l, &line, &length) == SPI_OK && line)
-        for (int i = 0; start[i]; i++)
-            yes = yes || strncmp(line, start[i], strlen(start[i])) == 0;
+        yes = spi_kind_is_structure_line(line);
     spi_line_reader_close(l);
     return yes;
 }
