@@ -7,6 +7,7 @@
 
 #include "io/orient.h"
 #include "mtip/coverage.h"
+#include "mtip/inspect.h"
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
 #include "mtip/phasing.h"
