@@ -11,7 +11,7 @@ ok() {
 fresh() {
 	rm -rf "$scratch"
 	mkdir -p "$scratch/src/base" "$scratch/src/io" "$scratch/src/task" "$scratch/src/app" "$scratch/tests"
-	cp "$root/src/LAYERS" "$scratch/src/"
+	grep -v '^circle' "$root/src/LAYERS" > "$scratch/src/LAYERS"
 	echo '#include "base/log.h"' > "$scratch/src/io/right.c"
 	echo '#include <starpu.h>' > "$scratch/src/task/right.c"
 	echo 'int main(void) { puts("x"); exit(1); }' > "$scratch/src/app/right.c"
@@ -36,6 +36,30 @@ finds io/runtime.c '#include <starpu.h>' "StarPU outside task/"
 finds io/mpi.c '#include <mpi.h>' "MPI outside task/"
 finds io/speaks.c 'void f(void) { printf("x"); }' "output below app/"
 finds io/ends.c 'void f(void) { exit(1); }' "an exit below app/"
+
+circle() { # what io/one includes, the circle that src/LAYERS lets pass
+	fresh
+	echo '#include "io/one.h"' > "$scratch/src/io/one.c"
+	echo '#include "io/other.h"' > "$scratch/src/io/other.c"
+	echo '#include "io/one.h"' > "$scratch/src/io/other.h"
+	echo "#include \"io/$1.h\"" > "$scratch/src/io/one.h"
+	echo '#include "io/other.h"' > "$scratch/src/io/between.h"
+	[ -z "$2" ] || echo "circle $2" >> "$scratch/src/LAYERS"
+	layers
+}
+circle one
+ok $? "a module that uses another one, which does not use it, passes"
+circle other
+[ $? != 0 ] && grep -q '^io/one: includes io/other' "$scratch/out"
+ok $? "two modules that include each other are found"
+circle between
+[ $? != 0 ] && grep -q '^io/one: includes io/other' "$scratch/out"
+ok $? "and where one does it over a header without a source"
+circle other 'io/one io/other'
+ok $? "a circle that src/LAYERS names passes"
+circle one 'io/one io/other'
+[ $? != 0 ] && grep -q 'there is no circle io/one io/other' "$scratch/out"
+ok $? "a circle that src/LAYERS names and that is none is found"
 
 fresh
 "$root/tools/check_tests.sh" "$scratch/tests" > "$scratch/out" 2>&1
