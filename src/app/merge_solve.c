@@ -3,12 +3,12 @@
 #include "app/merge_job.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/progress.h"
-#include "io/file.h"
 #include "io/mrc.h"
+#include "report/pictures.h"
+#include "report/tables.h"
 
 static const double double_tol = 1e-9; /* of a transform in double precision */
 
@@ -52,18 +52,12 @@ spi_err spi_merge_job_spread(struct spi_merge_job *j)
 
 static spi_err write_curve(const struct spi_merge_job *j)
 {
-    const struct spi_merging_lcurve *c = &j->curve;
-    char *text = NULL;
     spi_err err = SPI_OK;
 
-    if (j->args->csv) {
-        SPI_TRY(err = spi_lcurve_csv(c->n, c->points, &c->choice, &text), out);
-        SPI_TRY(err = spi_file_write_text(j->args->csv, text, strlen(text)), out);
-    }
-    if (j->args->png)
-        err = spi_merging_lcurve_plot(c, j->args->png, "L-curve");
-out:
-    free(text);
+    if (j->args->csv)
+        err = spi_table_lcurve(&j->curve, j->args->csv);
+    if (j->args->png && !err)
+        err = spi_picture_lcurve(&j->curve, j->args->png, "L-curve");
     return err;
 }
 

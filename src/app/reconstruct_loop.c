@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
+#include "report/pictures.h"
+#include "report/run_files.h"
 
 enum { WORK = 1000 }; /* parts of the planned work, for the bar */
 
@@ -38,6 +40,22 @@ static spi_err measure_contrast(struct spi_reconstruct *j)
     return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_min);
 }
 
+/* All images that take part. */
+static spi_err picture_images(const struct spi_reconstruct *j)
+{
+    char path[SPI_PATH_MAX];
+    spi_err err;
+
+    spi_reconstruct_path(j, "mean_image.png", path);
+    SPI_TRY(err =
+                spi_picture_mean_image(j->data.det, j->data.kind, j->data.mean_image, path),
+            out);
+    spi_reconstruct_path(j, "radial.png", path);
+    err = spi_picture_radial(&j->data, path);
+out:
+    return err;
+}
+
 /* Nothing is written into the directory before the state has been accepted. */
 spi_err spi_reconstruct_begin(struct spi_reconstruct *j)
 {
@@ -55,7 +73,7 @@ spi_err spi_reconstruct_begin(struct spi_reconstruct *j)
     j->begun = true;
     SPI_TRY(err = spi_rundir_begin(j->args->out, j->going_on), out);
     SPI_TRY(err = spi_reconstruct_write_settings(j), out);
-    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
+    SPI_TRY(err = picture_images(j), out);
     SPI_TRY(err = spi_reconstruct_cut_metrics(j, j->run->generation), out);
     err = measure_contrast(j);
 out:
@@ -107,10 +125,16 @@ static spi_err write_result(struct spi_reconstruct *j)
 {
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err refused = spi_validation_check(&j->result.validation, &j->set), err;
+    const struct spi_report report = {.result = &j->result,
+                                      .seed = j->run->seed,
+                                      .n_images = j->run->half[0].n_images +
+                                                  j->run->half[1].n_images,
+                                      .diameter_A = j->data.rings.diameter_A,
+                                      .provenance = j->provenance};
 
     j->result.orientations.moved = j->preview.moved;
     if (!refused) {
-        err = spi_result_write(j->run, &j->result, j->args->out, j->provenance);
+        err = spi_run_files_write(&report, j->args->out);
         if (!err)
             spi_rundir_settle(j->args->out);
         return err;
@@ -118,7 +142,7 @@ static spi_err write_result(struct spi_reconstruct *j)
     snprintf(why, sizeof why, "%s", spi_err_message());
     spi_reconstruct_path(j, "failed_validation", apart);
     SPI_TRY(err = spi_dir_make_own(apart), out);
-    SPI_TRY(err = spi_result_write(j->run, &j->result, apart, j->provenance), out);
+    SPI_TRY(err = spi_run_files_write(&report, apart), out);
     err = spi_fail(refused, "%s; see %s/", why, apart);
 out:
     return err;
@@ -153,7 +177,7 @@ static spi_err begin_anew(struct spi_reconstruct *j)
     j->run->generation = j->run->begun_at = generation;
     SPI_TRY(err = spi_reconstruct_provenance(j), out);
     SPI_TRY(err = spi_reconstruct_write_run_json(j), out);
-    SPI_TRY(err = spi_data_pictures(&j->data, j->args->out), out);
+    SPI_TRY(err = picture_images(j), out);
     SPI_TRY(err = measure_contrast(j), out);
     spi_reconstruct_path(j, "state.bin", path);
     err = spi_run_save(j->run, path, j->key);

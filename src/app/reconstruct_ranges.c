@@ -10,6 +10,7 @@
 #include "app/stage.h"
 #include "base/log.h"
 #include "fsc/symmetry_fit.h"
+#include "report/pictures.h"
 
 /* Of 1 / diameter: a pixel that sees speckles at all. */
 static const double most_pixel = 1.5;
@@ -74,6 +75,16 @@ static const char *unmeasured(const struct spi_preview *s)
     return s->centre.known ? "" : text;
 }
 
+static spi_err picture_mean(const struct spi_preview *s, const struct spi_detector *det,
+                            const float *mean, void *user)
+{
+    const struct spi_reconstruct *j = user;
+    char path[SPI_PATH_MAX];
+
+    spi_reconstruct_path(j, "mean_image.png", path);
+    return spi_picture_mean_image(det, s->kind, mean, path);
+}
+
 /* D from the images; the mean image is written before, unless the directory holds another
  * run: this one may still be refused. */
 static spi_err look_at_images(struct spi_reconstruct *j)
@@ -83,8 +94,8 @@ static spi_err look_at_images(struct spi_reconstruct *j)
     char why[SPI_MESSAGE_MAX];
     spi_err err =
         spi_preview_init(&j->preview, j->images, j->opening.survey.gain,
-                         spi_rundir_holds_run(j->args->out) ? NULL : j->args->out,
-                         strcmp(j->set.centre, "images") == 0, !(j->diameter_A > 0));
+                         strcmp(j->set.centre, "images") == 0, !(j->diameter_A > 0),
+                         spi_rundir_holds_run(j->args->out) ? NULL : picture_mean, j);
 
     snprintf(why, sizeof why, "%s", err ? spi_err_message() : "");
     tell_preview(j);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "io/file.h"
+#include "report/run_files.h"
 
 /* ---- the run ---------------------------------------------------------------------------- */
 
@@ -200,8 +201,7 @@ spi_err spi_reconstruct_write_settings(const struct spi_reconstruct *j)
 
     if (!f)
         return spi_no_memory("reconstruct", 0);
-    fprintf(f, "# spinifel %s (%s)\n", /* spi_rundir_check_settings looks for it */
-            SPI_VERSION, SPI_REVISION);
+    fprintf(f, SPI_SETTINGS_HEAD "%s (%s)\n", SPI_VERSION, SPI_REVISION);
     spi_settings_dump(&j->set, f);
     fclose(f);
     spi_reconstruct_path(j, "settings.toml", path);
