@@ -144,6 +144,7 @@ docs_finds src/report/run_files.c 's/"rings.bin", /"disks.bin", /' 'doc/formats.
 docs_finds src/report/run_files.c '/"rings.bin"/d' 'src/report/run_files.c lacks a file of doc/formats.d/run.md: rings.bin'
 docs_finds src/report/run_files.c '/"state.bin"/s/PROGRESS/RESULT/' 'lacks a file of .*: state.bin result' 2
 docs_finds README.md 's/^| `density.mrc`/| `densities.mrc`/' 'README.md: densities.mrc is no file'
+docs_finds src/app/reconstruct_print.c 's/ half1.mrc/ half3.mrc/' 'half3.mrc is no file'
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed

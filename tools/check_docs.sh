@@ -3,7 +3,8 @@
 # doc/math.md and doc/formats.md are what their fragments make, the tables of doc/performance.md what
 # benches/results/speed.jsonl makes; CITATION.cff and CHANGELOG.md name the
 # version of meson.build; spinifel-images(5) names datasets that doc/formats.d/images.md has; what the documents refer to exists
-# (tools/check_references.py); the files of a run and their kinds are those of the program's table, and the README names no other.
+# (tools/check_references.py); the files of a run and their kinds are those of the program's table, and neither the README
+# nor the help, messages and sources of reconstruct name another one.
 root=${1:-.}
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
@@ -36,5 +37,9 @@ cat "$tmp/diff"
 for name in $(awk -F '|' '/writes into the run directory/ { on = 1 } on && /^No command/ { exit } on && /^\| / { print $2 }' "$root/README.md" |
 	grep -o '`[^`]*[^/`]`' | tr -d '`'); do
 	cut -d ' ' -f 1 "$tmp/table" | grep -qxF "$name" || { echo "README.md: $name is no file of src/report/run_files.c"; bad=1; }
+done
+for name in $(cd "$root/src" && grep -ohE '[a-z_0-9]+\.(mrc|png|csv|jsonl|toml|json|bin)\b' app/cmd_reconstruct.c app/reconstruct*.c app/rundir.c | sort -u); do
+	cut -d ' ' -f 1 "$tmp/table" | grep -qxF "$name" ||
+		{ echo "src/app/ of reconstruct: $name is no file of src/report/run_files.c"; bad=1; }
 done
 exit $bad
