@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * The files of a run's directory: the one list that writes, moves and removes them and with
- * which documents and tests are compared.  Layer: report. */
+ * which documents and tests are compared.  Layer: report.
+ *
+ * A new result: a function of type spi_report_fn, a row in run_files.c, a row in
+ * doc/formats.d/run.md. */
 #ifndef SPI_REPORT_RUN_FILES_H
 #define SPI_REPORT_RUN_FILES_H
 
