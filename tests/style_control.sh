@@ -11,7 +11,7 @@ ok() {
 fresh() {
 	rm -rf "$scratch"
 	mkdir -p "$scratch/src/base" "$scratch/src/io" "$scratch/src/task" "$scratch/src/app" "$scratch/tests"
-	cp "$root/src/LAYERS" "$scratch/src/"
+	grep -v '^circle' "$root/src/LAYERS" > "$scratch/src/LAYERS"
 	echo '#include "base/log.h"' > "$scratch/src/io/right.c"
 	echo '#include <starpu.h>' > "$scratch/src/task/right.c"
 	echo 'int main(void) { puts("x"); exit(1); }' > "$scratch/src/app/right.c"
@@ -36,6 +36,30 @@ finds io/runtime.c '#include <starpu.h>' "StarPU outside task/"
 finds io/mpi.c '#include <mpi.h>' "MPI outside task/"
 finds io/speaks.c 'void f(void) { printf("x"); }' "output below app/"
 finds io/ends.c 'void f(void) { exit(1); }' "an exit below app/"
+
+circle() { # what io/one includes, the circle that src/LAYERS lets pass
+	fresh
+	echo '#include "io/one.h"' > "$scratch/src/io/one.c"
+	echo '#include "io/other.h"' > "$scratch/src/io/other.c"
+	echo '#include "io/one.h"' > "$scratch/src/io/other.h"
+	echo "#include \"io/$1.h\"" > "$scratch/src/io/one.h"
+	echo '#include "io/other.h"' > "$scratch/src/io/between.h"
+	[ -z "$2" ] || echo "circle $2" >> "$scratch/src/LAYERS"
+	layers
+}
+circle one
+ok $? "a module that uses another one, which does not use it, passes"
+circle other
+[ $? != 0 ] && grep -q '^io/one: includes io/other' "$scratch/out"
+ok $? "two modules that include each other are found"
+circle between
+[ $? != 0 ] && grep -q '^io/one: includes io/other' "$scratch/out"
+ok $? "and where one does it over a header without a source"
+circle other 'io/one io/other'
+ok $? "a circle that src/LAYERS names passes"
+circle one 'io/one io/other'
+[ $? != 0 ] && grep -q 'there is no circle io/one io/other' "$scratch/out"
+ok $? "a circle that src/LAYERS names and that is none is found"
 
 fresh
 "$root/tools/check_tests.sh" "$scratch/tests" > "$scratch/out" 2>&1
@@ -91,11 +115,12 @@ docs_fresh() {
 	cp -r "$root/doc" "$root/benches" "$root/meson.build" "$root"/*.md "$root/CITATION.cff" "$root/Makefile" "$scratch/"
 	ln -s "$root/src" "$root/tests" "$root/tools" "$root/data" "$scratch/"
 }
-docs_finds() { # file, sed expression, what the message says
+docs_finds() { # file, sed expression, what the message says, lines of it (1)
 	docs_fresh
+	case $1 in src/*) rm "$scratch/src" && cp -r "$root/src" "$scratch/" ;; esac # not the source itself
 	sed -i "$2" "$scratch/$1"
 	docs
-	[ $? != 0 ] && grep -q -- "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = 1 ]
+	[ $? != 0 ] && grep -q -- "$3" "$scratch/out" && [ "$(wc -l < "$scratch/out")" = "${4:-1}" ]
 	ok $? "$1: $3"
 }
 docs_fresh
@@ -115,6 +140,11 @@ docs_finds doc/design.md '1s/$/ `doc\/limits.md`, "Nothing"/' 'doc/limits.md has
 docs_finds README.md '1s/$/ `algorithm.lamda`/' 'algorithm.lamda is no setting'
 docs_finds README.md '1s/$/ `--nonsense`/' '--nonsense is an option of no program here'
 docs_finds doc/results.md '1s/$/ test_nothing/' 'there is no test test_nothing'
+docs_finds src/report/run_files.c 's/"rings.bin", /"disks.bin", /' 'doc/formats.d/run.md lacks a file of src/report/run_files.c: disks.bin' 2
+docs_finds src/report/run_files.c '/"rings.bin"/d' 'src/report/run_files.c lacks a file of doc/formats.d/run.md: rings.bin'
+docs_finds src/report/run_files.c '/"state.bin"/s/PROGRESS/RESULT/' 'lacks a file of .*: state.bin result' 2
+docs_finds README.md 's/^| `density.mrc`/| `densities.mrc`/' 'README.md: densities.mrc is no file'
+docs_finds src/app/reconstruct_print.c 's/ half1.mrc/ half3.mrc/' 'half3.mrc is no file'
 rm -rf "$scratch"
 echo "1..$n"
 exit $failed

@@ -145,7 +145,7 @@ spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,
 {
     struct spi_preview p;
     spi_err err =
-        spi_preview_init(&p, o->images, o->survey.gain, NULL, !of_file(set), false);
+        spi_preview_init(&p, o->images, o->survey.gain, !of_file(set), false, NULL, NULL);
 
     if (!err)
         spi_opening_tell_centre(path, o, &p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/rundir.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,45 +9,38 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "mtip/finish.h"
-#include "plot/plot.h"
+#include "report/run_files.h"
 
-static const char settings_head[] = "# spinifel "; /* as cmd_reconstruct.c begins it */
 /* `former`: the name that `apart` had once; a folder of that name becomes `apart`. */
 static const char apart[] = "failed_validation", former[] = "unconfirmed",
                   before[] = "previous";
 
-/* Of the loop and of the images; a run that goes on keeps them. */
-static const char *const progress_files[] = {"state.bin", "metrics.jsonl", "mean_image.png",
-                                             "radial.png", NULL};
-/* What says which run the others belong to; run.json moves last. */
-static const char *const origin_files[] = {"settings.toml", "run.json", NULL};
-static const char *const private_files[] = {"rings.bin", ".lock", NULL};
-
+/* settings.toml of the directory itself is not among them: the settings may come from it
+ * (spi_rundir_check_settings). */
 bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX])
 {
-    static const char *const run_json[] = {"run.json", NULL};
     static const struct {
         const char *folder;
-        const char *const *names;
+        enum spi_run_file_kind kind;
     } lists[] = {
-        {"", spi_result_names},
-        {"", progress_files},
-        {"", run_json},
-        {"", private_files},
-        {"failed_validation/", spi_result_names},
-        {"unconfirmed/", spi_result_names},
-        {"previous/", spi_result_names},
-        {"previous/", progress_files},
-        {"previous/", origin_files},
-        {"previous/failed_validation/", spi_result_names},
-        {"previous/unconfirmed/", spi_result_names},
+        {"", SPI_FILE_RESULT},
+        {"", SPI_FILE_PROGRESS},
+        {"", SPI_FILE_ORIGIN},
+        {"", SPI_FILE_PRIVATE},
+        {"failed_validation/", SPI_FILE_RESULT},
+        {"unconfirmed/", SPI_FILE_RESULT},
+        {"previous/", SPI_FILE_RESULT},
+        {"previous/", SPI_FILE_PROGRESS},
+        {"previous/", SPI_FILE_ORIGIN},
+        {"previous/failed_validation/", SPI_FILE_RESULT},
+        {"previous/unconfirmed/", SPI_FILE_RESULT},
     };
 
     for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
-        for (const char *const *n = lists[l].names; *n; n++)
-            if (i-- == 0) {
-                snprintf(name, SPI_OPT_NAME_MAX, "%s%s", lists[l].folder, *n);
+        for (const struct spi_run_file *f = spi_run_file_next(lists[l].kind, NULL); f;
+             f = spi_run_file_next(lists[l].kind, f))
+            if ((*lists[l].folder || strcmp(f->name, "settings.toml") != 0) && i-- == 0) {
+                snprintf(name, SPI_OPT_NAME_MAX, "%s%s", lists[l].folder, f->name);
                 return true;
             }
     return false;
@@ -55,7 +49,7 @@ bool spi_rundir_writes(int i, char name[SPI_OPT_NAME_MAX])
 spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,
                                   const char *file)
 {
-    char path[SPI_PATH_MAX], got[sizeof settings_head] = "";
+    char path[SPI_PATH_MAX], got[sizeof SPI_SETTINGS_HEAD] = "";
     struct stat a, b;
     FILE *f;
 
@@ -68,7 +62,7 @@ spi_err spi_rundir_check_settings(const struct spi_call *call, const char *dir,
         (void)!fgets(got, sizeof got, f);
         fclose(f);
     }
-    if (strcmp(got, settings_head) == 0)
+    if (strcmp(got, SPI_SETTINGS_HEAD) == 0)
         return SPI_OK; /* the same settings are written again, in full */
     return spi_call_fail(
         call, "settings",
@@ -91,12 +85,14 @@ static bool is_there(const char *dir, const char *name)
     return lstat(path, &s) == 0;
 }
 
-/* The first of some names that the directory has; NULL: none. */
-static const char *first_there(const char *dir, const char *const *names)
+/* The first file of a kind that the directory has; NULL: none. */
+static const char *first_there(const char *dir, enum spi_run_file_kind kind)
 {
-    while (*names && !is_there(dir, *names))
-        names++;
-    return *names;
+    const struct spi_run_file *f = spi_run_file_next(kind, NULL);
+
+    while (f && !is_there(dir, f->name))
+        f = spi_run_file_next(kind, f);
+    return f ? f->name : NULL;
 }
 
 /* Does the directory hold a folder of the former name that this program made? */
@@ -112,7 +108,7 @@ static bool holds_former(const char *dir)
 static const char *what_is_there(const char *dir)
 {
     const char *found =
-        is_there(dir, "density.mrc") ? "density.mrc" : first_there(dir, spi_result_names);
+        is_there(dir, "density.mrc") ? "density.mrc" : first_there(dir, SPI_FILE_RESULT);
 
     return found                        ? found
            : is_there(dir, apart)       ? apart
@@ -120,24 +116,6 @@ static const char *what_is_there(const char *dir)
            : is_there(dir, "state.bin") ? "state.bin"
                                         : NULL;
 }
-
-/* The first bytes of a file that this program would write over. */
-struct beginning {
-    const char *name;
-    size_t at, n; /* where, how many bytes */
-    const char *bytes;
-    bool grows; /* a full disk may have cut them short */
-};
-static const char json_head[] = "{\n \"program\": \"spinifel\",";
-static const char line_head[] = "{\"generation\":";
-static const char png_mark[] = SPI_PNG_MARK;
-static const struct beginning made_here[] = {
-    {"settings.toml", 0, sizeof settings_head - 1, settings_head, false},
-    {"run.json", 0, sizeof json_head - 1, json_head, false},
-    {"metrics.jsonl", 0, sizeof line_head - 1, line_head, true},
-    {"mean_image.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark, false},
-    {"radial.png", SPI_PNG_MARK_AT + 4, sizeof png_mark - 1, png_mark, false},
-};
 
 /* n bytes of a file from `from` on; fewer where it ends. */
 static size_t bytes_of(const char *path, size_t from, size_t n, char *to)
@@ -172,15 +150,18 @@ static const char *what_is_foreign(const char *dir)
     spi_rundir_path(dir, ".lock", path);
     if (lstat(path, &s) == 0 && S_ISREG(s.st_mode) && !is_lock(path))
         return ".lock";
-    for (size_t i = 0; i < sizeof made_here / sizeof *made_here; i++) {
-        const struct beginning *b = made_here + i;
+    for (const struct spi_run_file *f = spi_run_files; f->name; f++) {
+        const struct spi_run_file_mark *m = &f->mark;
 
-        spi_rundir_path(dir, b->name, path);
+        if (!m->bytes)
+            continue;
+        assert(m->n <= sizeof got);
+        spi_rundir_path(dir, f->name, path);
         if (lstat(path, &s) != 0 || (S_ISREG(s.st_mode) && s.st_size == 0))
             continue;
-        n = S_ISREG(s.st_mode) ? bytes_of(path, b->at, b->n, got) : 0;
-        if (n == 0 || (n < b->n && !b->grows) || memcmp(got, b->bytes, n) != 0)
-            return b->name;
+        n = S_ISREG(s.st_mode) ? bytes_of(path, m->at, m->n, got) : 0;
+        if (n == 0 || (n < m->n && !m->grows) || memcmp(got, m->bytes, n) != 0)
+            return f->name;
     }
     return NULL;
 }
@@ -196,8 +177,8 @@ static bool holds_previous(const char *dir)
     char old[SPI_PATH_MAX];
 
     spi_rundir_path(dir, before, old);
-    return what_is_there(old) || first_there(old, progress_files) ||
-           first_there(old, origin_files);
+    return what_is_there(old) || first_there(old, SPI_FILE_PROGRESS) ||
+           first_there(old, SPI_FILE_ORIGIN);
 }
 
 spi_err spi_rundir_open(const struct spi_call *call, const char *dir, bool resume,
@@ -259,12 +240,13 @@ void spi_rundir_abandon(const char *dir, bool picture)
     (void)rmdir(dir); /* it stays where somebody else has put something into it */
 }
 
-static void remove_names(const char *dir, const char *const *names)
+static void remove_kind(const char *dir, enum spi_run_file_kind kind)
 {
-    for (; *names; names++) {
+    for (const struct spi_run_file *f = spi_run_file_next(kind, NULL); f;
+         f = spi_run_file_next(kind, f)) {
         char path[SPI_PATH_MAX];
 
-        spi_rundir_path(dir, *names, path);
+        spi_rundir_path(dir, f->name, path);
         (void)unlink(path); /* most often there is none */
     }
 }
@@ -280,12 +262,13 @@ static spi_err move_one(const char *dir, const char *to, const char *name)
     return spi_fail(SPI_EIO, "%s: cannot move it to %s: %s", a, to, strerror(errno));
 }
 
-static spi_err move_names(const char *dir, const char *to, const char *const *names)
+static spi_err move_kind(const char *dir, const char *to, enum spi_run_file_kind kind)
 {
     spi_err err = SPI_OK;
 
-    for (; *names && !err; names++)
-        err = move_one(dir, to, *names);
+    for (const struct spi_run_file *f = spi_run_file_next(kind, NULL); f && !err;
+         f = spi_run_file_next(kind, f))
+        err = move_one(dir, to, f->name);
     return err;
 }
 
@@ -319,14 +302,15 @@ static spi_err move_run(const char *dir, const char *to, bool keep_state)
     spi_err err;
 
     SPI_TRY(err = spi_dir_make_own(to), out);
-    for (const char *const *name = spi_result_names; *name; name++)
-        if (strcmp(*name, "density.mrc") != 0)
-            SPI_TRY(err = move_one(dir, to, *name), out);
+    for (const struct spi_run_file *f = spi_run_file_next(SPI_FILE_RESULT, NULL); f;
+         f = spi_run_file_next(SPI_FILE_RESULT, f))
+        if (strcmp(f->name, "density.mrc") != 0)
+            SPI_TRY(err = move_one(dir, to, f->name), out);
     if (!keep_state)
-        SPI_TRY(err = move_names(dir, to, progress_files), out);
+        SPI_TRY(err = move_kind(dir, to, SPI_FILE_PROGRESS), out);
     SPI_TRY(err = move_one(dir, to, apart), out);
     SPI_TRY(err = move_one(dir, to, "density.mrc"), out);
-    SPI_TRY(err = move_names(dir, to, origin_files), out);
+    SPI_TRY(err = move_kind(dir, to, SPI_FILE_ORIGIN), out);
 out:
     return err;
 }
@@ -337,18 +321,18 @@ static void remove_results(const char *dir)
 
     spi_rundir_path(dir, apart, path);
     if (!spi_dir_is_foreign(path)) {
-        remove_names(path, spi_result_names);
+        remove_kind(path, SPI_FILE_RESULT);
         spi_dir_remove_own(path);
     }
-    remove_names(dir, spi_result_names);
+    remove_kind(dir, SPI_FILE_RESULT);
 }
 
 /* All that a run writes there, and nothing else. */
 static void remove_run(const char *dir)
 {
     remove_results(dir);
-    remove_names(dir, progress_files);
-    remove_names(dir, origin_files);
+    remove_kind(dir, SPI_FILE_PROGRESS);
+    remove_kind(dir, SPI_FILE_ORIGIN);
 }
 
 spi_err spi_rundir_begin(const char *dir, bool keep_state)
@@ -363,7 +347,7 @@ spi_err spi_rundir_begin(const char *dir, bool keep_state)
     worth = worth_of(dir);
     if (!what_is_there(dir)) /* perhaps a move was cut short before its last files */
         return worth_of(old) != NOTHING_WHOLE && !is_there(old, "run.json")
-                   ? move_names(dir, old, origin_files)
+                   ? move_kind(dir, old, SPI_FILE_ORIGIN)
                    : SPI_OK;
 
     bool kept = is_there(old, "run.json");

@@ -8,13 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-struct spi_atom {
-    double x, y, z; /* A */
-    float occupancy;
-    float b_A2;      /* isotropic displacement parameter B, A^2 */
-    uint8_t element; /* atomic number, 1..98 */
-};
+#include "io/atom.h"
 
 struct spi_structure {
     int64_t n;
@@ -56,10 +50,5 @@ SPI_MUSTUSE spi_err spi_structure_diameter_A(const struct spi_structure *s,
                                              double *diameter);
 /** Shift the centre of (occupancy x atomic number) to the origin. */
 void spi_structure_centre(struct spi_structure *s);
-
-/** "C" of 6 and so on; "?" out of range. */
-const char *spi_element_symbol(int z);
-/** Atomic number of a symbol of 1-2 letters, any case; 0 if unknown. */
-int spi_element_number(const char *symbol);
 
 #endif

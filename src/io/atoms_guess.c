@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Elements that a file does not name, from the names of its atoms and residues. */
+#include "io/atoms_guess.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "io/atoms_raw.h"
 
 static bool in_list(const char *word, const char *const *list)
 {

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * What the PDB and mmCIF readers hand to atoms.c: atoms as written, with what is needed to
- * choose alternates and to build assemblies.  Layer: io (private to atoms.c, pdb.c, cif.c).
- */
+ * What the readers of PDB and mmCIF fill: atoms as written, with what is needed to guess
+ * elements (atoms_guess.h), to choose alternates (alternates.h) and to build assemblies
+ * (assembly.h).  Layer: io (for those and for atoms.c, which calls them). */
 #ifndef SPI_IO_ATOMS_RAW_H
 #define SPI_IO_ATOMS_RAW_H
 
-#include "io/atoms.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "io/atom.h"
 #include "io/line_reader.h"
 
 enum { SPI_NAME = 16, SPI_TITLE = 81 };
@@ -47,8 +51,9 @@ struct spi_raw_structure {
     int64_t n_chains; /* in the lists of all generators */
     char title[SPI_TITLE];
     /* models: the numbers that the file gives them, and the one being read */
-    int models_wanted; /* 0: the first; SPI_MODELS_ALL; or a number */
-    int *model;        /* [n_models], owned */
+    bool all_models;  /* all of them are wanted */
+    int model_wanted; /* otherwise: 0: the first, or a number */
+    int *model;       /* [n_models], owned */
     int64_t n_models, model_cap;
     int current;  /* from 1; 0: none yet */
     bool take;    /* its atoms are wanted */
@@ -56,18 +61,15 @@ struct spi_raw_structure {
     bool columns; /* names are the columns of PDB */
 };
 
-/** Read all atoms, operators and chains of a PDB file.  SPI_EIO, SPI_EFORMAT, SPI_ENOMEM. */
-SPI_MUSTUSE spi_err spi_pdb_read(struct spi_line_reader *l, struct spi_raw_structure *raw);
-/** Operators are resolved only for the assembly asked for (0: none). */
-SPI_MUSTUSE spi_err spi_cif_read(struct spi_line_reader *l, int assembly,
-                                 struct spi_raw_structure *raw);
-
 /** A model of this number begins.  `again`: if there was one of that number, it goes on. */
 SPI_MUSTUSE spi_err spi_raw_model(const struct spi_line_reader *l,
                                   struct spi_raw_structure *raw, int number, bool again);
 /** Limits, some times what the largest structures have: a small file may ask for any work.
  */
 enum { SPI_OPERATORS_MAX = 10000, SPI_GENERATORS_MAX = 10000, SPI_CHAINS_MAX = 1000000 };
+
+/** Release what the struct owns. */
+void spi_raw_clear(struct spi_raw_structure *raw);
 
 /** Room for one more; the element is zero.  NULL: out of memory. */
 struct spi_raw_atom *spi_raw_add_atom(struct spi_raw_structure *raw);
@@ -92,16 +94,16 @@ SPI_MUSTUSE spi_err spi_raw_number(const struct spi_line_reader *l, const char *
                                    double *out);
 /** Element of a symbol that may carry a charge ("CA2+", "O1-"); 0 if it is none. */
 int spi_raw_element(const char *symbol);
-/** Elements that no symbol names, from the names of atoms and residues (atoms_guess.c): one
- *  line of warning lists them.  SPI_EFORMAT: a name that no element fits, with its line. */
-SPI_MUSTUSE spi_err spi_raw_guess_elements(const char *path, struct spi_raw_structure *raw,
-                                           int64_t *n_guessed);
-/** Waters of PDB, and those of simulation programs, whose atoms' names tell them. */
-bool spi_raw_is_water(const char *resname, const char *name);
-/** Is this the name of a residue of proteins, nucleic acids or water? */
-bool spi_raw_is_known(const char *resname);
 /** Copy without blanks at both ends, cut at size - 1. */
 void spi_raw_trim(const char *from, size_t n, char *to, size_t size);
+
+/** "1, 2, 5": a list of numbers for a message, as far as they fit. */
+struct spi_raw_numbers {
+    char text[200];
+    size_t used;
+};
+/** Add one number to the list. */
+void spi_raw_add_number(struct spi_raw_numbers *to, int number);
 
 /** Coordinates that no particle has, A. */
 #define SPI_COORDINATE_MAX 1e6

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* mmCIF: the CIF 1.1 syntax (Hall, Allen and Brown, Acta Cryst. A47 (1991) 655) and of the
  * PDBx dictionary only what makes atoms and assemblies. */
+#include "io/cif.h"
+
 #include <ctype.h>
 #include <limits.h>
 #include <math.h>
@@ -10,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/atoms_raw.h"
+#include "io/atoms_guess.h"
 
 enum { ITEMS_MAX = 24, COLUMNS_MAX = 256, FIELD_MAX_BYTES = 1 << 24 };
 

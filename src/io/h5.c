@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "io/h5_priv.h"
-#include "io/info.h"
+#include "io/kind.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -144,12 +144,15 @@ spi_err spi_h5_open(const char *path, hid_t *file)
     struct reason r;
     struct stat s;
     char hint[SPI_HINT_MAX];
+    enum spi_kind kind;
 
     *file = -1;
     SPI_TRY(err = spi_file_check(path), out);
-    if (!spi_h5_signature(path))
+    if (!spi_h5_signature(path)) {
+        SPI_TRY(err = spi_kind_of_file(path, &kind), out);
         return spi_fail(SPI_EFORMAT, "%s: is not an HDF5 file%s", path,
-                        spi_file_hint(path, hint));
+                        spi_kind_hint(kind, hint));
+    }
     SPI_TRY(err = spi_h5_guard(path), out);
     *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (*file >= 0)

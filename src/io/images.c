@@ -12,7 +12,7 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/images_priv.h"
-#include "io/info.h"
+#include "io/kind.h"
 #include "io/mask.h"
 
 const struct spi_source_format *const spi_source_formats[] = {
@@ -397,7 +397,7 @@ static spi_err no_images(const struct spi_peek *p)
 
     if (!p->hdf5)
         return spi_fail(SPI_EFORMAT, "%s: is not a file of images (not HDF5)%s", p->path,
-                        spi_file_hint(p->path, hint));
+                        spi_kind_hint(spi_kind_of_bytes(p->path, p->head, p->n), hint));
     spi_h5_lock();
     spi_h5_names(p->file, names, sizeof names);
     spi_h5_unlock();

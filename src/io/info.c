@@ -6,18 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "base/text.h"
 #include "io/atoms.h"
-#include "io/file.h"
 #include "io/h5.h"
+#include "io/h5_kind.h"
 #include "io/images.h"
 #include "io/line_reader.h"
 #include "io/mrc.h"
 #include "io/orient.h"
-#include "io/source.h"
 #include "io/state.h"
 #include "io/survey.h"
 
@@ -89,11 +87,6 @@ static double deviation_of(const struct tally *t)
 }
 
 /* ---- images ------------------------------------------------------------------------- */
-
-static bool is_images(const struct spi_peek *p)
-{
-    return spi_source_format_of(p);
-}
 
 static void tell_detector(const struct spi_detector *d, json_t *to)
 {
@@ -246,13 +239,6 @@ out:
 
 /* ---- orientations ------------------------------------------------------------------- */
 
-static bool is_orientations(const struct spi_peek *p)
-{
-    static const char *const names[] = {"orientations", "truth/orientations", NULL};
-
-    return spi_peek_has(p, names);
-}
-
 static void tell_floats(json_t *to, const char *key, int64_t n, const float *v)
 {
     struct tally t = EMPTY;
@@ -306,11 +292,6 @@ static spi_err tell_orientations(const char *path, json_t *to)
 
 /* ---- maps --------------------------------------------------------------------------- */
 
-static bool is_map(const struct spi_peek *p)
-{
-    return p->n >= 212 && memcmp(p->head + 208, "MAP", 3) == 0;
-}
-
 static spi_err tell_map(const char *path, json_t *to)
 {
     struct spi_mrc_map map;
@@ -343,21 +324,6 @@ static spi_err tell_map(const char *path, json_t *to)
 }
 
 /* ---- structures --------------------------------------------------------------------- */
-
-/* Does the name end so, with or without .gz behind? */
-static bool ends_with(const char *path, const char *end)
-{
-    size_t n = strlen(path), m = strlen(end);
-
-    if (n > 3 && strcasecmp(path + n - 3, ".gz") == 0)
-        n -= 3;
-    return n > m && strncasecmp(path + n - m, end, m) == 0;
-}
-
-static bool is_structure(const struct spi_peek *p)
-{
-    return spi_structure_is(p->path);
-}
 
 static spi_err tell_structure(const char *path, json_t *to)
 {
@@ -393,11 +359,6 @@ out:
 }
 
 /* ---- metrics ------------------------------------------------------------------------ */
-
-static bool is_metrics(const struct spi_peek *p)
-{
-    return ends_with(p->path, ".jsonl");
-}
 
 /* One JSON object a line, one line a generation: how many, and the last. */
 static spi_err tell_metrics(const char *path, json_t *to)
@@ -437,11 +398,6 @@ static spi_err tell_metrics(const char *path, json_t *to)
 }
 
 /* ---- states of runs ----------------------------------------------------------------- */
-
-static bool is_state(const struct spi_peek *p)
-{
-    return spi_state_is(p->head, p->n);
-}
 
 /* The key as sections of names and values, a few of which stand above all sections. */
 static json_t *state_key(const char *key)
@@ -494,59 +450,15 @@ static spi_err tell_state(const char *path, json_t *to)
 
 /* ---- the table ---------------------------------------------------------------------- */
 
-/* The first row that knows the file describes it; `words`: what it holds and which commands
- * read it. */
-static const struct kind {
-    const char *kind;
-    bool (*probe)(const struct spi_peek *p);
-    spi_err (*tell)(const char *path, json_t *to);
-    const char *words;
-} kinds[] = {
-    {"images", is_images, tell_images,
-     "images, which reconstruct, merge, match and slice --geometry read"},
-    {"orientations", is_orientations, tell_orientations,
-     "orientations, which --orientations of merge, slice and compare reads"},
-    {"map", is_map, tell_map, "a map, which compare, phase, slice and match --model read"},
-    {"state", is_state, tell_state, "the state of a run, which reconstruct --resume reads"},
-    {"metrics", is_metrics, tell_metrics, "metrics of a run, which plot reads"},
-    {"structure", is_structure, tell_structure,
-     "a structure, which simulate and compare --truth read"},
+static spi_err (*const tell[SPI_KINDS])(const char *path, json_t *to) = {
+    [SPI_KIND_IMAGES] = tell_images,   [SPI_KIND_ORIENTATIONS] = tell_orientations,
+    [SPI_KIND_MAP] = tell_map,         [SPI_KIND_STATE] = tell_state,
+    [SPI_KIND_METRICS] = tell_metrics, [SPI_KIND_STRUCTURE] = tell_structure,
 };
-
-/* NULL: of no kind known here. */
-static const struct kind *kind_of(const struct spi_peek *p)
-{
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i].probe(p))
-            return kinds + i;
-    return NULL;
-}
-
-const char *spi_file_hint(const char *path, char text[SPI_HINT_MAX])
-{
-    static _Thread_local bool busy; /* a probe may fail with a hint of its own */
-    const struct kind *kind;
-    struct spi_peek p;
-
-    *text = 0;
-    if (busy)
-        return text;
-    busy = true;
-    if (spi_peek_open(path, &p) == SPI_OK) {
-        kind = kind_of(&p);
-        if (p.err)
-            snprintf(text, SPI_HINT_MAX, "; it is an HDF5 file that cannot be opened");
-        else if (kind)
-            snprintf(text, SPI_HINT_MAX, "; it holds %s", kind->words);
-        spi_peek_close(&p);
-    }
-    busy = false;
-    return text;
-}
 
 spi_err spi_file_info(const char *path, json_t **out)
 {
-    const struct kind *kind;
+    enum spi_kind kind;
     struct spi_peek p;
     spi_err err = spi_peek_open(path, &p);
     json_t *to;
@@ -554,9 +466,11 @@ spi_err spi_file_info(const char *path, json_t **out)
     *out = NULL;
     if (err || (err = p.err))
         return err;
-    kind = kind_of(&p);
+    kind = spi_h5_kind_of(&p);
     spi_peek_close(&p);
-    if (!kind)
+    if (kind == SPI_KIND_UNKNOWN && spi_structure_is(path)) /* in gzip, of any name */
+        kind = SPI_KIND_STRUCTURE;
+    if (kind == SPI_KIND_UNKNOWN)
         return spi_fail(
             SPI_EFORMAT,
             "%s: is of no kind known here: images or orientations (HDF5), a map (MRC, "
@@ -565,8 +479,8 @@ spi_err spi_file_info(const char *path, json_t **out)
             path);
     to = json_object();
     set(to, "file", words(path));
-    set(to, "kind", json_string(kind->kind));
-    err = kind->tell(path, to);
+    set(to, "kind", json_string(spi_kind_name(kind)));
+    err = tell[kind](path, to);
     if (err)
         json_decref(to);
     else

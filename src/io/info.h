@@ -14,11 +14,4 @@
  * reader of that kind, or that the file is of no known kind. */
 SPI_MUSTUSE spi_err spi_file_info(const char *path, json_t **out);
 
-/** For the refusal of a file that is of another kind than needed: "; it holds a map, which
- *  compare, ... read", or "" where it is of no kind known here.  Not to be called with the
- *  lock of HDF5 held, if the file is HDF5. */
-enum { SPI_HINT_MAX = 160 };
-/** Write the text, and return it. */
-const char *spi_file_hint(const char *path, char text[SPI_HINT_MAX]);
-
 #endif

@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/info.h"
+#include "io/h5_kind.h"
 
 enum {
     CHUNK = 1 << 16,
@@ -185,7 +185,7 @@ static spi_err blank_nuls(struct spi_line_reader *l)
         return SPI_OK;
     if (controls > 0 || 4 * nuls > l->length)
         return spi_fail(SPI_EFORMAT, "%s:%lld: NUL byte; not a text file%s", l->path,
-                        (long long)l->number, spi_file_hint(l->path, hint));
+                        (long long)l->number, spi_h5_kind_hint(l->path, hint));
     for (int64_t i = 0; i < l->length; i++)
         if (l->line[i] == 0)
             l->line[i] = ' ';

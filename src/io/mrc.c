@@ -13,7 +13,7 @@
 
 #include "base/mem.h"
 #include "io/file.h"
-#include "io/info.h"
+#include "io/h5_kind.h"
 
 enum { HEADER_BYTES = 1024, SIDE_MAX = 4096, THIN_MAX = 8 };
 
@@ -166,7 +166,7 @@ static spi_err check_kind(struct header *h)
         return spi_fail(SPI_EFORMAT, "%s: is compressed by gzip; unpack it first", h->path);
     if (memcmp(at_word(h->byte, W_STAMP), "MAP", 3) != 0)
         return spi_fail(SPI_EFORMAT, "%s: is no map (MRC, CCP4): word 53 is not 'MAP '%s",
-                        h->path, spi_file_hint(h->path, hint));
+                        h->path, spi_h5_kind_hint(h->path, hint));
     if (stamp[0] != 0x44 && stamp[0] != 0x11)
         return spi_fail(
             SPI_EFORMAT,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* PDB format 3.3: fixed columns, counted from 1 as in the standard. */
+#include "io/pdb.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/atoms_raw.h"
+#include "io/atoms_guess.h"
 
 struct pdb {
     struct spi_line_reader *l;

@@ -2,12 +2,10 @@
 #include "mtip/coverage.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "math/rot.h"
-#include "plot/plot.h"
 
 enum { IMAGES_A_PATCH = 10, PATCHES_LEAST = 12, PATCHES_MOST = 3000 };
 
@@ -159,18 +157,4 @@ void spi_coverage_clear(struct spi_coverage *c)
     spi_patches_clear(&c->patches);
     free(c->density);
     *c = (struct spi_coverage){0};
-}
-
-spi_err spi_coverage_plot(const struct spi_coverage *c, int64_t n_images, const char *path)
-{
-    char note[200];
-
-    snprintf(note, sizeof note,
-             "%lld images in %lld equal patches: chi\u00b2 per degree of freedom %.2f "
-             "(random and even: 1 \u00b1 %.2f); %.1f %% of the Shannon cells seen (%.1f %% "
-             "expected)",
-             (long long)n_images, (long long)c->patches.n, c->chi2, c->chi2_sigma,
-             100 * c->seen, 100 * c->expected);
-    return spi_plot_sphere(path, &c->patches, c->density, "View directions of the images",
-                           note, "images / even spread");
 }

@@ -31,8 +31,5 @@ SPI_MUSTUSE spi_err spi_coverage_crossed(const struct spi_orientations *o, int n
                                          double q, double wavelength_A, double *covered);
 /** Release what the struct owns. */
 void spi_coverage_clear(struct spi_coverage *c);
-/** A picture of the density. */
-SPI_MUSTUSE spi_err spi_coverage_plot(const struct spi_coverage *c, int64_t n_images,
-                                      const char *path);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "io/orient.h"
 #include "mtip/coverage.h"
+#include "mtip/inspect.h"
 #include "mtip/merging.h"
 #include "mtip/mtip.h"
 #include "mtip/phasing.h"
@@ -42,18 +43,5 @@ SPI_MUSTUSE spi_err spi_finish(struct spi_run *r, const struct spi_contrast *con
                                spi_on_finish *progress, void *user, struct spi_result *out);
 /** Release what the struct owns. */
 void spi_result_clear(struct spi_result *r);
-
-/** Names of the result's files; ends with NULL. */
-extern const char *const spi_result_names[];
-/** Write the result's files into `dir`: maps, orientations, curves, pictures.  density.mrc
- * is the last: who finds it finds all of them. */
-SPI_MUSTUSE spi_err spi_result_write(const struct spi_run *r, const struct spi_result *res,
-                                     const char *dir, const char *provenance_json);
-/** Pictures and curves of the images alone (also for a run that did not converge). */
-SPI_MUSTUSE spi_err spi_plot_mean_image(const struct spi_detector *det,
-                                        enum spi_image_kind kind, const float *mean,
-                                        const char *dir);
-/** Draw the mean image, and the mean of each ring with its standard deviation. */
-SPI_MUSTUSE spi_err spi_data_pictures(const struct spi_data *d, const char *dir);
 
 #endif

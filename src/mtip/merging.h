@@ -108,8 +108,5 @@ SPI_MUSTUSE spi_err spi_merging_solve_lcurve(struct spi_merging *m,
                                              struct spi_merging_lcurve *curve);
 /** Release what the struct owns. */
 void spi_merging_lcurve_clear(struct spi_merging_lcurve *c);
-/** The curve as a picture. */
-SPI_MUSTUSE spi_err spi_merging_lcurve_plot(const struct spi_merging_lcurve *c,
-                                            const char *path, const char *title);
 
 #endif

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Of mtip/merging.h: many lambdas, and the choice of one. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "mtip/merging_parts.h"
-#include "plot/plot.h"
 
 struct one_lambda {
     const struct spi_normal *N;
@@ -113,38 +111,4 @@ void spi_merging_lcurve_clear(struct spi_merging_lcurve *c)
 {
     free(c->points);
     *c = (struct spi_merging_lcurve){0};
-}
-
-spi_err spi_merging_lcurve_plot(const struct spi_merging_lcurve *c, const char *path,
-                                const char *title)
-{
-    const struct spi_lcurve_point *best = &c->points[c->choice.index];
-    double *x = NULL, *y = NULL;
-    char note[128];
-    spi_err err;
-
-    SPI_TRY(err = SPI_NEW(x, c->n, "L-curve"), out);
-    SPI_TRY(err = SPI_NEW(y, c->n, "L-curve"), out);
-
-    struct spi_curve curve[2] = {
-        {.name = "lambda from small to large", .n = c->n, .x = x, .y = y},
-        {.name = "chosen", .n = 1, .x = &best->residual, .y = &best->norm, .points = true}};
-    struct spi_plot p = {.title = title,
-                         .x_label = "misfit |W b - H x|",
-                         .y_label = "norm of the autocorrelation",
-                         .note = note,
-                         .log_x = true,
-                         .log_y = true,
-                         .curves = curve,
-                         .n_curves = 2};
-
-    for (int i = 0; i < c->n; i++)
-        x[i] = c->points[i].residual, y[i] = c->points[i].norm;
-    snprintf(note, sizeof note, "lambda = %.3g of the trace (%s)", best->lambda,
-             spi_lcurve_how_text(c->choice.how));
-    err = spi_plot_curves(path, &p);
-out:
-    free(x);
-    free(y);
-    return err;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "mtip/validation.h"
+#include "mtip/resolution.h"
 
 /* Beyond these a ratio says nothing: no noise, or no signal. */
 static const double most = 0.999, least = 0.02;

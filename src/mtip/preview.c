@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "mtip/finish.h"
 
 enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
@@ -69,7 +68,7 @@ static spi_err add_chunk(struct look *l, int64_t block, int64_t n)
     return spi_diameter_add(l->diameter, l->det, n, l->pixels);
 }
 
-static spi_err picture(const struct look *l, const char *dir)
+static spi_err tell_mean(const struct look *l, spi_preview_seen *seen, void *user)
 {
     float *mean;
     spi_err err = SPI_NEW(mean, l->det->n_pixels, "mean image");
@@ -80,7 +79,7 @@ static spi_err picture(const struct look *l, const char *dir)
         mean[p] /= (float)l->s->n;
     }
     if (!err)
-        err = spi_plot_mean_image(l->det, l->s->kind, mean, dir);
+        err = seen(l->s, l->det, mean, user);
     free(mean);
     return err;
 }
@@ -129,7 +128,7 @@ static spi_err find_centre(struct look *l, bool correct, bool diameter)
 }
 
 spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, double gain,
-                         const char *dir, bool correct, bool diameter)
+                         bool correct, bool diameter, spi_preview_seen *seen, void *user)
 {
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
     spi_err err;
@@ -141,8 +140,8 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
     SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = look(&l, diameter), out);
-    if (dir)
-        SPI_TRY(err = picture(&l, dir), out);
+    if (seen)
+        SPI_TRY(err = tell_mean(&l, seen, user), out);
     SPI_TRY(err = find_centre(&l, correct, diameter), out);
     if (diameter)
         err = estimate(&l);

@@ -22,14 +22,19 @@ struct spi_preview {
     struct spi_diameter_result diameter; /* diameter_A 0: not asked for */
 };
 
-/** gain: of struct spi_survey.  mean_image.png of `dir` (NULL: none) is written first.
+/** Told first: the mean of the images [n_pixels], before a centre is corrected. */
+typedef spi_err spi_preview_seen(const struct spi_preview *s,
+                                 const struct spi_detector *det, const float *mean,
+                                 void *user);
+
+/** gain: of struct spi_survey.  seen: may be NULL; its error is that of the preview.
  * correct: where the file is clearly wrong about the beam's centre, all q of `images` are
  * moved (spi_images_move_centre), and what follows is about the centre that the mean image
  * has. diameter: estimate it; SPI_EINVAL, SPI_EFORMAT as spi_diameter_estimate (what was
  * found before is in `s`). */
 SPI_MUSTUSE spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images,
-                                     double gain, const char *dir, bool correct,
-                                     bool diameter);
+                                     double gain, bool correct, bool diameter,
+                                     spi_preview_seen *seen, void *user);
 /** Release what the struct owns. */
 void spi_preview_clear(struct spi_preview *s);
 

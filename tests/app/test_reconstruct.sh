@@ -15,13 +15,11 @@ $SPINIFEL simulate "$pdb" -o images.h5 --images 500 --detector 40x40 --resolutio
 ok $? "simulate"
 $SPINIFEL reconstruct images.h5 -o run1 --seed 3 $fast --json --quiet > run1.json 2> run1.err
 ok $? "reconstruct converges (exit code 0)"
-missing=0
-for f in density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc orientations.h5 \
-	metrics.jsonl fsc.csv lcurve.csv settings.toml run.json density.png fsc.png lcurve.png \
-	coverage.png mean_image.png radial.png; do
-	[ -s "run1/$f" ] || { ok 1 "run1/$f is there"; missing=1; }
-done
-ok "${missing:-0}" "all files are there"
+# the table of the program's files is the list: all are there, with something in them, and no other
+"$SPI_TEST_DATA/../tools/run_files.sh" "$SPI_TEST_DATA/.." | grep -v ' private$' | cut -d ' ' -f 1 | sort > files.want
+find run1 -mindepth 1 -size +0 ! -name .lock | sed 's,^run1/,,' | sort > files.are
+[ -s files.want ] && diff files.want files.are > files.diff
+ok $? "the files of the run are those of the table$(sed -n 's/^[<>]/&/p' files.diff | tr '\n' ' ')"
 $SPINIFEL compare run1/density.mrc --truth "$pdb" --orientations run1/orientations.h5 \
 	--true images.h5 --json --quiet > compare.json 2> compare.err
 ok $? "compare"

@@ -2,6 +2,7 @@
 /* What `spinifel info` knows of each kind of file. */
 #include <jansson.h>
 #include <math.h>
+#include <zlib.h>
 
 #include "h5_test.h"
 #include "io/info.h"
@@ -163,6 +164,15 @@ static void unknown(void)
     OK(spi_file_info(in_tmp("absent"), &j) == SPI_EIO && !j, "%s", spi_err_message());
     OK(spi_file_info(in_tmp(""), &j) == SPI_EIO && says("is a directory"), "%s",
        spi_err_message());
+    gzFile gz = gzopen(in_tmp("packed"), "wb");
+    gzputs(gz,
+           "ATOM      1  CA  GLY A   1       1.000   2.000   3.000  1.00  9.00           "
+           "C\n");
+    gzclose(gz);
+    j = info(in_tmp("packed"));
+    OK(!strcmp(text(j, "kind"), "structure") && real(j, "atoms") == 1,
+       "a structure in gzip without an extension");
+    json_decref(j);
     spill(in_tmp("cut.h5"), "\x89HDF\r\n\x1a\n", 8);
     OK(spi_file_info(in_tmp("cut.h5"), &j) == SPI_EFORMAT && says("a broken HDF5 file"),
        "%s", spi_err_message());

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "report/pictures.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "plot/plot.h"
+
+/* ---- of images ---------------------------------------------------------------------- */
+
+spi_err spi_picture_mean_image(const struct spi_detector *det, enum spi_image_kind kind,
+                               const float *mean, const char *path)
+{
+    float *picture = NULL;
+    int64_t n = (int64_t)det->rows * det->columns;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(picture, n, "mean image"), out);
+    for (int64_t i = 0; i < n; i++)
+        picture[i] = NAN;
+    for (int64_t p = 0; p < det->n_pixels; p++)
+        if (!det->bad[p])
+            picture[(int64_t)det->index_map[2 * p] * det->columns +
+                    det->index_map[2 * p + 1]] = mean[p];
+    err = spi_plot_image(path, det->rows, det->columns, picture, 5,
+                         kind == SPI_PHOTONS ? "Mean of all images (photons)"
+                                             : "Mean of all images (scaled)");
+out:
+    free(picture);
+    return err;
+}
+
+spi_err spi_picture_radial(const struct spi_data *d, const char *path)
+{
+    double *sigma = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(sigma, d->rings.R, "pictures"), out);
+    for (int r = 0; r < d->rings.R; r++)
+        sigma[r] = sqrt(d->ring_var[r]);
+
+    struct spi_curve curve[2] = {
+        {.name = "mean", .n = d->rings.R, .x = d->rings.q, .y = d->ring_mean},
+        {.name = "standard deviation on the ring",
+         .n = d->rings.R,
+         .x = d->rings.q,
+         .y = sigma}};
+    struct spi_plot p = {.title = "Radial intensity of the images",
+                         .x_label = "|q| (1/A)",
+                         .y_label = d->kind == SPI_PHOTONS ? "photons per pixel"
+                                                           : "scaled intensity per pixel",
+                         .log_y = true,
+                         .curves = curve,
+                         .n_curves = 2,
+                         .x_is_q = true};
+
+    err = spi_plot_curves(path, &p);
+out:
+    free(sigma);
+    return err;
+}
+
+/* ---- of results --------------------------------------------------------------------- */
+
+spi_err spi_picture_lcurve(const struct spi_merging_lcurve *c, const char *path,
+                           const char *title)
+{
+    const struct spi_lcurve_point *best = &c->points[c->choice.index];
+    double *x = NULL, *y = NULL;
+    char note[128];
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(x, c->n, "L-curve"), out);
+    SPI_TRY(err = SPI_NEW(y, c->n, "L-curve"), out);
+
+    struct spi_curve curve[2] = {
+        {.name = "lambda from small to large", .n = c->n, .x = x, .y = y},
+        {.name = "chosen", .n = 1, .x = &best->residual, .y = &best->norm, .points = true}};
+    struct spi_plot p = {.title = title,
+                         .x_label = "misfit |W b - H x|",
+                         .y_label = "norm of the autocorrelation",
+                         .note = note,
+                         .log_x = true,
+                         .log_y = true,
+                         .curves = curve,
+                         .n_curves = 2};
+
+    for (int i = 0; i < c->n; i++)
+        x[i] = c->points[i].residual, y[i] = c->points[i].norm;
+    snprintf(note, sizeof note, "lambda = %.3g of the trace (%s)", best->lambda,
+             spi_lcurve_how_text(c->choice.how));
+    err = spi_plot_curves(path, &p);
+out:
+    free(x);
+    free(y);
+    return err;
+}
+
+spi_err spi_picture_coverage(const struct spi_coverage *c, int64_t n_images,
+                             const char *path)
+{
+    char note[200];
+
+    snprintf(note, sizeof note,
+             "%lld images in %lld equal patches: chi\u00b2 per degree of freedom %.2f "
+             "(random and even: 1 \u00b1 %.2f); %.1f %% of the Shannon cells seen (%.1f %% "
+             "expected)",
+             (long long)n_images, (long long)c->patches.n, c->chi2, c->chi2_sigma,
+             100 * c->seen, 100 * c->expected);
+    return spi_plot_sphere(path, &c->patches, c->density, "View directions of the images",
+                           note, "images / even spread");
+}
+
+spi_err spi_report_fsc_picture(const struct spi_report *r, const char *path)
+{
+    const struct spi_result *res = r->result;
+    static const double levels[] = {0.143, 0.5};
+    char note[128];
+    int n = res->fsc.n_shells;
+    struct spi_curve curve[4] = {
+        {.name = "half maps", .n = n, .x = res->fsc.q, .y = res->fsc.fsc},
+        {.name = "their intensities",
+         .n = res->agreement.shells.n,
+         .x = res->agreement.shells.q,
+         .y = res->agreement.shells.cc},
+        {.name = "PRTF half 1",
+         .n = res->phase[0].n_shells,
+         .x = res->phase[0].shell_q,
+         .y = res->phase[0].prtf},
+        {.name = "PRTF half 2",
+         .n = res->phase[1].n_shells,
+         .x = res->phase[1].shell_q,
+         .y = res->phase[1].prtf}};
+    struct spi_plot p = {.title = "Fourier shell correlation of the half maps",
+                         .x_label = "|q| (1/A)",
+                         .y_label = "correlation",
+                         .note = note,
+                         .curves = curve,
+                         .n_curves = 4,
+                         .h_lines = levels,
+                         .n_h_lines = 2,
+                         .x_is_q = true,
+                         .y_min = -0.1,
+                         .y_max = 1.05};
+
+    snprintf(note, sizeof note, "0.143 at %.1f A, 0.5 at %.1f A; the images reach %.1f A",
+             res->resolution_A, res->resolution05_A, res->validation.resolution.edge_A);
+    return spi_plot_curves(path, &p);
+}
+
+spi_err spi_report_coverage_picture(const struct spi_report *r, const char *path)
+{
+    const struct spi_result *res = r->result;
+
+    return spi_picture_coverage(&res->coverage, spi_orientations_count(&res->orientations),
+                                path);
+}
+
+spi_err spi_report_lcurve_picture(const struct spi_report *r, const char *path)
+{
+    return spi_picture_lcurve(&r->result->lcurve, path,
+                              "L-curve of the last merge (half 1)");
+}
+
+spi_err spi_report_density_picture(const struct spi_report *r, const char *path)
+{
+    return spi_plot_slices(path, &r->result->density, "Electron density, central slices",
+                           "arbitrary units");
+}
