@@ -226,23 +226,6 @@ spi_err spi_matching_results_finish(const struct spi_matching *m,
     return SPI_OK;
 }
 
-spi_err spi_matching_partials_init(struct spi_matching_partials *s, struct spi_graph *g)
-{
-    int n = 2 * spi_graph_workers(g);
-    struct spi_array_shape shape = {SPI_ARRAY_OF(uint8_t, "turn"), .columns = 1};
-
-    s->g = g;
-    s->n = n < SPI_MATCHING_TASKS ? n : SPI_MATCHING_TASKS;
-    shape.rows = shape.parts = s->n;
-    return spi_array_new(g, &shape, &s->turn);
-}
-
-void spi_matching_partials_clear(struct spi_matching_partials *s)
-{
-    (void)!spi_graph_wait(s->g);
-    spi_array_free(s->g, s->turn);
-}
-
 /* ---- refinement --------------------------------------------------------------------- */
 
 spi_err spi_matching_refine(const struct spi_matching *m, struct spi_orientations *o)

@@ -9,43 +9,48 @@
 #include "base/mem.h"
 #include "math/rot.h"
 
+enum { PARTIALS = 64 }; /* at most: of the best orientations */
+
 struct brute_job {
     const struct spi_matching *m;
     struct spi_pixel_list list;
-    float *inv_var; /* [list.n], or NULL */
+    float *inv_var; /* [list.n], or NULL: not weighted */
     struct spi_brute brute;
     struct spi_brute_images images;
-    struct spi_matching_partials partials;
-    struct spi_brute_best *best[SPI_MATCHING_TASKS]; /* [images.n] of each partial */
-    float *group_best;                               /* [images.n][nd] */
-    int64_t done, total;                             /* pairs */
+    int64_t block; /* directions of a task */
+    int n_blocks, n_partials;
+    struct spi_array *best;       /* [n_partials][images.n] */
+    struct spi_array *group_best; /* [n_blocks][images.n][block] */
+    int64_t done;                 /* pairs */
     struct spi_orientations *o;
 };
 
 struct brute_args {
-    struct brute_job *j;
-    int partial;
+    const struct brute_job *j;
     int64_t first, n; /* directions */
 };
 
+/* v: best orientations of the partial, best scores of the block's directions. */
 static spi_err task_brute(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct brute_args *a = arg;
-    struct brute_job *j = a->j;
+    const struct brute_job *j = a->j;
     const struct spi_views *v = &j->m->views;
     int64_t n = a->n * v->Na;
+    float *group_best = view[1].data;
     double(*quat)[4] = NULL;
     spi_err err;
 
-    (void)view;
     (void)stop;
     SPI_TRY(err = SPI_NEW(quat, n, "orientations"), out);
     for (int64_t i = 0; i < n; i++)
         spi_view_quat(v, a->first + i / v->Na, 2 * SPI_PI * (double)(i % v->Na) / v->Na,
                       quat[i]);
+    for (int64_t i = 0; i < view[1].n; i++)
+        group_best[i] = -INFINITY;
     err = spi_brute_match(&j->brute, j->m->plan, j->m->grid, a->first * v->Na, n,
-                          (const double(*)[4])quat, &j->images, j->best[a->partial], v->Na,
-                          v->nd, j->group_best);
+                          (const double(*)[4])quat, &j->images, view[0].data, v->Na,
+                          j->block, group_best);
 out:
     free(quat);
     return err;
@@ -66,15 +71,16 @@ static spi_err brute_init(struct brute_job *j)
     SPI_TRY(err =
                 spi_brute_init(&j->brute, m->spec.like, &j->list, j->inv_var, m->rings.dq),
             out);
-    err = spi_matching_partials_init(&j->partials, m->spec.graph);
+    j->block = m->views.Na < 2048 ? 2048 / m->views.Na : 1;
+    j->n_blocks = (int)((m->views.nd + j->block - 1) / j->block);
+    j->n_partials = 2 * spi_graph_workers(m->spec.graph);
+    j->n_partials = j->n_partials < PARTIALS ? j->n_partials : PARTIALS;
 out:
     return err;
 }
 
 static void brute_clear(struct brute_job *j)
 {
-    if (j->partials.g)
-        spi_matching_partials_clear(&j->partials);
     spi_brute_clear(&j->brute);
     spi_pixel_list_clear(&j->list);
     free(j->inv_var);
@@ -113,18 +119,22 @@ out:
 
 static spi_err chunk_new(struct brute_job *j, int64_t first, int64_t n)
 {
-    int64_t groups = n * j->m->views.nd;
+    struct spi_array_shape best = {SPI_ARRAY_OF(struct spi_brute_best, "best orientations"),
+                                   .rows = j->n_partials, .columns = n,
+                                   .parts = j->n_partials},
+                           groups = {SPI_ARRAY_OF(float, "best scores of directions"),
+                                     .rows = j->n_blocks, .columns = n * j->block,
+                                     .parts = j->n_blocks, .unset = true};
+    struct spi_brute_best *none;
+    int64_t all;
     spi_err err;
 
     SPI_TRY(err = pack_images(j, first, n), out);
-    SPI_TRY(err = SPI_NEW(j->group_best, groups, "scores"), out);
-    for (int64_t i = 0; i < groups; i++)
-        j->group_best[i] = -INFINITY;
-    for (int s = 0; s < j->partials.n; s++) {
-        SPI_TRY(err = SPI_NEW(j->best[s], n, "scores"), out);
-        for (int64_t k = 0; k < n; k++)
-            j->best[s][k] = spi_brute_best_none;
-    }
+    SPI_TRY(err = spi_array_new(j->m->spec.graph, &best, &j->best), out);
+    SPI_TRY(err = spi_array_new(j->m->spec.graph, &groups, &j->group_best), out);
+    none = spi_array_data(j->best, SPI_WHOLE, &all);
+    for (int64_t k = 0; k < all; k++)
+        none[k] = spi_brute_best_none;
 out:
     return err;
 }
@@ -132,59 +142,73 @@ out:
 static void chunk_clear(struct brute_job *j)
 {
     spi_brute_images_clear(&j->images);
-    free(j->group_best);
-    j->group_best = NULL;
-    for (int s = 0; s < SPI_MATCHING_TASKS; s++) {
-        free(j->best[s]);
-        j->best[s] = NULL;
+    spi_array_free(j->m->spec.graph, j->best);
+    spi_array_free(j->m->spec.graph, j->group_best);
+    j->best = j->group_best = NULL;
+}
+
+/* The best score of each direction, of image k. */
+static void scores_of(struct brute_job *j, int64_t k, float *score)
+{
+    for (int b = 0; b < j->n_blocks; b++) {
+        const float *block = spi_array_data(j->group_best, b, NULL);
+        int64_t first = b * j->block, left = j->m->views.nd - first;
+
+        memcpy(score + first, block + k * j->block,
+               (size_t)(left < j->block ? left : j->block) * sizeof *score);
     }
 }
 
-static void chunk_store(struct brute_job *j, int64_t first)
+static spi_err chunk_store(struct brute_job *j, int64_t first)
 {
     const struct spi_views *v = &j->m->views;
+    struct spi_brute_best *best = spi_array_data(j->best, 0, NULL);
+    float *score;
+    spi_err err = SPI_NEW(score, v->nd, "scores");
 
-    for (int s = 1; s < j->partials.n; s++)
-        spi_brute_reduce(j->images.n, j->best[s], j->best[0]);
-    for (int64_t k = 0; k < j->images.n; k++) {
-        const struct spi_brute_best *b = &j->best[0][k];
+    for (int s = 1; s < j->n_partials; s++)
+        spi_brute_reduce(j->images.n, spi_array_data(j->best, s, NULL), best);
+    for (int64_t k = 0; k < j->images.n && !err; k++) {
+        const struct spi_brute_best *b = &best[k];
         int64_t i = first + k, at = b->at < 0 ? 0 : b->at;
 
+        scores_of(j, k, score);
         spi_view_quat(v, at / v->Na, 2 * SPI_PI * (double)(at % v->Na) / v->Na,
                       j->o->quat + 4 * i);
         j->o->score[i] = b->at < 0 ? 0 : b->score;
         j->o->fluence[i] = b->fluence;
-        j->o->margin[i] =
-            b->at < 0 ? 0 : spi_brute_margin(v, j->group_best + k * v->nd, at / v->Na);
+        j->o->margin[i] = b->at < 0 ? 0 : spi_brute_margin(v, score, at / v->Na);
     }
+    free(score);
+    return err;
 }
 
 /* All orientations against the images in memory. */
 static spi_err match_chunk(struct brute_job *j)
 {
     const struct spi_matching_spec *spec = &j->m->spec;
-    const struct spi_views *v = &j->m->views;
-    int64_t block = v->Na < 2048 ? 2048 / v->Na : 1;
-    int turn = 0;
-    spi_err err = SPI_OK;
+    int64_t nd = j->m->views.nd;
+    spi_err err = SPI_OK, late;
 
-    for (int64_t d = 0; d < v->nd; d += block, turn++) {
-        int partial = turn % j->partials.n;
-        struct brute_args a = {j, partial, d, v->nd - d < block ? v->nd - d : block};
-        struct spi_access access = {j->partials.turn, partial, SPI_READ_WRITE};
+    for (int b = 0; b < j->n_blocks; b++) {
+        int64_t first = b * j->block, left = nd - first;
+        struct brute_args a = {j, first, left < j->block ? left : j->block};
+        struct spi_access access[2] = {{j->best, b % j->n_partials, SPI_READ_WRITE},
+                                       {j->group_best, b, SPI_WRITE}};
 
-        SPI_TRY(err = spi_graph_submit(j->partials.g, "match", task_brute, &a, sizeof a, 1,
-                                       &access),
+        SPI_TRY(err = spi_graph_submit(spec->graph, "match", task_brute, &a, sizeof a, 2,
+                                       access),
                 out);
         j->done += a.n * j->images.n;
-        if (partial == j->partials.n - 1) {
-            SPI_TRY(err = spi_graph_wait(j->partials.g), out);
+        if (b % SPI_MATCHING_TASKS == SPI_MATCHING_TASKS - 1) {
+            SPI_TRY(err = spi_graph_wait(spec->graph), out);
             if (spec->progress)
-                spec->progress(j->done / v->nd, j->m->n_images, spec->user);
+                spec->progress(j->done / nd, j->m->n_images, spec->user);
         }
     }
 out:
-    return err ? err : spi_graph_wait(j->partials.g);
+    late = spi_graph_wait(spec->graph);
+    return err ? err : late;
 }
 
 spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
@@ -205,10 +229,8 @@ spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
         err = chunk_new(&j, k, n);
         if (!err)
             err = match_chunk(&j);
-        if (err)
-            (void)!spi_graph_wait(m->spec.graph);
-        else
-            chunk_store(&j, k);
+        if (!err)
+            err = chunk_store(&j, k);
         chunk_clear(&j);
         SPI_TRY(err, out);
     }

@@ -14,20 +14,7 @@ SPI_MUSTUSE spi_err spi_matching_results_new(int64_t n, bool entropy,
 SPI_MUSTUSE spi_err spi_matching_results_finish(const struct spi_matching *m,
                                                 struct spi_orientations *o);
 
+/** Tasks between two waits: after each the progress is told. */
 enum { SPI_MATCHING_TASKS = 64 };
-
-/** At most n tasks are in flight; task i adds to partial i mod n, which no other task has.
- */
-struct spi_matching_partials {
-    struct spi_graph *g;
-    int n;
-    struct spi_array *turn; /* [n] whose turn it is */
-};
-
-/** Make two regions a worker, SPI_MATCHING_TASKS at most. */
-SPI_MUSTUSE spi_err spi_matching_partials_init(struct spi_matching_partials *s,
-                                               struct spi_graph *g);
-/** Waits for the tasks. */
-void spi_matching_partials_clear(struct spi_matching_partials *s);
 
 #endif

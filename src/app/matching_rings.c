@@ -3,6 +3,7 @@
 #include <complex.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "app/matching_parts.h"
 #include "base/mem.h"
@@ -12,36 +13,42 @@
 
 enum { BLOCK = 8 * SPI_GROUP }; /* images of a task: a multiple of what a tile takes */
 
-/* ---- exhaustive --------------------------------------------------------------------- */
+enum { ROWS = 256 }; /* directions of a task */
 
-/* The model of one level: rows of the directions in `list`. */
-struct level_model {
-    float *templates, *table, *S; /* [n] rows, owned */
-    int32_t *list;                /* [n] directions, owned */
-    int32_t *row;                 /* [nd] row of a direction, owned */
-    uint8_t *used;                /* [nd] owned */
+/* The model on a grid of directions. */
+struct model {
+    struct spi_array *templates, *table, *S; /* [n] rows, a part a task */
+    int32_t *list;                           /* [n] directions, owned; NULL: all */
     int64_t n;
 };
 
-struct ring_job {
-    const struct spi_matching *m;
-    float *templates, *table, *S;
-    struct spi_orientations *o;
-    /* coarse to fine: some images at a time */
-    struct spi_search search;
-    struct level_model model[SPI_SEARCH_LEVELS];
-    int l;               /* the level now */
-    bool all;            /* directions have templates, not only those in use */
-    int64_t chunk_first; /* images chunk_first ... */
-    float complex *h;    /* [chunk][harmonics] */
-    int32_t *candidates; /* [chunk][SPI_SEARCH_KEEP] */
-    int64_t *order;      /* [chunk] */
-};
+static spi_err model_new(struct spi_graph *g, const struct spi_band *band, int Na,
+                         int64_t n, struct model *m)
+{
+    struct spi_array_shape shape = {
+        SPI_ARRAY_OF(float, "templates"),      .rows = n,         .columns = band->floats,
+        .parts = (int)((n + ROWS - 1) / ROWS), .part_rows = ROWS, .unset = true};
+    spi_err err;
 
-struct ring_args {
-    struct ring_job *j;
-    int64_t first, n;
-};
+    m->n = n;
+    SPI_TRY(err = spi_array_new(g, &shape, &m->templates), out);
+    shape.name = "template table";
+    shape.columns = Na;
+    SPI_TRY(err = spi_array_new(g, &shape, &m->table), out);
+    shape.name = "template sums";
+    err = spi_array_new(g, &shape, &m->S);
+out:
+    return err;
+}
+
+static void model_clear(struct spi_graph *g, struct model *m)
+{
+    spi_array_free(g, m->templates);
+    spi_array_free(g, m->table);
+    spi_array_free(g, m->S);
+    free(m->list);
+    *m = (struct model){0};
+}
 
 static spi_err check_rings(const struct spi_matching *m)
 {
@@ -51,33 +58,95 @@ static spi_err check_rings(const struct spi_matching *m)
                     m->spec.like->name);
 }
 
-/* Rows of directions of a grid (of `list`, if not NULL) into whole arrays. */
-static spi_err make_templates(const struct ring_args *a, const struct spi_band *band,
-                              struct spi_views views, const int32_t *list, float *templates,
-                              float *table, float *S)
-{
-    const struct spi_matching *m = a->j->m;
-    struct spi_template_spec spec = {.rings = &m->rings,
-                                     .band = band,
-                                     .map = &m->map,
-                                     .views = views,
-                                     .like = m->spec.like,
-                                     .inv_var = m->inv_var};
+/* Argument of the tasks: images or directions first ... first+n-1. */
+struct ring_args {
+    const struct spi_matching *m;
+    const struct spi_search *search; /* and its level; NULL, exhaustive */
+    int level;
+    const int32_t *list;  /* templates: directions, or NULL */
+    const uint8_t *used;  /* near: of the level before, or NULL */
+    const int64_t *order; /* fine: image of a place */
+    int64_t image;        /* ingest: the first of the chunk */
+    int64_t first, n;
+};
 
-    return spi_templates_make(&spec, m->plan, m->grid, list, a->first, a->n,
-                              templates + a->first * band->floats,
-                              table + a->first * views.Na, S + a->first * views.Na);
-}
-
+/* v: templates, table, S. */
 static spi_err task_templates(struct spi_view *view, const void *arg,
                               const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    const struct ring_job *j = a->j;
+    const struct spi_matching *m = a->m;
+    const struct spi_search_level *l = a->search ? &a->search->level[a->level] : NULL;
+    struct spi_template_spec spec = {.rings = &m->rings,
+                                     .band = l ? &l->band : &m->band,
+                                     .map = &m->map,
+                                     .views = l ? l->views : m->views,
+                                     .like = m->spec.like,
+                                     .inv_var = m->inv_var};
 
-    (void)view;
     (void)stop;
-    return make_templates(a, &j->m->band, j->m->views, NULL, j->templates, j->table, j->S);
+    return spi_templates_make(&spec, m->plan, m->grid, a->list, a->first, a->n,
+                              view[0].data, view[1].data, view[2].data);
+}
+
+/* Tasks in blocks of `block` over 0 ... total-1.  access: n of them; one whose part is EACH
+ * is that of the task.  show: these are images, tell the progress. */
+enum { EACH = -2 };
+
+static spi_err each_block(const struct ring_args *args, const char *name, spi_task_fn *fn,
+                          int64_t total, int64_t block, int n,
+                          const struct spi_access *access, bool show)
+{
+    const struct spi_matching_spec *spec = &args->m->spec;
+    spi_err err = SPI_OK, late;
+    int b = 0;
+
+    for (int64_t first = 0; first < total; first += block, b++) {
+        struct spi_access own[SPI_ACCESSES_MAX];
+        struct ring_args a = *args;
+
+        a.first = first;
+        a.n = total - first < block ? total - first : block;
+        for (int i = 0; i < n; i++) {
+            own[i] = access[i];
+            if (own[i].part == EACH)
+                own[i].part = b;
+        }
+        SPI_TRY(err = spi_graph_submit(spec->graph, name, fn, &a, sizeof a, n, own), out);
+        if (show && b % SPI_MATCHING_TASKS == SPI_MATCHING_TASKS - 1) {
+            SPI_TRY(err = spi_graph_wait(spec->graph), out);
+            if (spec->progress)
+                spec->progress(first + a.n, total, spec->user);
+        }
+    }
+out:
+    late = spi_graph_wait(spec->graph);
+    return err ? err : late;
+}
+
+static spi_err make_templates(const struct ring_args *args, const struct model *m)
+{
+    struct spi_access access[3] = {{m->templates, EACH, SPI_WRITE},
+                                   {m->table, EACH, SPI_WRITE},
+                                   {m->S, EACH, SPI_WRITE}};
+
+    return each_block(args, "slice", task_templates, m->n, ROWS, 3, access, false);
+}
+
+/* A row of each image, a part a block of images. */
+static spi_err per_image(struct spi_graph *g, const char *name, enum spi_type type,
+                         size_t item, int64_t n, int64_t columns, void *wrap,
+                         struct spi_array **out)
+{
+    struct spi_array_shape shape = {.name = name,
+                                    .type = type,
+                                    .item = item,
+                                    .rows = n,
+                                    .columns = columns,
+                                    .parts = (int)((n + BLOCK - 1) / BLOCK),
+                                    .part_rows = BLOCK};
+
+    return wrap ? spi_array_wrap(g, &shape, wrap, out) : spi_array_new(g, &shape, out);
 }
 
 /* Images -> ring-major harmonics h [n][..]; a few at a time, as detectors may be large. */
@@ -127,36 +196,21 @@ static spi_err make_records(const struct spi_matching *m, int64_t first, int64_t
     return err;
 }
 
-static void store_best(const struct ring_args *a, const struct spi_posterior *post,
-                       const float *counts)
-{
-    const struct spi_matching *m = a->j->m;
-    struct spi_orientations *o = a->j->o;
+/* ---- exhaustive --------------------------------------------------------------------- */
 
-    for (int64_t k = 0; k < a->n; k++) {
-        const struct spi_best *b = &post->best[k];
-        int64_t i = a->first + k;
-        float model = post->model_sum[k];
-
-        spi_view_quat(&m->views, b->dir, (double)b->angle, o->quat + 4 * i);
-        o->score[i] = b->score;
-        o->margin[i] = b->margin;
-        o->entropy[i] = b->entropy;
-        o->fluence[i] = model > 0 ? counts[k] / model : 0;
-    }
-}
-
+/* v: templates, table, S; best, fluence. */
 static spi_err task_score(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    const struct spi_matching *m = a->j->m;
+    const struct spi_matching *m = a->m;
+    struct spi_best *best = view[3].data;
+    float *fluence = view[4].data;
     struct spi_scores scores = {0};
     struct spi_posterior post = {0};
     float *records = NULL, *counts = NULL;
     double drop = spi_posterior_drop(1, 1, (double)m->views.nd * m->views.Na);
     spi_err err;
 
-    (void)view;
     (void)stop;
     SPI_TRY(err = SPI_NEW(records, a->n * m->band.floats, "images"), out);
     SPI_TRY(err = SPI_NEW(counts, a->n, "images"), out);
@@ -165,15 +219,21 @@ static spi_err task_score(struct spi_view *view, const void *arg, const volatile
     struct spi_score_input in = {.band = &m->band,
                                  .views = m->views,
                                  .like = m->spec.like,
-                                 .templates = a->j->templates,
-                                 .table = a->j->table,
+                                 .templates = view[0].data,
+                                 .table = view[1].data,
                                  .n_images = (int)a->n,
                                  .records = records,
                                  .counts = counts};
 
     SPI_TRY(err = spi_score_peaks(&in, drop, &scores), out);
-    SPI_TRY(err = spi_posterior_make(&scores, &m->views, 1, 1, a->j->S, NULL, &post), out);
-    store_best(a, &post, counts);
+    SPI_TRY(err = spi_posterior_make(&scores, &m->views, 1, 1, view[2].data, NULL, &post),
+            out);
+    for (int64_t k = 0; k < a->n; k++) {
+        float model = post.model_sum[k];
+
+        best[k] = post.best[k];
+        fluence[k] = model > 0 ? counts[k] / model : 0;
+    }
 out:
     spi_posterior_clear(&post);
     spi_scores_clear(&scores);
@@ -182,222 +242,344 @@ out:
     return err;
 }
 
-/* Submit fn over 0 ... total-1 in blocks; `show`: these are images, tell the progress. */
-static spi_err each_block(struct ring_job *j, const char *name, spi_task_fn *fn,
-                          int64_t total, int64_t block, bool show)
+/* What matching found of n images, in the order `order` (NULL: as they come) from image
+ * `first` on. */
+static void store(const struct spi_views *views, int64_t first, int64_t n,
+                  const int64_t *order, struct spi_array *best, struct spi_array *fluence,
+                  struct spi_orientations *o)
 {
-    const struct spi_matching_spec *spec = &j->m->spec;
-    struct spi_matching_partials s = {0};
-    int turn = 0;
-    spi_err err;
+    const struct spi_best *b = spi_array_data(best, SPI_WHOLE, NULL);
+    const float *phi = spi_array_data(fluence, SPI_WHOLE, NULL);
 
-    SPI_TRY(err = spi_matching_partials_init(&s, spec->graph), out);
-    for (int64_t first = 0; first < total; first += block, turn++) {
-        struct ring_args a = {j, first, total - first < block ? total - first : block};
-        struct spi_access access = {s.turn, turn % s.n, SPI_READ_WRITE};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t k = first + (order ? order[i] : i);
 
-        SPI_TRY(err = spi_graph_submit(s.g, name, fn, &a, sizeof a, 1, &access), out);
-        if (turn % s.n == s.n - 1) {
-            SPI_TRY(err = spi_graph_wait(s.g), out);
-            if (show && spec->progress)
-                spec->progress(first + a.n, total, spec->user);
-        }
+        spi_view_quat(views, b[i].dir, (double)b[i].angle, o->quat + 4 * k);
+        o->score[k] = b[i].score;
+        o->margin[k] = b[i].margin;
+        o->entropy[k] = b[i].entropy;
+        o->fluence[k] = phi[i];
     }
-    err = spi_graph_wait(s.g);
-out:
-    spi_matching_partials_clear(&s);
-    return err;
 }
 
 spi_err spi_matching_rings(const struct spi_matching *m, struct spi_orientations *o)
 {
-    struct ring_job j = {.m = m, .o = o};
-    int64_t nd = m->views.nd, Na = m->views.Na;
-    spi_err err;
+    struct spi_graph *g = m->spec.graph;
+    struct ring_args args = {.m = m};
+    struct model model = {0};
+    struct spi_array *best = NULL, *fluence = NULL;
+    spi_err err = check_rings(m);
 
     *o = (struct spi_orientations){0};
-    if ((err = check_rings(m)))
+    if (err)
         return err;
-    SPI_TRY(err = SPI_NEW_UNSET(j.templates, nd * m->band.floats, "templates"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(j.table, nd * Na, "templates"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(j.S, nd * Na, "templates"), out);
+    SPI_TRY(err = model_new(g, &m->band, m->views.Na, m->views.nd, &model), out);
     SPI_TRY(err = spi_matching_results_new(m->n_images, true, o), out);
-    SPI_TRY(err = each_block(&j, "slice", task_templates, nd, 256, false), out);
-    SPI_TRY(err = each_block(&j, "match", task_score, m->n_images, BLOCK, true), out);
+    SPI_TRY(err = per_image(g, "best", SPI_RECORD, sizeof(struct spi_best), m->n_images, 1,
+                            NULL, &best),
+            out);
+    SPI_TRY(err = per_image(g, "fluence", SPI_F32, sizeof(float), m->n_images, 1, NULL,
+                            &fluence),
+            out);
+    SPI_TRY(err = make_templates(&args, &model), out);
+
+    struct spi_access access[5] = {{model.templates, SPI_WHOLE, SPI_READ},
+                                   {model.table, SPI_WHOLE, SPI_READ},
+                                   {model.S, SPI_WHOLE, SPI_READ},
+                                   {best, EACH, SPI_WRITE},
+                                   {fluence, EACH, SPI_WRITE}};
+
+    SPI_TRY(err =
+                each_block(&args, "match", task_score, m->n_images, BLOCK, 5, access, true),
+            out);
+    store(&m->views, 0, m->n_images, NULL, best, fluence, o);
     err = spi_matching_results_finish(m, o);
 out:
     if (err)
         spi_orientations_clear(o);
-    free(j.templates);
-    free(j.table);
-    free(j.S);
+    spi_array_free(g, best);
+    spi_array_free(g, fluence);
+    model_clear(g, &model);
     return err;
 }
 
 /* ---- coarse to fine ----------------------------------------------------------------- */
 
-static spi_err task_level_templates(struct spi_view *view, const void *arg,
-                                    const volatile int *stop)
-{
-    const struct ring_args *a = arg;
-    const struct spi_search_level *l = &a->j->search.level[a->j->l];
-    struct level_model *m = &a->j->model[a->j->l];
+/* The model of one level. */
+struct level {
+    struct model model;
+    int32_t *row;           /* [nd] row of a direction, owned */
+    uint8_t *used;          /* [nd] owned */
+    struct spi_array *near; /* [nd before][SPI_SEARCH_NEAR]: near of its search level */
+};
 
-    (void)view;
-    (void)stop;
-    return make_templates(a, &l->band, l->views, m->list, m->templates, m->table, m->S);
-}
+/* Some images at a time. */
+struct level_job {
+    const struct spi_matching *m;
+    struct spi_search search;
+    struct level level[SPI_SEARCH_LEVELS];
+    bool all;                     /* directions have templates, not only those in use */
+    int64_t *order;               /* [chunk] */
+    struct spi_array *h;          /* [n][harmonics] of the chunk */
+    struct spi_array *candidates; /* [n][SPI_SEARCH_KEEP], after level 0 in their order */
+    struct spi_array *best, *fluence; /* [n] in their order */
+    struct spi_orientations *o;
+};
 
+/* v: harmonics. */
 static spi_err task_ingest(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    const struct spi_rings *g = &a->j->m->rings;
 
-    (void)view;
     (void)stop;
-    return make_harmonics(a->j->m, a->j->chunk_first + a->first, a->n,
-                          a->j->h + a->first * g->h_at[g->R]);
+    return make_harmonics(a->m, a->image + a->first, a->n, view[0].data);
 }
 
+/* A level of the search whose model is what a task sees. */
+static struct spi_search seen(const struct ring_args *a, const struct spi_view *v)
+{
+    struct spi_search s = *a->search;
+    struct spi_search_level *l = &s.level[a->level];
+
+    l->templates = v[0].data;
+    l->table = v[1].data;
+    l->S = v[2].data;
+    return s;
+}
+
+/* v: templates, table, S; harmonics, candidates. */
 static spi_err task_coarse(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    const struct spi_rings *g = &a->j->m->rings;
+    const struct spi_rings *g = &a->m->rings;
+    const struct spi_search search = seen(a, view);
     const float complex *h[BLOCK];
 
-    (void)view;
     (void)stop;
     for (int64_t i = 0; i < a->n; i++)
-        h[i] = a->j->h + (a->first + i) * g->h_at[g->R];
-    return spi_search_coarse(&a->j->search, (int)a->n, h,
-                             a->j->candidates + a->first * SPI_SEARCH_KEEP);
+        h[i] = (const float complex *)view[3].data + i * g->h_at[g->R];
+    return spi_search_coarse(&search, (int)a->n, h, view[4].data);
 }
 
+/* v: near. */
 static spi_err task_near(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    const struct ring_job *j = a->j;
+    struct spi_search search = *a->search;
 
-    (void)view;
     (void)stop;
-    spi_search_near(&j->search, j->l, a->first, a->n,
-                    j->all ? NULL : j->model[j->l - 1].used);
+    search.level[a->level].near =
+        (int32_t *)view[0].data - a->first * SPI_SEARCH_NEAR; /* of direction 0 */
+    spi_search_near(&search, a->level, a->first, a->n, a->used);
     return SPI_OK;
 }
 
+/* v: templates, table, S; harmonics of the chunk, near; candidates, and of the last level
+ * best and fluence. */
 static spi_err task_fine(struct spi_view *view, const void *arg, const volatile int *stop)
 {
     const struct ring_args *a = arg;
-    struct ring_job *j = a->j;
-    const struct spi_rings *g = &j->m->rings;
-    const struct spi_views *v = &j->search.level[j->l].views;
-    bool last = j->l == j->search.n - 1;
+    const struct spi_rings *g = &a->m->rings;
+    struct spi_search search = seen(a, view);
+    bool last = a->level == search.n - 1;
     const float complex *h[BLOCK];
     int32_t *candidates[BLOCK];
-    struct spi_best best[BLOCK];
-    float fluence[BLOCK];
-    spi_err err;
 
-    (void)view;
     (void)stop;
+    search.level[a->level].near = view[4].data;
     for (int64_t i = 0; i < a->n; i++) {
-        int64_t k = j->order[a->first + i];
-
-        h[i] = j->h + k * g->h_at[g->R];
-        candidates[i] = j->candidates + k * SPI_SEARCH_KEEP;
+        h[i] = (const float complex *)view[3].data + a->order[a->first + i] * g->h_at[g->R];
+        candidates[i] = (int32_t *)view[5].data + i * SPI_SEARCH_KEEP;
     }
-    err = spi_search_fine(&j->search, j->l, (int)a->n, h, candidates, last ? best : NULL,
-                          fluence);
-    for (int64_t i = 0; i < a->n && last && !err; i++) {
-        int64_t k = j->chunk_first + j->order[a->first + i];
+    return spi_search_fine(&search, a->level, (int)a->n, h, candidates,
+                           last ? view[6].data : NULL, last ? view[7].data : NULL);
+}
 
-        spi_view_quat(v, best[i].dir, (double)best[i].angle, j->o->quat + 4 * k);
-        j->o->score[k] = best[i].score;
-        j->o->margin[k] = best[i].margin;
-        j->o->entropy[k] = best[i].entropy;
-        j->o->fluence[k] = fluence[i];
+static struct ring_args args_of(const struct level_job *j, int level)
+{
+    return (struct ring_args){.m = j->m,
+                              .search = &j->search,
+                              .level = level,
+                              .order = j->order,
+                              .list = j->level[level].model.list};
+}
+
+/* Which directions of a level are near those of the level before, and which are in use. */
+static spi_err find_near(struct level_job *j, int l, int64_t n)
+{
+    struct spi_search_level *level = &j->search.level[l];
+    int64_t before = level[-1].views.nd;
+    struct ring_args a = args_of(j, l);
+    struct spi_array_shape shape = {SPI_ARRAY_OF(int32_t, "directions nearby"),
+                                    .rows = before, .columns = SPI_SEARCH_NEAR,
+                                    .parts = (int)((before + ROWS - 1) / ROWS),
+                                    .part_rows = ROWS};
+    struct spi_access access;
+    spi_err err;
+
+    SPI_TRY(err = spi_array_wrap(j->m->spec.graph, &shape, level->near, &j->level[l].near),
+            out);
+    access = (struct spi_access){j->level[l].near, EACH, SPI_READ_WRITE};
+    a.used = j->all ? NULL : j->level[l - 1].used;
+    SPI_TRY(err = each_block(&a, "match", task_near, before, ROWS, 1, &access, false), out);
+    SPI_TRY(err = SPI_NEW(j->level[l].used, level->views.nd, "search"), out);
+    if (!j->all) {
+        struct spi_search search = j->search;
+
+        search.level[l].near = spi_array_data(j->level[l].near, SPI_WHOLE, NULL);
+        spi_search_mark(&search, l, n, spi_array_data(j->candidates, SPI_WHOLE, NULL),
+                        j->level[l].used);
     }
+out:
     return err;
 }
 
-/* Templates of the directions of level j->l that are in use, or of all. */
-static spi_err make_level(struct ring_job *j)
+/* Templates of the directions of level l that are in use, or of all. */
+static spi_err make_level(struct level_job *j, int l)
 {
-    struct spi_search_level *l = &j->search.level[j->l];
-    struct level_model *m = &j->model[j->l];
-    int64_t nd = l->views.nd;
+    struct spi_search_level *level = &j->search.level[l];
+    struct level *own = &j->level[l];
+    int64_t nd = level->views.nd, n = 0;
+    struct ring_args a;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(m->list, nd, "templates"), out);
-    SPI_TRY(err = SPI_NEW(m->row, nd, "templates"), out);
+    SPI_TRY(err = SPI_NEW(own->model.list, nd, "templates"), out);
+    SPI_TRY(err = SPI_NEW(own->row, nd, "templates"), out);
     for (int32_t d = 0; d < nd; d++)
-        if (j->l == 0 || j->all || m->used[d]) {
-            m->row[d] = (int32_t)m->n;
-            m->list[m->n++] = d;
+        if (l == 0 || j->all || own->used[d]) {
+            own->row[d] = (int32_t)n;
+            own->model.list[n++] = d;
         }
-    SPI_TRY(err = SPI_NEW_UNSET(m->templates, m->n * l->band.floats, "templates"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(m->table, m->n * l->views.Na, "templates"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(m->S, m->n * l->views.Na, "templates"), out);
-    SPI_TRY(err = each_block(j, "slice", task_level_templates, m->n, 256, false), out);
-    l->templates = m->templates;
-    l->table = m->table;
-    l->S = m->S;
-    l->row = m->row;
+    SPI_TRY(err =
+                model_new(j->m->spec.graph, &level->band, level->views.Na, n, &own->model),
+            out);
+    level->row = own->row;
+    a = args_of(j, l);
+    err = make_templates(&a, &own->model);
 out:
     return err;
 }
 
-/* Level j->l of the n images of a chunk. */
-static spi_err match_level(struct ring_job *j, int64_t n)
+/* Candidates of the n images of a chunk, from their order in the file to that of `order`. */
+static spi_err put_in_order(const struct level_job *j, int64_t n)
 {
-    const struct spi_search_level *l = &j->search.level[j->l];
-    struct level_model *m = &j->model[j->l];
+    int32_t *candidates = spi_array_data(j->candidates, SPI_WHOLE, NULL), *copy;
+    size_t bytes = SPI_SEARCH_KEEP * sizeof *copy;
+    spi_err err = SPI_NEW(copy, n * SPI_SEARCH_KEEP, "search");
+
+    if (err)
+        return err;
+    memcpy(copy, candidates, (size_t)n * bytes);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(candidates + i * SPI_SEARCH_KEEP, copy + j->order[i] * SPI_SEARCH_KEEP,
+               bytes);
+    free(copy);
+    return SPI_OK;
+}
+
+/* Level l of the n images of a chunk. */
+static spi_err match_level(struct level_job *j, int l, int64_t n)
+{
+    struct level *own = &j->level[l];
+    struct ring_args a;
     spi_err err;
 
-    if (!m->list && j->l > 0) { /* first use */
-        SPI_TRY(err = each_block(j, "match", task_near, l[-1].views.nd, 256, false), out);
-        SPI_TRY(err = SPI_NEW(m->used, l->views.nd, "search"), out);
-        if (!j->all)
-            spi_search_mark(&j->search, j->l, n, j->candidates, m->used);
+    if (!own->model.list && l > 0) /* first use */
+        SPI_TRY(err = find_near(j, l, n), out);
+    if (!own->model.list)
+        SPI_TRY(err = make_level(j, l), out);
+    a = args_of(j, l);
+
+    struct spi_access access[8] = {{own->model.templates, SPI_WHOLE, SPI_READ},
+                                   {own->model.table, SPI_WHOLE, SPI_READ},
+                                   {own->model.S, SPI_WHOLE, SPI_READ},
+                                   {j->h, l ? SPI_WHOLE : EACH, SPI_READ}};
+
+    if (l == 0) {
+        access[4] = (struct spi_access){j->candidates, EACH, SPI_WRITE};
+        SPI_TRY(err = each_block(&a, "match", task_coarse, n, BLOCK, 5, access, false),
+                out);
+        SPI_TRY(err = spi_search_order(&j->search, n,
+                                       spi_array_data(j->candidates, SPI_WHOLE, NULL),
+                                       j->order),
+                out);
+        return put_in_order(j, n);
     }
-    if (!m->list)
-        SPI_TRY(err = make_level(j), out);
-    if (j->l > 0)
-        return each_block(j, "match", task_fine, n, BLOCK, false);
-    SPI_TRY(err = each_block(j, "match", task_coarse, n, BLOCK, false), out);
-    err = spi_search_order(&j->search, n, j->candidates, j->order);
+    access[4] = (struct spi_access){own->near, SPI_WHOLE, SPI_READ};
+    access[5] = (struct spi_access){j->candidates, EACH, SPI_READ_WRITE};
+    access[6] = (struct spi_access){j->best, EACH, SPI_WRITE};
+    access[7] = (struct spi_access){j->fluence, EACH, SPI_WRITE};
+    err = each_block(&a, "match", task_fine, n, BLOCK, l == j->search.n - 1 ? 8 : 6, access,
+                     false);
 out:
     return err;
 }
 
-static void levels_clear(struct ring_job *j)
+static void chunk_clear(struct level_job *j)
 {
-    for (int l = 0; l < SPI_SEARCH_LEVELS; l++) {
-        struct level_model *m = &j->model[l];
+    struct spi_graph *g = j->m->spec.graph;
 
-        free(m->templates);
-        free(m->table);
-        free(m->S);
-        free(m->list);
-        free(m->row);
-        free(m->used);
+    spi_array_free(g, j->h);
+    spi_array_free(g, j->candidates);
+    spi_array_free(g, j->best);
+    spi_array_free(g, j->fluence);
+    j->h = j->candidates = j->best = j->fluence = NULL;
+}
+
+/* The n images from `first` on. */
+static spi_err match_chunk(struct level_job *j, int64_t first, int64_t n)
+{
+    struct spi_graph *g = j->m->spec.graph;
+    struct ring_args a = {.m = j->m, .image = first};
+    struct spi_access access;
+    spi_err err;
+
+    SPI_TRY(err = per_image(g, "harmonics", SPI_C32, sizeof(float complex), n,
+                            j->m->rings.h_at[j->m->rings.R], NULL, &j->h),
+            out);
+    SPI_TRY(err = per_image(g, "candidates", SPI_I32, sizeof(int32_t), n, SPI_SEARCH_KEEP,
+                            NULL, &j->candidates),
+            out);
+    SPI_TRY(err = per_image(g, "best", SPI_RECORD, sizeof(struct spi_best), n, 1, NULL,
+                            &j->best),
+            out);
+    SPI_TRY(err = per_image(g, "fluence", SPI_F32, sizeof(float), n, 1, NULL, &j->fluence),
+            out);
+    access = (struct spi_access){j->h, EACH, SPI_WRITE};
+    SPI_TRY(err = each_block(&a, "match", task_ingest, n, BLOCK, 1, &access, false), out);
+    for (int l = 0; l < j->search.n; l++)
+        SPI_TRY(err = match_level(j, l, n), out);
+    store(&j->search.level[j->search.n - 1].views, first, n, j->order, j->best, j->fluence,
+          j->o);
+out:
+    return err;
+}
+
+static void levels_clear(struct level_job *j)
+{
+    struct spi_graph *g = j->m->spec.graph;
+
+    chunk_clear(j);
+    for (int l = 0; l < SPI_SEARCH_LEVELS; l++) {
+        model_clear(g, &j->level[l].model);
+        spi_array_free(g, j->level[l].near);
+        free(j->level[l].row);
+        free(j->level[l].used);
     }
     spi_search_clear(&j->search);
-    free(j->h);
-    free(j->candidates);
     free(j->order);
 }
 
 spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
                             struct spi_orientations *o)
 {
-    struct ring_job j = {.m = m, .o = o};
+    struct level_job j = {.m = m, .o = o};
     int64_t H = m->rings.h_at[m->rings.R], chunk;
     double q_start = m->spec.init_qD / m->spec.diameter_A;
-    spi_err err;
+    spi_err err = check_rings(m);
 
     *o = (struct spi_orientations){0};
-    if ((err = check_rings(m)))
+    if (err)
         return err;
     SPI_TRY(err =
                 spi_search_init(&j.search, &m->rings, m->spec.like, q_start, m->spec.finer),
@@ -413,17 +595,14 @@ spi_err spi_matching_levels(const struct spi_matching *m, double bytes,
     /* one chunk of few images does not need all directions of the last levels */
     j.all = chunk < m->n_images || m->n_images > j.search.level[j.search.n - 1].views.nd;
     SPI_TRY(err = spi_matching_results_new(m->n_images, true, o), out);
-    SPI_TRY(err = SPI_NEW(j.h, chunk * H, "images"), out);
-    SPI_TRY(err = SPI_NEW(j.candidates, chunk * SPI_SEARCH_KEEP, "search"), out);
     SPI_TRY(err = SPI_NEW(j.order, chunk, "search"), out);
-    for (; j.chunk_first < m->n_images; j.chunk_first += chunk) {
-        int64_t left = m->n_images - j.chunk_first, n = left < chunk ? left : chunk;
+    for (int64_t first = 0; first < m->n_images; first += chunk) {
+        int64_t left = m->n_images - first, n = left < chunk ? left : chunk;
 
-        SPI_TRY(err = each_block(&j, "match", task_ingest, n, BLOCK, false), out);
-        for (j.l = 0; j.l < j.search.n; j.l++)
-            SPI_TRY(err = match_level(&j, n), out);
+        SPI_TRY(err = match_chunk(&j, first, n), out);
+        chunk_clear(&j);
         if (m->spec.progress)
-            m->spec.progress(j.chunk_first + n, m->n_images, m->spec.user);
+            m->spec.progress(first + n, m->n_images, m->spec.user);
     }
     err = spi_matching_results_finish(m, o);
 out:

@@ -121,7 +121,7 @@ struct range {
     int64_t first; /* orientation of column 0 */
     int n;         /* columns */
     int group;
-    int64_t n_groups;
+    int64_t n_groups, first_group;
 };
 
 static void improve(const struct spi_brute *b, const struct scratch *s,
@@ -138,7 +138,8 @@ static void improve(const struct spi_brute *b, const struct scratch *s,
             best[k] = (struct spi_brute_best){r->first + t, v, (float)fluence};
         }
         if (group_best) {
-            float *top = group_best + k * r->n_groups + (r->first + t) / r->group;
+            float *top =
+                group_best + k * r->n_groups + (r->first + t) / r->group - r->first_group;
 
             *top = v > *top ? v : *top;
         }
@@ -177,7 +178,8 @@ spi_err spi_brute_match(const struct spi_brute *b, const spi_nufft *plan, const 
 
     SPI_TRY(err = scratch_new(b, &s), out);
     for (int64_t i = 0; i < n; i += TILE) {
-        struct range r = {first + i, n - i < TILE ? (int)(n - i) : TILE, group, n_groups};
+        struct range r = {first + i, n - i < TILE ? (int)(n - i) : TILE, group, n_groups,
+                          first / group};
 
         SPI_TRY(err = spi_pixel_list_values(b->pixels, r.n, quat + i, plan, grid, s.L),
                 out);

@@ -62,10 +62,10 @@ extern const struct spi_brute_best spi_brute_best_none;
 
 /** Compare all images with the orientations first ... first+n-1; quat: of the first of
  * these, and so on.  best[im->n] is improved.  group_best (may be NULL): [im->n][n_groups],
- * the best score of each group of `group` consecutive orientations (orientation i is in
- * group i / group), improved; begin with -INFINITY.  grid: prepared fine grid of the
- * model's plan. Ranges of orientations may run side by side on arrays of their own:
- * spi_brute_reduce. */
+ * the best score of each group of `group` consecutive orientations, improved; begin with
+ * -INFINITY; the first is that of orientation `first` (orientation i is in group i / group).
+ * grid: prepared fine grid of the model's plan.  Ranges of orientations may run side by side
+ * on arrays of their own: spi_brute_reduce. */
 SPI_MUSTUSE spi_err spi_brute_match(const struct spi_brute *b, const spi_nufft *plan,
                                     const float *grid, int64_t first, int64_t n,
                                     const double (*quat)[4],

@@ -265,7 +265,7 @@ static void against_rings(const struct scene *s, const struct spi_likelihood *li
     if (!err)
         err = spi_brute_match(&b, s->plan, s->grid, half, all - half,
                               (const double(*)[4])quat + half, &s->packed, twin, 1, all,
-                              score);
+                              score + half);
     OK(!err, "%s: %d images x %lld orientations", like->name, IMAGES, (long long)all);
     spi_brute_reduce(IMAGES, twin, best);
     for (int k = 0; k < IMAGES; k++) {
