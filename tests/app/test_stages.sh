@@ -35,7 +35,7 @@ json "JSON of merge" "v['images'] == 400 and v['images_merged'] == 400 and v['wo
 v['end'] in ('steps', 'converged') and 0 < v['residual'] < 0.1 and v['products'] <= 40 and \
 abs(sum(v['shares'].values()) - 1) < 1e-6 and v['peak_rss_bytes'] > 0 and v['lambda'] > 0 and v['misfit'] < 0.05 and \
 v['voxels'] % 2 == 0 and v['lambda_from'] in ('corner', 'plateau', 'smallest lambda')"
-lambda=$("$python" -c "import json; print(repr(json.load(open('out'))['lambda']))")
+misfit=$("$python" -c "import json; print(repr(json.load(open('out'))['misfit']))")
 holds "the map is an MRC file" valid a.mrc
 holds "so is the intensity" valid w.mrc
 holds "the map is even" even a.mrc
@@ -58,9 +58,10 @@ run 0 merge im.h5 --orientations truth -d 70 -o a3.mrc --set algorithm.N_lambda=
 
 # ---- merge: each option, used rightly
 run 0 merge im.h5 --orientations truth -d 70 -o ind.mrc --lcurve independent --json
-# without noise the misfit at the least lambdas is that of the solver: a neighbour may be chosen
-json "one solution each: the same lambda or its neighbour" \
-	"abs(math.log(v['lambda'] / $lambda)) < 1.01 * math.log(300) / 12 and v['products'] > 13 * 5"
+# without noise the curve begins flat: a corner there hangs on the solver's last digits, and both ways may
+# choose differently where the misfit has risen by less than 3 % (L12)
+json "one solution each: the same misfit" \
+	"abs(v['misfit'] / $misfit - 1) < 0.03 and v['products'] > 13 * 5"
 holds "and the same map" maps_alike ind.mrc a.mrc 0.99999
 run 0 merge im.h5 --orientations truth -d 70 -o ta.mrc --lambda 0.01 --precision double \
 	--set algorithm.cg_tol=1e-9 --set algorithm.N_cg=200 --json
