@@ -26,10 +26,23 @@ __attribute__((format(printf, 2, 3))) static void say(struct words *w, const cha
         w->n = sizeof w->text - 1;
 }
 
+enum { HOW_FAR = 32 };
+
+/* "to 12.3 A", or "nowhere". */
+static const char *how_far(double resolution_A, char text[HOW_FAR])
+{
+    if (isfinite(resolution_A))
+        snprintf(text, HOW_FAR, "to %.1f A", resolution_A);
+    else
+        snprintf(text, HOW_FAR, "nowhere");
+    return text;
+}
+
 spi_err spi_validation_check(const struct spi_validation *v, const struct spi_settings *set)
 {
     const struct spi_resolution *r = &v->resolution;
     struct words why = {.n = 0};
+    char intensities[HOW_FAR], maps[HOW_FAR];
     double need =
         fmin(set->resolution_elements_min, edge_share * v->diameter_A / r->edge_A);
 
@@ -61,9 +74,10 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
             100 * v->outlier_images, 100 * set->outlier_images_max);
     if (!(v->diameter_A / fmax(r->intensities_A, r->maps_A) >= need))
         say(&why,
-            "; the intensities of the half sets agree to %.1f A and their maps to %.1f "
-            "A only; a ball of the same diameter would agree as well (need %.1f A)",
-            r->intensities_A, r->maps_A, v->diameter_A / need);
+            "; the intensities of the half sets agree %s and their maps %s%s; a ball of "
+            "the same diameter would agree as well (need %.1f A)",
+            how_far(r->intensities_A, intensities), how_far(r->maps_A, maps),
+            isfinite(r->maps_A) ? " only" : "", v->diameter_A / need);
     if (!(v->phase_consistency >= set->phase_consistency_min))
         say(&why,
             "; where the intensities of the half sets agree, their phased maps agree "
