@@ -42,11 +42,6 @@ int64_t spi_array_elements(const struct spi_array *a, int part, size_t *at_byte)
     return rows * a->shape.columns;
 }
 
-int spi_array_parts(const struct spi_array *a)
-{
-    return a->shape.parts;
-}
-
 static void unlink_array(struct spi_array *a)
 {
     struct spi_array **head = spi_graph_arrays(a->g);

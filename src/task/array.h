@@ -72,8 +72,6 @@ void spi_array_free(struct spi_graph *g, struct spi_array *a);
 /** For the caller's thread after a wait: memory of an array, or of a part of a ragged one;
  *  *n (may be NULL): its elements. */
 void *spi_array_data(struct spi_array *a, int part, int64_t *n);
-/** How many parts it has, at least 1. */
-int spi_array_parts(const struct spi_array *a);
 /** Rows of a part: from *first on. */
 int64_t spi_array_part_rows(const struct spi_array *a, int part, int64_t *first);
 

@@ -46,19 +46,10 @@ static void wait_all(void *self)
     (void)self;
 }
 
-const struct spi_engine spi_engine_serial = {.name = "serial",
-                                             .start = start,
-                                             .stop = stop,
-                                             .region_new = region_new,
-                                             .region_free = region_free,
-                                             .submit = submit,
-                                             .wait = wait_all};
+#define ONE_AFTER_ANOTHER                                                               \
+    .start = start, .stop = stop, .region_new = region_new, .region_free = region_free, \
+    .submit = submit, .wait = wait_all
 
-const struct spi_engine spi_engine_copies = {.name = "copies",
-                                             .copies = true,
-                                             .start = start,
-                                             .stop = stop,
-                                             .region_new = region_new,
-                                             .region_free = region_free,
-                                             .submit = submit,
-                                             .wait = wait_all};
+const struct spi_engine spi_engine_serial = {.name = "serial", ONE_AFTER_ANOTHER};
+const struct spi_engine spi_engine_copies = {
+    .name = "copies", .copies = true, ONE_AFTER_ANOTHER};
