@@ -182,7 +182,8 @@ static int by_tile(const void *a, const void *b)
     return (s > t) - (s < t);
 }
 
-static double merge_s(struct generation *g, int64_t n, const struct spi_view_pair *pair)
+static double merge_s(struct generation *g, const struct spi_view_weights *weights,
+                      int64_t n, const struct spi_view_pair *pair)
 {
     const struct scene *s = &g->scene;
     struct spi_view_spec spec = {.rings = &s->rings,
@@ -192,7 +193,9 @@ static double merge_s(struct generation *g, int64_t n, const struct spi_view_pai
                                  .place = g->place,
                                  .harmonics = row_of,
                                  .images = (const void *)g->im.row,
-                                 .fluence = g->phi};
+                                 .fluence = g->phi,
+                                 .weights = weights,
+                                 .block_images = IMAGES};
     spi_nufft *plan;
     float *grid;
     double t0;
@@ -212,6 +215,7 @@ static double merge_s(struct generation *g, int64_t n, const struct spi_view_pai
 static void some_weights(struct generation *g)
 {
     struct spi_posterior post[BLOCKS];
+    struct spi_view_weights weights[BLOCKS];
     struct spi_view_pair *pair, *one;
     int64_t n = 0, n_one = 0;
     int32_t *seen;
@@ -235,16 +239,17 @@ static void some_weights(struct generation *g)
     must(SPI_NEW(pair, n, "bench"));
     must(SPI_NEW(one, n, "bench"));
     n = 0;
-    for (int b = 0; b < BLOCKS; b++)
+    for (int b = 0; b < BLOCKS; b++) {
+        weights[b] = (struct spi_view_weights){post[b].angle, post[b].weight};
         for (int64_t i = 0; i < post[b].n_pairs; i++) {
             const struct spi_posterior_pair *p = post[b].pair + i;
 
             pair[n++] = (struct spi_view_pair){.image = b * IMAGES + p->image,
                                                .dir = p->dir,
                                                .count = p->count,
-                                               .angle = post[b].angle + p->first,
-                                               .weight = post[b].weight + p->first};
+                                               .first = p->first};
         }
+    }
     place_of = g->place;
     qsort(pair, (size_t)n, sizeof *pair, by_tile);
     must(SPI_NEW(seen, g->views.nd, "bench"));
@@ -252,8 +257,8 @@ static void some_weights(struct generation *g)
         if (!seen[pair[i].dir]++)
             one[n_one++] = pair[i];
     free(seen);
-    g->s[AVERAGES] = merge_s(g, n, pair); /* and spreading */
-    g->s[SPREADING] = merge_s(g, n_one, one);
+    g->s[AVERAGES] = merge_s(g, weights, n, pair); /* and spreading */
+    g->s[SPREADING] = merge_s(g, weights, n_one, one);
     free(pair);
     free(one);
     for (int b = 0; b < BLOCKS; b++)

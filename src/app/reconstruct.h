@@ -11,6 +11,7 @@
 #include "app/opening.h"
 #include "io/file.h"
 #include "mtip/finish.h"
+#include "mtip/mtip.h"
 #include "mtip/preview.h"
 
 struct spi_reconstruct_args {

@@ -12,10 +12,22 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
+#include "report/events.h"
 #include "report/pictures.h"
 #include "report/run_files.h"
 
 enum { WORK = 1000 }; /* parts of the planned work, for the bar */
+
+static void on_event(const struct spi_event *e, void *user)
+{
+    char text[SPI_MESSAGE_MAX];
+
+    (void)user;
+    if (spi_event_words(e, text, sizeof text))
+        spi_warn("%s", text);
+    else
+        spi_info("%s", text);
+}
 
 static spi_err new_run(struct spi_reconstruct *j)
 {
@@ -26,6 +38,7 @@ static spi_err new_run(struct spi_reconstruct *j)
                            (uint64_t)j->set.seed);
     if (err)
         return err;
+    j->run->on_event = on_event;
     j->run->look_at_diameter = true;
     j->run->diameters_most = j->diameter_given ? 0 : j->set.N_diameters;
     j->run->n_diameters = j->n_diameters;

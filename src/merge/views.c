@@ -153,10 +153,21 @@ SPI_CLONES static void add_scaled(int n, float a, const float *restrict x,
         to[i] += a * x[i];
 }
 
+/* [count] each. */
+static struct spi_view_weights weights_of(const struct spi_view_spec *sp,
+                                          const struct spi_view_pair *p)
+{
+    const struct spi_view_weights *of =
+        sp->weights + (sp->block_images > 0 ? p->image / sp->block_images : 0);
+
+    return (struct spi_view_weights){of->angle + p->first, of->weight + p->first};
+}
+
 /* num += Phat c (V1) and H += phi P of the pair's direction. */
 static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair *p,
                      int slot, struct scratch *s)
 {
+    const struct spi_view_weights w = weights_of(sp, p);
     int Na = sp->views.Na, two_M = 2 * s->M;
     float complex *num = s->num + (int64_t)slot * sp->rings->h_at[sp->R];
     float phi = sp->fluence[p->image], *H = s->H + (int64_t)slot * Na;
@@ -171,9 +182,9 @@ static void add_pair(const struct spi_view_spec *sp, const struct spi_view_pair 
     s->image = p->image;
     memset(s->Phat, 0, (size_t)s->M * sizeof *s->Phat);
     for (int e = 0; e < p->count; e++) {
-        add_scaled(two_M, p->weight[e], s->phasor + (int64_t)p->angle[e] * two_M,
+        add_scaled(two_M, w.weight[e], s->phasor + (int64_t)w.angle[e] * two_M,
                    (float *)s->Phat);
-        H[p->angle[e]] += phi * p->weight[e];
+        H[w.angle[e]] += phi * w.weight[e];
     }
     spi_ring_add_rotated(sp->rings, sp->R, s->Phat, s->h, num);
 }
@@ -245,8 +256,10 @@ static int64_t place_of(const struct spi_view_spec *sp, const struct spi_view_pa
 /* What a pair needs lies anywhere in memory: soon. */
 static void ask_for(const struct spi_view_spec *sp, const struct spi_view_pair *p)
 {
-    __builtin_prefetch(p->angle);
-    __builtin_prefetch(p->weight);
+    const struct spi_view_weights w = weights_of(sp, p);
+
+    __builtin_prefetch(w.angle);
+    __builtin_prefetch(w.weight);
     if (sp->ahead && p[-1].image != p->image)
         sp->ahead(sp->images, p->image);
 }

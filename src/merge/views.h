@@ -23,13 +23,17 @@
 
 enum { SPI_VIEW_TILE = 16 }; /* directions averaged side by side */
 
-/** One (image, direction) pair with its weights; images are global indices here. */
+/** One (image, direction) pair: its weights are `count` of its image's block, from `first`
+ * on. */
 struct spi_view_pair {
-    int64_t image;
-    int32_t dir;
-    int32_t count;
-    const uint16_t *angle; /* [count] borrowed */
-    const float *weight;   /* [count] borrowed */
+    int64_t image, first;
+    int32_t dir, count;
+};
+
+/** Weights of the pairs of a block of images, at in-plane angles; borrowed. */
+struct spi_view_weights {
+    const uint16_t *angle;
+    const float *weight;
 };
 
 struct spi_view_spec {
@@ -45,8 +49,10 @@ struct spi_view_spec {
     /* prefetch hint for `image`; may be NULL */
     void (*ahead)(const void *images, int64_t image);
     const void *images;
-    const float *fluence; /* [images] phi_k by global index */
-    int n_group;          /* elements of the point group; 0 or 1: none */
+    const float *fluence;                   /* [images] phi_k */
+    const struct spi_view_weights *weights; /* of image k: [k / block_images] ... */
+    int64_t block_images;                   /* ... 0: [0] of every image */
+    int n_group;                            /* elements of the point group; 0 or 1: none */
     const double (*group)[9];
     const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };

@@ -5,7 +5,7 @@
 #ifndef SPI_MTIP_AGREEMENT_H
 #define SPI_MTIP_AGREEMENT_H
 
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 
 /** The intensities of the half sets after the last merge. */
 struct spi_agreement {

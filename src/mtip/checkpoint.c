@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* checkpoint.c, of mtip/mtip.h: what lasts of a run (mtip/lasting.h) as named arrays. */
+/* checkpoint.c, of mtip/run.h: what lasts of a run (mtip/lasting.h) as named arrays. */
 #include <float.h>
 #include <math.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include "io/state.h"
 #include "math/sphere.h"
 #include "math/symmetry.h"
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 
 enum {
     NAME = 32,

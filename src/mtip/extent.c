@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "math/sphere.h"
 #include "phase/phase.h"
@@ -151,28 +150,26 @@ static spi_err measure(struct spi_run *r, double extent[2])
 spi_err spi_run_look_at_diameter(struct spi_run *r)
 {
     double extent[2] = {0, 0}, D = r->data->rings.diameter_A, shown;
+    struct spi_event event;
     spi_err err = measure(r, extent);
 
     r->refined_A = 0;
     if (err)
         return err;
     shown = calibration * (extent[0] + extent[1]) / 2;
-    spi_info("init: the densities of the half sets are %.0f A and %.0f A wide, as of a "
-             "particle of %.0f A",
-             extent[0], extent[1], shown);
+    event = (struct spi_event){SPI_EVENT_EXTENT,
+                               .u.extent = {{extent[0], extent[1]}, shown, D}};
+    spi_run_tell(r, &event);
     if (!(fabs(extent[0] - extent[1]) <= alike * shown) || fabs(shown / D - 1) <= differs)
         return SPI_OK;
-    if (!(shown >= D / plausible && shown <= D * plausible))
-        spi_warn("the random initialisations show a particle of %.0f A, which is too far "
-                 "from %.0f A to be one: a background that the images still contain shows "
-                 "in this way",
-                 shown, D);
-    else if (r->n_diameters <= r->diameters_most &&
-             r->halves_cc >= r->set->halves_cc_repeat)
+    event.kind = SPI_EVENT_DIAMETER_KEPT;
+    if (!(shown >= D / plausible && shown <= D * plausible)) {
+        event.kind = SPI_EVENT_DIAMETER_IMPLAUSIBLE;
+    } else if (r->n_diameters <= r->diameters_most &&
+               r->halves_cc >= r->set->halves_cc_repeat) {
         r->refined_A = shown;
-    else
-        spi_warn("the random initialisations show a particle of %.0f A; the run goes on "
-                 "with a diameter of %.0f A: if its result is poor, try --diameter %.0f",
-                 shown, D, shown);
+        return SPI_OK;
+    }
+    spi_run_tell(r, &event);
     return SPI_OK;
 }

@@ -5,7 +5,7 @@
 #ifndef SPI_MTIP_EXTENT_H
 #define SPI_MTIP_EXTENT_H
 
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 
 /** Largest distance of two places of a density that is above 0.2 of its maximum (J11). */
 SPI_MUSTUSE spi_err spi_density_extent(const struct spi_volume *rho, double *extent_A);
@@ -14,7 +14,7 @@ SPI_MUSTUSE spi_err spi_density_extent(const struct spi_volume *rho, double *ext
  * that the run assumes: r->refined_A is the diameter that they show where the run may take
  * another one (r->n_diameters <= r->diameters_most, and the half sets agree to
  * converge.halves_cc_repeat), else 0; where it may not, a difference
- * is a warning. The models stay as they are. */
+ * is told (spi_run_tell).  The models stay as they are. */
 SPI_MUSTUSE spi_err spi_run_look_at_diameter(struct spi_run *r);
 
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "fsc/symmetry_map.h"
 #include "math/symmetry.h"
@@ -124,13 +123,16 @@ static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
     if (o->kept == 0 || w->times < outlier_named)
         return;
     at = w->pixel % panel;
-    spi_warn(
-        "%lld pixel values in %lld images are larger than the particle and noise can "
-        "make them: zingers or hot pixels, which a mask should hide; the worst is %.4g "
-        "where %.3g is expected, in panel %lld, row %lld, column %lld of image %lld",
-        (long long)o->n, (long long)o->images, (double)w->value / r->data->scale,
-        (double)w->expected / r->data->scale, (long long)(w->pixel / panel),
-        (long long)(at / det->nx), (long long)(at % det->nx), (long long)w->image);
+    spi_run_tell(r, &(struct spi_event){
+                        SPI_EVENT_OUTLIERS,
+                        .u.outliers = {.n = o->n,
+                                       .images = o->images,
+                                       .value = (double)w->value / r->data->scale,
+                                       .expected = (double)w->expected / r->data->scale,
+                                       .panel = w->pixel / panel,
+                                       .row = at / det->nx,
+                                       .column = at % det->nx,
+                                       .image = w->image}});
 }
 
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
@@ -212,10 +214,8 @@ static spi_err name_symmetry(const struct spi_run *r, struct spi_result *res)
     if (!err && strcmp(f->group, "C1") == 0 && f->between >= f->level)
         err = spi_symmetry_find(&res->W, D, fmin(r->q_max, smooth_qD / D), r->halves_cc, f);
     if (!err && strcmp(f->group, "C1") != 0)
-        spi_info(
-            "symmetry found in the result: %s, score %.3f (need %.3f; %.3f between its "
-            "elements); it was not used",
-            f->group, f->score, f->level, f->between);
+        spi_run_tell(
+            r, &(struct spi_event){SPI_EVENT_SYMMETRY, .u.symmetry = {f, .at_end = true}});
     return err;
 }
 

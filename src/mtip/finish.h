@@ -9,8 +9,8 @@
 #include "mtip/coverage.h"
 #include "mtip/inspect.h"
 #include "mtip/merging.h"
-#include "mtip/mtip.h"
 #include "mtip/phasing.h"
+#include "mtip/run.h"
 #include "mtip/validation.h"
 
 struct spi_result {

@@ -289,7 +289,7 @@ static spi_err merge_arrays(struct spi_generation_work *w)
                           .columns = spi_average_floats(&x->average), .parts = x->n_merges),
                 out);
     if (!x->n_soft) {
-        SPI_TRY(err = RAGGED(w->sorted, struct spi_sorted_pair, "sorted pairs", .parts = 1),
+        SPI_TRY(err = RAGGED(w->sorted, struct spi_view_pair, "sorted pairs", .parts = 1),
                 out);
         SPI_TRY(err = ARRAY(w->sorted_at, int64_t, "blocks of pairs",
                             .rows = x->n_merges + 1, .columns = 1),
@@ -459,8 +459,8 @@ static spi_err submit_merge(struct spi_generation_work *w)
 
 /* ---- a generation ------------------------------------------------------------------- */
 
-spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
-                           const struct spi_generation *gen, int block_images)
+spi_err spi_replica_begin(struct spi_replica *c, struct spi_graph *g,
+                          const struct spi_generation *gen, int block_images)
 {
     struct spi_generation_work *w;
     spi_err err = SPI_NEW(w, 1, "generation");
@@ -475,16 +475,30 @@ spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
     SPI_TRY(err = template_arrays(w), out);
     SPI_TRY(err = batch_arrays(w), out);
     if (gen->merge)
-        SPI_TRY(err = merge_arrays(w), out);
-    SPI_TRY(err = submit_slice(w), out);
-    SPI_TRY(err = submit_match(w), out);
-    if (gen->merge)
-        SPI_TRY(err = submit_index(w), out);
-    SPI_TRY(err = submit_keep(w), out);
-    if (gen->merge)
-        err = submit_merge(w);
+        err = merge_arrays(w);
 out:
     return err;
+}
+
+spi_err spi_replica_slice(struct spi_replica *c)
+{
+    return submit_slice(c->work);
+}
+
+spi_err spi_replica_match(struct spi_replica *c)
+{
+    spi_err err = submit_match(c->work);
+
+    return err || c->work->context.merge ? err : submit_keep(c->work);
+}
+
+spi_err spi_replica_merge(struct spi_replica *c)
+{
+    spi_err err = submit_index(c->work);
+
+    if (!err)
+        err = submit_keep(c->work); /* with fluences whose mean is 1 */
+    return err ? err : submit_merge(c->work);
 }
 
 static double mean_score(struct spi_generation_work *w)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* half_sets.c, of mtip/mtip.h: the two half sets beside each other: phasing, superposition,
+/* half_sets.c, of mtip/run.h: the two half sets beside each other: phasing, superposition,
  * agreement. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 #include "phase/phase.h"
 
 /* Phasing inside the loop is for the report (unless match_phased): one start.  During the

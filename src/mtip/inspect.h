@@ -7,7 +7,7 @@
 
 #include "io/orient.h"
 #include "match/misfit.h"
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 
 struct spi_inspection {
     int64_t images;              /* that were looked at */

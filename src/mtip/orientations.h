@@ -7,7 +7,7 @@
 
 #include "io/orient.h"
 #include "match/refine.h"
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 
 /** What the last generation stored, in the order of the file; each half in its own frame.
  */

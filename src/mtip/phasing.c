@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 
 static const double tighter = 1.5; /* (Q13) */
@@ -201,13 +200,16 @@ spi_err spi_phasing_run(struct spi_run *r, const struct spi_volume half_A[2],
 
         SPI_TRY(err = one_round(r, half_A, a, rounds, &next), out);
         rounds++;
-        spi_info(
-            "phasing, round %d: shrink-wrap at %.3f, %d and %d of %d starts agree, half "
-            "maps agree to %.3f of what the intensities allow (need %.2f; no more rounds "
-            "from %.2f)",
-            rounds, next.cutoff, next.half[0].n_kept, next.half[1].n_kept,
-            set->N_phase_starts, next.phase_consistency, set->phase_consistency_min,
-            set->phase_consistency_stop);
+        spi_run_tell(r,
+                     &(struct spi_event){
+                         SPI_EVENT_PHASING,
+                         .u.phasing = {.round = rounds,
+                                       .n_kept = {next.half[0].n_kept, next.half[1].n_kept},
+                                       .n_starts = set->N_phase_starts,
+                                       .cutoff = next.cutoff,
+                                       .consistency = next.phase_consistency,
+                                       .need = set->phase_consistency_min,
+                                       .stop = set->phase_consistency_stop}});
         if (rounds == 1 || good(&next, set) ||
             next.phase_consistency > out->phase_consistency ||
             isnan(out->phase_consistency)) {

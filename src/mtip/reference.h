@@ -5,7 +5,7 @@
 #ifndef SPI_MTIP_REFERENCE_H
 #define SPI_MTIP_REFERENCE_H
 
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 #include "nufft/nufft.h"
 
 struct spi_reference {

@@ -6,7 +6,8 @@
  * A replica owns the model (autocorrelation A) and the image likelihoods computed against
  * it: all of that lasts.  What one generation needs is its work: made by _submit, gone
  * after _settle.  The four stages of a generation are submitted as tasks; two replicas
- * share nothing, so the half sets and the random initialisations run side by side.
+ * share nothing, so the half sets and the random initialisations run side by side
+ * (mtip/pass.h).
  *
  *     slice   A -> templates of all view directions        (blocks of directions)
  *     match   images x templates -> posterior              (blocks of images)
@@ -83,10 +84,15 @@ struct spi_generation {
                            * not change */
 };
 
-/** generation.c: submit slice, match and merge of one generation.  After spi_graph_wait
- * call _settle. */
-SPI_MUSTUSE spi_err spi_replica_submit(struct spi_replica *c, struct spi_graph *g,
-                                       const struct spi_generation *gen, int block_images);
+/** generation.c: make what the tasks of one generation name.  Call _settle in any case,
+ * after spi_graph_wait. */
+SPI_MUSTUSE spi_err spi_replica_begin(struct spi_replica *c, struct spi_graph *g,
+                                      const struct spi_generation *gen, int block_images);
+/** Submit the tasks of a stage, in this order. */
+SPI_MUSTUSE spi_err spi_replica_slice(struct spi_replica *c);
+SPI_MUSTUSE spi_err spi_replica_match(struct spi_replica *c);
+/** gen->merge only. */
+SPI_MUSTUSE spi_err spi_replica_merge(struct spi_replica *c);
 /** Release the work of the generation.  Call after the wait; done: the wait reported no
  * failure, so the replica has its score and its new model. */
 void spi_replica_settle(struct spi_replica *c, bool done);

@@ -345,7 +345,7 @@ static spi_err sort_pairs(const struct spi_generation_context *c,
 {
     int64_t tiles = (c->level->views.nd + SPI_VIEW_TILE - 1) / SPI_VIEW_TILE, n = 0;
     int64_t *at = NULL;
-    struct spi_sorted_pair *pair = NULL;
+    struct spi_view_pair *pair = NULL;
     spi_err err;
 
     for (int b = 0; b < c->n_blocks; b++)
@@ -366,10 +366,10 @@ static spi_err sort_pairs(const struct spi_generation_context *c,
 
         for (int64_t i = 0; i < block[b].n; i++)
             pair[at[place[p[i].dir] / SPI_VIEW_TILE]++] =
-                (struct spi_sorted_pair){.image = (int64_t)b * c->block_images + p[i].image,
-                                         .first = p[i].first,
-                                         .dir = p[i].dir,
-                                         .count = p[i].count};
+                (struct spi_view_pair){.image = (int64_t)b * c->block_images + p[i].image,
+                                       .first = p[i].first,
+                                       .dir = p[i].dir,
+                                       .count = p[i].count};
     }
     spi_view_give(sorted, pair, n);
     pair = NULL;
@@ -465,27 +465,21 @@ static spi_err merge_pairs(const struct spi_range *a, struct spi_view *v, float 
     const struct spi_generation_context *c = a->c;
     struct spi_view_spec spec = view_spec(c);
     const int64_t *at = (const int64_t *)v[3].data + a->block;
-    const struct spi_sorted_pair *from = (const struct spi_sorted_pair *)v[2].data + at[0];
-    int64_t n = at[1] - at[0];
-    struct spi_view_pair *pair;
-    spi_err err = SPI_NEW_UNSET(pair, n, "merge");
+    const struct spi_view_pair *pair = v[2].data;
+    struct spi_view_weights *weights;
+    spi_err err = SPI_NEW(weights, c->n_blocks, "merge");
 
     if (err)
         return err;
+    for (int b = 0; b < c->n_blocks; b++)
+        weights[b] = (struct spi_view_weights){v[4].piece[b].data, v[5].piece[b].data};
     spec.fluence = v[0].data;
     spec.place = v[1].data;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t block = from[i].image / c->block_images, first = from[i].first;
-
-        pair[i] = (struct spi_view_pair){
-            .image = from[i].image,
-            .dir = from[i].dir,
-            .count = from[i].count,
-            .angle = (const uint16_t *)v[4].piece[block].data + first,
-            .weight = (const float *)v[5].piece[block].data + first};
-    }
-    err = spi_views_merge(&spec, n, pair, c->level->plan2, partial, weight);
-    free(pair);
+    spec.weights = weights;
+    spec.block_images = c->block_images;
+    err = spi_views_merge(&spec, at[1] - at[0], pair + at[0], c->level->plan2, partial,
+                          weight);
+    free(weights);
     return err;
 }
 

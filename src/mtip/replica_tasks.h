@@ -49,12 +49,6 @@ struct spi_generation_context {
     struct spi_average average; /* where n_soft */
 };
 
-/** One direction of one image, and where its weights are: `first` in the block's. */
-struct spi_sorted_pair {
-    int64_t image, first; /* image: place in the batch */
-    int32_t dir, count;
-};
-
 /** What one generation of a replica needs beside the replica. */
 struct spi_generation_work {
     struct spi_generation_context context;

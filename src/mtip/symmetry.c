@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "fsc/symmetry_fit.h"
-#include "mtip/mtip.h"
+#include "mtip/run.h"
 
 /* The particle of a replica up to q_max: where the axes of `group` are or, if that is NULL,
  * which group it has, given that the half sets agree to `agreement`. */
@@ -140,9 +139,8 @@ spi_err spi_run_find_symmetry(struct spi_run *r, const struct spi_step *step)
     for (int h = 0; h < 2 && use && !err; h++)
         err = spi_replica_symmetry(&r->replica[h][r->leading[h]], found[h]->group,
                                    found[h]->axes);
-    spi_info("symmetry found: %s, score %.3f (need %.3f; %.3f between its elements)%s",
-             r->found.group, r->found.score, r->found.level, r->found.between,
-             use ? "" : "; it is not used, the half sets are more alike");
+    spi_run_tell(
+        r, &(struct spi_event){SPI_EVENT_SYMMETRY, .u.symmetry = {&r->found, .used = use}});
 out:
     return err;
 }

@@ -32,10 +32,12 @@ struct pairs {
     uint16_t angle[PAIRS][ENTRIES_MAX];
     float weight[PAIRS][ENTRIES_MAX];
     float fluence[IMAGES];
+    struct spi_view_weights weights;
 };
 
 static void make(struct spi_rng *rng, int Na, struct pairs *p)
 {
+    p->weights = (struct spi_view_weights){p->angle[0], p->weight[0]};
     for (int k = 0; k < IMAGES; k++)
         p->fluence[k] = (float)(0.5 + spi_rng_uniform(rng));
     for (int i = 0; i < PAIRS; i++) {
@@ -46,9 +48,8 @@ static void make(struct spi_rng *rng, int Na, struct pairs *p)
                                             .dir = k < 70   ? 2
                                                    : k < 77 ? 5
                                                             : 9,
-                                            .count = count,
-                                            .angle = p->angle[i],
-                                            .weight = p->weight[i]};
+                                            .first = i * ENTRIES_MAX,
+                                            .count = count};
         for (int e = 0; e < count; e++) {
             p->angle[i][e] = (uint16_t)spi_rng_below(rng, (uint32_t)Na);
             p->weight[i][e] = (float)spi_rng_uniform(rng);
@@ -111,11 +112,12 @@ static void average(const struct pairs *p, int dir, int Na, int r, double sign, 
         harmonics(r, samples + v->image * g.at[g.R] + g.at[r], K);
         for (int e = 0; e < v->count; e++)
             for (int j = 0; j < g.n[r]; j++) {
-                double psi = 2 * SPI_PI * j / g.n[r] + sign * 2 * SPI_PI * v->angle[e] / Na;
+                double w = (double)p->weight[i][e],
+                       psi = 2 * SPI_PI * j / g.n[r] +
+                             sign * 2 * SPI_PI * p->angle[i][e] / Na;
 
-                num[j] += (double)v->weight[e] * value(g.m_max[r], K, psi);
-                den[j] += (double)p->fluence[v->image] * (double)v->weight[e] *
-                          value(g.m_max[r], live, psi);
+                num[j] += w * value(g.m_max[r], K, psi);
+                den[j] += (double)p->fluence[v->image] * w * value(g.m_max[r], live, psi);
             }
     }
 }
@@ -218,7 +220,8 @@ static void check_merge(struct spi_rng *rng)
                                  .views = views,
                                  .harmonics = record_of,
                                  .images = records,
-                                 .fluence = p.fluence};
+                                 .fluence = p.fluence,
+                                 .weights = &p.weights};
 
     OK(spi_views_merge(&spec, PAIRS, p.pair, plan, grid, &sum) == SPI_OK, "merged");
     /* transforms: 2 tol + 2e-6 (tests/nufft).  The averages in float: P^ is a sum of 6
@@ -293,12 +296,12 @@ static void check_average(struct spi_rng *rng)
 
     size_t steps = (size_t)(TILES * views.Na * SPI_LANES);
     uint16_t *q = spi_alloc(IMAGES * steps, sizeof *q, "q"),
-             *all = spi_alloc((size_t)views.Na, 2, "a");
+             *all = spi_alloc((size_t)(ROWS * IMAGES * views.Na), 2, "a");
     float *scale = spi_alloc(IMAGES * TILES * SPI_LANES, sizeof *scale, "scale");
     float *weight = spi_alloc((size_t)(IMAGES * ROWS * views.Na), 4, "w");
 
-    for (int a = 0; a < views.Na; a++)
-        all[a] = (uint16_t)a;
+    for (int a = 0; a < ROWS * IMAGES * views.Na; a++)
+        all[a] = (uint16_t)(a % views.Na);
     for (int d = 0; d < ROWS; d++)
         dir[d] = 3 * d + 1;
     for (int k = 0; k < IMAGES; k++) {
@@ -322,20 +325,19 @@ static void check_average(struct spi_rng *rng)
                 w[a] = s * *to;
             }
             if (s > 0)
-                pair[n_pairs++] = (struct spi_view_pair){.image = k,
-                                                         .dir = dir[d],
-                                                         .count = views.Na,
-                                                         .angle = all,
-                                                         .weight = w};
+                pair[n_pairs++] = (struct spi_view_pair){
+                    .image = k, .first = w - weight, .dir = dir[d], .count = views.Na};
         }
 
+    const struct spi_view_weights weights = {all, weight};
     struct spi_view_spec spec = {.rings = &g,
                                  .R = R,
                                  .map = &map,
                                  .views = views,
                                  .harmonics = record_of,
                                  .images = records,
-                                 .fluence = scaled};
+                                 .fluence = scaled,
+                                 .weights = &weights};
 
     OK(spi_views_merge(&spec, n_pairs, pair, plan, grid[0], &sum[0]) == SPI_OK, "pairs");
     NEED(spi_average_init(&average, &g, R, views.Na, ROWS) == SPI_OK);
@@ -417,6 +419,7 @@ static void check_group(struct spi_rng *rng)
                                  .harmonics = record_of,
                                  .images = records,
                                  .fluence = p.fluence,
+                                 .weights = &p.weights,
                                  .n_group = n_ops,
                                  .group = (const double(*)[9])ops};
 

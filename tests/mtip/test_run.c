@@ -59,7 +59,13 @@ static spi_err generations(const char *engine, int workers, int threads, uint64_
                                      .threads = threads};
         spi_err late;
 
-        err = spi_replica_submit(&replica, b.graph, &gen, BLOCK);
+        err = spi_replica_begin(&replica, b.graph, &gen, BLOCK);
+        if (!err)
+            err = spi_replica_slice(&replica);
+        if (!err)
+            err = spi_replica_match(&replica);
+        if (!err)
+            err = spi_replica_merge(&replica);
         late = spi_graph_wait(b.graph);
         if (!err && ((replica.work->context.n_soft == SPI_PARTIALS_MAX) != (i == 0) ||
                      replica.work->context.n_blocks <= SPI_PARTIALS_MAX))

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/** \file
+ * What happens in a run beside its generations.  Layer: mtip.
+ *
+ * The loop says what happened and with which numbers (spi_run_tell); report/events.c makes
+ * words of it. */
+#ifndef SPI_MTIP_EVENT_H
+#define SPI_MTIP_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fsc/symmetry_map.h"
+
+enum spi_event_kind {
+    SPI_EVENT_INITS_SCORED,        /* u.inits */
+    SPI_EVENT_INITS_REPEAT,        /* u.repeat */
+    SPI_EVENT_EXTENT,              /* u.extent: of the densities */
+    SPI_EVENT_DIAMETER_IMPLAUSIBLE, /* u.extent: too far from the diameter to be one */
+    SPI_EVENT_DIAMETER_KEPT,       /* u.extent: another diameter, which is not taken */
+    SPI_EVENT_SYMMETRY,            /* u.symmetry */
+    SPI_EVENT_PHASING,             /* u.phasing: a round of starts */
+    SPI_EVENT_OUTLIERS             /* u.outliers: pixel values that nothing explains */
+};
+
+struct spi_event {
+    enum spi_event_kind kind;
+    union {
+        struct {
+            double score[2];       /* best held-out score of each half set */
+            double cc, need, stop; /* agreement of the half sets; converge.halves_cc, _stop */
+        } inits;
+        struct {
+            double cc, need; /* least agreement of the two best of a half set */
+            bool repeat;
+        } repeat;
+        struct {
+            double half_A[2]; /* extent of each density */
+            double shown_A;   /* the diameter that they show */
+            double assumed_A; /* that of the run */
+        } extent;
+        struct {
+            const struct spi_symmetry_found *found; /* borrowed */
+            bool at_end; /* seen in the result, too late to be used */
+            bool used;
+        } symmetry;
+        struct {
+            int round, n_kept[2], n_starts;
+            double cutoff, consistency, need, stop;
+        } phasing;
+        struct {
+            int64_t n, images; /* values; images that hold them */
+            double value, expected; /* of the worst, in the unit of the file ... */
+            int64_t panel, row, column, image; /* ... and where it is */
+        } outliers;
+    } u;
+};
+
+/** `e` lives as long as the call. */
+typedef void spi_on_event(const struct spi_event *e, void *user);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/** \file
+ * One pass over the images: the replicas that run slice, match and merge side by side.
+ * Layer: mtip.
+ *
+ * _begin says which images each replica sees and makes what its tasks name; _slice, _match
+ * and _merge submit the tasks of all replicas, which overlap; _end waits for them. */
+#ifndef SPI_MTIP_PASS_H
+#define SPI_MTIP_PASS_H
+
+#include "mtip/run.h"
+
+struct spi_pass {
+    struct spi_run *run; /* borrowed */
+    struct spi_resolution_level level;
+    const struct spi_step *step; /* borrowed */
+    bool heldout;
+    int64_t images; /* that are matched, by all replicas together */
+    double t0;
+};
+
+/** heldout: the images that were held out of the random initialisations are matched, and
+ * not merged.  Call _end in any case.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r,
+                                   const struct spi_step *step, bool heldout);
+/** A -> templates of all view directions. */
+SPI_MUSTUSE spi_err spi_pass_slice(struct spi_pass *p);
+/** Images x templates -> posterior. */
+SPI_MUSTUSE spi_err spi_pass_match(struct spi_pass *p);
+/** Posterior, images -> normal equations -> A. */
+SPI_MUSTUSE spi_err spi_pass_merge(struct spi_pass *p);
+/** Wait; the replicas have their scores and new models, unless `err` or a task failed.
+ * report: times and rates of the pass go there, or NULL.  Returns err, else what a task
+ * returned. */
+SPI_MUSTUSE spi_err spi_pass_end(struct spi_pass *p, spi_err err,
+                                 struct spi_generation_report *report);
+
+#endif
