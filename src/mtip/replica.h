@@ -88,10 +88,11 @@ struct spi_generation {
  * after spi_graph_wait. */
 SPI_MUSTUSE spi_err spi_replica_begin(struct spi_replica *c, struct spi_graph *g,
                                       const struct spi_generation *gen, int block_images);
-/** Submit the tasks of a stage, in this order. */
+/** Submit the tasks that make the templates: the first stage. */
 SPI_MUSTUSE spi_err spi_replica_slice(struct spi_replica *c);
+/** Submit the tasks that match the batch with them. */
 SPI_MUSTUSE spi_err spi_replica_match(struct spi_replica *c);
-/** gen->merge only. */
+/** Submit the tasks that merge the batch and solve for the next model (gen->merge). */
 SPI_MUSTUSE spi_err spi_replica_merge(struct spi_replica *c);
 /** Release the work of the generation.  Call after the wait; done: the wait reported no
  * failure, so the replica has its score and its new model. */
