@@ -22,6 +22,11 @@ enum spi_rng_purpose {
     SPI_RNG_TEST,
     SPI_RNG_HALVES,
     SPI_RNG_SAMPLE, /* images that are looked at first */
+    SPI_RNG_CLASS,  /* what a simulated image shows */
+    SPI_RNG_JUNK,   /* ... and how, where it is no particle */
+    SPI_RNG_BACKGROUND,
+    SPI_RNG_FAULTS, /* of a simulated detector */
+    SPI_RNG_READOUT,
 };
 
 struct spi_rng {

@@ -612,5 +612,7 @@ void spi_truth_clear(struct spi_image_truth *t)
     free(t->quat);
     free(t->label);
     free(t->fluence);
+    free(t->class);
+    free(t->background);
     *t = (struct spi_image_truth){0};
 }

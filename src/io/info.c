@@ -190,13 +190,15 @@ static spi_err tell_truth(struct spi_images *im, json_t *to)
         json_array_append_new(list, json_string("label"));
     if (t.fluence)
         json_array_append_new(list, json_string("fluence"));
+    if (t.class)
+        json_array_append_new(list, json_string("class"));
     set(to, "truth", list);
     if (t.label) {
         int64_t n = spi_images_count(im);
 
         qsort(t.label, (size_t)n, sizeof *t.label, by_label);
-        for (int64_t i = 0; i < n; i++)
-            structures += i == 0 || t.label[i] != t.label[i - 1];
+        for (int64_t i = 0; i < n; i++) /* -1: none */
+            structures += t.label[i] >= 0 && (i == 0 || t.label[i] != t.label[i - 1]);
         set(to, "structures", json_integer(structures));
     }
     spi_truth_clear(&t);
