@@ -36,10 +36,10 @@ struct spi_simulate_job {
     json_t *inputs; /* one object per file */
     struct spi_detector_options geometry;
     struct spi_detector detector, told; /* where it is; where the file says that it is */
-    bool displaced; /* these differ */
+    bool displaced;                     /* these differ */
     uint8_t *mask;
     struct spi_junk_shares junk;
-    int n_others; /* the last models: structures that are junk */
+    int n_others;                          /* the last models: structures that are junk */
     const char *other[SPI_STRUCTURES_MAX]; /* files, in junk_text */
     char junk_text[SPI_STRUCTURES_MAX][512];
     float *background; /* owned; NULL: none */
@@ -52,7 +52,6 @@ struct spi_simulate_job {
     char *provenance;
     double t0;
 };
-
 
 /** What options say of an experiment, but for its detector: junk, faults that they contradict.
  * SPI_EUSAGE. */

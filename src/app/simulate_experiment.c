@@ -162,8 +162,8 @@ static spi_err make_response(struct spi_simulate_job *j)
         return SPI_OK;
     SPI_TRY(err = spi_response_init(r, &j->detector, &a->response, (uint64_t)a->seed), out);
     for (int i = 0; i < a->gaps.n; i++)
-        SPI_TRY(err = of_option(j, "gap",
-                                spi_response_gap(r, &j->detector, a->gaps.item[i])),
+        SPI_TRY(err =
+                    of_option(j, "gap", spi_response_gap(r, &j->detector, a->gaps.item[i])),
                 out);
     if (a->missing)
         err = of_option(j, "missing-panels",

@@ -66,8 +66,9 @@ spi_err spi_background_make(const char *shape, const struct spi_detector *det, f
         if (err)
             return strchr(shape, '.') || strchr(shape, '/')
                        ? err
-                       : spi_fail(SPI_EUSAGE, "'%s' is no shape of a background: need %s, "
-                                              "or a file",
+                       : spi_fail(SPI_EUSAGE,
+                                  "'%s' is no shape of a background: need %s, "
+                                  "or a file",
                                   shape, spi_background_shapes);
     }
     for (int64_t p = 0; p < det->n_pixels; p++)

@@ -17,7 +17,7 @@ enum spi_image_class spi_junk_class(const struct spi_junk_shares *shares, uint64
 
 /** Diameters of spheres, A. */
 #define SPI_SPHERE_LEAST_A 60.0
-#define SPI_SPHERE_MOST_A 200.0
+#define SPI_SPHERE_MOST_A  200.0
 /** Uniform in the logarithm of the diameter. */
 double spi_sphere_diameter_A(struct spi_rng *r);
 /** W [n_pixels] of a water droplet, electrons^2 (S17). */
@@ -26,7 +26,7 @@ void spi_sphere_intensity(const struct spi_detector *det, double diameter_A, flo
 double spi_sphere_largest(double diameter_A, double q_min);
 
 /** F += G exp(2 pi i q.d): the second of two particles that are d (A) apart (S18). */
-void spi_doublet_add(const struct spi_detector *det, const double d[3],
-                     const float (*G)[2], float (*F)[2]);
+void spi_doublet_add(const struct spi_detector *det, const double d[3], const float (*G)[2],
+                     float (*F)[2]);
 
 #endif

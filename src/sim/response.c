@@ -30,7 +30,7 @@ spi_err spi_response_init(struct spi_response *r, const struct spi_detector *det
 
         if (det->bad[p])
             continue;
-        r->fault[p] = u < opt->dead                               ? SPI_PIXEL_DEAD
+        r->fault[p] = u < opt->dead                                ? SPI_PIXEL_DEAD
                       : u < opt->dead + opt->hot                   ? SPI_PIXEL_HOT
                       : u < opt->dead + opt->hot + opt->flickering ? SPI_PIXEL_FLICKERING
                                                                    : SPI_PIXEL_GOOD;
@@ -91,10 +91,10 @@ spi_err spi_response_missing(struct spi_response *r, const struct spi_detector *
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(in, r->n_pixels, "gap"), out);
-    for (const char *c = text; ; c += 2) {
+    for (const char *c = text;; c += 2) {
         if (*c < '1' || *c > '4' || (c[1] && c[1] != ',')) {
-            err = spi_fail(SPI_EUSAGE, "'%s': need quadrants from 1 to 4, such as 1,4",
-                           text);
+            err =
+                spi_fail(SPI_EUSAGE, "'%s': need quadrants from 1 to 4, such as 1,4", text);
             goto out;
         }
         for (int64_t p = 0; p < r->n_pixels; p++) {
@@ -161,7 +161,7 @@ void spi_response_apply(const struct spi_response *r, int64_t k, float *pixels)
 
         if (spi_response_is_analogue(r)) /* (S21) */
             n = r->opt.pedestal + r->opt.gain * (n + r->opt.noise * spi_rng_normal(&rng));
-        pixels[p] = fault == SPI_PIXEL_GAP || fault == SPI_PIXEL_MISSING ? r->in_gap[p]
-                                                                          : (float)n;
+        pixels[p] =
+            fault == SPI_PIXEL_GAP || fault == SPI_PIXEL_MISSING ? r->in_gap[p] : (float)n;
     }
 }

@@ -20,8 +20,8 @@ struct spi_response {
     struct spi_response_options opt;
     uint64_t seed;
     int64_t n_pixels;
-    uint8_t *fault;   /* [n_pixels], owned: enum spi_pixel_fault */
-    float *in_gap;    /* [n_pixels], owned: what a pixel of a gap holds */
+    uint8_t *fault; /* [n_pixels], owned: enum spi_pixel_fault */
+    float *in_gap;  /* [n_pixels], owned: what a pixel of a gap holds */
 };
 
 /** Draw the faulty pixels among the usable ones.  SPI_EINVAL: shares that exceed 1. */
