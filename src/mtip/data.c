@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "io/survey.h"
 #include "kernel/f16.h"
+#include "kernel/pixels.h"
 #include "ring/moments.h"
 
 enum { BLOCK = 256, PARTIALS = 4 };
@@ -56,14 +57,7 @@ struct ingest_args {
 static void add_image(const struct spi_data *d, double sign, float *image, float *samples,
                       struct sums *b)
 {
-    int64_t n = d->det->n_pixels;
-    float scale = (float)d->scale;
-    double *sum = b->pixel_sum;
-
-    for (int64_t p = 0; p < n; p++) {
-        image[p] *= scale;
-        sum[p] += sign * (double)image[p];
-    }
+    spi_pixels_add(d->det->n_pixels, (float)d->scale, sign, image, b->pixel_sum);
     spi_ring_resample(&d->map, &d->rings, image, samples);
     spi_ring_moments_add(&d->map, &d->rings, d->rings.R, sign, samples, b->sum, b->sum2);
 }
@@ -72,17 +66,8 @@ static void add_image(const struct spi_data *d, double sign, float *image, float
 static double signal_of(const struct spi_data *d, const uint8_t *counted,
                         const float *image)
 {
-    enum { LANES = 8 }; /* independent sums */
-    int64_t n = d->det->n_pixels, p = 0;
-    double lane[LANES] = {0}, signal = 0;
+    double signal = spi_pixels_sum(d->det->n_pixels, counted, image);
 
-    for (; p + LANES <= n; p += LANES)
-        for (int i = 0; i < LANES; i++)
-            lane[i] += counted[p + i] ? (double)image[p + i] : 0;
-    for (; p < n; p++)
-        lane[0] += counted[p] ? (double)image[p] : 0;
-    for (int i = 0; i < LANES; i++)
-        signal += lane[i];
     return d->kind == SPI_PHOTONS ? signal * d->scale : signal;
 }
 

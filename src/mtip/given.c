@@ -262,8 +262,8 @@ spi_err spi_given_match(const struct spi_given *m, bool exhaustive,
         return spi_fail(SPI_EINVAL, "the likelihood \"%s\" compares pixels, not rings",
                         spec->like->name);
     SPI_TRY(err = search_init(m, &s), out);
-    while (spi_plan_given(spec->set, D, spec->q_max, spec->finer, exhaustive, s.steps,
-                          &step))
+    while (
+        spi_plan_given(spec->set, D, spec->q_max, spec->finer, exhaustive, s.steps, &step))
         s.steps++;
     for (; s.step < s.steps; s.step++) {
         (void)spi_plan_given(spec->set, D, spec->q_max, spec->finer, exhaustive, s.step,
@@ -291,8 +291,8 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     const struct spi_refine *model[2] = {&set.r, NULL};
     spi_err err;
 
-    SPI_TRY(err = spi_reference_init(&reference, d, spec->q_max, spec->set->nufft_tol,
-                                     &m->A),
+    SPI_TRY(err =
+                spi_reference_init(&reference, d, spec->q_max, spec->set->nufft_tol, &m->A),
             out);
     SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
             out);

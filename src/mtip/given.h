@@ -13,8 +13,9 @@
 #include "mtip/data.h"
 
 struct spi_given_spec {
-    const struct spi_data *data; /* one set (struct spi_data_spec); borrowed, as what follows */
-    const struct spi_volume *A;  /* the model, of any scale */
+    const struct spi_data
+        *data; /* one set (struct spi_data_spec); borrowed, as what follows */
+    const struct spi_volume *A; /* the model, of any scale */
     const struct spi_settings *set;
     const struct spi_likelihood *like;
     double q_max; /* of the data's rings */

@@ -24,9 +24,9 @@ static struct spi_volume A;
 /* What the images of a file are. */
 struct kind {
     int n;
-    bool photons;  /* drawn, in a file of photons */
-    double gain;   /* > 0: photons times it, in a file of intensities */
-    double factor; /* of intensities */
+    bool photons;        /* drawn, in a file of photons */
+    double gain;         /* > 0: photons times it, in a file of intensities */
+    double factor;       /* of intensities */
     int blank, copy, of; /* > 0: an image without signal; an image that repeats another */
 };
 
@@ -65,8 +65,8 @@ static spi_err make_images(const struct kind *kind)
             M[c] = R[c % 3 * 3 + c / 3];
         scene_image(&det, M, 100, image);
         for (int p = 0; p < SCENE_PIXELS; p++)
-            image[p] = kind->blank > 0 && k == kind->blank ? 0
-                                                           : pixel_of(kind, &rng, image[p]);
+            image[p] =
+                kind->blank > 0 && k == kind->blank ? 0 : pixel_of(kind, &rng, image[p]);
         err = spi_images_append(w, 1, image, &t);
     }
     spi_detector_clear(&det);
@@ -83,8 +83,12 @@ struct how {
     double model; /* factor of the model */
 };
 
-static const struct how plain = {.engine = "serial", .like = "poisson", .workers = 1,
-                                 .finer = 1, .signal_min = -1, .model = 1};
+static const struct how plain = {.engine = "serial",
+                                 .like = "poisson",
+                                 .workers = 1,
+                                 .finer = 1,
+                                 .signal_min = -1,
+                                 .model = 1};
 
 /* Orientations of the images in the file; cell: rad between directions, may be NULL. */
 static spi_err match(const struct how *how, struct spi_orientations *o, double *cell)
@@ -110,20 +114,25 @@ static spi_err match(const struct how *how, struct spi_orientations *o, double *
     for (size_t i = 0; i < spi_volume_count(&A); i++)
         model.data[i] *= (float)how->model;
 
-    struct spi_data_spec spec = {.images = images, .gain = how->gain,
-                                 .diameter_A = scene_D, .q_min = 0.02, .q_max = q_max,
-                                 .set = &set, .one_set = true, .scratch = scratch};
+    struct spi_data_spec spec = {.images = images,
+                                 .gain = how->gain,
+                                 .diameter_A = scene_D,
+                                 .q_min = 0.02,
+                                 .q_max = q_max,
+                                 .set = &set,
+                                 .one_set = true,
+                                 .scratch = scratch};
 
     SPI_TRY(err = spi_data_init(&data, graph, &spec), out);
-    SPI_TRY(err = spi_given_init(&given, &(struct spi_given_spec){
-                                             .data = &data,
-                                             .A = &model,
-                                             .set = &set,
-                                             .like = spi_likelihood_named(how->like,
-                                                                          data.kind),
-                                             .q_max = q_max,
-                                             .finer = how->finer,
-                                             .graph = graph}),
+    SPI_TRY(err = spi_given_init(
+                &given,
+                &(struct spi_given_spec){.data = &data,
+                                         .A = &model,
+                                         .set = &set,
+                                         .like = spi_likelihood_named(how->like, data.kind),
+                                         .q_max = q_max,
+                                         .finer = how->finer,
+                                         .graph = graph}),
             out);
     SPI_TRY(err = how->brute ? spi_given_brute(&given, 1e6, o)
                              : spi_given_match(&given, how->exhaustive, o),
@@ -164,7 +173,8 @@ static bool same(const struct spi_orientations *a, const struct spi_orientations
 {
     size_t n = (size_t)a->n;
 
-    return a->n == b->n && n > 0 && memcmp(a->quat, b->quat, n * 4 * sizeof *a->quat) == 0 &&
+    return a->n == b->n && n > 0 &&
+           memcmp(a->quat, b->quat, n * 4 * sizeof *a->quat) == 0 &&
            memcmp(a->score, b->score, n * sizeof *a->score) == 0 &&
            memcmp(a->margin, b->margin, n * sizeof *a->margin) == 0 &&
            memcmp(a->fluence, b->fluence, n * sizeof *a->fluence) == 0 &&
@@ -229,7 +239,8 @@ static void check_engines(void)
     static const struct {
         const char *engine;
         int workers;
-    } with[] = {{"threads", 1}, {"threads", 3}, {"threads", 16}, {"starpu", 2}, {"copies", 1}};
+    } with[] = {
+        {"threads", 1}, {"threads", 3}, {"threads", 16}, {"starpu", 2}, {"copies", 1}};
     struct spi_orientations first[2], other;
 
     NEED(!make_images(&(struct kind){.n = IMAGES, .photons = true}));
@@ -325,8 +336,8 @@ static void check_aside(void)
     struct how how = plain;
     double sum;
 
-    NEED(!make_images(&(struct kind){.n = IMAGES, .photons = true, .blank = 7, .copy = 21,
-                                     .of = 20}));
+    NEED(!make_images(
+        &(struct kind){.n = IMAGES, .photons = true, .blank = 7, .copy = 21, .of = 20}));
     for (int i = 0; i < 2; i++) {
         how.brute = i;
         how.q_max = i ? 0.06 : 0;
