@@ -119,7 +119,7 @@ void scene_clear(struct scene *s)
 }
 
 /* The image of one orientation; T: [s->pixels.n].  image: [pixels], 0 where none is used. */
-static void one_image(const struct scene *s, const double quat[4], double photons,
+static void one_image(const struct scene *s, double (*quat)[4], double photons,
                       struct spi_rng *rng, float *T, float *image)
 {
     double sum = 0;
@@ -150,10 +150,10 @@ void images_file(const struct scene *s, int64_t n, const char *path)
     must(SPI_NEW(image, s->det.n_pixels, "images"));
     must(spi_images_create(path, &spec, &w));
     for (int64_t k = 0; k < n; k++) {
-        double quat[4];
-        struct spi_image_truth truth = {.quat = quat};
+        double quat[1][4];
+        struct spi_image_truth truth = {.quat = quat[0]};
 
-        spi_rot_random(&rng, quat);
+        spi_rot_random(&rng, quat[0]);
         one_image(s, quat, 0, &rng, T, image);
         must(spi_images_append(w, 1, image, &truth));
     }
@@ -186,7 +186,7 @@ void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
                           im->quat[k]);
         else
             spi_rot_random(&rng, im->quat[k]);
-        one_image(s, im->quat[k], photons, &rng, T, image);
+        one_image(s, im->quat + k, photons, &rng, T, image);
         if (keep)
             memcpy(im->pixels + k * P, image, (size_t)P * sizeof *image);
         t0 = cpu_s();

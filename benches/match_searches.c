@@ -146,7 +146,7 @@ static double coarse_to_fine(const struct scene *s, struct fine *f, double finer
 {
     struct spi_given given;
     struct spi_orientations o;
-    double seconds;
+    double seconds, t0 = cpu_s();
 
     must(spi_given_init(&given, &(struct spi_given_spec){.data = &f->data,
                                                          .A = &s->A,
@@ -156,9 +156,12 @@ static double coarse_to_fine(const struct scene *s, struct fine *f, double finer
                                                          .finer = finer,
                                                          .graph = f->graph}));
     must(spi_given_match(&given, false, &o));
+    t0 = cpu_s() - t0;
     memcpy(found, o.quat, (size_t)o.n * sizeof *found);
-    *slice_s = spi_graph_seconds(f->graph, "slice");
-    seconds = spi_graph_seconds(f->graph, "match") / (double)o.n;
+    *slice_s = spi_graph_seconds(f->graph, "slice"); /* wall clock, as the next */
+    seconds = spi_graph_seconds(f->graph, "match");
+    *slice_s *= t0 / (*slice_s + seconds);
+    seconds = (t0 - *slice_s) / (double)o.n;
     spi_orientations_clear(&o);
     spi_given_clear(&given);
     return seconds;
