@@ -14,6 +14,7 @@
 #include "io/images_priv.h"
 #include "io/kind.h"
 #include "io/mask.h"
+#include "kernel/pixels.h"
 
 const struct spi_source_format *const spi_source_formats[] = {
     &spi_source_spinifel, &spi_source_cmtip, &spi_source_cxi, NULL};
@@ -545,15 +546,7 @@ const char *spi_images_attribute(const struct spi_images *im, const char *name)
 /* Bad pixels to 0; the first usable value that is not a number >= 0, or -1. */
 static int64_t clean(const struct spi_detector *d, float *image)
 {
-    int wrong = 0;
-
-    for (int64_t i = 0; i < d->n_pixels; i++) {
-        float v = d->bad[i] ? 0 : image[i];
-
-        image[i] = v;
-        wrong |= !(v >= 0 && v <= FLT_MAX);
-    }
-    if (wrong)
+    if (!spi_pixels_clean(d->n_pixels, d->bad, image))
         for (int64_t i = 0; i < d->n_pixels; i++)
             if (!(image[i] >= 0 && image[i] <= FLT_MAX))
                 return i;

@@ -13,22 +13,23 @@
 #include "fsc/symmetry_map.h"
 
 enum spi_event_kind {
-    SPI_EVENT_INITS_SCORED,        /* u.inits */
-    SPI_EVENT_INITS_REPEAT,        /* u.repeat */
-    SPI_EVENT_EXTENT,              /* u.extent: of the densities */
+    SPI_EVENT_INITS_SCORED,         /* u.inits */
+    SPI_EVENT_INITS_REPEAT,         /* u.repeat */
+    SPI_EVENT_EXTENT,               /* u.extent: of the densities */
     SPI_EVENT_DIAMETER_IMPLAUSIBLE, /* u.extent: too far from the diameter to be one */
-    SPI_EVENT_DIAMETER_KEPT,       /* u.extent: another diameter, which is not taken */
-    SPI_EVENT_SYMMETRY,            /* u.symmetry */
-    SPI_EVENT_PHASING,             /* u.phasing: a round of starts */
-    SPI_EVENT_OUTLIERS             /* u.outliers: pixel values that nothing explains */
+    SPI_EVENT_DIAMETER_KEPT,        /* u.extent: another diameter, which is not taken */
+    SPI_EVENT_SYMMETRY,             /* u.symmetry */
+    SPI_EVENT_PHASING,              /* u.phasing: a round of starts */
+    SPI_EVENT_OUTLIERS              /* u.outliers: pixel values that nothing explains */
 };
 
 struct spi_event {
     enum spi_event_kind kind;
     union {
         struct {
-            double score[2];       /* best held-out score of each half set */
-            double cc, need, stop; /* agreement of the half sets; converge.halves_cc, _stop */
+            double score[2]; /* best held-out score of each half set */
+            double cc, need,
+                stop; /* agreement of the half sets; converge.halves_cc, _stop */
         } inits;
         struct {
             double cc, need; /* least agreement of the two best of a half set */
@@ -49,7 +50,7 @@ struct spi_event {
             double cutoff, consistency, need, stop;
         } phasing;
         struct {
-            int64_t n, images; /* values; images that hold them */
+            int64_t n, images;      /* values; images that hold them */
             double value, expected; /* of the worst, in the unit of the file ... */
             int64_t panel, row, column, image; /* ... and where it is */
         } outliers;

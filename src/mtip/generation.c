@@ -11,10 +11,10 @@
 
 /* ---- which directions --------------------------------------------------------------- */
 
-/* For every direction of one grid those of another within `radius`: of direction k they
- * are list[first[k] ... first[k + 1] - 1]. */
-static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t **first,
-                         int32_t **list)
+/* For every direction of one grid that is wanted those of another within `radius`: of
+ * direction k they are list[first[k] ... first[k + 1] - 1]. */
+static spi_err find_near(int64_t nd_from, const uint8_t *wanted, int64_t nd_to,
+                         double radius, int64_t **first, int32_t **list)
 {
     enum { NEAR_MAX = 512 };
     int64_t n = 0, cap = 0;
@@ -23,6 +23,9 @@ static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t 
     for (int64_t k = 0; k < nd_from && !err; k++) {
         double dir[3];
 
+        (*first)[k + 1] = n;
+        if (!wanted[k])
+            continue;
         err = spi_grow((void **)list, sizeof **list, n, n + NEAR_MAX, &cap, "candidates");
         if (err)
             break;
@@ -36,22 +39,39 @@ static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t 
     return err;
 }
 
+/* Candidates of an image of the half set that a generation uses: the first so many. */
+static int candidates_used(const struct spi_half_set *h, const struct spi_generation *gen,
+                           int64_t image)
+{
+    const int32_t *kept = h->candidate + image * h->keep;
+    int n = 0;
+
+    while (n < gen->best_of && n < h->keep && kept[n] >= 0)
+        n++;
+    return n;
+}
+
 /* Candidate pairs of every image of the batch and the directions they need. */
 static spi_err find_pairs(struct spi_generation_context *w, const struct spi_half_set *h,
                           const struct spi_generation *gen)
 {
     int64_t n = 0, cap = 0, nd = w->level->views.nd, *first = NULL;
     int32_t *mark = NULL, *near = NULL;
+    uint8_t *wanted = NULL;
     spi_err err;
 
-    SPI_TRY(err = find_near(h->candidate_nd, nd, gen->radius, &first, &near), out);
+    SPI_TRY(err = SPI_NEW(wanted, h->candidate_nd, "candidates"), out);
+    for (int64_t i = 0; i < w->n_batch; i++)
+        for (int k = 0; k < candidates_used(h, gen, w->batch[i]); k++)
+            wanted[h->candidate[w->batch[i] * h->keep + k]] = 1;
+    SPI_TRY(err = find_near(h->candidate_nd, wanted, nd, gen->radius, &first, &near), out);
     SPI_TRY(err = SPI_NEW(w->first, w->n_batch + 1, "candidates"), out);
     SPI_TRY(err = SPI_NEW(w->row, nd, "candidates"), out);
     SPI_TRY(err = SPI_NEW(mark, nd, "candidates"), out);
     for (int64_t i = 0; i < w->n_batch; i++) {
         const int32_t *kept = h->candidate + w->batch[i] * h->keep;
 
-        for (int k = 0; k < gen->best_of && k < h->keep && kept[k] >= 0; k++) {
+        for (int k = 0; k < candidates_used(h, gen, w->batch[i]); k++) {
             int64_t from = first[kept[k]], to = first[kept[k] + 1];
 
             SPI_TRY(err = spi_grow((void **)&w->dir, sizeof *w->dir, n, n + to - from, &cap,
@@ -76,6 +96,7 @@ out:
     free(first);
     free(near);
     free(mark);
+    free(wanted);
     return err;
 }
 
@@ -145,8 +166,10 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
         .group = (const double(*)[9])c->group,
         .keep = c->half->keep,
         .perplexity = gen->perplexity,
+        .beta_stays = gen->beta_stays,
         .keep_candidates = gen->keep_candidates,
-        .store_best = gen->store_best && gen->merge,
+        .store_best = gen->store_best,
+        .only_candidates = gen->only_candidates,
         .merge = gen->merge,
         .threads = gen->threads > 1 ? gen->threads : 1,
         .n_batch = gen->n_batch,
@@ -189,13 +212,14 @@ out:
 static spi_err model_arrays(struct spi_generation_work *w, struct spi_replica *c)
 {
     const struct spi_resolution_level *l = w->context.level;
-    bool other = c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale;
+    bool other;
     spi_err err;
 
     SPI_TRY(err = WRAP(w->model, float, "model", spi_volume_count(&c->A), c->A.data), out);
     SPI_TRY(err = WRAP(w->beta, float, "beta", 1, &c->beta), out);
     if (!w->context.merge)
         goto out;
+    other = c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale;
     SPI_TRY(err = WRAP(w->residual, double, "residual", 1, &c->residual), out);
     if (!other)
         goto out;
@@ -254,12 +278,15 @@ static spi_err batch_arrays(struct spi_generation_work *w)
     SPI_TRY(err = ARRAY(w->counts, float, "counts", .rows = x->n_batch, .columns = 1,
                         .parts = x->n_blocks, .part_rows = x->block_images),
             out);
-    SPI_TRY(err = ARRAY(w->fluence, float, "fluence", .rows = x->n_batch, .columns = 1,
-                        .parts = x->n_blocks, .part_rows = x->block_images),
-            out);
-    SPI_TRY(err = ARRAY(w->best, struct spi_best, "best", .rows = x->n_batch, .columns = 1,
-                        .parts = x->n_blocks, .part_rows = x->block_images),
-            out);
+    if (!x->only_candidates) {
+        SPI_TRY(err = ARRAY(w->fluence, float, "fluence", .rows = x->n_batch, .columns = 1,
+                            .parts = x->n_blocks, .part_rows = x->block_images),
+                out);
+        SPI_TRY(err =
+                    ARRAY(w->best, struct spi_best, "best", .rows = x->n_batch,
+                          .columns = 1, .parts = x->n_blocks, .part_rows = x->block_images),
+                out);
+    }
     if (x->keep_candidates)
         SPI_TRY(err = ARRAY(w->kept, int32_t, "kept directions", .rows = x->n_batch,
                             .columns = x->keep, .parts = x->n_blocks,
@@ -353,6 +380,7 @@ static spi_err submit_slice(struct spi_generation_work *w)
  * where all orientations have weight, averages <- images, blocks in turn to fixed sums */
 static spi_err submit_match(struct spi_generation_work *w)
 {
+    enum { SHOWN = 64 }; /* blocks from one look of the progress to the next */
     const struct spi_generation_context *x = &w->context;
     spi_err err = SPI_OK;
 
@@ -363,10 +391,13 @@ static spi_err submit_match(struct spi_generation_work *w)
 
         n = name(access, n, w->table, SPI_WHOLE, SPI_READ);
         n = name(access, n, w->S, SPI_WHOLE, SPI_READ);
-        n = name(access, n, w->beta, 0, b == 0 ? SPI_READ_WRITE : SPI_READ);
+        n = name(access, n, w->beta, 0,
+                 b == 0 && !x->beta_stays ? SPI_READ_WRITE : SPI_READ);
         n = name(access, n, w->counts, b, SPI_WRITE);
-        n = name(access, n, w->fluence, b, SPI_WRITE);
-        n = name(access, n, w->best, b, SPI_WRITE);
+        if (!x->only_candidates) {
+            n = name(access, n, w->fluence, b, SPI_WRITE);
+            n = name(access, n, w->best, b, SPI_WRITE);
+        }
         if (x->n_soft) {
             n = name(access, n, w->soft[b % x->n_soft], SPI_WHOLE, SPI_READ_WRITE);
         } else if (x->merge) {
@@ -377,6 +408,10 @@ static spi_err submit_match(struct spi_generation_work *w)
         if (x->keep_candidates)
             n = name(access, n, w->kept, b, SPI_WRITE);
         err = submit(w, "match", spi_task_match, b, first, count, n, access);
+        if (!err && w->progress && b % SHOWN == SHOWN - 1) {
+            err = spi_graph_wait(w->g);
+            w->progress(first + count, x->n_batch, w->user);
+        }
     }
     return err;
 }
@@ -468,6 +503,8 @@ spi_err spi_replica_begin(struct spi_replica *c, struct spi_graph *g,
     if (err)
         return err;
     w->g = g;
+    w->progress = gen->progress;
+    w->user = gen->user;
     c->work = w;
     SPI_TRY(err = context_init(&w->context, c, gen, block_images), out);
     SPI_TRY(err = model_arrays(w, c), out);
@@ -573,7 +610,8 @@ void spi_replica_settle(struct spi_replica *c, bool done)
     if (done) {
         const struct spi_views *views = &w->context.level->views;
 
-        c->score = mean_score(w);
+        if (!w->context.only_candidates)
+            c->score = mean_score(w);
         if (w->solved)
             take_next(c, w);
         if (w->context.keep_candidates) {

@@ -46,13 +46,13 @@ spi_err spi_inits_select(struct spi_run *r, const struct spi_step *step)
     for (int i = 0; i < 9; i++)
         r->pose.R[i] = R[i];
     r->have_pose = 1;
-    spi_run_tell(r, &(struct spi_event){
-                        SPI_EVENT_INITS_SCORED,
-                        .u.inits = {.score = {r->replica[0][r->leading[0]].score,
-                                              r->replica[1][r->leading[1]].score},
-                                    .cc = r->halves_cc,
-                                    .need = r->set->halves_cc,
-                                    .stop = r->set->halves_cc_stop}});
+    spi_run_tell(
+        r, &(struct spi_event){SPI_EVENT_INITS_SCORED,
+                               .u.inits = {.score = {r->replica[0][r->leading[0]].score,
+                                                     r->replica[1][r->leading[1]].score},
+                                           .cc = r->halves_cc,
+                                           .need = r->set->halves_cc,
+                                           .stop = r->set->halves_cc_stop}});
 out:
     return err;
 }
@@ -91,7 +91,7 @@ spi_err spi_inits_repeat(const struct spi_run *r, bool *repeat)
         least = fmin(least, cc);
     }
     *repeat = least >= need;
-    spi_run_tell(r, &(struct spi_event){SPI_EVENT_INITS_REPEAT,
-                                        .u.repeat = {least, need, *repeat}});
+    spi_run_tell(
+        r, &(struct spi_event){SPI_EVENT_INITS_REPEAT, .u.repeat = {least, need, *repeat}});
     return SPI_OK;
 }

@@ -71,7 +71,9 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
                                         g->diameter_A),
             out);
     for (int h = 0; h < 2; h++) {
-        SPI_TRY(err = spi_reference_init(&f->model[h], r, A[h]), out);
+        SPI_TRY(err =
+                    spi_reference_init(&f->model[h], d, r->q_max, r->set->nufft_tol, A[h]),
+                out);
         SPI_TRY(err = spi_packed_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
         spi_reference_drop_grid(&f->model[h], f->kept[h]);
         SPI_TRY(err = spi_points_new(f->model[h].plan, f->pixels.n,

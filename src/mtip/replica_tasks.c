@@ -65,7 +65,7 @@ struct matched {
     const float *templates, *table, *S;
     float *beta; /* the first block finds it */
     float *counts, *fluence;
-    struct spi_best *best;
+    struct spi_best *best; /* NULL, as fluence: only candidates are wanted */
     struct spi_view *pair, *angle, *weight; /* NULL: nobody wants them */
     float *average;                         /* all orientations have weight */
     int32_t *kept;                          /* NULL: none */
@@ -80,11 +80,13 @@ static struct matched matched_views(struct spi_view *v, const struct spi_range *
                         .table = v[1].data,
                         .S = v[2].data,
                         .beta = v[3].data,
-                        .counts = v[4].data,
-                        .fluence = v[5].data,
-                        .best = v[6].data};
-    int i = 7;
+                        .counts = v[4].data};
+    int i = 5;
 
+    if (!c->only_candidates) {
+        b.fluence = v[i++].data;
+        b.best = v[i++].data;
+    }
     if (c->n_soft) {
         b.average = v[i++].data;
     } else if (c->merge) {
@@ -147,7 +149,7 @@ static spi_err score_block(const struct matched *b, const struct spi_score_input
 {
     const struct spi_generation_context *c = b->c;
     const struct spi_range *a = b->range;
-    double n = (double)in->views.nd * in->views.Na;
+    double n = (double)in->views.nd * in->views.Na, drop;
     int64_t *first = NULL;
     spi_err err;
 
@@ -157,12 +159,12 @@ static spi_err score_block(const struct matched *b, const struct spi_score_input
             first[i] = c->first[a->first + i] - c->first[a->first];
         err = spi_score_some(in, first, c->dir + c->first[a->first], c->row, scores);
     } else {
+        drop = c->only_candidates ? 0 : spi_posterior_drop(*b->beta, c->perplexity, n);
         /* beta is not known, or much of it counts */
-        if (a->block == 0 || c->perplexity >= spi_all_from * n)
+        if (!c->beta_stays && (a->block == 0 || c->perplexity >= spi_all_from * n))
             err = spi_score_all(in, scores);
         else
-            err =
-                spi_score_peaks(in, spi_posterior_drop(*b->beta, c->perplexity, n), scores);
+            err = spi_score_peaks(in, drop, scores);
         scores->name = c->used;
     }
 out:
@@ -179,7 +181,9 @@ static spi_err match_some(const struct matched *b, const struct spi_score_input 
 
     if (err)
         return err;
-    if (b->range->block == 0)
+    if (c->only_candidates)
+        return SPI_OK;
+    if (b->range->block == 0 && !c->beta_stays)
         *b->beta = spi_posterior_beta(scores, c->perplexity, *b->beta);
     return spi_posterior_make(scores, &c->level->views, *b->beta, c->perplexity, b->S,
                               c->first ? c->row : NULL, post);
@@ -245,7 +249,7 @@ out:
 /* Best orientations and fluences of a block, and its pairs if they are wanted. */
 static void results_of(const struct matched *b, struct spi_posterior *post)
 {
-    for (int64_t i = 0; i < b->range->n; i++) {
+    for (int64_t i = 0; i < b->range->n && b->best; i++) {
         float model = post->model_sum[i];
 
         b->fluence[i] = model > 0 ? b->counts[i] / model : 0;
