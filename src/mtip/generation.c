@@ -5,37 +5,94 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "math/sphere.h"
 #include "math/symmetry.h"
 #include "mtip/replica_tasks.h"
 
 /* ---- which directions --------------------------------------------------------------- */
 
+enum { CHUNKS = 64 }; /* of a loop over directions or images */
+
+/* Item k of CHUNKS, of n: from ... to - 1. */
+static void chunk(int64_t n, int64_t k, int64_t *from, int64_t *to)
+{
+    *from = n * k / CHUNKS;
+    *to = n * (k + 1) / CHUNKS;
+}
+
 /* For every direction of one grid that is wanted those of another within `radius`: of
  * direction k they are list[first[k] ... first[k + 1] - 1]. */
-static spi_err find_near(int64_t nd_from, const uint8_t *wanted, int64_t nd_to,
-                         double radius, int64_t **first, int32_t **list)
+struct near {
+    int64_t nd_from, nd_to;
+    uint8_t *wanted; /* [nd_from] owned */
+    double radius;
+    int64_t *first;
+    int32_t *list;
+    int32_t *part[CHUNKS]; /* the list of each chunk of directions */
+    struct spi_failure failure;
+};
+
+/* first[k + 1]: how many. */
+static void near_chunk(void *ctx, int rank, int64_t item)
 {
     enum { NEAR_MAX = 512 };
-    int64_t n = 0, cap = 0;
-    spi_err err = SPI_NEW(*first, nd_from + 1, "candidates");
+    struct near *x = ctx;
+    int64_t n = 0, cap = 0, from, to;
 
-    for (int64_t k = 0; k < nd_from && !err; k++) {
+    (void)rank;
+    chunk(x->nd_from, item, &from, &to);
+    for (int64_t k = from; k < to; k++) {
         double dir[3];
+        spi_err err;
 
-        (*first)[k + 1] = n;
-        if (!wanted[k])
+        if (!x->wanted[k])
             continue;
-        err = spi_grow((void **)list, sizeof **list, n, n + NEAR_MAX, &cap, "candidates");
-        if (err)
-            break;
-        spi_sphere_point(nd_from, k, dir);
+        err = spi_grow((void **)&x->part[item], sizeof *x->list, n, n + NEAR_MAX, &cap,
+                       "candidates");
+        if (err) {
+            spi_failure_note(&x->failure, err);
+            return;
+        }
+        spi_sphere_point(x->nd_from, k, dir);
 
-        int found = spi_sphere_near(nd_to, dir, radius, NEAR_MAX, *list + n);
+        int found = spi_sphere_near(x->nd_to, dir, x->radius, NEAR_MAX, x->part[item] + n);
 
-        n += found < NEAR_MAX ? found : NEAR_MAX;
-        (*first)[k + 1] = n;
+        x->first[k + 1] = found < NEAR_MAX ? found : NEAR_MAX;
+        n += x->first[k + 1];
     }
+}
+
+static void near_clear(struct near *x)
+{
+    free(x->wanted);
+    free(x->first);
+    free(x->list);
+    for (int c = 0; c < CHUNKS; c++)
+        free(x->part[c]);
+}
+
+static spi_err near_find(struct near *x)
+{
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(x->first, x->nd_from + 1, "candidates"), out);
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, near_chunk, x);
+    SPI_TRY(err = spi_failure_end(&x->failure), out);
+    for (int64_t k = 0; k < x->nd_from; k++)
+        x->first[k + 1] += x->first[k];
+    SPI_TRY(err = SPI_NEW(x->list, x->first[x->nd_from], "candidates"), out);
+    for (int64_t c = 0; c < CHUNKS; c++) {
+        int64_t from, to;
+
+        chunk(x->nd_from, c, &from, &to);
+        if (to > from)
+            memcpy(x->list + x->first[from], x->part[c],
+                   (size_t)(x->first[to] - x->first[from]) * sizeof *x->list);
+        free(x->part[c]);
+        x->part[c] = NULL;
+    }
+out:
     return err;
 }
 
@@ -51,41 +108,97 @@ static int candidates_used(const struct spi_half_set *h, const struct spi_genera
     return n;
 }
 
+/* The candidate pairs of the images of a batch: counted, then listed. */
+struct pairs {
+    struct spi_generation_context *w;
+    const struct spi_half_set *h;
+    const struct spi_generation *gen;
+    const struct near *near;
+    struct spi_rooms mark; /* [nd] the last image that had the direction */
+    bool list;
+    struct spi_failure failure;
+};
+
+/* Directions of image i, each once; list NULL: how many, and w->row of each becomes 1. */
+static int64_t pairs_of(const struct pairs *x, int64_t i, int32_t *mark, int32_t *list)
+{
+    const struct near *near = x->near;
+    const int32_t *kept = x->h->candidate + x->w->batch[i] * x->h->keep;
+    int32_t stamp = (int32_t)(x->list ? -1 - i : 1 + i);
+    int64_t n = 0;
+
+    for (int k = 0; k < candidates_used(x->h, x->gen, x->w->batch[i]); k++)
+        for (int64_t j = near->first[kept[k]]; j < near->first[kept[k] + 1]; j++) {
+            int32_t dir = near->list[j];
+
+            if (mark[dir] == stamp)
+                continue;
+            mark[dir] = stamp;
+            if (list)
+                list[n] = dir;
+            else
+                __atomic_store_n(&x->w->row[dir], 1, __ATOMIC_RELAXED);
+            n++;
+        }
+    return n;
+}
+
+static void pairs_chunk(void *ctx, int rank, int64_t item)
+{
+    struct pairs *x = ctx;
+    int32_t *mark = spi_rooms_of(&x->mark, rank);
+    int64_t *first = x->w->first, from, to;
+
+    if (!mark) {
+        spi_failure_note(&x->failure, SPI_ENOMEM);
+        return;
+    }
+    chunk(x->w->n_batch, item, &from, &to);
+    for (int64_t i = from; i < to; i++)
+        if (x->list)
+            (void)pairs_of(x, i, mark, x->w->dir + first[i]);
+        else
+            first[i + 1] = pairs_of(x, i, mark, NULL);
+}
+
+static spi_err list_pairs(struct pairs *x)
+{
+    struct spi_generation_context *w = x->w;
+    size_t nd = (size_t)w->level->views.nd;
+    spi_err err =
+        spi_rooms_init(&x->mark, SPI_THREADS_MAX, nd * sizeof(int32_t), "candidates");
+
+    SPI_TRY(err, out);
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, pairs_chunk, x);
+    SPI_TRY(err = spi_failure_end(&x->failure), out);
+    for (int64_t i = 0; i < w->n_batch; i++)
+        w->first[i + 1] += w->first[i];
+    SPI_TRY(err = SPI_NEW_UNSET(w->dir, w->first[w->n_batch], "candidates"), out);
+    x->list = true;
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, pairs_chunk, x);
+    err = spi_failure_end(&x->failure);
+out:
+    spi_rooms_clear(&x->mark);
+    return err;
+}
+
 /* Candidate pairs of every image of the batch and the directions they need. */
 static spi_err find_pairs(struct spi_generation_context *w, const struct spi_half_set *h,
                           const struct spi_generation *gen)
 {
-    int64_t n = 0, cap = 0, nd = w->level->views.nd, *first = NULL;
-    int32_t *mark = NULL, *near = NULL;
-    uint8_t *wanted = NULL;
+    int64_t nd = w->level->views.nd;
+    struct near near = {.nd_from = h->candidate_nd, .nd_to = nd, .radius = gen->radius};
+    struct pairs pairs = {.w = w, .h = h, .gen = gen, .near = &near};
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(wanted, h->candidate_nd, "candidates"), out);
+    SPI_TRY(err = SPI_NEW(near.wanted, h->candidate_nd, "candidates"), out);
     for (int64_t i = 0; i < w->n_batch; i++)
         for (int k = 0; k < candidates_used(h, gen, w->batch[i]); k++)
-            wanted[h->candidate[w->batch[i] * h->keep + k]] = 1;
-    SPI_TRY(err = find_near(h->candidate_nd, wanted, nd, gen->radius, &first, &near), out);
+            near.wanted[h->candidate[w->batch[i] * h->keep + k]] = 1;
+    SPI_TRY(err = near_find(&near), out);
     SPI_TRY(err = SPI_NEW(w->first, w->n_batch + 1, "candidates"), out);
     SPI_TRY(err = SPI_NEW(w->row, nd, "candidates"), out);
-    SPI_TRY(err = SPI_NEW(mark, nd, "candidates"), out);
-    for (int64_t i = 0; i < w->n_batch; i++) {
-        const int32_t *kept = h->candidate + w->batch[i] * h->keep;
-
-        for (int k = 0; k < candidates_used(h, gen, w->batch[i]); k++) {
-            int64_t from = first[kept[k]], to = first[kept[k] + 1];
-
-            SPI_TRY(err = spi_grow((void **)&w->dir, sizeof *w->dir, n, n + to - from, &cap,
-                                   "candidates"),
-                    out);
-            for (int64_t j = from; j < to; j++)
-                if (mark[near[j]] != (int32_t)(i + 1)) { /* each direction once an image */
-                    mark[near[j]] = (int32_t)(i + 1);
-                    w->row[near[j]] = 1;
-                    w->dir[n++] = near[j];
-                }
-        }
-        w->first[i + 1] = n;
-    }
+    SPI_TRY(err = list_pairs(&pairs), out);
     SPI_TRY(err = SPI_NEW(w->used, nd, "candidates"), out);
     for (int32_t d = 0; d < nd; d++)
         if (w->row[d]) {
@@ -93,10 +206,7 @@ static spi_err find_pairs(struct spi_generation_context *w, const struct spi_hal
             w->row[d] = (int32_t)w->n_rows++;
         }
 out:
-    free(first);
-    free(near);
-    free(mark);
-    free(wanted);
+    near_clear(&near);
     return err;
 }
 
@@ -171,7 +281,6 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
         .store_best = gen->store_best,
         .only_candidates = gen->only_candidates,
         .merge = gen->merge,
-        .threads = gen->threads > 1 ? gen->threads : 1,
         .n_batch = gen->n_batch,
         .block_images = block_images,
         .n_blocks = (int)((gen->n_batch + block_images - 1) / block_images),
@@ -185,7 +294,7 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
     memcpy(x->batch, gen->batch, (size_t)x->n_batch * sizeof *x->batch);
     SPI_TRY(err = gen->local ? find_pairs(x, c->half, gen) : all_rows(x, c), out);
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &x->plan), out);
-    spi_nufft_set_threads(x->plan, x->threads);
+    spi_nufft_set_threads(x->plan, SPI_THREADS_MAX);
     SPI_TRY(err = spi_ring_points(&c->data->rings, l->band.R, x->plan, &x->points), out);
     if (x->n_soft)
         err = spi_average_init(&x->average, &c->data->rings, l->R_merge, l->views.Na,

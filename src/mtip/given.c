@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/cores.h"
 #include "base/mem.h"
 #include "kernel/lanes.h"
 #include "math/sphere.h"
@@ -200,7 +199,6 @@ static void on_progress(int64_t done, int64_t total, void *user)
 static spi_err one_generation(struct search *s, const struct spi_step *step)
 {
     const struct spi_given_spec *spec = &s->m->spec;
-    int workers = spi_graph_workers(spec->graph), cores = spi_cores();
     struct spi_resolution_level level = {0};
     struct spi_generation gen = {.level = &level,
                                  .perplexity = step->perplexity,
@@ -213,7 +211,6 @@ static spi_err one_generation(struct search *s, const struct spi_step *step)
                                  .keep_candidates = step->keep,
                                  .only_candidates = step->keep,
                                  .store_best = !step->keep,
-                                 .threads = workers < cores ? workers : cores,
                                  .progress = spec->progress ? on_progress : NULL,
                                  .user = s};
     spi_err err, late;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "slice/templates.h"
 
 spi_err spi_reference_init(struct spi_reference *m, const struct spi_data *d, double q_max,
@@ -15,6 +16,7 @@ spi_err spi_reference_init(struct spi_reference *m, const struct spi_data *d, do
     *m = (struct spi_reference){0};
     SPI_TRY(err = SPI_NEW(m->ring_mean, R, "model"), out);
     SPI_TRY(err = spi_nufft_new(A->n, A->step, nufft_tol, &m->plan), out);
+    spi_nufft_set_threads(m->plan, SPI_THREADS_MAX);
     SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
     SPI_TRY(err = spi_nufft_prepare(m->plan, A->data, m->grid), out);
     err = spi_ring_means_of_model(&d->rings, R, m->plan, m->grid, SPI_MEAN_DIRECTIONS,

@@ -88,8 +88,6 @@ struct spi_generation {
     bool only_candidates; /* nothing but candidates is wanted: no weights, no score */
     bool merge;           /* also merge (false: only match: held-out scores, a model that is
                            * given) */
-    int threads;          /* of the tasks that are one for a replica; 0: one.  The bits do
-                           * not change */
     /* may be NULL: told how many images of the batch are matched, after a wait now and then;
      * for one replica by itself */
     void (*progress)(int64_t done, int64_t total, void *user);

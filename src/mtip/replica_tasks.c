@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "math/sphere.h"
 
 /* ---- slice -------------------------------------------------------------------------- */
@@ -438,7 +439,8 @@ static struct spi_view_spec view_spec(const struct spi_generation_context *c)
                                   .images = c,
                                   .n_group = c->n_group,
                                   .group = c->group,
-                                  .points = l->points2};
+                                  .points = l->points2,
+                                  .threads = SPI_THREADS_MAX};
 }
 
 /* A block of tiles: the averages of all partials, spread.  v: scale, the averages. */
@@ -502,6 +504,30 @@ spi_err spi_task_merge(struct spi_view *v, const void *arg, const volatile int *
                         : merge_pairs(a, v + 2, partial, weight);
 }
 
+enum { SUM_CHUNKS = 64 };
+
+struct sums {
+    const struct spi_view *partial;
+    int n; /* partials */
+};
+
+/* A chunk of the first partial += those of the others, in their order. */
+static void sum_chunk(void *ctx, int rank, int64_t item)
+{
+    const struct sums *s = ctx;
+    int64_t from = s->partial[0].n * item / SUM_CHUNKS,
+            to = s->partial[0].n * (item + 1) / SUM_CHUNKS;
+    float *sum = s->partial[0].data;
+
+    (void)rank;
+    for (int k = 1; k < s->n; k++) {
+        const float *other = s->partial[k].data;
+
+        for (int64_t i = from; i < to; i++)
+            sum[i] += other[i];
+    }
+}
+
 /* v: model, residual, weights of the partials, partials.  CG starts from the model. */
 spi_err spi_task_solve(struct spi_view *v, const void *arg, const volatile int *stop)
 {
@@ -509,23 +535,19 @@ spi_err spi_task_solve(struct spi_view *v, const void *arg, const volatile int *
     const struct spi_resolution_level *l = c->level;
     struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
     const double *weights = v[2].data;
-    float *sum = v[3].data;
+    struct sums sums = {v + 3, c->n_partials};
     double weight = weights[0];
     struct spi_normal N;
     struct spi_cg_report report;
     spi_err err;
 
-    for (int s = 1; s < c->n_partials; s++) {
-        const float *other = v[3 + s].data;
-
-        for (int64_t i = 0; i < v[3].n; i++)
-            sum[i] += other[i];
+    for (int s = 1; s < c->n_partials; s++)
         weight += weights[s];
-    }
-    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, sum, weight);
+    spi_parallel_for(SPI_THREADS_MAX, SUM_CHUNKS, sum_chunk, &sums);
+    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, v[3].data, weight);
     if (err)
         return err;
-    N.threads = c->threads;
+    N.threads = SPI_THREADS_MAX;
     err = spi_normal_solve(&N, l->lambda, &opt, v[0].data, &report);
     *(double *)v[1].data = err ? 0 : report.residual;
     spi_normal_clear(&N);

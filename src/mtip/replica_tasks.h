@@ -45,7 +45,6 @@ struct spi_generation_context {
     int n_soft; /* > 0: all orientations have weight, averages are summed as images are
                  * matched, blocks in turn */
     int n_partials, n_merges;   /* partial sums; blocks of pairs or of tiles */
-    int threads;                /* of prepare and of solve */
     struct spi_average average; /* where n_soft */
 };
 

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/parallel.h"
+
 spi_err spi_resolution_level_init(struct spi_resolution_level *l, const struct spi_rings *g,
                                   const struct spi_settings *set,
                                   const struct spi_likelihood *like, double q_match,
@@ -30,6 +32,7 @@ spi_err spi_resolution_level_init(struct spi_resolution_level *l, const struct s
     l->q_max = g->q[l->R_merge - 1];
     spi_merge_grid(g->diameter_A, l->q_max, &l->n, &l->dx);
     SPI_TRY(err = spi_nufft_new(2 * l->n, l->dx, set->nufft_tol, &l->plan2), fail);
+    spi_nufft_set_threads(l->plan2, SPI_THREADS_MAX);
     SPI_TRY(err = spi_ring_points(g, l->R_merge, l->plan2, &l->points2), fail);
     return SPI_OK;
 fail:
