@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "io/survey.h"
 #include "kernel/f16.h"
 #include "kernel/pixels.h"
 #include "ring/moments.h"
 
-enum { BLOCK = 256, PARTIALS = 4 };
+enum { BLOCK = 256, PARTIALS = 4, TURNS = 4 }; /* TURNS of all partials between two waits */
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 
 /* Sums over images, of one partial: per ring, per ring, per pixel. */
@@ -22,10 +23,10 @@ struct sums {
 
 /* Scratch of a task: pixels -> ring samples -> harmonics -> records. */
 struct scratch {
-    float *pixels;  /* [BLOCK][n_pixels] */
-    float *samples; /* [samples] */
-    float complex *h;
-    char *records; /* [BLOCK], as they are stored */
+    float *pixels;      /* [images][n_pixels] */
+    float *samples;     /* [images][samples] */
+    char *records;      /* [images], as they are stored */
+    struct spi_rooms h; /* harmonics */
 };
 
 /* A record of H harmonics: the scale in as many bytes as keep vectors in cache lines, then
@@ -52,16 +53,6 @@ struct ingest_args {
     int64_t first, n;
 };
 
-/* Add an image to the moments of a partial (sign 1), or take it out again (-1).  The image
- * becomes counts, `samples` hold it on the rings. */
-static void add_image(const struct spi_data *d, double sign, float *image, float *samples,
-                      struct sums *b)
-{
-    spi_pixels_add(d->det->n_pixels, (float)d->scale, sign, image, b->pixel_sum);
-    spi_ring_resample(&d->map, &d->rings, image, samples);
-    spi_ring_moments_add(&d->map, &d->rings, d->rings.R, sign, samples, b->sum, b->sum2);
-}
-
 /* In the unit of the file, in photons where these are known. */
 static double signal_of(const struct spi_data *d, const uint8_t *counted,
                         const float *image)
@@ -75,7 +66,7 @@ static void scratch_clear(struct scratch *s)
 {
     free(s->pixels);
     free(s->samples);
-    free(s->h);
+    spi_rooms_clear(&s->h);
     free(s->records);
 }
 
@@ -86,8 +77,10 @@ static spi_err scratch_init(struct scratch *s, const struct spi_data *d, int64_t
 
     *s = (struct scratch){0};
     SPI_TRY(err = SPI_NEW_UNSET(s->pixels, images * d->det->n_pixels, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(s->samples, r->at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(s->h, r->h_at[r->R], "ingest"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(s->samples, images * r->at[r->R], "ingest"), out);
+    SPI_TRY(err = spi_rooms_init(&s->h, SPI_THREADS_MAX,
+                                 (size_t)r->h_at[r->R] * sizeof(float complex), "ingest"),
+            out);
     SPI_TRY(
         err = SPI_NEW(s->records, images * (int64_t)record_bytes(r->h_at[r->R]), "ingest"),
         out);
@@ -103,36 +96,104 @@ static struct sums sums_of(const struct spi_data *d, const struct spi_view *ring
     return (struct sums){sum, sum + d->rings.R, pixels->data};
 }
 
-/* v: of a partial ring sums, pixel sums; of the block signals, hashes if wanted.  The records of the
- * block go to the record cache: each is written once, and read after the wait only. */
+/* A block of images that has been read.  Items: each image becomes counts, ring samples and
+ * a record; then the sums of each ring and of parts of the pixels take one image after
+ * another, so that their bits do not depend on who adds. */
+struct block {
+    const struct spi_data *d;
+    const uint8_t *counted;
+    const volatile int *stop;
+    int64_t n;
+    double sign; /* 1: the images are added; -1: they are taken out again */
+    struct scratch s;
+    struct sums sums;
+    double *signal; /* [n]; NULL: only the sums are wanted */
+    uint64_t *hash; /* [n]; NULL: nobody wants them */
+    struct spi_failure failure;
+};
+
+enum { PIXEL_PARTS = 16 };
+
+static void one_image(struct block *b, int rank, int64_t k)
+{
+    const struct spi_data *d = b->d;
+    const struct spi_rings *g = &d->rings;
+    int H = g->h_at[g->R], samples = g->at[g->R];
+    float *image = b->s.pixels + k * d->det->n_pixels, *sample = b->s.samples + k * samples;
+    float complex *h = spi_rooms_of(&b->s.h, rank);
+    spi_err err = h ? SPI_OK : SPI_ENOMEM;
+
+    SPI_TRY(err, out);
+    SPI_TRY(err = *b->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+    if (b->hash)
+        b->hash[k] = spi_split_hash(d->det->n_pixels, image);
+    if (b->signal)
+        b->signal[k] = signal_of(d, b->counted, image);
+    for (int64_t p = 0; p < d->det->n_pixels; p++)
+        image[p] *= (float)d->scale;
+    spi_ring_resample(&d->map, g, image, sample);
+    if (b->signal) {
+        SPI_TRY(err = spi_ring_analyse(g, g->R, sample, h), out);
+        pack_record(H, h, b->s.records + (size_t)k * record_bytes(H));
+    }
+out:
+    spi_failure_note(&b->failure, err);
+}
+
+static void block_item(void *ctx, int rank, int64_t item)
+{
+    struct block *b = ctx;
+    const struct spi_data *d = b->d;
+    int64_t n_pixels = d->det->n_pixels, part = item - b->n - d->rings.R;
+
+    if (item < b->n) {
+        one_image(b, rank, item);
+    } else if (part < 0) {
+        for (int64_t k = 0; k < b->n; k++)
+            spi_ring_moments_add_one(&d->map, &d->rings, (int)(item - b->n), b->sign,
+                                     b->s.samples + k * d->rings.at[d->rings.R],
+                                     b->sums.sum, b->sums.sum2);
+    } else {
+        int64_t from = n_pixels * part / PIXEL_PARTS,
+                to = n_pixels * (part + 1) / PIXEL_PARTS;
+
+        for (int64_t k = 0; k < b->n; k++)
+            spi_pixels_add(to - from, 1, b->sign, b->s.pixels + k * n_pixels + from,
+                           b->sums.pixel_sum + from);
+    }
+}
+
+static spi_err do_block(struct block *b)
+{
+    const int64_t first[] = {0, b->n, b->n + b->d->rings.R + PIXEL_PARTS};
+
+    spi_parallel_phases(SPI_THREADS_MAX, 2, first, block_item, b);
+    return spi_failure_end(&b->failure);
+}
+
+/* v: of a partial ring sums, pixel sums; of the block signals, hashes if wanted.
+ * The records of the block go to the record cache: each is written once, and read after the
+ * wait only. */
 static spi_err task_ingest(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct ingest_args *a = arg;
     const struct spi_data *d = a->d;
-    struct sums sums = sums_of(d, &v[0], &v[1]);
-    double *signal = v[2].data;
-    uint64_t *hash = a->hashed ? v[3].data : NULL;
-    int64_t n_pixels = d->det->n_pixels;
-    int H = d->rings.h_at[d->rings.R];
-    struct scratch s;
+    struct block b = {.d = d,
+                      .counted = a->counted,
+                      .stop = stop,
+                      .n = a->n,
+                      .sign = 1,
+                      .sums = sums_of(d, &v[0], &v[1]),
+                      .signal = v[2].data,
+                      .hash = a->hashed ? v[3].data : NULL};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&s, d, a->n), out);
-    SPI_TRY(err = spi_images_read(d->images, a->first, a->n, s.pixels), out);
-    for (int64_t k = 0; k < a->n; k++) {
-        float *image = s.pixels + k * n_pixels;
-
-        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
-        if (hash)
-            hash[k] = spi_split_hash(n_pixels, image);
-        signal[k] = signal_of(d, a->counted, image);
-        add_image(d, 1, image, s.samples, &sums);
-        SPI_TRY(err = spi_ring_analyse(&d->rings, d->rings.R, s.samples, s.h), out);
-        pack_record(H, s.h, s.records + (size_t)k * record_bytes(H));
-    }
-    err = spi_record_cache_write(d->records, a->first, a->n, s.records);
+    SPI_TRY(err = scratch_init(&b.s, d, a->n), out);
+    SPI_TRY(err = spi_images_read(d->images, a->first, a->n, b.s.pixels), out);
+    SPI_TRY(err = do_block(&b), out);
+    err = spi_record_cache_write(d->records, a->first, a->n, b.s.records);
 out:
-    scratch_clear(&s);
+    scratch_clear(&b.s);
     return err;
 }
 
@@ -142,20 +203,19 @@ static spi_err task_take_out(struct spi_view *v, const void *arg, const volatile
 {
     const struct ingest_args *a = arg;
     const struct spi_data *d = a->d;
-    struct sums sums = sums_of(d, &v[0], &v[1]);
-    struct scratch s;
+    struct block b = {
+        .d = d, .stop = stop, .n = 1, .sign = -1, .sums = sums_of(d, &v[0], &v[1])};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&s, d, 1), out);
+    SPI_TRY(err = scratch_init(&b.s, d, 1), out);
     for (int64_t k = a->first; k < a->first + a->n; k++) {
         if (d->split.aside[k] == SPI_ASIDE_NO)
             continue;
-        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
-        SPI_TRY(err = spi_images_read(d->images, k, 1, s.pixels), out);
-        add_image(d, -1, s.pixels, s.samples, &sums);
+        SPI_TRY(err = spi_images_read(d->images, k, 1, b.s.pixels), out);
+        SPI_TRY(err = do_block(&b), out);
     }
 out:
-    scratch_clear(&s);
+    scratch_clear(&b.s);
     return err;
 }
 
@@ -295,7 +355,8 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
                                        {look->hash, block, SPI_WRITE}};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, n, access), out);
-        if (block % PARTIALS == PARTIALS - 1) { /* memory: PARTIALS blocks at once */
+        /* memory: a partial is one block's at a time, so that PARTIALS of them are there */
+        if (block % (PARTIALS * TURNS) == PARTIALS * TURNS - 1) {
             SPI_TRY(err = spi_graph_wait(g), out);
             if (progress)
                 progress(first + a.n, d->n_images, user);
