@@ -64,8 +64,9 @@ SPI_MUSTUSE spi_err spi_failure_end(const struct spi_failure *f);
 
 /** From now on n more threads may work at once (n < 0: fewer). */
 void spi_threads_admit(int n);
-/** The calling thread begins to work, whether there is room or not; it ends. */
+/** The calling thread begins to work, whether there is room or not. */
 void spi_threads_begin(void);
+/** The end of what spi_threads_begin began. */
 void spi_threads_end(void);
 
 /* ---- what more threads would give --------------------------------------------------- */

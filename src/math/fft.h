@@ -21,13 +21,15 @@
 SPI_MUSTUSE spi_err spi_fft3_r2c(int n, float *real, float complex *half);
 /** real[n][n][n] = sum_k half exp(+2 pi i k.x / n), n even.  `half` is destroyed. */
 SPI_MUSTUSE spi_err spi_fft3_c2r(int n, float complex *half, float *real);
-/** The passes of these two, for callers that do something in between or share them among
- *  threads: a plane [y][x] of reals <-> its half spectrum; then, or before, all z of one y.
- *  scratch: spi_fft3_scratch_bytes, 64-byte aligned. */
+/** The first pass of spi_fft3_r2c, for callers that do something between the passes or
+ *  share them among threads: a plane [y][x] of reals -> its half spectrum.  scratch:
+ *  spi_fft3_scratch_bytes, 64-byte aligned. */
 SPI_MUSTUSE spi_err spi_fft3_plane_r2c(int n, const float *real, float complex *half,
                                        void *scratch);
+/** The last pass of spi_fft3_c2r: the reverse. */
 SPI_MUSTUSE spi_err spi_fft3_plane_c2r(int n, float complex *half, float *real,
                                        void *scratch);
+/** The other pass of both: along z, for all x of one y. */
 SPI_MUSTUSE spi_err spi_fft3_across(int n, bool forward, int y, float complex *half,
                                     void *scratch);
 /** Bytes of the scratch memory of one pass. */

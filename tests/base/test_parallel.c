@@ -136,11 +136,11 @@ static void stay(void *ctx, int rank, int64_t item)
 
     (void)rank;
     (void)item;
-    if (load(&l->over))
-        return;
-    add(&l->s.at_work, 1);
-    usleep(TICK_US);
-    add(&l->s.at_work, -1);
+    if (!load(&l->over)) {
+        add(&l->s.at_work, 1);
+        usleep(TICK_US);
+        add(&l->s.at_work, -1);
+    }
 }
 
 static void *run_long(void *ctx)
