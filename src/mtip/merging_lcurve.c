@@ -115,12 +115,16 @@ out:
     return err;
 }
 
+/* From here on the caller may look at x and report. */
+static void take_back(struct solving *s, struct spi_graph *g)
+{
+    spi_array_free(g, s->solutions);
+    spi_array_free(g, s->reports);
+    s->solutions = s->reports = NULL;
+}
+
 static void solving_clear(struct solving *s)
 {
-    if (s->m) {
-        spi_array_free(s->m->spec.graph, s->solutions);
-        spi_array_free(s->m->spec.graph, s->reports);
-    }
     free(s->lambdas);
     free(s->report);
     free(s->x);
@@ -170,6 +174,8 @@ spi_err spi_merging_solve_lcurves(struct spi_merging *m, int n_sets,
             err = here ? solve_here(&s[i], independent) : submit(&s[i], independent);
     }
     late = spi_graph_wait(m->spec.graph);
+    for (int i = 0; i < n_sets; i++)
+        take_back(&s[i], m->spec.graph);
     SPI_TRY(err = err ? err : late, out);
     for (int i = 0; i < n_sets; i++) {
         if (!here)
