@@ -86,7 +86,7 @@ static spi_err near_find(struct near *x)
         int64_t from, to;
 
         chunk(x->nd_from, c, &from, &to);
-        if (to > from)
+        if (x->part[c])
             memcpy(x->list + x->first[from], x->part[c],
                    (size_t)(x->first[to] - x->first[from]) * sizeof *x->list);
         free(x->part[c]);

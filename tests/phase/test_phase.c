@@ -390,8 +390,8 @@ static void shares(const struct spi_volume *A)
     }
     NEED(err == SPI_OK);
     for (int k = 1; k < 4; k++) {
-        bool same = r[k] == r[0] && memcmp(d[k].data, d[0].data,
-                                           spi_volume_count(A) * sizeof(float)) == 0;
+        bool same = r[k] == r[0] &&
+                    memcmp(d[k].data, d[0].data, spi_volume_count(A) * sizeof(float)) == 0;
 
         if (k < 3)
             OK(same, "%d threads: the same bits", threads[k]);
