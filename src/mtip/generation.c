@@ -631,10 +631,23 @@ spi_err spi_replica_slice(struct spi_replica *c)
     return submit_slice(c->work);
 }
 
+/* Templates are what takes most memory, partial sums come next: not both at once. */
+static spi_err release_templates(struct spi_generation_work *w)
+{
+    struct spi_array *const done[] = {w->fine, w->templates, w->table, w->S};
+    spi_err err = SPI_OK;
+
+    for (size_t i = 0; i < sizeof done / sizeof *done && !err; i++)
+        err = spi_array_release(w->g, done[i]);
+    return err;
+}
+
 spi_err spi_replica_match(struct spi_replica *c)
 {
     spi_err err = submit_match(c->work);
 
+    if (!err)
+        err = release_templates(c->work);
     return err || c->work->context.merge ? err : submit_keep(c->work);
 }
 
