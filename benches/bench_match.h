@@ -8,7 +8,7 @@
 
 #include "likelihood/rows.h"
 #include "match/brute.h"
-#include "match/search.h"
+#include "match/posterior.h"
 #include "math/rot.h"
 #include "math/volume.h"
 #include "nufft/nufft.h"
@@ -80,14 +80,15 @@ void scene_clear(struct scene *s);
 void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
                  const struct spi_views *grid, double photons);
 void images_clear(struct images *im);
+/** A file of n images without noise, of the random orientations of images_init. */
+void images_file(const struct scene *s, int64_t n, const char *path);
 /** Rows of n directions, list[i] each. */
 void model_of(struct model *m, const struct scene *s, const struct spi_band *band,
               struct spi_views views, const struct spi_likelihood *like,
               const float *ring_scale, int64_t n, const int32_t *list);
-/** Rows of the directions that are used (NULL: all). */
+/** Rows of all directions. */
 void model_init(struct model *m, const struct scene *s, const struct spi_band *band,
-                struct spi_views views, const struct spi_likelihood *like,
-                const uint8_t *used, int32_t *row);
+                struct spi_views views, const struct spi_likelihood *like);
 void model_clear(struct model *m);
 /** Angle between two orientations, degrees. */
 double angle_deg(const double a[4], const double b[4]);

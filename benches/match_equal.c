@@ -43,7 +43,7 @@ void equal(int64_t n, const struct spi_likelihood *like, bool on_grid)
     for (int64_t i = 0; i < total; i++)
         spi_view_quat(&views, i / views.Na, 2 * SPI_PI * (double)(i % views.Na) / views.Na,
                       quat[i]);
-    model_init(&m, &s, &band, views, like, NULL, NULL);
+    model_init(&m, &s, &band, views, like);
     must(spi_brute_init(&b, like, &s.pixels, NULL, s.rings.dq));
     must(spi_brute_images_init(&images, &s.pixels, n, s.det.n_pixels, im.pixels));
     for (int64_t k = 0; k < n; k++)

@@ -28,6 +28,8 @@ struct generation {
     struct model model;
     struct spi_soft soft;
     struct spi_average average;
+    struct spi_average_block block;
+    float *sum;             /* the averages */
     int32_t *order, *place; /* rows -> directions, directions -> rows */
     float *records, counts[IMAGES], phi[IMAGES * BLOCKS];
     double n, perplexity;

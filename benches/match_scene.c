@@ -118,6 +118,50 @@ void scene_clear(struct scene *s)
     spi_pixel_list_clear(&s->pixels);
 }
 
+/* The image of one orientation; T: [s->pixels.n].  image: [pixels], 0 where none is used. */
+static void one_image(const struct scene *s, double (*quat)[4], double photons,
+                      struct spi_rng *rng, float *T, float *image)
+{
+    double sum = 0;
+
+    must(spi_pixel_list_values(&s->pixels, 1, (const double(*)[4])quat, s->plan, s->grid,
+                               T));
+    for (int64_t p = 0; p < s->pixels.n; p++)
+        sum += fmax((double)T[p], 0);
+    for (int64_t p = 0; p < s->pixels.n; p++) {
+        double mean = (photons > 0 ? photons : 1e5) * fmax((double)T[p], 0) / sum;
+
+        image[s->pixels.pixel[p]] =
+            photons > 0 ? (float)spi_rng_poisson(rng, mean) : (float)mean;
+    }
+}
+
+void images_file(const struct scene *s, int64_t n, const char *path)
+{
+    struct spi_rng rng = spi_rng_stream(6, SPI_RNG_TEST, 1);
+    struct spi_images_spec spec = {.n_images = n,
+                                   .kind = SPI_INTENSITIES,
+                                   .detector = &s->det,
+                                   .provenance_json = "{}"};
+    struct spi_images_writer *w;
+    float *T, *image;
+
+    must(SPI_NEW(T, s->pixels.n, "images"));
+    must(SPI_NEW(image, s->det.n_pixels, "images"));
+    must(spi_images_create(path, &spec, &w));
+    for (int64_t k = 0; k < n; k++) {
+        double quat[1][4];
+        struct spi_image_truth truth = {.quat = quat[0]};
+
+        spi_rot_random(&rng, quat[0]);
+        one_image(s, quat, 0, &rng, T, image);
+        must(spi_images_append(w, 1, image, &truth));
+    }
+    must(spi_images_finish_take(w));
+    free(T);
+    free(image);
+}
+
 void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
                  const struct spi_views *grid, double photons)
 {
@@ -136,24 +180,13 @@ void images_init(struct images *im, const struct scene *s, int64_t n, bool keep,
     if (keep)
         must(SPI_NEW(im->pixels, n * P, "images"));
     for (int64_t k = 0; k < n; k++) {
-        double sum = 0;
-
         if (grid)
             spi_view_quat(grid, spi_rng_below(&rng, (uint32_t)grid->nd),
                           2 * SPI_PI * spi_rng_below(&rng, (uint32_t)grid->Na) / grid->Na,
                           im->quat[k]);
         else
             spi_rot_random(&rng, im->quat[k]);
-        must(spi_pixel_list_values(&s->pixels, 1, (const double(*)[4])im->quat + k, s->plan,
-                                   s->grid, T));
-        for (int64_t p = 0; p < s->pixels.n; p++)
-            sum += fmax((double)T[p], 0);
-        for (int64_t p = 0; p < s->pixels.n; p++) {
-            double mean = (photons > 0 ? photons : 1e5) * fmax((double)T[p], 0) / sum;
-
-            image[s->pixels.pixel[p]] =
-                photons > 0 ? (float)spi_rng_poisson(&rng, mean) : (float)mean;
-        }
+        one_image(s, im->quat + k, photons, &rng, T, image);
         if (keep)
             memcpy(im->pixels + k * P, image, (size_t)P * sizeof *image);
         t0 = cpu_s();
@@ -200,23 +233,10 @@ void model_of(struct model *m, const struct scene *s, const struct spi_band *ban
     m->seconds = cpu_s() - t0;
 }
 
-/* Rows of the directions that are used (NULL: all). */
 void model_init(struct model *m, const struct scene *s, const struct spi_band *band,
-                struct spi_views views, const struct spi_likelihood *like,
-                const uint8_t *used, int32_t *row)
+                struct spi_views views, const struct spi_likelihood *like)
 {
-    int32_t *list;
-    int64_t n = 0;
-
-    must(SPI_NEW(list, views.nd, "model"));
-    for (int32_t d = 0; d < views.nd; d++)
-        if (!used || used[d]) {
-            if (row)
-                row[d] = (int32_t)n;
-            list[n++] = d;
-        }
-    model_of(m, s, band, views, like, NULL, n, list);
-    free(list);
+    model_of(m, s, band, views, like, NULL, views.nd, NULL);
 }
 
 void model_clear(struct model *m)

@@ -7,17 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "mtip/given.h"
 
 /* ---- searches ----------------------------------------------------------------------- */
 
 /* Every image against every direction of a band; returns seconds per image. */
 static double exhaustive(const struct scene *s, const struct images *im,
                          const struct spi_band *band, struct spi_views views,
-                         const struct model *m, double (*found)[4], int32_t *dir,
-                         double *posterior_s)
+                         const struct model *m, double (*found)[4], double *posterior_s)
 {
     float *records, counts[BLOCK];
     double t0 = cpu_s(), t1;
@@ -49,11 +50,9 @@ static double exhaustive(const struct scene *s, const struct images *im,
         t1 = cpu_s();
         must(spi_posterior_make(&scores, &views, 1, 1, m->S, NULL, &post));
         *posterior_s += (cpu_s() - t1) / (double)im->n;
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n; i++)
             spi_view_quat(&views, post.best[i].dir, (double)post.best[i].angle,
                           found[k0 + i]);
-            dir[k0 + i] = post.best[i].dir;
-        }
         spi_posterior_clear(&post);
         spi_scores_clear(&scores);
     }
@@ -99,93 +98,73 @@ static double brute_pair(const struct scene *s, const struct images *im)
     return (brute_s(s, im, MANY, ORIENTATIONS) - few) / ((MANY - FEW) * ORIENTATIONS);
 }
 
+/* A file of images, and what `spinifel match` makes of it. */
 struct fine {
-    struct spi_search s;
-    struct model model[SPI_SEARCH_LEVELS];
-    int32_t *row[SPI_SEARCH_LEVELS];
-    double model_s, near_s;
+    char path[64], scratch[80];
+    struct spi_graph *graph;
+    struct spi_images *images;
+    struct spi_settings set;
+    struct spi_data data;
+    double ingest_s; /* an image */
 };
 
-static double coarse_to_fine(const struct scene *s, const struct images *im,
-                             double oversampling, struct fine *f, double (*found)[4],
-                             int32_t *dir)
+static void fine_init(struct fine *f, const struct scene *s, int64_t n)
 {
-    int32_t *candidates;
-    int64_t *order;
-    double seconds = 0, t0;
-    uint8_t *used = NULL;
+    struct spi_data_spec spec = {.diameter_A = diameter_A,
+                                 .q_min = 1 / diameter_A,
+                                 .q_max = s->q_max,
+                                 .set = &f->set,
+                                 .one_set = true,
+                                 .scratch = f->scratch};
+    double t0;
 
-    *f = (struct fine){0};
-    must(SPI_NEW(candidates, im->n * SPI_SEARCH_KEEP, "bench"));
-    must(SPI_NEW(order, im->n, "bench"));
-    must(spi_search_init(&f->s, &s->rings, &spi_likelihood_poisson, 5 / diameter_A, finer));
-    for (int l = 0; l < f->s.n; l++) {
-        struct spi_search_level *level = &f->s.level[l];
-
-        t0 = cpu_s();
-        if (l > 0) {
-            uint8_t *before = used;
-
-            spi_search_near(&f->s, l, 0, level[-1].views.nd, NULL);
-            free(before);
-            must(SPI_NEW(used, level->views.nd, "bench"));
-            spi_search_mark(&f->s, l, im->n, candidates, used);
-        }
-        f->near_s += cpu_s() - t0;
-        must(SPI_NEW(f->row[l], level->views.nd, "bench"));
-        model_init(&f->model[l], s, &level->band, level->views, &spi_likelihood_poisson,
-                   used, f->row[l]);
-        f->model_s += f->model[l].seconds;
-        level->templates = f->model[l].templates;
-        level->table = f->model[l].table;
-        level->S = f->model[l].S;
-        level->row = f->row[l];
-        t0 = cpu_s();
-        for (int64_t k0 = 0; k0 < im->n; k0 += BLOCK) {
-            int n = im->n - k0 < BLOCK ? (int)(im->n - k0) : BLOCK;
-            bool last = l == f->s.n - 1;
-            const float complex *h[BLOCK];
-            int32_t *cand[BLOCK];
-            struct spi_best best[BLOCK];
-            float fluence[BLOCK];
-
-            if (l == 0) {
-                must(spi_search_coarse(&f->s, n, im->row + k0,
-                                       candidates + k0 * SPI_SEARCH_KEEP));
-                continue;
-            }
-            for (int i = 0; i < n; i++) {
-                h[i] = im->row[order[k0 + i]];
-                cand[i] = candidates + order[k0 + i] * SPI_SEARCH_KEEP;
-            }
-            must(spi_search_fine(&f->s, l, n, h, cand, last ? best : NULL, fluence));
-            for (int i = 0; i < n && last; i++) {
-                spi_view_quat(&level->views, best[i].dir, (double)best[i].angle,
-                              found[order[k0 + i]]);
-                dir[order[k0 + i]] = best[i].dir;
-            }
-        }
-        if (l == 0)
-            must(spi_search_order(&f->s, im->n, candidates, order));
-        printf("{\"op\":\"level %d\",\"R\":%d,\"nd\":%lld,\"Na\":%d,\"us_per_image\":%.2f,"
-               "\"model_s\":%.2f}\n",
-               l, level->band.R, (long long)level->views.nd, level->views.Na,
-               1e6 * (cpu_s() - t0) / (double)im->n, f->model[l].seconds);
-        seconds += cpu_s() - t0;
-    }
-    free(used);
-    free(candidates);
-    free(order);
-    return seconds / (double)im->n;
+    *f = (struct fine){.graph = NULL};
+    snprintf(f->path, sizeof f->path, "bench_match.%ld.h5", (long)getpid());
+    snprintf(f->scratch, sizeof f->scratch, "%s.rings", f->path);
+    spi_settings_default(&f->set);
+    images_file(s, n, f->path);
+    must(spi_graph_new("serial", 1, NULL, &f->graph));
+    must(spi_images_open(f->path, &f->images));
+    spec.images = f->images;
+    t0 = cpu_s();
+    must(spi_data_init(&f->data, f->graph, &spec));
+    f->ingest_s = (cpu_s() - t0) / (double)n;
+    (void)spi_graph_seconds(f->graph, "ingest");
 }
 
 static void fine_clear(struct fine *f)
 {
-    for (int l = 0; l < f->s.n; l++) {
-        model_clear(&f->model[l]);
-        free(f->row[l]);
-    }
-    spi_search_clear(&f->s);
+    spi_data_clear(&f->data);
+    spi_images_close(f->images);
+    spi_graph_free(f->graph);
+    unlink(f->path);
+}
+
+/* The steps of mtip/given.h; seconds of matching an image, and of all model slices. */
+static double coarse_to_fine(const struct scene *s, struct fine *f, double finer,
+                             double (*found)[4], double *slice_s)
+{
+    struct spi_given given;
+    struct spi_orientations o;
+    double seconds, t0 = cpu_s();
+
+    must(spi_given_init(&given, &(struct spi_given_spec){.data = &f->data,
+                                                         .A = &s->A,
+                                                         .set = &f->set,
+                                                         .like = &spi_likelihood_poisson,
+                                                         .q_max = s->q_max,
+                                                         .finer = finer,
+                                                         .graph = f->graph}));
+    must(spi_given_match(&given, false, &o));
+    t0 = cpu_s() - t0;
+    memcpy(found, o.quat, (size_t)o.n * sizeof *found);
+    *slice_s = spi_graph_seconds(f->graph, "slice"); /* wall clock, as the next */
+    seconds = spi_graph_seconds(f->graph, "match");
+    *slice_s *= t0 / (*slice_s + seconds);
+    seconds = (t0 - *slice_s) / (double)o.n;
+    spi_orientations_clear(&o);
+    spi_given_clear(&given);
+    return seconds;
 }
 
 static void print_search(const char *op, const struct spi_band *band,
@@ -208,8 +187,10 @@ void search(int64_t n)
     struct spi_band band;
     struct model m;
     struct fine f;
-    double(*found)[4], (*found2)[4], *error, brute, t, orientations, posterior_s;
-    int32_t *dir, *dir2;
+    static const char *const op[2][2] = {
+        {"coarse-to-fine", "coarse-to-fine with ingest"},
+        {"coarse-to-fine, half cells", "coarse-to-fine, half cells, with ingest"}};
+    double(*found)[4], (*found2)[4], *error, brute, t, orientations, posterior_s, cell;
     int64_t few = n < 960 ? n : 960, same = 0, same_dir = 0;
 
     scene_init(&s, 12, 128, 1.3);
@@ -221,11 +202,10 @@ void search(int64_t n)
     must(SPI_NEW(found, n, "bench"));
     must(SPI_NEW(found2, n, "bench"));
     must(SPI_NEW(error, n, "bench"));
-    must(SPI_NEW(dir, n, "bench"));
-    must(SPI_NEW(dir2, n, "bench"));
 
     struct spi_views views = spi_views_for(&s.rings, &band, 1);
 
+    cell = views.cell;
     orientations = (double)views.nd * views.Na;
     brute = t * orientations;
     printf("{\"op\":\"brute\",\"pixels\":%lld,\"nd\":%lld,\"Na\":%d,\"ms_per_image\":%.1f,"
@@ -236,13 +216,13 @@ void search(int64_t n)
     printf("{\"op\":\"ingest (pixels to ring harmonics, once)\",\"ms_per_image\":%.4f}\n",
            1e3 * im.ingest_s);
 
-    model_init(&m, &s, &band, views, &spi_likelihood_poisson, NULL, NULL);
+    model_init(&m, &s, &band, views, &spi_likelihood_poisson);
     printf("{\"op\":\"templates, all at full resolution\",\"seconds\":%.2f}\n", m.seconds);
 
     struct images some = im;
 
     some.n = few;
-    t = exhaustive(&s, &some, &band, views, &m, found, dir, &posterior_s);
+    t = exhaustive(&s, &some, &band, views, &m, found, &posterior_s);
     for (int64_t k = 0; k < few; k++)
         error[k] = angle_deg(found[k], im.quat[k]);
     print_search("exhaustive", &band, views, few, t, orientations, brute, error);
@@ -250,29 +230,30 @@ void search(int64_t n)
            posterior_s / t);
     model_clear(&m);
 
+    fine_init(&f, &s, n);
     for (int finer = 1; finer <= 2; finer++) {
-        t = coarse_to_fine(&s, &im, finer, &f, found2, dir2);
-        for (int64_t k = 0; k < n; k++)
-            error[k] = angle_deg(found2[k], im.quat[k]);
-        print_search(finer == 1 ? "coarse-to-fine" : "coarse-to-fine, half cells", &band,
-                     f.s.level[f.s.n - 1].views, n, t, orientations, brute, error);
-        for (int64_t k = 0; k < n; k++)
-            error[k] = angle_deg(found2[k], im.quat[k]);
-        print_search(finer == 1 ? "coarse-to-fine with ingest"
-                                : "coarse-to-fine, half cells, with ingest",
-                     &band, f.s.level[f.s.n - 1].views, n, t + im.ingest_s, orientations,
-                     brute, error);
-        for (int64_t k = same = same_dir = 0; k < few; k++) {
-            same_dir += finer == 1 && dir[k] == dir2[k];
-            same += angle_deg(found[k], found2[k]) < views.cell / degree;
+        double slice_s;
+
+        t = coarse_to_fine(&s, &f, finer, found2, &slice_s);
+        views = spi_views_for(&s.rings, &band, finer);
+        for (int with = 0; with < 2; with++) {
+            for (int64_t k = 0; k < n; k++)
+                error[k] = angle_deg(found2[k], im.quat[k]);
+            print_search(op[finer - 1][with], &band, views, n, t + with * f.ingest_s,
+                         orientations, brute, error);
         }
-        printf("{\"op\":\"pruning\",\"images\":%lld,\"same_direction\":%.4f,"
-               "\"within_a_cell\":%.4f,\"models_s\":%.2f,\"neighbours_s\":%.2f}\n",
+        for (int64_t k = same = same_dir = 0; k < few; k++) {
+            /* the angle is refined from the same scores */
+            same_dir += finer == 1 && angle_deg(found[k], found2[k]) < 1e-2;
+            same += angle_deg(found[k], found2[k]) < cell / degree;
+        }
+        printf("{\"op\":\"pruning\",\"images\":%lld,\"same_orientation\":%.4f,"
+               "\"within_a_cell\":%.4f,\"models_s\":%.2f}\n",
                (long long)few, finer == 1 ? (double)same_dir / (double)few : 0,
-               (double)same / (double)few, f.model_s, f.near_s);
-        fine_clear(&f);
+               (double)same / (double)few, slice_s);
     }
-    free(found), free(found2), free(error), free(dir), free(dir2);
+    fine_clear(&f);
+    free(found), free(found2), free(error);
     spi_band_clear(&band);
     images_clear(&im);
     scene_clear(&s);

@@ -51,7 +51,7 @@ for images; do
 		return ""
 	}
 	BEGIN {
-		spreading = ";(spi_nufft_|spi_ring_(synth|points)|spreader_|add_direction|"
+		spreading = ";(spi_nufft_|spi_ring_(synth|points)|spreader_|put_direction|"
 		spreading = spreading "__memmove|exc_page|cblas_|sgemv)"
 		scoring = ";(spi_score_|block_input|spi_band_pack|spi_data_|unpack)"
 	}

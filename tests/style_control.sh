@@ -140,8 +140,8 @@ docs_finds doc/design.md '1s/$/ `doc\/limits.md`, "Nothing"/' 'doc/limits.md has
 docs_finds README.md '1s/$/ `algorithm.lamda`/' 'algorithm.lamda is no setting'
 docs_finds README.md '1s/$/ `--nonsense`/' '--nonsense is an option of no program here'
 docs_finds doc/results.md '1s/$/ test_nothing/' 'there is no test test_nothing'
-docs_finds src/report/run_files.c 's/"rings.bin", /"disks.bin", /' 'doc/formats.d/run.md lacks a file of src/report/run_files.c: disks.bin' 2
-docs_finds src/report/run_files.c '/"rings.bin"/d' 'src/report/run_files.c lacks a file of doc/formats.d/run.md: rings.bin'
+docs_finds src/report/run_files.c 's/"rings.bin", /"disks.bin", /' 'doc/formats.d/run.md lacks a file of src/report/run_files.c: disks.bin' 3
+docs_finds src/report/run_files.c '/"rings.bin"/d' 'src/report/run_files.c lacks a file of doc/formats.d/run.md: rings.bin' 2
 docs_finds src/report/run_files.c '/"state.bin"/s/PROGRESS/RESULT/' 'lacks a file of .*: state.bin result' 2
 docs_finds README.md 's/^| `density.mrc`/| `densities.mrc`/' 'README.md: densities.mrc is no file'
 docs_finds src/app/reconstruct_print.c 's/ half1.mrc/ half3.mrc/' 'half3.mrc is no file'

@@ -8,7 +8,6 @@
 
 #include "app/cmd.h"
 #include "app/interrupt.h"
-#include "app/matching.h"
 #include "app/opening.h"
 #include "app/print.h"
 #include "app/progress.h"
@@ -19,8 +18,9 @@
 #include "fsc/orient_order.h"
 #include "io/file.h"
 #include "math/rot.h"
+#include "mtip/given.h"
 
-static const double image_bytes = 1e9; /* of images in memory at once */
+static const double image_bytes = 1e9; /* of pixels in memory at once, of brute force */
 
 struct args {
     const char *out, *model, *method, *score, *truth;
@@ -50,7 +50,9 @@ static const struct spi_opt opts[] = {
     {0, "score", SPI_CHOICE(args, score), 0, 0, spi_likelihood_names,
      "likelihood of photons; of analogue data with the variance of each ring; squared "
      "distance at the best scale; squared distance as it is (brute only)",
-     .absent = "algorithm.score; auto is poisson"},
+     .absent =
+         "algorithm.score; auto is poisson of photons, gaussian of other values, as in "
+         "reconstruct"},
     {0, "finer", SPI_REAL(args, finer), 0.1, 16, "",
      "orientations per Shannon cell 1/(2 diameter q_max)"},
     {0, "refine", SPI_FLAG(args, refine), 0, 0, "",
@@ -80,8 +82,10 @@ struct job {
     struct spi_images *images; /* borrowed from it */
     struct spi_graph *graph;
     struct spi_moved_centre moved;
-    struct spi_matching_spec spec;
-    struct spi_matching m;
+    const struct spi_likelihood *like;
+    double diameter_A, q_min, q_max;
+    struct spi_data data;
+    struct spi_given given;
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
     double *error;                    /* [n_errors] rad, ascending */
     int64_t n_errors;                 /* images with both orientations */
@@ -93,15 +97,15 @@ struct job {
 static spi_err choose_score(struct job *j)
 {
     const char *score = j->args->score ? j->args->score : j->set.score;
+    double gain = j->opening.survey.gain;
 
     j->method = j->args->method ? j->args->method : "levels";
-    j->spec.like = spi_likelihood_named(score, SPI_PHOTONS); /* whatever the images are */
-    if (!j->spec.like->rings && strcmp(j->method, "brute") != 0)
-        return spi_call_fail(j->call, "score", "%s needs --method brute",
-                             j->spec.like->name);
-    if (j->args->refine && !j->spec.like->rings)
+    j->like = spi_likelihood_named(score, spi_survey_images_kind(j->images, gain));
+    if (!j->like->rings && strcmp(j->method, "brute") != 0)
+        return spi_call_fail(j->call, "score", "%s needs --method brute", j->like->name);
+    if (j->args->refine && !j->like->rings)
         return spi_call_fail(j->call, "refine", "there is none for --score %s",
-                             j->spec.like->name);
+                             j->like->name);
     return SPI_OK;
 }
 
@@ -113,17 +117,17 @@ static spi_err choose_ranges(struct job *j, double reach)
     double q = spi_call_given(j->call, "q-max") ? a->q_max : j->set.q_max_invA;
     double q0 = spi_call_given(j->call, "q-min") ? a->q_min : j->set.q_min_invA;
 
-    j->spec.diameter_A = D > 0 ? D : j->A.n * j->A.step / 2.1;
-    j->spec.q_max = q > 0 ? q : fmin(spi_detector_q_edge(det), reach * (1 + 1e-6));
-    j->spec.q_min = q0 > 0 ? q0 : fmax(1 / j->spec.diameter_A, spi_stage_lowest_q(det));
-    if (!(j->spec.q_max < 0.5 / j->A.step))
-        return spi_call_fail(j->call, "q-max", "%g 1/A; %s ends at %g 1/A", j->spec.q_max,
+    j->diameter_A = D > 0 ? D : j->A.n * j->A.step / 2.1;
+    j->q_max = q > 0 ? q : fmin(spi_detector_q_edge(det), reach * (1 + 1e-6));
+    j->q_min = q0 > 0 ? q0 : fmax(1 / j->diameter_A, spi_stage_lowest_q(det));
+    if (!(j->q_max < 0.5 / j->A.step))
+        return spi_call_fail(j->call, "q-max", "%g 1/A; %s ends at %g 1/A", j->q_max,
                              a->model, 0.5 / j->A.step);
-    if (!(j->spec.q_max > j->spec.q_min))
+    if (!(j->q_max > j->q_min))
         return spi_fail(D > 0 || q > 0 || q0 > 0 ? SPI_EUSAGE : SPI_EFORMAT,
                         "%s: |q| from %g to %g 1/A leaves nothing to match", j->path,
-                        j->spec.q_min, j->spec.q_max);
-    return spi_stage_check_rings(j->path, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
+                        j->q_min, j->q_max);
+    return spi_stage_check_rings(j->path, j->diameter_A, j->q_min, j->q_max,
                                  j->set.ring_oversampling,
                                  spi_call_given(j->call, "q-max")   ? "--q-max"
                                  : spi_call_given(j->call, "q-min") ? "--q-min"
@@ -142,6 +146,30 @@ static void on_progress(int64_t done, int64_t total, void *user)
     spi_progress_update(done, NULL);
 }
 
+/* The images on their rings; the scratch file lies beside the output. */
+static spi_err read_images(struct job *j)
+{
+    char beside[SPI_PATH_MAX], scratch[SPI_PATH_MAX];
+    struct spi_data_spec spec = {.images = j->images,
+                                 .gain = j->opening.survey.gain,
+                                 .diameter_A = j->diameter_A,
+                                 .q_min = j->q_min,
+                                 .q_max = j->q_max,
+                                 .set = &j->set,
+                                 .one_set = true,
+                                 .scratch = scratch,
+                                 .progress = on_progress};
+    spi_err err;
+
+    snprintf(beside, sizeof beside, "%.*s.rings", SPI_PATH_MAX - 8, j->args->out);
+    SPI_TRY(err = spi_tmp_path(beside, scratch), out);
+    spi_progress_begin("reading", spi_images_count(j->images), "images");
+    err = spi_data_init(&j->data, j->graph, &spec);
+    spi_progress_end();
+out:
+    return err;
+}
+
 static spi_err prepare(struct job *j)
 {
     double reach;
@@ -149,10 +177,10 @@ static spi_err prepare(struct job *j)
 
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
     SPI_TRY(err = spi_stage_check_settings(&j->set), out);
-    SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
     SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
     j->images = j->opening.images;
+    SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_opening_find_centre(j->path, &j->opening, &j->set, &j->moved), out);
     if (j->args->truth)
         SPI_TRY(err = spi_stage_orientations(j->args->truth, j->path, j->images,
@@ -169,38 +197,39 @@ static spi_err prepare(struct job *j)
     if (spi_call_given(j->call, "workers"))
         j->set.workers = j->args->workers;
     SPI_TRY(err = spi_stage_graph(&j->set, spi_interrupt_catch(), &j->graph), out);
-    j->spec.images = j->images;
-    j->spec.A = &j->A;
-    j->spec.finer = j->args->finer;
-    j->spec.oversampling = j->set.ring_oversampling;
-    j->spec.nufft_tol = j->set.nufft_tol;
-    j->spec.init_qD = j->set.init_qD;
-    j->spec.signal_min = j->set.signal_min;
-    j->spec.graph = j->graph;
-    j->spec.progress = on_progress;
-    err = spi_matching_init(&j->m, &j->spec);
+    SPI_TRY(err = read_images(j), out);
+    err = spi_given_init(&j->given, &(struct spi_given_spec){.data = &j->data,
+                                                             .A = &j->A,
+                                                             .set = &j->set,
+                                                             .like = j->like,
+                                                             .q_max = j->q_max,
+                                                             .finer = j->args->finer,
+                                                             .graph = j->graph,
+                                                             .progress = on_progress});
 out:
     return err;
 }
 
 static spi_err match(struct job *j)
 {
-    const struct spi_matching *m = &j->m;
+    const struct spi_given *m = &j->given;
+    int64_t n = j->data.n_images;
     spi_err err;
 
     spi_verbose(
         "match: %lld images, diameter %.1f A, |q| %.5f..%.5f 1/A, %lld directions x "
         "%d angles",
-        (long long)m->n_images, j->spec.diameter_A, j->spec.q_min, j->spec.q_max,
-        (long long)m->views.nd, m->views.Na);
-    spi_progress_begin("matching", m->n_images, "images");
-    err = strcmp(j->method, "brute") == 0    ? spi_matching_brute(m, image_bytes, &j->o)
-          : strcmp(j->method, "levels") == 0 ? spi_matching_levels(m, image_bytes, &j->o)
-                                             : spi_matching_rings(m, &j->o);
+        (long long)n, j->diameter_A, j->q_min, j->q_max, (long long)m->views.nd,
+        m->views.Na);
+    spi_progress_begin("matching", n, "images");
+    if (strcmp(j->method, "brute") == 0)
+        err = spi_given_brute(m, image_bytes, &j->o);
+    else
+        err = spi_given_match(m, strcmp(j->method, "rings") == 0, &j->o);
     spi_progress_end();
     if (!err && j->args->refine) {
-        spi_progress_begin("refining", m->n_images, "images");
-        err = spi_matching_refine(m, &j->o);
+        spi_progress_begin("refining", n, "images");
+        err = spi_given_refine(m, &j->o);
         spi_progress_end();
     }
     return err;
@@ -264,10 +293,10 @@ static double error_deg(const struct job *j, double part)
 static json_t *numbers_of(const struct job *j)
 {
     return json_pack("{s:s, s:s, s:f, s:f, s:f, s:I, s:i, s:f}", "method", j->method,
-                     "score", j->spec.like->name, "diameter_A", j->spec.diameter_A,
-                     "q_min_invA", j->spec.q_min, "q_max_invA", j->spec.q_max, "directions",
-                     (json_int_t)j->m.views.nd, "angles", j->m.views.Na, "cell_deg",
-                     j->m.views.cell * 180 / SPI_PI);
+                     "score", j->like->name, "diameter_A", j->diameter_A, "q_min_invA",
+                     j->q_min, "q_max_invA", j->q_max, "directions",
+                     (json_int_t)j->given.views.nd, "angles", j->given.views.Na, "cell_deg",
+                     j->given.views.cell * 180 / SPI_PI);
 }
 
 static spi_err write_result(struct job *j)
@@ -318,14 +347,15 @@ static spi_err report(const struct job *j, double seconds)
         return spi_print_json_take(o);
     }
     printf("images        %lld, |q| %.5f to %.5f 1/A (%.2f A)\n", (long long)j->o.n,
-           j->spec.q_min, j->spec.q_max, 1 / j->spec.q_max);
+           j->q_min, j->q_max, 1 / j->q_max);
     if (blank > 0)
         printf("blank         %lld images hold no signal and get no orientation\n",
                (long long)blank);
     printf("orientations  %lld directions x %d angles, %.2f degrees apart\n",
-           (long long)j->m.views.nd, j->m.views.Na, j->m.views.cell * 180 / SPI_PI);
-    printf("score         %s, mean %.6g, %.4g above the next direction\n",
-           j->spec.like->name, score, margin);
+           (long long)j->given.views.nd, j->given.views.Na,
+           j->given.views.cell * 180 / SPI_PI);
+    printf("score         %s, mean %.6g, %.4g above the next direction\n", j->like->name,
+           score, margin);
     if (j->truth.n > 0)
         printf("error         median %.3f, 90 %% below %.3f degrees\n", error_deg(j, 0.5),
                error_deg(j, 0.9));
@@ -350,7 +380,8 @@ out:
     spi_orientations_clear(&j.o);
     spi_orientations_clear(&j.truth);
     free(j.error);
-    spi_matching_clear(&j.m);
+    spi_given_clear(&j.given);
+    spi_data_clear(&j.data);
     spi_graph_free(j.graph);
     spi_opening_clear(&j.opening);
     spi_volume_clear(&j.A);
@@ -370,12 +401,17 @@ const struct spi_cmd spi_cmd_match = {
         "the fluence of the image.\n\n"
         "On rings one correlation compares all in-plane angles, and the angle is refined "
         "between the steps. The method \"levels\" compares all directions at low "
-        "resolution (algorithm.init_qD) and then, ring by ring, only the neighbours of "
-        "the best five; its margins are above these neighbours. The method \"rings\" "
+        "resolution (algorithm.init_qD) and then, step by step with more rings, only the "
+        "neighbours of the best ones (algorithm.N_candidates); its margins are above these "
+        "neighbours. The method \"rings\" "
         "compares all directions at full resolution. The method \"brute\" compares pixel "
         "by pixel with model images of all orientations, as published; it is slower by "
         "orders of magnitude and serves as a reference. After any of these methods "
         "--refine maximises the likelihood of the pixels over all three angles.\n\n"
+        "The images are read as reconstruct reads them: values that are whole multiples of "
+        "one number are photons, and images without signal (algorithm.signal_min) get no "
+        "orientation. Images that repeat another image get one. Where the images take more "
+        "than a third of the free memory, a scratch file beside the output holds them.\n\n"
         "Images and model need no common scale: their means are made equal first. Where "
         "the file is clearly wrong about the beam's centre, the command uses the centre "
         "that the mean image shows, as reconstruct does (particle.centre), and writes it "

@@ -35,9 +35,11 @@ static const struct spi_opt opts[] = {
      "workers; 0: one for each core that the process may use", .absent = "runtime.workers"},
     {0, "json", SPI_FLAG(spi_reconstruct_args, json), 0, 0, "", "print the result as JSON"},
     {0, "trace", SPI_OUT(spi_reconstruct_args, trace), 0, 0, "FILE.jsonl",
-     "a line for each task: name, seconds, the arrays that it reads and writes "
-     "(doc/formats.md); benches/cores.py computes from the lines what more cores would "
-     "give"},
+     "a line for each task: name, seconds, the arrays that it reads and writes, how long "
+     "it "
+     "would last on more threads (doc/formats.md); benches/cores.py computes from the "
+     "lines "
+     "what more cores would give"},
     SPI_OPENING_OPTS(spi_reconstruct_args, opening),
     SPI_SETTINGS_OPTS(spi_reconstruct_args, settings),
     {0},

@@ -187,7 +187,7 @@ static void help_option(const struct spi_cmd *cmd, const struct spi_opt *o, FILE
 
     if (column >= HELP_COLUMN)
         column = fprintf(to, "\n") - 1;
-    column += fprintf(to, "%*s", HELP_COLUMN - column, "");
+    fprintf(to, "%*s", HELP_COLUMN - column, "");
 
     char text[1024];
 

@@ -107,15 +107,24 @@ static void on_ingest(int64_t done, int64_t total, void *user)
 /* The images on the rings of this diameter. */
 spi_err spi_reconstruct_read_images(struct spi_reconstruct *j)
 {
+    char scratch[SPI_PATH_MAX];
+    struct spi_data_spec spec = {.images = j->images,
+                                 .gain = j->preview.gain,
+                                 .diameter_A = j->diameter_A,
+                                 .q_min = j->q_min,
+                                 .q_max = j->q_max,
+                                 .set = &j->set,
+                                 .scratch = scratch,
+                                 .progress = on_ingest};
     spi_err err;
 
+    spi_reconstruct_path(j, "rings.bin", scratch);
     spi_info("%lld images, diameter %.0f A, |q| %.4f to %.4f 1/A (%.1f A), %d worker%s",
              (long long)spi_images_count(j->images), j->diameter_A, j->q_min, j->q_max,
              1 / j->q_max, spi_graph_workers(j->graph),
              spi_graph_workers(j->graph) == 1 ? "" : "s");
     spi_progress_begin("reading", spi_images_count(j->images), "images");
-    err = spi_data_init(&j->data, j->graph, j->images, j->preview.gain, j->diameter_A,
-                        j->q_min, j->q_max, &j->set, j->args->out, on_ingest, j);
+    err = spi_data_init(&j->data, j->graph, &spec);
     spi_progress_end();
     return err;
 }

@@ -2,13 +2,16 @@
 #include "fsc/fit.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "math/rot.h"
 
 enum { HALVINGS = 4, PARAMETERS = 6 };
+enum { SERIAL_BELOW = 8000 }; /* points: they take less than threads to start */
 
 /* Forward differences: a small part of a Shannon angle; float samples (1e-6) then give the
  * derivative to 1e-4. */
@@ -61,30 +64,54 @@ static void shift(int64_t n, const float (*q)[3], const double t[3], bool invert
     }
 }
 
-/* out = standardised samples of `from` (F9); norm, mean [n_shells]. */
-static void sample(struct spi_fit *fit, const struct spi_spectrum *from, int n_shells,
-                   const struct spi_pose *pose, float *out, double *norm, double *mean)
-{
-    const struct spi_shells *s = fit->shells;
-    const float(*p)[3] = (const float(*)[3])s->p;
-    int64_t n = s->first[n_shells];
+/* Samples of `from` at some poses; an item is a shell of one of them. */
+struct sampling {
+    const struct spi_fit *fit;
+    const struct spi_spectrum *from;
+    int n_shells;
+    const struct spi_pose *pose; /* [poses] */
+    float *const *out;           /* [poses] */
+    double *norm, *mean;         /* [poses][n_shells] */
+};
 
+static void sample_shell(void *ctx, int rank, int64_t item)
+{
+    const struct sampling *x = ctx;
+    const struct spi_fit *fit = x->fit;
+    const struct spi_shells *s = fit->shells;
+    /* the largest first */
+    int64_t number = item / x->n_shells, k = x->n_shells - 1 - item % x->n_shells;
+    int64_t first = s->first[k], n = s->first[k + 1] - first;
+    const float(*p)[3] = (const float(*)[3])s->p + first;
+    const struct spi_pose *pose = &x->pose[number];
+    float *out = x->out[number] + first * fit->parts;
+
+    (void)rank;
     if (fit->kind == SPI_FIT_POWER) {
-        spi_spectrum_sample(from, pose->R, n, p, fit->raw);
+        float *raw = fit->raw + 2 * (number * s->first[s->n] + first);
+
+        spi_spectrum_sample(x->from, pose->R, n, p, raw);
         for (int64_t i = 0; i < n; i++)
-            out[i] = fit->raw[2 * i] * fit->raw[2 * i] +
-                     fit->raw[2 * i + 1] * fit->raw[2 * i + 1];
+            out[i] = raw[2 * i] * raw[2 * i] + raw[2 * i + 1] * raw[2 * i + 1];
     } else {
-        spi_spectrum_sample(from, pose->R, n, p, out);
+        spi_spectrum_sample(x->from, pose->R, n, p, out);
     }
     if (fit->kind == SPI_FIT_COMPLEX)
         shift(n, p, pose->shift_A, pose->inverted, out);
-    for (int k = 0; k < n_shells; k++) {
-        int64_t first = s->first[k];
+    x->norm[number * x->n_shells + k] =
+        standardise(fit->parts, n, out, &x->mean[number * x->n_shells + k]);
+}
 
-        norm[k] = standardise(fit->parts, s->first[k + 1] - first, out + first * fit->parts,
-                              &mean[k]);
-    }
+/* out = standardised samples of `from` (F9); norm, mean [poses][n_shells]. */
+static void sample(struct spi_fit *fit, const struct spi_spectrum *from, int n_shells,
+                   int poses, const struct spi_pose *pose, float *const *out, double *norm,
+                   double *mean)
+{
+    struct sampling x = {fit, from, n_shells, pose, out, norm, mean};
+    bool few = fit->shells->first[n_shells] * poses < SERIAL_BELOW;
+
+    spi_parallel_for(few ? 1 : SPI_THREADS_MAX, (int64_t)poses * n_shells, sample_shell,
+                     &x);
 }
 
 spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectrum *ref,
@@ -104,14 +131,16 @@ spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectrum *ref,
     SPI_TRY(err = SPI_NEW(fit->v, n * fit->parts, "alignment"), out);
     for (int k = 0; k < 3; k++)
         SPI_TRY(err = SPI_NEW(fit->moved[k], n * fit->parts, "alignment"), out);
-    SPI_TRY(err = SPI_NEW(fit->raw, n * 2, "alignment"), out);
+    SPI_TRY(err = SPI_NEW(fit->raw, n * 2 * 3, "alignment"), out);
+    SPI_TRY(err = SPI_NEW(fit->moved_norm, 3 * shells->n, "alignment"), out);
+    SPI_TRY(err = SPI_NEW(fit->moved_mean, 3 * shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->rho, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->ref_norm, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->v_norm, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->ref_mean, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->v_mean, shells->n, "alignment"), out);
     SPI_TRY(err = SPI_NEW(fit->weight, shells->n, "alignment"), out);
-    sample(fit, ref, shells->n, &identity, fit->ref, fit->ref_norm, fit->ref_mean);
+    sample(fit, ref, shells->n, 1, &identity, &fit->ref, fit->ref_norm, fit->ref_mean);
     spi_fit_unweigh(fit);
 out:
     if (err)
@@ -126,6 +155,8 @@ void spi_fit_clear(struct spi_fit *fit)
     for (int k = 0; k < 3; k++)
         free(fit->moved[k]);
     free(fit->raw);
+    free(fit->moved_norm);
+    free(fit->moved_mean);
     free(fit->rho);
     free(fit->ref_norm);
     free(fit->v_norm);
@@ -133,6 +164,26 @@ void spi_fit_clear(struct spi_fit *fit)
     free(fit->v_mean);
     free(fit->weight);
     *fit = (struct spi_fit){0};
+}
+
+/* Floats of samples, of raw ones, and doubles of each shell. */
+size_t spi_fit_scratch_bytes(const struct spi_fit *fit)
+{
+    size_t n = (size_t)fit->shells->first[fit->shells->n], shells = (size_t)fit->shells->n;
+
+    return 3 * shells * sizeof(double) + n * (size_t)(fit->parts + 2) * sizeof(float);
+}
+
+struct spi_fit spi_fit_with(const struct spi_fit *fit, void *scratch)
+{
+    struct spi_fit own = *fit;
+
+    own.rho = scratch;
+    own.v_norm = own.rho + fit->shells->n;
+    own.v_mean = own.v_norm + fit->shells->n;
+    own.v = (float *)(own.v_mean + fit->shells->n);
+    own.raw = own.v + fit->shells->first[fit->shells->n] * fit->parts;
+    return own;
 }
 
 spi_err spi_fit_check_pose(const char *where, const double R[9], const double *shift_A)
@@ -159,7 +210,7 @@ double spi_fit_score(struct spi_fit *fit, int n_shells, const struct spi_pose *p
     const struct spi_shells *s = fit->shells;
     double sum = 0, total = 0;
 
-    sample(fit, fit->map, n_shells, pose, fit->v, fit->v_norm, fit->v_mean);
+    sample(fit, fit->map, n_shells, 1, pose, &fit->v, fit->v_norm, fit->v_mean);
     for (int k = 0; k < n_shells; k++) {
         double rho = 0;
 
@@ -315,16 +366,17 @@ double spi_fit_refine(struct spi_fit *fit, int n_shells, int steps, double tol,
 
     for (int it = 0; it < steps; it++) {
         double H[6][6], g[6], d[6] = {0}, f = 1, best = score;
-        struct spi_pose next;
+        struct spi_pose next, moved[3];
 
         for (int a = 0; a < 3; a++) {
             double v[3] = {0, 0, 0};
 
-            next = *pose;
+            moved[a] = *pose;
             v[a] = difference * angle;
-            rotate(v, pose->R, next.R);
-            sample(fit, fit->map, n_shells, &next, fit->moved[a], fit->v_norm, fit->v_mean);
+            rotate(v, pose->R, moved[a].R);
         }
+        sample(fit, fit->map, n_shells, 3, moved, fit->moved, fit->moved_norm,
+               fit->moved_mean);
         normal_equations(fit, n_shells, q_top, H, g);
         if (!solve(np, H, g, d))
             break;

@@ -9,6 +9,8 @@
 #ifndef SPI_FSC_FIT_H
 #define SPI_FSC_FIT_H
 
+#include <stddef.h>
+
 #include "fsc/align.h"
 #include "fsc/shells.h"
 #include "fsc/spectrum.h"
@@ -29,6 +31,7 @@ struct spi_fit {
     float *v, *moved[3], *raw; /* work, owned */
     double *rho, *ref_norm, *v_norm; /* [shells], owned */
     double *ref_mean, *v_mean;       /* [shells], owned: what was removed; 0 if complex */
+    double *moved_norm, *moved_mean; /* [3][shells], owned: of `moved` */
     double *weight;                  /* [shells], owned: at first the number of points */
 };
 
@@ -39,6 +42,12 @@ SPI_MUSTUSE spi_err spi_fit_init(enum spi_fit_kind kind, const struct spi_spectr
                                  struct spi_fit *fit);
 /** Release what the struct owns. */
 void spi_fit_clear(struct spi_fit *fit);
+
+/** The same fit with scratch of its own, so that another thread can ask for scores
+ * (spi_fit_score only); not to be cleared.  scratch: spi_fit_scratch_bytes, aligned. */
+struct spi_fit spi_fit_with(const struct spi_fit *fit, void *scratch);
+/** Bytes of the scratch. */
+size_t spi_fit_scratch_bytes(const struct spi_fit *fit);
 
 /** SPI_EINVAL unless R is a rotation to 1e-3 and the shift (NULL: none) is finite. */
 SPI_MUSTUSE spi_err spi_fit_check_pose(const char *where, const double R[9],

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "fsc/align.h"
 #include "fsc/fit.h"
 #include "fsc/kb.h"
@@ -118,29 +119,38 @@ static float fine_at(const struct fine *g, const double u[3])
 }
 
 /* moved(x) = map(s R^T (x - shift)) voxel by voxel; zero outside the map's box. */
-static void resample(const struct fine *g, const struct spi_volume *map,
-                     const struct spi_pose *pose, struct spi_volume *moved)
+struct resampling {
+    const struct fine *g;
+    const struct spi_volume *map;
+    const struct spi_pose *pose;
+    struct spi_volume *moved;
+};
+
+static void resample_plane(void *ctx, int rank, int64_t z)
 {
-    double s = pose->inverted ? -1 : 1, centre = map->n / 2, half = map->n / 2;
-    float *out = moved->data;
+    const struct resampling *r = ctx;
+    const struct spi_pose *pose = r->pose;
+    double s = pose->inverted ? -1 : 1, centre = r->map->n / 2, half = r->map->n / 2;
+    int n = r->moved->n;
+    float *out = r->moved->data + (size_t)z * (size_t)n * (size_t)n;
 
-    for (int z = 0; z < moved->n; z++)
-        for (int y = 0; y < moved->n; y++)
-            for (int x = 0; x < moved->n; x++, out++) {
-                double c = moved->n / 2, p[3], v[3], u[3];
-                bool inside = true;
+    (void)rank;
+    for (int y = 0; y < n; y++)
+        for (int x = 0; x < n; x++, out++) {
+            double c = n / 2, p[3], v[3], u[3];
+            bool inside = true;
 
-                p[0] = (x - c) * moved->step - pose->shift_A[0];
-                p[1] = (y - c) * moved->step - pose->shift_A[1];
-                p[2] = (z - c) * moved->step - pose->shift_A[2];
-                spi_rot_apply_t(pose->R, p, v);
-                for (int k = 0; k < 3; k++) {
-                    v[k] *= s / map->step;
-                    inside = inside && v[k] >= -half && v[k] <= half;
-                    u[k] = (v[k] + centre) * g->per_voxel;
-                }
-                *out = inside ? fine_at(g, u) : 0;
+            p[0] = (x - c) * r->moved->step - pose->shift_A[0];
+            p[1] = (y - c) * r->moved->step - pose->shift_A[1];
+            p[2] = ((int)z - c) * r->moved->step - pose->shift_A[2];
+            spi_rot_apply_t(pose->R, p, v);
+            for (int k = 0; k < 3; k++) {
+                v[k] *= s / r->map->step;
+                inside = inside && v[k] >= -half && v[k] <= half;
+                u[k] = (v[k] + centre) * r->g->per_voxel;
             }
+            *out = inside ? fine_at(r->g, u) : 0;
+        }
 }
 
 static bool is_identity(const struct spi_pose *pose)
@@ -173,7 +183,8 @@ spi_err spi_pose_apply(const struct spi_volume *map, const struct spi_pose *pose
         return spi_volume_copy(map, moved);
     SPI_TRY(err = spi_volume_init(moved, n, step), out);
     SPI_TRY(err = fine_init(map, q_max, &g), out);
-    resample(&g, map, pose, moved);
+    spi_parallel_for(SPI_THREADS_MAX, n, resample_plane,
+                     &(struct resampling){&g, map, pose, moved});
 out:
     fine_clear(&g);
     if (err)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "fsc/fit.h"
 #include "math/rot.h"
 #include "math/symmetry.h"
@@ -96,8 +97,9 @@ out:
     return err;
 }
 
-/* Mean self-correlation under the elements rotated by U, (Y2). */
-static double self_score(struct search *s, const double U[9])
+/* Mean self-correlation under the elements rotated by U, (Y2).  fit: of the search, with
+ * the scratch of this thread. */
+static double self_score(const struct search *s, struct spi_fit *fit, const double U[9])
 {
     struct spi_pose pose = {0};
     double sum = 0;
@@ -107,13 +109,13 @@ static double self_score(struct search *s, const double U[9])
 
         spi_rot_mul(U, s->op[i], US);
         spi_rot_mul_nt(US, U, pose.R);
-        sum += spi_fit_score(&s->fit, s->shells.n, &pose);
+        sum += spi_fit_score(fit, s->shells.n, &pose);
     }
     return s->n ? sum / s->n : 1;
 }
 
 /* The same for the powers of the main element about a direction. */
-static double axis_score(struct search *s, const double u[3])
+static double axis_score(const struct search *s, struct spi_fit *fit, const double u[3])
 {
     struct spi_pose pose = {0};
     double sum = 0;
@@ -124,7 +126,7 @@ static double axis_score(struct search *s, const double u[3])
         for (int k = 0; k < 3; k++)
             v[k] = s->power_angle[i] * u[k];
         spi_rot_from_vector(v, pose.R);
-        sum += spi_fit_score(&s->fit, s->shells.n, &pose);
+        sum += spi_fit_score(fit, s->shells.n, &pose);
     }
     return sum;
 }
@@ -147,12 +149,50 @@ static int by_score(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* Scores of the main axis along all[0] ... all[n - 1], the best first. */
-static void score_axes(struct search *s, int n, struct candidate *all)
+/* What is done with each of some candidates, an item each. */
+struct each {
+    const struct search *s;
+    struct candidate *c;
+    void (*work)(const struct search *s, struct spi_fit *fit, struct candidate *c);
+    struct spi_rooms scratch;
+    struct spi_failure failure;
+};
+
+static void each_item(void *ctx, int rank, int64_t i)
 {
-    for (int i = 0; i < n; i++)
-        all[i].score = axis_score(s, all[i].U);
-    qsort(all, (size_t)n, sizeof *all, by_score);
+    struct each *e = ctx;
+    void *scratch = spi_rooms_of(&e->scratch, rank);
+    struct spi_fit fit;
+
+    if (!scratch) {
+        spi_failure_note(&e->failure, SPI_ENOMEM);
+        return;
+    }
+    fit = spi_fit_with(&e->s->fit, scratch);
+    e->work(e->s, &fit, &e->c[i]);
+}
+
+/* Sorted afterwards, the best first. */
+static spi_err each(const struct search *s, int n, struct candidate *c,
+                    void (*work)(const struct search *s, struct spi_fit *fit,
+                                 struct candidate *c))
+{
+    struct each e = {.s = s, .c = c, .work = work};
+    spi_err err = spi_rooms_init(&e.scratch, SPI_THREADS_MAX,
+                                 spi_fit_scratch_bytes(&s->fit), "symmetry axes");
+
+    if (err)
+        return err;
+    spi_parallel_for(SPI_THREADS_MAX, n, each_item, &e);
+    spi_rooms_clear(&e.scratch);
+    qsort(c, (size_t)n, sizeof *c, by_score);
+    return spi_failure_end(&e.failure);
+}
+
+/* Of the main axis along U, a direction. */
+static void score_axis(const struct search *s, struct spi_fit *fit, struct candidate *c)
+{
+    c->score = axis_score(s, fit, c->U);
 }
 
 /* The best directions of the main axis up to q, at least 1.5 cells apart; U takes the axis
@@ -175,10 +215,10 @@ static spi_err axes(struct search *s, double D, double q, struct candidate *out,
 
         d[0] = r * cos(phi), d[1] = r * sin(phi), d[2] = z;
     }
-    score_axes(s, n, all);
+    SPI_TRY(err = each(s, n, all, score_axis), out);
     SPI_TRY(err = search_level(s, D, q, COARSE_POINTS), out);
     n = (n + KEPT - 1) / KEPT;
-    score_axes(s, n, all);
+    SPI_TRY(err = each(s, n, all, score_axis), out);
     for (int i = 0; i < n && found < AXES; i++) {
         const double *d = all[i].U;
         bool taken = false;
@@ -201,7 +241,7 @@ out:
 }
 
 /* Best azimuth about the main axis for one candidate; one period is 2 pi / fold. */
-static void azimuth(struct search *s, struct candidate *c)
+static void azimuth(const struct search *s, struct spi_fit *fit, struct candidate *c)
 {
     double period = 2 * SPI_PI / s->fold, U[9];
     int n = s->n > s->fold - 1 ? (int)ceil(period / (0.5 * s->cell)) : 1;
@@ -215,7 +255,7 @@ static void azimuth(struct search *s, struct candidate *c)
             v[k] = period * i / n * s->axis[k];
         spi_rot_from_vector(v, Ra);
         spi_rot_mul(U, Ra, R);
-        score = self_score(s, R);
+        score = self_score(s, fit, R);
         if (score > c->score) {
             c->score = score;
             memcpy(c->U, R, sizeof R);
@@ -224,9 +264,10 @@ static void azimuth(struct search *s, struct candidate *c)
 }
 
 /* Pattern search: a step along each axis and back, halved when none is better. */
-static void climb(struct search *s, double first, double last, struct candidate *c)
+static void climb(const struct search *s, struct spi_fit *fit, double first, double last,
+                  struct candidate *c)
 {
-    c->score = self_score(s, c->U);
+    c->score = self_score(s, fit, c->U);
     for (double step = first; step > last; step /= 2)
         for (bool better = true; better;) {
             better = false;
@@ -236,7 +277,7 @@ static void climb(struct search *s, double first, double last, struct candidate 
                 v[k / 2] = k % 2 ? -step : step;
                 spi_rot_from_vector(v, dR);
                 spi_rot_mul(dR, c->U, R);
-                score = self_score(s, R);
+                score = self_score(s, fit, R);
                 if (score > c->score + 1e-9) {
                     c->score = score;
                     memcpy(c->U, R, sizeof R);
@@ -244,6 +285,11 @@ static void climb(struct search *s, double first, double last, struct candidate 
                 }
             }
         }
+}
+
+static void climb_coarse(const struct search *s, struct spi_fit *fit, struct candidate *c)
+{
+    climb(s, fit, 0.35 * s->cell, 0.05 * s->cell, c);
 }
 
 static spi_err fit(struct search *s, double D, double q_max, struct candidate *best)
@@ -254,16 +300,12 @@ static spi_err fit(struct search *s, double D, double q_max, struct candidate *b
     spi_err err;
 
     SPI_TRY(err = axes(s, D, fmin(q, q_end), c, &n), out);
-    for (int i = 0; i < n; i++)
-        azimuth(s, &c[i]);
-    qsort(c, (size_t)n, sizeof *c, by_score);
+    SPI_TRY(err = each(s, n, c, azimuth), out);
     n = n < FINALISTS ? n : FINALISTS;
-    for (int i = 0; i < n; i++)
-        climb(s, 0.35 * s->cell, 0.05 * s->cell, &c[i]);
-    qsort(c, (size_t)n, sizeof *c, by_score);
+    SPI_TRY(err = each(s, n, c, climb_coarse), out);
     if (c[0].score >= s->least) {
         SPI_TRY(err = search_level(s, D, q_end, FINE_POINTS), out);
-        climb(s, 0.1 * s->cell, 0.005 * s->cell, &c[0]);
+        climb(s, &s->fit, 0.1 * s->cell, 0.005 * s->cell, &c[0]);
     }
     *best = c[0];
 out:

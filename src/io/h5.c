@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "io/file.h"
 #include "io/h5_priv.h"
 #include "io/kind.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static double locked_at_s; /* (lock) where it is noted (base/parallel.h) */
 
 void spi_h5_lock(void)
 {
@@ -31,10 +33,13 @@ void spi_h5_lock(void)
     /* Each time: a thread-safe HDF5 has an error stack per thread. */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5Eclear2(H5E_DEFAULT);
+    locked_at_s = spi_noted() ? spi_cpu_s() : 0;
 }
 
 void spi_h5_unlock(void)
 {
+    if (spi_noted())
+        spi_note_alone(spi_cpu_s() - locked_at_s);
     pthread_mutex_unlock(&lock);
 }
 

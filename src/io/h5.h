@@ -82,6 +82,11 @@ SPI_MUSTUSE spi_err spi_h5_rows_open(hid_t file, const char *path, const char *n
 /** Read rows first ... first+n-1. */
 SPI_MUSTUSE spi_err spi_h5_rows_read(struct spi_h5_rows *r, hsize_t first, hsize_t n,
                                      void *out);
+/** The same for a caller that has not taken the lock: where chunks hold whole rows of a
+ * usual type, a few at most, and are wanted as float, the lock is held only while HDF5
+ * reads, and several threads unpack. */
+SPI_MUSTUSE spi_err spi_h5_rows_read_unlocked(struct spi_h5_rows *r, hsize_t first,
+                                              hsize_t n, void *out);
 /** Close the dataset; NULL is allowed. */
 void spi_h5_rows_close(struct spi_h5_rows *r);
 

@@ -12,10 +12,15 @@
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "io/h5.h"
 #include "io/h5_priv.h"
+#include "kernel/clones.h"
 
 enum { FILTERS_MOST = 4, CHUNK_BYTES_MOST = 1 << 30, KEPT_BYTES_MOST = 1 << 26 };
+
+/* n values of a type of files. */
+typedef void to_float(const void *from, size_t n, float *to);
 
 struct spi_h5_rows {
     hid_t data, type, memory; /* owned; type: in the file, memory: wanted */
@@ -29,8 +34,10 @@ struct spi_h5_rows {
     size_t chunk_values, chunk_bytes; /* bytes: as in the file */
     int n_filters;
     H5Z_filter_t filter[FILTERS_MOST];
-    uint8_t *raw, *work; /* owned: [raw_size] a stored chunk; [work_size] an unpacked one */
-    size_t raw_size, work_size;
+    uint8_t *stored, *work; /* owned: [stored_size] a chunk as it is stored; [work_size] */
+    size_t stored_size, work_size;
+    uint8_t *loaded; /* in `work`: the chunk that was loaded last */
+    to_float *own;   /* from the type of the file, without HDF5; NULL: HDF5 must do it */
     uint8_t *kept; /* owned: the rows kept_row ... of one row of chunks, in the memory type;
                     * NULL: they are too many, or none was read */
     hsize_t kept_first, kept_n;
@@ -56,6 +63,45 @@ static bool take_filters(struct spi_h5_rows *r, hid_t create)
     }
     r->n_filters = n;
     return true;
+}
+
+#define TO_FLOAT(name, T)                                                            \
+    SPI_CLONES static void name(const void *from, size_t n, float *to)               \
+    {                                                                                \
+        const T *values = from;                                                      \
+                                                                                     \
+        _Pragma("omp simd") for (size_t i = 0; i < n; i++) to[i] = (float)values[i]; \
+    }
+TO_FLOAT(from_u8, uint8_t)
+TO_FLOAT(from_i8, int8_t)
+TO_FLOAT(from_u16, uint16_t)
+TO_FLOAT(from_i16, int16_t)
+TO_FLOAT(from_u32, uint32_t)
+TO_FLOAT(from_i32, int32_t)
+TO_FLOAT(from_f32, float)
+TO_FLOAT(from_f64, double)
+
+/* The types that files have most often, where rows are wanted as float and a chunk holds
+ * whole rows. */
+static to_float *own_conversion(const struct spi_h5_rows *r)
+{
+    const struct {
+        hid_t type;
+        to_float *convert;
+    } known[] = {{H5T_NATIVE_UINT8, from_u8},   {H5T_NATIVE_INT8, from_i8},
+                 {H5T_NATIVE_UINT16, from_u16}, {H5T_NATIVE_INT16, from_i16},
+                 {H5T_NATIVE_UINT32, from_u32}, {H5T_NATIVE_INT32, from_i32},
+                 {H5T_NATIVE_FLOAT, from_f32},  {H5T_NATIVE_DOUBLE, from_f64}};
+
+    if (H5Tequal(r->memory, H5T_NATIVE_FLOAT) <= 0)
+        return NULL;
+    for (int k = 1; k < r->rank; k++)
+        if (r->chunk[k] != r->dim[k])
+            return NULL;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (H5Tequal(r->type, known[i].type) > 0)
+            return known[i].convert;
+    return NULL;
 }
 
 static bool take_chunks(struct spi_h5_rows *r, hid_t create)
@@ -141,6 +187,7 @@ spi_err spi_h5_rows_open(hid_t file, const char *path, const char *name, hid_t m
     for (int k = 1; k < r->rank; k++)
         r->row_values *= r->dim[k];
     r->direct = take_chunks(r, create);
+    r->own = r->direct ? own_conversion(r) : NULL;
     if (!r->direct && r->rank > 0)
         SPI_TRY(err = set_cache(r, file, create), out);
     *out = r;
@@ -166,7 +213,7 @@ void spi_h5_rows_close(struct spi_h5_rows *r)
         H5Tclose(r->memory);
     free(r->path);
     free(r->name);
-    free(r->raw);
+    free(r->stored);
     free(r->work);
     free(r->kept);
     free(r);
@@ -198,12 +245,13 @@ static spi_err make_room(const struct spi_h5_rows *r, uint8_t **at, size_t *size
     return SPI_OK;
 }
 
-/* raw[stored] -> work[chunk_bytes]. */
-static spi_err inflate_chunk(struct spi_h5_rows *r, const hsize_t *at, size_t stored)
+/* from[size] -> to[chunk_bytes]. */
+static spi_err inflate_chunk(const struct spi_h5_rows *r, const hsize_t *at,
+                             const uint8_t *from, size_t size, uint8_t *to)
 {
-    z_stream z = {.next_in = r->raw,
-                  .avail_in = (uInt)stored,
-                  .next_out = r->work,
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)from, /* zlib does not write there */
+                  .avail_in = (uInt)size,
+                  .next_out = to,
                   .avail_out = (uInt)r->chunk_bytes};
     size_t made;
     int code;
@@ -222,92 +270,140 @@ static spi_err inflate_chunk(struct spi_h5_rows *r, const hsize_t *at, size_t st
                     r->path, r->name);
 }
 
+SPI_CLONES static void unshuffle_two(const uint8_t *restrict from, size_t n,
+                                     uint8_t *restrict to)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        to[2 * i] = from[i];
+        to[2 * i + 1] = from[n + i];
+    }
+}
+
 /* Undo shuffle: byte b of value i lies at b * n + i. */
 static void unshuffle(const uint8_t *from, size_t n, size_t size, uint8_t *to)
 {
+    if (size == 2) { /* the type that photons have most often */
+        unshuffle_two(from, n, to);
+        return;
+    }
     for (size_t b = 0; b < size; b++)
         for (size_t i = 0; i < n; i++)
             to[i * size + b] = from[b * n + i];
 }
 
-/* A stored chunk, unpacked, in the type of the file: in r->work. */
-static spi_err unpack(struct spi_h5_rows *r, const hsize_t *at, hsize_t stored)
+/* A chunk as it is stored, from[size], unpacked, in the type of the file: *out is one of
+ * the two rooms of chunk_bytes.  Does not use HDF5.  skipped: filters that it went past. */
+static spi_err unpack(const struct spi_h5_rows *r, const hsize_t *at, const uint8_t *from,
+                      size_t size, uint32_t skipped, uint8_t *const room[2], uint8_t **out)
 {
-    uint32_t skipped = 0;
-    size_t size = (size_t)stored;
+    const uint8_t *now = from;
+    int next = 0;
     spi_err err;
 
-    SPI_TRY(err = make_room(r, &r->raw, &r->raw_size, r->chunk_bytes + size), out);
-    if (H5Dread_chunk(r->data, H5P_DEFAULT, at, &skipped, r->raw) < 0)
-        return spi_h5_fail(SPI_EIO, "%s: cannot read a chunk of dataset '%s'", r->path,
-                           r->name);
     for (int i = r->n_filters - 1; i >= 0; i--) {
-        uint8_t *swap = r->raw;
-        size_t swap_size = r->raw_size;
-
         if (skipped & 1U << i)
             continue;
         if (r->filter[i] == H5Z_FILTER_DEFLATE) {
-            SPI_TRY(err = inflate_chunk(r, at, size), out);
+            if ((err = inflate_chunk(r, at, now, size, room[next])) != SPI_OK)
+                return err;
             size = r->chunk_bytes;
         } else if (size != r->chunk_bytes) {
             return wrong_size(r, at, (double)size);
         } else if (r->type_size > 1) {
-            unshuffle(r->raw, r->chunk_values, r->type_size, r->work);
+            unshuffle(now, r->chunk_values, r->type_size, room[next]);
         } else {
             continue;
         }
-        r->raw = r->work; /* what was made is what the next filter takes */
-        r->raw_size = r->work_size;
-        r->work = swap;
-        r->work_size = swap_size;
+        now = room[next];
+        next = 1 - next;
     }
     if (size != r->chunk_bytes)
         return wrong_size(r, at, (double)size);
-    uint8_t *swap = r->raw;
-    size_t swap_size = r->raw_size;
-
-    r->raw = r->work;
-    r->raw_size = r->work_size;
-    r->work = swap;
-    r->work_size = swap_size;
-out:
-    return err;
+    if (now == from)
+        memcpy(room[next], from, size);
+    else
+        next = 1 - next;
+    *out = room[next];
+    return SPI_OK;
 }
 
-static spi_err fill(struct spi_h5_rows *r)
+static void fill(const struct spi_h5_rows *r, uint8_t *to)
 {
     hid_t create = H5Dget_create_plist(r->data);
-    herr_t ok = create >= 0 ? H5Pget_fill_value(create, r->type, r->work) : -1;
+    herr_t ok = create >= 0 ? H5Pget_fill_value(create, r->type, to) : -1;
 
     if (create >= 0)
         H5Pclose(create);
     if (ok < 0) /* none is defined */
-        memset(r->work, 0, r->type_size);
+        memset(to, 0, r->type_size);
     H5Eclear2(H5E_DEFAULT);
     for (size_t i = 1; i < r->chunk_values; i++)
-        memcpy(r->work + i * r->type_size, r->work, r->type_size);
+        memcpy(to + i * r->type_size, to, r->type_size);
+}
+
+/* HDF5 1.10 calls it an error where a chunk was never written and others were. */
+static herr_t find_unwritten(unsigned n, const H5E_error2_t *e, void *found)
+{
+    (void)n;
+    if (e->desc && strstr(e->desc, "chunk storage is not allocated"))
+        *(bool *)found = true;
+    return 0;
+}
+
+/* Bytes of the chunk at `at` in the file; 0: it was never written. */
+static spi_err stored_bytes(const struct spi_h5_rows *r, const hsize_t *at, hsize_t *bytes)
+{
+    bool unwritten = false;
+
+    if (H5Dget_chunk_storage_size(r->data, at, bytes) < 0) {
+        H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, find_unwritten, &unwritten);
+        if (unwritten) {
+            H5Eclear2(H5E_DEFAULT);
+            *bytes = 0;
+            return SPI_OK;
+        }
+        return spi_h5_fail(SPI_EIO, "%s: cannot find a chunk of dataset '%s'", r->path,
+                           r->name);
+    }
+    /* deflate adds five bytes to each 16 kB that it cannot shrink (RFC 1951) */
+    if (*bytes > r->chunk_bytes + r->chunk_bytes / 1000 + 1024)
+        return wrong_size(r, at, (double)*bytes);
     return SPI_OK;
 }
 
-/* The chunk at `at` in the memory type: in r->work. */
+static spi_err read_stored(const struct spi_h5_rows *r, const hsize_t *at, uint8_t *to,
+                           uint32_t *skipped)
+{
+    *skipped = 0;
+    if (H5Dread_chunk(r->data, H5P_DEFAULT, at, skipped, to) < 0)
+        return spi_h5_fail(SPI_EIO, "%s: cannot read a chunk of dataset '%s'", r->path,
+                           r->name);
+    return SPI_OK;
+}
+
+/* The chunk at `at` in the memory type: r->loaded. */
 static spi_err load(struct spi_h5_rows *r, const hsize_t *at)
 {
     size_t wide = r->memory_size > r->type_size ? r->memory_size : r->type_size;
+    size_t room = r->chunk_values * wide;
     hsize_t stored = 0;
+    uint32_t skipped;
     spi_err err;
 
-    if (H5Dget_chunk_storage_size(r->data, at, &stored) < 0)
-        return spi_h5_fail(SPI_EIO, "%s: cannot find a chunk of dataset '%s'", r->path,
-                           r->name);
-    /* deflate adds five bytes to each 16 kB that it cannot shrink (RFC 1951) */
-    if (stored > r->chunk_bytes + r->chunk_bytes / 1000 + 1024)
-        return wrong_size(r, at, (double)stored);
-    /* both buffers change places while filters are undone */
-    SPI_TRY(err = make_room(r, &r->work, &r->work_size, r->chunk_values * wide), out);
-    SPI_TRY(err = make_room(r, &r->raw, &r->raw_size, r->chunk_values * wide), out);
-    SPI_TRY(err = stored > 0 ? unpack(r, at, stored) : fill(r), out);
-    if (H5Tconvert(r->type, r->memory, r->chunk_values, r->work, NULL, H5P_DEFAULT) < 0)
+    SPI_TRY(err = stored_bytes(r, at, &stored), out);
+    SPI_TRY(err = make_room(r, &r->work, &r->work_size, 2 * room), out);
+    if (stored > 0) {
+        SPI_TRY(err = make_room(r, &r->stored, &r->stored_size, (size_t)stored), out);
+        SPI_TRY(err = read_stored(r, at, r->stored, &skipped), out);
+        SPI_TRY(err = unpack(r, at, r->stored, (size_t)stored, skipped,
+                             (uint8_t *const[2]){r->work, r->work + room}, &r->loaded),
+                out);
+    } else {
+        r->loaded = r->work;
+        fill(r, r->loaded);
+    }
+    if (H5Tconvert(r->type, r->memory, r->chunk_values, r->loaded, NULL, H5P_DEFAULT) < 0)
         err = spi_h5_fail(SPI_EFORMAT, "%s: dataset '%s' cannot be read as numbers",
                           r->path, r->name);
 out:
@@ -316,8 +412,7 @@ out:
 
 /* ---- rows of chunks ----------------------------------------------------------------- */
 
-/* From the chunk in r->work at `at` to the rows first ... first+n-1, which begin at `to`.
- */
+/* From the chunk r->loaded at `at` to the rows first ... first+n-1, which begin at `to`. */
 static void scatter(const struct spi_h5_rows *r, const hsize_t *at, hsize_t first,
                     hsize_t n, uint8_t *to)
 {
@@ -343,7 +438,7 @@ static void scatter(const struct spi_h5_rows *r, const hsize_t *at, hsize_t firs
             source = source * r->chunk[k] + i[k];
             target = target * (k ? r->dim[k] : 0) + i[k] + at[k] - (k ? 0 : first);
         }
-        memcpy(to + target * r->memory_size, r->work + source * r->memory_size,
+        memcpy(to + target * r->memory_size, r->loaded + source * r->memory_size,
                (size_t)(end[last] - from[last]) * r->memory_size);
         for (k = last - 1; k >= 0; k--) {
             if (++i[k] < end[k])
@@ -451,4 +546,155 @@ spi_err spi_h5_rows_read(struct spi_h5_rows *r, hsize_t first, hsize_t n, void *
     if (n == 0 || r->row_values == 0)
         return SPI_OK;
     return r->direct ? read_direct(r, first, n, out) : read_by_hdf5(r, first, n, out);
+}
+
+/* ---- chunks of whole rows, for several threads -------------------------------------- */
+
+enum {
+    STORED_AT_ONCE = 1 << 24, /* bytes of chunks, unpacked, that are read in one go */
+    ROWS_LEAST = 4 /* times a chunk's: what is unpacked twice, at both ends, is little */
+};
+
+/* Chunks of some rows, as they are stored. */
+struct stored_chunks {
+    const struct spi_h5_rows *r;
+    hsize_t chunk;      /* the first row of the first of them */
+    hsize_t first, end; /* rows that are wanted */
+    uint8_t *bytes;     /* owned, grows: `used` of `cap` */
+    int64_t used, cap;
+    int64_t *at, *size; /* [chunks] in `bytes`; size 0: never written */
+    uint32_t *skipped;  /* [chunks] */
+    float *out;         /* of row `first` */
+    struct spi_rooms rooms;
+    struct spi_failure failure;
+};
+
+static void stored_clear(struct stored_chunks *s)
+{
+    free(s->bytes);
+    free(s->at);
+    free(s->size);
+    free(s->skipped);
+    spi_rooms_clear(&s->rooms);
+}
+
+static hsize_t chunk_row(const struct stored_chunks *s, int64_t i)
+{
+    return s->chunk + (hsize_t)i * s->r->chunk[0];
+}
+
+/* The lock is held. */
+static spi_err read_all_stored(struct stored_chunks *s, int64_t n)
+{
+    spi_err err = SPI_OK;
+
+    s->used = 0;
+    for (int64_t i = 0; i < n; i++) {
+        hsize_t at[H5S_MAX_RANK] = {chunk_row(s, i)}, stored = 0;
+
+        SPI_TRY(err = stored_bytes(s->r, at, &stored), out);
+        s->at[i] = s->used;
+        s->size[i] = (int64_t)stored;
+        if (stored == 0)
+            continue;
+        SPI_TRY(err = spi_grow((void **)&s->bytes, 1, s->used, s->used + s->size[i],
+                               &s->cap, s->r->path),
+                out);
+        SPI_TRY(err = read_stored(s->r, at, s->bytes + s->used, &s->skipped[i]), out);
+        s->used += s->size[i];
+    }
+out:
+    return err;
+}
+
+static void unpack_item(void *ctx, int rank, int64_t i)
+{
+    struct stored_chunks *s = ctx;
+    const struct spi_h5_rows *r = s->r;
+    uint8_t *room = spi_rooms_of(&s->rooms, rank), *values;
+    hsize_t at[H5S_MAX_RANK] = {chunk_row(s, i)}, end = at[0] + r->chunk[0], from;
+    spi_err err = room ? SPI_OK : SPI_ENOMEM;
+
+    if (s->size[i] == 0)
+        return;
+    SPI_TRY(err, out);
+    SPI_TRY(err = unpack(r, at, s->bytes + s->at[i], (size_t)s->size[i], s->skipped[i],
+                         (uint8_t *const[2]){room, room + s->rooms.bytes / 2}, &values),
+            out);
+    from = at[0] > s->first ? at[0] : s->first;
+    end = end < s->end ? end : s->end;
+    r->own(values + (from - at[0]) * r->row_values * r->type_size,
+           (size_t)((end - from) * r->row_values),
+           s->out + (from - s->first) * r->row_values);
+out:
+    spi_failure_note(&s->failure, err);
+}
+
+/* Chunks that were never written are HDF5's to fill. */
+static spi_err fill_rest(struct spi_h5_rows *r, const struct stored_chunks *s, int64_t n)
+{
+    spi_err err = SPI_OK;
+
+    for (int64_t i = 0; i < n && !err; i++)
+        if (s->size[i] == 0) {
+            hsize_t from = chunk_row(s, i), end = from + r->chunk[0];
+
+            from = from > s->first ? from : s->first;
+            end = end < s->end ? end : s->end;
+            spi_h5_lock();
+            err = spi_h5_rows_read(r, from, end - from,
+                                   s->out + (from - s->first) * r->row_values);
+            spi_h5_unlock();
+        }
+    return err;
+}
+
+/* From row `first` on, in chunks from s->chunk on. */
+static spi_err read_chunks(struct spi_h5_rows *r, struct stored_chunks *s, int64_t n)
+{
+    spi_err err;
+
+    spi_h5_lock();
+    err = read_all_stored(s, n);
+    spi_h5_unlock();
+    SPI_TRY(err, out);
+    spi_parallel_for(SPI_THREADS_MAX, n, unpack_item, s);
+    SPI_TRY(err = spi_failure_end(&s->failure), out);
+    err = fill_rest(r, s, n);
+out:
+    return err;
+}
+
+spi_err spi_h5_rows_read_unlocked(struct spi_h5_rows *r, hsize_t first, hsize_t n,
+                                  void *out)
+{
+    hsize_t C = r->own ? r->chunk[0] : 1;
+    int64_t most = r->own ? (int64_t)(STORED_AT_ONCE / r->chunk_bytes) + 1 : 0, left;
+    struct stored_chunks s = {.r = r, .first = first, .end = first + n, .out = out};
+    spi_err err = SPI_OK;
+
+    if (!r->own || (C > 1 && n / ROWS_LEAST < C) || n == 0 || r->row_values == 0) {
+        spi_h5_lock();
+        err = spi_h5_rows_read(r, first, n, out);
+        spi_h5_unlock();
+        return err;
+    }
+    assert(first <= r->dim[0] && n <= r->dim[0] - first);
+    s.chunk = first - first % C;
+    left = (int64_t)((s.end - s.chunk + C - 1) / C);
+    most = most < left ? most : left;
+    SPI_TRY(err = SPI_NEW(s.at, most, r->path), out);
+    SPI_TRY(err = SPI_NEW(s.size, most, r->path), out);
+    SPI_TRY(err = SPI_NEW(s.skipped, most, r->path), out);
+    SPI_TRY(err = spi_rooms_init(&s.rooms, SPI_THREADS_MAX,
+                                 2 * ((r->chunk_bytes + 63) / 64 * 64), "images"),
+            out);
+    for (int64_t k; left > 0 && !err; left -= k) {
+        k = left < most ? left : most;
+        err = read_chunks(r, &s, k);
+        s.chunk = chunk_row(&s, k);
+    }
+out:
+    stored_clear(&s);
+    return err;
 }

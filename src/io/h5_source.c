@@ -57,12 +57,8 @@ spi_err spi_h5_source_open(struct spi_peek *p, struct spi_source *s,
 spi_err spi_h5_source_read(void *self, int64_t first, int64_t n, float *out)
 {
     struct spi_h5_source *h = self;
-    spi_err err;
 
-    spi_h5_lock();
-    err = spi_h5_rows_read(h->rows, (hsize_t)first, (hsize_t)n, out);
-    spi_h5_unlock();
-    return err;
+    return spi_h5_rows_read_unlocked(h->rows, (hsize_t)first, (hsize_t)n, out);
 }
 
 void spi_h5_source_close(void *self)

@@ -9,11 +9,13 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/images_priv.h"
 #include "io/kind.h"
 #include "io/mask.h"
+#include "kernel/pixels.h"
 
 const struct spi_source_format *const spi_source_formats[] = {
     &spi_source_spinifel, &spi_source_cmtip, &spi_source_cxi, NULL};
@@ -545,15 +547,7 @@ const char *spi_images_attribute(const struct spi_images *im, const char *name)
 /* Bad pixels to 0; the first usable value that is not a number >= 0, or -1. */
 static int64_t clean(const struct spi_detector *d, float *image)
 {
-    int wrong = 0;
-
-    for (int64_t i = 0; i < d->n_pixels; i++) {
-        float v = d->bad[i] ? 0 : image[i];
-
-        image[i] = v;
-        wrong |= !(v >= 0 && v <= FLT_MAX);
-    }
-    if (wrong)
+    if (!spi_pixels_clean(d->n_pixels, d->bad, image))
         for (int64_t i = 0; i < d->n_pixels; i++)
             if (!(image[i] >= 0 && image[i] <= FLT_MAX))
                 return i;
@@ -566,10 +560,25 @@ spi_err spi_images_read_raw(const struct spi_images *im, int64_t first, int64_t 
     return im->format->read(im->self, first, n, out);
 }
 
+struct cleaning {
+    const struct spi_detector *d;
+    float *images;
+    int64_t *wrong; /* [images] the first wrong pixel of each, or -1; owned */
+};
+
+static void clean_one(void *ctx, int rank, int64_t i)
+{
+    const struct cleaning *c = ctx;
+
+    (void)rank;
+    c->wrong[i] = clean(c->d, c->images + i * c->d->n_pixels);
+}
+
 spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *out)
 {
     spi_err err;
     const struct spi_detector *d = &im->s.det;
+    struct cleaning c = {.wrong = NULL};
     char at[96];
 
     if (first < 0 || n < 0 || first > im->s.n - n)
@@ -578,9 +587,12 @@ spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *
                         (long long)im->s.n);
     if (n == 0)
         return SPI_OK;
-    err = spi_images_read_raw(im, first, n, out);
+    SPI_TRY(err = spi_images_read_raw(im, first, n, out), done);
+    c = (struct cleaning){.d = d, .images = out};
+    SPI_TRY(err = SPI_NEW(c.wrong, n, im->path), done);
+    spi_parallel_for(SPI_THREADS_MAX, n, clean_one, &c);
     for (int64_t i = 0; !err && i < n; i++) {
-        int64_t pixel = clean(d, out + i * d->n_pixels);
+        int64_t pixel = c.wrong[i];
 
         if (pixel < 0)
             continue;
@@ -591,6 +603,8 @@ spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *
             "mark the pixel in 'mask')",
             im->path, (long long)(first + i), at, (double)out[i * d->n_pixels + pixel]);
     }
+done:
+    free(c.wrong);
     return err;
 }
 

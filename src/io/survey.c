@@ -439,6 +439,11 @@ out:
     return err;
 }
 
+enum spi_image_kind spi_survey_images_kind(const struct spi_images *im, double gain)
+{
+    return gain > 0 ? SPI_PHOTONS : spi_images_kind(im);
+}
+
 bool spi_survey_mostly_hidden(const struct spi_survey *s)
 {
     return (double)s->hidden > 0.8 * (double)s->n_pixels;

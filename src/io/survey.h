@@ -52,6 +52,8 @@ struct spi_survey {
  * negative or no number in some images; nothing is left.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_survey(struct spi_images *im, struct spi_survey *out);
 
+/** What the values of `im` are: photons also where they are whole multiples of `gain` > 0. */
+enum spi_image_kind spi_survey_images_kind(const struct spi_images *im, double gain);
 /** "hold the largest number of their type": what pixels of a kind do; n: how many. */
 const char *spi_survey_words(enum spi_survey_kind kind, int64_t n);
 /** "panel 0, row 3, column 7" */

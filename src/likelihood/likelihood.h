@@ -70,10 +70,11 @@ struct spi_likelihood {
     void (*slopes)(double phi, double *k, double *c);
 
     /* ---- misfit (Q9) ---- */
-    /** The fluence of an image is sum w K / sum w M, M: what the model has at the pixel. */
-    double (*fluence_weight)(double M, double v);
-    /** 1 / variance of a pixel's value; expected: its mean. */
-    double (*precision)(double expected, double v);
+    /** w [n]: the fluence of an image is sum w K / sum w M, M: what the model has at the
+     * pixels; v is read where the row is weighted. */
+    void (*fluence_weights)(int n, const double *M, const double *v, double *w);
+    /** out [n] = 1 / variance of the pixels' values; expected: their means; v as above. */
+    void (*precisions)(int n, const double *expected, const double *v, double *out);
 };
 
 /** The table; NULL ends it. */

@@ -68,17 +68,19 @@ static void slopes(double phi, double *k, double *c)
     *c = phi;
 }
 
-static double fluence_weight(double M, double v)
+static void fluence_weights(int n, const double *M, const double *v, double *w)
 {
     (void)M;
     (void)v;
-    return 1;
+    for (int i = 0; i < n; i++)
+        w[i] = 1;
 }
 
-static double precision(double expected, double v)
+static void precisions(int n, const double *expected, const double *v, double *out)
 {
     (void)v;
-    return expected > 0 ? 1 / expected : 0;
+    for (int i = 0; i < n; i++)
+        out[i] = expected[i] > 0 ? 1 / expected[i] : 0;
 }
 
 const struct spi_likelihood spi_likelihood_poisson = {.name = "poisson",
@@ -96,5 +98,5 @@ const struct spi_likelihood spi_likelihood_poisson = {.name = "poisson",
                                                       .pixels = pixels,
                                                       .sums = spi_sums_counts,
                                                       .slopes = slopes,
-                                                      .fluence_weight = fluence_weight,
-                                                      .precision = precision};
+                                                      .fluence_weights = fluence_weights,
+                                                      .precisions = precisions};

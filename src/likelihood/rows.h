@@ -37,10 +37,10 @@ void spi_squares_ring_table(int Na, const float *norm, float inv_unit, float *ta
 double spi_squares_pixels(int64_t n, const float *g, const float *v, double S, float *T);
 /** slopes of a row. */
 void spi_squares_slopes(double phi, double *k, double *c);
-/** fluence_weight of a row. */
-double spi_squares_fluence_weight(double M, double v);
-/** precision of a row. */
-double spi_squares_precision(double expected, double v);
+/** fluence_weights of a row. */
+void spi_squares_fluence_weights(int n, const double *M, const double *v, double *w);
+/** precisions of a row. */
+void spi_squares_precisions(int n, const double *expected, const double *v, double *out);
 
 /** All of these in a row. */
 #define SPI_SQUARES                                                                       \
@@ -49,6 +49,6 @@ double spi_squares_precision(double expected, double v);
     .ring_f = spi_squares_ring_f, .ring_h = spi_squares_ring_h,                           \
     .ring_table = spi_squares_ring_table, .form = SPI_FORM_RATIO,                         \
     .pixels = spi_squares_pixels, .sums = spi_sums_squares, .slopes = spi_squares_slopes, \
-    .fluence_weight = spi_squares_fluence_weight, .precision = spi_squares_precision
+    .fluence_weights = spi_squares_fluence_weights, .precisions = spi_squares_precisions
 
 #endif

@@ -74,13 +74,15 @@ void spi_squares_slopes(double phi, double *k, double *c)
     *c = phi * phi;
 }
 
-double spi_squares_fluence_weight(double M, double v)
+void spi_squares_fluence_weights(int n, const double *M, const double *v, double *w)
 {
-    return v * M;
+    for (int i = 0; i < n; i++)
+        w[i] = v[i] * M[i];
 }
 
-double spi_squares_precision(double expected, double v)
+void spi_squares_precisions(int n, const double *expected, const double *v, double *out)
 {
     (void)expected;
-    return v;
+    for (int i = 0; i < n; i++)
+        out[i] = v[i];
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "match/speckle.h"
 #include "math/rot.h"
 
@@ -18,6 +19,7 @@ enum {
     LEAST_POINTS = 12,
     N_ALPHA = 31, /* from ALPHA_LOW in steps of 4 */
     RESCALE_MAX = 4,
+    THREADS = 16, /* of a scan at most: each needs half a megabyte */
 };
 static const double alpha_low = 1e-9, alpha_step = 4;
 static const double trial_ratio = 1.025; /* of neighbouring trial D */
@@ -648,9 +650,9 @@ struct trial {
 };
 
 struct scratch {
-    double (*g)[3]; /* [R_POINTS] */
-    double *X;      /* [R_POINTS][ROWS] = G^-1 A' */
-    double *M, *C;  /* [ROWS][ROWS]: A K^-1 A'; Cholesky factor */
+    double g[R_POINTS][3];
+    double X[R_POINTS * ROWS];             /* G^-1 A' */
+    double M[ROWS * ROWS], C[ROWS * ROWS]; /* A K^-1 A'; Cholesky factor */
     double v[ROWS];
 };
 
@@ -669,7 +671,7 @@ static void covariance(const struct fit *f, int N, const double *inv_error,
             x -= j >= 2 ? s->g[j][2] * s->X[(j - 2) * ROWS + i] : 0;
             s->X[j * ROWS + i] = x / s->g[j][0];
         }
-    memset(s->M, 0, ROWS * ROWS * sizeof *s->M);
+    memset(s->M, 0, sizeof s->M);
     for (int j = 0; j < m; j++) {
         const double *x = s->X + j * ROWS;
 
@@ -769,6 +771,21 @@ static void set_errors(struct fit *f, double inv_error[ROWS])
     }
 }
 
+/* Trials of one round, an item each. */
+struct round {
+    const struct fit *f;
+    const double *inv_error;
+    struct scratch *s; /* [ranks] */
+    struct trial *t;
+};
+
+static void try_item(void *ctx, int rank, int64_t item)
+{
+    const struct round *r = ctx;
+
+    try_diameter(r->f, r->inv_error, &r->s[rank], &r->t[item]);
+}
+
 /* All trial D; errors are enlarged until the best one fits: no fit can be better than the
  * errors say, but they may leave something out. */
 static int scan(struct fit *f, struct scratch *s, struct trial *t, int n)
@@ -780,11 +797,10 @@ static int scan(struct fit *f, struct scratch *s, struct trial *t, int n)
 
         set_errors(f, inv_error);
         best = 0;
-        for (int i = 0; i < n; i++) {
-            try_diameter(f, inv_error, s, &t[i]);
+        spi_parallel_for(THREADS, n, try_item, &(struct round){f, inv_error, s, t});
+        for (int i = 0; i < n; i++)
             if (t[i].log_evidence > t[best].log_evidence)
                 best = i;
-        }
         if (t[best].misfit < 1.15 * t[best].freedom || round == RESCALE_MAX - 1)
             break;
         f->scale *= t[best].misfit / t[best].freedom;
@@ -822,27 +838,6 @@ static void posterior(const struct trial *t, int n, int best, double h, double *
     }
     *mean = m1;
     *sigma = sqrt(fmax(0, m2 - m1 * m1));
-}
-
-static spi_err scratch_init(struct scratch *s)
-{
-    spi_err err;
-
-    *s = (struct scratch){0};
-    SPI_TRY(err = SPI_NEW(s->g, R_POINTS, "diameter"), out);
-    SPI_TRY(err = SPI_NEW(s->X, R_POINTS * ROWS, "diameter"), out);
-    SPI_TRY(err = SPI_NEW(s->M, ROWS * ROWS, "diameter"), out);
-    SPI_TRY(err = SPI_NEW(s->C, ROWS * ROWS, "diameter"), out);
-out:
-    return err;
-}
-
-static void scratch_clear(struct scratch *s)
-{
-    free(s->g);
-    free(s->X);
-    free(s->M);
-    free(s->C);
 }
 
 /* p = K^-1 A' (M + alpha)^-1 y at the trial t, and its profile. */
@@ -1020,18 +1015,18 @@ static spi_err estimate(const spi_diameter *d, struct fit *f, struct scratch *s,
 static spi_err estimate_of(spi_diameter *d, int64_t n, struct spi_diameter_result *out)
 {
     struct fit f = {0};
-    struct scratch s = {0};
+    struct scratch *s = NULL;
     int64_t all = d->n_images;
     spi_err err;
 
     *out = (struct spi_diameter_result){0};
-    SPI_TRY(err = scratch_init(&s), out);
+    SPI_TRY(err = SPI_NEW(s, spi_parallel_ranks(THREADS), "diameter"), out);
     d->n_images = n;
-    err = estimate(d, &f, &s, out);
+    err = estimate(d, &f, s, out);
 out:
     d->n_images = all;
     free(f.T);
-    scratch_clear(&s);
+    free(s);
     if (err)
         spi_diameter_result_clear(out);
     return err;

@@ -79,22 +79,39 @@ struct seen {
     const float *K, *T, *mean, *inv_var;
 };
 
-static double inv_var(const struct seen *s, int64_t p)
+/* Pixels are taken by tiles: a row of the table works on arrays. */
+enum { TILE = 64 };
+
+static int tile(const struct seen *s, int64_t first)
 {
-    return s->inv_var ? (double)s->inv_var[p] : 0;
+    return s->l->n - first < TILE ? (int)(s->l->n - first) : TILE;
+}
+
+/* v of a tile; unset where nobody reads it. */
+static void tile_inv_var(const struct seen *s, int64_t first, double v[TILE])
+{
+    for (int i = 0; i < tile(s, first) && s->inv_var; i++)
+        v[i] = (double)s->inv_var[first + i];
 }
 
 /* Fluence; pixels that are left out (NAN in `out`) do not count. */
 static double fluence(const struct seen *s, const float *out)
 {
-    double top = 0, bottom = 0;
+    double top = 0, bottom = 0, model[TILE], v[TILE], w[TILE];
 
-    for (int64_t p = 0; p < s->l->n; p++) {
-        double model = (double)s->l->geometry[p] * (double)s->T[p];
-        double w = isnan(out[p]) ? 0 : s->like->fluence_weight(model, inv_var(s, p));
+    for (int64_t first = 0; first < s->l->n; first += TILE) {
+        int n = tile(s, first);
 
-        top += w * (double)s->K[p];
-        bottom += w * model;
+        for (int i = 0; i < n; i++)
+            model[i] = (double)s->l->geometry[first + i] * (double)s->T[first + i];
+        tile_inv_var(s, first, v);
+        s->like->fluence_weights(n, model, v, w);
+        for (int i = 0; i < n; i++) {
+            double weight = isnan(out[first + i]) ? 0 : w[i];
+
+            top += weight * (double)s->K[first + i];
+            bottom += weight * model[i];
+        }
     }
     return bottom > 0 && top > 0 ? top / bottom : 0;
 }
@@ -122,24 +139,34 @@ static void find_outliers(const struct seen *s, int64_t image, float *out,
     for (int64_t p = 0; p < l->n; p++)
         out[p] = 0;
     phi = fluence(s, out);
-    for (int64_t p = 0; p < l->n; p++) {
-        double light = phi * (double)l->geometry[p];
-        double most = fmax(means_most * light * (double)s->mean[p],
-                           models_most * light * (double)s->T[p]);
-        /* + 1: of an empty place, one photon */
-        double precision = s->like->precision(most + 1, inv_var(s, p));
-        double noise = sqrt(1 / fmax(precision, 1e-300));
+    for (int64_t first = 0; first < l->n; first += TILE) {
+        double most[TILE], expected[TILE], v[TILE], precision[TILE];
+        int n = tile(s, first);
 
-        most += sigmas_most * noise;
-        if ((double)s->K[p] <= most)
-            continue;
-        out[p] = NAN;
-        found++;
-        note(o, &(struct spi_outlier){.image = image,
-                                      .pixel = l->pixel[p],
-                                      .value = s->K[p],
-                                      .expected = (float)(light * (double)s->T[p]),
-                                      .times = (double)s->K[p] / most});
+        for (int i = 0; i < n; i++) {
+            double light = phi * (double)l->geometry[first + i];
+
+            most[i] = fmax(means_most * light * (double)s->mean[first + i],
+                           models_most * light * (double)s->T[first + i]);
+            expected[i] = most[i] + 1; /* + 1: of an empty place, one photon */
+        }
+        tile_inv_var(s, first, v);
+        s->like->precisions(n, expected, v, precision);
+        for (int i = 0; i < n; i++) {
+            int64_t p = first + i;
+
+            most[i] += sigmas_most * sqrt(1 / fmax(precision[i], 1e-300));
+            if ((double)s->K[p] <= most[i])
+                continue;
+            out[p] = NAN;
+            found++;
+            note(o, &(struct spi_outlier){
+                        .image = image,
+                        .pixel = l->pixel[p],
+                        .value = s->K[p],
+                        .expected = (float)(phi * (double)l->geometry[p] * (double)s->T[p]),
+                        .times = (double)s->K[p] / most[i]});
+        }
     }
     o->n += found;
     o->images += found > 0;
@@ -158,13 +185,25 @@ void spi_misfit_image(const struct spi_misfit_pairs *pairs, const struct spi_pix
         one[s] = (struct spi_misfit){0};
     find_outliers(&all, image, seen, o);
     phi = fluence(&all, seen);
-    for (int64_t p = 0; p < l->n; p++) { /* in units of the noise; NAN stays */
-        double light = phi * (double)l->geometry[p], even = light * (double)mean[p];
-        double root = sqrt(like->precision(even, inv_var(&all, p)));
+    for (int64_t first = 0; first < l->n;
+         first += TILE) { /* in units of the noise; NAN stays */
+        double light[TILE], even[TILE], v[TILE], precision[TILE];
+        int n = tile(&all, first);
 
-        ring[p] = (float)(root * even);
-        seen[p] += (float)(root * ((double)K[p] - even));
-        model[p] = (float)(root * (light * (double)T[p] - even));
+        for (int i = 0; i < n; i++) {
+            light[i] = phi * (double)l->geometry[first + i];
+            even[i] = light[i] * (double)mean[first + i];
+        }
+        tile_inv_var(&all, first, v);
+        like->precisions(n, even, v, precision);
+        for (int i = 0; i < n; i++) {
+            int64_t p = first + i;
+            double root = sqrt(precision[i]);
+
+            ring[p] = (float)(root * even[i]);
+            seen[p] += (float)(root * ((double)K[p] - even[i]));
+            model[p] = (float)(root * (light[i] * (double)T[p] - even[i]));
+        }
     }
     for (int64_t i = 0; i < pairs->n; i++) {
         int32_t a = pairs->of[i][0], b = pairs->of[i][1];

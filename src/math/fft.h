@@ -11,6 +11,8 @@
 #define SPI_MATH_FFT_H
 
 #include <complex.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -19,6 +21,19 @@
 SPI_MUSTUSE spi_err spi_fft3_r2c(int n, float *real, float complex *half);
 /** real[n][n][n] = sum_k half exp(+2 pi i k.x / n), n even.  `half` is destroyed. */
 SPI_MUSTUSE spi_err spi_fft3_c2r(int n, float complex *half, float *real);
+/** The first pass of spi_fft3_r2c, for callers that do something between the passes or
+ *  share them among threads: a plane [y][x] of reals -> its half spectrum.  scratch:
+ *  spi_fft3_scratch_bytes, 64-byte aligned. */
+SPI_MUSTUSE spi_err spi_fft3_plane_r2c(int n, const float *real, float complex *half,
+                                       void *scratch);
+/** The last pass of spi_fft3_c2r: the reverse. */
+SPI_MUSTUSE spi_err spi_fft3_plane_c2r(int n, float complex *half, float *real,
+                                       void *scratch);
+/** The other pass of both: along z, for all x of one y. */
+SPI_MUSTUSE spi_err spi_fft3_across(int n, bool forward, int y, float complex *half,
+                                    void *scratch);
+/** Bytes of the scratch memory of one pass. */
+size_t spi_fft3_scratch_bytes(int n);
 /** In place, sign -1 (forward) or +1. */
 SPI_MUSTUSE spi_err spi_fft3_c2c(int n, int sign, float complex *x);
 /** `rows` rows of n reals -> rows of n/2+1 complex (contiguous).  `real` is kept. */

@@ -3,10 +3,9 @@
 #include <assert.h>
 #include <complex.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/parallel.h"
 #include "kernel/two_reals.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
@@ -19,104 +18,129 @@
 struct cube {
     int n, h;             /* h = n / 2 + 1 */
     size_t pitch;         /* of lines of h numbers: even, for alignment */
-    float complex *a, *b; /* [n][n], scratch, owned */
+    float complex *a, *b; /* [n][n], scratch */
 };
 
-static spi_err cube_new(int n, struct cube *c)
+/* Numbers of a face, up to the next cache line. */
+static size_t face_of(int n)
 {
-    spi_err err;
-
-    *c = (struct cube){.n = n, .h = n / 2 + 1, .pitch = (size_t)(n / 2 + 2) / 2 * 2};
-    SPI_TRY(err = SPI_NEW_UNSET(c->a, (size_t)n * (size_t)n, "fft"), out);
-    err = SPI_NEW_UNSET(c->b, (size_t)n * (size_t)n, "fft");
-out:
-    return err;
+    return ((size_t)n * (size_t)n + 7) / 8 * 8;
 }
 
-static void cube_free(struct cube *c)
+size_t spi_fft3_scratch_bytes(int n)
 {
-    free(c->a);
-    free(c->b);
+    return 2 * face_of(n) * sizeof(float complex);
+}
+
+static struct cube cube_of(int n, void *scratch)
+{
+    float complex *a = scratch;
+
+    assert(n % 2 == 0);
+    return (struct cube){.n = n,
+                         .h = n / 2 + 1,
+                         .pitch = (size_t)(n / 2 + 2) / 2 * 2,
+                         .a = a,
+                         .b = a + face_of(n)};
 }
 
 /* ---- passes ------------------------------------------------------------------------- */
 
-/* Planes of reals [y][x] -> [ky][kx]. */
-static spi_err planes_forward(const struct cube *c, const float *real, float complex *half)
+spi_err spi_fft3_plane_r2c(int n, const float *real, float complex *half, void *scratch)
 {
-    size_t n = (size_t)c->n, plane = n * (size_t)c->h;
-    spi_err err = SPI_OK;
+    struct cube c = cube_of(n, scratch);
+    spi_err err;
 
-    for (size_t z = 0; z < n && !err; z++) {
-        spi_two_reals_pack(c->n, real + z * n * n, (float *)c->a);
-        SPI_TRY(err = spi_fft_lines(SPI_FFT_FWD, c->n, c->n / 2, 0, c->a, c->b), out);
-        spi_two_reals_untangle(c->n, (const float *)c->b, (float *)c->a);
-        err = spi_fft_lines(SPI_FFT_FWD_OUT, c->n, c->h, c->h, c->a, half + z * plane);
-    }
+    spi_two_reals_pack(n, real, (float *)c.a);
+    SPI_TRY(err = spi_fft_lines(SPI_FFT_FWD, n, n / 2, 0, c.a, c.b), out);
+    spi_two_reals_untangle(n, (const float *)c.b, (float *)c.a);
+    err = spi_fft_lines(SPI_FFT_FWD_OUT, n, c.h, c.h, c.a, half);
 out:
     return err;
 }
 
-static spi_err planes_backward(const struct cube *c, float complex *half, float *real)
+spi_err spi_fft3_plane_c2r(int n, float complex *half, float *real, void *scratch)
 {
-    size_t n = (size_t)c->n, plane = n * (size_t)c->h;
-    spi_err err = SPI_OK;
+    struct cube c = cube_of(n, scratch);
+    spi_err err;
 
-    for (size_t z = 0; z < n && !err; z++) {
-        SPI_TRY(err =
-                    spi_fft_lines(SPI_FFT_BWD_IN, c->n, c->h, c->h, half + z * plane, c->a),
-                out);
-        spi_two_reals_tangle(c->n, (const float *)c->a, (float *)c->b);
-        SPI_TRY(err = spi_fft_lines(SPI_FFT_BWD, c->n, c->n / 2, 0, c->b, c->a), out);
-        spi_two_reals_unpack(c->n, (const float *)c->a, real + z * n * n);
-    }
+    SPI_TRY(err = spi_fft_lines(SPI_FFT_BWD_IN, n, c.h, c.h, half, c.a), out);
+    spi_two_reals_tangle(n, (const float *)c.a, (float *)c.b);
+    SPI_TRY(err = spi_fft_lines(SPI_FFT_BWD, n, n / 2, 0, c.b, c.a), out);
+    spi_two_reals_unpack(n, (const float *)c.a, real);
 out:
     return err;
 }
 
-/* Along z, for one y after another. */
-static spi_err across_planes(const struct cube *c, bool forward, float complex *half)
+spi_err spi_fft3_across(int n, bool forward, int y, float complex *half, void *scratch)
 {
-    size_t n = (size_t)c->n, h = (size_t)c->h, plane = n * h;
-    spi_err err = SPI_OK;
+    struct cube c = cube_of(n, scratch);
+    size_t h = (size_t)c.h, plane = (size_t)n * h;
+    float complex *row = half + (size_t)y * h;
+    spi_err err;
 
-    for (size_t y = 0; y < n && !err; y++) {
-        float complex *row = half + y * h;
-
-        for (size_t z = 0; z < n; z++)
-            memcpy(c->a + z * c->pitch, row + z * plane, h * sizeof *row);
-        err = spi_fft_lines(forward ? SPI_FFT_FWD_IN : SPI_FFT_BWD_IN, c->n, c->h,
-                            (int)c->pitch, c->a, c->b);
-        if (!err)
-            spi_transpose_lines(c->n, c->h, c->b, n, row, plane);
-    }
+    for (size_t z = 0; z < (size_t)n; z++)
+        memcpy(c.a + z * c.pitch, row + z * plane, h * sizeof *row);
+    err = spi_fft_lines(forward ? SPI_FFT_FWD_IN : SPI_FFT_BWD_IN, n, c.h, (int)c.pitch,
+                        c.a, c.b);
+    if (!err)
+        spi_transpose_lines(n, c.h, c.b, (size_t)n, row, plane);
     return err;
+}
+
+/* ---- all of a cube ------------------------------------------------------------------ */
+
+enum { SERIAL_BELOW = 64 }; /* numbers an axis; not worth a thread */
+
+struct whole {
+    int n;
+    bool forward;
+    float *real;
+    float complex *half;
+    struct spi_rooms scratch;
+    struct spi_failure failure;
+};
+
+/* Phase 0 and 1: planes, then faces across them; backward the other way round. */
+static void item(void *ctx, int rank, int64_t number)
+{
+    struct whole *w = ctx;
+    size_t n = (size_t)w->n, i = (size_t)number % n;
+    bool planes = ((size_t)number < n) == w->forward;
+    float *real = w->real + i * n * n;
+    float complex *half = w->half + i * n * (n / 2 + 1);
+    void *scratch = spi_rooms_of(&w->scratch, rank);
+    spi_err err = scratch ? SPI_OK : SPI_ENOMEM;
+
+    if (!err && !planes)
+        err = spi_fft3_across(w->n, w->forward, (int)i, w->half, scratch);
+    else if (!err && w->forward)
+        err = spi_fft3_plane_r2c(w->n, real, half, scratch);
+    else if (!err)
+        err = spi_fft3_plane_c2r(w->n, half, real, scratch);
+    spi_failure_note(&w->failure, err);
+}
+
+static spi_err transform(int n, bool forward, float *real, float complex *half)
+{
+    const int64_t first[] = {0, n, 2 * (int64_t)n};
+    struct whole w = {.n = n, .forward = forward, .real = real, .half = half};
+    int threads = n < SERIAL_BELOW ? 1 : SPI_THREADS_MAX;
+    spi_err err = spi_rooms_init(&w.scratch, threads, spi_fft3_scratch_bytes(n), "fft");
+
+    if (err)
+        return err;
+    spi_parallel_phases(threads, 2, first, item, &w);
+    spi_rooms_clear(&w.scratch);
+    return spi_failure_end(&w.failure);
 }
 
 spi_err spi_fft3_r2c(int n, float *real, float complex *half)
 {
-    struct cube c;
-    spi_err err;
-
-    assert(n % 2 == 0);
-    SPI_TRY(err = cube_new(n, &c), out);
-    SPI_TRY(err = planes_forward(&c, real, half), out);
-    err = across_planes(&c, true, half);
-out:
-    cube_free(&c);
-    return err;
+    return transform(n, true, real, half);
 }
 
 spi_err spi_fft3_c2r(int n, float complex *half, float *real)
 {
-    struct cube c;
-    spi_err err;
-
-    assert(n % 2 == 0);
-    SPI_TRY(err = cube_new(n, &c), out);
-    SPI_TRY(err = across_planes(&c, false, half), out);
-    err = planes_backward(&c, half, real);
-out:
-    cube_free(&c);
-    return err;
+    return transform(n, false, real, half);
 }

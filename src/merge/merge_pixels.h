@@ -20,13 +20,15 @@ void spi_merge_pixels_weigh(const struct spi_pixel_list *l, const float *image,
                             double *norm2);
 
 /** Spread n images into a two-component fine grid: components w b = kappa K and w.
+ *  points: spi_points_new of l->q, for the plan of the grid;
  *  images: [n][n_pixels] counts; quat: [n][4] molecule -> laboratory; fluence: [n] or NULL
  * (1); an image whose fluence is 0 weighs nothing. *weight += sum of w, *norm2 += sum of w
- * b^2. */
-SPI_MUSTUSE spi_err spi_merge_pixels(const struct spi_pixel_list *l, int64_t n,
-                                     int64_t n_pixels, const float *images,
-                                     const double (*quat)[4], const float *fluence,
-                                     const spi_nufft *plan, float *grid2, double *weight,
-                                     double *norm2);
+ * b^2.  threads: of its loops (base/parallel.h; the plan has its own); the sums do not depend
+ * on it. */
+SPI_MUSTUSE spi_err spi_merge_pixels(const struct spi_pixel_list *l,
+                                     const spi_points *points, int64_t n, int64_t n_pixels,
+                                     const float *images, const double (*quat)[4],
+                                     const float *fluence, int threads, float *grid2,
+                                     double *weight, double *norm2);
 
 #endif

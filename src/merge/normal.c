@@ -2,13 +2,12 @@
 #include "merge/normal.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "math/fft.h"
-#include "nufft/parallel.h"
 
 /* Without a corner: what counts as nothing (L12); doc/decisions/012. */
 static const double rise = 0.03, fall = 0.003;
@@ -28,11 +27,10 @@ enum {
     CHUNKS = 16        /* of one pass over the cube */
 };
 
-/* A product by several threads: the first failure of any. */
+/* A product by several threads. */
 struct product {
     const struct spi_normal *N;
-    spi_err err;
-    char message[SPI_MESSAGE_MAX];
+    struct spi_failure failure;
 };
 
 static void product_chunk(void *product, int rank, int64_t task)
@@ -42,7 +40,7 @@ static void product_chunk(void *product, int rank, int64_t task)
     int part = (int)(task / CHUNKS), i = (int)(task % CHUNKS);
     int planes = part == 1 ? 2 * N->u.n : N->u.n;
     int from = planes * i / CHUNKS, to = planes * (i + 1) / CHUNKS;
-    spi_err none = SPI_OK, err = SPI_OK;
+    spi_err err;
 
     (void)rank;
     if (part == 0)
@@ -51,24 +49,25 @@ static void product_chunk(void *product, int rank, int64_t task)
         err = spi_convolve_columns(N->toeplitz, from, to);
     else
         err = spi_convolve_back(N->toeplitz, N->cube, from, to);
-    if (err && __atomic_compare_exchange_n(&p->err, &none, err, false, __ATOMIC_RELAXED,
-                                           __ATOMIC_RELAXED))
-        snprintf(p->message, sizeof p->message, "%s", spi_err_message());
+    spi_failure_note(&p->failure, err);
 }
 
 spi_err spi_normal_product(const struct spi_normal *N, const double *x, double *y)
 {
     static const int64_t first[] = {0, CHUNKS, 2 * CHUNKS, 3 * CHUNKS};
     struct product p = {.N = N};
+    spi_err err;
 
     spi_even_vector_put_f64(&N->u, x, N->cube);
-    if (N->threads > 1 && N->u.n >= SERIAL_BELOW)
+    if (N->threads > 1 && N->u.n >= SERIAL_BELOW) {
         spi_parallel_phases(N->threads, 3, first, product_chunk, &p);
-    else
-        p.err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
-    if (!p.err)
+        err = spi_failure_end(&p.failure);
+    } else {
+        err = spi_convolve_apply(N->toeplitz, N->cube, N->cube);
+    }
+    if (!err)
         spi_even_vector_get_f64(&N->u, N->cube, y);
-    return *p.message ? spi_fail(p.err, "%s", p.message) : p.err;
+    return err;
 }
 
 static spi_err apply_toeplitz(const void *normal, const double *x, double *y)

@@ -26,7 +26,7 @@ struct spi_normal {
     double drop0;           /* of the misfit by x0 */
     spi_convolve *toeplitz; /* H* w H and the corner term, owned */
     double *cube;           /* [n^3], owned scratch: one product at a time */
-    int threads; /* of a product; 0 or 1: the caller's.  The bits do not change */
+    int threads; /* of a loop of a product (base/parallel.h); 0 or 1: the caller's */
     struct spi_operator op; /* on unknowns; .self is this struct: it must not move */
 };
 

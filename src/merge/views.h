@@ -55,6 +55,7 @@ struct spi_view_spec {
     int n_group;                            /* elements of the point group; 0 or 1: none */
     const double (*group)[9];
     const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
+    int threads; /* of a loop over directions (base/parallel.h); 0 or 1: the caller's */
 };
 
 /** Add the pairs to a two-component fine grid of `plan`.  They are sorted by the tile of

@@ -5,17 +5,24 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "match/misfit.h"
 
 enum { BLOCK = 50, BLOCKS = 20 };
+enum { WORK = 4 }; /* floats for each pixel of an image that is looked at */
 static const double ball_qD = 2.5, sigmas_least = 4;
 
 struct scene {
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
-    const struct spi_likelihood *like;         /* of the noise of such images */
-    float *mean, *inv_var, *K, *work, *images; /* inv_var NULL: not weighted */
-    struct spi_misfit *one, *all;
+    const struct spi_likelihood *like; /* of the noise of such images */
+    float *mean, *inv_var, *images;    /* inv_var NULL: not weighted */
+    struct spi_misfit *one, *all;      /* [BLOCK][shells], [shells] */
+    struct spi_rooms work;             /* WORK floats for each pixel */
+    /* of the block in hand */
+    const struct spi_data *d;
+    int64_t first;
+    struct spi_failure failure;
 };
 
 static void scene_clear(struct scene *s)
@@ -24,8 +31,7 @@ static void scene_clear(struct scene *s)
     spi_pixel_list_clear(&s->pixels);
     free(s->mean);
     free(s->inv_var);
-    free(s->K);
-    free(s->work);
+    spi_rooms_clear(&s->work);
     free(s->images);
     free(s->one);
     free(s->all);
@@ -40,16 +46,17 @@ static spi_err scene_init(const struct spi_data *d, double q_max, struct scene *
     float *ring = NULL;
     spi_err err;
 
-    *s = (struct scene){.like = spi_likelihood_of(d->kind)};
+    *s = (struct scene){.like = spi_likelihood_of(d->kind), .d = d};
     SPI_TRY(err = spi_pixel_list_init(&s->pixels, d->det, q_min, q_max), out);
     SPI_TRY(err = spi_misfit_pairs_init(&s->pairs, &s->pixels, d->det, q_min, q_max,
                                         g->diameter_A),
             out);
     SPI_TRY(err = SPI_NEW(s->mean, s->pixels.n, "contrast"), out);
-    SPI_TRY(err = SPI_NEW(s->K, s->pixels.n, "contrast"), out);
-    SPI_TRY(err = SPI_NEW(s->work, 3 * s->pixels.n, "contrast"), out);
+    SPI_TRY(err = spi_rooms_init(&s->work, SPI_THREADS_MAX,
+                                 (size_t)(WORK * s->pixels.n) * sizeof(float), "contrast"),
+            out);
     SPI_TRY(err = SPI_NEW(s->images, BLOCK * d->det->n_pixels, "contrast"), out);
-    SPI_TRY(err = SPI_NEW(s->one, s->pairs.n_shells, "contrast"), out);
+    SPI_TRY(err = SPI_NEW(s->one, BLOCK * s->pairs.n_shells, "contrast"), out);
     SPI_TRY(err = SPI_NEW(s->all, s->pairs.n_shells, "contrast"), out);
     for (int64_t p = 0; p < s->pixels.n; p++) /* the mean image is as bright as an image */
         s->mean[p] = d->mean_image[s->pixels.pixel[p]] / s->pixels.geometry[p];
@@ -62,6 +69,25 @@ static spi_err scene_init(const struct spi_data *d, double q_max, struct scene *
 out:
     free(ring);
     return err;
+}
+
+/* An image of the block that takes part. */
+static void look(void *ctx, int rank, int64_t k)
+{
+    struct scene *s = ctx;
+    const float *image = s->images + k * s->d->det->n_pixels;
+    float *K = spi_rooms_of(&s->work, rank);
+    struct spi_outliers ignored = {0};
+
+    if (!K)
+        spi_failure_note(&s->failure, SPI_ENOMEM);
+    if (!K || !s->d->split.half[s->first + k])
+        return;
+    for (int64_t p = 0; p < s->pixels.n; p++)
+        K[p] = (float)(s->d->scale * (double)image[s->pixels.pixel[p]]);
+    spi_misfit_image(&s->pairs, &s->pixels, s->like, K, s->mean, s->mean, s->inv_var,
+                     s->first + k, K + s->pixels.n, s->one + k * s->pairs.n_shells,
+                     &ignored);
 }
 
 static void summarise(const struct scene *s, struct spi_contrast *c)
@@ -78,8 +104,7 @@ static void summarise(const struct scene *s, struct spi_contrast *c)
 
 spi_err spi_contrast_measure(const struct spi_data *d, double q_max, struct spi_contrast *c)
 {
-    int64_t n_pixels = d->det->n_pixels, blocks = (d->n_images + BLOCK - 1) / BLOCK;
-    struct spi_outliers ignored = {0};
+    int64_t blocks = (d->n_images + BLOCK - 1) / BLOCK;
     struct scene s;
     spi_err err;
 
@@ -94,17 +119,14 @@ spi_err spi_contrast_measure(const struct spi_data *d, double q_max, struct spi_
                 m = d->n_images - first < BLOCK ? d->n_images - first : BLOCK;
 
         SPI_TRY(err = spi_images_read(d->images, first, m, s.images), out);
-        for (int64_t k = 0; k < m; k++) {
-            if (!d->split.half[first + k])
-                continue;
-            c->n_images++;
-            for (int64_t p = 0; p < s.pixels.n; p++)
-                s.K[p] =
-                    (float)(d->scale * (double)s.images[k * n_pixels + s.pixels.pixel[p]]);
-            spi_misfit_image(&s.pairs, &s.pixels, s.like, s.K, s.mean, s.mean, s.inv_var,
-                             first + k, s.work, s.one, &ignored);
-            spi_misfit_add(c->n, s.one, s.all);
-        }
+        s.first = first;
+        spi_parallel_for(SPI_THREADS_MAX, m, look, &s);
+        SPI_TRY(err = spi_failure_end(&s.failure), out);
+        for (int64_t k = 0; k < m; k++)
+            if (d->split.half[first + k]) {
+                c->n_images++;
+                spi_misfit_add(c->n, s.one + k * c->n, s.all);
+            }
     }
     summarise(&s, c);
 out:

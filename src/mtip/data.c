@@ -2,16 +2,18 @@
 #include "mtip/data.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/rng.h"
+#include "io/survey.h"
 #include "kernel/f16.h"
+#include "kernel/pixels.h"
 #include "ring/moments.h"
 
-enum { BLOCK = 256, PARTIALS = 4 };
+enum { BLOCK = 256, PARTIALS = 4, TURNS = 4 }; /* TURNS of all partials between two waits */
 enum { MEMORY_SHARE = 3 }; /* of the memory that is free a third may hold records */
 
 /* Sums over images, of one partial: per ring, per ring, per pixel. */
@@ -21,10 +23,10 @@ struct sums {
 
 /* Scratch of a task: pixels -> ring samples -> harmonics -> records. */
 struct scratch {
-    float *pixels;  /* [BLOCK][n_pixels] */
-    float *samples; /* [samples] */
-    float complex *h;
-    char *records; /* [BLOCK], as they are stored */
+    float *pixels;      /* [images][n_pixels] */
+    float *samples;     /* [images][samples] */
+    char *records;      /* [images], as they are stored */
+    struct spi_rooms h; /* harmonics */
 };
 
 /* A record of H harmonics: the scale in as many bytes as keep vectors in cache lines, then
@@ -47,30 +49,16 @@ static void pack_record(int H, const float complex *h, char *record)
 struct ingest_args {
     const struct spi_data *d;
     const uint8_t *counted; /* [n_pixels] adds to an image's signal */
+    bool hashed;
     int64_t first, n;
 };
-
-/* Add an image to the moments of a partial (sign 1), or take it out again (-1).  The image
- * becomes counts, `samples` hold it on the rings. */
-static void add_image(const struct spi_data *d, double sign, float *image, float *samples,
-                      struct sums *b)
-{
-    for (int64_t p = 0; p < d->det->n_pixels; p++) {
-        image[p] *= (float)d->scale;
-        b->pixel_sum[p] += sign * (double)image[p];
-    }
-    spi_ring_resample(&d->map, &d->rings, image, samples);
-    spi_ring_moments_add(&d->map, &d->rings, d->rings.R, sign, samples, b->sum, b->sum2);
-}
 
 /* In the unit of the file, in photons where these are known. */
 static double signal_of(const struct spi_data *d, const uint8_t *counted,
                         const float *image)
 {
-    double signal = 0;
+    double signal = spi_pixels_sum(d->det->n_pixels, counted, image);
 
-    for (int64_t p = 0; p < d->det->n_pixels; p++)
-        signal += counted[p] ? (double)image[p] : 0;
     return d->kind == SPI_PHOTONS ? signal * d->scale : signal;
 }
 
@@ -78,7 +66,7 @@ static void scratch_clear(struct scratch *s)
 {
     free(s->pixels);
     free(s->samples);
-    free(s->h);
+    spi_rooms_clear(&s->h);
     free(s->records);
 }
 
@@ -89,8 +77,10 @@ static spi_err scratch_init(struct scratch *s, const struct spi_data *d, int64_t
 
     *s = (struct scratch){0};
     SPI_TRY(err = SPI_NEW_UNSET(s->pixels, images * d->det->n_pixels, "ingest"), out);
-    SPI_TRY(err = SPI_NEW(s->samples, r->at[r->R], "ingest"), out);
-    SPI_TRY(err = SPI_NEW(s->h, r->h_at[r->R], "ingest"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(s->samples, images * r->at[r->R], "ingest"), out);
+    SPI_TRY(err = spi_rooms_init(&s->h, SPI_THREADS_MAX,
+                                 (size_t)r->h_at[r->R] * sizeof(float complex), "ingest"),
+            out);
     SPI_TRY(
         err = SPI_NEW(s->records, images * (int64_t)record_bytes(r->h_at[r->R]), "ingest"),
         out);
@@ -106,35 +96,104 @@ static struct sums sums_of(const struct spi_data *d, const struct spi_view *ring
     return (struct sums){sum, sum + d->rings.R, pixels->data};
 }
 
-/* v: of a partial ring sums, pixel sums; of the block signals, hashes.  The records of the
- * block go to the record cache: each is written once, and read after the wait only. */
+/* A block of images that has been read.  Items: each image becomes counts, ring samples and
+ * a record; then the sums of each ring and of parts of the pixels take one image after
+ * another, so that their bits do not depend on who adds. */
+struct block {
+    const struct spi_data *d;
+    const uint8_t *counted;
+    const volatile int *stop;
+    int64_t n;
+    double sign; /* 1: the images are added; -1: they are taken out again */
+    struct scratch s;
+    struct sums sums;
+    double *signal; /* [n]; NULL: only the sums are wanted */
+    uint64_t *hash; /* [n]; NULL: nobody wants them */
+    struct spi_failure failure;
+};
+
+enum { PIXEL_PARTS = 16 };
+
+static void one_image(struct block *b, int rank, int64_t k)
+{
+    const struct spi_data *d = b->d;
+    const struct spi_rings *g = &d->rings;
+    int H = g->h_at[g->R], samples = g->at[g->R];
+    float *image = b->s.pixels + k * d->det->n_pixels, *sample = b->s.samples + k * samples;
+    float complex *h = spi_rooms_of(&b->s.h, rank);
+    spi_err err = h ? SPI_OK : SPI_ENOMEM;
+
+    SPI_TRY(err, out);
+    SPI_TRY(err = *b->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+    if (b->hash)
+        b->hash[k] = spi_split_hash(d->det->n_pixels, image);
+    if (b->signal)
+        b->signal[k] = signal_of(d, b->counted, image);
+    for (int64_t p = 0; p < d->det->n_pixels; p++)
+        image[p] *= (float)d->scale;
+    spi_ring_resample(&d->map, g, image, sample);
+    if (b->signal) {
+        SPI_TRY(err = spi_ring_analyse(g, g->R, sample, h), out);
+        pack_record(H, h, b->s.records + (size_t)k * record_bytes(H));
+    }
+out:
+    spi_failure_note(&b->failure, err);
+}
+
+static void block_item(void *ctx, int rank, int64_t item)
+{
+    struct block *b = ctx;
+    const struct spi_data *d = b->d;
+    int64_t n_pixels = d->det->n_pixels, part = item - b->n - d->rings.R;
+
+    if (item < b->n) {
+        one_image(b, rank, item);
+    } else if (part < 0) {
+        for (int64_t k = 0; k < b->n; k++)
+            spi_ring_moments_add_one(&d->map, &d->rings, (int)(item - b->n), b->sign,
+                                     b->s.samples + k * d->rings.at[d->rings.R],
+                                     b->sums.sum, b->sums.sum2);
+    } else {
+        int64_t from = n_pixels * part / PIXEL_PARTS,
+                to = n_pixels * (part + 1) / PIXEL_PARTS;
+
+        for (int64_t k = 0; k < b->n; k++)
+            spi_pixels_add(to - from, 1, b->sign, b->s.pixels + k * n_pixels + from,
+                           b->sums.pixel_sum + from);
+    }
+}
+
+static spi_err do_block(struct block *b)
+{
+    const int64_t first[] = {0, b->n, b->n + b->d->rings.R + PIXEL_PARTS};
+
+    spi_parallel_phases(SPI_THREADS_MAX, 2, first, block_item, b);
+    return spi_failure_end(&b->failure);
+}
+
+/* v: of a partial ring sums, pixel sums; of the block signals, hashes if wanted.
+ * The records of the block go to the record cache: each is written once, and read after the
+ * wait only. */
 static spi_err task_ingest(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct ingest_args *a = arg;
     const struct spi_data *d = a->d;
-    struct sums sums = sums_of(d, &v[0], &v[1]);
-    double *signal = v[2].data;
-    uint64_t *hash = v[3].data;
-    int64_t n_pixels = d->det->n_pixels;
-    int H = d->rings.h_at[d->rings.R];
-    struct scratch s;
+    struct block b = {.d = d,
+                      .counted = a->counted,
+                      .stop = stop,
+                      .n = a->n,
+                      .sign = 1,
+                      .sums = sums_of(d, &v[0], &v[1]),
+                      .signal = v[2].data,
+                      .hash = a->hashed ? v[3].data : NULL};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&s, d, a->n), out);
-    SPI_TRY(err = spi_images_read(d->images, a->first, a->n, s.pixels), out);
-    for (int64_t k = 0; k < a->n; k++) {
-        float *image = s.pixels + k * n_pixels;
-
-        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
-        hash[k] = spi_split_hash(n_pixels, image);
-        signal[k] = signal_of(d, a->counted, image);
-        add_image(d, 1, image, s.samples, &sums);
-        SPI_TRY(err = spi_ring_analyse(&d->rings, d->rings.R, s.samples, s.h), out);
-        pack_record(H, s.h, s.records + (size_t)k * record_bytes(H));
-    }
-    err = spi_record_cache_write(d->records, a->first, a->n, s.records);
+    SPI_TRY(err = scratch_init(&b.s, d, a->n), out);
+    SPI_TRY(err = spi_images_read(d->images, a->first, a->n, b.s.pixels), out);
+    SPI_TRY(err = do_block(&b), out);
+    err = spi_record_cache_write(d->records, a->first, a->n, b.s.records);
 out:
-    scratch_clear(&s);
+    scratch_clear(&b.s);
     return err;
 }
 
@@ -144,20 +203,19 @@ static spi_err task_take_out(struct spi_view *v, const void *arg, const volatile
 {
     const struct ingest_args *a = arg;
     const struct spi_data *d = a->d;
-    struct sums sums = sums_of(d, &v[0], &v[1]);
-    struct scratch s;
+    struct block b = {
+        .d = d, .stop = stop, .n = 1, .sign = -1, .sums = sums_of(d, &v[0], &v[1])};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&s, d, 1), out);
+    SPI_TRY(err = scratch_init(&b.s, d, 1), out);
     for (int64_t k = a->first; k < a->first + a->n; k++) {
         if (d->split.aside[k] == SPI_ASIDE_NO)
             continue;
-        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
-        SPI_TRY(err = spi_images_read(d->images, k, 1, s.pixels), out);
-        add_image(d, -1, s.pixels, s.samples, &sums);
+        SPI_TRY(err = spi_images_read(d->images, k, 1, b.s.pixels), out);
+        SPI_TRY(err = do_block(&b), out);
     }
 out:
-    scratch_clear(&s);
+    scratch_clear(&b.s);
     return err;
 }
 
@@ -165,10 +223,11 @@ out:
 struct look {
     const uint8_t *counted;           /* [n_pixels] */
     struct spi_array *rings, *pixels; /* sums, a part a partial */
-    struct spi_array *signal, *hash;  /* [n_images], a part a block */
+    struct spi_array *signal, *hash; /* [n_images], a part a block; hash: NULL, or wanted */
 };
 
-static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d)
+static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d,
+                         bool hashed)
 {
     int blocks = (int)((d->n_images + BLOCK - 1) / BLOCK);
     const struct spi_array_shape rings = {SPI_ARRAY_OF(double, "ring sums"),
@@ -188,7 +247,8 @@ static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_d
     SPI_TRY(err = spi_array_new(g, &rings, &l->rings), out);
     SPI_TRY(err = spi_array_new(g, &pixels, &l->pixels), out);
     SPI_TRY(err = spi_array_new(g, &signal, &l->signal), out);
-    err = spi_array_new(g, &hash, &l->hash);
+    if (hashed)
+        err = spi_array_new(g, &hash, &l->hash);
 out:
     return err;
 }
@@ -233,25 +293,39 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
     return SPI_OK;
 }
 
+static int64_t images_least(const struct spi_data_spec *spec)
+{
+    return spec->one_set ? 1 : SPI_IMAGES_LEAST;
+}
+
 /* Who takes part, in which half set. */
-static spi_err split(struct spi_data *d, const struct spi_settings *set,
+static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
                      const struct look *look)
 {
+    const struct spi_settings *set = spec->set;
     double least = set->signal_min;
     const double *signal = spi_array_data(look->signal, SPI_WHOLE, NULL);
-    const uint64_t *hash = spi_array_data(look->hash, SPI_WHOLE, NULL);
+    const uint64_t *hash = look->hash ? spi_array_data(look->hash, SPI_WHOLE, NULL) : NULL;
+    enum spi_deal deal = spec->one_set                        ? SPI_DEAL_ONE
+                         : strcmp(set->halves, "blocks") == 0 ? SPI_DEAL_BLOCKS
+                                                              : SPI_DEAL_RANDOM;
     spi_err err = SPI_OK;
 
     if (least < 0)
         err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
     if (!err)
-        err = spi_split_init(&d->split, d->n_images, signal, hash, least,
-                             strcmp(set->halves, "blocks") == 0, (uint64_t)set->seed);
-    if (err || d->split.n_half[0] + d->split.n_half[1] >= SPI_IMAGES_LEAST)
+        err = spi_split_init(&d->split, d->n_images, signal, hash, least, deal,
+                             (uint64_t)set->seed);
+    if (err || d->split.n_half[0] + d->split.n_half[1] >= images_least(spec))
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
         return spi_fail(SPI_EFORMAT, "the %lld images are all zero on the usable pixels",
                         (long long)d->n_images);
+    if (spec->one_set)
+        return spi_fail(SPI_EFORMAT,
+                        "each of the %lld images holds less than algorithm.signal_min = "
+                        "%g on the usable pixels; need an image with more",
+                        (long long)d->n_images, least);
     return spi_fail(
         SPI_EFORMAT,
         "%lld of %lld images are left: %lld hold no signal on the usable pixels, "
@@ -271,6 +345,7 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
     for (int64_t first = 0; first < d->n_images; first += BLOCK, block++) {
         struct ingest_args a = {.d = d,
                                 .counted = look->counted,
+                                .hashed = look->hash != NULL,
                                 .first = first,
                                 .n = d->n_images - first < BLOCK ? d->n_images - first
                                                                  : BLOCK};
@@ -280,7 +355,8 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
                                        {look->hash, block, SPI_WRITE}};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, n, access), out);
-        if (block % PARTIALS == PARTIALS - 1) { /* memory: PARTIALS blocks at once */
+        /* memory: a partial is one block's at a time, so that PARTIALS of them are there */
+        if (block % (PARTIALS * TURNS) == PARTIALS * TURNS - 1) {
             SPI_TRY(err = spi_graph_wait(g), out);
             if (progress)
                 progress(first + a.n, d->n_images, user);
@@ -305,7 +381,7 @@ static void choose_counted(const struct spi_data *d, uint8_t *counted)
 }
 
 static spi_err ingest(struct spi_data *d, struct spi_graph *g,
-                      const struct spi_settings *set, spi_on_ingest *progress, void *user)
+                      const struct spi_data_spec *spec)
 {
     struct look look = {0};
     uint8_t *counted = NULL;
@@ -314,9 +390,11 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
     SPI_TRY(err = SPI_NEW(counted, d->det->n_pixels, "ingest"), out);
     choose_counted(d, counted);
     look.counted = counted;
-    SPI_TRY(err = look_init(&look, g, d), out);
-    SPI_TRY(err = each_block(d, g, task_ingest, 4, &look, progress, user), out);
-    SPI_TRY(err = split(d, set, &look), out);
+    SPI_TRY(err = look_init(&look, g, d, !spec->one_set), out);
+    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 4 : 3, &look, spec->progress,
+                             spec->user),
+            out);
+    SPI_TRY(err = split(d, spec, &look), out);
     if (d->split.n_blank + d->split.n_copies > 0)
         SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
     SPI_TRY(err = summarise(d, &look), out);
@@ -365,36 +443,33 @@ out:
     return err;
 }
 
-spi_err spi_data_init(struct spi_data *d, struct spi_graph *g, struct spi_images *images,
-                      double gain, double diameter_A, double q_min, double q_max,
-                      const struct spi_settings *set, const char *dir,
-                      spi_on_ingest *progress, void *user)
+spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
+                      const struct spi_data_spec *spec)
 {
+    struct spi_images *images = spec->images;
     spi_err err;
-    char path[4096];
 
     *d = (struct spi_data){.images = images,
                            .n_images = spi_images_count(images),
-                           .kind = gain > 0 ? SPI_PHOTONS : spi_images_kind(images),
+                           .kind = spi_survey_images_kind(images, spec->gain),
                            .det = spi_images_detector(images)};
-    if (d->n_images < SPI_IMAGES_LEAST)
-        return spi_fail(SPI_EFORMAT, "%lld images; a reconstruction needs at least %d",
-                        (long long)d->n_images, SPI_IMAGES_LEAST);
-    SPI_TRY(err = spi_rings_init(&d->rings, diameter_A, d->det->wavelength_A, q_min, q_max,
-                                 set->ring_oversampling),
+    if (d->n_images < images_least(spec))
+        return spi_fail(
+            SPI_EFORMAT, "%lld images; %s needs at least %lld", (long long)d->n_images,
+            spec->one_set ? "matching" : "a reconstruction", (long long)images_least(spec));
+    SPI_TRY(err = spi_rings_init(&d->rings, spec->diameter_A, d->det->wavelength_A,
+                                 spec->q_min, spec->q_max, spec->set->ring_oversampling),
             fail);
     SPI_TRY(err = spi_ring_map_init(&d->map, &d->rings, d->det), fail);
     SPI_TRY(err = SPI_NEW(d->ring_mean, d->rings.R, "data"), fail);
     SPI_TRY(err = SPI_NEW(d->ring_var, d->rings.R, "data"), fail);
     SPI_TRY(err = SPI_NEW(d->mean_image, d->det->n_pixels, "data"), fail);
-    SPI_TRY(err = find_scale(d, gain), fail);
-    snprintf(path, sizeof path, "%s/rings.bin", dir);
-
-    SPI_TRY(err = spi_record_cache_create(path, record_bytes(d->rings.h_at[d->rings.R]),
+    SPI_TRY(err = find_scale(d, spec->gain), fail);
+    SPI_TRY(err = spi_record_cache_create(spec->scratch, spi_data_record_bytes(d),
                                           d->n_images, spi_memory_bytes() / MEMORY_SHARE,
                                           &d->records),
             fail);
-    SPI_TRY(err = ingest(d, g, set, progress, user), fail);
+    SPI_TRY(err = ingest(d, g, spec), fail);
     SPI_TRY(err = spi_record_cache_finish(d->records), fail);
     return SPI_OK;
 fail:
@@ -419,6 +494,11 @@ void spi_data_inv_var(const struct spi_data *d, const struct spi_likelihood *lik
 {
     if (like->weighted)
         like->inv_var(R, d->ring_mean, d->ring_var, inv_var);
+}
+
+size_t spi_data_record_bytes(const struct spi_data *d)
+{
+    return record_bytes(d->rings.h_at[d->rings.R]);
 }
 
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h)

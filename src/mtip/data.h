@@ -3,8 +3,7 @@
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *
  * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
- * scratch file of the run directory (io/record_cache.h), so that memory does not grow with
- * the number of images; in half precision, for reading them is most of the work on them
+ * scratch file (io/record_cache.h), so that memory does not grow with the number of images; in half precision, for reading them is most of the work on them
  * (R10).  Intensities that are not photons are scaled so that an image has
  * SPI_TYPICAL_COUNTS on the rings on average: nothing depends on absolute scale. */
 #ifndef SPI_MTIP_DATA_H
@@ -42,18 +41,27 @@ enum { SPI_IMAGES_LEAST = 64 }; /* a reconstruction needs so many */
 /** Called with (done, total) images while ingesting; may be NULL. */
 typedef void spi_on_ingest(int64_t done, int64_t total, void *user);
 
-/** gain: values are whole multiples of it, each a photon; 0: they are what the file says.
- * diameter_A, q_min, q_max fix the rings; of the settings ring_oversampling, halves,
- * signal_min and seed are used.  `dir`: run directory, where a scratch file would lie.
- * SPI_EFORMAT: all images are zero, too few images that take part (< 64). */
+struct spi_data_spec {
+    struct spi_images *images; /* borrowed, as long as the data live */
+    double
+        gain; /* values are whole multiples of it, each a photon; 0: what the file says */
+    double diameter_A, q_min, q_max; /* fix the rings */
+    const struct spi_settings *set;  /* ring_oversampling, halves, signal_min, seed */
+    bool one_set;        /* no half sets: all images with signal, copies too, are half 1 */
+    const char *scratch; /* path of the scratch file, which loses its name at once */
+    spi_on_ingest *progress; /* may be NULL */
+    void *user;
+};
+
+/** SPI_EFORMAT: all images are zero, or too few take part: a reconstruction needs
+ * SPI_IMAGES_LEAST, one set an image. */
 SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
-                                  struct spi_images *images, double gain, double diameter_A,
-                                  double q_min, double q_max,
-                                  const struct spi_settings *set, const char *dir,
-                                  spi_on_ingest *progress, void *user);
+                                  const struct spi_data_spec *spec);
 /** Release what the struct owns. */
 void spi_data_clear(struct spi_data *d);
 
+/** Bytes of a record. */
+size_t spi_data_record_bytes(const struct spi_data *d);
 /** h [rings.h_at[R]] = ring-major harmonics of an image, of the first R rings. */
 void spi_data_record(const struct spi_data *d, int64_t image, int R, float complex *h);
 /** Prefetch the first 256 bytes of the record of an image; the hardware prefetcher fetches

@@ -36,16 +36,17 @@ static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
                                     .corner_weight = r->set->flambda,
                                     .stop = r->stop};
     struct spi_merging m[2] = {{.n = 0}, {.n = 0}};
+    struct spi_cg_options opt[2];
     spi_err err;
 
     SPI_TRY(err = spi_pixel_list_init(&pixels, d->det, d->rings.q[0], r->q_max), out);
     SPI_TRY(err = spi_merging_init_sets(m, &spec, 2, fluence), out);
-    for (int h = 0; h < 2 && !err; h++) {
-        struct spi_cg_options opt = spi_merging_rules(&m[h], r->set, CG_STEPS);
-
+    for (int h = 0; h < 2; h++) {
+        opt[h] = spi_merging_rules(&m[h], r->set, CG_STEPS);
         SPI_TRY(err = spi_volume_init(&A[h], m[h].n, m[h].dx), out);
-        err = spi_merging_solve_lcurve(&m[h], r->set, false, &opt, A[h].data, &curve[h]);
     }
+    err = spi_merging_solve_lcurves(m, 2, r->set, false, opt,
+                                    (float *const[2]){A[0].data, A[1].data}, curve);
 out:
     for (int h = 0; h < 2; h++)
         spi_merging_clear(&m[h]);

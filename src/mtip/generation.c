@@ -5,34 +5,180 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "math/sphere.h"
 #include "math/symmetry.h"
 #include "mtip/replica_tasks.h"
 
 /* ---- which directions --------------------------------------------------------------- */
 
-/* For every direction of one grid those of another within `radius`: of direction k they
- * are list[first[k] ... first[k + 1] - 1]. */
-static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t **first,
-                         int32_t **list)
+enum { CHUNKS = 64 }; /* of a loop over directions or images */
+
+/* Item k of CHUNKS, of n: from ... to - 1. */
+static void chunk(int64_t n, int64_t k, int64_t *from, int64_t *to)
+{
+    *from = n * k / CHUNKS;
+    *to = n * (k + 1) / CHUNKS;
+}
+
+/* For every direction of one grid that is wanted those of another within `radius`: of
+ * direction k they are list[first[k] ... first[k + 1] - 1]. */
+struct near {
+    int64_t nd_from, nd_to;
+    uint8_t *wanted; /* [nd_from] owned */
+    double radius;
+    int64_t *first;
+    int32_t *list;
+    int32_t *part[CHUNKS]; /* the list of each chunk of directions */
+    struct spi_failure failure;
+};
+
+/* first[k + 1]: how many. */
+static void near_chunk(void *ctx, int rank, int64_t item)
 {
     enum { NEAR_MAX = 512 };
-    int64_t n = 0, cap = 0;
-    spi_err err = SPI_NEW(*first, nd_from + 1, "candidates");
+    struct near *x = ctx;
+    int64_t n = 0, cap = 0, from, to;
 
-    for (int64_t k = 0; k < nd_from && !err; k++) {
+    (void)rank;
+    chunk(x->nd_from, item, &from, &to);
+    for (int64_t k = from; k < to; k++) {
         double dir[3];
+        spi_err err;
 
-        err = spi_grow((void **)list, sizeof **list, n, n + NEAR_MAX, &cap, "candidates");
-        if (err)
-            break;
-        spi_sphere_point(nd_from, k, dir);
+        if (!x->wanted[k])
+            continue;
+        err = spi_grow((void **)&x->part[item], sizeof *x->list, n, n + NEAR_MAX, &cap,
+                       "candidates");
+        if (err) {
+            spi_failure_note(&x->failure, err);
+            return;
+        }
+        spi_sphere_point(x->nd_from, k, dir);
 
-        int found = spi_sphere_near(nd_to, dir, radius, NEAR_MAX, *list + n);
+        int found = spi_sphere_near(x->nd_to, dir, x->radius, NEAR_MAX, x->part[item] + n);
 
-        n += found < NEAR_MAX ? found : NEAR_MAX;
-        (*first)[k + 1] = n;
+        x->first[k + 1] = found < NEAR_MAX ? found : NEAR_MAX;
+        n += x->first[k + 1];
     }
+}
+
+static void near_clear(struct near *x)
+{
+    free(x->wanted);
+    free(x->first);
+    free(x->list);
+    for (int c = 0; c < CHUNKS; c++)
+        free(x->part[c]);
+}
+
+static spi_err near_find(struct near *x)
+{
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(x->first, x->nd_from + 1, "candidates"), out);
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, near_chunk, x);
+    SPI_TRY(err = spi_failure_end(&x->failure), out);
+    for (int64_t k = 0; k < x->nd_from; k++)
+        x->first[k + 1] += x->first[k];
+    SPI_TRY(err = SPI_NEW(x->list, x->first[x->nd_from], "candidates"), out);
+    for (int64_t c = 0; c < CHUNKS; c++) {
+        int64_t from, to;
+
+        chunk(x->nd_from, c, &from, &to);
+        if (x->part[c])
+            memcpy(x->list + x->first[from], x->part[c],
+                   (size_t)(x->first[to] - x->first[from]) * sizeof *x->list);
+        free(x->part[c]);
+        x->part[c] = NULL;
+    }
+out:
+    return err;
+}
+
+/* Candidates of an image of the half set that a generation uses: the first so many. */
+static int candidates_used(const struct spi_half_set *h, const struct spi_generation *gen,
+                           int64_t image)
+{
+    const int32_t *kept = h->candidate + image * h->keep;
+    int n = 0;
+
+    while (n < gen->best_of && n < h->keep && kept[n] >= 0)
+        n++;
+    return n;
+}
+
+/* The candidate pairs of the images of a batch: counted, then listed. */
+struct pairs {
+    struct spi_generation_context *w;
+    const struct spi_half_set *h;
+    const struct spi_generation *gen;
+    const struct near *near;
+    struct spi_rooms mark; /* [nd] the last image that had the direction */
+    bool list;
+    struct spi_failure failure;
+};
+
+/* Directions of image i, each once; list NULL: how many, and w->row of each becomes 1. */
+static int64_t pairs_of(const struct pairs *x, int64_t i, int32_t *mark, int32_t *list)
+{
+    const struct near *near = x->near;
+    const int32_t *kept = x->h->candidate + x->w->batch[i] * x->h->keep;
+    int32_t stamp = (int32_t)(x->list ? -1 - i : 1 + i);
+    int64_t n = 0;
+
+    for (int k = 0; k < candidates_used(x->h, x->gen, x->w->batch[i]); k++)
+        for (int64_t j = near->first[kept[k]]; j < near->first[kept[k] + 1]; j++) {
+            int32_t dir = near->list[j];
+
+            if (mark[dir] == stamp)
+                continue;
+            mark[dir] = stamp;
+            if (list)
+                list[n] = dir;
+            else
+                __atomic_store_n(&x->w->row[dir], 1, __ATOMIC_RELAXED);
+            n++;
+        }
+    return n;
+}
+
+static void pairs_chunk(void *ctx, int rank, int64_t item)
+{
+    struct pairs *x = ctx;
+    int32_t *mark = spi_rooms_of(&x->mark, rank);
+    int64_t *first = x->w->first, from, to;
+
+    if (!mark) {
+        spi_failure_note(&x->failure, SPI_ENOMEM);
+        return;
+    }
+    chunk(x->w->n_batch, item, &from, &to);
+    for (int64_t i = from; i < to; i++)
+        if (x->list)
+            (void)pairs_of(x, i, mark, x->w->dir + first[i]);
+        else
+            first[i + 1] = pairs_of(x, i, mark, NULL);
+}
+
+static spi_err list_pairs(struct pairs *x)
+{
+    struct spi_generation_context *w = x->w;
+    size_t nd = (size_t)w->level->views.nd;
+    spi_err err =
+        spi_rooms_init(&x->mark, SPI_THREADS_MAX, nd * sizeof(int32_t), "candidates");
+
+    SPI_TRY(err, out);
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, pairs_chunk, x);
+    SPI_TRY(err = spi_failure_end(&x->failure), out);
+    for (int64_t i = 0; i < w->n_batch; i++)
+        w->first[i + 1] += w->first[i];
+    SPI_TRY(err = SPI_NEW_UNSET(w->dir, w->first[w->n_batch], "candidates"), out);
+    x->list = true;
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, pairs_chunk, x);
+    err = spi_failure_end(&x->failure);
+out:
+    spi_rooms_clear(&x->mark);
     return err;
 }
 
@@ -40,32 +186,19 @@ static spi_err find_near(int64_t nd_from, int64_t nd_to, double radius, int64_t 
 static spi_err find_pairs(struct spi_generation_context *w, const struct spi_half_set *h,
                           const struct spi_generation *gen)
 {
-    int64_t n = 0, cap = 0, nd = w->level->views.nd, *first = NULL;
-    int32_t *mark = NULL, *near = NULL;
+    int64_t nd = w->level->views.nd;
+    struct near near = {.nd_from = h->candidate_nd, .nd_to = nd, .radius = gen->radius};
+    struct pairs pairs = {.w = w, .h = h, .gen = gen, .near = &near};
     spi_err err;
 
-    SPI_TRY(err = find_near(h->candidate_nd, nd, gen->radius, &first, &near), out);
+    SPI_TRY(err = SPI_NEW(near.wanted, h->candidate_nd, "candidates"), out);
+    for (int64_t i = 0; i < w->n_batch; i++)
+        for (int k = 0; k < candidates_used(h, gen, w->batch[i]); k++)
+            near.wanted[h->candidate[w->batch[i] * h->keep + k]] = 1;
+    SPI_TRY(err = near_find(&near), out);
     SPI_TRY(err = SPI_NEW(w->first, w->n_batch + 1, "candidates"), out);
     SPI_TRY(err = SPI_NEW(w->row, nd, "candidates"), out);
-    SPI_TRY(err = SPI_NEW(mark, nd, "candidates"), out);
-    for (int64_t i = 0; i < w->n_batch; i++) {
-        const int32_t *kept = h->candidate + w->batch[i] * h->keep;
-
-        for (int k = 0; k < gen->best_of && k < h->keep && kept[k] >= 0; k++) {
-            int64_t from = first[kept[k]], to = first[kept[k] + 1];
-
-            SPI_TRY(err = spi_grow((void **)&w->dir, sizeof *w->dir, n, n + to - from, &cap,
-                                   "candidates"),
-                    out);
-            for (int64_t j = from; j < to; j++)
-                if (mark[near[j]] != (int32_t)(i + 1)) { /* each direction once an image */
-                    mark[near[j]] = (int32_t)(i + 1);
-                    w->row[near[j]] = 1;
-                    w->dir[n++] = near[j];
-                }
-        }
-        w->first[i + 1] = n;
-    }
+    SPI_TRY(err = list_pairs(&pairs), out);
     SPI_TRY(err = SPI_NEW(w->used, nd, "candidates"), out);
     for (int32_t d = 0; d < nd; d++)
         if (w->row[d]) {
@@ -73,9 +206,7 @@ static spi_err find_pairs(struct spi_generation_context *w, const struct spi_hal
             w->row[d] = (int32_t)w->n_rows++;
         }
 out:
-    free(first);
-    free(near);
-    free(mark);
+    near_clear(&near);
     return err;
 }
 
@@ -145,10 +276,11 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
         .group = (const double(*)[9])c->group,
         .keep = c->half->keep,
         .perplexity = gen->perplexity,
+        .beta_stays = gen->beta_stays,
         .keep_candidates = gen->keep_candidates,
-        .store_best = gen->store_best && gen->merge,
+        .store_best = gen->store_best,
+        .only_candidates = gen->only_candidates,
         .merge = gen->merge,
-        .threads = gen->threads > 1 ? gen->threads : 1,
         .n_batch = gen->n_batch,
         .block_images = block_images,
         .n_blocks = (int)((gen->n_batch + block_images - 1) / block_images),
@@ -162,7 +294,7 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
     memcpy(x->batch, gen->batch, (size_t)x->n_batch * sizeof *x->batch);
     SPI_TRY(err = gen->local ? find_pairs(x, c->half, gen) : all_rows(x, c), out);
     SPI_TRY(err = spi_nufft_new(c->A.n, c->A.step, l->nufft_tol, &x->plan), out);
-    spi_nufft_set_threads(x->plan, x->threads);
+    spi_nufft_set_threads(x->plan, SPI_THREADS_MAX);
     SPI_TRY(err = spi_ring_points(&c->data->rings, l->band.R, x->plan, &x->points), out);
     if (x->n_soft)
         err = spi_average_init(&x->average, &c->data->rings, l->R_merge, l->views.Na,
@@ -189,13 +321,14 @@ out:
 static spi_err model_arrays(struct spi_generation_work *w, struct spi_replica *c)
 {
     const struct spi_resolution_level *l = w->context.level;
-    bool other = c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale;
+    bool other;
     spi_err err;
 
     SPI_TRY(err = WRAP(w->model, float, "model", spi_volume_count(&c->A), c->A.data), out);
     SPI_TRY(err = WRAP(w->beta, float, "beta", 1, &c->beta), out);
     if (!w->context.merge)
         goto out;
+    other = c->A.n != l->n || fabs(c->A.step / l->dx - 1) > 1e-12 || c->ring_scale;
     SPI_TRY(err = WRAP(w->residual, double, "residual", 1, &c->residual), out);
     if (!other)
         goto out;
@@ -254,12 +387,15 @@ static spi_err batch_arrays(struct spi_generation_work *w)
     SPI_TRY(err = ARRAY(w->counts, float, "counts", .rows = x->n_batch, .columns = 1,
                         .parts = x->n_blocks, .part_rows = x->block_images),
             out);
-    SPI_TRY(err = ARRAY(w->fluence, float, "fluence", .rows = x->n_batch, .columns = 1,
-                        .parts = x->n_blocks, .part_rows = x->block_images),
-            out);
-    SPI_TRY(err = ARRAY(w->best, struct spi_best, "best", .rows = x->n_batch, .columns = 1,
-                        .parts = x->n_blocks, .part_rows = x->block_images),
-            out);
+    if (!x->only_candidates) {
+        SPI_TRY(err = ARRAY(w->fluence, float, "fluence", .rows = x->n_batch, .columns = 1,
+                            .parts = x->n_blocks, .part_rows = x->block_images),
+                out);
+        SPI_TRY(err =
+                    ARRAY(w->best, struct spi_best, "best", .rows = x->n_batch,
+                          .columns = 1, .parts = x->n_blocks, .part_rows = x->block_images),
+                out);
+    }
     if (x->keep_candidates)
         SPI_TRY(err = ARRAY(w->kept, int32_t, "kept directions", .rows = x->n_batch,
                             .columns = x->keep, .parts = x->n_blocks,
@@ -353,6 +489,7 @@ static spi_err submit_slice(struct spi_generation_work *w)
  * where all orientations have weight, averages <- images, blocks in turn to fixed sums */
 static spi_err submit_match(struct spi_generation_work *w)
 {
+    enum { SHOWN = 64 }; /* blocks from one look of the progress to the next */
     const struct spi_generation_context *x = &w->context;
     spi_err err = SPI_OK;
 
@@ -363,10 +500,13 @@ static spi_err submit_match(struct spi_generation_work *w)
 
         n = name(access, n, w->table, SPI_WHOLE, SPI_READ);
         n = name(access, n, w->S, SPI_WHOLE, SPI_READ);
-        n = name(access, n, w->beta, 0, b == 0 ? SPI_READ_WRITE : SPI_READ);
+        n = name(access, n, w->beta, 0,
+                 b == 0 && !x->beta_stays ? SPI_READ_WRITE : SPI_READ);
         n = name(access, n, w->counts, b, SPI_WRITE);
-        n = name(access, n, w->fluence, b, SPI_WRITE);
-        n = name(access, n, w->best, b, SPI_WRITE);
+        if (!x->only_candidates) {
+            n = name(access, n, w->fluence, b, SPI_WRITE);
+            n = name(access, n, w->best, b, SPI_WRITE);
+        }
         if (x->n_soft) {
             n = name(access, n, w->soft[b % x->n_soft], SPI_WHOLE, SPI_READ_WRITE);
         } else if (x->merge) {
@@ -377,6 +517,10 @@ static spi_err submit_match(struct spi_generation_work *w)
         if (x->keep_candidates)
             n = name(access, n, w->kept, b, SPI_WRITE);
         err = submit(w, "match", spi_task_match, b, first, count, n, access);
+        if (!err && w->progress && b % SHOWN == SHOWN - 1) {
+            err = spi_graph_wait(w->g);
+            w->progress(first + count, x->n_batch, w->user);
+        }
     }
     return err;
 }
@@ -468,6 +612,8 @@ spi_err spi_replica_begin(struct spi_replica *c, struct spi_graph *g,
     if (err)
         return err;
     w->g = g;
+    w->progress = gen->progress;
+    w->user = gen->user;
     c->work = w;
     SPI_TRY(err = context_init(&w->context, c, gen, block_images), out);
     SPI_TRY(err = model_arrays(w, c), out);
@@ -485,10 +631,23 @@ spi_err spi_replica_slice(struct spi_replica *c)
     return submit_slice(c->work);
 }
 
+/* Templates are what takes most memory, partial sums come next: not both at once. */
+static spi_err release_templates(struct spi_generation_work *w)
+{
+    struct spi_array *const done[] = {w->fine, w->templates, w->table, w->S};
+    spi_err err = SPI_OK;
+
+    for (size_t i = 0; i < sizeof done / sizeof *done && !err; i++)
+        err = spi_array_release(w->g, done[i]);
+    return err;
+}
+
 spi_err spi_replica_match(struct spi_replica *c)
 {
     spi_err err = submit_match(c->work);
 
+    if (!err)
+        err = release_templates(c->work);
     return err || c->work->context.merge ? err : submit_keep(c->work);
 }
 
@@ -573,7 +732,8 @@ void spi_replica_settle(struct spi_replica *c, bool done)
     if (done) {
         const struct spi_views *views = &w->context.level->views;
 
-        c->score = mean_score(w);
+        if (!w->context.only_candidates)
+            c->score = mean_score(w);
         if (w->solved)
             take_next(c, w);
         if (w->context.keep_candidates) {

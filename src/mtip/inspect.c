@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "mtip/reference.h"
 
 enum { BLOCK = 64, PARTIALS = 8 };
+enum { WORK = 5 }; /* floats for each pixel of an image that is looked at */
 static const double half_explained = 0.5;
 
 /* What the tasks read. */
@@ -71,7 +73,9 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
                                         g->diameter_A),
             out);
     for (int h = 0; h < 2; h++) {
-        SPI_TRY(err = spi_reference_init(&f->model[h], r, A[h]), out);
+        SPI_TRY(err =
+                    spi_reference_init(&f->model[h], d, r->q_max, r->set->nufft_tol, A[h]),
+                out);
         SPI_TRY(err = spi_packed_new(f->model[h].plan, f->model[h].grid, &f->kept[h]), out);
         spi_reference_drop_grid(&f->model[h], f->kept[h]);
         SPI_TRY(err = spi_points_new(f->model[h].plan, f->pixels.n,
@@ -94,63 +98,100 @@ struct block_args {
     int64_t first, n;
 };
 
-static spi_err look(const struct frame *f, int64_t k, const float *image, float *work,
-                    struct spi_misfit *one, struct partial *s, float *misfit)
-{
-    const struct spi_pixel_list *l = &f->pixels;
-    int h = f->o->half[k] - 1;
-    float *K = work, *T = work + l->n;
-    struct spi_misfit sum;
-    double M[1][9];
-    spi_err err;
+/* A block of images, one item each; what an item finds is added afterwards, image by image.
+ */
+struct block {
+    const struct frame *f;
+    const volatile int *stop;
+    int64_t first;
+    const float *pixels;           /* [images][n_pixels] */
+    struct spi_rooms work;         /* WORK floats for each pixel of the list */
+    struct spi_misfit *one;        /* [images][n_shells] */
+    struct spi_outliers *outliers; /* [images] */
+    bool *explained;               /* [images] */
+    float *misfit;                 /* [images] NAN: none, the image takes no part */
+    struct spi_failure failure;
+};
 
+static void look(void *ctx, int rank, int64_t i)
+{
+    struct block *b = ctx;
+    const struct frame *f = b->f;
+    const struct spi_pixel_list *l = &f->pixels;
+    const float *image = b->pixels + i * f->r->data->det->n_pixels;
+    int64_t k = b->first + i;
+    int h = f->o->half[k] - 1;
+    float *K = spi_rooms_of(&b->work, rank), *T;
+    struct spi_misfit *one = b->one + i * f->pairs.n_shells, sum;
+    double M[1][9];
+    spi_err err = K ? SPI_OK : SPI_ENOMEM;
+
+    b->misfit[i] = NAN;
+    SPI_TRY(err, out);
+    T = K + l->n;
+    SPI_TRY(err = *b->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
+    if (h < 0)
+        return;
     spi_pixel_rotations(1, (const double(*)[4])(f->o->quat + 4 * k), M);
-    err = spi_packed_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T);
-    if (err)
-        return err;
+    SPI_TRY(err = spi_packed_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T),
+            out);
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]);
-    spi_misfit_image(&f->pairs, l, f->like, K, T, f->mean, f->inv_var, k, work + 2 * l->n,
-                     one, s->outliers);
+    spi_misfit_image(&f->pairs, l, f->like, K, T, f->mean, f->inv_var, k, T + l->n, one,
+                     &b->outliers[i]);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
-    *misfit = (float)spi_misfit_share(&sum);
-    ++*s->images;
-    if (spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained)
-        ++*s->outlier_images;
-    else
-        spi_misfit_add(f->pairs.n_shells, one, s->all);
-    return SPI_OK;
+    b->misfit[i] = (float)spi_misfit_share(&sum);
+    b->explained[i] =
+        !(spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained);
+out:
+    spi_failure_note(&b->failure, err);
+}
+
+static void add(const struct block *b, int64_t n, struct partial *s)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (b->f->o->half[b->first + i] == 0)
+            continue;
+        spi_outliers_add(&b->outliers[i], s->outliers);
+        ++*s->images;
+        if (b->explained[i])
+            spi_misfit_add(b->f->pairs.n_shells, b->one + i * b->f->pairs.n_shells, s->all);
+        else
+            ++*s->outlier_images;
+    }
 }
 
 /* v: misfit, and of one partial: shells, outliers, numbers of images. */
 static spi_err task_look(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct block_args *a = arg;
+    const struct frame *f = a->f;
     int64_t *images = v[3].data;
     struct partial s = {v[1].data, v[2].data, images, images + 1};
-    float *misfit = v[0].data;
-    int64_t n_pixels = a->f->r->data->det->n_pixels;
-    float *pixels = NULL, *work = NULL;
-    struct spi_misfit *one = NULL;
+    struct block b = {.f = f, .stop = stop, .first = a->first, .misfit = v[0].data};
+    float *pixels = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "inspection"), out);
-    SPI_TRY(err = SPI_NEW(work, 5 * a->f->pixels.n, "inspection"), out);
-    SPI_TRY(err = SPI_NEW(one, a->f->pairs.n_shells, "inspection"), out);
-    SPI_TRY(err = spi_images_read(a->f->r->data->images, a->first, a->n, pixels), out);
-    for (int64_t i = 0; i < a->n; i++) {
-        SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
-        if (a->f->o->half[a->first + i] == 0)
-            misfit[i] = NAN;
-        else
-            SPI_TRY(err = look(a->f, a->first + i, pixels + i * n_pixels, work, one, &s,
-                               misfit + i),
-                    out);
-    }
+    SPI_TRY(err = SPI_NEW_UNSET(pixels, a->n * f->r->data->det->n_pixels, "inspection"),
+            out);
+    SPI_TRY(err =
+                spi_rooms_init(&b.work, SPI_THREADS_MAX,
+                               (size_t)(WORK * f->pixels.n) * sizeof(float), "inspection"),
+            out);
+    SPI_TRY(err = SPI_NEW(b.one, a->n * f->pairs.n_shells, "inspection"), out);
+    SPI_TRY(err = SPI_NEW(b.outliers, a->n, "inspection"), out);
+    SPI_TRY(err = SPI_NEW(b.explained, a->n, "inspection"), out);
+    SPI_TRY(err = spi_images_read(f->r->data->images, a->first, a->n, pixels), out);
+    b.pixels = pixels;
+    spi_parallel_for(SPI_THREADS_MAX, a->n, look, &b);
+    SPI_TRY(err = spi_failure_end(&b.failure), out);
+    add(&b, a->n, &s);
 out:
     free(pixels);
-    free(work);
-    free(one);
+    spi_rooms_clear(&b.work);
+    free(b.one);
+    free(b.outliers);
+    free(b.explained);
     return err;
 }
 

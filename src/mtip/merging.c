@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "mtip/merging_parts.h"
 
 enum {
@@ -56,9 +56,7 @@ static spi_err make_normal(struct spi_merging *m)
     SPI_TRY(err = spi_normal_new(&m->normal, m->n, m->dx, s->diameter_A, b, Q, m->weight,
                                  s->f64),
             out);
-    m->normal.threads = spi_cores();
-    if (m->normal.threads > spi_graph_workers(s->graph))
-        m->normal.threads = spi_graph_workers(s->graph);
+    m->normal.threads = SPI_THREADS_MAX;
     m->normal.op.apply = s->direct ? spi_merging_direct_apply : apply_toeplitz;
     m->normal.op.self = m;
     if (s->corner_weight > 0)
@@ -80,7 +78,16 @@ static spi_err make_plan(struct spi_merging *m)
     spi_merge_grid(s->diameter_A, s->pixels->q_max, &m->n, &m->dx);
     m->modes =
         (struct spi_modes){.m = s->direct ? m->n : 2 * m->n, .dx = m->dx, .tol = s->tol};
-    return s->f64 ? SPI_OK : spi_nufft_new(m->modes.m, m->dx, s->tol, &m->plan);
+    if (s->f64)
+        return SPI_OK;
+
+    spi_err err = spi_nufft_new(m->modes.m, m->dx, s->tol, &m->plan);
+
+    if (err)
+        return err;
+    spi_nufft_set_threads(m->plan, SPI_THREADS_MAX);
+    return spi_points_new(m->plan, s->pixels->n, (const float(*)[3])s->pixels->q,
+                          &m->points);
 }
 
 /* The sums of all partials and the normal equations; the images took `wall` s. */
@@ -119,7 +126,9 @@ spi_err spi_merging_init_sets(struct spi_merging *m, const struct spi_merging_sp
             (struct spi_merging){.spec = *spec, .n_images = spi_images_count(spec->images)};
         m[i].spec.fluence = fluence[i];
         m[i].block = (spec->f64 ? POINTS_AT_ONCE : PIXELS_AT_ONCE) / per_image;
-        m[i].block = m[i].block < 1 ? 1 : m[i].block > 256 ? 256 : m[i].block;
+        m[i].block = m[i].block < 1                       ? 1
+                     : m[i].block > SPI_MERGING_BLOCK_MAX ? SPI_MERGING_BLOCK_MAX
+                                                          : m[i].block;
     }
     if (n_sets < 1 || n_sets > SPI_MERGING_SETS_MAX || (spec->average > 0 && n_sets > 1))
         return spi_fail(SPI_EINVAL, "merge: %d sets at once; needed 1 to %d, summed: 1",
@@ -152,6 +161,7 @@ void spi_merging_clear(struct spi_merging *m)
     spi_merging_partials_free(m);
     spi_array_free(m->spec.graph, m->x);
     spi_normal_clear(&m->normal);
+    spi_points_free(m->points);
     spi_nufft_free(m->plan);
     *m = (struct spi_merging){0};
 }

@@ -59,7 +59,8 @@ struct spi_merging {
     double read_s, spread_s, collect_s, solve_s; /* wall clock */
     int64_t products;                            /* by H* w H while solving */
 
-    spi_nufft *plan; /* float: of n (direct) or 2 n modes */
+    spi_nufft *plan;    /* float: of n (direct) or 2 n modes */
+    spi_points *points; /* float: the pixels */
     struct spi_modes modes;
     int n_partials;
     struct spi_array *partial[SPI_MERGING_PARTIALS_MAX]; /* float: fine grids of two
@@ -106,6 +107,10 @@ SPI_MUSTUSE spi_err spi_merging_solve_lcurve(struct spi_merging *m,
                                              bool independent,
                                              const struct spi_cg_options *opt, float *A,
                                              struct spi_merging_lcurve *curve);
+/** The same for several sets side by side; opt, A, curve: [n_sets]. */
+SPI_MUSTUSE spi_err spi_merging_solve_lcurves(
+    struct spi_merging *m, int n_sets, const struct spi_settings *set, bool independent,
+    const struct spi_cg_options *opt, float *const *A, struct spi_merging_lcurve *curve);
 /** Release what the struct owns. */
 void spi_merging_lcurve_clear(struct spi_merging_lcurve *c);
 

@@ -12,6 +12,8 @@
 
 #include "mtip/merging.h"
 
+enum { SPI_MERGING_BLOCK_MAX = 256 }; /* images of a task */
+
 /** Argument of the tasks: a block of images (or of directions) and its partial. */
 struct spi_merging_block {
     const struct spi_merging *m; /* [n_sets] */

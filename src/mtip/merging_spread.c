@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "mtip/merging_parts.h"
 
 static const double partial_bytes =
@@ -51,21 +52,41 @@ void spi_merging_chosen_clear(struct spi_merging_chosen *c)
     *c = (struct spi_merging_chosen){0};
 }
 
+struct taking {
+    int64_t n_pixels;
+    float scale;
+    const float *all;
+    float *pixels;
+    const int64_t *image; /* of each that takes part, in `all` */
+};
+
+static void take_one(void *ctx, int rank, int64_t item)
+{
+    const struct taking *t = ctx;
+    const float *from = t->all + t->image[item] * t->n_pixels;
+    float *to = t->pixels + item * t->n_pixels;
+
+    (void)rank;
+    for (int64_t p = 0; p < t->n_pixels; p++)
+        to[p] = t->scale * from[p];
+}
+
 void spi_merging_take(const struct spi_merging_block *a, int set, const float *all,
                       float *pixels)
 {
     const struct spi_merging_spec *s = &a->m[set].spec;
-    int64_t n_pixels = spi_images_detector(s->images)->n_pixels, kept = 0;
+    int64_t image[SPI_MERGING_BLOCK_MAX], n = 0;
+    struct taking t = {.n_pixels = spi_images_detector(s->images)->n_pixels,
+                       .scale = (float)s->scale,
+                       .all = all,
+                       .pixels = pixels,
+                       .image = image};
 
-    for (int64_t i = 0; i < a->n; i++) {
-        float *to = pixels + kept * n_pixels;
-
-        if (!(s->fluence[a->first + i] > 0))
-            continue;
-        for (int64_t p = 0; p < n_pixels; p++)
-            to[p] = (float)s->scale * all[i * n_pixels + p];
-        kept++;
-    }
+    for (int64_t i = 0; i < a->n; i++)
+        if (s->fluence[a->first + i] > 0)
+            image[n++] = i;
+    /* in one memory an image may take the place of the one before only */
+    spi_parallel_for(all == pixels ? 1 : SPI_THREADS_MAX, n, take_one, &t);
 }
 
 double spi_merging_expected_misfit(const struct spi_pixel_list *l,
@@ -107,9 +128,9 @@ static spi_err spread_set(const struct spi_merging *m, const struct spi_merging_
                                    (const double(*)[4])c->quat, c->phi, &m->modes, partial,
                                    &sums->weight, &sums->norm2);
     else
-        err =
-            spi_merge_pixels(s->pixels, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
-                             c->phi, m->plan, partial, &sums->weight, &sums->norm2);
+        err = spi_merge_pixels(s->pixels, m->points, c->n, n_pixels, pixels,
+                               (const double(*)[4])c->quat, c->phi, SPI_THREADS_MAX,
+                               partial, &sums->weight, &sums->norm2);
     sums->merged += c->n;
     sums->spread_s += spi_now_s() - t0;
     return err;
@@ -196,7 +217,7 @@ spi_err spi_merging_partials_new(struct spi_merging *m, int n_sets)
 {
     int64_t values = partial_values(m);
     struct spi_array_shape one = {SPI_ARRAY_OF(float, "partial sums"), .rows = values,
-                                  .columns = 1};
+                                  .columns = 1, .unset = true};
     struct spi_array_shape sums = {SPI_ARRAY_OF(struct spi_merging_sums, "sums"),
                                    .columns = 1};
     spi_err err;
@@ -212,34 +233,75 @@ spi_err spi_merging_partials_new(struct spi_merging *m, int n_sets)
     SPI_TRY(err = spi_array_new(m->spec.graph, &sums, &m->sums), out);
     for (int i = 0; i < m->n_partials; i++)
         SPI_TRY(err = spi_array_new(m->spec.graph, &one, &m->partial[i]), out);
+    spi_merging_partials_zero(m);
 out:
     return err;
 }
 
+enum { CHUNKS = 256 }; /* of the partials, which are large */
+
+struct partials {
+    void *data[SPI_MERGING_PARTIALS_MAX];
+    int n;
+    int64_t values; /* of each */
+    bool f64;
+};
+
+static struct partials partials_of(struct spi_merging *m)
+{
+    struct partials p = {.n = m->n_partials, .f64 = m->spec.f64};
+
+    for (int s = 0; s < p.n; s++)
+        p.data[s] = spi_array_data(m->partial[s], 0, &p.values);
+    return p;
+}
+
+static void part(const struct partials *p, int64_t item, int64_t *from, int64_t *to)
+{
+    *from = p->values * item / CHUNKS;
+    *to = p->values * (item + 1) / CHUNKS;
+}
+
+/* A chunk of partial 0 += those of the others, in their order. */
+static void sum_chunk(void *ctx, int rank, int64_t item)
+{
+    const struct partials *p = ctx;
+    int64_t from, to;
+
+    (void)rank;
+    part(p, item, &from, &to);
+    for (int s = 1; s < p->n; s++)
+        for (int64_t i = from; i < to; i++)
+            if (p->f64)
+                ((double *)p->data[0])[i] += ((const double *)p->data[s])[i];
+            else
+                ((float *)p->data[0])[i] += ((const float *)p->data[s])[i];
+}
+
 void spi_merging_partials_sum(struct spi_merging *m)
 {
-    int64_t n;
-    void *to = spi_array_data(m->partial[0], 0, &n);
+    struct partials p = partials_of(m);
 
-    for (int s = 1; s < m->n_partials; s++) {
-        const void *from = spi_array_data(m->partial[s], 0, NULL);
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, sum_chunk, &p);
+}
 
-        for (int64_t i = 0; i < n; i++)
-            if (m->spec.f64)
-                ((double *)to)[i] += ((const double *)from)[i];
-            else
-                ((float *)to)[i] += ((const float *)from)[i];
-    }
+static void zero_chunk(void *ctx, int rank, int64_t item)
+{
+    const struct partials *p = ctx;
+    size_t size = p->f64 ? sizeof(double) : sizeof(float);
+    int64_t from, to;
+
+    (void)rank;
+    part(p, item, &from, &to);
+    for (int s = 0; s < p->n; s++)
+        memset((char *)p->data[s] + (size_t)from * size, 0, (size_t)(to - from) * size);
 }
 
 void spi_merging_partials_zero(struct spi_merging *m)
 {
-    for (int s = 0; s < m->n_partials; s++) {
-        int64_t n;
-        void *at = spi_array_data(m->partial[s], 0, &n);
+    struct partials p = partials_of(m);
 
-        memset(at, 0, (size_t)n * (m->spec.f64 ? sizeof(double) : sizeof(float)));
-    }
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, zero_chunk, &p);
 }
 
 void spi_merging_partials_free(struct spi_merging *m)

@@ -16,6 +16,31 @@ enum { BLOCK = 64, AT_ONCE = 64 }; /* images of a task; tasks between two waits 
 
 /* With a point group any of its elements may be applied: they are dealt out evenly, so that
  * no direction is left without images. */
+void spi_replica_orientations(const struct spi_replica *c, int which,
+                              struct spi_orientations *o)
+{
+    const struct spi_half_set *half = c->half;
+
+    for (int64_t i = 0; i < half->n_images; i++) {
+        const struct spi_best *b = &half->best[i];
+        int64_t k = half->image[i];
+        double dir[3], M0[9], M[9], R[9];
+
+        spi_sphere_point(half->best_nd, b->dir, dir);
+        spi_rot_view(dir, (double)b->angle, M0);
+        spi_rot_mul(c->group[i % c->n_group], M0, M);
+        for (int e = 0; e < 9; e++)
+            R[e] = M[e % 3 * 3 + e / 3];
+        spi_rot_quat(R, o->quat + 4 * k);
+        o->score[k] = b->score;
+        o->margin[k] = b->margin;
+        o->entropy[k] = b->entropy;
+        o->fluence[k] = half->fluence[i];
+        if (o->half)
+            o->half[k] = (uint8_t)(which + 1);
+    }
+}
+
 spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o)
 {
     spi_err err;
@@ -34,24 +59,7 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
         if (!r->data->split.half[k])
             spi_orientations_none(o, k);
     for (int h = 0; h < 2; h++)
-        for (int64_t i = 0; i < r->half[h].n_images; i++) {
-            const struct spi_replica *replica = &r->replica[h][r->leading[h]];
-            const struct spi_best *b = &r->half[h].best[i];
-            int64_t k = r->half[h].image[i];
-            double dir[3], M0[9], M[9], R[9];
-
-            spi_sphere_point(r->half[h].best_nd, b->dir, dir);
-            spi_rot_view(dir, (double)b->angle, M0);
-            spi_rot_mul(replica->group[i % replica->n_group], M0, M);
-            for (int c = 0; c < 9; c++)
-                R[c] = M[c % 3 * 3 + c / 3];
-            spi_rot_quat(R, o->quat + 4 * k);
-            o->score[k] = b->score;
-            o->margin[k] = b->margin;
-            o->entropy[k] = b->entropy;
-            o->fluence[k] = r->half[h].fluence[i];
-            o->half[k] = (uint8_t)(h + 1);
-        }
+        spi_replica_orientations(&r->replica[h][r->leading[h]], h, o);
 out:
     if (err)
         spi_orientations_clear(o);
@@ -112,8 +120,8 @@ out:
     return err;
 }
 
-/* Mean fluence of each half becomes 1: the scale lives in its model alone. */
-static void normalise(struct spi_orientations *o)
+/* The scale lives in the model of each half alone. */
+void spi_orientations_normalise(struct spi_orientations *o)
 {
     double sum[2] = {0}, n[2] = {0};
 
@@ -190,7 +198,7 @@ out:
     spi_array_free(g, x.score);
     spi_array_free(g, x.fluence);
     if (!err)
-        normalise(o);
+        spi_orientations_normalise(o);
     return err;
 }
 
@@ -203,21 +211,16 @@ struct model {
 static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
                           struct model *m)
 {
-    const struct spi_data *d = r->data;
-    int R = spi_rings_upto(&d->rings, r->q_max);
-    float *inv_var = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(inv_var, R, "refinement"), out);
-    SPI_TRY(err = spi_reference_init(&m->reference, r, A), out);
-    spi_data_inv_var(d, r->like, R, inv_var);
     SPI_TRY(err =
-                spi_refine_set_init(&m->set, d->det, &d->rings, R, m->reference.ring_mean,
-                                    r->like, inv_var, m->reference.plan, m->reference.grid),
+                spi_reference_init(&m->reference, r->data, r->q_max, r->set->nufft_tol, A),
             out);
+    SPI_TRY(
+        err = spi_reference_refine_set(&m->reference, r->data, r->q_max, r->like, &m->set),
+        out);
     spi_reference_drop_grid(&m->reference, m->set.model);
 out:
-    free(inv_var);
     return err;
 }
 

@@ -14,6 +14,13 @@
 SPI_MUSTUSE spi_err spi_run_orientations(const struct spi_run *r,
                                          struct spi_orientations *o);
 
+/** What the last generation stored of a replica's half set `which` (0, 1), written to the
+ * places of its images; o->half and o->entropy ... of all other images stay. */
+void spi_replica_orientations(const struct spi_replica *c, int which,
+                              struct spi_orientations *o);
+/** Mean fluence of each half set (o->half NULL: of all images) becomes 1. */
+void spi_orientations_normalise(struct spi_orientations *o);
+
 /** Refine images as tasks, pixel by pixel, against model[half - 1] (o->half NULL:
  * model[0]); rotation, score and fluence are replaced, fluences of each half divided by
  * their mean. scale: image value -> counts.  progress (may be NULL) is told how many images

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -78,18 +77,8 @@ static double orientations(const struct spi_replica *c,
     return (double)level->views.nd * level->views.Na / c->n_group;
 }
 
-static int count_running(const struct spi_run *r, enum spi_stage stage)
-{
-    int n = 0;
-
-    for (int s = 0; s < r->n_replicas; s++)
-        for (int h = 0; h < 2; h++)
-            n += spi_run_replica_runs(r, h, s, stage);
-    return n > 0 ? n : 1;
-}
-
 /* Which images replica s of half set h sees, and how. */
-static spi_err begin_replica(struct spi_pass *p, int h, int s, int threads)
+static spi_err begin_replica(struct spi_pass *p, int h, int s)
 {
     struct spi_run *r = p->run;
     const struct spi_step *step = p->step;
@@ -103,8 +92,7 @@ static spi_err begin_replica(struct spi_pass *p, int h, int s, int threads)
         .best_of = step->best_of,
         .keep_candidates = step->keep,
         .store_best = step->keep,
-        .merge = !p->heldout,
-        .threads = threads};
+        .merge = !p->heldout};
     spi_err err = p->heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
                              : draw_batch(r, h, s, step, &batch, &gen.n_batch);
 
@@ -119,8 +107,6 @@ static spi_err begin_replica(struct spi_pass *p, int h, int s, int threads)
 spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r, const struct spi_step *step,
                        bool heldout)
 {
-    int workers = spi_graph_workers(r->graph), cores = spi_cores();
-    int threads = (workers < cores ? workers : cores) / count_running(r, step->stage);
     spi_err err;
 
     *p = (struct spi_pass){.run = r, .step = step, .heldout = heldout, .t0 = spi_now_s()};
@@ -129,11 +115,10 @@ spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r, const struct spi_s
                                     step->stage == SPI_STAGE_INIT);
     if (err)
         return err;
-    spi_nufft_set_threads(p->level.plan2, threads);
     for (int s = 0; s < r->n_replicas && !err; s++)
         for (int h = 0; h < 2 && !err; h++)
             if (spi_run_replica_runs(r, h, s, step->stage))
-                err = begin_replica(p, h, s, threads);
+                err = begin_replica(p, h, s);
     return err;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 
 static const double tighter = 1.5; /* (Q13) */
 
@@ -99,8 +100,9 @@ out:
     return err;
 }
 
-static spi_err combine(struct spi_graph *g, const struct spi_volume *A, int n,
-                       struct starts *s, struct spi_phase_result *result)
+/* Densities of the tasks -> s->density. */
+static spi_err take_densities(struct spi_graph *g, const struct spi_volume *A, int n,
+                              struct starts *s)
 {
     spi_err err = SPI_OK;
 
@@ -114,7 +116,38 @@ static spi_err combine(struct spi_graph *g, const struct spi_volume *A, int n,
     spi_array_free(g, s->model);
     spi_array_free(g, s->r_factors);
     s->densities = s->model = s->r_factors = NULL;
-    return err ? err : spi_phase_combine(A, &s->opt, n, s->density, s->r_factor, result);
+    return err;
+}
+
+/* What is done for both half sets at once, an item each. */
+struct halves {
+    struct spi_run *r;
+    const struct spi_volume *A; /* [2] */
+    const struct spi_agreement *a;
+    struct starts *starts; /* [2] */
+    int n;                 /* of each */
+    struct spi_phasing *p;
+    struct spi_failure failure;
+};
+
+static void combine(void *ctx, int rank, int64_t h)
+{
+    struct halves *x = ctx;
+    struct starts *s = &x->starts[h];
+
+    (void)rank;
+    spi_failure_note(&x->failure, spi_phase_combine(&x->A[h], &s->opt, x->n, s->density,
+                                                    s->r_factor, &x->p->half[h]));
+}
+
+static void compare(void *ctx, int rank, int64_t h)
+{
+    struct halves *x = ctx;
+
+    (void)rank;
+    spi_failure_note(&x->failure,
+                     spi_agreement_faithful(x->r, &x->A[h], &x->p->half[h].density, x->a,
+                                            &x->p->own[h]));
 }
 
 static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2],
@@ -122,6 +155,7 @@ static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2],
 {
     int n = r->set->N_phase_starts;
     struct starts half[2] = {{.model = NULL}};
+    struct halves both = {.A = half_A, .starts = half, .n = n, .p = p};
     spi_err err = SPI_OK, late;
 
     for (int h = 0; h < 2 && !err; h++) {
@@ -138,7 +172,11 @@ static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2],
     late = spi_graph_wait(r->graph);
     err = err ? err : late;
     for (int h = 0; h < 2 && !err; h++)
-        err = combine(r->graph, &half_A[h], n, &half[h], &p->half[h]);
+        err = take_densities(r->graph, &half_A[h], n, &half[h]);
+    if (!err) {
+        spi_parallel_for(2, 2, combine, &both);
+        err = spi_failure_end(&both.failure);
+    }
     for (int h = 0; h < 2; h++)
         starts_clear(r->graph, n, &half[h]);
     return err;
@@ -149,6 +187,7 @@ static spi_err phase_both(struct spi_run *r, const struct spi_volume half_A[2],
 static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
                          const struct spi_agreement *a, int round, struct spi_phasing *p)
 {
+    struct halves both = {.r = r, .A = half_A, .a = a, .p = p};
     double cc;
     spi_err err;
 
@@ -158,10 +197,8 @@ static spi_err one_round(struct spi_run *r, const struct spi_volume half_A[2],
                                       r->data->rings.diameter_A, r->q_max, NULL, a->R,
                                       &p->pose, &cc, &p->density, &p->fsc, &p->moved2),
             out);
-    for (int h = 0; h < 2; h++)
-        SPI_TRY(
-            err = spi_agreement_faithful(r, &half_A[h], &p->half[h].density, a, &p->own[h]),
-            out);
+    spi_parallel_for(2, 2, compare, &both);
+    SPI_TRY(err = spi_failure_end(&both.failure), out);
     p->phase_consistency = spi_agreement_phase_consistency(
         a, &p->fsc, (const double *const *)p->own, r->q_max);
 out:

@@ -126,6 +126,32 @@ bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max
     return stage == SPI_STAGE_REFINEMENT;
 }
 
+/* Levels of a model that is given: by equal factors of at most this; a level with more rings
+ * looks so many cells of the one before around each candidate, one with the same rings less
+ * far (doc/math.md, (M7)). */
+static const double given_ratio = 1.4, given_reach = 1.2, given_reach_same = 0.8;
+
+bool spi_plan_given(const struct spi_settings *s, double diameter_A, double q_max,
+                    double finer, bool exhaustive, int i, struct spi_step *step)
+{
+    double q0 = fmin(s->init_qD / diameter_A, q_max);
+    int levels = exhaustive ? 0 : (int)ceil(log(q_max / q0) / log(given_ratio) - 1e-9);
+    int halvings = exhaustive || !(finer > 1) ? 0 : (int)ceil(log2(finer) - 1e-9);
+
+    *step = (struct spi_step){
+        .stage = SPI_STAGE_MARCHING,
+        .q_match = i < levels ? q_max * pow(q0 / q_max, 1 - (double)i / levels) : q_max,
+        .oversampling = exhaustive    ? finer
+                        : i <= levels ? fmin(finer, 1)
+                                      : fmin(finer, ldexp(1, i - levels)),
+        .perplexity = 1,
+        .local = i > 0,
+        .search_radius = i <= levels ? given_reach : given_reach_same,
+        .best_of = i == 1 ? s->N_candidates : 3,
+        .keep = i < levels + halvings};
+    return i <= levels + halvings;
+}
+
 double spi_plan_done(const struct spi_settings *s, double diameter_A, double q_max,
                      enum spi_stage stage, int i)
 {

@@ -9,7 +9,10 @@
  *              matches on the rings known and merges up to the next level, first
  *              exhaustively, then near each image's candidates.
  * refinement   all rings, directions half a cell apart, until the half maps no longer
- *              improve. */
+ *              improve.
+ *
+ * A model that is given needs no random initialisation and is not merged: its images climb in
+ * resolution as in frequency marching (M7), and then to finer directions. */
 #ifndef SPI_MTIP_PLAN_H
 #define SPI_MTIP_PLAN_H
 
@@ -42,6 +45,11 @@ double spi_plan_init_q(const struct spi_settings *s, double diameter_A, double q
  * number). */
 bool spi_plan_step(const struct spi_settings *s, double diameter_A, double q_max,
                    enum spi_stage stage, int i, struct spi_step *step);
+/** Step `i` of matching against a model that is given, up to q_max and directions 1/finer of
+ * a Shannon cell apart; false when there is no such step.  exhaustive: all of it at once.
+ * keep: candidates only, of all steps but the last. */
+bool spi_plan_given(const struct spi_settings *s, double diameter_A, double q_max,
+                    double finer, bool exhaustive, int i, struct spi_step *step);
 /** Perplexity asked of a generation when there are `n` orientations: in the random
  *  initialisations p0 n (p1 / (p0 n))^cooling. */
 double spi_plan_perplexity(const struct spi_settings *s, const struct spi_step *step,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/survey.h"
 
 enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
@@ -133,8 +134,7 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
     spi_err err;
 
-    *s = (struct spi_preview){.kind = gain > 0 ? SPI_PHOTONS : spi_images_kind(images),
-                              .gain = gain};
+    *s = (struct spi_preview){.kind = spi_survey_images_kind(images, gain), .gain = gain};
     l.at_once = CHUNK_PIXELS / l.det->n_pixels;
     l.at_once = l.at_once < 1 ? 1 : l.at_once > BLOCK ? BLOCK : l.at_once;
     SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "preview"), out);

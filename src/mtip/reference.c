@@ -4,22 +4,41 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "slice/templates.h"
 
-spi_err spi_reference_init(struct spi_reference *m, const struct spi_run *r,
-                           const struct spi_volume *A)
+spi_err spi_reference_init(struct spi_reference *m, const struct spi_data *d, double q_max,
+                           double nufft_tol, const struct spi_volume *A)
 {
-    int R = spi_rings_upto(&r->data->rings, r->q_max);
+    int R = spi_rings_upto(&d->rings, q_max);
     spi_err err;
 
     *m = (struct spi_reference){0};
     SPI_TRY(err = SPI_NEW(m->ring_mean, R, "model"), out);
-    SPI_TRY(err = spi_nufft_new(A->n, A->step, r->set->nufft_tol, &m->plan), out);
+    SPI_TRY(err = spi_nufft_new(A->n, A->step, nufft_tol, &m->plan), out);
+    spi_nufft_set_threads(m->plan, SPI_THREADS_MAX);
     SPI_TRY(err = spi_nufft_grid_new(m->plan, 1, &m->grid), out);
     SPI_TRY(err = spi_nufft_prepare(m->plan, A->data, m->grid), out);
-    err = spi_ring_means_of_model(&r->data->rings, R, m->plan, m->grid, SPI_MEAN_DIRECTIONS,
+    err = spi_ring_means_of_model(&d->rings, R, m->plan, m->grid, SPI_MEAN_DIRECTIONS,
                                   m->ring_mean);
 out:
+    return err;
+}
+
+spi_err spi_reference_refine_set(const struct spi_reference *m, const struct spi_data *d,
+                                 double q_max, const struct spi_likelihood *like,
+                                 struct spi_refine_set *set)
+{
+    int R = spi_rings_upto(&d->rings, q_max);
+    float *inv_var;
+    spi_err err = SPI_NEW(inv_var, R, "refinement");
+
+    if (err)
+        return err;
+    spi_data_inv_var(d, like, R, inv_var);
+    err = spi_refine_set_init(set, d->det, &d->rings, R, m->ring_mean, like, inv_var,
+                              m->plan, m->grid);
+    free(inv_var);
     return err;
 }
 

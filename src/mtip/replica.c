@@ -121,6 +121,20 @@ fail:
     return err;
 }
 
+spi_err spi_replica_given(struct spi_replica *c, const struct spi_data *d,
+                          struct spi_half_set *half, const struct spi_volume *A)
+{
+    spi_err err;
+
+    *c = (struct spi_replica){.data = d, .half = half, .beta = 1};
+    SPI_TRY(err = spi_volume_copy(A, &c->A), fail);
+    SPI_TRY(err = spi_replica_symmetry(c, "C1", NULL), fail);
+    return SPI_OK;
+fail:
+    spi_replica_clear(c);
+    return err;
+}
+
 spi_err spi_replica_symmetry(struct spi_replica *c, const char *group, const double axes[9])
 {
     static const double standard[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};

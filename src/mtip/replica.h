@@ -60,6 +60,11 @@ SPI_MUSTUSE spi_err spi_replica_init(struct spi_replica *c, const struct spi_dat
                                      struct spi_half_set *half,
                                      const struct spi_resolution_level *level,
                                      uint64_t seed, int index);
+/** A replica whose model is a copy of A, in the scale of the data, and whose images weigh as
+ * the likelihood says: beta is 1.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_replica_given(struct spi_replica *c, const struct spi_data *d,
+                                      struct spi_half_set *half,
+                                      const struct spi_volume *A);
 /** Release what the struct owns. */
 void spi_replica_clear(struct spi_replica *c);
 /** From now on the particle has this point group: images spread over its elements when
@@ -72,6 +77,7 @@ SPI_MUSTUSE spi_err spi_replica_symmetry(struct spi_replica *c, const char *grou
 struct spi_generation {
     const struct spi_resolution_level *level;
     double perplexity; /* target; a fraction of all orientations has been multiplied out */
+    bool beta_stays;   /* beta is that of the replica, and not found from the perplexity */
     int64_t n_batch;
     const int64_t *batch; /* [n_batch] places in the half */
     bool local;           /* only directions near the candidates of each image */
@@ -79,9 +85,13 @@ struct spi_generation {
     int best_of;          /* local: use this many candidates of each image */
     bool keep_candidates; /* write the new candidates to the half */
     bool store_best;      /* write best orientation and fluence to the half */
-    bool merge;           /* also merge (false: only match, for held-out scores) */
-    int threads;          /* of the tasks that are one for a replica; 0: one.  The bits do
-                           * not change */
+    bool only_candidates; /* nothing but candidates is wanted: no weights, no score */
+    bool merge;           /* also merge (false: only match: held-out scores, a model that is
+                           * given) */
+    /* may be NULL: told how many images of the batch are matched, after a wait now and then;
+     * for one replica by itself */
+    void (*progress)(int64_t done, int64_t total, void *user);
+    void *user;
 };
 
 /** generation.c: make what the tasks of one generation name.  Call _settle in any case,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "math/sphere.h"
 
 /* ---- slice -------------------------------------------------------------------------- */
@@ -65,7 +66,7 @@ struct matched {
     const float *templates, *table, *S;
     float *beta; /* the first block finds it */
     float *counts, *fluence;
-    struct spi_best *best;
+    struct spi_best *best; /* NULL, as fluence: only candidates are wanted */
     struct spi_view *pair, *angle, *weight; /* NULL: nobody wants them */
     float *average;                         /* all orientations have weight */
     int32_t *kept;                          /* NULL: none */
@@ -80,11 +81,13 @@ static struct matched matched_views(struct spi_view *v, const struct spi_range *
                         .table = v[1].data,
                         .S = v[2].data,
                         .beta = v[3].data,
-                        .counts = v[4].data,
-                        .fluence = v[5].data,
-                        .best = v[6].data};
-    int i = 7;
+                        .counts = v[4].data};
+    int i = 5;
 
+    if (!c->only_candidates) {
+        b.fluence = v[i++].data;
+        b.best = v[i++].data;
+    }
     if (c->n_soft) {
         b.average = v[i++].data;
     } else if (c->merge) {
@@ -147,7 +150,7 @@ static spi_err score_block(const struct matched *b, const struct spi_score_input
 {
     const struct spi_generation_context *c = b->c;
     const struct spi_range *a = b->range;
-    double n = (double)in->views.nd * in->views.Na;
+    double n = (double)in->views.nd * in->views.Na, drop;
     int64_t *first = NULL;
     spi_err err;
 
@@ -157,12 +160,12 @@ static spi_err score_block(const struct matched *b, const struct spi_score_input
             first[i] = c->first[a->first + i] - c->first[a->first];
         err = spi_score_some(in, first, c->dir + c->first[a->first], c->row, scores);
     } else {
+        drop = c->only_candidates ? 0 : spi_posterior_drop(*b->beta, c->perplexity, n);
         /* beta is not known, or much of it counts */
-        if (a->block == 0 || c->perplexity >= spi_all_from * n)
+        if (!c->beta_stays && (a->block == 0 || c->perplexity >= spi_all_from * n))
             err = spi_score_all(in, scores);
         else
-            err =
-                spi_score_peaks(in, spi_posterior_drop(*b->beta, c->perplexity, n), scores);
+            err = spi_score_peaks(in, drop, scores);
         scores->name = c->used;
     }
 out:
@@ -179,7 +182,9 @@ static spi_err match_some(const struct matched *b, const struct spi_score_input 
 
     if (err)
         return err;
-    if (b->range->block == 0)
+    if (c->only_candidates)
+        return SPI_OK;
+    if (b->range->block == 0 && !c->beta_stays)
         *b->beta = spi_posterior_beta(scores, c->perplexity, *b->beta);
     return spi_posterior_make(scores, &c->level->views, *b->beta, c->perplexity, b->S,
                               c->first ? c->row : NULL, post);
@@ -245,7 +250,7 @@ out:
 /* Best orientations and fluences of a block, and its pairs if they are wanted. */
 static void results_of(const struct matched *b, struct spi_posterior *post)
 {
-    for (int64_t i = 0; i < b->range->n; i++) {
+    for (int64_t i = 0; i < b->range->n && b->best; i++) {
         float model = post->model_sum[i];
 
         b->fluence[i] = model > 0 ? b->counts[i] / model : 0;
@@ -434,7 +439,8 @@ static struct spi_view_spec view_spec(const struct spi_generation_context *c)
                                   .images = c,
                                   .n_group = c->n_group,
                                   .group = c->group,
-                                  .points = l->points2};
+                                  .points = l->points2,
+                                  .threads = SPI_THREADS_MAX};
 }
 
 /* A block of tiles: the averages of all partials, spread.  v: scale, the averages. */
@@ -498,6 +504,30 @@ spi_err spi_task_merge(struct spi_view *v, const void *arg, const volatile int *
                         : merge_pairs(a, v + 2, partial, weight);
 }
 
+enum { SUM_CHUNKS = 64 };
+
+struct sums {
+    const struct spi_view *partial;
+    int n; /* partials */
+};
+
+/* A chunk of the first partial += those of the others, in their order. */
+static void sum_chunk(void *ctx, int rank, int64_t item)
+{
+    const struct sums *s = ctx;
+    int64_t from = s->partial[0].n * item / SUM_CHUNKS,
+            to = s->partial[0].n * (item + 1) / SUM_CHUNKS;
+    float *sum = s->partial[0].data;
+
+    (void)rank;
+    for (int k = 1; k < s->n; k++) {
+        const float *other = s->partial[k].data;
+
+        for (int64_t i = from; i < to; i++)
+            sum[i] += other[i];
+    }
+}
+
 /* v: model, residual, weights of the partials, partials.  CG starts from the model. */
 spi_err spi_task_solve(struct spi_view *v, const void *arg, const volatile int *stop)
 {
@@ -505,23 +535,19 @@ spi_err spi_task_solve(struct spi_view *v, const void *arg, const volatile int *
     const struct spi_resolution_level *l = c->level;
     struct spi_cg_options opt = {.n_iter = l->n_cg, .tol = l->cg_tol, .stop = stop};
     const double *weights = v[2].data;
-    float *sum = v[3].data;
+    struct sums sums = {v + 3, c->n_partials};
     double weight = weights[0];
     struct spi_normal N;
     struct spi_cg_report report;
     spi_err err;
 
-    for (int s = 1; s < c->n_partials; s++) {
-        const float *other = v[3 + s].data;
-
-        for (int64_t i = 0; i < v[3].n; i++)
-            sum[i] += other[i];
+    for (int s = 1; s < c->n_partials; s++)
         weight += weights[s];
-    }
-    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, sum, weight);
+    spi_parallel_for(SPI_THREADS_MAX, SUM_CHUNKS, sum_chunk, &sums);
+    err = spi_normal_init(&N, l->n, l->support_A, l->plan2, v[3].data, weight);
     if (err)
         return err;
-    N.threads = c->threads;
+    N.threads = SPI_THREADS_MAX;
     err = spi_normal_solve(&N, l->lambda, &opt, v[0].data, &report);
     *(double *)v[1].data = err ? 0 : report.residual;
     spi_normal_clear(&N);

@@ -5,7 +5,7 @@
  *
  *     prepare   model -> fine
  *     slice     fine -> templates, table, S               (a part of the rows)
- *     match     templates, table, S, beta, images -> counts, fluence, best, and kept,
+ *     match     templates, table, S, beta, images -> counts, and fluence, best, kept,
  *               (pair, angle, weight) or averages         (a block of the batch)
  *     index     fluence, pair -> scale, sorted, place, sorted_at
  *     keep      kept, best, fluence -> what lasts of the half set
@@ -35,7 +35,7 @@ struct spi_generation_context {
     spi_nufft *plan;    /* of the model's grid, owned */
     spi_points *points; /* ring samples matched, for plan, owned */
     double perplexity;
-    bool keep_candidates, store_best, merge;
+    bool beta_stays, keep_candidates, store_best, only_candidates, merge;
     int64_t n_batch, *batch; /* places in the half, owned, as the next four */
     int64_t *first;          /* [n_batch + 1] candidate pairs; NULL: all directions */
     int32_t *dir, *row;      /* [pairs]; [nd] view -> template row, or NULL */
@@ -45,14 +45,15 @@ struct spi_generation_context {
     int n_soft; /* > 0: all orientations have weight, averages are summed as images are
                  * matched, blocks in turn */
     int n_partials, n_merges;   /* partial sums; blocks of pairs or of tiles */
-    int threads;                /* of prepare and of solve */
     struct spi_average average; /* where n_soft */
 };
 
 /** What one generation of a replica needs beside the replica. */
 struct spi_generation_work {
     struct spi_generation_context context;
-    struct spi_graph *g;    /* borrowed */
+    struct spi_graph *g;                                       /* borrowed */
+    void (*progress)(int64_t done, int64_t total, void *user); /* of the generation */
+    void *user;
     struct spi_volume next; /* the model to be, if its grid is another; owned */
     /* of the replica and of its half set */
     struct spi_array *model, *solved, *beta, *residual, *candidate, *half_fluence,

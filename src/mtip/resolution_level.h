@@ -11,7 +11,7 @@
 #include "ring/ring.h"
 
 struct spi_resolution_level {
-    int R_merge;            /* rings merged */
+    int R_merge;            /* rings merged; 0: nothing is, and n ... points2 are unset */
     struct spi_band band;   /* rings matched (the first R_match) */
     struct spi_views views; /* directions x in-plane angles */
     const struct spi_likelihood *like;
@@ -27,7 +27,7 @@ struct spi_resolution_level {
     double cg_tol;
 };
 
-/** Matching on the rings up to q_match, merging up to q_merge; directions one Shannon cell
+/** Matching on the rings up to q_match, merging up to q_merge (0: no merge); directions one Shannon cell
  * of q_match apart, divided by `oversampling`. */
 SPI_MUSTUSE spi_err spi_resolution_level_init(struct spi_resolution_level *l,
                                               const struct spi_rings *g,

@@ -166,17 +166,19 @@ static spi_err find_copies(struct spi_split *s, const uint64_t *hash)
 /* ---- the draw ----------------------------------------------------------------------- */
 
 /* (E6): image by image, with the probability that leaves both halves equally large. */
-static void deal(struct spi_split *s, bool blocks, uint64_t seed)
+static void deal_images(struct spi_split *s, enum spi_deal deal, uint64_t seed)
 {
     struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_HALVES, 0);
-    int64_t left = s->n - s->n_blank - s->n_copies, want = (left + 1) / 2;
+    int64_t left = s->n - s->n_blank - s->n_copies,
+            want = deal == SPI_DEAL_ONE ? left : (left + 1) / 2;
 
     for (int64_t k = 0; k < s->n; k++) {
         bool one;
 
         if (s->aside[k] != SPI_ASIDE_NO)
             continue;
-        one = blocks ? want > 0 : spi_rng_uniform(&rng) * (double)left < (double)want;
+        one = deal == SPI_DEAL_RANDOM ? spi_rng_uniform(&rng) * (double)left < (double)want
+                                      : want > 0;
         s->half[k] = one ? 1 : 2;
         s->n_half[one ? 0 : 1]++;
         want -= one;
@@ -185,7 +187,8 @@ static void deal(struct spi_split *s, bool blocks, uint64_t seed)
 }
 
 spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
-                       const uint64_t *hash, double least, bool blocks, uint64_t seed)
+                       const uint64_t *hash, double least, enum spi_deal deal,
+                       uint64_t seed)
 {
     spi_err err;
 
@@ -197,8 +200,9 @@ spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
             s->aside[k] = SPI_ASIDE_BLANK;
             s->n_blank++;
         }
-    SPI_TRY(err = find_copies(s, hash), fail);
-    deal(s, blocks, seed);
+    if (hash)
+        SPI_TRY(err = find_copies(s, hash), fail);
+    deal_images(s, deal, seed);
     return SPI_OK;
 fail:
     spi_split_clear(s);

@@ -17,6 +17,10 @@
 /** Why an image stays aside. */
 enum spi_aside { SPI_ASIDE_NO, SPI_ASIDE_BLANK, SPI_ASIDE_COPY };
 
+/** How the images that take part are dealt: by a seeded draw, the earlier ones to half 1, or
+ * all to half 1. */
+enum spi_deal { SPI_DEAL_RANDOM, SPI_DEAL_BLOCKS, SPI_DEAL_ONE };
+
 enum { SPI_SPLIT_PAIRS = 3 };
 
 struct spi_split {
@@ -39,11 +43,11 @@ uint64_t spi_split_hash(int64_t n, const float *pixels);
 SPI_MUSTUSE spi_err spi_split_least(int64_t n, const double *signal, bool photons,
                                     double *least);
 
-/** Fill `s` from the signal and the hash of each image.  least: below it images are blank,
- *  and so are images without any signal.  blocks: the earlier images are half 1; otherwise
- *  halves are drawn, stream (seed, SPI_RNG_HALVES, 0) (E6). */
+/** Fill `s` from the signal and the hash of each image (NULL: copies take part).  least:
+ *  below it images are blank, and so are images without any signal.  SPI_DEAL_RANDOM: stream
+ *  (seed, SPI_RNG_HALVES, 0) (E6). */
 SPI_MUSTUSE spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
-                                   const uint64_t *hash, double least, bool blocks,
+                                   const uint64_t *hash, double least, enum spi_deal deal,
                                    uint64_t seed);
 /** Release what the struct owns. */
 void spi_split_clear(struct spi_split *s);

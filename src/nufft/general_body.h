@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "kernel/nubrick.h"
 #include "kernel/nugrid.h"
 #include "math/fft_many.h"
 #include "nufft/general.h"
 #include "nufft/general_grid.h"
-#include "nufft/parallel.h"
 
 typedef REAL complex cplx;
 typedef struct SPI(spi_nu_point) point;

@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "kernel/clones.h"
 #include "kernel/two_reals.h"
 #include "math/fft.h"
 #include "math/fft_plans.h"
-#include "nufft/parallel.h"
 #include "nufft/plan.h"
 
 static const double pi = 3.14159265358979323846;
@@ -178,10 +178,9 @@ struct job {
     float *grid;       /* prepare: out */
     const float *from; /* collect: in, two components */
     struct part part[2];
-    int parts, h;  /* h: the largest of the parts */
-    char *scratch; /* [threads][scratch_bytes] */
-    size_t scratch_bytes;
-    spi_err *err; /* [threads] first error of each */
+    int parts, h; /* h: the largest of the parts */
+    struct spi_rooms scratch;
+    struct spi_failure failure;
 };
 
 static double deconv(const spi_nufft *p, int m, int i)
@@ -223,27 +222,34 @@ static spi_err run(struct job *job, spi_parallel_fn *first, int64_t n_first,
                    ROWS * (nf * sizeof(float) + (nf / 2 + 1) * sizeof(float complex)) +
                    2 * nf * nf * sizeof(float) + 192;
 
-    job->scratch_bytes = ((block > plane ? block : plane) + 63) / 64 * 64;
-    SPI_TRY(err = SPI_NEW(job->scratch, job->scratch_bytes * (size_t)p->threads,
-                          "nufft transform"),
+    SPI_TRY(err = spi_rooms_init(&job->scratch, p->threads, block > plane ? block : plane,
+                                 "nufft transform"),
             out);
-    SPI_TRY(err = SPI_NEW(job->err, p->threads, "nufft transform"), out);
     spi_parallel_for(p->threads, n_first, first, job);
+    SPI_TRY(err = spi_failure_end(&job->failure), out);
     spi_parallel_for(p->threads, n_second, second, job);
-    for (int t = 0; t < p->threads; t++)
-        err = err ? err : job->err[t];
+    err = spi_failure_end(&job->failure);
 out:
-    free(job->err);
-    free(job->scratch);
+    spi_rooms_clear(&job->scratch);
     for (int i = 0; i < job->parts; i++)
         free(job->part[i].middle);
     return err;
 }
 
-/* The parts of a thread's scratch. */
-static void *scratch_at(const struct job *job, int rank, size_t offset)
+/* The scratch of a thread; NULL: there is no memory. */
+static char *scratch_of(struct job *job, int rank)
 {
-    return job->scratch + (size_t)rank * job->scratch_bytes + (offset + 63) / 64 * 64;
+    char *scratch = spi_rooms_of(&job->scratch, rank);
+
+    if (!scratch)
+        spi_failure_note(&job->failure, SPI_ENOMEM);
+    return scratch;
+}
+
+/* A part of it. */
+static void *scratch_at(char *scratch, size_t offset)
+{
+    return scratch + (offset + 63) / 64 * 64;
 }
 
 /* What the work on a plane needs of it. */
@@ -254,15 +260,15 @@ struct plane_scratch {
     float *plane;                   /* [2][nf][nf]: collect */
 };
 
-static struct plane_scratch plane_scratch(const struct job *job, int rank)
+static struct plane_scratch plane_scratch(const struct job *job, char *scratch)
 {
     size_t nf = (size_t)job->plan->nf, h = (size_t)job->h, hf = nf / 2 + 1;
     size_t one = sizeof(float complex);
-    float *real = scratch_at(job, rank, (2 * nf * h + ROWS * hf) * one + 128);
+    float *real = scratch_at(scratch, (2 * nf * h + ROWS * hf) * one + 128);
 
-    return (struct plane_scratch){.columns = scratch_at(job, rank, 0),
-                                  .lines = scratch_at(job, rank, nf * h * one),
-                                  .half = scratch_at(job, rank, 2 * nf * h * one + 64),
+    return (struct plane_scratch){.columns = scratch_at(scratch, 0),
+                                  .lines = scratch_at(scratch, nf * h * one),
+                                  .half = scratch_at(scratch, 2 * nf * h * one + 64),
                                   .real = real,
                                   .plane = real + ROWS * nf};
 }
@@ -275,8 +281,13 @@ static void prepare_lines(void *ctx, int rank, int64_t task)
     float complex *middle = job->part[0].middle;
     int n = p->n, h = n / 2, y = (int)task + 1;
     size_t nf = (size_t)p->nf;
-    float *real = scratch_at(job, rank, 0);
-    float complex *half = scratch_at(job, rank, nf * (size_t)h * sizeof *real);
+    char *scratch = scratch_of(job, rank);
+
+    if (!scratch)
+        return;
+
+    float *real = scratch_at(scratch, 0);
+    float complex *half = scratch_at(scratch, nf * (size_t)h * sizeof *real);
 
     memset(real, 0, nf * (size_t)h * sizeof *real);
     for (int z = 1; z < n; z++) {
@@ -292,10 +303,7 @@ static void prepare_lines(void *ctx, int rank, int64_t task)
                     from[x];
     }
 
-    spi_err err = spi_fft1_columns_r2c(p->nf, h, real, half);
-
-    if (err && !job->err[rank])
-        job->err[rank] = err;
+    spi_failure_note(&job->failure, spi_fft1_columns_r2c(p->nf, h, real, half));
     for (size_t k = 0; k <= nf / 2; k++)
         memcpy(middle + (k * (size_t)n + (size_t)y) * (size_t)h, half + k * (size_t)h,
                (size_t)h * sizeof *half);
@@ -328,10 +336,15 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     struct job *job = ctx;
     const spi_nufft *p = job->plan;
     size_t n = (size_t)p->n, nf = (size_t)p->nf, h = n / 2, hf = nf / 2 + 1;
-    struct plane_scratch t = plane_scratch(job, rank);
+    char *scratch = scratch_of(job, rank);
     float *plane =
         job->grid + ((size_t)Z_LOW + (size_t)task) * (size_t)p->side * (size_t)p->pitch;
     spi_err err;
+
+    if (!scratch)
+        return;
+
+    struct plane_scratch t = plane_scratch(job, scratch);
 
     memset(t.columns, 0, nf * h * sizeof *t.columns);
     for (size_t y = 1; y < n; y++)
@@ -354,8 +367,7 @@ static void prepare_plane(void *ctx, int rank, int64_t task)
     }
     wrap_plane(p, plane);
 out:
-    if (err && !job->err[rank])
-        job->err[rank] = err;
+    spi_failure_note(&job->failure, err);
 }
 
 /* The plane that stands for plane z: its number, or minus it if it is to be taken at (-y,
@@ -494,15 +506,16 @@ out:
 static void collect_plane(void *ctx, int rank, int64_t task)
 {
     struct job *job = ctx;
-    struct plane_scratch t = plane_scratch(job, rank);
+    char *scratch = scratch_of(job, rank);
+
+    if (!scratch)
+        return;
+
+    struct plane_scratch t = plane_scratch(job, scratch);
 
     fold_plane(job, (int)task, t.plane);
-    for (int i = 0; i < job->parts; i++) {
-        spi_err err = collect_part(job, &job->part[i], task, &t);
-
-        if (err && !job->err[rank])
-            job->err[rank] = err;
-    }
+    for (int i = 0; i < job->parts; i++)
+        spi_failure_note(&job->failure, collect_part(job, &job->part[i], task, &t));
 }
 
 /* Lines over z of one y, and the modes (z, y, x >= 0) and their twins. */
@@ -544,13 +557,16 @@ static void collect_lines(void *ctx, int rank, int64_t task)
     int64_t first = job->part[0].m - 1;
     const struct part *part = &job->part[task < first ? 0 : 1];
     int y = (int)(task < first ? task : task - first) + 1;
-    float *real = scratch_at(job, rank, 0);
-    float complex *half =
-        scratch_at(job, rank, (size_t)job->plan->nf * (size_t)part->h * sizeof *real);
-    spi_err err = collect_part_lines(job->plan, part, y, real, half);
+    char *scratch = scratch_of(job, rank);
 
-    if (err && !job->err[rank])
-        job->err[rank] = err;
+    if (!scratch)
+        return;
+
+    float *real = scratch_at(scratch, 0);
+    float complex *half =
+        scratch_at(scratch, (size_t)job->plan->nf * (size_t)part->h * sizeof *real);
+
+    spi_failure_note(&job->failure, collect_part_lines(job->plan, part, y, real, half));
 }
 
 static spi_err collect(const spi_nufft *p, const float *grid, int parts,

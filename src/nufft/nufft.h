@@ -29,8 +29,8 @@ typedef struct spi_nufft spi_nufft;
 SPI_MUSTUSE spi_err spi_nufft_new(int n, double dx, double tol, spi_nufft **out);
 /** Release the object; NULL is allowed. */
 void spi_nufft_free(spi_nufft *plan);
-/** Transforms with this plan may use n threads (1: the calling thread only).  Results do
- *  not depend on n.  Otherwise a plan is read-only: any number of threads may share it. */
+/** Transforms with this plan may use n threads (1: the calling thread only; base/parallel.h
+ *  says how many they get).  Results do not depend on n.  Otherwise a plan is read-only: any number of threads may share it. */
 void spi_nufft_set_threads(spi_nufft *plan, int n);
 
 /** Fine-grid points per axis times dx: u = q * scale is q in fine-grid points. */

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "kernel/clones.h"
 #include "kernel/f16.h"
 #include "kernel/grid_f16.h"
 #include "nufft/nufft.h"
-#include "nufft/parallel.h"
 #include "nufft/plan.h"
 #include "nufft/points.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "kernel/clones.h"
-#include "nufft/parallel.h"
 #include "nufft/points.h"
 
 /* ---- patches of a batch of rotations, brick by brick -------------------------------- */
@@ -328,10 +328,10 @@ struct slicer {
     struct batch b;
     int cells; /* of a box on an axis */
     struct spi_columns columns;
-    float *boxes; /* [threads] */
-    size_t box_floats;
+    struct spi_rooms boxes;
     struct task *task; /* [n_tasks] */
     int64_t n_tasks;
+    struct spi_failure failure;
 };
 
 /* The columns of a brick: cell 0 of the box is at `origin`. */
@@ -354,7 +354,7 @@ static void fill_box(const struct slicer *s, int32_t brick, struct spi_columns *
 
 static void slice_task(void *ctx, int rank, int64_t task)
 {
-    const struct slicer *s = ctx;
+    struct slicer *s = ctx;
     const struct batch *b = &s->b;
     const struct task *t = &s->task[task];
     const spi_points *p = b->points;
@@ -366,7 +366,10 @@ static void slice_task(void *ctx, int rank, int64_t task)
     struct rotated block[2 * BLOCK];
     int origin[3] = {0};
 
-    box.data = s->boxes + (size_t)rank * s->box_floats;
+    if (copy && !(box.data = spi_rooms_of(&s->boxes, rank))) {
+        spi_failure_note(&s->failure, SPI_ENOMEM);
+        return;
+    }
     if (copy)
         fill_box(s, t->brick, &box, origin);
     for (int i = 0; i < t->n; i++) {
@@ -391,7 +394,7 @@ static void slice_task(void *ctx, int rank, int64_t task)
 static void slicer_free(struct slicer *s)
 {
     batch_free(&s->b);
-    free(s->boxes);
+    spi_rooms_clear(&s->boxes);
     free(s->task);
 }
 
@@ -406,11 +409,11 @@ static spi_err slicer_new(struct slicer *s, const spi_points *p, int64_t n_rot)
     s->columns.plane =
         ((s->cells - p->plan->taps.w) / s->columns.step + 1) * s->columns.row;
     /* a vector more: what lies behind the last column is read, and multiplied by zero */
-    s->box_floats = ((size_t)(s->columns.plane * s->cells) + 31) / 16 * 16;
-    if (s->b.sorted)
-        SPI_TRY(err = SPI_NEW(s->boxes, s->box_floats * (size_t)threads_for(&s->b),
-                              "nufft boxes"),
-                out);
+    SPI_TRY(err = spi_rooms_init(&s->boxes, threads_for(&s->b),
+                                 ((size_t)(s->columns.plane * s->cells) + 31) / 16 * 16 *
+                                     sizeof(float),
+                                 "nufft boxes"),
+            out);
     SPI_TRY(err = SPI_NEW(s->task,
                           (s->b.sorted ? n_bricks(&s->b) : 0) +
                               n_entries(&s->b) / (s->b.sorted ? TASK : SPAN) + 1,
@@ -457,6 +460,7 @@ spi_err spi_nufft_slice(const spi_points *p, const float *grid, int64_t n_rot,
         SPI_TRY(err = sort(&s.b), out);
         make_tasks(&s);
         spi_parallel_for(threads_for(&s.b), s.n_tasks, slice_task, &s);
+        SPI_TRY(err = spi_failure_end(&s.failure), out);
     }
 out:
     slicer_free(&s);
@@ -475,15 +479,15 @@ struct spreader {
     int rows;       /* cells of a box on an axis */
     int64_t direct; /* fewer patches than this go straight to the grid */
     struct spi_slots slots;
-    float *boxes; /* [threads] */
-    size_t box_floats;
+    struct spi_rooms boxes;
     int colours;         /* bricks that many apart never meet */
     struct brick *brick; /* [bricks] by colour */
+    struct spi_failure failure;
 };
 
 static void spread_brick(void *ctx, int rank, int64_t task)
 {
-    const struct spreader *s = ctx;
+    struct spreader *s = ctx;
     const struct batch *b = &s->b;
     const spi_points *p = b->points;
     const spi_nufft *plan = p->plan;
@@ -495,7 +499,10 @@ static void spread_brick(void *ctx, int rank, int64_t task)
     struct rotated block[2 * BLOCK];
 
     first_cell(b, brick, origin);
-    box.data = s->boxes + (size_t)rank * s->box_floats;
+    if (n >= s->direct && !(box.data = spi_rooms_of(&s->boxes, rank))) {
+        spi_failure_note(&s->failure, SPI_ENOMEM);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         struct rotated *at = next_patch(b, first, n, i, block);
         float value[SPI_PATCH_MAX][2];
@@ -536,22 +543,23 @@ static void spread_brick(void *ctx, int rank, int64_t task)
 static void spreader_free(struct spreader *s)
 {
     batch_free(&s->b);
-    free(s->boxes);
+    spi_rooms_clear(&s->boxes);
     free(s->brick);
 }
 
 static spi_err spreader_new(struct spreader *s, const spi_points *p, int64_t n_rot)
 {
     int w = p->plan->taps.w, edge = SPREAD_EDGE;
+    size_t floats;
     spi_err err;
 
     *s = (struct spreader){.rows = edge + 2 * reach_of(p)};
     SPI_TRY(err = batch_new(&s->b, p, n_rot, edge, -1), out);
     spi_slots_layout(w, s->rows, s->rows, &s->slots);
-    s->box_floats = (spi_slots_floats(&s->slots, s->rows) + 15) / 16 * 16;
-    s->direct = (int64_t)s->box_floats / (128 * w * w);
-    SPI_TRY(err =
-                SPI_NEW(s->boxes, s->box_floats * (size_t)p->plan->threads, "nufft boxes"),
+    floats = (spi_slots_floats(&s->slots, s->rows) + 15) / 16 * 16;
+    s->direct = (int64_t)floats / (128 * w * w);
+    SPI_TRY(err = spi_rooms_init(&s->boxes, p->plan->threads, floats * sizeof(float),
+                                 "nufft boxes"),
             out);
     SPI_TRY(err = SPI_NEW(s->brick, n_bricks(&s->b), "nufft bricks"), out);
     /* a row is written up to 8 wide */
@@ -615,6 +623,7 @@ spi_err spi_nufft_spread(const spi_points *p, float *grid2, int64_t n_rot,
         colour_bricks(&s, first);
         spi_parallel_phases(p->plan->threads, s.colours * s.colours * s.colours, first,
                             spread_brick, &s);
+        SPI_TRY(err = spi_failure_end(&s.failure), out);
     }
 out:
     spreader_free(&s);

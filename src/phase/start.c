@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "kernel/phase_step.h"
 #include "math/fft.h"
@@ -394,31 +395,103 @@ static spi_err first_density(struct work *w, const struct spi_phase_options *o, 
     return SPI_OK;
 }
 
-/* p = P_M x, (P2). */
-static spi_err modulus(struct work *w)
-{
-    spi_err err = spi_fft3_r2c(w->n, w->x, w->F);
+/* ---- steps -------------------------------------------------------------------------- */
 
-    if (err)
-        return err;
-    spi_phase_clamp(w->modes, 1.0f / (float)w->voxels, w->lo, w->hi, w->F);
-    return spi_fft3_c2r(w->n, w->F, w->p);
+enum {
+    AT_ONCE = 16,      /* steps of one loop */
+    SERIAL_BELOW = 40, /* voxels an axis: a phase takes less than threads to meet */
+};
+
+/* Some steps as one loop.  Phase 0, planes of the iterate: x -> F over y and x.  Then for
+ * each step two phases: faces of one y: F over z, clamped, and back; planes: F -> p = P_M x
+ * (P2), the update of x, and x -> F for the step that follows. */
+struct steps {
+    struct work *w;
+    const struct spi_phase_options *o;
+    const enum spi_phase_method *method; /* [n] */
+    int n;
+    struct spi_rooms scratch;
+    struct spi_failure failure;
+};
+
+static void update(const struct work *w, const struct spi_phase_options *o,
+                   enum spi_phase_method m, size_t from, size_t count)
+{
+    const float *support = w->support + from, *p = w->p + from;
+    float *x = w->x + from;
+
+    if (m == SPI_PHASE_HIO)
+        spi_phase_hio(count, support, o->positive, (float)o->beta, p, x);
+    else if (m == SPI_PHASE_RAAR)
+        spi_phase_raar(count, support, o->positive, (float)o->beta, p, x);
+    else
+        spi_phase_er(count, support, o->positive, p, x);
 }
 
-static spi_err iterate(struct work *w, const struct spi_phase_options *o,
-                       enum spi_phase_method m)
+static spi_err step_face(const struct work *w, int y, void *scratch)
 {
-    spi_err err = modulus(w);
+    size_t h = (size_t)w->n / 2 + 1;
+    spi_err err;
+
+    SPI_TRY(err = spi_fft3_across(w->n, true, y, w->F, scratch), out);
+    for (size_t z = 0; z < (size_t)w->n; z++) {
+        size_t at = (z * (size_t)w->n + (size_t)y) * h;
+
+        spi_phase_clamp(h, 1.0f / (float)w->voxels, w->lo + at, w->hi + at, w->F + at);
+    }
+    err = spi_fft3_across(w->n, false, y, w->F, scratch);
+out:
+    return err;
+}
+
+/* After `done` steps of the loop, the last of them not yet applied to x. */
+static spi_err step_plane(const struct steps *s, int done, size_t z, void *scratch)
+{
+    const struct work *w = s->w;
+    size_t n = (size_t)w->n, face = n * n, half = n * (n / 2 + 1);
+    spi_err err = SPI_OK;
+
+    if (done > 0) {
+        SPI_TRY(err = spi_fft3_plane_c2r(w->n, w->F + z * half, w->p + z * face, scratch),
+                out);
+        update(w, s->o, s->method[done - 1], z * face, face);
+    }
+    if (done < s->n)
+        err = spi_fft3_plane_r2c(w->n, w->x + z * face, w->F + z * half, scratch);
+out:
+    return err;
+}
+
+static void step_item(void *ctx, int rank, int64_t item)
+{
+    struct steps *s = ctx;
+    int phase = (int)(item / s->w->n), i = (int)(item % s->w->n);
+    void *scratch = spi_rooms_of(&s->scratch, rank);
+
+    if (!scratch)
+        spi_failure_note(&s->failure, SPI_ENOMEM);
+    else if (phase % 2)
+        spi_failure_note(&s->failure, step_face(s->w, i, scratch));
+    else
+        spi_failure_note(&s->failure, step_plane(s, phase / 2, (size_t)i, scratch));
+}
+
+/* At most AT_ONCE. */
+static spi_err iterate(struct work *w, const struct spi_phase_options *o, int n,
+                       const enum spi_phase_method *method)
+{
+    struct steps s = {.w = w, .o = o, .method = method, .n = n};
+    int threads = w->n < SERIAL_BELOW ? 1 : SPI_THREADS_MAX;
+    int64_t first[2 * AT_ONCE + 2];
+    spi_err err = spi_rooms_init(&s.scratch, threads, spi_fft3_scratch_bytes(w->n), "fft");
 
     if (err)
         return err;
-    if (m == SPI_PHASE_HIO)
-        spi_phase_hio(w->voxels, w->support, o->positive, (float)o->beta, w->p, w->x);
-    else if (m == SPI_PHASE_RAAR)
-        spi_phase_raar(w->voxels, w->support, o->positive, (float)o->beta, w->p, w->x);
-    else
-        spi_phase_er(w->voxels, w->support, o->positive, w->p, w->x);
-    return SPI_OK;
+    for (int i = 0; i <= 2 * n + 1; i++)
+        first[i] = (int64_t)i * w->n;
+    spi_parallel_phases(threads, 2 * n + 1, first, step_item, &s);
+    spi_rooms_clear(&s.scratch);
+    return spi_failure_end(&s.failure);
 }
 
 /* p = x blurred by a Gaussian of sigma voxels. */
@@ -516,14 +589,16 @@ static spi_err run_recipe(struct work *w, const struct spi_phase_options *o,
                           const enum spi_phase_method *step, int n, bool first,
                           const volatile int *stop)
 {
-    int n_wraps = 0, n_iterations, wraps = 0, iterations = 0;
+    int n_wraps = 0, n_iterations, release, wraps = 0, iterations = 0;
 
     for (int i = 0; i < n; i++)
         n_wraps += step[i] == SPI_PHASE_SHRINKWRAP;
     n_iterations = n - n_wraps;
-    for (int i = 0; i < n; i++) {
+    release = o->zero_beyond ? -1 : (int)(zero_part * n_iterations);
+    for (int i = 0, at_once = 1; i < n; i += at_once) {
         spi_err err;
 
+        at_once = 1;
         if (stop && *stop)
             return spi_fail(SPI_ECANCEL, "phasing: stopped at step %d of %d", i, n);
         if (step[i] == SPI_PHASE_SHRINKWRAP) {
@@ -533,9 +608,14 @@ static spi_err run_recipe(struct work *w, const struct spi_phase_options *o,
             err = shrink_wrap(w, o, isfinite(sigma) ? sigma : 0, first && wraps == 0);
             wraps++;
         } else {
-            if (!o->zero_beyond && iterations++ == (int)(zero_part * n_iterations))
+            if (iterations == release)
                 release_beyond(w, o->q_max);
-            err = iterate(w, o, step[i]);
+            while (at_once < AT_ONCE && i + at_once < n &&
+                   step[i + at_once] != SPI_PHASE_SHRINKWRAP &&
+                   iterations + at_once != release)
+                at_once++;
+            iterations += at_once;
+            err = iterate(w, o, at_once, step + i);
         }
         if (err)
             return err;
@@ -605,7 +685,8 @@ static spi_err finish(struct work *w, const struct spi_phase_options *o,
                       struct spi_volume *density, double *r_factor)
 {
     double sums[2] = {0}, c[3] = {0}, cubes = 0;
-    spi_err err = iterate(w, o, SPI_PHASE_ER);
+    const enum spi_phase_method er = SPI_PHASE_ER;
+    spi_err err = iterate(w, o, 1, &er);
 
     if (err)
         return err;

@@ -11,22 +11,28 @@ static double least_live(const struct spi_ring_map *map, const struct spi_rings 
     return live > 0 ? 0.2 * live : (double)INFINITY;
 }
 
+void spi_ring_moments_add_one(const struct spi_ring_map *map, const struct spi_rings *g,
+                              int r, double sign, const float *samples, double *sum,
+                              double *sum2)
+{
+    double least = least_live(map, g, r);
+
+    for (int i = g->at[r]; i < g->at[r + 1]; i++) {
+        if ((double)map->live[i] < least)
+            continue;
+
+        double v = (double)samples[i] / (double)map->live[i];
+
+        sum[r] += sign * v;
+        sum2[r] += sign * v * v;
+    }
+}
+
 void spi_ring_moments_add(const struct spi_ring_map *map, const struct spi_rings *g, int R,
                           double sign, const float *samples, double *sum, double *sum2)
 {
-    for (int r = 0; r < R; r++) {
-        double least = least_live(map, g, r);
-
-        for (int i = g->at[r]; i < g->at[r + 1]; i++) {
-            if ((double)map->live[i] < least)
-                continue;
-
-            double v = (double)samples[i] / (double)map->live[i];
-
-            sum[r] += sign * v;
-            sum2[r] += sign * v * v;
-        }
-    }
+    for (int r = 0; r < R; r++)
+        spi_ring_moments_add_one(map, g, r, sign, samples, sum, sum2);
 }
 
 void spi_ring_moments(const struct spi_ring_map *map, const struct spi_rings *g, int R,

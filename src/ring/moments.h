@@ -15,6 +15,10 @@
  * squares; sign -1 takes an image out again. */
 void spi_ring_moments_add(const struct spi_ring_map *map, const struct spi_rings *g, int R,
                           double sign, const float *samples, double *sum, double *sum2);
+/** The same of ring r alone. */
+void spi_ring_moments_add_one(const struct spi_ring_map *map, const struct spi_rings *g,
+                              int r, double sign, const float *samples, double *sum,
+                              double *sum2);
 /** mean, variance [R] of scale times the intensities of n images. */
 void spi_ring_moments(const struct spi_ring_map *map, const struct spi_rings *g, int R,
                       double n, double scale, const double *sum, const double *sum2,

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "task/array_priv.h"
 #include "task/copies.h"
+#include "task/graph.h"
 
 static bool by_copies(const struct spi_array *a)
 {
@@ -145,6 +146,27 @@ static void free_memory(struct spi_array *a)
         free(a->base);
     for (int i = 0; i < a->shape.parts && a->piece; i++)
         free(a->piece[i].data);
+}
+
+/* Of the array itself: nobody else has it now. */
+static spi_err task_release(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    struct spi_array *a = *(struct spi_array *const *)arg;
+
+    (void)v;
+    (void)stop;
+    free(a->base);
+    a->base = NULL;
+    return SPI_OK;
+}
+
+spi_err spi_array_release(struct spi_graph *g, struct spi_array *a)
+{
+    const struct spi_access all = {a, SPI_WHOLE, SPI_READ_WRITE};
+
+    if (by_copies(a) || a->wrapped || a->ragged) /* copies: memory is not what it is for */
+        return SPI_OK;
+    return spi_graph_submit(g, "release", task_release, &a, sizeof a, 1, &all);
 }
 
 void spi_array_free(struct spi_graph *g, struct spi_array *a)

@@ -66,6 +66,9 @@ SPI_MUSTUSE spi_err spi_array_wrap(struct spi_graph *g, const struct spi_array_s
 SPI_MUSTUSE spi_err spi_array_ragged(struct spi_graph *g,
                                      const struct spi_array_shape *shape,
                                      struct spi_array **out);
+/** The array's own memory goes when all tasks that name it have ended; none that is
+ * submitted later may name it, and the caller does not look at it again.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_array_release(struct spi_graph *g, struct spi_array *a);
 /** Runs the tasks that name it first.  NULL is allowed. */
 void spi_array_free(struct spi_graph *g, struct spi_array *a);
 

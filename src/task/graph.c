@@ -11,6 +11,7 @@
 #include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "task/array_priv.h"
 #include "task/copies.h"
 #include "task/trace.h"
@@ -39,6 +40,7 @@ struct spi_graph {
     struct spi_trace *trace; /* NULL: none */
     pthread_t caller;        /* the thread that submits and waits, ... */
     double caller_cpu_s;     /* ... and what it spent inside tasks since the last wait */
+    struct spi_note between; /* of its loops since then */
 };
 
 static const volatile int never;
@@ -79,14 +81,15 @@ static void note_time(struct spi_graph *g, const char *name, double s)
 
 /* (the lock is held) */
 static void note_trace(struct spi_graph *g, const struct spi_task *t, double start,
-                       double wall_s, double cpu_s)
+                       double wall_s, double cpu_s, const struct spi_note *note)
 {
     struct spi_trace_task done = {.task = t->number,
                                   .wait = t->wait,
                                   .name = t->name,
                                   .start_s = start - g->t0,
                                   .wall_s = wall_s,
-                                  .cpu_s = cpu_s,
+                                  .cpu_s = cpu_s + note->helped_s,
+                                  .note = note,
                                   .n = t->n_regions,
                                   .region = t->region,
                                   .privilege = t->privilege};
@@ -138,6 +141,7 @@ static spi_err call(const struct spi_task *t)
 void spi_task_run(struct spi_task *t)
 {
     struct spi_graph *g = t->g;
+    struct spi_note note = {0}, *before = NULL;
     double t0, cpu0, t1;
     spi_err err;
 
@@ -147,15 +151,21 @@ void spi_task_run(struct spi_task *t)
     }
     t0 = spi_now_s();
     cpu0 = t->region ? spi_cpu_s() : 0;
+    if (t->region)
+        before = spi_note_begin(&note);
     inside_task = true;
+    spi_threads_begin();
     err = *g->stop ? spi_fail(SPI_ECANCEL, "stopped on request") : call(t);
+    spi_threads_end();
     inside_task = false;
+    if (t->region)
+        spi_note_begin(before);
     t1 = spi_now_s();
 
     pthread_mutex_lock(&g->lock);
     note_time(g, t->name, t1 - t0);
     if (t->region && g->trace)
-        note_trace(g, t, t0, t1 - t0, spi_cpu_s() - cpu0);
+        note_trace(g, t, t0, t1 - t0, spi_cpu_s() - cpu0, &note);
     if (err && !g->first_error) {
         g->first_error = err;
         snprintf(g->message, sizeof g->message, "%s", spi_err_message());
@@ -214,6 +224,8 @@ spi_err spi_graph_new(const char *engine, int workers, const volatile int *stop,
     openblas_set_num_threads(1); /* the workers are the parallelism */
     SPI_TRY(err = g->engine->start(want, &g->self, &g->workers, &why), fail);
     pthread_mutex_init(&g->lock, NULL);
+    spi_threads_admit(g->workers);
+    spi_threads_begin(); /* this thread, but for its waits */
     if (g->workers < want && why)
         spi_info("%d worker%s used, not %d: %s", g->workers,
                  g->workers == 1 ? " is" : "s are", want, why);
@@ -224,14 +236,26 @@ fail:
     return err;
 }
 
+/* Every task.  This thread works as one of the workers, not beside them. */
+static void run_all(struct spi_graph *g)
+{
+    spi_threads_end();
+    g->engine->wait(g->self);
+    spi_threads_begin();
+}
+
 void spi_graph_free(struct spi_graph *g)
 {
     if (!g)
         return;
-    g->engine->wait(g->self);
+    run_all(g);
     while (g->arrays)
         spi_array_free(g, g->arrays);
     g->engine->stop(g->self);
+    spi_threads_end();
+    spi_threads_admit(-g->workers);
+    if (g->trace)
+        spi_note_begin(NULL);
     spi_trace_drop(g->trace);
     pthread_mutex_destroy(&g->lock);
     free(g);
@@ -265,8 +289,11 @@ spi_err spi_graph_region(struct spi_graph *g, struct spi_region *r)
 
 void spi_graph_region_free(struct spi_graph *g, struct spi_region *r)
 {
-    if (r->number >= 0)
+    if (r->number >= 0) {
+        spi_threads_end(); /* tasks on it run first */
         g->engine->region_free(g->self, r->of_engine);
+        spi_threads_begin();
+    }
     r->number = -1;
 }
 
@@ -422,14 +449,17 @@ spi_err spi_graph_submit(struct spi_graph *g, const char *name, spi_task_fn *fn,
     return err ? err : submit(g, name, fn, arg, arg_size, n, access, &named);
 }
 
-/* What this thread did since the last wait, without tasks that it ran. */
+/* What this thread and those that helped it did since the last wait, without tasks that it
+ * ran. */
 static void note_wait(struct spi_graph *g, double before_s, double before_cpu_s)
 {
     double now = spi_now_s();
 
     pthread_mutex_lock(&g->lock);
-    spi_trace_wait(g->trace, g->n_waits, before_s - g->last_s, before_cpu_s - g->last_cpu_s,
-                   now - before_s);
+    spi_trace_wait(g->trace, g->n_waits, before_s - g->last_s,
+                   before_cpu_s - g->last_cpu_s + g->between.helped_s, now - before_s,
+                   &g->between);
+    g->between = (struct spi_note){0};
     g->caller_cpu_s = 0;
     g->last_s = now;
     g->last_cpu_s = spi_cpu_s();
@@ -442,7 +472,7 @@ spi_err spi_graph_wait(struct spi_graph *g)
     spi_err err;
 
     assert(!inside_task);
-    g->engine->wait(g->self);
+    run_all(g);
     if (g->trace)
         note_wait(g, before_s, before_cpu_s);
     g->n_waits++;
@@ -469,7 +499,11 @@ double spi_graph_seconds(struct spi_graph *g, const char *name)
 
 spi_err spi_graph_trace(struct spi_graph *g, const char *path)
 {
-    return spi_trace_new(path, &g->trace);
+    spi_err err = spi_trace_new(path, &g->trace);
+
+    if (!err)
+        spi_note_begin(&g->between);
+    return err;
 }
 
 spi_err spi_graph_trace_end(struct spi_graph *g)
@@ -478,8 +512,9 @@ spi_err spi_graph_trace_end(struct spi_graph *g)
 
     if (!t)
         return SPI_OK;
-    g->engine->wait(g->self);
+    run_all(g);
     note_wait(g, spi_now_s(), spi_cpu_s() - g->caller_cpu_s); /* what came after the last */
     g->trace = NULL;
+    spi_note_begin(NULL);
     return spi_trace_finish_take(t);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -15,15 +14,6 @@ struct spi_trace {
     FILE *to;
     char path[SPI_PATH_MAX], tmp[SPI_PATH_MAX];
 };
-
-double spi_cpu_s(void)
-{
-    struct timespec t;
-
-    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0
-               ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec
-               : 0;
-}
 
 spi_err spi_trace_new(const char *path, struct spi_trace **out)
 {
@@ -54,6 +44,18 @@ static void list(FILE *to, const struct spi_trace_task *task, enum spi_privilege
         }
 }
 
+/* The rest of a line. */
+static void put_note(FILE *to, const struct spi_note *note)
+{
+    fprintf(to,
+            "\"alone_s\": %.6f, \"loops\": %lld, \"meets\": %lld, \"loops_s\": %.6f, "
+            "\"loops_on_s\": [",
+            note->alone_s, (long long)note->loops, (long long)note->meets, note->loops_s);
+    for (int i = 0; i < SPI_NOTED; i++)
+        fprintf(to, "%s%.6f", i ? ", " : "", note->on_s[i]);
+    fputs("]}\n", to);
+}
+
 void spi_trace_task(struct spi_trace *t, const struct spi_trace_task *task)
 {
     fprintf(t->to,
@@ -64,16 +66,18 @@ void spi_trace_task(struct spi_trace *t, const struct spi_trace_task *task)
     list(t->to, task, SPI_READ);
     fputs("], \"writes\": [", t->to);
     list(t->to, task, SPI_WRITE);
-    fputs("]}\n", t->to);
+    fputs("], ", t->to);
+    put_note(t->to, task->note);
 }
 
 void spi_trace_wait(struct spi_trace *t, int64_t wait, double wall_s, double cpu_s,
-                    double wait_s)
+                    double wait_s, const struct spi_note *note)
 {
     fprintf(t->to,
             "{\"wait\": %lld, \"before_wall_s\": %.6f, \"before_cpu_s\": %.6f, \"wait_s\": "
-            "%.6f}\n",
+            "%.6f, ",
             (long long)wait, wall_s, cpu_s, wait_s);
+    put_note(t->to, note);
 }
 
 spi_err spi_trace_finish_take(struct spi_trace *t)

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/parallel.h"
 #include "task/graph.h"
 
 struct spi_trace;
@@ -15,7 +16,8 @@ struct spi_trace;
 struct spi_trace_task {
     int64_t task, wait; /* its number in the order of submission; waits before it */
     const char *name;
-    double start_s, wall_s, cpu_s;
+    double start_s, wall_s, cpu_s; /* cpu_s: with the threads that helped */
+    const struct spi_note *note;   /* what more threads would give */
     int n;
     const int64_t *region;          /* [n] numbers of regions */
     const unsigned char *privilege; /* [n] */
@@ -26,15 +28,13 @@ SPI_MUSTUSE spi_err spi_trace_new(const char *path, struct spi_trace **out);
 /** Write the line of a task. */
 void spi_trace_task(struct spi_trace *t, const struct spi_trace_task *task);
 /** The caller's thread: from the last wait (or the start of the process) to this one, from
- *  it to its end.  Seconds inside tasks are left out of cpu_s. */
+ *  it to its end.  Seconds inside tasks are left out of cpu_s; those of threads that helped
+ *  count. */
 void spi_trace_wait(struct spi_trace *t, int64_t wait, double wall_s, double cpu_s,
-                    double wait_s);
+                    double wait_s, const struct spi_note *note);
 /** Frees t.  SPI_EIO. */
 SPI_MUSTUSE spi_err spi_trace_finish_take(struct spi_trace *t);
 /** Removes the file, frees t; NULL is allowed. */
 void spi_trace_drop(struct spi_trace *t);
-
-/** CPU seconds of this thread. */
-double spi_cpu_s(void);
 
 #endif

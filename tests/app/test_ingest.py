@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `spinifel reconstruct` makes of images that are not as they should be: blank images,
 copies, photons in a detector's unit, a wrong centre, a gap that no mask marks."""
+import json
 import os
 import shutil
 import subprocess
@@ -148,10 +149,25 @@ run("reconstruct", "images.h5", "-o", "plain", *FAST, *LOOK, "-q")
 one, two = (open(d + "/metrics.jsonl").readline().split('"score"')[1][:12]
             for d in ("plain", "adu"))
 ok(one == two, "photons in ADU score like photons: %s %s" % (one, two))
+# match takes the unit as well; a centre is not looked for, which would be that of other noise
+for name in ("images", "adu"):
+    r = run("match", name + ".h5", "--model", "merged.mrc", "-o", name + "_o.h5", "-d", "50", "--json",
+            "-q", "--set", "particle.centre=file", "--true", "truth")
+    lists[name] = (found(name + "_o.h5"), json.loads(r.stdout)) if r.returncode == 0 else None
+one, two = lists["images"], lists["adu"]
+# x 37.5 / 37.5 in floats: a few roundings of 6e-8; a near tie of two directions may turn
+alike = np.mean(np.abs((one[0]["orientations"] * two[0]["orientations"]).sum(1)) > 1 - 1e-6)
+ok(one[1]["score"] == two[1]["score"] == "poisson" and alike > 0.99
+   and abs(one[1]["mean_score"] / two[1]["mean_score"] - 1) < 1e-5,
+   "match takes ADU for photons: %s, %.4f of the orientations are the same" % (
+       two[1]["score"], alike))
 variant("float.h5", lambda x, q: ((x * 0.37 + 0.01 * rng.random(x.shape)).astype(np.float32),
                                   q), "intensities")
 r = run("reconstruct", "float.h5", "-o", "float", *FAST, *LOOK)
 ok("multiples" not in r.stderr, "control: numbers that are no multiples are not taken as such")
+r = run("match", "float.h5", "--model", "merged.mrc", "-o", "float_o.h5", "-d", "50", "--json", "-q")
+ok(r.returncode == 0 and json.loads(r.stdout)["score"] == "gaussian",
+   "match takes numbers that are no multiples for analogue values " + last(r))
 
 # a wrong centre, a gap
 variant("off.h5", lambda x, q: (np.roll(x, 2, axis=-1), q))

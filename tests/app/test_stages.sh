@@ -121,14 +121,17 @@ run 0 info mo.h5
 # ---- match: cells of d / 2D = 12 / 140 rad = 4.9 degrees; refined in-plane, noise-free, the
 # three angles are off by less than half a cell each: median below 0.6 cells = 3 degrees
 run 0 match im.h5 --model a.mrc -o o.h5 -d 70 --json
-json "JSON of match" "v['images'] == 400 and v['method'] == 'levels' and v['mean_margin'] > 0"
+json "JSON of match" "v['images'] == 400 and v['method'] == 'levels' and v['mean_margin'] > 0 and \
+v['score'] == 'gaussian'"
 holds "orientations" near o.h5 im.h5 3 1
 holds "their inputs" inputs o.h5 a.mrc im.h5
 # the model sum of the nearest orientations, 5 degrees apart, of a beam that never changes
 holds "fluences" steady o.h5 0.1
 fails "not all alike" steady o.h5 0.0001
 run 0 match im.h5 --model a.mrc -o og.h5 -d 70 --score gaussian
-holds "orientations, gaussian" near og.h5 im.h5 3 1
+holds "auto is gaussian where values are no photons" same o.h5 og.h5 orientations score margin fluence
+run 0 match im.h5 --model a.mrc -o op.h5 -d 70 --score poisson
+holds "orientations, poisson" near op.h5 im.h5 3 1
 run 0 match im.h5 --model a.mrc -o of.h5 -d 70 --finer 2
 holds "twice finer, half the error" near of.h5 im.h5 1.5 1
 # refined: what is left is the model's error, of slices 5 degrees apart: a tenth of a cell
@@ -144,7 +147,7 @@ run 0 match im.h5 --model a.mrc -o o1.h5 -d 70 --workers 1
 run 0 match im.h5 --model a.mrc -o os.h5 -d 70 --set runtime.backend=serial
 holds "the same with one worker" same o.h5 o1.h5 orientations score margin fluence
 holds "the same one task after another" same o.h5 os.h5 orientations score margin fluence
-fails "not the same with another score" same o.h5 og.h5 score
+fails "not the same with another score" same o.h5 op.h5 score
 # what pruning loses: an image whose best direction was not near the five kept
 run 0 match im.h5 --model a.mrc -o oe.h5 -d 70 --method rings
 holds "exhaustive orientations" near oe.h5 im.h5 3 1
@@ -175,7 +178,8 @@ EOF
 fails "orientations of other images are noticed" near shuffled.h5 im.h5 3 1
 
 # ---- photons, and from orientations that were found back to a map
-run 0 match ph.h5 --model a.mrc -o p.h5 -d 70
+run 0 match ph.h5 --model a.mrc -o p.h5 -d 70 --json
+json "auto is poisson for photons" "v['score'] == 'poisson' and v['blank'] == 0"
 holds "orientations of 20,000 photons" near p.h5 ph.h5 4 0.95
 holds "fluences" fluence p.h5 ph.h5 0.99
 run 0 match ph.h5 --model a.mrc -o p3.h5 -d 70 --refine

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Memory that cannot be had: the n-th allocation of a command fails (SPI_FAIL_ALLOC=n) for every
 # n, or for N of them spread evenly; and limits on the address space.  Each time one line and
-# exit code 1, no crash, no hang, nothing temporary left.
-#     tests/faults/memory.sh [N]      (0: every n)
+# exit code 1, no crash, no hang, nothing temporary left; with an address sanitizer that looks for leaks, no leak.
+#     tests/faults/memory.sh [N [FIRST [COMMAND ...]]]      (N 0: every n; FIRST: every n up to there, then N of the rest;
+#                                                            without commands: all of them)
 . "$(dirname "$0")/common.sh"
 many=${1:-0}
+first=${2:-0}
+shift $(($# < 2 ? $# : 2))
+[ $# -gt 0 ] || set -- info plot simulate slice phase merge match compare reconstruct finish
 small_images
 ok $? "simulate"
 small -o run > run.out 2>&1
@@ -43,7 +47,7 @@ once() {
 failed_well() {
 	[ "$1" = 1 ] && one_line err && nothing_left out
 }
-for command in info plot simulate slice phase merge match compare reconstruct finish; do
+for command; do
 	# how many allocations there are: by doubling, then halving
 	lo=0 hi=1
 	while SPI_FAIL_ALLOC=$hi once $command > stdout 2> err; [ $? = 1 ] && [ $hi -lt 10000000 ]; do
@@ -56,7 +60,7 @@ for command in info plot simulate slice phase merge match compare reconstruct fi
 		if [ $? = 1 ]; then lo=$mid; else hi=$mid; fi
 	done
 	step=1
-	[ "$many" -gt 0 ] && step=$((lo / many + 1))
+	[ "$many" -gt 0 ] && [ "$lo" -gt "$first" ] && step=$(((lo - first) / many + 1))
 	i=1 tried=0 bad=
 	while [ $i -le $lo ]; do
 		SPI_FAIL_ALLOC=$i once $command > stdout 2> err
@@ -66,7 +70,7 @@ for command in info plot simulate slice phase merge match compare reconstruct fi
 			bad="$bad $i"
 			echo "# $command, allocation $i: status $status, $(wc -l < err) lines: $(head -n 1 err)"
 		fi
-		i=$((i + step))
+		[ $i -lt "$first" ] && i=$((i + 1)) || i=$((i + step))
 	done
 	[ -z "$bad" ] && [ $tried -gt 0 ]
 	ok $? "$command: $tried of $lo allocations fail, each with one line and exit code 1"

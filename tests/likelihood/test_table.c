@@ -30,7 +30,7 @@ static void names(void)
             snprintf(on_rings + strlen(on_rings), sizeof on_rings - strlen(on_rings), "|%s",
                      like->name);
         OK(!like->weighted == !like->inv_var, "its weights are made if they are read");
-        OK(!like->automatic || (like->rings && like->precision && like->fluence_weight),
+        OK(!like->automatic || (like->rings && like->precisions && like->fluence_weights),
            "a run can use it, and it tells the noise, if auto may mean it");
         for (int kind = 0; kind < 2; kind++)
             automatic[kind] += (like->automatic & 1 << kind) != 0;
@@ -130,11 +130,12 @@ static void fluence(const struct spi_likelihood *like)
     double top = 0, bottom = 0, found;
 
     for (int p = 0; p < N; p++) {
-        double M = (double)g[p] * (double)T[p];
+        double M = (double)g[p] * (double)T[p], at = (double)v[p], w;
 
         spi_likelihood_add(like, phi * M, (double)T[p], (double)g[p], (double)v[p], &sums);
-        top += like->fluence_weight(M, (double)v[p]) * phi * M;
-        bottom += like->fluence_weight(M, (double)v[p]) * M;
+        like->fluence_weights(1, &M, &at, &w);
+        top += w * phi * M;
+        bottom += w * M;
     }
     found = like->fluence(sums.fit, sums.norm, sums.N);
     OK(fabs(found / phi - 1) < 1e-12 &&

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "math/fft.h"
 #include "math/volume.h"
@@ -64,6 +65,39 @@ static void check_3d(struct spi_rng *rng)
     }
     OK(worst_back <= 2 * bound_of(COUNT * sqrt(norm)), "and back");
     free(x), free(y), free(h), free(c);
+}
+
+/* A cube that is worth threads: the same bits for any number of them. */
+static void check_threads(struct spi_rng *rng)
+{
+    enum { L = 64, LH = L / 2 + 1 };
+    static float x[L * L * L], back[2][L * L * L];
+    static float complex half[2][L * L * LH];
+    int differ = 0, equal = 0;
+
+    for (int i = 0; i < L * L * L; i++)
+        x[i] = (float)spi_rng_normal(rng);
+    for (int k = 0; k < 2; k++) {
+        float *real = spi_alloc(L * L * L, 4, "x");
+        float complex *h = spi_alloc((size_t)L * L * LH, 8, "h");
+
+        memcpy(real, x, sizeof x);
+        spi_threads_admit(k ? 3 : 1);
+        OK(spi_fft3_r2c(L, real, h) == SPI_OK, "forward");
+        memcpy(half[k], h, sizeof *half);
+        OK(spi_fft3_c2r(L, h, real) == SPI_OK, "back");
+        spi_threads_admit(k ? -3 : -1);
+        memcpy(back[k], real, sizeof *back);
+        free(real), free(h);
+    }
+    OK(memcmp(half[0], half[1], sizeof *half) == 0 &&
+           memcmp(back[0], back[1], sizeof *back) == 0,
+       "1 and 3 threads: the same bits");
+    for (int i = 0; i < L * L * L; i++) {
+        differ += fabsf(back[0][i] / (L * L * L) - x[i]) > 1e-5F * fabsf(x[i]) + 1e-5F;
+        equal += back[0][i] == x[i];
+    }
+    OK(differ == 0 && equal == 0, "and back to the input, times their number");
 }
 
 static void check_rows(struct spi_rng *rng)
@@ -155,6 +189,7 @@ int main(void)
     int good = 1;
 
     check_3d(&rng);
+    check_threads(&rng);
     check_rows(&rng);
     check_volume(&rng);
     for (int n = 1; n < 2000; n++) {

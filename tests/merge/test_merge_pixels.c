@@ -48,30 +48,53 @@ static void twin(struct sums *out)
         spi_nufft_merge_ref(N, dx, n, (const double(*)[3])q, s[c], out->modes[c]);
 }
 
+static int threads = 1; /* of the loops, and of the plan */
+
 /* The same in one call, or in blocks of 4. */
 static spi_err fast(const struct spi_pixel_list *l, int block, float *modes, double *weight,
                     double *norm2)
 {
     spi_nufft *plan = NULL;
+    spi_points *points = NULL;
     float *grid = NULL;
     spi_err err;
 
     *weight = *norm2 = 0;
     SPI_TRY(err = spi_nufft_new(N, dx, tol, &plan), out);
+    spi_nufft_set_threads(plan, threads);
+    SPI_TRY(err = spi_points_new(plan, l->n, (const float(*)[3])l->q, &points), out);
     SPI_TRY(err = spi_nufft_grid_new(plan, 2, &grid), out);
     for (int k = 0; k < IMAGES; k += block) {
         int n = IMAGES - k < block ? IMAGES - k : block;
 
-        SPI_TRY(err = spi_merge_pixels(l, n, NP, images[k], (const double(*)[4])quat + k,
-                                       phi + k, plan, grid, weight, norm2),
+        SPI_TRY(err = spi_merge_pixels(l, points, n, NP, images[k],
+                                       (const double(*)[4])quat + k, phi + k, threads, grid,
+                                       weight, norm2),
                 out);
     }
     for (int c = 0; c < 2 && !err; c++)
         err = spi_nufft_collect(plan, grid, c, N, modes + c * N * N * N);
 out:
     free(grid);
+    spi_points_free(points);
     spi_nufft_free(plan);
     return err;
+}
+
+/* Same bits with any number of threads. */
+static void same_bits(const struct spi_pixel_list *l)
+{
+    static float one[2 * N * N * N], many[2 * N * N * N];
+    double w1, n1, w, n;
+
+    OK(fast(l, IMAGES, one, &w1, &n1) == SPI_OK, "one thread");
+    for (threads = 2; threads <= 8; threads *= 2)
+        OK(fast(l, IMAGES, many, &w, &n) == SPI_OK && w == w1 && n == n1 &&
+               memcmp(one, many, sizeof one) == 0,
+           "%d threads: the same bits", threads);
+    threads = 1;
+    OK(fast(l, 4, many, &w, &n) == SPI_OK && memcmp(one, many, sizeof one) != 0,
+       "other blocks round in another way: the comparison can fail");
 }
 
 static void compare(const struct spi_pixel_list *l)
@@ -171,6 +194,7 @@ int main(void)
        in_range);
     compare(&l);
     masked(&l);
+    same_bits(&l);
     no_pixels();
     spi_pixel_list_clear(&l);
     spi_detector_clear(&det);

@@ -51,14 +51,17 @@ static spi_err pixel_by_pixel(float modes[2][MODES])
 {
     double weight = 0, norm2 = 0;
     float *grid = NULL;
+    spi_points *points = NULL;
     spi_err err = spi_nufft_grid_new(plan, 2, &grid);
 
     if (!err)
-        err = spi_merge_pixels(&list, IMAGES, SCENE_PIXELS, images[0],
-                               (const double(*)[4])quat, fluence, plan, grid, &weight,
-                               &norm2);
+        err = spi_points_new(plan, list.n, (const float(*)[3])list.q, &points);
+    if (!err)
+        err = spi_merge_pixels(&list, points, IMAGES, SCENE_PIXELS, images[0],
+                               (const double(*)[4])quat, fluence, 2, grid, &weight, &norm2);
     for (int c = 0; c < 2 && !err; c++)
         err = spi_nufft_collect(plan, grid, c, N, modes[c]);
+    spi_points_free(points);
     free(grid);
     return err;
 }

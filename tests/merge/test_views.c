@@ -162,6 +162,31 @@ static int64_t literal(const struct pairs *p, struct spi_views views, int R, dou
     return n;
 }
 
+/* The same pairs by several threads: the same bits, in an empty grid; was: what they gave, and
+ * the sum of the weights before and after. */
+static void check_threads(const struct spi_view_spec *spec, int64_t n,
+                          const struct spi_view_pair *pair, const spi_nufft *plan,
+                          const float *was, double before, double after)
+{
+    struct spi_view_spec other = *spec;
+    size_t bytes = spi_nufft_grid_floats(plan, 2) * sizeof(float);
+
+    for (other.threads = 2; other.threads <= 4; other.threads++) {
+        double sum = before;
+        float *grid = NULL;
+
+        NEED(spi_nufft_grid_new(plan, 2, &grid) == SPI_OK);
+        OK(spi_views_merge(&other, n, pair, plan, grid, &sum) == SPI_OK && sum == after &&
+               memcmp(grid, was, bytes) == 0,
+           "%d threads: the same bits", other.threads);
+        if (n > 1)
+            OK(spi_views_merge(&other, n - 1, pair, plan, grid, &sum) == SPI_OK &&
+                   memcmp(grid, was, bytes) != 0,
+               "other pairs give others");
+        free(grid);
+    }
+}
+
 /* The same pairs in another order of directions, in two tiles; was: what they gave. */
 static void check_places(const struct spi_view_spec *spec, const struct pairs *p,
                          const spi_nufft *plan, const float *was, double bound)
@@ -250,6 +275,7 @@ static void check_merge(struct spi_rng *rng)
             want += w[i];
     }
     OK(fabs(sum / want - 1) <= bound, "sum of the weights is added: %.6f", sum / want);
+    check_threads(&spec, PAIRS, p.pair, plan, grid, 1, sum);
     check_places(&spec, &p, plan, grid, 2 * 3e-5);
 
     memset(grid, 0, spi_nufft_grid_floats(plan, 2) * sizeof *grid);
@@ -259,6 +285,29 @@ static void check_merge(struct spi_rng *rng)
     free(q), free(b), free(w), free(ref), free(grid);
     spi_nufft_free(plan);
     spi_band_clear(&band);
+}
+
+/* Rows of averages by several threads: the same bits. */
+static void check_average_threads(const struct spi_view_spec *spec,
+                                  const struct spi_average *average, const float *part,
+                                  const int32_t *dir, const spi_nufft *plan)
+{
+    struct spi_view_spec by = *spec;
+    size_t bytes = spi_nufft_grid_floats(plan, 2) * sizeof(float);
+    float *grid[2] = {NULL, NULL};
+    double sum[2] = {0};
+
+    for (int i = 0; i < 2; i++) {
+        by.threads = i ? 4 : 1;
+        NEED(spi_nufft_grid_new(plan, 2, &grid[i]) == SPI_OK);
+        OK(spi_views_merge_average(&by, average, part, 2 * SPI_LANES, dir, 0.25F, plan,
+                                   grid[i], &sum[i]) == SPI_OK,
+           "averages by %d threads", by.threads);
+    }
+    OK(sum[0] == sum[1] && sum[0] > 0 && memcmp(grid[0], grid[1], bytes) == 0,
+       "the same bits");
+    free(grid[0]);
+    free(grid[1]);
 }
 
 /* Averages of all directions, summed in two parts, against the same weights as pairs; rings
@@ -374,6 +423,8 @@ static void check_average(struct spi_rng *rng)
     }
     double bound = 3 * gamma_f32(views.Na + 45 + 2 * 2 * IMAGES);
 
+    check_threads(&spec, n_pairs, pair, plan, grid[0], 0, sum[0]);
+    check_average_threads(&spec, &average, part[0], dir, plan);
     OK(sqrt(diff / norm) <= bound, "averages as of pairs: error / bound = %.3f",
        sqrt(diff / norm) / bound);
     OK(sqrt(wrong / norm) > bound, "a part less is noticed");
@@ -442,6 +493,7 @@ static void check_group(struct spi_rng *rng)
        relative_l2(N * N * N, got, ref) / bound);
     OK(fabs(sum / want - 1) <= bound, "the weight of all elements is added: %.6f",
        sum / want);
+    check_threads(&spec, PAIRS, p.pair, plan, grid, 0, sum);
     free(ops), free(q), free(Sq), free(b), free(w), free(one), free(ref), free(grid);
     spi_nufft_free(plan);
     spi_band_clear(&band);

@@ -72,6 +72,20 @@ struct bench {
     struct spi_settings set;
 };
 
+/* Half sets of these images. */
+static struct spi_data_spec bench_spec(const struct bench *b, struct spi_images *images)
+{
+    static char scratch[4096];
+
+    snprintf(scratch, sizeof scratch, "%s/rings.bin", dir);
+    return (struct spi_data_spec){.images = images,
+                                  .diameter_A = scene_D,
+                                  .q_min = 0.02,
+                                  .q_max = scene_q_max,
+                                  .set = &b->set,
+                                  .scratch = scratch};
+}
+
 static spi_err bench_init(const char *engine, int workers, struct bench *b)
 {
     spi_err err;
@@ -81,8 +95,10 @@ static spi_err bench_init(const char *engine, int workers, struct bench *b)
         (err = spi_images_open(path, &b->images)))
         return err;
     spi_settings_default(&b->set);
-    return spi_data_init(&b->data, b->graph, b->images, 0, scene_D, 0.02, scene_q_max,
-                         &b->set, dir, NULL, NULL);
+
+    struct spi_data_spec spec = bench_spec(b, b->images);
+
+    return spi_data_init(&b->data, b->graph, &spec);
 }
 
 static void bench_clear(struct bench *b)

@@ -87,7 +87,7 @@ static spi_err measure(double share, bool still, double gain, struct spi_contras
     struct spi_graph *graph = NULL;
     struct spi_data data = {0};
     struct spi_settings set;
-    char dir[4000], path[4096];
+    char dir[4000], path[4096], scratch[4096];
     spi_err err;
 
     spi_settings_default(&set);
@@ -96,8 +96,14 @@ static spi_err measure(double share, bool still, double gain, struct spi_contras
     SPI_TRY(err = write_set(path, share, still, gain), out);
     SPI_TRY(err = spi_images_open(path, &images), out);
     SPI_TRY(err = spi_graph_new("serial", 1, NULL, &graph), out);
-    SPI_TRY(err = spi_data_init(&data, graph, images, 0, D, 0.01, edge, &set,
-                                tmp ? tmp : ".", NULL, NULL),
+    snprintf(scratch, sizeof scratch, "%s.rings", dir);
+    SPI_TRY(err = spi_data_init(&data, graph,
+                                &(struct spi_data_spec){.images = images,
+                                                        .diameter_A = D,
+                                                        .q_min = 0.01,
+                                                        .q_max = edge,
+                                                        .set = &set,
+                                                        .scratch = scratch}),
             out);
     err = spi_contrast_measure(&data, edge, c);
 out:

@@ -75,9 +75,10 @@ int main(void)
     SPI_TRY(err = bench_init("serial", 1, &b), out);
     SPI_TRY(err = write_mask(b.data.det, mask), out);
     SPI_TRY(err = spi_images_open_with(path, &opt, &images), out);
-    SPI_TRY(err = spi_data_init(&gap, b.graph, images, 0, scene_D, 0.02, scene_q_max,
-                                &b.set, dir, NULL, NULL),
-            out);
+
+    struct spi_data_spec spec = bench_spec(&b, images);
+
+    SPI_TRY(err = spi_data_init(&gap, b.graph, &spec), out);
     check_rings(&b.data, &gap);
 out:
     OK(!err, "images behind a gap are read: %s", err ? spi_err_message() : "done");

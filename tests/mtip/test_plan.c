@@ -36,6 +36,58 @@ static void walk(const struct spi_settings *set, double D, double q_max)
                s.q_match != q_max || s.q_merge != q_max || !s.local || s.oversampling != 2;
 }
 
+/* A model that is given: rings by factors of at most 1.4 to the last, then finer directions;
+ * candidates of all steps but the last. */
+static int given_steps(const struct spi_settings *set, double D, double q_max, double finer)
+{
+    struct spi_step s, last = {0};
+    int n = 0, wrong = 0;
+
+    for (; spi_plan_given(set, D, q_max, finer, false, n, &s); n++) {
+        struct spi_step next;
+        bool more = spi_plan_given(set, D, q_max, finer, false, n + 1, &next);
+
+        wrong += s.q_merge != 0 || s.local != (n > 0) || s.keep != more || s.best_of < 1 ||
+                 s.perplexity != 1;
+        if (n == 0) {
+            wrong += fabs(s.q_match / fmin(q_max, set->init_qD / D) - 1) > 1e-12;
+            wrong += s.oversampling != fmin(finer, 1);
+        } else {
+            /* a step has more rings or finer directions, and reaches the best direction:
+             * 0.7 of a cell of the one before */
+            wrong +=
+                s.q_match < last.q_match || s.q_match > 1.4 * last.q_match * (1 + 1e-9);
+            wrong += s.oversampling < last.oversampling ||
+                     s.oversampling > 2 * last.oversampling;
+            wrong += s.q_match == last.q_match && s.oversampling == last.oversampling;
+            wrong += s.search_radius < 0.7;
+        }
+        last = s;
+    }
+    wrong += last.q_match != q_max || last.oversampling != finer;
+    return wrong ? -wrong : n;
+}
+
+static void check_given(void)
+{
+    struct spi_settings set;
+    struct spi_step s;
+    double D = 150, q_max = 1 / 12.0;
+
+    spi_settings_default(&set);
+    OK(given_steps(&set, D, q_max, 1) == 4, "12 A, 150 A: %d steps",
+       given_steps(&set, D, q_max, 1));
+    OK(given_steps(&set, D, q_max, 3) == 6, "three times finer: %d steps",
+       given_steps(&set, D, q_max, 3));
+    OK(given_steps(&set, D, q_max, 0.5) == 4, "coarser directions: as many steps");
+    OK(given_steps(&set, D, 3 / D, 1) == 1, "fewer rings than the first level: one step");
+    OK(given_steps(&set, D, 3 / D, 2) == 2, "finer directions of those: two");
+    OK(spi_plan_given(&set, D, q_max, 3, true, 0, &s) && s.q_match == q_max && !s.keep &&
+           s.oversampling == 3 && !s.local &&
+           !spi_plan_given(&set, D, q_max, 3, true, 1, &s),
+       "exhaustive: one step");
+}
+
 /* A given group is imposed on the random initialisations once, and where its fold shows
  * nowhere earlier. */
 static void check_group(const char *group, double qD)
@@ -144,5 +196,6 @@ int main(void)
     check_group("D7", 5);
     check_group("C17", 0.7 * 17);
     check_group("I", 5);
+    check_given();
     return tap_done();
 }

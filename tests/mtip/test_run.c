@@ -19,7 +19,7 @@ struct outcome {
 
 /* Ingest, then three generations of one replica: all orientations with weight, all but with
  * few that have, then near the candidates; more blocks than partials. */
-static spi_err generations(const char *engine, int workers, int threads, uint64_t seed,
+static spi_err generations(const char *engine, int workers, uint64_t seed,
                            struct outcome *o)
 {
     enum { BLOCK = 8 };
@@ -39,7 +39,6 @@ static spi_err generations(const char *engine, int workers, int threads, uint64_
                                             spi_likelihood_of(SPI_PHOTONS), 0.08, 0.1, 1,
                                             true),
             out);
-    spi_nufft_set_threads(level.plan2, threads);
     SPI_TRY(err = spi_replica_init(&replica, &b.data, &half, &level, seed, 0), out);
     for (int i = 0; i < IMAGES / 2; i++)
         batch[i] = i;
@@ -55,8 +54,7 @@ static spi_err generations(const char *engine, int workers, int threads, uint64_
                                      .best_of = 3,
                                      .keep_candidates = true,
                                      .store_best = true,
-                                     .merge = true,
-                                     .threads = threads};
+                                     .merge = true};
         spi_err late;
 
         err = spi_replica_begin(&replica, b.graph, &gen, BLOCK);
@@ -93,22 +91,21 @@ static void check_engines(void)
     static struct outcome serial, other;
     static const struct {
         const char *engine;
-        int workers, threads;
-    } how[] = {{"threads", 1, 1},  {"threads", 2, 1}, {"threads", 3, 2},
-               {"threads", 4, 1},  {"threads", 7, 5}, {"threads", 16, 3},
-               {"threads", 64, 1}, {"starpu", 2, 2},  {"copies", 1, 1}};
+        int workers;
+    } how[] = {{"threads", 1},  {"threads", 2}, {"threads", 3},
+               {"threads", 4},  {"threads", 7}, {"threads", 16},
+               {"threads", 64}, {"starpu", 2},  {"copies", 1}};
 
-    OK(generations("serial", 1, 1, 1, &serial) == SPI_OK, "serial: beta %.3g, score %.4f",
+    OK(generations("serial", 1, 1, &serial) == SPI_OK, "serial: beta %.3g, score %.4f",
        (double)serial.beta, serial.score);
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         if (spi_engine_find(how[i].engine)->why_not)
             continue;
-        OK(generations(how[i].engine, how[i].workers, how[i].threads, 1, &other) == SPI_OK,
-           "%s, %d workers, %d threads in a task", how[i].engine, how[i].workers,
-           how[i].threads);
+        OK(generations(how[i].engine, how[i].workers, 1, &other) == SPI_OK,
+           "%s, %d workers", how[i].engine, how[i].workers);
         OK(memcmp(&serial, &other, sizeof serial) == 0, "the same bits");
     }
-    OK(generations("serial", 1, 1, 2, &other) == SPI_OK &&
+    OK(generations("serial", 1, 2, &other) == SPI_OK &&
            memcmp(serial.A, other.A, sizeof other.A) != 0,
        "another seed is noticed");
 }

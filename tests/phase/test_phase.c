@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "math/fft.h"
 #include "math/rot.h"
@@ -368,6 +369,39 @@ static void scales(const struct spi_volume *A)
     spi_volume_clear(&B);
 }
 
+/* Steps are loops on threads: the same bits for any number of them.  Runs of steps are
+ * longer than those of one loop. */
+static void shares(const struct spi_volume *A)
+{
+    static const int threads[] = {1, 2, 5};
+    struct spi_phase_options o = defaults();
+    struct spi_volume d[4] = {{0}};
+    double r[4];
+    spi_err err = SPI_OK;
+
+    o.recipe = "35 RAAR, 1 SW, 17 HIO, 20 ER";
+    for (int k = 0; k < 4 && !err; k++) {
+        int n = threads[k < 3 ? k : 0];
+
+        o.seed += k == 3;
+        spi_threads_admit(n);
+        err = spi_phase_start(A, &o, 1, NULL, &d[k], &r[k]);
+        spi_threads_admit(-n);
+    }
+    NEED(err == SPI_OK);
+    for (int k = 1; k < 4; k++) {
+        bool same = r[k] == r[0] &&
+                    memcmp(d[k].data, d[0].data, spi_volume_count(A) * sizeof(float)) == 0;
+
+        if (k < 3)
+            OK(same, "%d threads: the same bits", threads[k]);
+        else
+            OK(!same, "control: another seed gives others");
+    }
+    for (int k = 0; k < 4; k++)
+        spi_volume_clear(&d[k]);
+}
+
 /* Levels (P14): where a recipe is too short to find all phases at once, half of |q| first
  * makes them found.  R tells: exact data leave 0.01 (the edge of the support), wrong
  * phases 0.1. */
@@ -715,6 +749,7 @@ int main(void)
     recovers(&rho, &A);
     noise_shows(&A);
     scales(&A);
+    shares(&A);
     climbs(&A);
     knows_noise(&rho, &A);
     counts_levels();

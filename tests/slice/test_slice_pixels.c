@@ -73,6 +73,7 @@ static void adjoint(const spi_nufft *plan, const float *grid)
     struct spi_rng rng = spi_rng_stream(8, SPI_RNG_TEST, 2);
     static float W[IMAGES * NP], y[IMAGES][NP], modes[N * N * N];
     float *grid2 = NULL;
+    spi_points *points = NULL;
     double weight = 0, norm2 = 0, left = 0, right = 0, HA = 0, yy = 0, AA = 0, Hy = 0;
 
     for (int k = 0; k < IMAGES; k++)
@@ -80,8 +81,9 @@ static void adjoint(const spi_nufft *plan, const float *grid)
             y[k][p] = (float)spi_rng_uniform(&rng); /* > 0: no cancellation */
     if (spi_pixel_list_values(&l, IMAGES, (const double(*)[4])quat, plan, grid, W) ||
         spi_nufft_grid_new(plan, 2, &grid2) ||
-        spi_merge_pixels(&l, IMAGES, NP, y[0], (const double(*)[4])quat, NULL, plan, grid2,
-                         &weight, &norm2) ||
+        spi_points_new(plan, l.n, (const float(*)[3])l.q, &points) ||
+        spi_merge_pixels(&l, points, IMAGES, NP, y[0], (const double(*)[4])quat, NULL, 1,
+                         grid2, &weight, &norm2) ||
         spi_nufft_collect(plan, grid2, 0, N, modes)) {
         OK(0, "%s", spi_err_message());
         return;
@@ -107,6 +109,7 @@ static void adjoint(const spi_nufft *plan, const float *grid)
        fabs(left - right) / bound, left);
     right *= 1.001;
     OK(fabs(left - right) > bound, "a scale wrong by 1e-3 is noticed");
+    spi_points_free(points);
     free(grid2);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Arrays in parts on every engine: the same bits as one task after another; ragged parts;
  * and the engine `copies` finds what a task reaches without naming it. */
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,59 @@ static void check_shape(void)
         spi_array_free(g, a);
     }
     spi_array_free(g, NULL);
+    spi_graph_free(g);
+}
+
+/* ---- memory that goes early --------------------------------------------------------- */
+
+static spi_err task_fill(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    (void)arg;
+    (void)stop;
+    for (int64_t i = 0; i < v[0].n; i++)
+        ((float *)v[0].data)[i] = (float)i;
+    return SPI_OK;
+}
+
+/* v: what is read, the sum. */
+static spi_err task_total(struct spi_view *v, const void *arg, const volatile int *stop)
+{
+    double sum = 0;
+
+    (void)arg;
+    (void)stop;
+    for (int64_t i = 0; i < v[0].n; i++)
+        sum += (double)((const float *)v[0].data)[i];
+    *(double *)v[1].data = sum;
+    return SPI_OK;
+}
+
+static void check_release(const char *engine)
+{
+    enum { N = ROWS * COLUMNS };
+    struct spi_array_shape shape = shape_of(PARTS, 0),
+                           one = {SPI_ARRAY_OF(double, "sum"), .rows = 1, .columns = 1};
+    struct spi_array *a, *sum;
+    struct spi_access all[2];
+    struct spi_graph *g;
+    double found;
+
+    NEED(spi_graph_new(engine, 3, NULL, &g) == SPI_OK);
+    NEED(spi_array_new(g, &shape, &a) == SPI_OK && spi_array_new(g, &one, &sum) == SPI_OK);
+    all[0] = (struct spi_access){a, SPI_WHOLE, SPI_WRITE};
+    NEED(spi_graph_submit(g, "fill", task_fill, NULL, 0, 1, all) == SPI_OK);
+    all[0].privilege = SPI_READ;
+    all[1] = (struct spi_access){sum, 0, SPI_WRITE};
+    NEED(spi_graph_submit(g, "total", task_total, NULL, 0, 2, all) == SPI_OK);
+    OK(spi_array_release(g, a) == SPI_OK && spi_graph_wait(g) == SPI_OK, "%s: released",
+       engine);
+    found = *(const double *)spi_array_data(sum, SPI_WHOLE, NULL);
+    OK(fabs(found - N * (N - 1) / 2.0) < 0.5, "... after the tasks that name it: %g",
+       found);
+    OK(strcmp(engine, "copies") == 0 || !spi_array_data(a, SPI_WHOLE, NULL),
+       "... and its memory is gone");
+    spi_array_free(g, a);
+    spi_array_free(g, sum);
     spi_graph_free(g);
 }
 
@@ -324,6 +378,7 @@ int main(void)
         if (e != &spi_engine_serial)
             check_bits(e->name);
         check_ragged(e->name);
+        check_release(e->name);
     }
     check_copies();
     return tap_done();

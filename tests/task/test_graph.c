@@ -334,9 +334,9 @@ static void check_trace(const char *engine)
         tasks += strncmp(line, "{\"task\": ", 9) == 0;
         waits += strncmp(line, "{\"wait\": ", 9) == 0;
         right += strstr(line, "{\"task\": 1, \"wait\": 0, \"name\": \"count\"") &&
-                 strstr(line, "\"reads\": [], \"writes\": [0]}\n");
+                 strstr(line, "\"reads\": [], \"writes\": [0], \"alone_s\": ");
         right += strstr(line, "{\"task\": 2, \"wait\": 1, \"name\": \"both\"") &&
-                 strstr(line, "\"reads\": [1], \"writes\": [0]}\n");
+                 strstr(line, "\"reads\": [1], \"writes\": [0], \"alone_s\": ");
     }
     fclose(f);
     remove(path);

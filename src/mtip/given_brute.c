@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Matching pixel by pixel, as published. */
+/* given_brute.c, of mtip/given.h: matching pixel by pixel, as published. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/matching_parts.h"
-#include "app/stage.h"
 #include "base/mem.h"
+#include "match/brute.h"
 #include "math/rot.h"
+#include "mtip/given.h"
+#include "mtip/orientations.h"
+#include "mtip/reference.h"
 
-enum { PARTIALS = 64 }; /* at most: of the best orientations */
+enum {
+    PARTIALS = 64,
+    TASKS = 64
+};                              /* at most, of the best orientations; between two waits */
+enum { READ_PIXELS = 1 << 23 }; /* at once: 32 MiB */
 
 struct brute_job {
-    const struct spi_matching *m;
+    const struct spi_given *m;
+    struct spi_reference reference;
     struct spi_pixel_list list;
     float *inv_var; /* [list.n], or NULL: not weighted */
     struct spi_brute brute;
@@ -48,28 +55,46 @@ static spi_err task_brute(struct spi_view *view, const void *arg, const volatile
                       quat[i]);
     for (int64_t i = 0; i < view[1].n; i++)
         group_best[i] = -INFINITY;
-    err = spi_brute_match(&j->brute, j->m->plan, j->m->grid, a->first * v->Na, n,
-                          (const double(*)[4])quat, &j->images, view[0].data, v->Na,
+    err = spi_brute_match(&j->brute, j->reference.plan, j->reference.grid, a->first * v->Na,
+                          n, (const double(*)[4])quat, &j->images, view[0].data, v->Na,
                           j->block, group_best);
 out:
     free(quat);
     return err;
 }
 
-static spi_err brute_init(struct brute_job *j)
+/* 1 / variance of each pixel, of a weighted likelihood. */
+static spi_err pixel_variances(struct brute_job *j, int R)
 {
-    const struct spi_matching *m = j->m;
+    const struct spi_data *d = j->m->spec.data;
+    float *ring = NULL;
     spi_err err;
 
-    SPI_TRY(err = spi_pixel_list_init(&j->list, m->det, m->rings.q[0],
-                                      m->rings.q[m->band.R - 1]),
+    SPI_TRY(err = SPI_NEW(ring, R, "variances"), out);
+    SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
+    spi_data_inv_var(d, j->m->spec.like, R, ring);
+    spi_pixel_list_from_rings(&j->list, &d->rings, R, ring, j->inv_var);
+out:
+    free(ring);
+    return err;
+}
+
+static spi_err brute_init(struct brute_job *j)
+{
+    const struct spi_given *m = j->m;
+    const struct spi_data *d = m->spec.data;
+    int R = spi_rings_upto(&d->rings, m->spec.q_max);
+    spi_err err;
+
+    SPI_TRY(err = spi_reference_init(&j->reference, d, m->spec.q_max,
+                                     m->spec.set->nufft_tol, &m->A),
             out);
-    if (m->inv_var) {
-        SPI_TRY(err = SPI_NEW(j->inv_var, j->list.n, "variances"), out);
-        spi_pixel_list_from_rings(&j->list, &m->rings, m->band.R, m->inv_var, j->inv_var);
-    }
+    SPI_TRY(err = spi_pixel_list_init(&j->list, d->det, d->rings.q[0], d->rings.q[R - 1]),
+            out);
+    if (m->spec.like->weighted)
+        SPI_TRY(err = pixel_variances(j, R), out);
     SPI_TRY(err =
-                spi_brute_init(&j->brute, m->spec.like, &j->list, j->inv_var, m->rings.dq),
+                spi_brute_init(&j->brute, m->spec.like, &j->list, j->inv_var, d->rings.dq),
             out);
     j->block = m->views.Na < 2048 ? 2048 / m->views.Na : 1;
     j->n_blocks = (int)((m->views.nd + j->block - 1) / j->block);
@@ -83,18 +108,20 @@ static void brute_clear(struct brute_job *j)
 {
     spi_brute_clear(&j->brute);
     spi_pixel_list_clear(&j->list);
+    spi_reference_clear(&j->reference);
     free(j->inv_var);
 }
 
 /* Read n images in blocks, keeping only the pixels that take part. */
 static spi_err pack_images(struct brute_job *j, int64_t first, int64_t n)
 {
-    const struct spi_matching *m = j->m;
-    int64_t n_pixels = m->det->n_pixels, P = j->list.n, block = spi_stage_block(m->det);
+    const struct spi_data *d = j->m->spec.data;
+    int64_t n_pixels = d->det->n_pixels, P = j->list.n, block = READ_PIXELS / n_pixels;
     struct spi_brute_images part = {0};
     float *pixels = NULL;
     spi_err err;
 
+    block = block < 1 ? 1 : block;
     j->images = (struct spi_brute_images){.n = n};
     SPI_TRY(err = SPI_NEW(pixels, block * n_pixels, "images"), out);
     SPI_TRY(err = SPI_NEW(j->images.row, n * P, "images"), out);
@@ -103,9 +130,9 @@ static spi_err pack_images(struct brute_job *j, int64_t first, int64_t n)
     for (int64_t k = 0; k < n; k += block) {
         int64_t c = n - k < block ? n - k : block;
 
-        SPI_TRY(err = spi_images_read(m->spec.images, first + k, c, pixels), out);
+        SPI_TRY(err = spi_images_read(d->images, first + k, c, pixels), out);
         for (int64_t i = 0; i < c * n_pixels; i++)
-            pixels[i] *= (float)m->scale;
+            pixels[i] *= (float)d->scale;
         SPI_TRY(err = spi_brute_images_init(&part, &j->list, c, n_pixels, pixels), out);
         memcpy(j->images.row + k * P, part.row, (size_t)(c * P) * sizeof *part.row);
         memcpy(j->images.count + k, part.count, (size_t)c * sizeof *part.count);
@@ -172,6 +199,8 @@ static spi_err chunk_store(struct brute_job *j, int64_t first)
         const struct spi_brute_best *b = &best[k];
         int64_t i = first + k, at = b->at < 0 ? 0 : b->at;
 
+        if (!j->m->spec.data->split.half[i])
+            continue; /* blank */
         scores_of(j, k, score);
         spi_view_quat(v, at / v->Na, 2 * SPI_PI * (double)(at % v->Na) / v->Na,
                       j->o->quat + 4 * i);
@@ -186,7 +215,7 @@ static spi_err chunk_store(struct brute_job *j, int64_t first)
 /* All orientations against the images in memory. */
 static spi_err match_chunk(struct brute_job *j)
 {
-    const struct spi_matching_spec *spec = &j->m->spec;
+    const struct spi_given_spec *spec = &j->m->spec;
     int64_t nd = j->m->views.nd;
     spi_err err = SPI_OK, late;
 
@@ -200,10 +229,10 @@ static spi_err match_chunk(struct brute_job *j)
                                        access),
                 out);
         j->done += a.n * j->images.n;
-        if (b % SPI_MATCHING_TASKS == SPI_MATCHING_TASKS - 1) {
+        if (b % TASKS == TASKS - 1) {
             SPI_TRY(err = spi_graph_wait(spec->graph), out);
             if (spec->progress)
-                spec->progress(j->done / nd, j->m->n_images, spec->user);
+                spec->progress(j->done / nd, spec->data->n_images, spec->user);
         }
     }
 out:
@@ -211,20 +240,19 @@ out:
     return err ? err : late;
 }
 
-spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
-                           struct spi_orientations *o)
+spi_err spi_given_brute(const struct spi_given *m, double bytes, struct spi_orientations *o)
 {
     struct brute_job j = {.m = m, .o = o};
-    int64_t chunk;
+    int64_t n_images = m->spec.data->n_images, chunk;
     spi_err err;
 
     *o = (struct spi_orientations){0};
     SPI_TRY(err = brute_init(&j), out);
-    SPI_TRY(err = spi_matching_results_new(m->n_images, false, o), out);
+    SPI_TRY(err = spi_given_none(m, false, o), out);
     bytes /= 4.0 * (double)(j.list.n + m->views.nd);
-    chunk = bytes < 1 ? 1 : bytes > (double)m->n_images ? m->n_images : (int64_t)bytes;
-    for (int64_t k = 0; k < m->n_images; k += chunk) {
-        int64_t n = m->n_images - k < chunk ? m->n_images - k : chunk;
+    chunk = bytes < 1 ? 1 : bytes > (double)n_images ? n_images : (int64_t)bytes;
+    for (int64_t k = 0; k < n_images; k += chunk) {
+        int64_t n = n_images - k < chunk ? n_images - k : chunk;
 
         err = chunk_new(&j, k, n);
         if (!err)
@@ -234,7 +262,7 @@ spi_err spi_matching_brute(const struct spi_matching *m, double bytes,
         chunk_clear(&j);
         SPI_TRY(err, out);
     }
-    err = spi_matching_results_finish(m, o);
+    spi_orientations_normalise(o);
 out:
     brute_clear(&j);
     if (err)

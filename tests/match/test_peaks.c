@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The search from coarse to fine, and scores of which only the peaks are kept, against the
- * scores of all pairs.
+/* Scores of which only the peaks are kept, and soft weights, against the scores of all pairs.
  *
- * What is compared is computed by the same kernels in the same order, so equality is
- * exact; that pruning loses nothing is a measurement: images without noise. */
+ * What is compared is computed by the same kernels in the same order, so equality is exact.
+ */
 #include <complex.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "likelihood/rows.h"
-#include "match/search.h"
-#include "math/sphere.h"
+#include "match/posterior.h"
 #include "nufft/nufft.h"
 #include "scene.h"
 #include "slice/templates.h"
@@ -25,7 +23,6 @@ static spi_nufft *plan;
 static float *grid;
 static float complex *h;
 static const float complex *row[IMAGES];
-static double truth[IMAGES][9]; /* detector -> object */
 
 static void must(spi_err err)
 {
@@ -40,11 +37,11 @@ static void make_images(void)
 
     h = spi_alloc((size_t)(IMAGES * g.h_at[g.R]), sizeof *h, "h");
     for (int k = 0; k < IMAGES; k++) {
-        double quat[4];
+        double quat[4], M[9];
 
         spi_rot_random(&rng, quat);
-        spi_rot_matrix(quat, truth[k]);
-        scene_image(&det, truth[k], 100, image);
+        spi_rot_matrix(quat, M);
+        scene_image(&det, M, 100, image);
         spi_ring_resample(&map, &g, image, samples);
         row[k] = h + k * g.h_at[g.R];
         must(spi_ring_analyse(&g, g.R, samples, h + k * g.h_at[g.R]));
@@ -343,108 +340,6 @@ static void check_names(const struct spi_score_input *in, const struct model *m)
     free(name);
 }
 
-/* Angle between the view and in-plane rotation found and the truth, rad. */
-static double error_of(const struct spi_views *v, const struct spi_best *b, int k)
-{
-    double dir[3], M[9], trace = 0;
-
-    spi_sphere_point(v->nd, b->dir, dir);
-    spi_rot_view(dir, (double)b->angle, M);
-    for (int i = 0; i < 9; i++)
-        trace += M[i] * truth[k][i];
-    return acos(fmax(-1, fmin(1, (trace - 1) / 2)));
-}
-
-static void check_search(const struct spi_scores *all, const struct spi_views *views,
-                         double finer, double degrees)
-{
-    struct spi_search s;
-    struct model m[SPI_SEARCH_LEVELS];
-    int32_t candidates[IMAGES * SPI_SEARCH_KEEP], *list[IMAGES];
-    const float complex *sorted[IMAGES];
-    int64_t order[IMAGES];
-    struct spi_best best[IMAGES];
-    float fluence[IMAGES];
-    double worst = 0;
-    int same = 0, each_once = 1, seen[IMAGES] = {0};
-
-    must(spi_search_init(&s, &g, &spi_likelihood_poisson, 0.06, finer));
-    for (int l = 0; l < s.n; l++) {
-        struct spi_search_level *level = &s.level[l];
-
-        m[l] = model_of(&level->band, level->views);
-        level->templates = m[l].templates;
-        level->table = m[l].table;
-        level->S = m[l].S;
-        if (l == 0) {
-            must(spi_search_coarse(&s, IMAGES, row, candidates));
-            must(spi_search_order(&s, IMAGES, candidates, order));
-            for (int i = 0; i < IMAGES; i++) {
-                seen[order[i]]++;
-                list[i] = candidates + order[i] * SPI_SEARCH_KEEP;
-                sorted[i] = row[order[i]];
-            }
-            continue;
-        }
-        spi_search_near(&s, l, 0, level[-1].views.nd, NULL);
-        must(spi_search_fine(&s, l, IMAGES, sorted, list, l == s.n - 1 ? best : NULL,
-                             fluence));
-    }
-    for (int i = 0; i < IMAGES; i++) {
-        const struct spi_views *v = &s.level[s.n - 1].views;
-        int64_t k = order[i], nd = views->nd, top = 0;
-
-        each_once &= seen[i] == 1;
-        worst = fmax(worst, error_of(v, &best[i], (int)k));
-        for (int64_t d = 1; d < nd && all; d++)
-            top = all->row_top[k * nd + d] > all->row_top[k * nd + top] ? d : top;
-        same += all && best[i].dir == top;
-    }
-    OK(each_once, "the order has each image once");
-    if (all)
-        OK(same == IMAGES, "%d levels: %d of %d directions as in the exhaustive search",
-           s.n, same, IMAGES);
-    OK(worst < degrees * SPI_PI / 180, "%d levels: errors below %.2f degrees", s.n,
-       worst * 180 / SPI_PI);
-    for (int l = 0; l < s.n; l++)
-        model_free(&m[l]);
-    spi_search_clear(&s);
-}
-
-/* Directions near a candidate are marked, and only those. */
-static void check_mark(void)
-{
-    struct spi_search s;
-    int32_t candidates[SPI_SEARCH_KEEP] = {17, 40, -1, -1, -1};
-    uint8_t *used, *wanted;
-    int wrong = 0, marked = 0;
-
-    must(spi_search_init(&s, &g, &spi_likelihood_poisson, 0.06, 1));
-    used = spi_alloc((size_t)s.level[1].views.nd, 1, "used");
-    wanted = spi_alloc((size_t)s.level[0].views.nd, 1, "wanted");
-    wanted[17] = wanted[40] = 1;
-    spi_search_near(&s, 1, 0, s.level[0].views.nd, wanted);
-    spi_search_mark(&s, 1, 1, candidates, used);
-    for (int64_t d = 0; d < s.level[1].views.nd; d++) {
-        double p[3], a[3], b[3], c = cos(s.level[1].radius);
-
-        spi_sphere_point(s.level[1].views.nd, d, p);
-        spi_sphere_point(s.level[0].views.nd, 17, a);
-        spi_sphere_point(s.level[0].views.nd, 40, b);
-
-        bool near = p[0] * a[0] + p[1] * a[1] + p[2] * a[2] >= c ||
-                    p[0] * b[0] + p[1] * b[1] + p[2] * b[2] >= c;
-
-        wrong += near != (used[d] != 0);
-        marked += near;
-    }
-    OK(wrong == 0 && marked > 8, "%d directions near two candidates are marked", marked);
-    free(used), free(wanted);
-    spi_search_clear(&s);
-    OK(spi_search_init(&s, &g, &spi_likelihood_poisson, 1e-9, 1) == SPI_EINVAL, "%s",
-       spi_err_message());
-}
-
 int main(void)
 {
     float *A = scene_A(SCENE_N, scene_dx), counts[IMAGES], *records;
@@ -474,11 +369,6 @@ int main(void)
     check_soft(&all, &in, &m, 0.05 * (double)views.nd * views.Na);
     check_soft(&all, &in, &m, 3);
     check_names(&in, &m);
-    /* no direction is farther than 0.7 of a cell from the grid; the likelihood is not
-     * round, and may prefer one twice as far; the angle is refined */
-    check_search(&all, &views, 1, 1.4 * views.cell * 180 / SPI_PI);
-    check_search(NULL, &views, 2, 0.7 * views.cell * 180 / SPI_PI);
-    check_mark();
     spi_scores_clear(&all);
     model_free(&m);
     free(A), free(grid), free(h), free(records);
