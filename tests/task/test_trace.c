@@ -25,14 +25,14 @@ static void spin(void *ctx, int rank, int64_t item)
         ;
 }
 
-static bool noted_inside;
+static int noted_inside; /* (atomic) */
 
 /* arg: items of its loop. */
 static spi_err task(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     (void)v;
     (void)stop;
-    noted_inside = spi_noted();
+    __atomic_store_n(&noted_inside, spi_noted(), __ATOMIC_RELAXED);
     spi_parallel_for(SPI_THREADS_MAX, *(const int *)arg, spin, NULL);
     return SPI_OK;
 }
