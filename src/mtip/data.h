@@ -3,8 +3,9 @@
  * The images as the loop sees them: harmonics on rings.  Layer: mtip.
  *
  * Made once ("ingest") and kept in memory while there is plenty, otherwise in a mapped
- * scratch file (io/record_cache.h), so that memory does not grow with the number of images; in half precision, for reading them is most of the work on them
- * (R10).  Intensities that are not photons are scaled so that an image has
+ * scratch file (io/record_cache.h), so that memory does not grow with the number of images.
+ * Records are in half precision, for reading them is most of the work on them (R10).
+ * Intensities that are not photons are scaled so that an image has
  * SPI_TYPICAL_COUNTS on the rings on average: nothing depends on absolute scale. */
 #ifndef SPI_MTIP_DATA_H
 #define SPI_MTIP_DATA_H

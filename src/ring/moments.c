@@ -28,13 +28,6 @@ void spi_ring_moments_add_one(const struct spi_ring_map *map, const struct spi_r
     }
 }
 
-void spi_ring_moments_add(const struct spi_ring_map *map, const struct spi_rings *g, int R,
-                          double sign, const float *samples, double *sum, double *sum2)
-{
-    for (int r = 0; r < R; r++)
-        spi_ring_moments_add_one(map, g, r, sign, samples, sum, sum2);
-}
-
 void spi_ring_moments(const struct spi_ring_map *map, const struct spi_rings *g, int R,
                       double n, double scale, const double *sum, const double *sum2,
                       double *mean, double *variance)

@@ -11,11 +11,8 @@
 
 #include "ring/ring.h"
 
-/** sum, sum2 [R] += sign times the intensities of the samples of an image, and their
- * squares; sign -1 takes an image out again. */
-void spi_ring_moments_add(const struct spi_ring_map *map, const struct spi_rings *g, int R,
-                          double sign, const float *samples, double *sum, double *sum2);
-/** The same of ring r alone. */
+/** Of ring r: sum[r], sum2[r] += sign times the intensities of the samples of an image, and
+ * their squares; sign -1 takes an image out again. */
 void spi_ring_moments_add_one(const struct spi_ring_map *map, const struct spi_rings *g,
                               int r, double sign, const float *samples, double *sum,
                               double *sum2);
