@@ -21,13 +21,13 @@ asan:
 	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/leaks.supp:print_suppressions=0 \
 		UBSAN_OPTIONS=halt_on_error=1 HWLOC_PLUGINS_PATH=/nonexistent tools/run_tests.sh build-asan 10
 
-# The tests of tasks, and every command with several numbers of workers (tests/faults/workers.sh), under
-# ThreadSanitizer (without StarPU, which is not instrumented): some 50 times as slow.
+# The tests of tasks and those from end to end under ThreadSanitizer, without StarPU, which is not
+# instrumented.  Nor is src/kernel: pure functions, whose callers are (an hour on 2 cores).
 tsan:
 	test -d build-tsan || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Dstarpu=disabled
 	ninja -C build-tsan
-	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
-		tools/run_tests.sh build-tsan 60 --suite task
+	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 HWLOC_PLUGINS_PATH=/nonexistent \
+		tools/run_tests.sh build-tsan 60 --suite task --suite e2e
 
 # The end-to-end tests with every task on copies of the arrays it names: what a task reaches without
 # naming it ends the program with one line (src/task/copies.h).

@@ -458,7 +458,7 @@ static spi_err print_json(const struct args *a, const struct comparison *c)
         "orientation_error_deg_median",
         spi_json_number(o ? c->orient.median_deg : (double)NAN),
         "orientation_error_deg_p90", spi_json_number(o ? c->orient.p90_deg : (double)NAN),
-        "inverted", c->pose.inverted);
+        "inverted", (int)c->pose.inverted);
     json_t *more = json_pack(
         "{s:o, s:o, s:f, s:b, s:f, s:b, s:o, s:o, s:o, s:o, s:b, s:b}", "map",
         spi_json_name(c->map_path), "truth", spi_json_name(c->truth_path), "map_level",

@@ -16,7 +16,8 @@
 struct spi_pose {
     double R[9];
     double shift_A[3];
-    bool inverted;
+    int64_t
+        inverted; /* 0 or 1; as wide as its neighbours, for a checkpoint saves its bytes */
 };
 
 /** Intensity maps (centred, even, spacing dq): only a rotation, W_ref(q) ~ W(R^T q).

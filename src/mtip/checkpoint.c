@@ -217,15 +217,6 @@ static bool is_correlation(double cc)
     return isnan(cc) || fabs(cc) <= 1 + 1e-6;
 }
 
-/* Read as a byte: another value than 0 or 1 is no bool. */
-static bool is_bool(const bool *b)
-{
-    unsigned char byte;
-
-    memcpy(&byte, b, 1);
-    return byte <= 1;
-}
-
 static spi_err check_counters(const struct spi_run *r, const char *path,
                               const struct run_lasting *h)
 {
@@ -290,7 +281,7 @@ static spi_err check_run(const struct spi_run *r, const char *path,
     if (!is_correlation(h->best_cc) || !is_correlation(h->halves_cc))
         return damaged(path, "correlations %g and %g; need -1..1", h->best_cc,
                        h->halves_cc);
-    if (!is_bool(&h->pose.inverted) || (h->have_pose && !is_rotation(h->pose.R)))
+    if ((h->pose.inverted & ~1) || (h->have_pose && !is_rotation(h->pose.R)))
         return damaged(path, "the pose of the half sets is no rotation");
     for (int i = 0; i < 3; i++)
         if (!(fabs(h->pose.shift_A[i]) <= 10 * r->data->rings.diameter_A))

@@ -55,6 +55,13 @@ enum { SPI_DIAMETERS_MAX = 3, SPI_GROUP_NAME = 16 };
     MANY(char, symmetry, SPI_GROUP_NAME) /* the particle's point group, "C1": none */   \
     MANY(double, axes, 9)                /* from its standard frame to the model's */
 
+/* The bytes of these structs are saved: padding would be whatever was in memory. */
+_Static_assert(sizeof(struct spi_pose) == 12 * sizeof(double) + sizeof(int64_t),
+               "no padding");
+_Static_assert(sizeof(struct spi_symmetry_found) == 16 + 12 * sizeof(double), "no padding");
+_Static_assert(sizeof(struct spi_best) == sizeof(int32_t) + 4 * sizeof(float),
+               "no padding");
+
 /* As members of a struct. */
 #define SPI_MEMBER(type, name)             type name;
 #define SPI_MEMBER_MANY(type, name, count) type name[count];

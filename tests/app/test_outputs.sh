@@ -253,7 +253,7 @@ done
 $SPINIFEL reconstruct seventy.h5 -o "group '2'" --diameter 50 --symmetry C2 --resume > out 2>&1 &
 pid=$!
 i=0
-while [ $i -lt 600 ] && [ "$(wc -l < "group '2'/metrics.jsonl")" -lt 2 ]; do
+while [ $i -lt 6000 ] && [ "$(wc -l < "group '2'/metrics.jsonl")" -lt 2 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done

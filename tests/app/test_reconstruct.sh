@@ -92,7 +92,7 @@ refuse_state "damaged" "a state that was cut off"
 $SPINIFEL reconstruct images.h5 -o run3 --seed 3 $fast --quiet > run3.out 2>&1 &
 pid=$!
 i=0
-while [ $i -lt 600 ] && [ "$(cat run3/metrics.jsonl 2> /dev/null | wc -l)" -lt 12 ]; do
+while [ $i -lt 6000 ] && kill -0 $pid 2> /dev/null && [ "$(cat run3/metrics.jsonl 2> /dev/null | wc -l)" -lt 12 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done
@@ -115,7 +115,7 @@ ok $? "each generation has one line in metrics.jsonl"
 $SPINIFEL reconstruct images.h5 -o run5 --seed 3 $fast > run5.out 2>&1 &
 pid=$!
 i=0
-while [ $i -lt 600 ] && [ "$(cat run5/metrics.jsonl 2> /dev/null | wc -l)" -lt 3 ]; do
+while [ $i -lt 6000 ] && kill -0 $pid 2> /dev/null && [ "$(cat run5/metrics.jsonl 2> /dev/null | wc -l)" -lt 3 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done
@@ -186,7 +186,7 @@ cp -r run1 killed
 $SPINIFEL reconstruct images.h5 -o killed --seed 5 $fast --force --quiet > killed.out 2>&1 &
 pid=$!
 i=0
-while [ $i -lt 600 ] && [ ! -e killed/previous/run.json ]; do
+while [ $i -lt 6000 ] && kill -0 $pid 2> /dev/null && [ ! -e killed/previous/run.json ]; do
 	sleep 0.1
 	i=$((i + 1))
 done

@@ -122,7 +122,7 @@ for signal in HUP TERM INT; do
 	SPINIFEL=$dir/default
 	small -o run > out 2>&1 &
 	i=0
-	while [ $i -lt 600 ] && [ "$(cat run/metrics.jsonl 2> /dev/null | wc -l)" -lt 2 ]; do
+	while [ $i -lt 6000 ] && [ "$(cat run/metrics.jsonl 2> /dev/null | wc -l)" -lt 2 ]; do
 		sleep 0.1
 		i=$((i + 1))
 	done
@@ -146,7 +146,7 @@ small_nohup() {
 (small_nohup) &
 sub=$!
 i=0
-while [ $i -lt 600 ] && [ ! -s run/.lock ]; do
+while [ $i -lt 6000 ] && [ ! -s run/.lock ]; do
 	sleep 0.1
 	i=$((i + 1))
 done

@@ -108,8 +108,8 @@ static void moved(uint64_t seed, int n_to, double step_to, double sigma)
            spi_pose_apply(&map, &pose, n_to, step_to, &got)));
     /* 1e-4: the bound that the header states */
     OK(relative_error(&got, &want) < 1e-4,
-       "%d voxels of %g A, hand %d: error %.1e of the rms", n_to, step_to, pose.inverted,
-       relative_error(&got, &want));
+       "%d voxels of %g A, hand %d: error %.1e of the rms", n_to, step_to,
+       (int)pose.inverted, relative_error(&got, &want));
     spi_volume_clear(&got);
     pose.shift_A[1] += 0.002 * step;
     NEED(!spi_pose_apply(&map, &pose, n_to, step_to, &got));
