@@ -18,7 +18,7 @@ find . -name '*.h' ! -name '*_body.h' ! -name '*_isa.h' ! -name formfactor_table
 		text = decl
 		gsub(/__attribute__\(\([^)]*(\([^)]*\))?[^)]*\)\)/, "", text)
 		gsub(/SPI_MUSTUSE/, "", text)
-		if (text !~ /^[ \t]*(typedef|struct [a-z_0-9]* *\{|enum|extern)/ && match(text, /[a-z_0-9]+\(/) && !documented) {
+		if (text !~ /^[ \t]*(typedef|_Static_assert|struct [a-z_0-9]* *\{|enum|extern)/ && match(text, /[a-z_0-9]+\(/) && !documented) {
 			text = substr(text, RSTART, RLENGTH - 1)
 			report(at ": " text " has no comment /** ... */ of its own")
 		}
