@@ -26,6 +26,11 @@ static const struct spi_opt opts[] = {
     {0, "symmetry", SPI_TEXT(spi_reconstruct_args, symmetry), 0, 0, "GROUP",
      "point group of the particle: C2, C17, D7, T, O, I ...",
      .absent = "algorithm.symmetry"},
+    {0, "background", SPI_PATH(spi_reconstruct_args, background), 0, 0, "FILE[:/DATASET]",
+     "light that is not the particle's: images without a particle, whose mean counts, or "
+     "an "
+     "array of the detector's shape",
+     .absent = "found in the images"},
     {0, "resume", SPI_FLAG(spi_reconstruct_args, resume), 0, 0, "",
      "continue an interrupted run of the same images and settings"},
     {0, "force", SPI_FLAG(spi_reconstruct_args, force), 0, 0, "",
@@ -55,6 +60,7 @@ static void job_clear(struct spi_reconstruct *j)
     spi_graph_free(j->graph);
     spi_opening_clear(&j->opening);
     spi_dir_unlock(j->lock);
+    free(j->background);
     free(j->key);
     free(j->provenance);
 }
@@ -130,6 +136,14 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "orientations.h5, from where merge and slice take it. A centre is measured from "
         "250 images or more; a centre that is wrong by more than 10 pixels is not "
         "found.\n\n"
+        "Light that is not the particle's is taken out of the intensities before phases "
+        "are "
+        "sought: as --background gives it, or as the images show it (particle.background). "
+        "Give a file of images without a particle (misses) where there is one; without, "
+        "the "
+        "run tells the background from the particle by what stays while the particles "
+        "turn, "
+        "and by how the intensities are distributed.\n\n"
         "Writes into DIR: density.mrc (mean of the aligned half maps), half1.mrc, "
         "half2.mrc, intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl "
         "(one line a generation), fsc.csv, lcurve.csv, settings.toml, run.json and "

@@ -15,7 +15,7 @@
 #include "mtip/preview.h"
 
 struct spi_reconstruct_args {
-    const char *out, *symmetry, *trace;
+    const char *out, *symmetry, *trace, *background;
     int64_t seed;
     int workers;
     double diameter_A;
@@ -47,7 +47,8 @@ struct spi_reconstruct {
     /* that the run has had: the first, then those that the initialisations showed */
     int32_t n_diameters;
     double had_A[SPI_DIAMETERS_MAX];
-    char sha256[65], mask_sha256[65], *key, *provenance;
+    float *background; /* [n_pixels] of an image, owned; NULL: none was given */
+    char sha256[65], mask_sha256[65], background_sha256[65], *key, *provenance;
     double t0;
 };
 

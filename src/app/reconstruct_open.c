@@ -10,6 +10,7 @@
 #include "app/rundir.h"
 #include "app/stage.h"
 #include "base/log.h"
+#include "io/hash.h"
 #include "io/state.h"
 
 /* Images that take no part. */
@@ -114,6 +115,7 @@ spi_err spi_reconstruct_read_images(struct spi_reconstruct *j)
                                  .q_min = j->q_min,
                                  .q_max = j->q_max,
                                  .set = &j->set,
+                                 .background = j->background,
                                  .scratch = scratch,
                                  .progress = on_ingest};
     spi_err err;
@@ -140,6 +142,13 @@ spi_err spi_reconstruct_prepare(struct spi_reconstruct *j)
             out);
     SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
     spi_images_mask_sha256(j->images, j->mask_sha256);
+    if (j->args->background) {
+        SPI_TRY(err = spi_background_read(j->args->background, j->images, &j->background),
+                out);
+        spi_bytes_sha256((size_t)spi_images_detector(j->images)->n_pixels *
+                             sizeof *j->background,
+                         j->background, j->background_sha256);
+    }
     SPI_TRY(err = spi_reconstruct_find_ranges(j), out);
     SPI_TRY(err = spi_reconstruct_key(j), out);
     if (j->going_on)

@@ -67,10 +67,10 @@ spi_err spi_reconstruct_key(struct spi_reconstruct *j)
     text = settings_text(&same);
     if (f) {
         fprintf(f,
-                "images = %s\nmask = %s\ncentre_moved_invA = %.17g %.17g\n"
+                "images = %s\nmask = %s\nbackground = %s\ncentre_moved_invA = %.17g %.17g\n"
                 "diameter_A = %.17g\nq_min_invA = %.17g\nq_max_invA = %.17g\n%s",
-                j->sha256, j->mask_sha256, moved[0], moved[1], j->diameter_A, j->q_min,
-                j->q_max, text ? text : "");
+                j->sha256, j->mask_sha256, j->background_sha256, moved[0], moved[1],
+                j->diameter_A, j->q_min, j->q_max, text ? text : "");
         fclose(f);
     }
     free(text);
@@ -120,6 +120,8 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
         {"outlier_images", v->outlier_images},
         {"contrast2", j->contrast.all},
         {"isotropic", v->isotropic},
+        {"background_ratio", r->background.ratio},
+        {"background_share", r->background.share},
         {"phase_consistency", v->phase_consistency}};
 
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
@@ -171,6 +173,10 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
         json_object_set_new(o, "centre_shift_px",
                             json_pack("[f, f]", j->preview.moved.shift_px[0],
                                       j->preview.moved.shift_px[1]));
+    if (o && j->background) {
+        json_object_set_new(o, "background", spi_json_name(j->args->background));
+        json_object_set_new(o, "background_sha256", json_string(j->background_sha256));
+    }
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {

@@ -11,6 +11,7 @@
 #include "io/survey.h"
 #include "kernel/f16.h"
 #include "kernel/pixels.h"
+#include "mtip/uneven.h"
 #include "ring/moments.h"
 
 enum { BLOCK = 256, PARTIALS = 4, TURNS = 4 }; /* TURNS of all partials between two waits */
@@ -293,6 +294,79 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
     return SPI_OK;
 }
 
+/* ---- background --------------------------------------------------------------------- */
+
+/* Mean images of two parts of the images: partials in turn. */
+static spi_err means_of_parts(const struct spi_data *d, const struct look *look,
+                              float *mean[2], double number[2])
+{
+    int64_t n_pixels = d->det->n_pixels;
+    spi_err err = SPI_OK;
+
+    number[0] = number[1] = 0;
+    for (int64_t k = 0; k < d->n_images; k++)
+        number[k / BLOCK % 2] += d->split.aside[k] == SPI_ASIDE_NO;
+    for (int h = 0; h < 2; h++) {
+        SPI_TRY(err = SPI_NEW(mean[h], n_pixels, "background"), out);
+        for (int s = h; s < PARTIALS; s += 2) {
+            const double *sum = spi_array_data(look->pixels, s, NULL);
+
+            for (int64_t p = 0; p < n_pixels; p++)
+                mean[h][p] += (float)(sum[p] / fmax(1, number[h]));
+        }
+    }
+out:
+    return err;
+}
+
+_Static_assert(PARTIALS % 2 == 0, "an even partial holds even blocks only");
+
+/* What is known of the background, and what the mean image shows beyond its rings. */
+static spi_err find_uneven(struct spi_data *d, const struct look *look,
+                           const struct spi_data_spec *spec)
+{
+    static const double ball_qD = 2.5;
+    enum { LEAST = 32 }; /* images of a part */
+    const struct spi_rings *g = &d->rings;
+    float *mean[2] = {NULL, NULL}, *samples = NULL;
+    double number[2];
+    bool found = spec->background != NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(d->uneven, d->det->n_pixels, "background"), out);
+    if (spec->background) {
+        SPI_TRY(err = SPI_NEW(d->background, d->det->n_pixels, "background"), out);
+        for (int64_t p = 0; p < d->det->n_pixels; p++)
+            d->background[p] =
+                d->det->bad[p] ? 0 : (float)(d->scale * (double)spec->background[p]);
+        SPI_TRY(err = spi_uneven_of(d->det, d->background, d->uneven), out);
+    } else if (strcmp(spec->set->background, "none") != 0) {
+        SPI_TRY(err = means_of_parts(d, look, mean, number), out);
+        if (number[0] >= LEAST && number[1] >= LEAST)
+            SPI_TRY(err = spi_uneven_find(d->det, (const float *const[2]){mean[0], mean[1]},
+                                          number,
+                                          fmin(ball_qD / g->diameter_A, g->q[g->R - 1] / 2),
+                                          g->q[g->R - 1], d->uneven, &found),
+                    out);
+    }
+    if (!found) {
+        free(d->uneven);
+        d->uneven = NULL;
+        goto out;
+    }
+    SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "background"), out);
+    SPI_TRY(err = SPI_NEW(d->uneven_h, g->h_at[g->R], "background"), out);
+    spi_ring_resample(&d->map, g, d->uneven, samples);
+    err = spi_ring_analyse(g, g->R, samples, d->uneven_h);
+out:
+    free(mean[0]);
+    free(mean[1]);
+    free(samples);
+    return err;
+}
+
+/* ---- who takes part ----------------------------------------------------------------- */
+
 static int64_t images_least(const struct spi_data_spec *spec)
 {
     return spec->one_set ? 1 : SPI_IMAGES_LEAST;
@@ -398,6 +472,7 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
     if (d->split.n_blank + d->split.n_copies > 0)
         SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
     SPI_TRY(err = summarise(d, &look), out);
+    err = find_uneven(d, &look, spec);
 out:
     if (err)
         (void)!spi_graph_wait(g);
@@ -486,6 +561,9 @@ void spi_data_clear(struct spi_data *d)
     free(d->ring_mean);
     free(d->ring_var);
     free(d->mean_image);
+    free(d->background);
+    free(d->uneven);
+    free(d->uneven_h);
     *d = (struct spi_data){0};
 }
 
@@ -509,6 +587,8 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
     memcpy(&scale, record, sizeof scale);
     spi_f16_unpack(2 * (int64_t)d->rings.h_at[R],
                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
+    for (int i = 0; i < d->rings.h_at[R] && d->uneven_h; i++)
+        h[i] -= d->uneven_h[i];
 }
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)

@@ -33,6 +33,12 @@ struct spi_data {
     double *ring_var;       /* [R], owned: variance of a ring sample's intensity
                               * about the ring mean, over angles and images */
     float *mean_image;      /* [n_pixels], owned: mean of the images, counts */
+    float *background; /* [n_pixels], owned: counts of an image that are not the particle's,
+                        * as they were given; NULL: nothing is known */
+    float
+        *uneven; /* [n_pixels], owned: of the background what differs from its mean on each
+                    * ring, taken out of all that the loop sees; NULL: nothing */
+    float complex *uneven_h; /* [rings.h_at[R]], owned: its harmonics */
 };
 
 /** Counts to which the mean image is scaled where values are no photons. */
@@ -48,6 +54,8 @@ struct spi_data_spec {
         gain; /* values are whole multiples of it, each a photon; 0: what the file says */
     double diameter_A, q_min, q_max; /* fix the rings */
     const struct spi_settings *set;  /* ring_oversampling, halves, signal_min, seed */
+    const float
+        *background;     /* [n_pixels] of an image, in the file's unit; NULL: not known */
     bool one_set;        /* no half sets: all images with signal, copies too, are half 1 */
     const char *scratch; /* path of the scratch file, which loses its name at once */
     spi_on_ingest *progress; /* may be NULL */

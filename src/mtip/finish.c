@@ -19,10 +19,11 @@ static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of man
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* The half sets merged side by side, each image read once, and solved for the lambda that
- * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part. */
+ * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part.
+ * background: counts taken from each image, or NULL. */
 static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
-                          const float *const fluence[2], struct spi_merging_lcurve curve[2],
-                          struct spi_volume A[2])
+                          const float *const fluence[2], const float *background,
+                          struct spi_merging_lcurve curve[2], struct spi_volume A[2])
 {
     const struct spi_data *d = r->data;
     struct spi_pixel_list pixels = {0};
@@ -31,6 +32,7 @@ static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
                                     .pixels = &pixels,
                                     .quat = quat,
                                     .scale = d->scale,
+                                    .background = background,
                                     .diameter_A = d->rings.diameter_A,
                                     .tol = r->set->nufft_tol,
                                     .corner_weight = r->set->flambda,
@@ -91,7 +93,8 @@ static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
 
 /* Every `every`-th image of each half set, merged; averages over the point group. */
 static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o, int every,
-                            struct spi_merging_lcurve curve[2], struct spi_volume A[2])
+                            const float *background, struct spi_merging_lcurve curve[2],
+                            struct spi_volume A[2])
 {
     float *fluence[2] = {NULL, NULL};
     spi_err err;
@@ -104,7 +107,8 @@ static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o,
             fluence[h][k] = o->half[k] == h + 1 && seen++ % every == 0 ? o->fluence[k] : 0;
     }
     SPI_TRY(err = merge_sets(r, (const double(*)[4])o->quat,
-                             (const float *const[2]){fluence[0], fluence[1]}, curve, A),
+                             (const float *const[2]){fluence[0], fluence[1]}, background,
+                             curve, A),
             out);
     for (int h = 0; h < 2 && !err; h++)
         err = average(r, h, &A[h]);
@@ -157,7 +161,7 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
             progress(1, STEPS, "merging the half sets", user);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, curve, res->half_A);
+        err = merge_halves(r, o, 1, r->data->uneven, curve, res->half_A);
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve[0];
         spi_merging_lcurve_clear(&curve[1]);
@@ -171,6 +175,52 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
     err = spi_inspect_images(r, model, o, &res->inspection);
     if (!err)
         warn_outliers(r, &res->inspection.outliers);
+out:
+    return err;
+}
+
+/* The half sets merged without the background, as it was given or as their intensities show
+ * it: twice, for what a merge is regularised by takes a part of a large background along. */
+static spi_err take_background_out(struct spi_run *r, const struct spi_contrast *contrast,
+                                   spi_on_finish *progress, void *user,
+                                   struct spi_result *res)
+{
+    enum { ROUNDS = 2 };
+    struct spi_background *b = &res->background;
+    struct spi_orientations *o = &res->orientations;
+    bool found = false;
+    spi_err err;
+
+    SPI_TRY(err = spi_background_begin(r, b), out);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct spi_merging_lcurve curve[2] = {{0}, {0}};
+
+        if (!b->told || i > 0)
+            SPI_TRY(err = spi_background_look(r, res->half_A, &res->agreement, contrast,
+                                              found, b, &found),
+                    out);
+        if (!found && !(b->told && i == 0))
+            break;
+        if (progress)
+            progress(3, STEPS, "taking the background out", user);
+        spi_background_fluences(r, b, o);
+        for (int h = 0; h < 2; h++)
+            spi_volume_clear(&res->half_A[h]);
+        err = merge_halves(r, o, 1, b->pixel, curve, res->half_A);
+        spi_merging_lcurve_clear(&res->lcurve);
+        res->lcurve = curve[0];
+        spi_merging_lcurve_clear(&curve[1]);
+        SPI_TRY(err, out);
+        spi_agreement_clear(&res->agreement);
+        SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
+    }
+    if (found || b->told)
+        spi_run_tell(r, &(struct spi_event){SPI_EVENT_BACKGROUND,
+                                            .u.background = {.told = b->told,
+                                                             .found = found,
+                                                             .ratio = b->ratio,
+                                                             .share = b->share,
+                                                             .q = b->share_q}});
 out:
     return err;
 }
@@ -231,7 +281,7 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     struct spi_merging_lcurve curve[2] = {{0}, {0}};
     spi_err err;
 
-    SPI_TRY(err = merge_halves(r, o, 2, curve, A), out);
+    SPI_TRY(err = merge_halves(r, o, 2, res->background.pixel, curve, A), out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_fourier_even(&A[h], &W[h]), out);
     /* o is in the common frame: nothing is left to turn */
@@ -314,6 +364,7 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     if (progress)
         progress(3, STEPS, "comparing the halves", user);
     SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
+    SPI_TRY(err = take_background_out(r, contrast, progress, user, res), out);
     spi_orientations_common_frame(res->agreement.R, o);
     if (progress)
         progress(4, STEPS, "phasing", user);
@@ -349,6 +400,7 @@ void spi_result_clear(struct spi_result *r)
     spi_fsc_clear(&r->fsc);
     spi_agreement_clear(&r->agreement);
     spi_inspection_clear(&r->inspection);
+    spi_background_clear(&r->background);
     spi_orientations_clear(&r->orientations);
     spi_coverage_clear(&r->coverage);
     spi_merging_lcurve_clear(&r->lcurve);

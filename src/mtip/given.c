@@ -298,8 +298,8 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
             out);
     spi_reference_drop_grid(&reference, set.model);
-    err = spi_refine_images(spec->graph, d->images, d->scale, model, spec->progress,
-                            spec->user, o);
+    err = spi_refine_images(spec->graph, d->images, d->scale, d->uneven, model,
+                            spec->progress, spec->user, o);
 out:
     spi_refine_set_clear(&set);
     spi_reference_clear(&reference);

@@ -26,6 +26,7 @@ struct spi_merging_spec {
     const double (*quat)[4]; /* [images of the file] molecule -> laboratory */
     const float *fluence;    /* [images of the file]; 0: takes no part */
     double scale;            /* image value -> counts */
+    const float *background; /* [n_pixels] counts to be taken from each image; NULL: none */
     double diameter_A, tol;  /* of a transform */
     bool f64;                /* double precision from points to solution */
     bool direct;             /* H* w H point by point in every step, not Toeplitz */

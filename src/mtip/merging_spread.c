@@ -55,6 +55,7 @@ void spi_merging_chosen_clear(struct spi_merging_chosen *c)
 struct taking {
     int64_t n_pixels;
     float scale;
+    const float *background; /* or NULL */
     const float *all;
     float *pixels;
     const int64_t *image; /* of each that takes part, in `all` */
@@ -68,7 +69,7 @@ static void take_one(void *ctx, int rank, int64_t item)
 
     (void)rank;
     for (int64_t p = 0; p < t->n_pixels; p++)
-        to[p] = t->scale * from[p];
+        to[p] = t->scale * from[p] - (t->background ? t->background[p] : 0);
 }
 
 void spi_merging_take(const struct spi_merging_block *a, int set, const float *all,
@@ -78,6 +79,7 @@ void spi_merging_take(const struct spi_merging_block *a, int set, const float *a
     int64_t image[SPI_MERGING_BLOCK_MAX], n = 0;
     struct taking t = {.n_pixels = spi_images_detector(s->images)->n_pixels,
                        .scale = (float)s->scale,
+                       .background = s->background,
                        .all = all,
                        .pixels = pixels,
                        .image = image};
@@ -89,16 +91,20 @@ void spi_merging_take(const struct spi_merging_block *a, int set, const float *a
     spi_parallel_for(all == pixels ? 1 : SPI_THREADS_MAX, n, take_one, &t);
 }
 
-double spi_merging_expected_misfit(const struct spi_pixel_list *l,
+double spi_merging_expected_misfit(const struct spi_merging_spec *s,
                                    const struct spi_merging_chosen *c, int64_t n_pixels,
                                    const float *pixels)
 {
+    const struct spi_pixel_list *l = s->pixels;
     double sum = 0;
 
     for (int64_t k = 0; k < c->n; k++)
-        for (int64_t p = 0; p < l->n; p++)
-            sum += (double)(l->kappa[p] * pixels[k * n_pixels + l->pixel[p]] /
-                            (c->phi[k] * l->geometry[p]));
+        for (int64_t p = 0; p < l->n; p++) { /* what was taken out is noise all the same */
+            float K = pixels[k * n_pixels + l->pixel[p]] +
+                      (s->background ? s->background[l->pixel[p]] : 0);
+
+            sum += (double)(l->kappa[p] * K / (c->phi[k] * l->geometry[p]));
+        }
     return sum;
 }
 
@@ -122,7 +128,7 @@ static spi_err spread_set(const struct spi_merging *m, const struct spi_merging_
     double t0 = spi_now_s();
     spi_err err;
 
-    sums->noise2 += spi_merging_expected_misfit(s->pixels, c, n_pixels, pixels);
+    sums->noise2 += spi_merging_expected_misfit(s, c, n_pixels, pixels);
     if (s->f64)
         err = spi_direct_merge_f64(s->pixels, c->n, n_pixels, pixels,
                                    (const double(*)[4])c->quat, c->phi, &m->modes, partial,

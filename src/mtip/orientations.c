@@ -84,6 +84,7 @@ void spi_orientations_common_frame(const double G[9], struct spi_orientations *o
 struct block_args {
     struct spi_images *images;
     double scale;
+    const float *background; /* or NULL */
     const struct spi_refine *model[2];
     const uint8_t *half; /* [n], or NULL: all are of one */
     int64_t first, n;
@@ -101,7 +102,8 @@ static spi_err task_refine(struct spi_view *v, const void *arg, const volatile i
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
     SPI_TRY(err = spi_images_read(a->images, a->first, a->n, pixels), out);
     for (int64_t i = 0; i < a->n * n_pixels; i++)
-        pixels[i] *= (float)a->scale;
+        pixels[i] =
+            pixels[i] * (float)a->scale - (a->background ? a->background[i % n_pixels] : 0);
     for (int64_t i = 0; i < a->n; i++) {
         struct spi_refined best;
 
@@ -164,7 +166,7 @@ out:
 }
 
 spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double scale,
-                          const struct spi_refine *const model[2],
+                          const float *background, const struct spi_refine *const model[2],
                           void (*progress)(int64_t done, int64_t total, void *user),
                           void *user, struct spi_orientations *o)
 {
@@ -176,6 +178,7 @@ spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double
     for (int64_t first = 0; first < o->n; first += BLOCK, b++) {
         struct block_args a = {.images = images,
                                .scale = scale,
+                               .background = background,
                                .model = {model[0], model[1]},
                                .half = o->half,
                                .first = first,
@@ -239,8 +242,8 @@ spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
 
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = model_init(r, A[h], &model[h]), out);
-    err =
-        spi_refine_images(r->graph, r->data->images, r->data->scale, refine, NULL, NULL, o);
+    err = spi_refine_images(r->graph, r->data->images, r->data->scale, r->data->uneven,
+                            refine, NULL, NULL, o);
 out:
     for (int h = 0; h < 2; h++)
         model_clear(&model[h]);
