@@ -38,6 +38,7 @@ static spi_err new_run(struct spi_reconstruct *j)
                            (uint64_t)j->set.seed);
     if (err)
         return err;
+    j->run->contrast = &j->contrast;
     j->run->on_event = on_event;
     j->run->look_at_diameter = true;
     j->run->diameters_most = j->diameter_given ? 0 : j->set.N_diameters;

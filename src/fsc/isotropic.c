@@ -200,6 +200,33 @@ out:
     return err;
 }
 
+spi_err spi_isotropic_remove(const struct spi_volume *A, double diameter_A, double q_min,
+                             double q_max, struct spi_volume *out)
+{
+    struct spi_volume W = {0};
+    struct spi_isotropic s = {0};
+    int n = A->n;
+    int64_t i = 0;
+    spi_err err;
+
+    *out = (struct spi_volume){0};
+    SPI_TRY(err = spi_volume_fourier_even(A, &W), out);
+    SPI_TRY(err = spi_isotropic_find(&W, &W, diameter_A, q_min, q_max, &s), out);
+    for (int z = -n / 2; z < n / 2; z++)
+        for (int y = -n / 2; y < n / 2; y++)
+            for (int x = -n / 2; x < n / 2; x++, i++) {
+                double q = W.step * sqrt((double)z * z + (double)y * y + (double)x * x);
+
+                if (q <= q_max)
+                    W.data[i] -= (float)fmax(0, spi_isotropic_at(&s, s.level, q));
+            }
+    err = spi_volume_fourier_even_inverse(&W, out);
+out:
+    spi_isotropic_clear(&s);
+    spi_volume_clear(&W);
+    return err;
+}
+
 void spi_isotropic_clear(struct spi_isotropic *s)
 {
     free(s->q);

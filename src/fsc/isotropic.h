@@ -31,6 +31,13 @@ void spi_isotropic_clear(struct spi_isotropic *s);
 /** A curve over the shells (mean, level) at q: linear between them, constant beyond. */
 double spi_isotropic_at(const struct spi_isotropic *s, const double *curve, double q);
 
+/** out = A without the level of its own intensity in q_min..q_max (noise: none is known, so
+ * that too little is taken rather than too much); what is beyond stays.  A: an
+ * autocorrelation; out is made here.  As spi_isotropic_find. */
+SPI_MUSTUSE spi_err spi_isotropic_remove(const struct spi_volume *A, double diameter_A,
+                                         double q_min, double q_max,
+                                         struct spi_volume *out);
+
 /** (F18): the share p of values below x, of an exponential distribution of mean s plus noise
  *  of standard deviation sigma > 0. */
 double spi_isotropic_cdf(double x, double s, double sigma);

@@ -109,6 +109,19 @@ out:
     return err;
 }
 
+bool spi_background_shows(const struct spi_run *r, double q_max)
+{
+    const struct spi_contrast *c = r->contrast;
+    double sum = 0;
+    int n = 0;
+
+    if (!c || strcmp(r->set->background, "none") == 0)
+        return false;
+    for (int i = 0; i < c->n && c->q[i] <= q_max; i++, n++)
+        sum += c->square[i];
+    return n > 0 && sum < contrast_most * contrast_most * n;
+}
+
 /* ---- what is alike in all directions ------------------------------------------------ */
 
 static spi_err levels(const struct spi_run *r, const struct spi_volume half_A[2],

@@ -35,6 +35,10 @@ SPI_MUSTUSE spi_err spi_background_begin(const struct spi_run *r, struct spi_bac
 SPI_MUSTUSE spi_err spi_background_read(const char *name, const struct spi_images *im,
                                         float **out);
 
+/** Whether the images show a background in their shells up to q_max (Q19): then models are
+ * phased without the level of their own (spi_isotropic_remove). */
+bool spi_background_shows(const struct spi_run *r, double q_max);
+
 /** Release what the struct owns. */
 void spi_background_clear(struct spi_background *b);
 

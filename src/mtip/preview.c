@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "io/survey.h"
+#include "mtip/uneven.h"
 
 enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
@@ -16,7 +17,9 @@ struct look {
     struct spi_preview *s;
     struct spi_images *images;
     const struct spi_detector *det;
-    float *pixels, *sum; /* [at_once][n_pixels]; [PARTS][n_pixels] */
+    float *pixels, *sum;  /* [at_once][n_pixels]; [PARTS][n_pixels] */
+    double number[PARTS]; /* images of each part */
+    float *uneven;        /* [n_pixels] taken out of each image; NULL: nothing */
     int64_t at_once;
     spi_diameter *diameter;
 };
@@ -42,6 +45,8 @@ static spi_err each_chunk(struct look *l, chunk_fn *fn)
             err = spi_images_read(l->images, at, n, l->pixels);
             for (int64_t i = 0; i < n * l->det->n_pixels && l->s->gain > 0 && !err; i++)
                 l->pixels[i] = rintf(l->pixels[i] / (float)l->s->gain);
+            for (int64_t i = 0; i < n * l->det->n_pixels && l->uneven && !err; i++)
+                l->pixels[i] -= l->uneven[i % l->det->n_pixels];
             if (!err)
                 err = fn(l, b, n);
         }
@@ -60,6 +65,7 @@ static spi_err look_chunk(struct look *l, int64_t block, int64_t n)
     for (int64_t i = 0; i < n * l->det->n_pixels && !err; i++)
         sum[i % l->det->n_pixels] += l->pixels[i];
     l->s->n += n;
+    l->number[block % PARTS] += (double)n;
     return err;
 }
 
@@ -101,6 +107,7 @@ static spi_err look(struct look *l, bool diameter)
     spi_err err = SPI_OK;
 
     l->s->n = 0;
+    memset(l->number, 0, sizeof l->number);
     memset(l->sum, 0, PARTS * (size_t)l->det->n_pixels * sizeof *l->sum);
     spi_diameter_free(l->diameter);
     l->diameter = NULL;
@@ -128,6 +135,43 @@ static spi_err find_centre(struct look *l, bool correct, bool diameter)
     return look(l, diameter);
 }
 
+/* A background that is not the same around the beam would be taken for structure of the
+ * particle: what was seen with it is looked at again, without. */
+static spi_err find_uneven(struct look *l, bool diameter)
+{
+    enum { LEAST = 32 }; /* images of a half */
+    int64_t n_pixels = l->det->n_pixels;
+    double q_edge = spi_detector_q_edge(l->det), number[2] = {0, 0};
+    float *mean[2] = {NULL, NULL}, *uneven = NULL;
+    bool found = false;
+    spi_err err = SPI_OK;
+
+    for (int k = 0; k < PARTS; k++)
+        number[k % 2] += l->number[k];
+    if (number[0] < LEAST || number[1] < LEAST)
+        return SPI_OK;
+    for (int h = 0; h < 2; h++) {
+        SPI_TRY(err = SPI_NEW(mean[h], n_pixels, "background"), out);
+        for (int k = h; k < PARTS; k += 2)
+            for (int64_t p = 0; p < n_pixels; p++)
+                mean[h][p] += l->sum[k * n_pixels + p] / (float)number[h];
+    }
+    SPI_TRY(err = SPI_NEW(uneven, n_pixels, "background"), out);
+    SPI_TRY(err = spi_uneven_find(l->det, (const float *const[2]){mean[0], mean[1]}, number,
+                                  q_edge / 4, q_edge, uneven, &found),
+            out);
+    if (found) {
+        l->uneven = uneven;
+        uneven = NULL;
+        err = look(l, diameter);
+    }
+out:
+    free(mean[0]);
+    free(mean[1]);
+    free(uneven);
+    return err;
+}
+
 spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, double gain,
                          bool correct, bool diameter, spi_preview_seen *seen, void *user)
 {
@@ -143,12 +187,15 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
     if (seen)
         SPI_TRY(err = tell_mean(&l, seen, user), out);
     SPI_TRY(err = find_centre(&l, correct, diameter), out);
-    if (diameter)
+    if (diameter) {
+        SPI_TRY(err = find_uneven(&l, diameter), out);
         err = estimate(&l);
+    }
 out:
     spi_diameter_free(l.diameter);
     free(l.pixels);
     free(l.sum);
+    free(l.uneven);
     return err;
 }
 
