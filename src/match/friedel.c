@@ -11,27 +11,31 @@
 
 enum { CELLS_MOST = 128, BLOCKS_LEAST = 5, ROUNDS = 20, HELD_MOST = 50 };
 static const double floor_of_mean = 0.4; /* c of (J13), of the mean over all cells */
+static const double few = 3;             /* photons that may come where few come */
 static const double clip = 6;            /* standard deviations of a count */
 static const double window = 2;          /* of the fit, half cells */
 static const int window_most = 6;
 static const double pairs_least = 0.1; /* of all, where a place is looked for */
 static const double both_least = 0.3;  /* where one is believed */
-static const double out_least = 8;     /* times the noise */
+static const double signal_least = 0.02, signal_sigmas = 3; /* of the variance of counts */
+static const int cells_least = 50;                          /* with signal */
+static const double out_least = 8;                          /* times the noise */
 static const double sigma_most_px = 0.3;
 
 struct spi_friedel {
     const struct spi_detector *det;
-    int bin, n, size; /* pixels a cell, cells a side, of the transforms */
-    int64_t n_images;
-    double dq, low[2];     /* place of the first pixel */
-    int32_t *cell;         /* [n_pixels]; -1: not used */
-    double *mean, *weight; /* [n*n] */
-    double *scale;         /* [n*n] 1 / sqrt(c + mean); 0: not used */
-    double *most;          /* [n*n] of |x| */
-    float *held;           /* [HELD_MOST][n*n] images of one block that wait for its mean */
-    double *block_mean;    /* [n*n] */
-    int n_held, block;     /* of them */
-    float complex *z;      /* [size*size] */
+    enum spi_image_kind kind;
+    int bin, n, size;          /* pixels a cell, cells a side, of the transforms */
+    int64_t n_images, n_means; /* block means that images are compared with */
+    double dq, low[2];         /* place of the first pixel */
+    int32_t *cell;             /* [n_pixels]; -1: not used */
+    double *mean, *weight;     /* [n*n] */
+    double *scale;             /* [n*n] 1 / sqrt(c + mean); 0: not used */
+    double *most;              /* [n*n] of |x| */
+    float *held;        /* [HELD_MOST][n*n] images of one block that wait for its mean */
+    double *block_mean; /* [n*n] */
+    int n_held, block;  /* of them */
+    float complex *z;   /* [size*size] */
     int64_t count[SPI_FRIEDEL_BLOCKS];
     double *squares[SPI_FRIEDEL_BLOCKS];       /* [n*n] sum of x^2 */
     double complex *power[SPI_FRIEDEL_BLOCKS]; /* [size*size] */
@@ -131,13 +135,14 @@ static bool weigh(spi_friedel *f, const float *mean)
         }
         f->scale[i] = 1 / sqrt(c + f->mean[i]);
         f->weight[i] = sqrt(f->mean[i]) * f->scale[i];
-        f->most[i] = clip * sqrt(f->mean[i]) * f->scale[i];
+        f->most[i] =
+            (clip * sqrt(f->mean[i]) + (f->kind == SPI_PHOTONS ? few : 0)) * f->scale[i];
     }
     return total > 0;
 }
 
-spi_err spi_friedel_new(const struct spi_detector *det, const float *mean,
-                        spi_friedel **out)
+spi_err spi_friedel_new(const struct spi_detector *det, enum spi_image_kind kind,
+                        const float *mean, spi_friedel **out)
 {
     spi_friedel *f;
     double(*t)[2] = NULL;
@@ -147,6 +152,7 @@ spi_err spi_friedel_new(const struct spi_detector *det, const float *mean,
     *out = NULL;
     SPI_TRY(err = SPI_NEW(f, 1, "centre"), out);
     f->det = det;
+    f->kind = kind;
     SPI_TRY(err = SPI_NEW(t, det->n_pixels, "centre"), out);
     SPI_TRY(err = SPI_NEW(f->cell, det->n_pixels, "centre"), out);
     for (int64_t p = 0; p < det->n_pixels; p++)
@@ -263,6 +269,7 @@ static spi_err take_held(spi_friedel *f)
                         k + 1 < n ? f->held + (k + 1) * cells : NULL, f->power[b]);
     f->count[b] += n;
     f->n_images += n;
+    f->n_means++;
     f->n_held = 0;
     return err;
 }
@@ -363,14 +370,15 @@ static bool parabola(const spi_friedel *f, const double *c, const double *v,
                      const double at[2], double out[6])
 {
     int side = 2 * f->n - 1, i0 = (int)lround(at[1]), j0 = (int)lround(at[0]);
-    double a[6][6] = {{0}}, b[6] = {0};
+    double a[6][6] = {{0}}, b[6] = {0},
+           thin = 1e-3 * v[lround(at[1]) * side + lround(at[0])];
 
     for (int i = i0 - window_most; i <= i0 + window_most; i++)
         for (int j = j0 - window_most; j <= j0 + window_most; j++) {
             double x = j - at[0], y = i - at[1], r2 = x * x + y * y,
                    basis[6] = {1, x, y, x * x / 2, x * y, y * y / 2}, w, value;
 
-            if (i < 0 || j < 0 || i >= side || j >= side || !(v[i * side + j] > 0))
+            if (i < 0 || j < 0 || i >= side || j >= side || !(v[i * side + j] > thin))
                 continue;
             w = exp(-r2 / (2 * window * window)) * v[i * side + j];
             value = c[i * side + j] / v[i * side + j];
@@ -380,7 +388,7 @@ static bool parabola(const spi_friedel *f, const double *c, const double *v,
                     a[p][q] += w * basis[p] * basis[q];
             }
         }
-    if (!(a[0][0] > 0))
+    if (!(thin > 0 && a[0][0] > 0))
         return false;
     for (int p = 0; p < 6; p++) {
         b[p] /= a[0][0];
@@ -509,6 +517,16 @@ static bool fine(const spi_friedel *f, const double *c, const double *v, double 
     return false;
 }
 
+/* Sum of x^2 over all images, [n*n]. */
+static void all_squares(const spi_friedel *f, double *squares)
+{
+    int64_t cells = (int64_t)f->n * f->n;
+
+    for (int b = 0; b < SPI_FRIEDEL_BLOCKS; b++)
+        for (int64_t i = 0; f->count[b] && i < cells; i++)
+            squares[i] += f->squares[b][i];
+}
+
 spi_err spi_friedel_sums(spi_friedel *f, double *c)
 {
     int64_t cells = (int64_t)f->n * f->n, points = (int64_t)f->size * f->size;
@@ -519,12 +537,10 @@ spi_err spi_friedel_sums(spi_friedel *f, double *c)
     SPI_TRY(err = take_held(f), out);
     SPI_TRY(err = SPI_NEW(power, points, "centre"), out);
     SPI_TRY(err = SPI_NEW(squares, cells, "centre"), out);
-    for (int b = 0; b < SPI_FRIEDEL_BLOCKS; b++) {
+    for (int b = 0; b < SPI_FRIEDEL_BLOCKS; b++)
         for (int64_t i = 0; f->count[b] && i < points; i++)
             power[i] += f->power[b][i];
-        for (int64_t i = 0; f->count[b] && i < cells; i++)
-            squares[i] += f->squares[b][i];
-    }
+    all_squares(f, squares);
     err = pairs_of(f, power, squares, c);
 out:
     free(power);
@@ -532,43 +548,73 @@ out:
     return err;
 }
 
-/* Variance of the sums where the cells of an image have nothing in common. */
-static spi_err noise_of(spi_friedel *f, double *noise)
+/* (J14): the square root of what x has of variance beyond that of counting, smoothed; where
+ * that is nowhere, the weights as they are. */
+static void signal_of(const spi_friedel *f, const double *squares, double *weight)
 {
-    int64_t cells = (int64_t)f->n * f->n;
-    double *squares;
-    spi_err err = SPI_NEW(squares, cells, "centre");
+    int n = f->n, used = 0;
+    double images = (double)f->n_images, left = 1 - (double)f->n_means / images;
 
-    for (int b = 0; b < SPI_FRIEDEL_BLOCKS && !err; b++)
-        for (int64_t i = 0; f->count[b] && i < cells; i++)
-            squares[i] += f->squares[b][i] / sqrt((double)f->n_images);
-    if (!err)
-        err = pairs_of_cells(f, squares, noise);
-    free(squares);
-    for (int64_t i = 0; i < places(f) && !err; i++)
-        noise[i] *= 2; /* each pair is there twice */
-    return err;
+    for (int i = 0; i < n * n; i++) {
+        double sum = 0, counted = 0, cells = 0, w2 = pow(f->weight[i], 2), noise = 0;
+
+        for (int dy = -1; dy <= 1; dy++)
+            for (int dx = -1; dx <= 1; dx++) {
+                int y = i / n + dy, x = i % n + dx, k = y * n + x;
+
+                if (y < 0 || x < 0 || y >= n || x >= n || !(f->scale[k] > 0))
+                    continue;
+                sum += squares[k] / images;
+                counted += pow(f->weight[k], 2) * left;
+                cells += 1;
+            }
+        weight[i] = 0;
+        if (!(f->scale[i] > 0))
+            continue;
+        if (f->kind == SPI_PHOTONS) {
+            sum -= counted;
+            noise = fmax(signal_least,
+                         signal_sigmas * sqrt((1 / f->mean[i] + 2) / (cells * images)));
+        }
+        weight[i] = sum / cells > noise * w2 ? sqrt(sum / cells) : 0;
+        used += weight[i] > 0;
+    }
+    if (used < cells_least)
+        memcpy(weight, f->weight, (size_t)n * (size_t)n * sizeof *weight);
 }
 
 spi_err spi_friedel_find(spi_friedel *f, struct spi_friedel_result *out)
 {
-    int side = 2 * f->n - 1;
-    double *c = NULL, *v = NULL, *noise = NULL, at[2] = {0}, curvature[3], whole = 0;
+    int side = 2 * f->n - 1, cells = f->n * f->n;
+    double *c = NULL, *v = NULL, *noise = NULL, *squares = NULL, *signal = NULL,
+           at[2] = {0}, curvature[3], whole = 0;
     spi_err err;
 
     *out = (struct spi_friedel_result){.pixel = f->dq};
     SPI_TRY(err = SPI_NEW(c, places(f), "centre"), out);
     SPI_TRY(err = SPI_NEW(v, places(f), "centre"), out);
     SPI_TRY(err = SPI_NEW(noise, places(f), "centre"), out);
+    SPI_TRY(err = SPI_NEW(squares, cells, "centre"), out);
+    SPI_TRY(err = SPI_NEW(signal, cells, "centre"), out);
     SPI_TRY(err = spi_friedel_sums(f, c), out);
+    if (f->n_images == 0)
+        goto out;
+    all_squares(f, squares);
+    signal_of(f, squares, signal);
     SPI_TRY(err = pairs_of_cells(f, f->weight, v), out);
-    SPI_TRY(err = noise_of(f, noise), out);
-    for (int i = 0; i < f->n * f->n; i++)
+    for (int i = 0; i < cells; i++) {
         whole += f->weight[i] * f->weight[i];
+        squares[i] *= sqrt(2 / (double)f->n_images); /* each pair is there twice */
+    }
+    SPI_TRY(err = pairs_of_cells(f, squares, noise), out);
     out->stands_out = coarse(f, c, v, noise, whole, at);
+    SPI_TRY(err = pairs_of_cells(f, signal, v), out);
     if (!(out->stands_out > out_least) || !fine(f, c, v, at, curvature))
         goto out;
     place(f, at, out->at);
+    whole = 0;
+    for (int i = 0; i < cells; i++)
+        whole += signal[i] * signal[i];
     out->both = v[lround(at[1]) * side + lround(at[0])] / whole;
     SPI_TRY(err = by_blocks(f, v, at, curvature, out), out);
     out->known = out->n_blocks > 0 && out->both >= both_least &&
@@ -577,6 +623,8 @@ out:
     free(c);
     free(v);
     free(noise);
+    free(squares);
+    free(signal);
     return err;
 }
 

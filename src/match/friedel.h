@@ -31,7 +31,8 @@ typedef struct spi_friedel spi_friedel;
 
 /** mean [n_pixels]: of the images that follow, for the weights.  *out NULL and SPI_OK: the detector is not
  * flat, or its pixels are no grid. SPI_ENOMEM. */
-SPI_MUSTUSE spi_err spi_friedel_new(const struct spi_detector *det, const float *mean,
+SPI_MUSTUSE spi_err spi_friedel_new(const struct spi_detector *det,
+                                    enum spi_image_kind kind, const float *mean,
                                     spi_friedel **out);
 /** n more images [n][n_pixels] of block 0 ... SPI_FRIEDEL_BLOCKS - 1, block after block.
  * SPI_ENOMEM. */

@@ -118,7 +118,7 @@ static spi_err measure_centre(struct look *l, const float *mean)
     spi_err err;
 
     SPI_TRY(err = spi_centre_estimate(l->det, l->s->kind, l->s->n, PARTS, l->sum, c), out);
-    SPI_TRY(err = spi_friedel_new(l->det, mean, &l->pairs), out);
+    SPI_TRY(err = spi_friedel_new(l->det, l->s->kind, mean, &l->pairs), out);
     if (!l->pairs)
         goto out;
     SPI_TRY(err = each_chunk(l, pair_chunk), out);

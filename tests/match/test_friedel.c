@@ -71,7 +71,7 @@ static void make_images(double photons, double x, double y, double drift,
 static spi_err find(const struct spi_detector *d, struct spi_friedel_result *out)
 {
     spi_friedel *f = NULL;
-    spi_err err = spi_friedel_new(d, mean, &f);
+    spi_err err = spi_friedel_new(d, SPI_PHOTONS, mean, &f);
     int each = IMAGES / SPI_FRIEDEL_BLOCKS;
 
     for (int b = 0; b < SPI_FRIEDEL_BLOCKS && !err; b++)
@@ -102,7 +102,7 @@ static void add_ref(int n, const float *block, const unsigned char *bad, double 
         for (int p = 0; p < PIXELS; p++)
             sum += bad[p] || !(mean[p] > 0) ? 0 : (double)K[p];
         for (int p = 0; p < PIXELS; p++) {
-            double all = (double)mean[p], most = 6 * sqrt(all),
+            double all = (double)mean[p], most = 6 * sqrt(all) + 3,
                    v = (double)K[p] - sum / block_total * m[p];
 
             v = v > most ? most : v < -most ? -most : v;
@@ -130,7 +130,7 @@ static void literal(void)
     make_images(20, 1, 0.5, 0, NULL);
     for (int p = 0; p < PIXELS && !err; p++)
         d.bad[p] = p % 7 == 0;
-    err = err ? err : spi_friedel_new(&d, mean, &f);
+    err = err ? err : spi_friedel_new(&d, SPI_PHOTONS, mean, &f);
     err = err ? err : spi_friedel_add(f, 0, 3, images); /* three, and two: in pairs */
     err = err ? err : spi_friedel_add(f, 4, FEW - 3, images + 3 * PIXELS);
     err = err ? err : spi_friedel_sums(f, got);
@@ -205,10 +205,10 @@ static void moves(void)
     make_images(20, 0, 0, 2, NULL);
     err = err ? err : find(&d, &r);
     NEED(!err && r.known && r.n_blocks == SPI_FRIEDEL_BLOCKS);
-    /* between the middles of the first and last blocks: 2 px by 19/20; 0.35: 4 errors of 20
-     * images, 0.06 each */
-    OK(fabs((r.block[19][0] - r.block[0][0]) / pixel - 1.9) < 0.35 &&
-           fabs((r.block[19][1] - r.block[0][1]) / pixel) < 0.35,
+    /* between the middles of the first and last blocks: 2 px by 19/20; 0.45: a fifth of the
+     * way, as the weights are those of all blocks, and noise of 0.03 */
+    OK(fabs((r.block[19][0] - r.block[0][0]) / pixel - 1.9) < 0.45 &&
+           fabs((r.block[19][1] - r.block[0][1]) / pixel) < 0.15,
        "a beam that moves by 1.9 px from the first block to the last: %.2f %.2f",
        (r.block[19][0] - r.block[0][0]) / pixel, (r.block[19][1] - r.block[0][1]) / pixel);
     spi_detector_clear(&d);
