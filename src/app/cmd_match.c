@@ -414,7 +414,7 @@ const struct spi_cmd spi_cmd_match = {
         "than a third of the free memory, a scratch file beside the output holds them.\n\n"
         "Images and model need no common scale: their means are made equal first. Where "
         "the file is clearly wrong about the beam's centre, the command uses the centre "
-        "that the mean image shows, as reconstruct does (particle.centre), and writes it "
+        "that the images show, as reconstruct does (particle.centre), and writes it "
         "to the orientations, from where merge and slice take it.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",

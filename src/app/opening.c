@@ -103,21 +103,48 @@ void spi_opening_clear(struct spi_opening *o)
 
 /* ---- the centre --------------------------------------------------------------------- */
 
+static void tell_drift(const char *path, const struct spi_centre *c)
+{
+    if (c->drift_px > 0)
+        spi_warn("%s: the beam's centre moves by %.2f pixels over the images of the file; "
+                 "one centre is used for all of them: where that is more than the images "
+                 "bear, give the parts of the file as files of their own, each with its "
+                 "own centre",
+                 path, c->drift_px);
+}
+
 void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
                              const struct spi_preview *p)
 {
+    static const char *const uneven[] = {
+        [SPI_CENTRE_BY_MEAN] = "the mean image is not the same on both sides",
+        [SPI_CENTRE_BY_PAIRS] = "single images are not the same on both sides",
+        [SPI_CENTRE_BY_BOTH] =
+            "neither the mean image nor single images are the same on both sides"};
     const struct spi_centre *c = &p->centre;
+    double far = hypot(c->shift_px[0], c->shift_px[1]);
     char what[SPI_MESSAGE_RAW];
 
+    tell_drift(path, c);
+    if (!c->known && p->n >= SPI_PREVIEW_CENTRE_LEAST)
+        spi_info("%s: the images do not show the beam's centre: the mean image is even "
+                 "about no place within %d pixels, and single images are not the same on "
+                 "both sides of any place; the centre is that of the file",
+                 path, SPI_CENTRE_MOST_PX);
     if (!spi_centre_is_off(c))
         return;
     snprintf(
         what, sizeof what,
-        "%s: the beam's centre is off by %.1f pixels (%+.2f along q_x, %+.2f along q_y, "
-        "+- %.2f): the mean image is not the same on both sides",
-        path, hypot(c->shift_px[0], c->shift_px[1]), c->shift_px[0], c->shift_px[1],
-        hypot(c->sigma_px[0], c->sigma_px[1]));
-    if (p->moved.yes)
+        "%s: the beam's centre is off by %.*f pixels (%+.2f along q_x, %+.2f along q_y, "
+        "+- %.2f): %s",
+        path, far < 1 ? 2 : 1, far, c->shift_px[0], c->shift_px[1],
+        hypot(c->sigma_px[0], c->sigma_px[1]), uneven[c->by]);
+    if (c->far)
+        spi_warn(
+            "%s; more than %d pixels are not corrected, and the run uses the centre of "
+            "the file: are the positions those of another detector or run?%s",
+            what, SPI_CENTRE_MOST_PX, spi_images_centre_advice(o->images));
+    else if (p->moved.yes)
         spi_warn("%s; the run uses the centre that was measured (--set "
                  "particle.centre=file: that of the file)%s",
                  what, spi_images_centre_advice(o->images));

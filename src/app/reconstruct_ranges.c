@@ -67,11 +67,10 @@ static const char *unmeasured(const struct spi_preview *s)
                  "the file right?",
                  SPI_PREVIEW_CENTRE_LEAST);
     else
-        snprintf(
-            text, sizeof text,
-            "; the mean image shows no centre within %d pixels of that of the file: is "
-            "that right?",
-            SPI_CENTRE_MOST_PX);
+        snprintf(text, sizeof text,
+                 "; the images show no centre within %d pixels of that of the file: is "
+                 "that right?",
+                 SPI_CENTRE_MOST_PX);
     return s->centre.known ? "" : text;
 }
 

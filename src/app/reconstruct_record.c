@@ -138,6 +138,22 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
 
 /* ---- files ------------------------------------------------------------------------------ */
 
+/* Where the images show the beam's centre, from where the file says. */
+static json_t *centre_json(const struct spi_centre *c)
+{
+    static const char *const by[] = {[SPI_CENTRE_BY_MEAN] = "mean image",
+                                     [SPI_CENTRE_BY_PAIRS] = "single images",
+                                     [SPI_CENTRE_BY_BOTH] = "mean image and single images"};
+    json_t *blocks = json_array();
+
+    for (int b = 0; b < c->n_blocks; b++)
+        json_array_append_new(blocks,
+                              json_pack("[f, f]", c->block_px[b][0], c->block_px[b][1]));
+    return json_pack("{s:[f, f], s:[f, f], s:s, s:f, s:o}", "shift_px", c->shift_px[0],
+                     c->shift_px[1], "sigma_px", c->sigma_px[0], c->sigma_px[1], "by",
+                     by[c->by], "drift_px", c->drift_px, "blocks_px", blocks);
+}
+
 spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
 {
     char *settings = settings_text(&j->set);
@@ -169,6 +185,8 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
             json_array_append_new(had, json_real(j->had_A[i]));
         json_object_set_new(o, "diameters_A", had);
     }
+    if (o && j->preview.centre.known)
+        json_object_set_new(o, "centre", centre_json(&j->preview.centre));
     if (o && j->preview.moved.yes)
         json_object_set_new(o, "centre_shift_px",
                             json_pack("[f, f]", j->preview.moved.shift_px[0],

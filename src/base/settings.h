@@ -22,7 +22,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, diameter_A, double, 0, 0, 1e5, "A", "largest diameter of the particle; 0: estimated from the images") \
     X(particle, q_max_invA, double, 0, 0, 10, "1/A", "highest |q| used; 0: the middle of the detector's edge") \
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
-    X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the mean image shows it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
+    X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the images show it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
     X(particle, background, text, "images", 0, 0, "images|none", "light that is not the particle's: taken out as the images show it; left in, unless --background gives it") \
     X(algorithm, halves, text, "random", 0, 0, "random|blocks", "half sets of the images: drawn at random with the run's seed; the earlier and the later images") \
     X(algorithm, signal_min, double, -1, -1, 1e30, "", "images whose usable pixels up to q_max add to less, in the file's unit, are blank and stay aside; 0: those without any signal; -1: also a group far below the others") \

@@ -11,6 +11,7 @@
 
 enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
+_Static_assert(SPI_FRIEDEL_BLOCKS == (int)BLOCKS, "the pairs have the same blocks");
 _Static_assert(SPI_PREVIEW_CENTRE_LEAST == PARTS * BLOCK, "a block at least for each part");
 
 struct look {
@@ -22,6 +23,7 @@ struct look {
     float *uneven;        /* [n_pixels] taken out of each image; NULL: nothing */
     int64_t at_once;
     spi_diameter *diameter;
+    spi_friedel *pairs;
 };
 
 /* ---- the images --------------------------------------------------------------------- */
@@ -75,20 +77,19 @@ static spi_err add_chunk(struct look *l, int64_t block, int64_t n)
     return spi_diameter_add(l->diameter, l->det, n, l->pixels);
 }
 
-static spi_err tell_mean(const struct look *l, spi_preview_seen *seen, void *user)
+static spi_err pair_chunk(struct look *l, int64_t block, int64_t n)
 {
-    float *mean;
-    spi_err err = SPI_NEW(mean, l->det->n_pixels, "mean image");
+    return spi_friedel_add(l->pairs, (int)block, n, l->pixels);
+}
 
-    for (int64_t p = 0; p < l->det->n_pixels && !err; p++) {
+static void make_mean(const struct look *l, float *mean)
+{
+    for (int64_t p = 0; p < l->det->n_pixels; p++) {
+        mean[p] = 0;
         for (int k = 0; k < PARTS; k++)
             mean[p] += l->sum[k * l->det->n_pixels + p];
         mean[p] /= (float)l->s->n;
     }
-    if (!err)
-        err = seen(l->s, l->det, mean, user);
-    free(mean);
-    return err;
 }
 
 static spi_err estimate(struct look *l)
@@ -116,16 +117,36 @@ static spi_err look(struct look *l, bool diameter)
     return err ? err : each_chunk(l, look_chunk);
 }
 
-/* Where the file is clearly wrong about the beam's centre, the mean image says where it is.
- * What was seen about the wrong centre is looked at again. */
-static spi_err find_centre(struct look *l, bool correct, bool diameter)
+/* What the mean image and single images say about the centre. */
+static spi_err measure_centre(struct look *l, const float *mean)
+{
+    struct spi_centre *c = &l->s->centre;
+    struct spi_friedel_result pairs;
+    spi_err err;
+
+    SPI_TRY(err = spi_centre_estimate(l->det, l->s->kind, l->s->n, PARTS, l->sum, c), out);
+    SPI_TRY(err = spi_friedel_new(l->det, l->s->kind, mean, &l->pairs), out);
+    if (!l->pairs)
+        goto out;
+    SPI_TRY(err = each_chunk(l, pair_chunk), out);
+    SPI_TRY(err = spi_friedel_find(l->pairs, &pairs), out);
+    spi_centre_combine(c, &pairs);
+out:
+    spi_friedel_free(l->pairs);
+    l->pairs = NULL;
+    return err;
+}
+
+/* Where the file is clearly wrong about the beam's centre, the images say where it is. What
+ * was seen about the wrong centre is looked at again. */
+static spi_err find_centre(struct look *l, const float *mean, bool correct, bool diameter)
 {
     struct spi_centre *c = &l->s->centre;
     spi_err err = SPI_OK;
 
     if (l->s->n >= SPI_PREVIEW_CENTRE_LEAST)
-        err = spi_centre_estimate(l->det, l->s->kind, l->s->n, PARTS, l->sum, c);
-    if (err || !correct || !spi_centre_is_off(c) || !c->agree)
+        err = measure_centre(l, mean);
+    if (err || !correct || !spi_centre_is_off(c) || !c->agree || c->far)
         return err;
     l->s->moved.yes = true;
     memcpy(l->s->moved.shift_invA, c->shift_invA, sizeof c->shift_invA);
@@ -176,6 +197,7 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
                          bool correct, bool diameter, spi_preview_seen *seen, void *user)
 {
     struct look l = {.s = s, .images = images, .det = spi_images_detector(images)};
+    float *mean = NULL;
     spi_err err;
 
     *s = (struct spi_preview){.kind = spi_survey_images_kind(images, gain), .gain = gain};
@@ -184,15 +206,18 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
     SPI_TRY(err = SPI_NEW(l.pixels, l.at_once * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = SPI_NEW(l.sum, PARTS * l.det->n_pixels, "preview"), out);
     SPI_TRY(err = look(&l, diameter), out);
+    SPI_TRY(err = SPI_NEW(mean, l.det->n_pixels, "mean image"), out);
+    make_mean(&l, mean);
     if (seen)
-        SPI_TRY(err = tell_mean(&l, seen, user), out);
-    SPI_TRY(err = find_centre(&l, correct, diameter), out);
+        SPI_TRY(err = seen(s, l.det, mean, user), out);
+    SPI_TRY(err = find_centre(&l, mean, correct, diameter), out);
     if (diameter) {
         SPI_TRY(err = find_uneven(&l, diameter), out);
         err = estimate(&l);
     }
 out:
     spi_diameter_free(l.diameter);
+    free(mean);
     free(l.pixels);
     free(l.sum);
     free(l.uneven);
