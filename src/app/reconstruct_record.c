@@ -172,6 +172,8 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
                                       (json_int_t)j->data.split.n_half[1]));
         json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
         json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
+        json_object_set_new(o, "images_round", json_integer(j->data.split.n_round));
+        json_object_set_new(o, "images_doublets", json_integer(j->data.split.n_doublets));
     }
     if (o) {
         json_object_set_new(o, "mask_sha256", json_string(j->mask_sha256));

@@ -253,7 +253,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "entropy", o->n, &o->entropy), out);
     SPI_TRY(err = read_floats(file, path, "misfit", o->n, &o->misfit), out);
     SPI_TRY(err = read_bytes(file, path, "half", o->n, 2, &o->half), out);
-    SPI_TRY(err = read_bytes(file, path, "aside", o->n, 2, &o->aside), out);
+    SPI_TRY(err = read_bytes(file, path, "aside", o->n, 5, &o->aside), out);
     SPI_TRY(err = check_fluence(path, o), out);
     SPI_TRY(err = read_centre(file, path, &o->moved), out);
     err = check_halves(path, o);

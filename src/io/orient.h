@@ -21,7 +21,9 @@ struct spi_orientations {
     float *entropy; /* [n] of the weights of its orientations, nats (optional) */
     float *misfit;  /* [n] share of its structure that the model does not explain
                      * (optional) */
-    uint8_t *aside; /* [n] why it has none: 1 no signal, 2 a copy; 0: it has (optional) */
+    uint8_t *aside; /* [n] why it has none: 1 no signal, 2 a copy, 3 no structure along its
+                     * rings, 4 longer than the particle, 5 not explained by the map; 0: it
+                     * has (optional) */
     struct spi_moved_centre moved; /* the images were matched about this centre */
 };
 

@@ -11,6 +11,7 @@
 #include "io/survey.h"
 #include "kernel/f16.h"
 #include "kernel/pixels.h"
+#include "match/hits.h"
 #include "mtip/uneven.h"
 #include "ring/moments.h"
 
@@ -28,6 +29,7 @@ struct scratch {
     float *samples;     /* [images][samples] */
     char *records;      /* [images], as they are stored */
     struct spi_rooms h; /* harmonics */
+    struct spi_rooms hits;
 };
 
 /* A record of H harmonics: the scale in as many bytes as keep vectors in cache lines, then
@@ -49,7 +51,8 @@ static void pack_record(int H, const float complex *h, char *record)
 
 struct ingest_args {
     const struct spi_data *d;
-    const uint8_t *counted; /* [n_pixels] adds to an image's signal */
+    const struct spi_hits *hits; /* NULL: nobody asks what the images show */
+    const uint8_t *counted;      /* [n_pixels] adds to an image's signal */
     bool hashed;
     int64_t first, n;
 };
@@ -68,15 +71,21 @@ static void scratch_clear(struct scratch *s)
     free(s->pixels);
     free(s->samples);
     spi_rooms_clear(&s->h);
+    spi_rooms_clear(&s->hits);
     free(s->records);
 }
 
-static spi_err scratch_init(struct scratch *s, const struct spi_data *d, int64_t images)
+static spi_err scratch_init(struct scratch *s, const struct spi_data *d,
+                            const struct spi_hits *hits, int64_t images)
 {
     const struct spi_rings *r = &d->rings;
     spi_err err;
 
     *s = (struct scratch){0};
+    if (hits)
+        SPI_TRY(err = spi_rooms_init(&s->hits, SPI_THREADS_MAX, spi_hits_work_bytes(hits),
+                                     "ingest"),
+                out);
     SPI_TRY(err = SPI_NEW_UNSET(s->pixels, images * d->det->n_pixels, "ingest"), out);
     SPI_TRY(err = SPI_NEW_UNSET(s->samples, images * r->at[r->R], "ingest"), out);
     SPI_TRY(err = spi_rooms_init(&s->h, SPI_THREADS_MAX,
@@ -110,6 +119,8 @@ struct block {
     struct sums sums;
     double *signal; /* [n]; NULL: only the sums are wanted */
     uint64_t *hash; /* [n]; NULL: nobody wants them */
+    const struct spi_hits *hits;
+    struct spi_hit *hit; /* [n]; NULL: nobody wants them */
     struct spi_failure failure;
 };
 
@@ -132,6 +143,12 @@ static void one_image(struct block *b, int rank, int64_t k)
         b->signal[k] = signal_of(d, b->counted, image);
     for (int64_t p = 0; p < d->det->n_pixels; p++)
         image[p] *= (float)d->scale;
+    if (b->hit) {
+        void *work = spi_rooms_of(&b->s.hits, rank);
+
+        SPI_TRY(err = work ? spi_hits_image(b->hits, image, work, &b->hit[k]) : SPI_ENOMEM,
+                out);
+    }
     spi_ring_resample(&d->map, g, image, sample);
     if (b->signal) {
         SPI_TRY(err = spi_ring_analyse(g, g->R, sample, h), out);
@@ -186,10 +203,12 @@ static spi_err task_ingest(struct spi_view *v, const void *arg, const volatile i
                       .sign = 1,
                       .sums = sums_of(d, &v[0], &v[1]),
                       .signal = v[2].data,
-                      .hash = a->hashed ? v[3].data : NULL};
+                      .hash = a->hashed ? v[3].data : NULL,
+                      .hits = a->hits,
+                      .hit = a->hits ? v[4].data : NULL};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&b.s, d, a->n), out);
+    SPI_TRY(err = scratch_init(&b.s, d, a->hits, a->n), out);
     SPI_TRY(err = spi_images_read(d->images, a->first, a->n, b.s.pixels), out);
     SPI_TRY(err = do_block(&b), out);
     err = spi_record_cache_write(d->records, a->first, a->n, b.s.records);
@@ -208,7 +227,7 @@ static spi_err task_take_out(struct spi_view *v, const void *arg, const volatile
         .d = d, .stop = stop, .n = 1, .sign = -1, .sums = sums_of(d, &v[0], &v[1])};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&b.s, d, 1), out);
+    SPI_TRY(err = scratch_init(&b.s, d, NULL, 1), out);
     for (int64_t k = a->first; k < a->first + a->n; k++) {
         if (d->split.aside[k] == SPI_ASIDE_NO)
             continue;
@@ -225,6 +244,8 @@ struct look {
     const uint8_t *counted;           /* [n_pixels] */
     struct spi_array *rings, *pixels; /* sums, a part a partial */
     struct spi_array *signal, *hash; /* [n_images], a part a block; hash: NULL, or wanted */
+    const struct spi_hits *hits;     /* NULL: nobody asks what the images show */
+    struct spi_array *hit;           /* [n_images], where it is asked */
 };
 
 static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d,
@@ -240,6 +261,9 @@ static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_d
                                  signal = {SPI_ARRAY_OF(double, "signals"),
                                            .rows = d->n_images, .columns = 1,
                                            .parts = blocks, .part_rows = BLOCK},
+                                 hit = {SPI_ARRAY_OF(struct spi_hit, "hits"),
+                                        .rows = d->n_images, .columns = 1, .parts = blocks,
+                                        .part_rows = BLOCK},
                                  hash = {SPI_ARRAY_OF(uint64_t, "hashes"),
                                          .rows = d->n_images, .columns = 1, .parts = blocks,
                                          .part_rows = BLOCK};
@@ -249,7 +273,9 @@ static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_d
     SPI_TRY(err = spi_array_new(g, &pixels, &l->pixels), out);
     SPI_TRY(err = spi_array_new(g, &signal, &l->signal), out);
     if (hashed)
-        err = spi_array_new(g, &hash, &l->hash);
+        SPI_TRY(err = spi_array_new(g, &hash, &l->hash), out);
+    if (l->hits)
+        err = spi_array_new(g, &hit, &l->hit);
 out:
     return err;
 }
@@ -260,6 +286,7 @@ static void look_clear(struct look *l, struct spi_graph *g)
     spi_array_free(g, l->pixels);
     spi_array_free(g, l->signal);
     spi_array_free(g, l->hash);
+    spi_array_free(g, l->hit);
 }
 
 /* Moments of all partials -> ring means, variances, mean image. */
@@ -383,13 +410,26 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
     enum spi_deal deal = spec->one_set                        ? SPI_DEAL_ONE
                          : strcmp(set->halves, "blocks") == 0 ? SPI_DEAL_BLOCKS
                                                               : SPI_DEAL_RANDOM;
+    uint8_t *kind = NULL;
     spi_err err = SPI_OK;
 
+    if (look->hit) {
+        SPI_TRY(err = SPI_NEW(kind, d->n_images, "hits"), out);
+        SPI_TRY(err = spi_hits_judge(d->n_images,
+                                     spi_array_data(look->hit, SPI_WHOLE, NULL), kind),
+                out);
+        for (int64_t k = 0; k < d->n_images; k++)
+            kind[k] = kind[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
+                      : kind[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET
+                                                   : SPI_ASIDE_NO;
+    }
     if (least < 0)
         err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
     if (!err)
-        err = spi_split_init(&d->split, d->n_images, signal, hash, least, deal,
+        err = spi_split_init(&d->split, d->n_images, signal, hash, kind, least, deal,
                              (uint64_t)set->seed);
+out:
+    free(kind);
     if (err || d->split.n_half[0] + d->split.n_half[1] >= images_least(spec))
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
@@ -419,14 +459,16 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
     for (int64_t first = 0; first < d->n_images; first += BLOCK, block++) {
         struct ingest_args a = {.d = d,
                                 .counted = look->counted,
+                                .hits = n > 4 ? look->hits : NULL,
                                 .hashed = look->hash != NULL,
                                 .first = first,
                                 .n = d->n_images - first < BLOCK ? d->n_images - first
                                                                  : BLOCK};
-        struct spi_access access[4] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
+        struct spi_access access[5] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
                                        {look->pixels, block % PARTIALS, SPI_READ_WRITE},
                                        {look->signal, block, SPI_WRITE},
-                                       {look->hash, block, SPI_WRITE}};
+                                       {look->hash, block, SPI_WRITE},
+                                       {look->hit, block, SPI_WRITE}};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, n, access), out);
         /* memory: a partial is one block's at a time, so that PARTIALS of them are there */
@@ -458,18 +500,25 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                       const struct spi_data_spec *spec)
 {
     struct look look = {0};
+    struct spi_hits hits = {0};
     uint8_t *counted = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(counted, d->det->n_pixels, "ingest"), out);
     choose_counted(d, counted);
     look.counted = counted;
+    if (!spec->one_set) {
+        SPI_TRY(err = spi_hits_init(&hits, d->det, d->rings.diameter_A,
+                                    d->rings.q[d->rings.R - 1]),
+                out);
+        look.hits = &hits;
+    }
     SPI_TRY(err = look_init(&look, g, d, !spec->one_set), out);
-    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 4 : 3, &look, spec->progress,
+    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 5 : 3, &look, spec->progress,
                              spec->user),
             out);
     SPI_TRY(err = split(d, spec, &look), out);
-    if (d->split.n_blank + d->split.n_copies > 0)
+    if (d->split.n_blank + d->split.n_copies + d->split.n_round + d->split.n_doublets > 0)
         SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
     SPI_TRY(err = summarise(d, &look), out);
     err = find_uneven(d, &look, spec);
@@ -477,6 +526,7 @@ out:
     if (err)
         (void)!spi_graph_wait(g);
     look_clear(&look, g);
+    spi_hits_clear(&hits);
     free(counted);
     return err;
 }

@@ -14,7 +14,8 @@
 static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
 static const double cut_width = 1.2; /* (C6): q_stop / q_pass */
 
-static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of many images */
+static const double outliers_most = 0.35; /* (Q22): more is no junk, but another particle */
+static const double outlier_named = 1.5;  /* e^-18 of the pixels, the tail of many images */
 
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
@@ -141,13 +142,15 @@ static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
 }
 
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
- * the models of the loop, then against what was merged. */
-static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
+ * the models of the loop (again: against what is merged already), then against what was
+ * merged. */
+static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o, bool again,
                                 spi_on_finish *progress, void *user, struct spi_result *res)
 {
     int rounds = r->set->N_refine;
-    const struct spi_volume *model[2] = {&r->replica[0][r->leading[0]].A,
-                                         &r->replica[1][r->leading[1]].A};
+    const struct spi_volume *model[2] = {
+        again ? &res->half_A[0] : &r->replica[0][r->leading[0]].A,
+        again ? &res->half_A[1] : &r->replica[1][r->leading[1]].A};
     spi_err err = SPI_OK;
 
     for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
@@ -172,10 +175,48 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
         return err;
     if (progress)
         progress(2, STEPS, "looking at the images again", user);
+    spi_inspection_clear(&res->inspection);
     err = spi_inspect_images(r, model, o, &res->inspection);
-    if (!err)
-        warn_outliers(r, &res->inspection.outliers);
 out:
+    return err;
+}
+
+/* (Q22): images that the map does not explain are left out, and what they spoilt is done
+ * once more: in rounds, as long as it is a part of the images that may be left out. */
+static spi_err leave_outliers_out(struct spi_run *r, spi_on_finish *progress, void *user,
+                                  struct spi_result *res)
+{
+    enum { ROUNDS = 2 };
+    struct spi_orientations *o = &res->orientations;
+    double images = (double)res->inspection.images;
+    spi_err err = SPI_OK;
+
+    for (int i = 0; i < ROUNDS && !err; i++) {
+        const uint8_t *outlier = res->inspection.outlier;
+        int64_t n = 0;
+
+        for (int64_t k = 0; k < o->n; k++)
+            n += outlier[k];
+        if (n == 0 || (double)(res->n_outliers + n) > outliers_most * images)
+            break;
+        for (int64_t k = 0; k < o->n; k++)
+            if (outlier[k]) {
+                spi_orientations_none(o, k);
+                o->aside[k] = SPI_ASIDE_OTHER;
+            }
+        res->n_outliers += n;
+        spi_orientations_normalise(o);
+        err = refine_and_merge(r, o, true, progress, user, res);
+    }
+    if (!err && res->n_outliers > 0) {
+        double left = res->inspection.outlier_images * (double)res->inspection.images;
+
+        res->inspection.outlier_images = ((double)res->n_outliers + left) / images;
+        spi_run_tell(r,
+                     &(struct spi_event){SPI_EVENT_OUTLIER_IMAGES,
+                                         .u.outlier_images = {.n = res->n_outliers,
+                                                              .images = (int64_t)images}});
+    }
     return err;
 }
 
@@ -360,7 +401,9 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
 
     *res = (struct spi_result){0};
     SPI_TRY(err = spi_run_orientations(r, o), out);
-    SPI_TRY(err = refine_and_merge(r, o, progress, user, res), out);
+    SPI_TRY(err = refine_and_merge(r, o, false, progress, user, res), out);
+    SPI_TRY(err = leave_outliers_out(r, progress, user, res), out);
+    warn_outliers(r, &res->inspection.outliers);
     if (progress)
         progress(3, STEPS, "comparing the halves", user);
     SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);

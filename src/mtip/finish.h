@@ -31,6 +31,7 @@ struct spi_result {
     struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */
     struct spi_coverage coverage;         /* of the view directions, modulo that group */
     struct spi_inspection inspection;     /* of all images, owned */
+    int64_t n_outliers;                   /* images that were left out as outliers (Q22) */
     struct spi_background background;     /* that was taken out, owned */
     struct spi_validation validation;
 };

@@ -3,9 +3,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "match/hits.h"
 #include "mtip/reference.h"
 
 enum { BLOCK = 64, PARTIALS = 8 };
@@ -18,6 +20,7 @@ struct frame {
     const struct spi_orientations *o; /* all but the misfit */
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
+    struct spi_hits hits;
     struct spi_reference model[2];
     spi_packed *kept[2];
     spi_points *points[2];             /* the pixels, for each model's plan */
@@ -46,6 +49,7 @@ static spi_err ring_to_pixels(const struct frame *f, const struct spi_rings *g, 
 static void frame_clear(struct frame *f)
 {
     spi_misfit_pairs_clear(&f->pairs);
+    spi_hits_clear(&f->hits);
     spi_pixel_list_clear(&f->pixels);
     for (int h = 0; h < 2; h++) {
         spi_points_free(f->points[h]);
@@ -72,6 +76,7 @@ static spi_err frame_init(struct frame *f, struct spi_run *r,
     SPI_TRY(err = spi_misfit_pairs_init(&f->pairs, &f->pixels, d->det, g->q[0], g->q[R - 1],
                                         g->diameter_A),
             out);
+    SPI_TRY(err = spi_hits_init(&f->hits, d->det, g->diameter_A, g->q[R - 1]), out);
     for (int h = 0; h < 2; h++) {
         SPI_TRY(err =
                     spi_reference_init(&f->model[h], d, r->q_max, r->set->nufft_tol, A[h]),
@@ -106,12 +111,39 @@ struct block {
     int64_t first;
     const float *pixels;           /* [images][n_pixels] */
     struct spi_rooms work;         /* WORK floats for each pixel of the list */
+    struct spi_rooms hits;         /* two images, and twice what spi_hits asks for */
     struct spi_misfit *one;        /* [images][n_shells] */
     struct spi_outliers *outliers; /* [images] */
     bool *explained;               /* [images] */
     float *misfit;                 /* [images] NAN: none, the image takes no part */
+    uint8_t *outlier;              /* [images] */
     struct spi_failure failure;
 };
+
+/* (J20): structure along the rings alone, which a droplet does not have and two particles
+ * have otherwise. */
+static spi_err along_rings(struct block *b, int rank, const float *K, const float *T,
+                           bool *explained)
+{
+    const struct frame *f = b->f;
+    const struct spi_pixel_list *l = &f->pixels;
+    int64_t n_pixels = f->r->data->det->n_pixels;
+    float *counts = spi_rooms_of(&b->hits, rank), *model;
+    double share, sigma;
+
+    if (!counts)
+        return SPI_ENOMEM;
+    model = counts + n_pixels;
+    memset(counts, 0, 2 * (size_t)n_pixels * sizeof *counts);
+    for (int64_t p = 0; p < l->n; p++) {
+        counts[l->pixel[p]] = K[p];
+        model[l->pixel[p]] = l->geometry[p] * T[p];
+    }
+    spi_hits_unexplained(&f->hits, counts, model, model + n_pixels, &share, &sigma);
+    if (share - 2 * sigma > half_explained)
+        *explained = false;
+    return SPI_OK;
+}
 
 static void look(void *ctx, int rank, int64_t i)
 {
@@ -145,6 +177,7 @@ static void look(void *ctx, int rank, int64_t i)
     b->misfit[i] = (float)spi_misfit_share(&sum);
     b->explained[i] =
         !(spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained);
+    err = along_rings(b, rank, K, T, &b->explained[i]);
 out:
     spi_failure_note(&b->failure, err);
 }
@@ -163,14 +196,15 @@ static void add(const struct block *b, int64_t n, struct partial *s)
     }
 }
 
-/* v: misfit, and of one partial: shells, outliers, numbers of images. */
+/* v: misfit, and of one partial: shells, outliers, numbers of images; which are outliers. */
 static spi_err task_look(struct spi_view *v, const void *arg, const volatile int *stop)
 {
     const struct block_args *a = arg;
     const struct frame *f = a->f;
     int64_t *images = v[3].data;
     struct partial s = {v[1].data, v[2].data, images, images + 1};
-    struct block b = {.f = f, .stop = stop, .first = a->first, .misfit = v[0].data};
+    struct block b = {
+        .f = f, .stop = stop, .first = a->first, .misfit = v[0].data, .outlier = v[4].data};
     float *pixels = NULL;
     spi_err err;
 
@@ -180,6 +214,12 @@ static spi_err task_look(struct spi_view *v, const void *arg, const volatile int
                 spi_rooms_init(&b.work, SPI_THREADS_MAX,
                                (size_t)(WORK * f->pixels.n) * sizeof(float), "inspection"),
             out);
+    SPI_TRY(err = spi_rooms_init(&b.hits, SPI_THREADS_MAX,
+                                 2 * ((size_t)f->r->data->det->n_pixels * sizeof(float) +
+                                      spi_hits_work_bytes(&f->hits)) +
+                                     64,
+                                 "inspection"),
+            out);
     SPI_TRY(err = SPI_NEW(b.one, a->n * f->pairs.n_shells, "inspection"), out);
     SPI_TRY(err = SPI_NEW(b.outliers, a->n, "inspection"), out);
     SPI_TRY(err = SPI_NEW(b.explained, a->n, "inspection"), out);
@@ -188,9 +228,12 @@ static spi_err task_look(struct spi_view *v, const void *arg, const volatile int
     spi_parallel_for(SPI_THREADS_MAX, a->n, look, &b);
     SPI_TRY(err = spi_failure_end(&b.failure), out);
     add(&b, a->n, &s);
+    for (int64_t i = 0; i < a->n; i++)
+        b.outlier[i] = f->o->half[a->first + i] != 0 && !b.explained[i];
 out:
     free(pixels);
     spi_rooms_clear(&b.work);
+    spi_rooms_clear(&b.hits);
     free(b.one);
     free(b.outliers);
     free(b.explained);
@@ -198,7 +241,7 @@ out:
 }
 
 struct arrays {
-    struct spi_array *misfit, *shells, *outliers, *images;
+    struct spi_array *misfit, *shells, *outliers, *images, *which;
 };
 
 /* Partials in their order. */
@@ -221,24 +264,23 @@ static void sum_up(struct arrays *a, int n_shells, struct spi_inspection *in)
 }
 
 static spi_err arrays_init(struct arrays *a, struct spi_graph *g,
-                           struct spi_orientations *o, int n_shells)
+                           struct spi_orientations *o, int n_shells, uint8_t *outlier)
 {
-    const struct spi_array_shape misfit = {SPI_ARRAY_OF(float, "misfit"), .rows = o->n,
-                                           .columns = 1,
-                                           .parts = (int)((o->n + BLOCK - 1) / BLOCK),
-                                           .part_rows = BLOCK},
-                                 shells = {SPI_ARRAY_OF(struct spi_misfit, "misfit shells"),
-                                           .rows = PARTIALS, .columns = n_shells,
-                                           .parts = PARTIALS},
-                                 outliers = {SPI_ARRAY_OF(struct spi_outliers, "outliers"),
-                                             .rows = PARTIALS, .columns = 1,
-                                             .parts = PARTIALS},
-                                 images = {SPI_ARRAY_OF(int64_t, "images"),
-                                           .rows = PARTIALS, .columns = 2,
-                                           .parts = PARTIALS};
+    const struct spi_array_shape
+        misfit = {SPI_ARRAY_OF(float, "misfit"), .rows = o->n, .columns = 1,
+                  .parts = (int)((o->n + BLOCK - 1) / BLOCK), .part_rows = BLOCK},
+        which = {SPI_ARRAY_OF(uint8_t, "outlier images"), .rows = o->n, .columns = 1,
+                 .parts = (int)((o->n + BLOCK - 1) / BLOCK), .part_rows = BLOCK},
+        shells = {SPI_ARRAY_OF(struct spi_misfit, "misfit shells"), .rows = PARTIALS,
+                  .columns = n_shells, .parts = PARTIALS},
+        outliers = {SPI_ARRAY_OF(struct spi_outliers, "outliers"), .rows = PARTIALS,
+                    .columns = 1, .parts = PARTIALS},
+        images = {SPI_ARRAY_OF(int64_t, "images"), .rows = PARTIALS, .columns = 2,
+                  .parts = PARTIALS};
     spi_err err;
 
     SPI_TRY(err = spi_array_wrap(g, &misfit, o->misfit, &a->misfit), out);
+    SPI_TRY(err = spi_array_wrap(g, &which, outlier, &a->which), out);
     SPI_TRY(err = spi_array_new(g, &shells, &a->shells), out);
     SPI_TRY(err = spi_array_new(g, &outliers, &a->outliers), out);
     err = spi_array_new(g, &images, &a->images);
@@ -261,16 +303,18 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
     SPI_TRY(err = SPI_NEW(in->shell, in->n_shells, "inspection"), out);
     for (int s = 0; s < in->n_shells; s++)
         in->q[s] = f.pairs.q[s];
-    SPI_TRY(err = arrays_init(&arrays, r->graph, o, in->n_shells), out);
+    SPI_TRY(err = SPI_NEW(in->outlier, o->n, "inspection"), out);
+    SPI_TRY(err = arrays_init(&arrays, r->graph, o, in->n_shells, in->outlier), out);
     for (int64_t first = 0; first < o->n; first += BLOCK, block++) {
         struct block_args a = {&f, first, o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access[4] = {{arrays.misfit, block, SPI_WRITE},
+        struct spi_access access[5] = {{arrays.misfit, block, SPI_WRITE},
                                        {arrays.shells, block % PARTIALS, SPI_READ_WRITE},
                                        {arrays.outliers, block % PARTIALS, SPI_READ_WRITE},
-                                       {arrays.images, block % PARTIALS, SPI_READ_WRITE}};
+                                       {arrays.images, block % PARTIALS, SPI_READ_WRITE},
+                                       {arrays.which, block, SPI_WRITE}};
 
         SPI_TRY(
-            err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 4, access),
+            err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 5, access),
             out);
     }
 out:
@@ -282,6 +326,7 @@ out:
     spi_array_free(r->graph, arrays.shells);
     spi_array_free(r->graph, arrays.outliers);
     spi_array_free(r->graph, arrays.images);
+    spi_array_free(r->graph, arrays.which);
     frame_clear(&f);
     if (err)
         spi_inspection_clear(in);
@@ -292,5 +337,6 @@ void spi_inspection_clear(struct spi_inspection *in)
 {
     free(in->q);
     free(in->shell);
+    free(in->outlier);
     *in = (struct spi_inspection){0};
 }

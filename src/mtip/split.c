@@ -169,7 +169,7 @@ static spi_err find_copies(struct spi_split *s, const uint64_t *hash)
 static void deal_images(struct spi_split *s, enum spi_deal deal, uint64_t seed)
 {
     struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_HALVES, 0);
-    int64_t left = s->n - s->n_blank - s->n_copies,
+    int64_t left = s->n - s->n_blank - s->n_copies - s->n_round - s->n_doublets,
             want = deal == SPI_DEAL_ONE ? left : (left + 1) / 2;
 
     for (int64_t k = 0; k < s->n; k++) {
@@ -187,8 +187,8 @@ static void deal_images(struct spi_split *s, enum spi_deal deal, uint64_t seed)
 }
 
 spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
-                       const uint64_t *hash, double least, enum spi_deal deal,
-                       uint64_t seed)
+                       const uint64_t *hash, const uint8_t *shows, double least,
+                       enum spi_deal deal, uint64_t seed)
 {
     spi_err err;
 
@@ -199,6 +199,10 @@ spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
         if (!(signal[k] > 0 && signal[k] >= least)) {
             s->aside[k] = SPI_ASIDE_BLANK;
             s->n_blank++;
+        } else if (shows && shows[k] != SPI_ASIDE_NO) {
+            s->aside[k] = shows[k];
+            s->n_round += shows[k] == SPI_ASIDE_ROUND;
+            s->n_doublets += shows[k] == SPI_ASIDE_DOUBLET;
         }
     if (hash)
         SPI_TRY(err = find_copies(s, hash), fail);

@@ -15,7 +15,14 @@
 #include "base/error.h"
 
 /** Why an image stays aside. */
-enum spi_aside { SPI_ASIDE_NO, SPI_ASIDE_BLANK, SPI_ASIDE_COPY };
+enum spi_aside {
+    SPI_ASIDE_NO,
+    SPI_ASIDE_BLANK,
+    SPI_ASIDE_COPY,
+    SPI_ASIDE_ROUND,   /* no structure along its rings: a droplet, or background alone */
+    SPI_ASIDE_DOUBLET, /* structure of something longer than the particle */
+    SPI_ASIDE_OTHER    /* the model does not explain it; found at the end of a run */
+};
 
 /** How the images that take part are dealt: by a seeded draw, the earlier ones to half 1, or
  * all to half 1. */
@@ -29,6 +36,7 @@ struct spi_split {
     uint8_t *aside;                       /* [n] enum spi_aside, owned */
     int64_t n_half[2];                    /* images of each half set */
     int64_t n_blank, n_copies;            /* that stay aside */
+    int64_t n_round, n_doublets;          /* the same */
     double signal_min;                    /* images with less signal are blank */
     int64_t pair[SPI_SPLIT_PAIRS + 1][2]; /* the first copies: the image, what it repeats */
 };
@@ -43,12 +51,13 @@ uint64_t spi_split_hash(int64_t n, const float *pixels);
 SPI_MUSTUSE spi_err spi_split_least(int64_t n, const double *signal, bool photons,
                                     double *least);
 
-/** Fill `s` from the signal and the hash of each image (NULL: copies take part).  least:
+/** Fill `s` from the signal and the hash of each image (NULL: copies take part), and from
+ * what it shows, [n] SPI_ASIDE_NO, _ROUND or _DOUBLET (NULL: not looked at).  least:
  *  below it images are blank, and so are images without any signal.  SPI_DEAL_RANDOM: stream
  *  (seed, SPI_RNG_HALVES, 0) (E6). */
 SPI_MUSTUSE spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
-                                   const uint64_t *hash, double least, enum spi_deal deal,
-                                   uint64_t seed);
+                                   const uint64_t *hash, const uint8_t *shows, double least,
+                                   enum spi_deal deal, uint64_t seed);
 /** Release what the struct owns. */
 void spi_split_clear(struct spi_split *s);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "ring/pixel_rings.h"
 
 enum { NEAR = 1, AROUND = 2 }; /* pixels to each side: of the mean, of the energies */
 static const double sigmas_least = 6, amplitude_least = 0.05;
@@ -16,102 +17,21 @@ static double length(const double q[3])
 
 /* ---- rings -------------------------------------------------------------------------- */
 
-/* Rings one pixel wide: mean |q| and mean of value over geometry, of good pixels. */
-struct profile {
-    int n;
-    double width;
-    double *q, *value, *count; /* [n] owned */
-};
-
-static void profile_clear(struct profile *f)
-{
-    free(f->q);
-    free(f->value);
-    free(f->count);
-}
-
-/* The distance of neighbours in a row, where it is least. */
-static double pixel_width(const struct spi_detector *det)
-{
-    double least = INFINITY;
-
-    for (int64_t p = 0; p + 1 < det->n_pixels; p++) {
-        const double *a = det->q + 3 * p, *b = a + 3;
-        const double step[3] = {b[0] - a[0], b[1] - a[1], b[2] - a[2]};
-
-        if (p % det->nx != det->nx - 1 && !det->bad[p] && !det->bad[p + 1] &&
-            length(step) > 0)
-            least = fmin(least, length(step));
-    }
-    return least;
-}
-
-static spi_err profile_init(const struct spi_detector *det, struct profile *f)
-{
-    double corner = spi_detector_q_corner(det), width = pixel_width(det);
-    spi_err err;
-
-    *f = (struct profile){.width = isfinite(width) ? width : corner};
-    f->n = (int)(corner / f->width) + 2;
-    SPI_TRY(err = SPI_NEW(f->q, f->n, "background"), out);
-    SPI_TRY(err = SPI_NEW(f->value, f->n, "background"), out);
-    SPI_TRY(err = SPI_NEW(f->count, f->n, "background"), out);
-out:
-    return err;
-}
-
-static void profile_of(const struct spi_detector *det, const float *value,
-                       struct profile *f)
-{
-    for (int k = 0; k < f->n; k++)
-        f->q[k] = f->value[k] = f->count[k] = 0;
-    for (int64_t p = 0; p < det->n_pixels; p++) {
-        double q = length(det->q + 3 * p);
-        int k = (int)(q / f->width);
-
-        if (det->bad[p] || !(det->geometry[p] > 0))
-            continue;
-        f->q[k] += q;
-        f->value[k] += (double)value[p] / (double)det->geometry[p];
-        f->count[k] += 1;
-    }
-    for (int k = 0; k < f->n; k++)
-        if (f->count[k] > 0) {
-            f->q[k] /= f->count[k];
-            f->value[k] /= f->count[k];
-        }
-}
-
-/* Linear between the two rings that hold pixels and are nearest. */
-static double profile_at(const struct profile *f, double q)
-{
-    int k = (int)(q / f->width), lo, hi;
-
-    for (lo = k < f->n ? k : f->n - 1; lo >= 0 && !(f->count[lo] > 0 && f->q[lo] <= q);)
-        lo--;
-    for (hi = k; hi < f->n && !(f->count[hi] > 0 && f->q[hi] > q);)
-        hi++;
-    if (lo < 0 || hi >= f->n)
-        return lo < 0 && hi >= f->n ? 0 : f->value[lo < 0 ? hi : lo];
-    return f->value[lo] +
-           (f->value[hi] - f->value[lo]) * (q - f->q[lo]) / (f->q[hi] - f->q[lo]);
-}
-
 /* out = value - its ring's mean. */
 static spi_err less_rings(const struct spi_detector *det, const float *value, float *out)
 {
-    struct profile f;
-    spi_err err = profile_init(det, &f);
+    struct spi_pixel_rings f;
+    spi_err err = spi_pixel_rings_init(det, &f);
 
     if (!err) {
-        profile_of(det, value, &f);
+        spi_pixel_rings_of(det, value, &f);
         for (int64_t p = 0; p < det->n_pixels; p++)
             out[p] = det->bad[p]
                          ? 0
-                         : value[p] - det->geometry[p] *
-                                          (float)profile_at(&f, length(det->q + 3 * p));
+                         : value[p] - det->geometry[p] * (float)spi_pixel_rings_at(
+                                                             &f, length(det->q + 3 * p));
     }
-    profile_clear(&f);
+    spi_pixel_rings_clear(&f);
     return err;
 }
 
@@ -122,16 +42,17 @@ spi_err spi_uneven_of(const struct spi_detector *det, const float *known, float 
 
 spi_err spi_uneven_fill(const struct spi_detector *det, float *value)
 {
-    struct profile f;
-    spi_err err = profile_init(det, &f);
+    struct spi_pixel_rings f;
+    spi_err err = spi_pixel_rings_init(det, &f);
 
     if (!err) {
-        profile_of(det, value, &f);
+        spi_pixel_rings_of(det, value, &f);
         for (int64_t p = 0; p < det->n_pixels; p++)
             if (det->bad[p])
-                value[p] = det->geometry[p] * (float)profile_at(&f, length(det->q + 3 * p));
+                value[p] = det->geometry[p] *
+                           (float)spi_pixel_rings_at(&f, length(det->q + 3 * p));
     }
-    profile_clear(&f);
+    spi_pixel_rings_clear(&f);
     return err;
 }
 

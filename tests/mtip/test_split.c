@@ -66,7 +66,7 @@ static void blanks(double photons, enum spread spread, int period, double dark, 
     different();
     make_signals(photons, spread, period, dark);
     err = spi_split_least(N, signal, true, &least);
-    err = err ? err : spi_split_init(&s, N, signal, hash, least, SPI_DEAL_RANDOM, 1);
+    err = err ? err : spi_split_init(&s, N, signal, hash, NULL, least, SPI_DEAL_RANDOM, 1);
     OK(!err && wrong(&s, period) <= allowed,
        "%g photons (spread %d), every %d. image blank with %g photons: limit %.1f, %lld "
        "blank, %d wrong (%d allowed) %s",
@@ -131,7 +131,7 @@ static void copies(void)
         hash[k] = hash[k - N / 2];
     hash[7] = hash[3];
     signal[5] = 0;
-    err = spi_split_init(&s, N, signal, hash, 0, SPI_DEAL_RANDOM, 1);
+    err = spi_split_init(&s, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 1);
     if (err) {
         OK(0, "%s", spi_err_message());
         return;
@@ -175,10 +175,10 @@ static void the_draw(void)
     different();
     for (int k = 0; k < N; k++)
         signal[k] = 100;
-    err = spi_split_init(&a, N, signal, hash, 0, SPI_DEAL_RANDOM, 1);
-    err = err ? err : spi_split_init(&b, N, signal, hash, 0, SPI_DEAL_RANDOM, 1);
-    err = err ? err : spi_split_init(&c, N, signal, hash, 0, SPI_DEAL_RANDOM, 2);
-    err = err ? err : spi_split_init(&t, N, signal, hash, 0, SPI_DEAL_BLOCKS, 1);
+    err = spi_split_init(&a, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 1);
+    err = err ? err : spi_split_init(&b, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 1);
+    err = err ? err : spi_split_init(&c, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 2);
+    err = err ? err : spi_split_init(&t, N, signal, hash, NULL, 0, SPI_DEAL_BLOCKS, 1);
     if (err) {
         OK(0, "%s", spi_err_message());
         return;
@@ -201,7 +201,7 @@ static void the_draw(void)
     for (int k = 0; k < N; k += 2)
         hash[k] = hash[0];
     signal[1] = 0;
-    err = spi_split_init(&t, N, signal, NULL, 0, SPI_DEAL_ONE, 1);
+    err = spi_split_init(&t, N, signal, NULL, NULL, 0, SPI_DEAL_ONE, 1);
     OK(!err && t.n_half[0] == N - 1 && t.n_half[1] == 0 && t.n_copies == 0 &&
            t.half[0] == 1 && t.half[1] == 0 && t.half[2] == 1 && t.half[N - 1] == 1,
        "one set: all with signal, copies too");
