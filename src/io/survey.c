@@ -14,44 +14,20 @@
 
 enum {
     IMAGES_LEAST = 128, /* of the sample, where the file has so many; */
-    IMAGES_MOST = 1024, /* more than the least where images are small: */
-    SAMPLE_VALUES = 1 << 25,
+    IMAGES_MOST = 4096, /* more than the least where images are small: */
+    SAMPLE_VALUES = 1 << 26,
     BLOCK = 4, /* neighbouring images */
     SEED = 1   /* of the places of the blocks */
 };
 
-enum { VALUES = 100000, VALUES_LEAST = 100 }; /* above 0 that tell the unit */
-static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
-static const double singles_least = 0.02; /* of the values above 0 are one gain */
-
-enum { ANY = 400000 };                     /* values that tell the electronics */
+enum { VALUES = 100000 }; /* above 0 that tell the unit */
+enum { ANY = 400000 };    /* that tell the electronics */
 static const double wrong_most = 0.2;      /* of the images: such a pixel is masked */
 enum { SIGNS = 2 };                        /* so many values below 0 are signs, no noise */
-static const double broken_most = 0.01;    /* of photons are no whole numbers */
-enum { DARKEST = 10 }; /* one in so many pixels */
 enum { CONSTANT_LEAST = 20 };              /* images; exp(-1) is the likeliest count of all */
 enum { SATURATED_LEAST = 8 };              /* pixels, whose largest values are all at the top */
 static const double saturated_counts = 10; /* photons: fewer are equal by chance */
 static const double saturated_most = 0.01; /* of the images: such a pixel is masked */
-
-/* ---- sums --------------------------------------------------------------------------- */
-
-int64_t spi_survey_valid(const struct spi_look *l, int64_t p)
-{
-    return l->s->n_images - l->wrong[p];
-}
-
-double spi_survey_mean(const struct spi_look *l, int64_t p)
-{
-    return l->sum[p] / fmax((double)spi_survey_valid(l, p), 1);
-}
-
-double spi_survey_variance(const struct spi_look *l, int64_t p)
-{
-    double n = fmax((double)spi_survey_valid(l, p), 1), mean = l->sum[p] / n;
-
-    return fmax(0, l->sum2[p] / n - mean * mean);
-}
 
 static double largest_of(const char *type)
 {
@@ -249,13 +225,23 @@ out:
     return err;
 }
 
+/* One or two whole numbers below 0 are signs of no measurement; noise has more values. */
+static bool are_signs(const struct spi_look *l)
+{
+    bool signs = l->n_distinct <= SIGNS;
+
+    for (int k = 0; k < l->n_distinct; k++)
+        signs = signs && l->distinct[k] == floorf(l->distinct[k]);
+    return signs;
+}
+
 /* Once more from the beginning, where values below 0 turned out to be measurements. */
 static spi_err look_at_sample(struct spi_look *l, bool analogue)
 {
     const int64_t n = l->im->s.det.n_pixels;
     spi_err err = each_image(l, add_images);
 
-    if (err || !analogue || l->n_distinct <= SIGNS)
+    if (err || !analogue || are_signs(l))
         return err;
     l->s->analogue = l->repair->analogue = true;
     l->s->n_images = l->values = l->broken = l->negative = l->n_value = l->n_any = 0;
@@ -270,144 +256,6 @@ static spi_err look_at_sample(struct spi_look *l, bool analogue)
             l->top[p][k] = -INFINITY;
     }
     return each_image(l, add_images);
-}
-
-/* ---- the unit ----------------------------------------------------------------------- */
-
-/* Are all values whole multiples of the smallest, which is common and not all there is? */
-static double common_unit(int64_t n, const float *value)
-{
-    double least = INFINITY, most = 0, singles = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        least = fmin(least, (double)value[i]);
-        most = fmax(most, (double)value[i]);
-    }
-    if (n < VALUES_LEAST || !(most > 1.5 * least))
-        return 0;
-    for (int64_t i = 0; i < n; i++) {
-        double times = (double)value[i] / least;
-
-        if (times < 1 / whole / 10 && fabs(times - round(times)) > whole)
-            return 0;
-        singles += times < 1.5;
-    }
-    return singles >= singles_least * (double)n ? least : 0;
-}
-
-/* Of the pixels that are not masked. */
-static void find_gain(struct spi_look *l)
-{
-    int64_t n = 0;
-    double unit;
-
-    for (int64_t i = 0; i < l->n_value; i++)
-        if (!l->im->s.det.bad[l->value_of[i]])
-            l->value[n++] = l->value[i];
-    unit = common_unit(n, l->value);
-    l->s->gain = l->im->s.kind == SPI_PHOTONS && !(unit > 1) ? 0 : unit;
-}
-
-/* ---- electronics -------------------------------------------------------------------- */
-
-/* From here on in photons: the sums. */
-static void scale_sums(struct spi_look *l, const struct spi_electronics *e)
-{
-    for (int64_t p = 0; p < l->im->s.det.n_pixels; p++) {
-        double n = (double)spi_survey_valid(l, p);
-
-        l->sum2[p] = (l->sum2[p] - 2 * e->pedestal * l->sum[p] +
-                      n * e->pedestal * e->pedestal) /
-                     (e->gain * e->gain);
-        l->sum[p] = (l->sum[p] - n * e->pedestal) / e->gain;
-        l->least[p] = (float)(((double)l->least[p] - e->pedestal) / e->gain);
-        for (int k = 0; k < SPI_SURVEY_TOP; k++)
-            l->top[p][k] = (float)(((double)l->top[p][k] - e->pedestal) / e->gain);
-    }
-}
-
-static int by_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Whole multiples of a unit without a 0 have a pedestal if the darkest pixels vary by less
- * than photons: mean - variance / unit (P3). */
-static spi_err find_pedestal(struct spi_look *l, double unit, double *pedestal)
-{
-    const struct spi_detector *d = &l->im->s.det;
-    double *mean = NULL, *excess = NULL, limit;
-    int64_t n = 0, m = 0, zeros = 0;
-    spi_err err;
-
-    *pedestal = 0;
-    SPI_TRY(err = SPI_NEW_UNSET(mean, d->n_pixels, "survey"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(excess, d->n_pixels, "survey"), out);
-    for (int64_t p = 0; p < d->n_pixels; p++)
-        if (!d->bad[p] && l->top[p][0] > l->least[p]) {
-            mean[n++] = spi_survey_mean(l, p);
-            zeros += l->zero[p];
-        }
-    if (n == 0 || zeros > n)
-        goto out;
-    qsort(mean, (size_t)n, sizeof *mean, by_double);
-    limit = mean[n / DARKEST];
-    for (int64_t p = 0; p < d->n_pixels; p++)
-        if (!d->bad[p] && l->top[p][0] > l->least[p] && spi_survey_mean(l, p) <= limit)
-            excess[m++] = spi_survey_mean(l, p) - spi_survey_variance(l, p) / unit;
-    qsort(excess, (size_t)m, sizeof *excess, by_double);
-    *pedestal = unit * fmax(0, round(excess[m / 2] / unit));
-out:
-    free(mean);
-    free(excess);
-    return err;
-}
-
-static spi_err estimate(struct spi_look *l)
-{
-    struct spi_survey *s = l->s;
-    const bool photons = l->im->s.kind == SPI_PHOTONS;
-    bool odd = s->analogue || !photons || s->not_whole > broken_most;
-    double pedestal;
-    int64_t n = 0;
-    spi_err err = SPI_OK;
-
-    if (s->gain > 0) {
-        err = find_pedestal(l, s->gain, &pedestal);
-        if (!err && pedestal > 0)
-            s->electronics = (struct spi_electronics){.pedestal = pedestal, .gain = s->gain};
-    } else if (odd) {
-        for (int64_t i = 0; i < l->n_any; i++)
-            if (!l->im->s.det.bad[l->any_of[i]])
-                l->any[n++] = l->any[i];
-        err = spi_electronics_find(n, l->any, &s->electronics);
-    }
-    s->found_electronics = s->electronics.gain > 0;
-    return err;
-}
-
-static spi_err find_electronics(struct spi_look *l, const struct spi_survey_options *opt)
-{
-    struct spi_survey *s = l->s;
-    spi_err err = SPI_OK;
-
-    if (opt->has_electronics)
-        s->electronics = opt->electronics;
-    else
-        err = estimate(l);
-    if (s->analogue)
-        l->im->s.kind = SPI_INTENSITIES;
-    if (err || !(s->electronics.gain > 0))
-        return err;
-    s->gain = 0; /* what is read is in photons */
-    s->not_whole = 0;
-    s->analogue = l->repair->analogue = true;
-    l->repair->electronics = s->electronics;
-    l->im->s.kind = spi_repair_makes_photons(l->repair) ? SPI_PHOTONS : SPI_INTENSITIES;
-    scale_sums(l, &s->electronics);
-    return SPI_OK;
 }
 
 /* ---- what is wrong ------------------------------------------------------------------ */
@@ -528,15 +376,15 @@ static spi_err find_faults(struct spi_look *l, const struct spi_survey_options *
     spi_err err;
 
     if (l->s->n_images < SPI_SURVEY_LEAST_IMAGES) {
-        find_gain(l);
-        return find_electronics(l, opt);
+        spi_survey_find_gain(l);
+        return spi_survey_find_electronics(l, opt);
     }
     find_invalid(l);
     SPI_TRY(err = check_left(l), out);
     find_constant(l);
     SPI_TRY(err = check_left(l), out);
-    find_gain(l);
-    SPI_TRY(err = find_electronics(l, opt), out);
+    spi_survey_find_gain(l);
+    SPI_TRY(err = spi_survey_find_electronics(l, opt), out);
     SPI_TRY(err = spi_survey_dead(l), out);
     SPI_TRY(err = spi_survey_neighbours(l), out);
     SPI_TRY(err = spi_survey_borders(l), out);
@@ -647,7 +495,7 @@ spi_err spi_survey(struct spi_images *im, const struct spi_survey_options *opt,
     for (int64_t p = 0; p < out->n_pixels; p++)
         mean[p] = spi_survey_valid(&l, p) > 0 ? spi_survey_mean(&l, p) : (double)NAN;
     if (opt->trust) {
-        find_gain(&l);
+        spi_survey_find_gain(&l);
         SPI_TRY(err = check_trusted(&l), out);
     } else {
         SPI_TRY(err = find_faults(&l, opt), out);

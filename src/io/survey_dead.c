@@ -13,7 +13,7 @@ enum { RING_LEAST = 8, ROUNDS = 40 };
  */
 static const double uneven_most = 0.3; /* square of deviation over mean */
 static const double trimmed = 0.1;     /* brightest part of a ring that is left out */
-static const double false_alarms = 1e-3; /* of a detector: pixels masked by chance */
+static const double false_alarms = 0.1; /* of a detector: runs masked by chance */
 
 int spi_survey_ring(const struct spi_look *l, int64_t p)
 {

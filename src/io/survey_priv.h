@@ -9,8 +9,8 @@
 
 enum { SPI_SURVEY_TOP = 4, SPI_SURVEY_FULL = 4 };
 
-/** Sums over the sample, of valid values; after spi_survey_scale in photons where the
- * electronics are known, else as in the file. */
+/** Sums over the sample, of valid values; after spi_survey_find_electronics in photons where
+ * these are known, else as in the file. */
 struct spi_look {
     struct spi_images *im;
     struct spi_survey *s;
@@ -49,6 +49,12 @@ double spi_survey_variance(const struct spi_look *l, int64_t pixel);
 /** Note that a pixel is masked. */
 void spi_survey_mask(struct spi_look *l, int64_t pixel, enum spi_pixel_reason reason);
 
+/** Are the values whole multiples of something?  Of the pixels that are not masked. */
+void spi_survey_find_gain(struct spi_look *l);
+/** What electronics make of photons, given or from the photon peaks; the sums are in
+ * photons then.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_survey_find_electronics(struct spi_look *l,
+                                                const struct spi_survey_options *opt);
 /** The rings, again after pixels have been masked.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_survey_rings(struct spi_look *l);
 /** Pixels that are 0 in all images: (P4), (P5). */
