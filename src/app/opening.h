@@ -61,9 +61,19 @@ struct spi_opening_args {
          "",                                                                               \
          "units of the file (ADU) that one photon reads",                                  \
          .absent = "found where the photon peaks are visible"},                            \
-        {0, "pedestal", SPI_REAL(T, m.pedestal), -1e9, 1e9, "",                            \
+        {0,                                                                                \
+         "pedestal",                                                                       \
+         SPI_REAL(T, m.pedestal),                                                          \
+         -1e9,                                                                             \
+         1e9,                                                                              \
+         "",                                                                               \
          "with --gain: units that no photon reads"},                                       \
-        {0, "read-noise", SPI_REAL(T, m.read_noise), 0, 100, "photons",                    \
+        {0,                                                                                \
+         "read-noise",                                                                     \
+         SPI_REAL(T, m.read_noise),                                                        \
+         0,                                                                                \
+         100,                                                                              \
+         "photons",                                                                        \
          "with --gain: standard deviation of a reading"},                                  \
     {                                                                                      \
         0, "follow-external", SPI_FLAG(T, m.follow_external), 0, 0, "",                    \

@@ -3,18 +3,23 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
 enum { VALUES_LEAST = 1000, SCALES = 4, TURNS_LEAST = 4, TURNS_MOST = 60, FINE = 6 };
+enum { PARTS = 8 }; /* of the values, in whose order they come */
 enum { BINS = 4096, LEVEL = BINS / TURNS_LEAST / 2 };
 
 /* A comb shows as a line of the spectrum: of its height at least, and above its noise. */
 static const double line_least = 0.08, line_over_noise = 25;
 static const double line_first = 0.9; /* of the highest: the first such line is the gain */
 static const double low_part = 0.01, low_sigmas = 2.326; /* of a normal distribution */
+static const double coherent =
+    0.7; /* of parts of random phases one in 300 is so by chance */
 static const double no_line = 1e-12;
-static const double cut_part = 0.2; /* of the values are the lowest: the detector cut them */
+static const double cut_part =
+    0.2; /* of the values are the lowest: the detector cut them */
 
 static int by_value(const void *a, const void *b)
 {
@@ -127,9 +132,8 @@ static void find_line(const struct window *w, struct comb *best)
     if (top * top * w->n_effective < line_over_noise || top < line_least)
         return;
     line(w, at, &phase);
-    *best = (struct comb){.gain = w->width / at,
-                          .phase_at = w->from + phase * w->width / at,
-                          .height = top};
+    *best = (struct comb){
+        .gain = w->width / at, .phase_at = w->from + phase * w->width / at, .height = top};
 }
 
 /* Detectors may cut what lies below the pedestal: the lower half of the peak of no photon is
@@ -227,23 +231,37 @@ static double lowest_peak(int64_t n, const float *x, double zero, double at,
     return at + e->gain * round((fmin(zero, low) - at) / e->gain);
 }
 
-spi_err spi_electronics_find(int64_t n, float *x, struct spi_electronics *out)
+/* The peaks of parts of the values lie at the same places: mean cosine of their phases. */
+static double coherence(int64_t n, const float *value, const struct spi_electronics *e)
+{
+    double sum = 0;
+
+    for (int k = 0; k < PARTS; k++) {
+        double re = 0, im = 0;
+
+        for (int64_t i = n * k / PARTS; i < n * (k + 1) / PARTS; i++) {
+            double photons = ((double)value[i] - e->pedestal) / e->gain;
+
+            if (photons > 0.5) {
+                re += cos(2 * M_PI * photons);
+                im += sin(2 * M_PI * photons);
+            }
+        }
+        sum += re / fmax(hypot(re, im), no_line) / PARTS;
+    }
+    return sum;
+}
+
+/* x: sorted values. */
+static void find_peaks(int64_t n, const float *x, struct window *w,
+                       struct spi_electronics *out)
 {
     static const double upto[SCALES] = {0.95, 0.99, 0.999, 0.9999};
-    struct window *w = NULL;
     struct comb comb[SCALES] = {{0}}, best = {0};
-    double zero, most = 0;
+    double zero = densest(n, x), most = 0;
     int64_t n_lowest = 0;
     struct cut cut;
-    spi_err err;
 
-    *out = (struct spi_electronics){0};
-    if (n < VALUES_LEAST)
-        return SPI_OK;
-    if ((err = SPI_NEW(w, 1, "electronics")) != SPI_OK)
-        return err;
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    zero = densest(n, x);
     for (int64_t i = 0; i < n; i++)
         n_lowest += (double)x[i] == zero;
     cut = (struct cut){(double)n_lowest > cut_part * (double)n, zero};
@@ -256,20 +274,39 @@ spi_err spi_electronics_find(int64_t n, float *x, struct spi_electronics *out)
         find_line(w, &comb[i]);
         most = fmax(most, comb[i].height);
     }
-    free(w);
     for (int i = 0; i < SCALES; i++) /* not one of its harmonics */
         if (comb[i].height >= line_first * most && comb[i].gain > best.gain)
             best = comb[i];
     if (!(best.gain > 0))
-        return SPI_OK;
+        return;
     out->gain = best.gain;
     out->noise = sqrt(fmax(0, -log(fmin(1, fmax(best.height, no_line)))) / 2) / M_PI;
     for (int round = 0; round < 2; round++) {
-        out->pedestal =
-            lowest_peak(n, x, zero, round ? out->pedestal : best.phase_at, out);
+        out->pedestal = lowest_peak(n, x, zero, round ? out->pedestal : best.phase_at, out);
         fit_peaks(n, x, &cut, out);
     }
-    return SPI_OK;
+}
+
+spi_err spi_electronics_find(int64_t n, const float *value, struct spi_electronics *out)
+{
+    struct window *w = NULL;
+    float *x = NULL;
+    spi_err err;
+
+    *out = (struct spi_electronics){0};
+    if (n < VALUES_LEAST)
+        return SPI_OK;
+    SPI_TRY(err = SPI_NEW(w, 1, "electronics"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(x, n, "electronics"), out);
+    memcpy(x, value, (size_t)n * sizeof *x);
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    find_peaks(n, x, w, out);
+    if (out->gain > 0 && !(coherence(n, value, out) > coherent))
+        *out = (struct spi_electronics){0};
+out:
+    free(w);
+    free(x);
+    return err;
 }
 
 double spi_electronics_photons(double x, double expected, double noise)

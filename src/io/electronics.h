@@ -16,10 +16,10 @@ struct spi_electronics {
     double noise;    /* standard deviation, photons */
 };
 
-/** Find the peaks of 0, 1, 2 ... photons in values of many pixels and images (they are
- * sorted).  gain 0: there are no peaks, or too few values to tell.  A noise above about 0.35
- * photons leaves no peaks.  SPI_ENOMEM. */
-SPI_MUSTUSE spi_err spi_electronics_find(int64_t n, float *value,
+/** Find the peaks of 0, 1, 2 ... photons in values of many pixels, image by image.  gain 0:
+ * there are no peaks, they move from image to image, or the values are too few to tell.  A
+ * noise above about 0.35 photons leaves no peaks.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_electronics_find(int64_t n, const float *value,
                                          struct spi_electronics *out);
 
 /** Photons that a reading of x photons stands for, where the pixel holds `expected` on

@@ -10,9 +10,9 @@
 #include "kernel/pixels.h"
 
 static const double missing_most = 0.05; /* of the usable pixels of an image */
-static const double bright = 0.1; /* of the limit: a pixel that may well reach it */
-static const double rounded_most = 0.1; /* photons of noise; above it values are soft; */
-static const double noise_most = 0.5;   /* above it they are no photons any more */
+static const double bright = 0.1;        /* of the limit: a pixel that may well reach it */
+static const double rounded_most = 0.1;  /* photons of noise; above it values are soft; */
+static const double noise_most = 0.5;    /* above it they are no photons any more */
 
 spi_err spi_repair_new(int64_t n_pixels, struct spi_repair **out)
 {

@@ -19,9 +19,9 @@ struct spi_repair {
     int64_t n_pixels;
     bool analogue; /* values below 0 are measurements */
     int n_bad;
-    float bad[SPI_BAD_VALUES];             /* values that are no measurement */
-    float limit;                           /* nor are this and all above; INFINITY: none */
-    struct spi_electronics electronics;    /* gain 0: values stay as they are */
+    float bad[SPI_BAD_VALUES];          /* values that are no measurement */
+    float limit;                        /* nor are this and all above; INFINITY: none */
+    struct spi_electronics electronics; /* gain 0: values stay as they are */
     float *mean; /* [n_pixels], owned: of the valid values, in the unit that is read */
 };
 

@@ -20,12 +20,11 @@ enum {
     SEED = 1   /* of the places of the blocks */
 };
 
-enum { VALUES = 100000 }; /* above 0 that tell the unit */
-enum { ANY = 400000 };    /* that tell the electronics */
-static const double wrong_most = 0.2;      /* of the images: such a pixel is masked */
-enum { SIGNS = 2 };                        /* so many values below 0 are signs, no noise */
-enum { CONSTANT_LEAST = 20 };              /* images; exp(-1) is the likeliest count of all */
-enum { SATURATED_LEAST = 8 };              /* pixels, whose largest values are all at the top */
+enum { VALUES = 100000 };             /* above 0 that tell the unit */
+enum { ANY = 400000 };                /* that tell the electronics */
+static const double wrong_most = 0.2; /* of the images: such a pixel is masked */
+enum { SIGNS = 2 };                   /* so many values below 0 are signs, no noise */
+enum { SATURATED_LEAST = 8 };         /* pixels, whose largest values are all at the top */
 static const double saturated_counts = 10; /* photons: fewer are equal by chance */
 static const double saturated_most = 0.01; /* of the images: such a pixel is masked */
 
@@ -64,11 +63,13 @@ static spi_err look_new(struct spi_look *l, const struct spi_survey_options *opt
     SPI_TRY(err = SPI_NEW(l->sum2, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->top, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->least, n, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->at_least, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->wrong, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->at_full, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->zero, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->mean, l->rings, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->fano, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->uneven, l->rings, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->evidence, l->rings, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->value, VALUES, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->value_of, VALUES, "survey"), out);
@@ -95,9 +96,11 @@ static void look_clear(struct spi_look *l)
     free(l->least);
     free(l->wrong);
     free(l->at_full);
+    free(l->at_least);
     free(l->zero);
     free(l->mean);
     free(l->fano);
+    free(l->uneven);
     free(l->evidence);
     free(l->value);
     free(l->value_of);
@@ -127,7 +130,11 @@ static void add_value(struct spi_look *l, int64_t p, float v)
     l->sum[p] += (double)v;
     l->sum2[p] += (double)v * (double)v;
     l->zero[p] += v == 0;
-    l->least[p] = fminf(l->least[p], v);
+    if (v < l->least[p]) {
+        l->least[p] = v;
+        l->at_least[p] = 0;
+    }
+    l->at_least[p] += v == l->least[p];
     for (int k = 0; k < SPI_SURVEY_TOP && v > top[SPI_SURVEY_TOP - 1]; k++)
         if (v > top[k]) {
             float t = top[k];
@@ -278,25 +285,6 @@ static void find_invalid(struct spi_look *l)
                                                              : SPI_REASON_INVALID);
 }
 
-/* One value in all images, where most pixels have more than one. */
-static void find_constant(struct spi_look *l)
-{
-    const struct spi_detector *d = &l->im->s.det;
-    int64_t varying = 0, used = 0;
-
-    if (l->s->n_images < CONSTANT_LEAST)
-        return;
-    for (int64_t p = 0; p < d->n_pixels; p++)
-        if (!d->bad[p]) {
-            used += l->top[p][0] != 0 || l->least[p] != 0;
-            varying += l->top[p][0] > l->least[p];
-        }
-    for (int64_t p = 0; p < d->n_pixels; p++)
-        if (2 * varying > used && !d->bad[p] && l->top[p][0] == l->least[p] &&
-            (l->top[p][0] != 0 || l->s->analogue))
-            spi_survey_mask(l, p, SPI_REASON_CONSTANT);
-}
-
 /* (P10): the detector counts no further. */
 static double find_top(const struct spi_look *l)
 {
@@ -381,7 +369,7 @@ static spi_err find_faults(struct spi_look *l, const struct spi_survey_options *
     }
     find_invalid(l);
     SPI_TRY(err = check_left(l), out);
-    find_constant(l);
+    SPI_TRY(err = spi_survey_constant(l), out);
     SPI_TRY(err = check_left(l), out);
     spi_survey_find_gain(l);
     SPI_TRY(err = spi_survey_find_electronics(l, opt), out);

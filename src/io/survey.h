@@ -20,13 +20,13 @@
 /** Why a pixel is not used: the codes of `reason` in mask.h5. */
 enum spi_pixel_reason {
     SPI_REASON_USED,
-    SPI_REASON_MASK,       /* a mask hides it */
-    SPI_REASON_INVALID,    /* no measurement in many images: negative, no number, bad value */
-    SPI_REASON_FULL,       /* the largest value of its type, or of 15, 16, 31 or 32 bits */
-    SPI_REASON_CONSTANT,   /* one value in all images */
-    SPI_REASON_DEAD,       /* 0 where others at its |q| see light: a gap, a shadow */
-    SPI_REASON_DARK,       /* less than half of what its neighbours hold */
-    SPI_REASON_HOT,        /* more than its neighbours by far */
+    SPI_REASON_MASK,     /* a mask hides it */
+    SPI_REASON_INVALID,  /* no measurement in many images: negative, no number, bad value */
+    SPI_REASON_FULL,     /* the largest value of its type, or of 15, 16, 31 or 32 bits */
+    SPI_REASON_CONSTANT, /* one value in all images */
+    SPI_REASON_DEAD,     /* 0 where others at its |q| see light: a gap, a shadow */
+    SPI_REASON_DARK,     /* less than half of what its neighbours hold */
+    SPI_REASON_HOT,      /* more than its neighbours by far */
     SPI_REASON_FLICKERING, /* the same in some images */
     SPI_REASON_NOISY,      /* varies more than its neighbours by far */
     SPI_REASON_BORDER,     /* a line beside a gap, or at an edge, collects more or less */
@@ -56,11 +56,11 @@ struct spi_survey {
         double mean;             /* in the sample, as in the file; NAN: not a number */
     } listed[SPI_SURVEY_LISTED]; /* the first of each reason, then others */
     uint8_t *reason;             /* [n_pixels], owned: enum spi_pixel_reason */
-    int64_t replaced;         /* values in the sample that are no measurement, of pixels that
+    int64_t replaced;        /* values in the sample that are no measurement, of pixels that
                                * are used */
-    int64_t replaced_images;  /* images of the sample that hold them */
-    int64_t lacking_images;   /* ... with too many: they stay aside */
-    bool analogue;            /* values below 0 are measurements */
+    int64_t replaced_images; /* images of the sample that hold them */
+    int64_t lacking_images;  /* ... with too many: they stay aside */
+    bool analogue;           /* values below 0 are measurements */
     struct spi_electronics electronics; /* gain 0: none; `found`: estimated */
     bool found_electronics;
     double saturation; /* largest value that the detector counts, as in the file; 0: none */

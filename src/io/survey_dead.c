@@ -6,13 +6,17 @@
 #include "base/mem.h"
 #include "io/survey_priv.h"
 
-enum { RING_LEAST = 8, ROUNDS = 40 };
+enum { CONSTANT_LEAST = 20 }; /* images; exp(-1) is the likeliest number of all counts */
+enum { RING_LEAST = 8, ROUNDS = 40, AROUND = 3 };
 
 /* Where all images show one orientation, rings have dark speckles: deviation = mean.  A
  * particle in all orientations makes even rings, panels of other backgrounds vary by less.
  */
-static const double uneven_most = 0.3; /* square of deviation over mean */
-static const double trimmed = 0.1;     /* brightest part of a ring that is left out */
+static const double measured = 0.1; /* error of the square of that, */
+static const double counts_least =
+    10; /* and a mean that few pixels without counts change */
+static const double uneven_most = 0.3;  /* square of deviation over mean */
+static const double trimmed = 0.1;      /* brightest part of a ring that is left out */
 static const double false_alarms = 0.1; /* of a detector: runs masked by chance */
 
 int spi_survey_ring(const struct spi_look *l, int64_t p)
@@ -34,6 +38,12 @@ static double median(int64_t n, double *x)
 {
     qsort(x, (size_t)n, sizeof *x, by_value);
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+static double quantile(int64_t n, double *x, double part)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return x[(int64_t)(part * (double)(n - 1))];
 }
 
 /* m of m / (1 - exp(-m)) = mean: the mean of all counts, from the mean of those above 0. */
@@ -62,15 +72,17 @@ static double evidence_of(int64_t n, const double *lit, int64_t n_images)
 struct ring_scratch {
     int64_t *start; /* [rings + 2] */
     double *sum, *lit, *fano;
+    double *uneven, *sorted; /* [rings] */
 };
 
 static void look_at_ring(struct spi_look *l, int r, int64_t n, double *sum, double *lit,
-                         double *fano)
+                         double *fano, double *uneven)
 {
-    int64_t kept = n - (int64_t)(trimmed * (double)n), fewest = l->s->n_images;
-    double mean = 0, var = 0;
+    const double N = (double)l->s->n_images;
+    int64_t kept = n - (int64_t)(trimmed * (double)n);
+    double mean = 0, var = 0, shot;
 
-    l->mean[r] = l->evidence[r] = l->fano[r] = NAN;
+    *uneven = l->mean[r] = l->evidence[r] = l->fano[r] = NAN;
     if (n < RING_LEAST)
         return;
     l->fano[r] = median(n, fano);
@@ -79,11 +91,37 @@ static void look_at_ring(struct spi_look *l, int r, int64_t n, double *sum, doub
         mean += sum[i] / (double)kept;
     for (int64_t i = 0; i < kept; i++)
         var += (sum[i] - mean) * (sum[i] - mean) / (double)kept;
-    var -= l->fano[r] * mean / (double)fewest;
-    if (!(var < uneven_most * mean * mean))
-        return;
+    shot = l->fano[r] / (N * mean);
+    if (mean * N > counts_least * l->fano[r] && sqrt(2 / (double)n) * shot < measured)
+        *uneven = var / (mean * mean) - shot;
     qsort(lit, (size_t)n, sizeof *lit, by_value);
-    l->evidence[r] = evidence_of(n, lit, fewest);
+    l->evidence[r] = evidence_of(n, lit, l->s->n_images);
+}
+
+static double median_known(int n, const double *x, double *scratch)
+{
+    int m = 0;
+
+    for (int i = 0; i < n; i++)
+        if (!isnan(x[i]))
+            scratch[m++] = x[i];
+    return m > 0 ? median(m, scratch) : (double)NAN;
+}
+
+/* A ring is as uneven as those around it; where counts are too few to tell, as most are. */
+static void leave_out_uneven(struct spi_look *l, const double *uneven, double *scratch)
+{
+    double all = median_known(l->rings, uneven, scratch);
+
+    for (int r = 0; r < l->rings; r++) {
+        int from = r > AROUND ? r - AROUND : 0,
+            to = r + AROUND < l->rings ? r + AROUND : l->rings - 1;
+        double here = median_known(to - from + 1, uneven + from, scratch);
+
+        l->uneven[r] = (isnan(here) ? all : here) > uneven_most;
+        if (l->uneven[r])
+            l->evidence[r] = NAN;
+    }
 }
 
 spi_err spi_survey_rings(struct spi_look *l)
@@ -96,6 +134,8 @@ spi_err spi_survey_rings(struct spi_look *l)
     SPI_TRY(err = SPI_NEW_UNSET(s.sum, d->n_pixels, "survey"), out);
     SPI_TRY(err = SPI_NEW_UNSET(s.lit, d->n_pixels, "survey"), out);
     SPI_TRY(err = SPI_NEW_UNSET(s.fano, d->n_pixels, "survey"), out);
+    SPI_TRY(err = SPI_NEW(s.uneven, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(s.sorted, l->rings, "survey"), out);
     for (int64_t p = 0; p < d->n_pixels; p++)
         if (!d->bad[p] && spi_survey_mean(l, p) > 0)
             s.start[spi_survey_ring(l, p) + 2]++;
@@ -115,13 +155,17 @@ spi_err spi_survey_rings(struct spi_look *l)
     for (int r = 0; r < l->rings; r++) {
         int64_t at = s.start[r];
 
-        look_at_ring(l, r, s.start[r + 1] - at, s.sum + at, s.lit + at, s.fano + at);
+        look_at_ring(l, r, s.start[r + 1] - at, s.sum + at, s.lit + at, s.fano + at,
+                     s.uneven + r);
     }
+    leave_out_uneven(l, s.uneven, s.sorted);
 out:
     free(s.start);
     free(s.sum);
     free(s.lit);
     free(s.fano);
+    free(s.uneven);
+    free(s.sorted);
     return err;
 }
 
@@ -161,6 +205,8 @@ spi_err spi_survey_dead(struct spi_look *l)
     uint8_t *dead = NULL;
     spi_err err;
 
+    if (l->s->analogue && l->negative > 0) /* noise is never 0 */
+        return SPI_OK;
     SPI_TRY(err = spi_survey_rings(l), out);
     SPI_TRY(err = SPI_NEW(dead, d->n_pixels, "survey"), out);
     for (int panel = 0; panel < d->panels; panel++) {
@@ -177,4 +223,49 @@ spi_err spi_survey_dead(struct spi_look *l)
 out:
     free(dead);
     return err;
+}
+
+/* ---- constant pixels ---------------------------------------------------------------- */
+
+/* Without noise many pixels hold no photon in all images: how likely that is, the other
+ * pixels say by the share of the images in which they have their smallest value. */
+static spi_err typical(const struct spi_look *l, double *evidence)
+{
+    const struct spi_detector *d = &l->im->s.det;
+    int64_t n = 0;
+    double *x = NULL;
+    spi_err err = SPI_NEW_UNSET(x, d->n_pixels, "survey");
+
+    *evidence = 0;
+    for (int64_t p = 0; p < d->n_pixels && !err; p++)
+        if (!d->bad[p] && l->top[p][0] > l->least[p])
+            x[n++] = -(double)spi_survey_valid(l, p) *
+                     log((double)l->at_least[p] / (double)spi_survey_valid(l, p));
+    if (n > 0) /* of the pixels that vary least */
+        *evidence = quantile(n, x, 0.1);
+    free(x);
+    return err;
+}
+
+spi_err spi_survey_constant(struct spi_look *l)
+{
+    const struct spi_detector *d = &l->im->s.det;
+    int64_t varying = 0, used = 0;
+    double evidence;
+    bool noisy;
+    spi_err err = typical(l, &evidence);
+
+    if (err || l->s->n_images < CONSTANT_LEAST)
+        return err;
+    noisy = l->s->analogue && evidence > log((double)d->n_pixels / false_alarms);
+    for (int64_t p = 0; p < d->n_pixels; p++)
+        if (!d->bad[p]) {
+            used += l->top[p][0] != 0 || l->least[p] != 0;
+            varying += l->top[p][0] > l->least[p];
+        }
+    for (int64_t p = 0; p < d->n_pixels; p++)
+        if (2 * varying > used && !d->bad[p] && l->top[p][0] == l->least[p] &&
+            (l->s->analogue ? noisy : l->top[p][0] != 0))
+            spi_survey_mask(l, p, SPI_REASON_CONSTANT);
+    return SPI_OK;
 }

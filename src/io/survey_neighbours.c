@@ -6,15 +6,15 @@
 #include "base/mem.h"
 #include "io/survey_priv.h"
 
-enum { DIRECTIONS = 4, DIRECTIONS_LEAST = 2, AROUND = 2, ROUNDS = 6, RING_LEAST = 8 };
-enum { LINE_LEAST = 16 };                   /* pixels of a line that can be told */
+enum { DIRECTIONS = 4, DIRECTIONS_LEAST = 2, AROUND = 2, ROUNDS = 12, RING_LEAST = 8 };
+enum { LINE_LEAST = 16, LINES = 4 }; /* pixels of a line that can be told */
 enum { SQUARE = (2 * AROUND + 1) * (2 * AROUND + 1), AROUND_LEAST = 8, CROWDED = 2 };
 
 static const double sigmas = 6;       /* 2e-9 of a normal distribution; tails are wider */
 static const double structured = 1.5; /* a ring whose mean image is no smooth one ... */
 static const double halvings = 20;    /* ... has tails exp(-|z|): 2^-20 of its pixels */
 static const double hot_least = 1.5, dark_most = 0.5; /* of what neighbours let expect */
-static const double own_noise = 1.3;  /* standard deviation with that of the expectation */
+static const double own_noise = 1.3; /* standard deviation with that of the expectation */
 static const double flicker_over = 3, flicker_counts = 6; /* times, and photons above */
 static const double noisy_over = 4, noisy_counts = 30;
 static const double hot_fano = 5; /* flickering: more than photons vary */
@@ -33,6 +33,29 @@ static double median(int n, double *x)
 {
     qsort(x, (size_t)n, sizeof *x, by_value);
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+/* The second of four, the middle one of three, the mean of two: what bright neighbours
+ * spoil does not count. */
+static double lower(int n, double *x)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return n == 2 ? 0.5 * (x[0] + x[1]) : x[1];
+}
+
+static float most_but_two(int n, float *x)
+{
+    int last = n > CROWDED ? CROWDED : n - 1;
+
+    for (int k = 0; k <= last; k++) /* faults have faults as neighbours now and then */
+        for (int i = k + 1; i < n; i++)
+            if (x[i] > x[k]) {
+                float t = x[i];
+
+                x[i] = x[k];
+                x[k] = t;
+            }
+    return x[last];
 }
 
 /* The pixel dy rows and dx columns from p on its panel; -1: there is none that is used. */
@@ -98,7 +121,7 @@ static bool expect(const struct spi_look *l, int64_t p, double *expected, double
     }
     if (n < DIRECTIONS_LEAST)
         return false;
-    *expected = median(n, guess);
+    *expected = lower(n, guess);
     count = around(l, p, 1, near);
     for (int i = 0; i < count; i++) {
         v[i] = spi_survey_variance(l, near[i]);
@@ -110,15 +133,30 @@ static bool expect(const struct spi_look *l, int64_t p, double *expected, double
     return true;
 }
 
+/* Without the largest value: one image is no fault of a pixel. */
+static double calm_mean(const struct spi_look *l, int64_t p)
+{
+    return (l->sum[p] - (double)l->top[p][0]) / fmax((double)spi_survey_valid(l, p) - 1, 1);
+}
+
+static double calm_variance(const struct spi_look *l, int64_t p)
+{
+    double n = fmax((double)spi_survey_valid(l, p) - 1, 1), top = (double)l->top[p][0],
+           mean = calm_mean(l, p);
+
+    return fmax(0, (l->sum2[p] - top * top) / n - mean * mean);
+}
+
 /* (P7): how many standard deviations the mean of a pixel is off. */
 static double deviation(const struct spi_look *l, int64_t p, double *expected)
 {
-    const double quarter = 3.0 / 8, n = (double)spi_survey_valid(l, p),
-                 mean = spi_survey_mean(l, p);
-    double variance, unit;
+    const double quarter = 3.0 / 8, n = (double)spi_survey_valid(l, p);
+    double variance, unit, mean = spi_survey_mean(l, p);
 
     if (!expect(l, p, expected, &variance) || !(variance > 0))
         return 0;
+    if (mean > *expected)
+        mean = fmax(*expected, calm_mean(l, p));
     if (l->s->analogue)
         return (mean - *expected) / sqrt(variance / n) / own_noise;
     unit = *expected > 0 ? fmax(variance / *expected, fano(l, p)) : fano(l, p);
@@ -135,7 +173,8 @@ static double deviation(const struct spi_look *l, int64_t p, double *expected)
 struct local {
     double *z, *expected; /* [n_pixels] */
     uint8_t *odd;         /* [n_pixels] stands out in this round */
-    double *limit;        /* [rings] */
+    double *limit;        /* [rings] of |z| */
+    uint8_t *structure;   /* [rings] the mean image has it, in the size of pixels */
 };
 
 /* Where the mean image has structure of the size of pixels, it is not told from faults
@@ -167,27 +206,43 @@ static spi_err find_limits(const struct spi_look *l, struct local *s)
         middle = median((int)n, value + start[r]);
         s->limit[r] = 1.4826 * middle > structured ? halvings * middle
                                                    : sigmas * fmax(1, 1.4826 * middle);
+        s->structure[r] = 1.4826 * middle > structured;
     }
     for (int r = l->rings - 2; r >= 0; r--) /* small rings: as those around them */
         if (isnan(s->limit[r]))
-            s->limit[r] = s->limit[r + 1];
+            s->limit[r] = s->limit[r + 1], s->structure[r] = s->structure[r + 1];
     for (int r = 1; r < l->rings; r++)
         if (isnan(s->limit[r]))
-            s->limit[r] = s->limit[r - 1];
+            s->limit[r] = s->limit[r - 1], s->structure[r] = s->structure[r - 1];
 out:
     free(start);
     free(value);
     return err;
 }
 
-static bool stands_out(const struct spi_look *l, const struct local *s, int64_t p)
+/* What three of the eight pixels around reach: the middle of a steep peak is no fault. */
+static double near_light(const struct spi_look *l, int64_t p)
+{
+    int64_t near[SQUARE];
+    float mean[SQUARE];
+    int n = around(l, p, 1, near);
+
+    for (int i = 0; i < n; i++)
+        mean[i] = (float)spi_survey_mean(l, near[i]);
+    return n > 0 ? (double)most_but_two(n, mean) : 0;
+}
+
+static bool stands_out(const struct spi_look *l, const struct local *s, int64_t p,
+                       bool bright)
 {
     double z = s->z[p], mean = spi_survey_mean(l, p), most = fmax(0, s->expected[p]);
     int64_t near[SQUARE];
-    int n;
+    int n, ring = spi_survey_ring(l, p);
 
-    if (l->im->s.det.bad[p] || !(fabs(z) > s->limit[spi_survey_ring(l, p)]) ||
-        (z > 0 ? !(mean > hot_least * most) : !(mean < dark_most * most)))
+    if (l->im->s.det.bad[p] || !(fabs(z) > s->limit[ring]) || bright != (z > 0))
+        return false;
+    if (bright ? !(mean > hot_least * fmax(most, near_light(l, p)))
+               : s->structure[ring] || l->uneven[ring] || !(mean < dark_most * most))
         return false;
     n = around(l, p, AROUND, near);
     for (int i = 0; i < n; i++) /* what is odd makes its neighbours look odd */
@@ -201,54 +256,30 @@ static enum spi_pixel_reason too_bright(const struct spi_look *l, int64_t p)
     double f = spi_survey_variance(l, p) / spi_survey_mean(l, p);
 
     return !l->s->analogue && f > hot_fano * fano(l, p) ? SPI_REASON_FLICKERING
-                                                         : SPI_REASON_HOT;
+                                                        : SPI_REASON_HOT;
 }
 
-static spi_err find_odd(struct spi_look *l, struct local *s)
+static spi_err find_odd(struct spi_look *l, struct local *s, bool bright)
 {
     const int64_t n = l->im->s.det.n_pixels;
+    int64_t found = 1;
     spi_err err = SPI_OK;
 
-    for (int round = 0; round < ROUNDS && !err; round++) {
-        int64_t found = 0;
-
+    for (int round = 0; round < ROUNDS && found > 0 && !err; round++) {
+        found = 0;
         for (int64_t p = 0; p < n; p++)
             s->z[p] = l->im->s.det.bad[p] ? 0 : deviation(l, p, &s->expected[p]);
         err = find_limits(l, s);
         for (int64_t p = 0; p < n && !err; p++)
-            found += s->odd[p] = stands_out(l, s, p);
+            found += s->odd[p] = stands_out(l, s, p, bright);
         for (int64_t p = 0; p < n && !err; p++)
             if (s->odd[p])
-                spi_survey_mask(l, p, s->z[p] > 0 ? too_bright(l, p) : SPI_REASON_DARK);
-        if (found == 0)
-            break;
+                spi_survey_mask(l, p, bright ? too_bright(l, p) : SPI_REASON_DARK);
     }
     return err;
 }
 
 /* ---- pixels that vary (P8) ---------------------------------------------------------- */
-
-static float most_but_two(int n, float *x)
-{
-    for (int k = 0; k <= CROWDED; k++) /* faults have faults as neighbours now and then */
-        for (int i = k + 1; i < n; i++)
-            if (x[i] > x[k]) {
-                float t = x[i];
-
-                x[i] = x[k];
-                x[k] = t;
-            }
-    return x[CROWDED];
-}
-
-/* Variance without the largest value: one image is no fault of a pixel. */
-static double calm_variance(const struct spi_look *l, int64_t p)
-{
-    double n = (double)spi_survey_valid(l, p) - 1, top = (double)l->top[p][0],
-           mean = (l->sum[p] - top) / n;
-
-    return fmax(0, (l->sum2[p] - top * top) / n - mean * mean);
-}
 
 static void find_varying(struct spi_look *l, uint8_t *found)
 {
@@ -271,8 +302,9 @@ static void find_varying(struct spi_look *l, uint8_t *found)
         widest = (double)most_but_two(n, var);
         if (!(widest > 0))
             continue;
-        if ((double)l->top[p][1] > flicker_over * fmax(0, brightest) + flicker_counts * unit)
-            found[p] = SPI_REASON_FLICKERING;
+        if ((double)l->top[p][1] >
+            flicker_over * fmax(0, brightest) + flicker_counts * unit)
+            found[p] = (uint8_t)too_bright(l, p);
         else if (calm_variance(l, p) >
                  noisy_over * widest + noisy_counts * unit * unit / n_images)
             found[p] = SPI_REASON_NOISY;
@@ -291,17 +323,20 @@ spi_err spi_survey_neighbours(struct spi_look *l)
     SPI_TRY(err = SPI_NEW(s.expected, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(s.odd, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(s.limit, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(s.structure, l->rings, "survey"), out);
     SPI_TRY(err = SPI_NEW(found, n, "survey"), out);
-    SPI_TRY(err = find_odd(l, &s), out);
+    SPI_TRY(err = find_odd(l, &s, true), out); /* first: beside them others look dark */
     find_varying(l, found);
     for (int64_t p = 0; p < n; p++)
         if (found[p])
             spi_survey_mask(l, p, (enum spi_pixel_reason)found[p]);
+    err = find_odd(l, &s, false);
 out:
     free(s.z);
     free(s.expected);
     free(s.odd);
     free(s.limit);
+    free(s.structure);
     free(found);
     return err;
 }
@@ -309,26 +344,31 @@ out:
 /* ---- lines beside gaps (P9) --------------------------------------------------------- */
 
 /* Pixels p of a line that goes along `step`, whose neighbours inwards are p + in, p + 2 in,
- * p + 3 in: what three lines let expect of the first. */
+ * p + 3 in.  These let expect what the rings have times the ratio that three lines have to
+ * their rings, and what a parabola through three lines has. */
 static bool line_is_off(const struct spi_look *l, int64_t first, int64_t step, int64_t n,
                         int64_t in)
 {
-    double sum = 0, expected = 0, variance = 0, ring = 0;
+    double sum[LINES] = {0}, ring[LINES] = {0}, variance = 0, straight, curved;
 
     for (int64_t i = 0; i < n; i++) {
         int64_t p = first + i * step;
-        double r = l->mean[spi_survey_ring(l, p)];
 
-        sum += spi_survey_mean(l, p);
-        expected += 3 * spi_survey_mean(l, p + in) - 3 * spi_survey_mean(l, p + 2 * in) +
-                    spi_survey_mean(l, p + 3 * in);
-        variance += (20 * spi_survey_variance(l, p + in)) / (double)l->s->n_images;
-        ring += r > 0 ? r : 0;
+        for (int k = 0; k < LINES; k++) {
+            double r = l->mean[spi_survey_ring(l, p + k * in)];
+
+            sum[k] += spi_survey_mean(l, p + k * in);
+            ring[k] += r > 0 ? r : 0;
+        }
+        variance += spi_survey_variance(l, p + in) / (double)l->s->n_images;
     }
-    if (!(fabs(sum - expected) > sigmas * sqrt(variance)))
+    straight = ring[0] * (sum[1] + sum[2] + sum[3]) / (ring[1] + ring[2] + ring[3]);
+    curved = 3 * sum[1] - 3 * sum[2] + sum[3];
+    if (!(variance > 0 &&
+          fabs(sum[0] - straight) > sigmas * sqrt(variance * LINES / (LINES - 1))))
         return false;
-    return sum > border_over * fmax(expected, ring) ||
-           sum < border_under * fmin(expected, ring);
+    return sum[0] > border_over * fmax(straight, curved) ||
+           sum[0] < border_under * fmin(straight, curved);
 }
 
 /* Is p used and three more inwards, and nothing outwards? */

@@ -21,6 +21,7 @@ struct spi_look {
     float *least;                    /* [n_pixels] */
     int32_t *wrong, *at_full, *zero; /* [n_pixels] images in which it is no measurement, the
                                       * largest number of the type, 0 */
+    int32_t *at_least;               /* ... its smallest value */
     bool seen_full[SPI_SURVEY_FULL]; /* the largest number of 15, 16, 31, 32 bits */
     /* values below 0: how many, the first distinct ones */
     int64_t negative, values, broken;
@@ -37,6 +38,7 @@ struct spi_look {
     double corner;
     double *mean;     /* [rings] median of the pixels that see light; NAN: too few */
     double *fano;     /* [rings] median of variance / mean over images */
+    uint8_t *uneven;  /* [rings] pixels of one ring hold different means */
     double *evidence; /* [rings] -log of the probability that a pixel is always 0; NAN */
 };
 
@@ -57,6 +59,8 @@ SPI_MUSTUSE spi_err spi_survey_find_electronics(struct spi_look *l,
                                                 const struct spi_survey_options *opt);
 /** The rings, again after pixels have been masked.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_survey_rings(struct spi_look *l);
+/** Pixels that hold one value in all images: (P4).  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_survey_constant(struct spi_look *l);
 /** Pixels that are 0 in all images: (P4), (P5). */
 SPI_MUSTUSE spi_err spi_survey_dead(struct spi_look *l);
 /** Pixels that differ from their neighbours: (P6), (P7), (P8). */

@@ -6,10 +6,12 @@
 #include "base/mem.h"
 #include "io/survey_priv.h"
 
-enum { VALUES_LEAST = 100 };              /* above 0 that tell the unit */
-static const double whole = 1e-3;         /* from a whole multiple of the gain, of the gain */
+enum { VALUES_LEAST = 100 };      /* above 0 that tell the unit */
+static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
 static const double singles_least = 0.02; /* of the values above 0 are one gain */
+static const double rounding = 1e-10;     /* of sums of squares */
 static const double broken_most = 0.01;   /* of photons are no whole numbers */
+static const double varies_least = 0.5;   /* of the variance of photons */
 enum { DARKEST = 10 };                    /* one in so many pixels */
 
 /* ---- sums --------------------------------------------------------------------------- */
@@ -28,7 +30,9 @@ double spi_survey_variance(const struct spi_look *l, int64_t p)
 {
     double n = fmax((double)spi_survey_valid(l, p), 1), mean = l->sum[p] / n;
 
-    return fmax(0, l->sum2[p] / n - mean * mean);
+    double square = l->sum2[p] / n, variance = square - mean * mean;
+
+    return variance > rounding * square ? variance : 0;
 }
 
 /* ---- the unit ----------------------------------------------------------------------- */
@@ -75,9 +79,9 @@ static void scale_sums(struct spi_look *l, const struct spi_electronics *e)
     for (int64_t p = 0; p < l->im->s.det.n_pixels; p++) {
         double n = (double)spi_survey_valid(l, p);
 
-        l->sum2[p] = (l->sum2[p] - 2 * e->pedestal * l->sum[p] +
-                      n * e->pedestal * e->pedestal) /
-                     (e->gain * e->gain);
+        l->sum2[p] =
+            (l->sum2[p] - 2 * e->pedestal * l->sum[p] + n * e->pedestal * e->pedestal) /
+            (e->gain * e->gain);
         l->sum[p] = (l->sum[p] - n * e->pedestal) / e->gain;
         l->least[p] = (float)(((double)l->least[p] - e->pedestal) / e->gain);
         for (int k = 0; k < SPI_SURVEY_TOP; k++)
@@ -124,6 +128,20 @@ out:
     return err;
 }
 
+/* Do pixels vary from image to image as photons make them vary, at least (P3)? */
+static bool varies(const struct spi_look *l, const struct spi_electronics *e)
+{
+    const struct spi_detector *d = &l->im->s.det;
+    double variance = 0, photons = 0;
+
+    for (int64_t p = 0; p < d->n_pixels; p++)
+        if (!d->bad[p]) {
+            variance += spi_survey_variance(l, p);
+            photons += e->gain * fmax(0, spi_survey_mean(l, p) - e->pedestal);
+        }
+    return variance > varies_least * photons;
+}
+
 static spi_err estimate(struct spi_look *l)
 {
     struct spi_survey *s = l->s;
@@ -136,18 +154,22 @@ static spi_err estimate(struct spi_look *l)
     if (s->gain > 0) {
         err = find_pedestal(l, s->gain, &pedestal);
         if (!err && pedestal > 0)
-            s->electronics = (struct spi_electronics){.pedestal = pedestal, .gain = s->gain};
+            s->electronics =
+                (struct spi_electronics){.pedestal = pedestal, .gain = s->gain};
     } else if (odd) {
         for (int64_t i = 0; i < l->n_any; i++)
             if (!l->im->s.det.bad[l->any_of[i]])
                 l->any[n++] = l->any[i];
         err = spi_electronics_find(n, l->any, &s->electronics);
+        if (!err && !varies(l, &s->electronics))
+            s->electronics = (struct spi_electronics){0};
     }
     s->found_electronics = s->electronics.gain > 0;
     return err;
 }
 
-spi_err spi_survey_find_electronics(struct spi_look *l, const struct spi_survey_options *opt)
+spi_err spi_survey_find_electronics(struct spi_look *l,
+                                    const struct spi_survey_options *opt)
 {
     struct spi_survey *s = l->s;
     spi_err err = SPI_OK;
@@ -168,4 +190,3 @@ spi_err spi_survey_find_electronics(struct spi_look *l, const struct spi_survey_
     scale_sums(l, &s->electronics);
     return SPI_OK;
 }
-

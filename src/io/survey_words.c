@@ -10,8 +10,8 @@
 #include "io/survey_priv.h"
 
 static const char *const names[SPI_REASONS] = {
-    "used", "mask",       "invalid", "full",   "constant", "dead",
-    "dark", "hot", "flickering", "noisy", "border", "saturated"};
+    "used", "mask", "invalid",    "full",  "constant", "dead",
+    "dark", "hot",  "flickering", "noisy", "border",   "saturated"};
 
 const char *spi_reason_name(enum spi_pixel_reason reason)
 {
