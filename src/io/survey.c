@@ -391,7 +391,7 @@ static spi_err begin_repairs(struct spi_look *l)
     spi_err err = SPI_OK;
 
     for (int64_t p = 0; p < d->n_pixels; p++) {
-        r->mean[p] = (float)fmax(0, spi_survey_mean(l, p));
+        r->mean[p] = (float)fmax(0, spi_survey_mean(l, p) + l->base);
         wrong |= !d->bad[p] && l->wrong[p] > 0;
     }
     if (l->full > 0)

@@ -36,6 +36,8 @@ struct spi_look {
     /* rings of |q|, of the pixels that are not masked */
     int rings;
     double corner;
+    double base; /* what the sums lack: where something was subtracted from the images, what
+                  * their darkest pixels hold */
     double *mean;     /* [rings] median of the pixels that see light; NAN: too few */
     double *fano;     /* [rings] median of variance / mean over images */
     uint8_t *uneven;  /* [rings] pixels of one ring hold different means */

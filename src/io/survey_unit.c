@@ -96,6 +96,28 @@ static int by_double(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* What was subtracted from images was perhaps too much: light counts from the darkest pixels
+ * on. */
+static spi_err from_darkest(struct spi_look *l)
+{
+    const struct spi_detector *d = &l->im->s.det;
+    struct spi_electronics e = {.gain = 1};
+    double *mean = NULL;
+    int64_t n = 0;
+    spi_err err = SPI_NEW_UNSET(mean, d->n_pixels, "survey");
+
+    for (int64_t p = 0; p < d->n_pixels && !err; p++)
+        if (!d->bad[p])
+            mean[n++] = spi_survey_mean(l, p);
+    if (n > 0) {
+        qsort(mean, (size_t)n, sizeof *mean, by_double);
+        e.pedestal = l->base = mean[n / DARKEST];
+        scale_sums(l, &e);
+    }
+    free(mean);
+    return err;
+}
+
 /* Whole multiples of a unit without a 0 have a pedestal if the darkest pixels vary by less
  * than photons: mean - variance / unit (P3). */
 static spi_err find_pedestal(struct spi_look *l, double unit, double *pedestal)
@@ -180,6 +202,8 @@ spi_err spi_survey_find_electronics(struct spi_look *l,
         err = estimate(l);
     if (s->analogue)
         l->im->s.kind = SPI_INTENSITIES;
+    if (!err && !(s->electronics.gain > 0) && l->negative > 0 && s->analogue)
+        err = from_darkest(l);
     if (err || !(s->electronics.gain > 0))
         return err;
     s->gain = 0; /* what is read is in photons */
