@@ -7,7 +7,8 @@
 
 #include "base/mem.h"
 
-enum { VALUES_LEAST = 1000, SCALES = 4, TURNS_LEAST = 4, TURNS_MOST = 60, FINE = 6 };
+enum { VALUES_LEAST = 1000, SCALES = 12, TURNS_LEAST = 4, TURNS_MOST = 60, FINE = 6 };
+enum { PEAKS = 12 };
 enum { PARTS = 8 }; /* of the values, in whose order they come */
 enum { BINS = 4096, LEVEL = BINS / TURNS_LEAST / 2 };
 
@@ -17,6 +18,7 @@ static const double line_first = 0.9; /* of the highest: the first such line is 
 static const double low_part = 0.01, low_sigmas = 2.326; /* of a normal distribution */
 static const double coherent =
     0.7; /* of parts of random phases one in 300 is so by chance */
+static const double few_part = 0.9, most_part = 0.9999; /* of the values, below windows */
 static const double no_line = 1e-12;
 static const double cut_part =
     0.2; /* of the values are the lowest: the detector cut them */
@@ -166,7 +168,7 @@ static void count_values(int64_t n, const float *x, const struct cut *cut, doubl
 static void fit_peaks(int64_t n, const float *x, const struct cut *cut,
                       struct spi_electronics *e)
 {
-    enum { PEAKS = 12, ALL = PEAKS + 2, ROUNDS = 100 };
+    enum { ALL = PEAKS + 2, ROUNDS = 100 };
     double weight[ALL];
 
     for (int k = 0; k < ALL; k++)
@@ -232,22 +234,19 @@ static double lowest_peak(int64_t n, const float *x, double zero, double at,
 }
 
 /* The peaks of parts of the values lie at the same places: mean cosine of their phases. */
-static double coherence(int64_t n, const float *value, const struct spi_electronics *e)
+static double coherence(int64_t n, const float *value, const struct spi_electronics *e,
+                        struct window *w)
 {
-    double sum = 0;
+    double sum = 0, phase;
 
+    w->from = e->pedestal;
+    w->width = PEAKS * e->gain;
     for (int k = 0; k < PARTS; k++) {
-        double re = 0, im = 0;
+        int64_t from = n * k / PARTS, to = n * (k + 1) / PARTS;
 
-        for (int64_t i = n * k / PARTS; i < n * (k + 1) / PARTS; i++) {
-            double photons = ((double)value[i] - e->pedestal) / e->gain;
-
-            if (photons > 0.5) {
-                re += cos(2 * M_PI * photons);
-                im += sin(2 * M_PI * photons);
-            }
-        }
-        sum += re / fmax(hypot(re, im), no_line) / PARTS;
+        look_at(w, to - from, value + from);
+        line(w, PEAKS, &phase);
+        sum += cos(2 * M_PI * phase) / PARTS;
     }
     return sum;
 }
@@ -256,9 +255,8 @@ static double coherence(int64_t n, const float *value, const struct spi_electron
 static void find_peaks(int64_t n, const float *x, struct window *w,
                        struct spi_electronics *out)
 {
-    static const double upto[SCALES] = {0.95, 0.99, 0.999, 0.9999};
     struct comb comb[SCALES] = {{0}}, best = {0};
-    double zero = densest(n, x), most = 0;
+    double zero = densest(n, x), most = 0, widest = (double)part_of(n, x, most_part) - zero;
     int64_t n_lowest = 0;
     struct cut cut;
 
@@ -266,10 +264,8 @@ static void find_peaks(int64_t n, const float *x, struct window *w,
         n_lowest += (double)x[i] == zero;
     cut = (struct cut){(double)n_lowest > cut_part * (double)n, zero};
     w->from = zero;
-    for (int i = 0; i < SCALES; i++) {
-        w->width = (double)part_of(n, x, upto[i]) - zero;
-        if (!(w->width > 0))
-            continue;
+    w->width = (double)part_of(n, x, few_part) - zero;
+    for (int i = 0; i < SCALES && w->width > 0 && w->width <= widest; i++, w->width *= 2) {
         look_at(w, n, x);
         find_line(w, &comb[i]);
         most = fmax(most, comb[i].height);
@@ -301,7 +297,7 @@ spi_err spi_electronics_find(int64_t n, const float *value, struct spi_electroni
     memcpy(x, value, (size_t)n * sizeof *x);
     qsort(x, (size_t)n, sizeof *x, by_value);
     find_peaks(n, x, w, out);
-    if (out->gain > 0 && !(coherence(n, value, out) > coherent))
+    if (out->gain > 0 && !(coherence(n, value, out, w) > coherent))
         *out = (struct spi_electronics){0};
 out:
     free(w);
