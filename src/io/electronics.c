@@ -164,7 +164,7 @@ static void count_values(int64_t n, const float *x, const struct cut *cut, doubl
 }
 
 /* Peaks of 0 to PEAKS photons of any weights, and the tail of the next: most likely gain,
- * pedestal and noise (P3), by expectation and maximisation. */
+ * pedestal and noise (X3), by expectation and maximisation. */
 static void fit_peaks(int64_t n, const float *x, const struct cut *cut,
                       struct spi_electronics *e)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What a detector's electronics make of photons: value = pedestal + gain (photons + noise z),
- * z normal (S21).  Layer: io.  doc/math.md (P2), (P3). */
+ * z normal (S21).  Layer: io.  doc/math.md (X2), (X3). */
 #ifndef SPI_IO_ELECTRONICS_H
 #define SPI_IO_ELECTRONICS_H
 
@@ -23,7 +23,7 @@ SPI_MUSTUSE spi_err spi_electronics_find(int64_t n, const float *value,
                                          struct spi_electronics *out);
 
 /** Photons that a reading of x photons stands for, where the pixel holds `expected` on
- * average and its counts are geometric (speckles): their mean given x (P2). */
+ * average and its counts are geometric (speckles): their mean given x (X2). */
 double spi_electronics_photons(double x, double expected, double noise);
 
 #endif

@@ -80,7 +80,7 @@ static float in_photons(const struct spi_electronics *e, float v)
     return (float)(((double)v - e->pedestal) / e->gain);
 }
 
-/* (P1): the sum of the valid values over that of their means. */
+/* (X1): the sum of the valid values over that of their means. */
 static double brightness(const struct spi_repair *r, const uint8_t *bad, const float *image)
 {
     double sum = 0, mean = 0;

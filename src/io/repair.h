@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What is done to each image when it is read: values that are no measurement are replaced,
- * what electronics read becomes photons.  Layer: io.  doc/math.md (P1) to (P3). */
+ * what electronics read becomes photons.  Layer: io.  doc/math.md (X1) to (X3). */
 #ifndef SPI_IO_REPAIR_H
 #define SPI_IO_REPAIR_H
 

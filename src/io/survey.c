@@ -285,7 +285,7 @@ static void find_invalid(struct spi_look *l)
                                                              : SPI_REASON_INVALID);
 }
 
-/* (P10): the detector counts no further. */
+/* (X10): the detector counts no further. */
 static double find_top(const struct spi_look *l)
 {
     const struct spi_detector *d = &l->im->s.det;

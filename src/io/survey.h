@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
- * Faults of a detector, found in its images.  Layer: io.  doc/math.md (P1) to (P9),
+ * Faults of a detector, found in its images.  Layer: io.  doc/math.md (X1) to (X9),
  * doc/formats.md "Survey of the pixels".
  *
  * A sample of images from the whole file (which images: a fixed seed) shows pixels that

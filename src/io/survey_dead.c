@@ -56,7 +56,7 @@ static double untruncated(double mean)
     return m;
 }
 
-/* (P4): the images in which a pixel of the ring is not 0, of the pixels that are not always
+/* (X4): the images in which a pixel of the ring is not 0, of the pixels that are not always
  * 0; sorted. */
 static double evidence_of(int64_t n, const double *lit, int64_t n_images)
 {
@@ -175,7 +175,7 @@ static bool is_zero(const struct spi_look *l, int64_t p)
            l->zero[p] == spi_survey_valid(l, p);
 }
 
-/* (P5) along n pixels: a run of pixels that are always 0, longer than chance makes it. */
+/* (X5) along n pixels: a run of pixels that are always 0, longer than chance makes it. */
 static void scan(const struct spi_look *l, int64_t first, int64_t step, int64_t n,
                  double least, uint8_t *dead)
 {

@@ -93,7 +93,7 @@ static double fano(const struct spi_look *l, int64_t p)
     return f > 0 ? f : 0;
 }
 
-/* ---- what a pixel should hold (P6) -------------------------------------------------- */
+/* ---- what a pixel should hold (X6) -------------------------------------------------- */
 
 static bool expect(const struct spi_look *l, int64_t p, double *expected, double *variance)
 {
@@ -147,7 +147,7 @@ static double calm_variance(const struct spi_look *l, int64_t p)
     return fmax(0, (l->sum2[p] - top * top) / n - mean * mean);
 }
 
-/* (P7): how many standard deviations the mean of a pixel is off. */
+/* (X7): how many standard deviations the mean of a pixel is off. */
 static double deviation(const struct spi_look *l, int64_t p, double *expected)
 {
     const double quarter = 3.0 / 8, n = (double)spi_survey_valid(l, p);
@@ -279,7 +279,7 @@ static spi_err find_odd(struct spi_look *l, struct local *s, bool bright)
     return err;
 }
 
-/* ---- pixels that vary (P8) ---------------------------------------------------------- */
+/* ---- pixels that vary (X8) ---------------------------------------------------------- */
 
 static void find_varying(struct spi_look *l, uint8_t *found)
 {
@@ -341,7 +341,7 @@ out:
     return err;
 }
 
-/* ---- lines beside gaps (P9) --------------------------------------------------------- */
+/* ---- lines beside gaps (X9) --------------------------------------------------------- */
 
 /* Pixels p of a line that goes along `step`, whose neighbours inwards are p + in, p + 2 in,
  * p + 3 in.  These let expect what the rings have times the ratio that three lines have to

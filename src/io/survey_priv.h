@@ -48,7 +48,9 @@ struct spi_look {
 int spi_survey_ring(const struct spi_look *l, int64_t pixel);
 /** Images in which the pixel holds a valid value. */
 int64_t spi_survey_valid(const struct spi_look *l, int64_t pixel);
+/** Mean of its valid values over the images. */
 double spi_survey_mean(const struct spi_look *l, int64_t pixel);
+/** Their variance. */
 double spi_survey_variance(const struct spi_look *l, int64_t pixel);
 /** Note that a pixel is masked. */
 void spi_survey_mask(struct spi_look *l, int64_t pixel, enum spi_pixel_reason reason);
@@ -61,13 +63,13 @@ SPI_MUSTUSE spi_err spi_survey_find_electronics(struct spi_look *l,
                                                 const struct spi_survey_options *opt);
 /** The rings, again after pixels have been masked.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_survey_rings(struct spi_look *l);
-/** Pixels that hold one value in all images: (P4).  SPI_ENOMEM. */
+/** Pixels that hold one value in all images: (X4).  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_survey_constant(struct spi_look *l);
-/** Pixels that are 0 in all images: (P4), (P5). */
+/** Pixels that are 0 in all images: (X4), (X5). */
 SPI_MUSTUSE spi_err spi_survey_dead(struct spi_look *l);
-/** Pixels that differ from their neighbours: (P6), (P7), (P8). */
+/** Pixels that differ from their neighbours: (X6), (X7), (X8). */
 SPI_MUSTUSE spi_err spi_survey_neighbours(struct spi_look *l);
-/** Lines beside gaps: (P9). */
+/** Lines beside gaps: (X9). */
 SPI_MUSTUSE spi_err spi_survey_borders(struct spi_look *l);
 
 #endif

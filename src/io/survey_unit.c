@@ -119,7 +119,7 @@ static spi_err from_darkest(struct spi_look *l)
 }
 
 /* Whole multiples of a unit without a 0 have a pedestal if the darkest pixels vary by less
- * than photons: mean - variance / unit (P3). */
+ * than photons: mean - variance / unit (X3). */
 static spi_err find_pedestal(struct spi_look *l, double unit, double *pedestal)
 {
     const struct spi_detector *d = &l->im->s.det;
@@ -150,7 +150,7 @@ out:
     return err;
 }
 
-/* Do pixels vary from image to image as photons make them vary, at least (P3)? */
+/* Do pixels vary from image to image as photons make them vary, at least (X3)? */
 static bool varies(const struct spi_look *l, const struct spi_electronics *e)
 {
     const struct spi_detector *d = &l->im->s.det;

@@ -69,7 +69,7 @@ static void no_peaks(void)
     OK(spi_electronics_find(500, value, &e) == SPI_OK && e.gain == 0, "too few values");
 }
 
-/* (P2), term by term. */
+/* (X2), term by term. */
 static double photons_ref(double x, double expected, double noise)
 {
     double sum = 0, weighted = 0, most = -INFINITY, ratio = expected / (1 + expected);
@@ -111,8 +111,7 @@ static void repair(void)
     float image[N];
     double sum = 0, mean = 0;
 
-    if (spi_repair_new(N, &r))
-        return;
+    NEED(spi_repair_new(N, &r) == SPI_OK);
     for (int p = 0; p < N; p++) {
         r->mean[p] = (float)(p + 1);
         image[p] = 2 * (float)(p + 1);
@@ -154,8 +153,7 @@ static void repair(void)
     OK(image[95] == 150, "a bright pixel that is full holds its limit");
     spi_repair_free(r);
 
-    if (spi_repair_new(N, &r))
-        return;
+    NEED(spi_repair_new(N, &r) == SPI_OK);
     r->analogue = true;
     r->electronics = (struct spi_electronics){.pedestal = 10, .gain = 4, .noise = 0.05};
     for (int p = 0; p < N; p++) {
