@@ -49,10 +49,11 @@ static void tell_values(const char *path, const struct spi_opening *o)
     const struct spi_electronics *e = &s->electronics;
 
     if (s->replaced > 0)
-        spi_warn("%s: %lld values of %lld of %lld images are no measurement: the pixel's "
-                 "mean times the brightness of the image takes their place",
-                 path, (long long)s->replaced, (long long)s->replaced_images,
-                 (long long)s->n_images);
+        spi_warn("%s: %lld value%s of %lld of %lld images %s no measurement: the pixel's "
+                 "mean times the brightness of the image is taken instead",
+                 path, (long long)s->replaced, s->replaced == 1 ? "" : "s",
+                 (long long)s->replaced_images, (long long)s->n_images,
+                 s->replaced == 1 ? "is" : "are");
     if (s->lacking_images > 0)
         spi_warn("%s: %lld of %lld images lack a measurement in more than 5 %% of their "
                  "pixels; such images stay aside",

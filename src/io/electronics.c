@@ -9,15 +9,13 @@
 
 enum { VALUES_LEAST = 1000, SCALES = 12, TURNS_LEAST = 4, TURNS_MOST = 60, FINE = 6 };
 enum { PEAKS = 12 };
-enum { PARTS = 8 }; /* of the values, in whose order they come */
 enum { BINS = 4096, LEVEL = BINS / TURNS_LEAST / 2 };
 
 /* A comb shows as a line of the spectrum: of its height at least, and above its noise. */
 static const double line_least = 0.08, line_over_noise = 25;
 static const double line_first = 0.9; /* of the highest: the first such line is the gain */
-static const double low_part = 0.01, low_sigmas = 2.326; /* of a normal distribution */
-static const double coherent =
-    0.7; /* of parts of random phases one in 300 is so by chance */
+static const double low_part = 0.01, low_sigmas = 2.326;     /* of a normal distribution */
+static const double gain_apart = 0.03, pedestal_apart = 0.2; /* of half the images */
 static const double few_part = 0.9, most_part = 0.9999; /* of the values, below windows */
 static const double no_line = 1e-12;
 static const double cut_part =
@@ -233,24 +231,6 @@ static double lowest_peak(int64_t n, const float *x, double zero, double at,
     return at + e->gain * round((fmin(zero, low) - at) / e->gain);
 }
 
-/* The peaks of parts of the values lie at the same places: mean cosine of their phases. */
-static double coherence(int64_t n, const float *value, const struct spi_electronics *e,
-                        struct window *w)
-{
-    double sum = 0, phase;
-
-    w->from = e->pedestal;
-    w->width = PEAKS * e->gain;
-    for (int k = 0; k < PARTS; k++) {
-        int64_t from = n * k / PARTS, to = n * (k + 1) / PARTS;
-
-        look_at(w, to - from, value + from);
-        line(w, PEAKS, &phase);
-        sum += cos(2 * M_PI * phase) / PARTS;
-    }
-    return sum;
-}
-
 /* x: sorted values. */
 static void find_peaks(int64_t n, const float *x, struct window *w,
                        struct spi_electronics *out)
@@ -283,6 +263,18 @@ static void find_peaks(int64_t n, const float *x, struct window *w,
     }
 }
 
+/* Of the values in any order; x: room for them. */
+static struct spi_electronics look_for_peaks(int64_t n, const float *value, float *x,
+                                             struct window *w)
+{
+    struct spi_electronics e = {0};
+
+    memcpy(x, value, (size_t)n * sizeof *x);
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    find_peaks(n, x, w, &e);
+    return e;
+}
+
 spi_err spi_electronics_find(int64_t n, const float *value, struct spi_electronics *out)
 {
     struct window *w = NULL;
@@ -294,11 +286,14 @@ spi_err spi_electronics_find(int64_t n, const float *value, struct spi_electroni
         return SPI_OK;
     SPI_TRY(err = SPI_NEW(w, 1, "electronics"), out);
     SPI_TRY(err = SPI_NEW_UNSET(x, n, "electronics"), out);
-    memcpy(x, value, (size_t)n * sizeof *x);
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    find_peaks(n, x, w, out);
-    if (out->gain > 0 && !(coherence(n, value, out, w) > coherent))
-        *out = (struct spi_electronics){0};
+    *out = look_for_peaks(n, value, x, w);
+    for (int half = 0; half < 2 && out->gain > 0; half++) { /* others see the same */
+        struct spi_electronics e = look_for_peaks(n / 2, value + half * (n / 2), x, w);
+
+        if (!(fabs(e.gain / out->gain - 1) < gain_apart &&
+              fabs(e.pedestal - out->pedestal) < pedestal_apart * out->gain))
+            *out = (struct spi_electronics){0};
+    }
 out:
     free(w);
     free(x);

@@ -144,6 +144,24 @@ static void add_value(struct spi_look *l, int64_t p, float v)
         }
 }
 
+static bool is_wrong(struct spi_look *l, int64_t p, float v)
+{
+    if (v < 0 && fabsf(v) <= FLT_MAX)
+        add_negative(l, v);
+    if (is_full(l, v)) {
+        for (int k = 0; k < SPI_SURVEY_FULL; k++)
+            l->seen_full[k] |= v == full_value[k];
+        l->at_full[p]++;
+        l->wrong[p]++;
+        return true;
+    }
+    if (spi_repair_is_wrong(l->repair, v)) {
+        l->wrong[p]++;
+        return true;
+    }
+    return false;
+}
+
 static void add_image(struct spi_look *l, int64_t image, const float *v)
 {
     const struct spi_detector *d = &l->im->s.det;
@@ -151,31 +169,27 @@ static void add_image(struct spi_look *l, int64_t image, const float *v)
     struct spi_survey *s = l->s;
     const int64_t each = VALUES / 32, /* of 32 images at least, where pixels are many */
         room = l->n_value + each < VALUES ? l->n_value + each : VALUES;
+    const float usual = l->repair->n_bad > 0 ? 0
+                        : l->full > 0        ? fminf(full_value[0], (float)l->full)
+                                             : full_value[0];
+    int64_t next = image * 7919 % l->any_step; /* other pixels of each image */
 
     for (int64_t p = 0; p < d->n_pixels; p++) {
         if (d->bad[p])
             continue;
         l->values++;
-        if (v[p] < 0 && fabsf(v[p]) <= FLT_MAX)
-            add_negative(l, v[p]);
-        if (is_full(l, v[p])) {
-            for (int k = 0; k < SPI_SURVEY_FULL; k++)
-                l->seen_full[k] |= v[p] == full_value[k];
-            l->at_full[p]++;
-            l->wrong[p]++;
+        if (!(v[p] >= 0 && v[p] < usual) && is_wrong(l, p, v[p]))
             continue;
-        }
-        if (spi_repair_is_wrong(l->repair, v[p])) {
-            l->wrong[p]++;
-            continue;
-        }
         if (v[p] > 0 && l->n_value < room) {
             l->value_of[l->n_value] = (int32_t)p;
             l->value[l->n_value++] = v[p];
         }
-        if ((p + image * 7919) % l->any_step == 0 && l->n_any < ANY) {
-            l->any_of[l->n_any] = (int32_t)p;
-            l->any[l->n_any++] = v[p];
+        if (p >= next) {
+            next = p + l->any_step;
+            if (l->n_any < ANY) {
+                l->any_of[l->n_any] = (int32_t)p;
+                l->any[l->n_any++] = v[p];
+            }
         }
         add_value(l, p, v[p]);
         if (photons && v[p] != floorf(v[p])) {

@@ -445,7 +445,7 @@ static void doubtful(void)
     fill(n, 300, true, false);
     for (int k = 0; k < n; k++) { /* more than a photon wide, other in each image */
         struct spi_rng rng = spi_rng_stream(12, SPI_RNG_TEST, (uint64_t)k);
-        double under = 1.5 * spi_rng_uniform(&rng);
+        double under = 2 * spi_rng_uniform(&rng);
 
         for (int p = 0; p < NP; p++)
             image[k][p] -= (float)under;
