@@ -103,10 +103,12 @@ static void masked(void)
     OK(read_it(in_cases("mask_bool.h5"), &s) == SPI_OK && s.n[SPI_REASON_MASK] == 128 &&
            s.n_listed == 0,
        "mask_bool.h5: %lld pixels are hidden", (long long)s.n[SPI_REASON_MASK]);
-    OK(read_it(in_cases("mask_inverted.h5"), &s) == SPI_OK && s.n[SPI_REASON_MASK] == 4096 - 128,
+    OK(read_it(in_cases("mask_inverted.h5"), &s) == SPI_OK &&
+           s.n[SPI_REASON_MASK] == 4096 - 128,
        "mask_inverted.h5: %lld pixels are hidden", (long long)s.n[SPI_REASON_MASK]);
     OK(read_it(in_cases("maxint_gap.h5"), &s) == SPI_OK && s.n[SPI_REASON_FULL] == 128 &&
-           s.n[SPI_REASON_INVALID] == 0 && s.n[SPI_REASON_HOT] == 0 && s.n[SPI_REASON_MASK] == 0,
+           s.n[SPI_REASON_INVALID] == 0 && s.n[SPI_REASON_HOT] == 0 &&
+           s.n[SPI_REASON_MASK] == 0,
        "maxint_gap.h5: %lld pixels", (long long)s.n[SPI_REASON_FULL]);
     OK(read_it(in_cases("hot_all.h5"), &s) == SPI_OK && s.n[SPI_REASON_FULL] == 1 &&
            s.n_listed == 1 && s.listed[0].pixel == 11 * 64 + 40,
@@ -124,7 +126,8 @@ static void inverted(void)
 
     OK(spi_images_open_with(in_cases("mask_inverted.h5"), &opt, &im) == SPI_OK &&
            spi_survey(im, NULL, &s) == SPI_OK && s.n[SPI_REASON_MASK] == 128,
-       "mask_inverted.h5, inverted: %lld pixels are hidden", (long long)s.n[SPI_REASON_MASK]);
+       "mask_inverted.h5, inverted: %lld pixels are hidden",
+       (long long)s.n[SPI_REASON_MASK]);
     spi_images_close(im);
     OK(spi_images_open_with(in_cases("hot_all.h5"), &more, &im) == SPI_OK &&
            spi_survey(im, NULL, &s) == SPI_OK && s.n[SPI_REASON_MASK] == 128,
