@@ -178,7 +178,9 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
     SPI_TRY(err = spi_stage_check_settings(&j->set), out);
     SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
-    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    SPI_TRY(err =
+                spi_opening_init(j->call, j->path, &j->args->opening, &j->set, &j->opening),
+            out);
     j->images = j->opening.images;
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_opening_find_centre(j->path, &j->opening, &j->set, &j->moved), out);

@@ -54,7 +54,7 @@ static spi_err measure_contrast(struct spi_reconstruct *j)
     return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_min);
 }
 
-/* All images that take part. */
+/* All images that take part, and which pixels. */
 static spi_err picture_images(const struct spi_reconstruct *j)
 {
     char path[SPI_PATH_MAX];
@@ -65,7 +65,11 @@ static spi_err picture_images(const struct spi_reconstruct *j)
                 spi_picture_mean_image(j->data.det, j->data.kind, j->data.mean_image, path),
             out);
     spi_reconstruct_path(j, "radial.png", path);
-    err = spi_picture_radial(&j->data, path);
+    SPI_TRY(err = spi_picture_radial(&j->data, path), out);
+    spi_reconstruct_path(j, "mask.h5", path);
+    SPI_TRY(err = spi_survey_write(j->images, &j->opening.survey, path), out);
+    spi_reconstruct_path(j, "mask.png", path);
+    err = spi_picture_mask(j->data.det, j->opening.survey.reason, path);
 out:
     return err;
 }

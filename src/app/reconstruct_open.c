@@ -143,7 +143,9 @@ spi_err spi_reconstruct_prepare(struct spi_reconstruct *j)
 {
     spi_err err;
 
-    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    SPI_TRY(err =
+                spi_opening_init(j->call, j->path, &j->args->opening, &j->set, &j->opening),
+            out);
     j->images = j->opening.images;
     SPI_TRY(err = spi_rundir_open(j->call, j->args->out, j->args->resume, j->args->force,
                                   &j->lock, &j->going_on, &j->made_dir),

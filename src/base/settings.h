@@ -24,6 +24,11 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
     X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the images show it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
     X(particle, background, text, "images", 0, 0, "images|none", "light that is not the particle's: taken out as the images show it; left in, unless --background gives it") \
+    X(detector, trust_mask, bool, false, 0, 1, "", "masks say all: no pixel is masked because of its values, and no value is replaced (--trust-mask)") \
+    X(detector, bad_values, text, "", 0, 0, "", "values that are no measurement, besides those found: -1,65535 (--bad-value)") \
+    X(detector, gain, double, 0, 0, 1e9, "", "units of the file that one photon reads, of a detector with electronics (--gain); 0: estimated where the photon peaks are visible") \
+    X(detector, pedestal, double, 0, -1e9, 1e9, "", "with a gain: units of the file that no photon reads (--pedestal)") \
+    X(detector, read_noise, double, 0, 0, 100, "photons", "with a gain: standard deviation of a reading (--read-noise)") \
     X(algorithm, halves, text, "random", 0, 0, "random|blocks", "half sets of the images: drawn at random with the run's seed; the earlier and the later images") \
     X(algorithm, signal_min, double, -1, -1, 1e30, "", "images whose usable pixels up to q_max add to less, in the file's unit, are blank and stay aside; 0: those without any signal; -1: also a group far below the others") \
     X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, random initialisations and frequency marching together; a run that begins anew with another diameter has as many again") \

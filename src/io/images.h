@@ -138,8 +138,9 @@ const char *spi_images_attribute(const struct spi_images *im, const char *name);
 const char *spi_images_type(const struct spi_images *im);
 
 /** Images first .. first+n-1 as floats, out[n][n_pixels].  Values of bad pixels are
- *  set to 0.  SPI_EFORMAT if a usable pixel is negative, NaN or infinite: the message names
- *  image and pixel.  Calls on one file from several threads are serialised inside. */
+ *  set to 0.  After a survey (io/survey.h) values that are no measurement are replaced, and
+ *  what electronics read becomes photons; before it, SPI_EFORMAT if a usable pixel is
+ *  negative, NaN or infinite: the message names image and pixel.  Calls on one file from several threads are serialised inside. */
 SPI_MUSTUSE spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n,
                                     float *out);
 

@@ -208,7 +208,7 @@ static spi_err tell_truth(struct spi_images *im, json_t *to)
 static spi_err tell_images(const char *path, json_t *to)
 {
     struct spi_images *im;
-    struct spi_survey survey;
+    struct spi_survey survey = {0};
     spi_err err = spi_images_open(path, &im);
 
     if (err)
@@ -223,7 +223,7 @@ static spi_err tell_images(const char *path, json_t *to)
     set(to, "values", json_string(photons ? "photons" : "intensities"));
     set(to, "type", json_string(spi_images_type(im)));
     tell_detector(d, to);
-    SPI_TRY(err = spi_survey(im, &survey), out);
+    SPI_TRY(err = spi_survey(im, NULL, &survey), out);
     set(to, "survey", spi_survey_json(im, &survey, PIXELS_LISTED));
     if (spi_survey_mostly_hidden(&survey))
         set(to, "mask",
@@ -236,6 +236,7 @@ static spi_err tell_images(const char *path, json_t *to)
     set(to, "provenance", provenance(spi_images_attribute(im, "provenance")));
 out:
     spi_images_close(im);
+    spi_survey_clear(&survey);
     return err;
 }
 

@@ -161,13 +161,18 @@ ok(one[1]["score"] == two[1]["score"] == "poisson" and alike > 0.99
    and abs(one[1]["mean_score"] / two[1]["mean_score"] - 1) < 1e-5,
    "match takes ADU for photons: %s, %.4f of the orientations are the same" % (
        two[1]["score"], alike))
-variant("float.h5", lambda x, q: ((x * 0.37 + 0.01 * rng.random(x.shape)).astype(np.float32),
+variant("float.h5", lambda x, q: ((0.37 * (x + 0.7 * rng.normal(size=x.shape))).astype(np.float32),
                                   q), "intensities")
 r = run("reconstruct", "float.h5", "-o", "float", *FAST, *LOOK)
 ok("multiples" not in r.stderr, "control: numbers that are no multiples are not taken as such")
 r = run("match", "float.h5", "--model", "merged.mrc", "-o", "float_o.h5", "-d", "50", "--json", "-q")
 ok(r.returncode == 0 and json.loads(r.stdout)["score"] == "gaussian",
    "match takes numbers that are no multiples for analogue values " + last(r))
+variant("noise.h5", lambda x, q: ((x * 0.37 + 0.01 * rng.random(x.shape)).astype(np.float32),
+                                  q), "intensities")
+r = run("match", "noise.h5", "--model", "merged.mrc", "-o", "noise_o.h5", "-d", "50", "--json", "-q")
+ok(r.returncode == 0 and json.loads(r.stdout)["score"] == "poisson",
+   "match takes readings of little noise for photons " + last(r))
 
 # a wrong centre, a gap
 variant("off.h5", lambda x, q: (np.roll(x, 2, axis=-1), q))
@@ -186,8 +191,8 @@ def gap(x, q):
 
 variant("gap.h5", gap)
 r = run("reconstruct", "gap.h5", "-o", "gap", "--seed", "3", *LOOK)
-lines = [x for x in r.stderr.splitlines() if " a gap" in x]
-ok(len(lines) == 1 and "column 24" in lines[0],
+lines = [x for x in r.stderr.splitlines() if "masked after a look" in x]
+ok(len(lines) == 1 and " dead; the first: " in lines[0] and "column 24" in lines[0],
    "an unmarked gap is named, once: " + (lines or [""])[0][:150])
 
 # no particle at all: exit code 1, and the mean image is there to look at
