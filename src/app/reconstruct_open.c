@@ -28,11 +28,11 @@ static void tell_aside(const struct spi_reconstruct *j)
                  "orientation",
                  (long long)s->n_blank, (long long)s->n, first);
     if (s->n_round > 0)
-        spi_warn("%lld of %lld images have no structure along their rings, as droplets and "
+        spi_info("%lld of %lld images have no structure along their rings, as droplets and "
                  "empty shots; they are left out",
                  (long long)s->n_round, (long long)s->n);
     if (s->n_doublets > 0)
-        spi_warn("%lld of %lld images show something longer than the particle, as two "
+        spi_info("%lld of %lld images show something longer than the particle, as two "
                  "particles at once; they are left out",
                  (long long)s->n_doublets, (long long)s->n);
     for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)

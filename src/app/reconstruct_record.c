@@ -129,6 +129,9 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
                             spi_json_number(finished ? number[i].value : (double)NAN));
     json_object_set_new(
         o, "limit", finished ? json_string(limit_name[v->resolution.limit]) : json_null());
+    json_object_set_new(
+        o, "images_left_out",
+        json_integer(j->data.split.n_round + j->data.split.n_doublets + r->n_outliers));
     json_object_set_new(o, "phase_rounds",
                         finished ? json_integer(v->phase_rounds) : json_null());
     json_object_set_new(o, "symmetry",

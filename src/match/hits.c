@@ -16,6 +16,8 @@ static const double pairs_from = 1.5, pairs_to = 5;
  * reach so far. */
 static const double grid_to = 8, inner_from = 0.2, inner_to = 0.9, beyond_from = 1.3,
                     beyond_to = 2.2, reach_least = 1.7;
+static const double inner_least =
+    0.5; /* (J18): signal over noise where the share means something */
 static const double dark = 0.1; /* of the mean count: what is added to the variance */
 /* (J19) */
 static const double particle_part = 0.75, round_level = 0.25, round_sigmas = 2.5,
@@ -244,7 +246,7 @@ static spi_err lengths(const struct spi_hits *h, const float *K, const struct wo
     inner = zone[1] / fmax(1, h->n_inner) - noise;
     beyond = zone[2] / h->n_beyond - noise;
     out->sigmas = (float)(beyond / (noise / sqrt(h->n_beyond / 2)));
-    out->beyond = inner > 0.05 * noise ? (float)(beyond / inner) : 0;
+    out->beyond = inner > inner_least * noise ? (float)(beyond / inner) : 0;
     return SPI_OK;
 }
 
@@ -296,6 +298,30 @@ void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float 
     *sigma = sqrt(noise2) / (scale * scale * own / 2);
 }
 
+double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T,
+                      void *memory)
+{
+    const struct work image = parts_of(h, memory),
+                      model = parts_of(h, (char *)memory + spi_hits_work_bytes(h));
+    double all = 0, light = 0, sum = 0;
+
+    if (!split_rings(h, K, &image) || !split_rings(h, T, &model))
+        return (double)NAN;
+    for (int r = 0; r < h->n_rings; r++) {
+        all += image.weight[r] * image.counts[r];
+        light += model.weight[r] * fmax(0, model.counts[r]);
+    }
+    if (!(light > 0))
+        return (double)NAN;
+    for (int r = 0; r < h->n_rings; r++) {
+        double k = image.counts[r], t = fmax(0, model.counts[r]) * all / light;
+
+        if (k + t > 0)
+            sum += image.weight[r] * (k + t) / 2 * pow(2 * (k - t) / (k + t), 2);
+    }
+    return sum / all;
+}
+
 /* ---- images beside each other --------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
@@ -312,9 +338,17 @@ static double part_of(int64_t n, float *x, double part)
     return n > 0 ? (double)x[(int64_t)(part * (double)(n - 1))] : 0;
 }
 
-spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind)
+bool spi_hits_round(const struct spi_hit *h, double typical)
 {
-    double typical, beyond;
+    double c = (double)h->structure, s = (double)h->sigma;
+
+    return s > 0 && c < round_level * typical && c < round_sigmas * s &&
+           typical / 2 - c > sure_sigmas * s;
+}
+
+spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, double *typical)
+{
+    double beyond;
     int64_t m = 0, round = 0;
     float *x;
     spi_err err = SPI_NEW(x, n, "hits");
@@ -324,16 +358,14 @@ spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind)
     for (int64_t k = 0; k < n; k++)
         if (hit[k].sigma > 0)
             x[m++] = hit[k].structure;
-    typical = part_of(m, x, particle_part);
+    *typical = part_of(m, x, particle_part);
     m = 0;
     for (int64_t k = 0; k < n; k++) {
         const struct spi_hit *h = &hit[k];
-        double c = (double)h->structure, s = (double)h->sigma;
 
-        if (!(s > 0))
+        if (!(h->sigma > 0))
             continue;
-        if (c < round_level * typical && c < round_sigmas * s &&
-            typical / 2 - c > sure_sigmas * s) {
+        if (spi_hits_round(h, *typical)) {
             kind[k] = SPI_HIT_ROUND;
             round++;
         } else {

@@ -8,6 +8,7 @@
 #ifndef SPI_MATCH_HITS_H
 #define SPI_MATCH_HITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "io/images.h"
@@ -52,10 +53,19 @@ SPI_MUSTUSE spi_err spi_hits_image(const struct spi_hits *h, const float *K, voi
 void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float *T,
                           void *work, double *share, double *sigma);
 
+/** (J21): how far the rings of an image are from those of the model, as a share: the squares
+ * of relative differences, each ring weighted by its counts; arguments as above. */
+double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T, void *work);
+
+/** Whether an image is round for certain where `typical` is the structure of images of the
+ * particle (J19). */
+bool spi_hits_round(const struct spi_hit *hit, double typical);
+
 enum spi_hit_kind { SPI_HIT_PARTICLE, SPI_HIT_ROUND, SPI_HIT_DOUBLET };
 
 /** (J19): kind [n] of images, judged beside each other; images without counts (sigma 0) are
- * left as they are. */
-SPI_MUSTUSE spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind);
+ * left as they are.  *typical: the structure of images of the particle. */
+SPI_MUSTUSE spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind,
+                                   double *typical);
 
 #endif

@@ -415,8 +415,9 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
 
     if (look->hit) {
         SPI_TRY(err = SPI_NEW(kind, d->n_images, "hits"), out);
-        SPI_TRY(err = spi_hits_judge(d->n_images,
-                                     spi_array_data(look->hit, SPI_WHOLE, NULL), kind),
+        SPI_TRY(err =
+                    spi_hits_judge(d->n_images, spi_array_data(look->hit, SPI_WHOLE, NULL),
+                                   kind, &d->structure),
                 out);
         for (int64_t k = 0; k < d->n_images; k++)
             kind[k] = kind[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND

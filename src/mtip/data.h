@@ -28,6 +28,7 @@ struct spi_data {
     struct spi_record_cache
         *records;           /* records: a scale, rings.h_at[R] complex numbers in f16 */
     struct spi_split split; /* who takes part; means and variances below are of these */
+    double structure;       /* of images of the particle, (J19) */
     double scale;           /* image value -> counts */
     double *ring_mean;      /* [R], owned: mean counts per live weight */
     double *ring_var;       /* [R], owned: variance of a ring sample's intensity

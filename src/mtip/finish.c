@@ -191,6 +191,9 @@ static spi_err leave_outliers_out(struct spi_run *r, spi_on_finish *progress, vo
     double images = (double)res->inspection.images;
     spi_err err = SPI_OK;
 
+    if (r->halves_cc < r->set->halves_cc_repeat) /* the model may be what is wrong */
+        return SPI_OK;
+
     for (int i = 0; i < ROUNDS && !err; i++) {
         const uint8_t *outlier = res->inspection.outlier;
         int64_t n = 0;

