@@ -22,7 +22,7 @@ asan:
 		UBSAN_OPTIONS=halt_on_error=1 HWLOC_PLUGINS_PATH=/nonexistent tools/run_tests.sh build-asan 10
 
 # The tests of tasks and those from end to end under ThreadSanitizer, without StarPU, which is not
-# instrumented.  Nor is src/kernel: pure functions, whose callers are (an hour on 2 cores).
+# instrumented.  Nor is src/kernel: pure functions, whose callers are (two hours on 2 busy cores).
 tsan:
 	test -d build-tsan || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Dstarpu=disabled
 	ninja -C build-tsan
