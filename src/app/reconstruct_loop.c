@@ -51,7 +51,9 @@ static spi_err measure_contrast(struct spi_reconstruct *j)
 {
     spi_err err = spi_contrast_measure(&j->data, j->q_max, &j->contrast);
 
-    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_min);
+    if (!err)
+        err = spi_contrast_check(&j->contrast, j->set.contrast_min);
+    return err ? err : spi_hits_check(&j->data.along);
 }
 
 /* All images that take part, and which pixels. */

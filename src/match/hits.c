@@ -23,6 +23,9 @@ static const double dark = 0.1; /* of the mean count: what is added to the varia
 static const double particle_part = 0.75, round_level = 0.25, round_sigmas = 2.5,
                     sure_sigmas = 4, round_least = 0.25, beyond_least = 0.15,
                     beyond_times = 4, beyond_sigmas = 6;
+/* (J22) */
+static const double sum_least = 0.003, sum_sigmas = 4;
+enum { sum_images = 100 };
 
 static double length(const double q[3])
 {
@@ -68,8 +71,9 @@ static spi_err grid_init(struct spi_hits *h, double D, double width, double q_ma
     return SPI_OK;
 }
 
-static void pairs_of(struct spi_hits *h, const struct spi_detector *det, double D,
-                     const int32_t *place)
+/* Neighbours of which the first has from <= q D < to. */
+static void add_pairs(struct spi_hits *h, const struct spi_detector *det, double D,
+                      double from, double to, const int32_t *place)
 {
     int64_t panel = (int64_t)det->ny * det->nx;
 
@@ -79,12 +83,21 @@ static void pairs_of(struct spi_hits *h, const struct spi_detector *det, double 
         const int32_t next[2] = {at % det->nx + 1 < det->nx ? place[p + 1] : 0,
                                  at / det->nx + 1 < det->ny ? place[p + det->nx] : 0};
 
-        for (int k = 0; k < 2 && qD >= pairs_from && qD <= pairs_to; k++)
+        for (int k = 0; k < 2 && qD >= from && qD < to; k++)
             if (next[k]) {
                 h->pair[h->n_pairs][0] = (int32_t)i;
                 h->pair[h->n_pairs++][1] = next[k] - 1;
             }
     }
+}
+
+/* Near pairs first, in the order of their pixels. */
+static void pairs_of(struct spi_hits *h, const struct spi_detector *det, double D,
+                     const int32_t *place)
+{
+    add_pairs(h, det, D, pairs_from, pairs_to, place);
+    h->n_near = h->n_pairs;
+    add_pairs(h, det, D, pairs_to, INFINITY, place);
 }
 
 /* The ring below q and the share of the one above, of rings that hold pixels. */
@@ -198,20 +211,21 @@ static bool split_rings(const struct spi_hits *h, const float *K, const struct w
     return all > 0;
 }
 
-/* (J17) */
-static void structure(const struct spi_hits *h, const struct work *w, struct spi_hit *out)
+/* (J17) of the pairs from the first to the end. */
+static void structure(const struct spi_hits *h, const struct work *w, int64_t first,
+                      int64_t end, float *ratio, float *sigma)
 {
     double both = 0, even = 0;
 
-    for (int64_t k = 0; k < h->n_pairs; k++) {
+    for (int64_t k = first; k < end; k++) {
         int32_t a = h->pair[k][0], b = h->pair[k][1];
 
         both += (double)w->rest[a] * (double)w->rest[b];
         even += (double)w->even[a] * (double)w->even[b];
     }
     if (even > 0) {
-        out->structure = (float)(both / even);
-        out->sigma = (float)(1 / sqrt(even)); /* of Poisson counts: E E' each */
+        *ratio = (float)(both / even);
+        *sigma = (float)(1 / sqrt(even)); /* of Poisson counts: E E' each */
     }
 }
 
@@ -258,7 +272,8 @@ spi_err spi_hits_image(const struct spi_hits *h, const float *K, void *memory,
     *out = (struct spi_hit){0};
     if (!split_rings(h, K, &w))
         return SPI_OK;
-    structure(h, &w, out);
+    structure(h, &w, 0, h->n_near, &out->structure, &out->sigma);
+    structure(h, &w, h->n_near, h->n_pairs, &out->far, &out->far_sigma);
     return lengths(h, K, &w, out);
 }
 
@@ -272,7 +287,7 @@ void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float 
     *share = *sigma = (double)NAN;
     if (!split_rings(h, K, &image) || !split_rings(h, T, &model))
         return;
-    for (int64_t k = 0; k < h->n_pairs; k++) { /* the scale at which the model fits best */
+    for (int64_t k = 0; k < h->n_near; k++) { /* the scale at which the model fits best */
         int32_t a = h->pair[k][0], b = h->pair[k][1];
 
         cross += (double)image.rest[a] * (double)model.rest[b] +
@@ -286,7 +301,7 @@ void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float 
     /* never far from that of the counts: a model scaled to nothing explains nothing */
     scale = fmax(cross / own, 0.5 * all / noise2);
     noise2 = 0;
-    for (int64_t k = 0; k < h->n_pairs; k++) {
+    for (int64_t k = 0; k < h->n_near; k++) {
         int32_t a = h->pair[k][0], b = h->pair[k][1];
         double da = (double)image.rest[a] - scale * (double)model.rest[a],
                db = (double)image.rest[b] - scale * (double)model.rest[b];
@@ -323,6 +338,53 @@ double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T,
 }
 
 /* ---- images beside each other --------------------------------------------------------- */
+
+/* sum c w / sum w, and its standard deviation from how the images differ; w: sum E E'. */
+static void add_up(int64_t n, const struct spi_hit *hit, bool far, double *ratio,
+                   double *sigma)
+{
+    double sum = 0, weight = 0, square = 0;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t k = 0; k < n; k++) {
+            double c = (double)(far ? hit[k].far : hit[k].structure),
+                   s = (double)(far ? hit[k].far_sigma : hit[k].sigma), w = 1 / (s * s);
+
+            if (!(s > 0))
+                continue;
+            if (pass == 0)
+                sum += c * w, weight += w;
+            else
+                square += pow((c - sum / weight) * w, 2);
+        }
+    *ratio = weight > 0 ? sum / weight : 0;
+    *sigma = weight > 0 ? sqrt(square) / weight : 0;
+}
+
+struct spi_hits_sum spi_hits_add_up(int64_t n, const struct spi_hit *hit)
+{
+    struct spi_hits_sum all = {0};
+
+    for (int64_t k = 0; k < n; k++)
+        all.n += hit[k].sigma > 0;
+    add_up(n, hit, false, &all.near, &all.near_sigma);
+    add_up(n, hit, true, &all.far, &all.far_sigma);
+    return all;
+}
+
+spi_err spi_hits_check(const struct spi_hits_sum *all)
+{
+    if (all->n < sum_images || !(all->near_sigma > 0) ||
+        all->near + sum_sigmas * all->near_sigma > sum_least ||
+        (all->far_sigma > 0 && all->far > fmax(sum_least, sum_sigmas * all->far_sigma)))
+        return SPI_OK;
+    return spi_fail(
+        SPI_ENOCONV,
+        "no particle: the images have no structure along their rings (contrast^2 "
+        "%.4f +- %.4f near the beam, %.4f +- %.4f further out, in %lld images; a "
+        "particle alone has about 1, need %g): droplets, or empty shots",
+        all->near, all->near_sigma, all->far, all->far_sigma, (long long)all->n, sum_least);
+}
 
 static int by_value(const void *a, const void *b)
 {

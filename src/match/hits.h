@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * What an image shows without a model: whether it has structure along its rings, and
- * lengths beyond the particle's.  Layer: match.  doc/math.md (J17)...(J19).
+ * lengths beyond the particle's.  Layer: match.  doc/math.md (J17)...(J22).
  *
  * A droplet and an empty shot are round; two particles in one image have lengths that one
  * does not have.  Neither orientations nor other images enter. */
@@ -21,8 +21,8 @@ struct spi_hits {
     float *above, *geometry; /* share of the ring above; geometry factor */
     int32_t *cell;           /* place on the grid of (J18); -1: beyond */
     int n_rings;
-    int64_t n_pairs;
-    int32_t (*pair)[2]; /* [n_pairs] neighbours, owned */
+    int64_t n_near, n_pairs;
+    int32_t (*pair)[2]; /* [n_pairs] neighbours, owned; the first n_near: those of (J17) */
     int side;           /* of the grid; 0: it does not reach far enough for (J18) */
     uint8_t *zone;      /* [side][side] 1: lengths of the particle, 2: beyond; owned */
     double n_inner, n_beyond;
@@ -31,6 +31,7 @@ struct spi_hits {
 /** One image. */
 struct spi_hit {
     float structure, sigma; /* (J17): contrast^2 along rings, its standard deviation */
+    float far, far_sigma;   /* the same beyond its pairs, up to q_max */
     float beyond, sigmas;   /* (J18): share of lengths beyond; the excess over noise in its
                              * standard deviations.  0: not measured */
 };
@@ -60,6 +61,18 @@ double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T, 
 /** Whether an image is round for certain where `typical` is the structure of images of the
  * particle (J19). */
 bool spi_hits_round(const struct spi_hit *hit, double typical);
+
+/** Structure along the rings of many images together, (J22). */
+struct spi_hits_sum {
+    int64_t n;
+    double near, near_sigma; /* of the pairs of (J17); the error, from images that differ */
+    double far, far_sigma;   /* of those beyond */
+};
+
+/** Of n images; those without counts do not take part. */
+struct spi_hits_sum spi_hits_add_up(int64_t n, const struct spi_hit *hit);
+/** SPI_ENOCONV: no image has structure along its rings (J22). */
+SPI_MUSTUSE spi_err spi_hits_check(const struct spi_hits_sum *all);
 
 enum spi_hit_kind { SPI_HIT_PARTICLE, SPI_HIT_ROUND, SPI_HIT_DOUBLET };
 

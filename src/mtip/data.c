@@ -11,7 +11,6 @@
 #include "io/survey.h"
 #include "kernel/f16.h"
 #include "kernel/pixels.h"
-#include "match/hits.h"
 #include "mtip/uneven.h"
 #include "ring/moments.h"
 
@@ -414,11 +413,11 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
     spi_err err = SPI_OK;
 
     if (look->hit) {
+        const struct spi_hit *hit = spi_array_data(look->hit, SPI_WHOLE, NULL);
+
         SPI_TRY(err = SPI_NEW(kind, d->n_images, "hits"), out);
-        SPI_TRY(err =
-                    spi_hits_judge(d->n_images, spi_array_data(look->hit, SPI_WHOLE, NULL),
-                                   kind, &d->structure),
-                out);
+        SPI_TRY(err = spi_hits_judge(d->n_images, hit, kind, &d->structure), out);
+        d->along = spi_hits_add_up(d->n_images, hit);
         for (int64_t k = 0; k < d->n_images; k++)
             kind[k] = kind[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
                       : kind[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET

@@ -14,6 +14,7 @@
 #include "io/images.h"
 #include "io/record_cache.h"
 #include "likelihood/likelihood.h"
+#include "match/hits.h"
 #include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
@@ -26,14 +27,15 @@ struct spi_data {
     struct spi_rings rings;
     struct spi_ring_map map;
     struct spi_record_cache
-        *records;           /* records: a scale, rings.h_at[R] complex numbers in f16 */
-    struct spi_split split; /* who takes part; means and variances below are of these */
-    double structure;       /* of images of the particle, (J19) */
-    double scale;           /* image value -> counts */
-    double *ring_mean;      /* [R], owned: mean counts per live weight */
-    double *ring_var;       /* [R], owned: variance of a ring sample's intensity
+        *records;              /* records: a scale, rings.h_at[R] complex numbers in f16 */
+    struct spi_split split;    /* who takes part; means and variances below are of these */
+    double structure;          /* of images of the particle, (J19) */
+    struct spi_hits_sum along; /* structure along rings of all images, (J22) */
+    double scale;              /* image value -> counts */
+    double *ring_mean;         /* [R], owned: mean counts per live weight */
+    double *ring_var;          /* [R], owned: variance of a ring sample's intensity
                               * about the ring mean, over angles and images */
-    float *mean_image;      /* [n_pixels], owned: mean of the images, counts */
+    float *mean_image;         /* [n_pixels], owned: mean of the images, counts */
     float *background; /* [n_pixels], owned: counts of an image that are not the particle's,
                         * as they were given; NULL: nothing is known */
     float

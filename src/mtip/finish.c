@@ -381,7 +381,9 @@ static spi_err validate(const struct spi_run *r, const struct spi_contrast *cont
             &res->agreement, &res->fsc, (const double *const *)res->own,
             1 / v->resolution.background_A);
     v->unexplained_variance = in->unexplained_variance;
+    v->unexplained_shells = in->unexplained_shells;
     v->outlier_images = in->outlier_images;
+    v->left_out = res->n_outliers;
     v->isotropic =
         spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);

@@ -13,7 +13,8 @@
 enum { BLOCK = 64, PARTIALS = 8 };
 enum { WORK = 5 }; /* floats for each pixel of an image that is looked at */
 static const double half_explained = 0.5;
-static const double rings_most = 0.1; /* (J21); good images of 5,000 photons have 0.03 and less */
+static const double rings_most =
+    0.1; /* (J21); good images of 5,000 photons have 0.03 and less */
 
 /* What the tasks read. */
 struct frame {
@@ -272,6 +273,7 @@ static void sum_up(struct arrays *a, int n_shells, struct spi_inspection *in)
     sum = spi_misfit_sum(n_shells, in->shell);
     in->outlier_images = in->images > 0 ? (double)outlier_images / (double)in->images : 0;
     in->unexplained_variance = spi_misfit_share(&sum);
+    in->unexplained_shells = spi_misfit_share_of_shells(n_shells, in->shell);
 }
 
 static spi_err arrays_init(struct arrays *a, struct spi_graph *g,

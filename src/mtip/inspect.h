@@ -12,6 +12,7 @@
 struct spi_inspection {
     int64_t images;              /* that were looked at */
     double unexplained_variance; /* (Q9) of all of them but the outliers */
+    double unexplained_shells;   /* (Q23) of these */
     double outlier_images; /* fraction of images with more than half unexplained (Q10) */
     int n_shells;
     double *q;                /* [n_shells] 1/A, owned */

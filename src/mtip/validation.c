@@ -72,6 +72,15 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
             "some images show another particle or none, or their orientations are wrong",
             100 * v->unexplained_variance, 100 * set->unexplained_variance_max,
             100 * v->outlier_images, 100 * set->outlier_images_max);
+    else if (v->left_out > 0 && v->unexplained_shells > set->unexplained_variance_max)
+        say(&why,
+            "; %lld images are left out because the map does not explain them, and of the "
+            "others it leaves %.0f %% unexplained, each shell of |q| counted alike (at "
+            "most "
+            "%.0f %%): the images show more than one particle, or the orientations are "
+            "wrong",
+            (long long)v->left_out, 100 * v->unexplained_shells,
+            100 * set->unexplained_variance_max);
     if (!(v->diameter_A / fmax(r->intensities_A, r->maps_A) >= need))
         say(&why,
             "; the intensities of the half sets agree %s and their maps %s%s; a ball of "
