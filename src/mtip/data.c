@@ -347,6 +347,22 @@ out:
 
 _Static_assert(PARTIALS % 2 == 0, "an even partial holds even blocks only");
 
+/* of_h [rings.h_at[R]], owned by the caller: harmonics of counts at the pixels. */
+static spi_err harmonics_of(const struct spi_data *d, const float *of, float complex **of_h)
+{
+    const struct spi_rings *g = &d->rings;
+    float *samples = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "background"), out);
+    SPI_TRY(err = SPI_NEW(*of_h, g->h_at[g->R], "background"), out);
+    spi_ring_resample(&d->map, g, of, samples);
+    err = spi_ring_analyse(g, g->R, samples, *of_h);
+out:
+    free(samples);
+    return err;
+}
+
 /* What is known of the background, and what the mean image shows beyond its rings. */
 static spi_err find_uneven(struct spi_data *d, const struct look *look,
                            const struct spi_data_spec *spec)
@@ -354,7 +370,7 @@ static spi_err find_uneven(struct spi_data *d, const struct look *look,
     static const double ball_qD = 2.5;
     enum { LEAST = 32 }; /* images of a part */
     const struct spi_rings *g = &d->rings;
-    float *mean[2] = {NULL, NULL}, *samples = NULL;
+    float *mean[2] = {NULL, NULL};
     double number[2];
     bool found = spec->background != NULL;
     spi_err err;
@@ -380,15 +396,29 @@ static spi_err find_uneven(struct spi_data *d, const struct look *look,
         d->uneven = NULL;
         goto out;
     }
-    SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "background"), out);
-    SPI_TRY(err = SPI_NEW(d->uneven_h, g->h_at[g->R], "background"), out);
-    spi_ring_resample(&d->map, g, d->uneven, samples);
-    err = spi_ring_analyse(g, g->R, samples, d->uneven_h);
+    err = harmonics_of(d, d->uneven, &d->uneven_h);
 out:
     free(mean[0]);
     free(mean[1]);
-    free(samples);
     return err;
+}
+
+spi_err spi_data_take_even(struct spi_data *d, float *even, float *glow, float *excess)
+{
+    free(d->even);
+    free(d->even_h);
+    free(d->glow);
+    free(d->excess);
+    d->even = even;
+    d->even_h = NULL;
+    d->glow = glow;
+    d->excess = excess;
+    return even ? harmonics_of(d, even, &d->even_h) : SPI_OK;
+}
+
+struct spi_beside spi_data_beside(const struct spi_data *d)
+{
+    return (struct spi_beside){d->uneven, d->even, d->excess};
 }
 
 /* ---- who takes part ----------------------------------------------------------------- */
@@ -614,6 +644,10 @@ void spi_data_clear(struct spi_data *d)
     free(d->background);
     free(d->uneven);
     free(d->uneven_h);
+    free(d->even);
+    free(d->even_h);
+    free(d->glow);
+    free(d->excess);
     *d = (struct spi_data){0};
 }
 
@@ -639,6 +673,8 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
     for (int i = 0; i < d->rings.h_at[R] && d->uneven_h; i++)
         h[i] -= d->uneven_h[i];
+    for (int i = 0; i < d->rings.h_at[R] && d->even_h; i++)
+        h[i] -= d->excess[image] * d->even_h[i];
 }
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)

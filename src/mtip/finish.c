@@ -21,9 +21,9 @@ enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* The half sets merged side by side, each image read once, and solved for the lambda that
  * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part.
- * background: counts taken from each image, or NULL. */
+ * beside: counts taken from each image. */
 static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
-                          const float *const fluence[2], const float *background,
+                          const float *const fluence[2], struct spi_beside beside,
                           struct spi_merging_lcurve curve[2], struct spi_volume A[2])
 {
     const struct spi_data *d = r->data;
@@ -33,7 +33,7 @@ static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
                                     .pixels = &pixels,
                                     .quat = quat,
                                     .scale = d->scale,
-                                    .background = background,
+                                    .beside = beside,
                                     .diameter_A = d->rings.diameter_A,
                                     .tol = r->set->nufft_tol,
                                     .corner_weight = r->set->flambda,
@@ -94,7 +94,7 @@ static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
 
 /* Every `every`-th image of each half set, merged; averages over the point group. */
 static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o, int every,
-                            const float *background, struct spi_merging_lcurve curve[2],
+                            struct spi_beside beside, struct spi_merging_lcurve curve[2],
                             struct spi_volume A[2])
 {
     float *fluence[2] = {NULL, NULL};
@@ -108,8 +108,8 @@ static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o,
             fluence[h][k] = o->half[k] == h + 1 && seen++ % every == 0 ? o->fluence[k] : 0;
     }
     SPI_TRY(err = merge_sets(r, (const double(*)[4])o->quat,
-                             (const float *const[2]){fluence[0], fluence[1]}, background,
-                             curve, A),
+                             (const float *const[2]){fluence[0], fluence[1]}, beside, curve,
+                             A),
             out);
     for (int h = 0; h < 2 && !err; h++)
         err = average(r, h, &A[h]);
@@ -164,7 +164,7 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o, b
             progress(1, STEPS, "merging the half sets", user);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, r->data->uneven, curve, res->half_A);
+        err = merge_halves(r, o, 1, spi_data_beside(r->data), curve, res->half_A);
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve[0];
         spi_merging_lcurve_clear(&curve[1]);
@@ -250,7 +250,7 @@ static spi_err take_background_out(struct spi_run *r, const struct spi_contrast 
         spi_background_fluences(r, b, o);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, b->pixel, curve, res->half_A);
+        err = merge_halves(r, o, 1, spi_background_beside(r, b), curve, res->half_A);
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve[0];
         spi_merging_lcurve_clear(&curve[1]);
@@ -325,7 +325,9 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     struct spi_merging_lcurve curve[2] = {{0}, {0}};
     spi_err err;
 
-    SPI_TRY(err = merge_halves(r, o, 2, res->background.pixel, curve, A), out);
+    SPI_TRY(err =
+                merge_halves(r, o, 2, spi_background_beside(r, &res->background), curve, A),
+            out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_fourier_even(&A[h], &W[h]), out);
     /* o is in the common frame: nothing is left to turn */

@@ -162,8 +162,9 @@ static void look(void *ctx, int rank, int64_t i)
     struct block *b = ctx;
     const struct frame *f = b->f;
     const struct spi_pixel_list *l = &f->pixels;
-    const float *image = b->pixels + i * f->r->data->det->n_pixels,
-                *uneven = f->r->data->uneven;
+    const float *image = b->pixels + i * f->r->data->det->n_pixels;
+    const struct spi_beside beside = spi_data_beside(f->r->data);
+    float times = spi_beside_times(&beside, b->first + i);
     int64_t k = b->first + i;
     int h = f->o->half[k] - 1;
     float *K = spi_rooms_of(&b->work, rank), *T;
@@ -182,7 +183,7 @@ static void look(void *ctx, int rank, int64_t i)
             out);
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]) -
-               (uneven ? uneven[l->pixel[p]] : 0);
+               spi_beside_at(&beside, times, l->pixel[p]);
     spi_misfit_image(&f->pairs, l, f->like, K, T, f->mean, f->inv_var, k, T + l->n, one,
                      &b->outliers[i]);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
