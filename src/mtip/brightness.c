@@ -106,7 +106,7 @@ static void add_up(void *ctx, int rank, int64_t item)
     for (int64_t k = from; k < to; k++) {
         const double *counts;
 
-        if (!l->d->split.half[k])
+        if (!spi_split_models(&l->d->split, k))
             continue;
         counts = counts_of(l, h, k);
         for (int r = 0; r < l->R; r++)
@@ -144,7 +144,7 @@ static double variance_of_glow(const struct look *l)
     for (int64_t k = 0; k < l->d->n_images; k++) {
         double s2 = (double)l->sigma[k] * (double)l->sigma[k], w = 1 / (0.01 + s2);
 
-        if (!l->d->split.half[k] || !isfinite(s2))
+        if (!spi_split_models(&l->d->split, k) || !isfinite(s2))
             continue;
         sum += w * w * (pow((double)l->glow[k] - 1, 2) - s2);
         weight += w * w;
@@ -168,7 +168,7 @@ static void look_clear(struct look *l)
 static spi_err measure(struct spi_data *d, double q_max, struct look *l)
 {
     const struct spi_rings *g = &d->rings;
-    double images = (double)(d->split.n_half[0] + d->split.n_half[1]);
+    double images = (double)spi_split_count(&d->split);
     spi_err err;
 
     *l = (struct look){.d = d, .R = spi_rings_upto(g, q_max), .tau2 = INFINITY};
@@ -277,7 +277,7 @@ spi_err spi_brightness_find(struct spi_run *r, const struct spi_volume *const A[
     for (int64_t k = 0; k < d->n_images; k++) {
         d->glow[k] = l.glow[k];
         d->excess[k] = l.glow[k] - l.fluence[k];
-        if (d->split.half[k]) {
+        if (spi_split_models(&d->split, k)) {
             sum += pow((double)d->excess[k], 2);
             images++;
         }

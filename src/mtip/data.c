@@ -293,7 +293,7 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
 {
     struct sums partial[PARTIALS];
     const struct spi_rings *g = &d->rings;
-    double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]), *sum, *sum2;
+    double total = 0, n = (double)spi_split_count(&d->split), *sum, *sum2;
 
     for (int s = 0; s < PARTIALS; s++) {
         double *of = spi_array_data(look->rings, s, NULL);
@@ -460,7 +460,7 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
                              (uint64_t)set->seed);
 out:
     free(kind);
-    if (err || d->split.n_half[0] + d->split.n_half[1] >= images_least(spec))
+    if (err || spi_split_count(&d->split) >= images_least(spec))
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
         return spi_fail(SPI_EFORMAT, "the %lld images are all zero on the usable pixels",
@@ -474,7 +474,7 @@ out:
         SPI_EFORMAT,
         "%lld of %lld images are left: %lld hold no signal on the usable pixels, "
         "%lld repeat an earlier image; a reconstruction needs at least %d",
-        (long long)(d->split.n_half[0] + d->split.n_half[1]), (long long)d->n_images,
+        (long long)spi_split_count(&d->split), (long long)d->n_images,
         (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
@@ -548,7 +548,7 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                              spec->user),
             out);
     SPI_TRY(err = split(d, spec, &look), out);
-    if (d->split.n_blank + d->split.n_copies + d->split.n_round + d->split.n_doublets > 0)
+    if (spi_split_count(&d->split) < d->n_images)
         SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
     SPI_TRY(err = summarise(d, &look), out);
     err = find_uneven(d, &look, spec);

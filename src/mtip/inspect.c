@@ -126,14 +126,15 @@ struct block {
  * have otherwise; (J21): an image that is round may be a view of the particle that is, but
  * then its rings are those of the particle. */
 static spi_err along_rings(struct block *b, int rank, const float *K, const float *T,
-                           bool *explained)
+                           float times, bool *explained)
 {
     const struct frame *f = b->f;
     const struct spi_pixel_list *l = &f->pixels;
     int64_t n_pixels = f->r->data->det->n_pixels;
     float *counts = spi_rooms_of(&b->hits, rank), *model;
+    const float *even = f->r->data->even;
     struct spi_hit hit;
-    double share, sigma;
+    double share, sigma, rings;
     spi_err err = SPI_OK;
 
     if (!counts)
@@ -149,9 +150,11 @@ static spi_err along_rings(struct block *b, int rank, const float *K, const floa
         *explained = false;
     if (!*explained)
         return SPI_OK;
+    rings = spi_hits_rings(&f->hits, counts, model, model + n_pixels);
+    for (int64_t p = 0; p < l->n && even; p++) /* as (J19) looks at images */
+        counts[l->pixel[p]] += times * even[l->pixel[p]];
     SPI_TRY(err = spi_hits_image(&f->hits, counts, model + n_pixels, &hit), out);
-    if (spi_hits_round(&hit, f->r->data->structure) &&
-        spi_hits_rings(&f->hits, counts, model, model + n_pixels) > rings_most)
+    if (spi_hits_round(&hit, f->r->data->structure) && rings > rings_most)
         *explained = false;
 out:
     return err;
@@ -190,7 +193,10 @@ static void look(void *ctx, int rank, int64_t i)
     b->misfit[i] = (float)spi_misfit_share(&sum);
     b->explained[i] =
         !(spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained);
-    err = along_rings(b, rank, K, T, &b->explained[i]);
+    if (f->o->aside[k] && !(spi_misfit_share(&sum) < half_explained &&
+                            spi_misfit_share(&sum) + 2 * spi_misfit_sigma(&sum) < 1))
+        b->explained[i] = false; /* doubtful: it is for the image to show the particle */
+    err = along_rings(b, rank, K, T, times, &b->explained[i]);
 out:
     spi_failure_note(&b->failure, err);
 }
@@ -198,7 +204,7 @@ out:
 static void add(const struct block *b, int64_t n, struct partial *s)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (b->f->o->half[b->first + i] == 0)
+        if (b->f->o->half[b->first + i] == 0 || b->f->o->aside[b->first + i])
             continue;
         spi_outliers_add(&b->outliers[i], s->outliers);
         ++*s->images;

@@ -21,7 +21,7 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     struct spi_pass p;
     spi_err err;
 
-    SPI_TRY(err = spi_pass_begin(&p, r, step, false), out);
+    SPI_TRY(err = spi_pass_begin(&p, r, step, SPI_PASS_MODELS), out);
     SPI_TRY(err = spi_pass_slice(&p), out); /* A -> templates of all view directions */
     SPI_TRY(err = spi_pass_match(&p), out); /* images x templates -> posterior */
     err = spi_pass_merge(&p);               /* posterior, images -> A */

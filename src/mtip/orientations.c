@@ -132,7 +132,7 @@ void spi_orientations_normalise(struct spi_orientations *o)
     for (int64_t k = 0; k < o->n; k++) {
         int h = o->half ? o->half[k] - 1 : 0;
 
-        if (!spi_orientations_has(o, k))
+        if (!spi_orientations_has(o, k) || (o->aside && o->aside[k])) /* doubtful */
             continue;
         sum[h] += (double)o->fluence[k];
         n[h] += 1;
