@@ -21,8 +21,8 @@ static const double inner_least =
 static const double dark = 0.1; /* of the mean count: what is added to the variance */
 /* (J19) */
 static const double particle_part = 0.75, round_level = 0.25, round_sigmas = 2.5,
-                    sure_sigmas = 4, beyond_least = 0.15, beyond_times = 4,
-                    beyond_sigmas = 6;
+                    sure_sigmas = 4, beyond_least = 0.15, beyond_part = 0.3,
+                    beyond_times = 5, beyond_sigmas = 6;
 /* (J22) */
 static const double sum_share = 0.05, sum_sigmas = 4;
 enum { sum_images = 100 };
@@ -437,7 +437,7 @@ spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, doub
             x[m++] = h->beyond;
         }
     }
-    beyond = fmax(beyond_least, beyond_times * part_of(m, x, 0.5));
+    beyond = fmax(beyond_least, beyond_times * part_of(m, x, beyond_part));
     for (int64_t k = 0; k < n; k++)
         if (kind[k] == SPI_HIT_PARTICLE && (double)hit[k].beyond > beyond &&
             (double)hit[k].sigmas > beyond_sigmas)

@@ -440,6 +440,7 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
                          : strcmp(set->halves, "blocks") == 0 ? SPI_DEAL_BLOCKS
                                                               : SPI_DEAL_RANDOM;
     uint8_t *kind = NULL;
+    int64_t others = 0;
     spi_err err = SPI_OK;
 
     if (look->hit) {
@@ -448,10 +449,16 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
         SPI_TRY(err = SPI_NEW(kind, d->n_images, "hits"), out);
         SPI_TRY(err = spi_hits_judge(d->n_images, hit, kind, &d->structure), out);
         d->along = spi_hits_add_up(d->n_images, hit);
-        for (int64_t k = 0; k < d->n_images; k++)
+        for (int64_t k = 0; k < d->n_images; k++) {
             kind[k] = kind[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
                       : kind[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET
                                                    : SPI_ASIDE_NO;
+            others += kind[k] == SPI_ASIDE_NO;
+        }
+        /* few images: there are not enough to set doubtful ones aside */
+        for (int64_t k = 0; k < d->n_images && others < 2 * SPI_IMAGES_LEAST; k++)
+            if (kind[k] == SPI_ASIDE_ROUND)
+                kind[k] = SPI_ASIDE_NO;
     }
     if (least < 0)
         err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
