@@ -17,18 +17,19 @@ static const double round_off = 0.1;                     /* E0 of the root of c 
 static const double blur = 0.1;                          /* differences that say little */
 static const double axis_least = 0.1, outlier_width = 3; /* of axes; of the outliers' sigma */
 static const double prior_images = 5, prior_part = 0.02, prior_noise = 0.1;
-static const double together = 0.05;                           /* overlap of one kind */
+static const double together = 0.001;                           /* overlap of one kind */
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
     SHELLS = SPI_KIND_SHELLS,
     NUMBERS = SPI_KIND_NUMBERS,
     AXES = 6,
-    PARTS = 5,
+    PARTS = 8,
     SAMPLE = 4000,
     BLOCK = 128,
     STARTS = 3,
     ROUNDS = 100,
-    MINORITY_IMAGES = 20
+    MINORITY_IMAGES = 20,
+    part_images = 75
 };
 
 static double length(const double q[3])
@@ -110,6 +111,7 @@ struct space {
 /* An image: where it is, and the covariance that noise alone gives it. */
 struct place {
     double x[AXES], noise[AXES][AXES], counts;
+    bool bright; /* of the half with more counts */
 };
 
 static double root_of(double c)
@@ -364,7 +366,7 @@ struct gauss {
 
 /* The last one is that of outliers. */
 struct mixture {
-    int d;
+    int d, n; /* axes, parts in use */
     double fit; /* mean logarithm of the density */
     struct gauss part[PARTS + 1];
 };
@@ -450,7 +452,7 @@ static void add_image(const struct mixture *m, const struct place *p, struct sum
     int d = m->d;
 
     s->fit += density(m, p, r, L, z);
-    for (int j = 0; j < PARTS; j++)
+    for (int j = 0; j < PARTS && p->bright; j++)
         for (int k = 0; k < PARTS; k++)
             s->overlap[j][k] += r[j] * r[k];
     for (int k = 0; k <= PARTS; k++) {
@@ -534,7 +536,7 @@ static void improve(struct mixture *m, const struct sums *s, int64_t n,
 static void start(struct mixture *m, int64_t n, const struct place *place,
                   const double spread[AXES], struct spi_rng *rng, double *room)
 {
-    for (int k = 0; k < PARTS; k++) {
+    for (int k = 0; k < m->n; k++) {
         double sum = 0, mean = 0, left;
         int64_t chosen = n - 1;
 
@@ -560,10 +562,10 @@ static void start(struct mixture *m, int64_t n, const struct place *place,
                 chosen = i;
                 break;
             }
-        m->part[k] = (struct gauss){.weight = 0.98 / PARTS};
+        m->part[k] = (struct gauss){.weight = 0.98 / m->n};
         for (int a = 0; a < m->d; a++) {
             m->part[k].at[a] = place[chosen].x[a];
-            m->part[k].S[a][a] = spread[a] / 2;
+            m->part[k].S[a][a] = spread[a] / 4;
         }
     }
     m->part[PARTS] = (struct gauss){.weight = 0.02};
@@ -575,7 +577,7 @@ static void start(struct mixture *m, int64_t n, const struct place *place,
 static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
                    struct mixture *best, struct sums *all)
 {
-    struct mixture m = {.d = d};
+    struct mixture m = {.d = d, .n = (int)fmin(PARTS, fmax(2, (double)n / part_images))};
     double spread[AXES] = {0}, prior[AXES][AXES] = {{0}}, *room = NULL;
     struct pass pass = {.m = &m, .place = place, .n = n};
     spi_err err;
@@ -621,22 +623,42 @@ out:
 
 /* ---- kinds --------------------------------------------------------------------------- */
 
-/* Parts that overlap are one kind. */
-static int join(const struct sums *s, int kind[PARTS])
+/* What two kinds have in common: images that may be of either, as a share of the smaller
+ * kind; of bright images, which noise makes ambiguous least. */
+static double in_common(const struct sums *s, const int kind[PARTS], int a, int b)
 {
-    int n = 0;
+    double both = 0, of_a = 0, of_b = 0;
+
+    for (int j = 0; j < PARTS; j++)
+        for (int k = 0; k < PARTS; k++) {
+            of_a += kind[j] == a ? s->overlap[j][k] : 0;
+            of_b += kind[j] == b ? s->overlap[j][k] : 0;
+            both += kind[j] == a && kind[k] == b ? s->overlap[j][k] : 0;
+        }
+    return of_a > 0 && of_b > 0 ? both / fmin(of_a, of_b) : 1;
+}
+
+/* Those that have most in common become one kind, until none have much. */
+static void join(const struct sums *s, int kind[PARTS])
+{
+    double most;
 
     for (int k = 0; k < PARTS; k++)
         kind[k] = k;
-    for (int pass = 0; pass < PARTS; pass++)
+    do {
+        int one = 0, two = 0;
+
+        most = together;
         for (int j = 0; j < PARTS; j++)
-            for (int k = 0; k < PARTS; k++)
-                if (s->overlap[j][k] >
-                    together * fmin(s->part[j].weight, s->part[k].weight))
-                    kind[j] = kind[k] = kind[j] < kind[k] ? kind[j] : kind[k];
-    for (int k = 0; k < PARTS; k++)
-        n += kind[k] == k;
-    return n;
+            for (int k = 0; k < j; k++) {
+                double c = kind[j] == j && kind[k] == k ? in_common(s, kind, j, k) : 0;
+
+                if (c > most)
+                    most = c, one = j, two = k;
+            }
+        for (int k = 0; k < PARTS && one != two; k++)
+            kind[k] = kind[k] == one ? two : kind[k];
+    } while (most > together);
 }
 
 struct judge {
@@ -677,7 +699,7 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
 {
     struct mixture mixture;
     struct sums sums;
-    double share[PARTS] = {0};
+    double share[PARTS] = {0}, inside = 0;
     int kind[PARTS], most = 0;
     bool other[PARTS] = {0};
     struct judge j = {s, &mixture, other, n, numbers, p};
@@ -687,23 +709,24 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
         return err;
     join(&sums, kind);
     for (int k = 0; k < PARTS; k++)
-        share[kind[k]] += sums.part[k].weight / (double)m;
+        inside += sums.part[k].weight;
+    for (int k = 0; k < PARTS; k++)
+        share[kind[k]] += sums.part[k].weight / inside;
     for (int k = 0; k < PARTS; k++)
         most = share[k] > share[most] ? k : most;
 #ifdef KDEBUG
     kdebug.d = s->d; kdebug.nl = s->n_light; kdebug.na = s->n_along; kdebug.m = mixture; kdebug.s = sums; memcpy(kdebug.kind, kind, sizeof kind); memcpy(kplace, place, m * sizeof *place);
 #endif
-    if (share[most] < majority_least)
+    /* two kinds of as many images: nothing says which of them is the particle */
+    if (share[most] < majority_least || 1 - share[most] < minority_least ||
+        (1 - share[most]) * (double)m < MINORITY_IMAGES)
         return SPI_OK;
-    kinds->share[0] = 1;
+    kinds->n = 0;
+    kinds->share[kinds->n++] = share[most];
     for (int k = 0; k < PARTS; k++) {
-        if (k == most || share[k] < minority_least ||
-            share[k] * (double)m < MINORITY_IMAGES)
-            continue;
-        for (int c = 0; c < PARTS; c++)
-            other[c] |= kind[c] == k;
-        kinds->share[kinds->n++] = share[k];
-        kinds->share[0] -= share[k];
+        other[k] = kind[k] != most;
+        if (k != most && share[k] > 0)
+            kinds->share[kinds->n++] = share[k];
     }
     spi_parallel_for(SPI_THREADS_MAX, (n + BLOCK - 1) / BLOCK, judge_item, &j);
     return SPI_OK;
@@ -716,7 +739,7 @@ spi_err spi_kinds_find(const struct spi_kind_shells *shells, int64_t n,
     struct space s = {.shells = shells};
     struct place *place = NULL;
     int64_t *row = NULL, lit = 0, m;
-    double *room = NULL;
+    double *room = NULL, typical;
     spi_err err;
 
     *kinds = (struct spi_kinds){.n = 1, .share = {1}};
@@ -739,8 +762,13 @@ spi_err spi_kinds_find(const struct spi_kind_shells *shells, int64_t n,
     if (s.n_light < 2)
         goto out;
     make_axes(&s, m, numbers, row, room);
-    for (int64_t k = 0; k < m; k++)
+    for (int64_t k = 0; k < m; k++) {
         place_of(&s, numbers + row[k] * NUMBERS, &place[k]);
+        room[k] = place[k].counts;
+    }
+    typical = median(m, room);
+    for (int64_t k = 0; k < m; k++)
+        place[k].bright = place[k].counts >= typical;
     if (s.d > 0)
         err = judge_kinds(&s, m, place, n, numbers, seed, p, kinds);
 out:

@@ -11,7 +11,7 @@
 
 #include "match/hits.h"
 
-enum { SPI_KIND_SHELLS = 12, SPI_KIND_NUMBERS = 2 * SPI_KIND_SHELLS, SPI_KINDS_MAX = 6 };
+enum { SPI_KIND_SHELLS = 12, SPI_KIND_NUMBERS = 2 * SPI_KIND_SHELLS, SPI_KINDS_MAX = 8 };
 
 /** What images of a detector share. */
 struct spi_kind_shells {
