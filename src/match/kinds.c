@@ -16,7 +16,7 @@ static const double light_least = 16, along_least = 4;   /* of the median image 
 static const double round_off = 0.1;                     /* E0 of the root of c */
 static const double blur = 0.1;                          /* differences that say little */
 static const double axis_least = 0.1, outlier_width = 3; /* of axes; of the outliers' sigma */
-static const double prior_images = 5, prior_part = 0.02, prior_noise = 0.1;
+static const double prior_images = 10, prior_part = 0.05, prior_noise = 0.1;
 static const double together = 0.001;                           /* overlap of one kind */
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
@@ -26,10 +26,10 @@ enum {
     PARTS = 8,
     SAMPLE = 4000,
     BLOCK = 128,
-    STARTS = 3,
-    ROUNDS = 100,
+    STARTS = 8,
+    ROUNDS = 60,
     MINORITY_IMAGES = 20,
-    part_images = 75
+    axis_images = 75
 };
 
 static double length(const double q[3])
@@ -353,7 +353,7 @@ static void make_axes(struct space *s, int64_t m, const float *numbers, const in
                 order[i] = order[j];
                 order[j] = swap;
             }
-    for (s->d = 0; s->d < AXES && s->d < M && C[order[s->d]][order[s->d]] > least; s->d++)
+    for (s->d = 0; s->d < AXES && s->d < M && s->d * axis_images < m && C[order[s->d]][order[s->d]] > least; s->d++)
         for (int i = 0; i < M; i++)
             s->axis[s->d][i] = V[order[s->d]][i] / scale[i];
 }
@@ -565,7 +565,7 @@ static void start(struct mixture *m, int64_t n, const struct place *place,
         m->part[k] = (struct gauss){.weight = 0.98 / m->n};
         for (int a = 0; a < m->d; a++) {
             m->part[k].at[a] = place[chosen].x[a];
-            m->part[k].S[a][a] = spread[a] / 4;
+            m->part[k].S[a][a] = spread[a] / 10;
         }
     }
     m->part[PARTS] = (struct gauss){.weight = 0.02};
@@ -577,7 +577,7 @@ static void start(struct mixture *m, int64_t n, const struct place *place,
 static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
                    struct mixture *best, struct sums *all)
 {
-    struct mixture m = {.d = d, .n = (int)fmin(PARTS, fmax(2, (double)n / part_images))};
+    struct mixture m = {.d = d, .n = PARTS};
     double spread[AXES] = {0}, prior[AXES][AXES] = {{0}}, *room = NULL;
     struct pass pass = {.m = &m, .place = place, .n = n};
     spi_err err;
