@@ -205,8 +205,8 @@ bool spi_hits_split(const struct spi_hits *h, const float *K, const struct spi_h
 }
 
 /* (J17) of the pairs from the first to the end. */
-static void structure(const struct spi_hits *h, const struct spi_hits_work *w, int64_t first,
-                      int64_t end, float *ratio, float *sigma)
+static void structure(const struct spi_hits *h, const struct spi_hits_work *w,
+                      int64_t first, int64_t end, float *ratio, float *sigma)
 {
     double both = 0, even = 0;
 
@@ -223,8 +223,8 @@ static void structure(const struct spi_hits *h, const struct spi_hits_work *w, i
 }
 
 /* (J18) */
-static spi_err lengths(const struct spi_hits *h, const float *K, const struct spi_hits_work *w,
-                       struct spi_hit *out)
+static spi_err lengths(const struct spi_hits *h, const float *K,
+                       const struct spi_hits_work *w, struct spi_hit *out)
 {
     int64_t cells = (int64_t)h->side * h->side, n = 0;
     double sum = 0, noise = 0, zone[3] = {0}, add, inner, beyond;
@@ -274,7 +274,8 @@ void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float 
                           void *memory, double *share, double *sigma)
 {
     const struct spi_hits_work image = spi_hits_parts(h, memory),
-                      model = spi_hits_parts(h, (char *)memory + spi_hits_work_bytes(h));
+                               model = spi_hits_parts(h, (char *)memory +
+                                                             spi_hits_work_bytes(h));
     double left = 0, noise2 = 0, all = 0, cross = 0, own = 0, scale;
 
     *share = *sigma = (double)NAN;
@@ -310,7 +311,8 @@ double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T,
                       void *memory)
 {
     const struct spi_hits_work image = spi_hits_parts(h, memory),
-                      model = spi_hits_parts(h, (char *)memory + spi_hits_work_bytes(h));
+                               model = spi_hits_parts(h, (char *)memory +
+                                                             spi_hits_work_bytes(h));
     double all = 0, light = 0, sum = 0;
 
     if (!spi_hits_split(h, K, &image) || !spi_hits_split(h, T, &model))

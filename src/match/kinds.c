@@ -11,13 +11,14 @@
 #include "match/hits_split.h"
 
 /* (J23) */
-static const double from = 1, to = 6;                    /* q D of the shells */
-static const double light_least = 16, along_least = 4;   /* of the median image in a group */
-static const double round_off = 0.1;                     /* E0 of the root of c */
-static const double blur = 0.1;                          /* differences that say little */
-static const double axis_least = 0.1, outlier_width = 3; /* of axes; of the outliers' sigma */
+static const double from = 1, to = 6;                  /* q D of the shells */
+static const double light_least = 16, along_least = 4; /* of the median image in a group */
+static const double round_off = 0.1;                   /* E0 of the root of c */
+static const double blur = 0.1;                        /* differences that say little */
+static const double axis_least = 0.1,
+                    outlier_width = 3; /* of axes; of the outliers' sigma */
 static const double prior_images = 10, prior_part = 0.05, prior_noise = 0.1;
-static const double together = 0.001;                           /* overlap of one kind */
+static const double together = 0.001;                             /* overlap of one kind */
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
     SHELLS = SPI_KIND_SHELLS,
@@ -353,7 +354,9 @@ static void make_axes(struct space *s, int64_t m, const float *numbers, const in
                 order[i] = order[j];
                 order[j] = swap;
             }
-    for (s->d = 0; s->d < AXES && s->d < M && s->d * axis_images < m && C[order[s->d]][order[s->d]] > least; s->d++)
+    for (s->d = 0; s->d < AXES && s->d < M && s->d * axis_images < m &&
+                   C[order[s->d]][order[s->d]] > least;
+         s->d++)
         for (int i = 0; i < M; i++)
             s->axis[s->d][i] = V[order[s->d]][i] / scale[i];
 }
@@ -366,7 +369,7 @@ struct gauss {
 
 /* The last one is that of outliers. */
 struct mixture {
-    int d, n; /* axes, parts in use */
+    int d, n;   /* axes, parts in use */
     double fit; /* mean logarithm of the density */
     struct gauss part[PARTS + 1];
 };
@@ -689,10 +692,6 @@ static void judge_item(void *ctx, int rank, int64_t item)
     }
 }
 
-#ifdef KDEBUG
-struct kdebug { int d, nl, na; struct mixture m; struct sums s; int kind[PARTS]; } kdebug;
-struct place kplace[SAMPLE]; 
-#endif
 static spi_err judge_kinds(const struct space *s, int64_t m, const struct place *place,
                            int64_t n, const float *numbers, uint64_t seed, float *p,
                            struct spi_kinds *kinds)
@@ -714,9 +713,6 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
         share[kind[k]] += sums.part[k].weight / inside;
     for (int k = 0; k < PARTS; k++)
         most = share[k] > share[most] ? k : most;
-#ifdef KDEBUG
-    kdebug.d = s->d; kdebug.nl = s->n_light; kdebug.na = s->n_along; kdebug.m = mixture; kdebug.s = sums; memcpy(kdebug.kind, kind, sizeof kind); memcpy(kplace, place, m * sizeof *place);
-#endif
     /* two kinds of as many images: nothing says which of them is the particle */
     if (share[most] < majority_least || 1 - share[most] < minority_least ||
         (1 - share[most]) * (double)m < MINORITY_IMAGES)

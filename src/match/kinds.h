@@ -16,7 +16,7 @@ enum { SPI_KIND_SHELLS = 12, SPI_KIND_NUMBERS = 2 * SPI_KIND_SHELLS, SPI_KINDS_M
 /** What images of a detector share. */
 struct spi_kind_shells {
     int n;
-    int8_t *shell;                /* [n of the hits' pixels] -1: none; owned */
+    int8_t *shell;                 /* [n of the hits' pixels] -1: none; owned */
     double light[SPI_KIND_SHELLS]; /* sums of the geometry factor */
     double pairs[SPI_KIND_SHELLS]; /* ... of its products of neighbours */
 };
@@ -33,9 +33,6 @@ void spi_kind_shells_clear(struct spi_kind_shells *s);
  * neighbours less their rings.  K [n_pixels]: counts; work: spi_hits_work_bytes. */
 void spi_kinds_image(const struct spi_kind_shells *s, const struct spi_hits *h,
                      const float *K, void *work, float numbers[SPI_KIND_NUMBERS]);
-/** Its twin in plain loops. */
-void spi_kinds_image_ref(const struct spi_detector *det, double diameter_A, double q_max,
-                         const float *K, double numbers[SPI_KIND_NUMBERS]);
 
 /** Kinds that the images show. */
 struct spi_kinds {
