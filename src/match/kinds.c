@@ -18,7 +18,9 @@ static const double blur = 0.1;                        /* differences that say l
 static const double axis_least = 0.1,
                     outlier_width = 3; /* of axes; of the outliers' sigma */
 static const double prior_images = 10, prior_part = 0.05, prior_noise = 0.1;
-static const double together = 0.001;                             /* overlap of one kind */
+/* what kinds have in common, with many images; where half of that is needed: few images look
+ * further apart than they are */
+static const double together = 0.0015, together_half = 600;
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
     SHELLS = SPI_KIND_SHELLS,
@@ -28,8 +30,9 @@ enum {
     SAMPLE = 4000,
     BLOCK = 128,
     STARTS = 8,
-    ROUNDS = 60,
-    MINORITY_IMAGES = 20,
+    FIRST_ROUNDS = 12,
+    ROUNDS = 100,
+    MINORITY_IMAGES = 30,
     axis_images = 75
 };
 
@@ -535,6 +538,21 @@ static void improve(struct mixture *m, const struct sums *s, int64_t n,
     }
 }
 
+/* The sums are those of the mixture that stays. */
+static void iterate(const struct pass *pass, struct mixture *m, int rounds,
+                    const double prior[AXES][AXES], struct sums *all)
+{
+    for (int round = 0;; round++) {
+        double before = round > 0 ? m->fit : -INFINITY;
+
+        *all = *add_all(pass);
+        m->fit = all->fit / (double)pass->n;
+        if (m->fit - before < 1e-5 || round >= rounds)
+            return;
+        improve(m, all, pass->n, prior);
+    }
+}
+
 /* Places far from each other, drawn. */
 static void start(struct mixture *m, int64_t n, const struct place *place,
                   const double spread[AXES], struct spi_rng *rng, double *room)
@@ -599,25 +617,16 @@ static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
         prior[a][a] = prior_part * spread[a] + prior_noise * noise;
     }
     best->fit = -INFINITY;
-    for (uint64_t s = 0; s < STARTS; s++) {
-        struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_KINDS, s);
-        double before = -INFINITY;
+    for (uint64_t k = 0; k < STARTS; k++) {
+        struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_KINDS, k);
 
         start(&m, n, place, spread, &rng, room);
-        for (int round = 0; round < ROUNDS; round++) {
-            const struct sums *sums = add_all(&pass);
-
-            m.fit = sums->fit / (double)n;
-            if (m.fit > best->fit) {
-                *best = m;
-                *all = *sums;
-            }
-            if (m.fit - before < 1e-5)
-                break;
-            before = m.fit;
-            improve(&m, sums, n, (const double(*)[AXES])prior);
-        }
+        iterate(&pass, &m, FIRST_ROUNDS, (const double(*)[AXES])prior, all);
+        if (m.fit > best->fit)
+            *best = m;
     }
+    pass.m = best;
+    iterate(&pass, best, ROUNDS, (const double(*)[AXES])prior, all);
 out:
     free(room);
     free(pass.sums);
@@ -641,8 +650,8 @@ static double in_common(const struct sums *s, const int kind[PARTS], int a, int 
     return of_a > 0 && of_b > 0 ? both / fmin(of_a, of_b) : 1;
 }
 
-/* Those that have most in common become one kind, until none have much. */
-static void join(const struct sums *s, int kind[PARTS])
+/* Those that have most in common become one kind, until none have more than `least`. */
+static void join(const struct sums *s, double least, int kind[PARTS])
 {
     double most;
 
@@ -651,7 +660,7 @@ static void join(const struct sums *s, int kind[PARTS])
     do {
         int one = 0, two = 0;
 
-        most = together;
+        most = least;
         for (int j = 0; j < PARTS; j++)
             for (int k = 0; k < j; k++) {
                 double c = kind[j] == j && kind[k] == k ? in_common(s, kind, j, k) : 0;
@@ -661,7 +670,7 @@ static void join(const struct sums *s, int kind[PARTS])
             }
         for (int k = 0; k < PARTS && one != two; k++)
             kind[k] = kind[k] == one ? two : kind[k];
-    } while (most > together);
+    } while (most > least);
 }
 
 struct judge {
@@ -706,7 +715,7 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
 
     if (err)
         return err;
-    join(&sums, kind);
+    join(&sums, together * (double)m / ((double)m + together_half), kind);
     for (int k = 0; k < PARTS; k++)
         inside += sums.part[k].weight;
     for (int k = 0; k < PARTS; k++)
