@@ -33,7 +33,7 @@ enum {
     FIRST_ROUNDS = 12,
     ROUNDS = 100,
     MINORITY_IMAGES = 30,
-    axis_images = 75
+    AXIS_IMAGES = 75
 };
 
 static double length(const double q[3])
@@ -123,12 +123,15 @@ static double root_of(double c)
     return copysign(sqrt(fabs(c) + round_off) - sqrt(round_off), c);
 }
 
+/* 0 where a number is none, too. */
 static double counts_of(const struct space *s, const float *numbers)
 {
     double sum = 0;
 
     for (int b = 0; b < s->shells->n; b++)
         sum += fmax(0, (double)numbers[b]);
+    for (int b = 0; b < NUMBERS; b++)
+        sum = isfinite(numbers[b]) ? sum : 0;
     return sum;
 }
 
@@ -308,60 +311,72 @@ static void make_groups(struct space *s, int64_t m, const float *numbers,
     }
 }
 
+/* Weighted means of y and of its variance by noise: bright images say most. */
+static double means_of(struct space *s, int64_t m, const float *numbers, const int64_t *row,
+                       double typical, double noise[NUMBERS])
+{
+    int M = s->n_light + s->n_along;
+    double weight = 0;
+
+    for (int64_t k = 0; k < m; k++) {
+        double y[NUMBERS], v[NUMBERS], all = values_of(s, numbers + row[k] * NUMBERS, y, v),
+                                       w = all / (all + typical);
+
+        weight += w;
+        for (int i = 0; i < M; i++) {
+            s->mean[i] += w * y[i];
+            noise[i] += w * v[i];
+        }
+    }
+    for (int i = 0; i < M; i++) {
+        s->mean[i] /= weight;
+        noise[i] /= weight;
+    }
+    return weight;
+}
+
 /* Axes along which images differ more than by noise: eigenvectors of their covariance less
  * that of noise, in a scale where noise and `blur` together are 1. */
 static void make_axes(struct space *s, int64_t m, const float *numbers, const int64_t *row,
                       double *room)
 {
     double C[NUMBERS][NUMBERS] = {{0}}, V[NUMBERS][NUMBERS], y[NUMBERS], v[NUMBERS],
-           noise[NUMBERS] = {0}, scale[NUMBERS], weight = 0, typical, least = 0;
-    int M = s->n_light + s->n_along, order[NUMBERS];
+           noise[NUMBERS] = {0}, scale[NUMBERS], weight, typical, least = 0;
+    int M = s->n_light + s->n_along;
 
     for (int64_t k = 0; k < m; k++)
         room[k] = values_of(s, numbers + row[k] * NUMBERS, y, v);
     typical = median(m, room);
-    for (int pass = 0; pass < 2; pass++)
-        for (int64_t k = 0; k < m; k++) {
-            double all = values_of(s, numbers + row[k] * NUMBERS, y, v),
-                   w = all / (all + typical);
-
-            weight += pass == 0 ? w : 0;
-            for (int i = 0; i < M && pass == 0; i++)
-                s->mean[i] += w * y[i], noise[i] += w * v[i];
-            for (int i = 0; i < M && pass == 1; i++)
-                for (int j = 0; j < M; j++)
-                    C[i][j] += w / weight * (y[i] - s->mean[i]) * (y[j] - s->mean[j]) /
-                               (scale[i] * scale[j]);
-            if (pass == 0 && k == m - 1)
-                for (int i = 0; i < M; i++) {
-                    s->mean[i] /= weight;
-                    noise[i] /= weight;
-                    scale[i] = sqrt(noise[i] + blur * blur);
-                }
-        }
+    weight = means_of(s, m, numbers, row, typical, noise);
     for (int i = 0; i < M; i++) {
-        double part = noise[i] / (scale[i] * scale[i]);
+        scale[i] = sqrt(noise[i] + blur * blur);
+        C[i][i] = -noise[i] / (scale[i] * scale[i]);
+        least = fmax(least, -C[i][i]);
+    }
+    for (int64_t k = 0; k < m; k++) {
+        double all = values_of(s, numbers + row[k] * NUMBERS, y, v),
+               w = all / (all + typical) / weight;
 
-        C[i][i] -= part;
-        least = fmax(least, part);
-        order[i] = i;
+        for (int i = 0; i < M; i++)
+            y[i] = (y[i] - s->mean[i]) / scale[i];
+        for (int i = 0; i < M; i++)
+            for (int j = 0; j < M; j++)
+                C[i][j] += w * y[i] * y[j];
     }
     /* what the largest eigenvalue of noise alone may be */
     least = fmax(axis_least, least * (2 * sqrt(M / (double)m) + M / (double)m));
     eigen(M, C, V);
-    for (int i = 0; i < M; i++)
-        for (int j = i + 1; j < M; j++)
-            if (C[order[j]][order[j]] > C[order[i]][order[i]]) {
-                int swap = order[i];
+    for (s->d = 0; s->d < AXES && s->d < M && s->d * AXIS_IMAGES < m; s->d++) {
+        int best = 0;
 
-                order[i] = order[j];
-                order[j] = swap;
-            }
-    for (s->d = 0; s->d < AXES && s->d < M && s->d * axis_images < m &&
-                   C[order[s->d]][order[s->d]] > least;
-         s->d++)
+        for (int i = 1; i < M; i++)
+            best = C[i][i] > C[best][best] ? i : best;
+        if (!(C[best][best] > least))
+            break;
         for (int i = 0; i < M; i++)
-            s->axis[s->d][i] = V[order[s->d]][i] / scale[i];
+            s->axis[s->d][i] = V[best][i] / scale[i];
+        C[best][best] = -1; /* taken */
+    }
 }
 
 /* ---- mixture ------------------------------------------------------------------------- */
@@ -386,7 +401,7 @@ static double factor(int d, const double S[AXES][AXES], const double N[AXES][AXE
 
     for (int i = 0; i < d; i++)
         for (int j = 0; j <= i; j++) {
-            double sum = S[i][j] + (N ? N[i][j] : 0);
+            double sum = S[i][j] + N[i][j];
 
             for (int k = 0; k < j; k++)
                 sum -= L[i][k] * L[j][k];
@@ -521,11 +536,11 @@ static void improve(struct mixture *m, const struct sums *s, int64_t n,
         const struct gauss *sum = &s->part[k];
         double step[AXES];
 
-        g->weight = fmax(sum->weight / (double)n, k == PARTS ? 1e-4 : 0);
-        if (k == PARTS || !(sum->weight > 1e-6)) {
-            g->weight = k == PARTS ? g->weight : 0;
+        g->weight = sum->weight > 1e-6 ? sum->weight / (double)n : 0;
+        if (k == PARTS)
+            g->weight = fmax(g->weight, 1e-4);
+        if (k == PARTS || !(g->weight > 0))
             continue;
-        }
         for (int a = 0; a < m->d; a++)
             step[a] = sum->at[a] / sum->weight;
         for (int a = 0; a < m->d; a++) {
@@ -543,7 +558,7 @@ static void iterate(const struct pass *pass, struct mixture *m, int rounds,
                     const double prior[AXES][AXES], struct sums *all)
 {
     for (int round = 0;; round++) {
-        double before = round > 0 ? m->fit : -INFINITY;
+        double before = round > 0 ? m->fit : (double)-INFINITY;
 
         *all = *add_all(pass);
         m->fit = all->fit / (double)pass->n;
@@ -557,7 +572,7 @@ static void iterate(const struct pass *pass, struct mixture *m, int rounds,
 static void start(struct mixture *m, int64_t n, const struct place *place,
                   const double spread[AXES], struct spi_rng *rng, double *room)
 {
-    for (int k = 0; k < m->n; k++) {
+    for (int k = 0; k < PARTS; k++) {
         double sum = 0, mean = 0, left;
         int64_t chosen = n - 1;
 
@@ -583,7 +598,7 @@ static void start(struct mixture *m, int64_t n, const struct place *place,
                 chosen = i;
                 break;
             }
-        m->part[k] = (struct gauss){.weight = 0.98 / m->n};
+        m->part[k] = (struct gauss){.weight = 0.98 / PARTS};
         for (int a = 0; a < m->d; a++) {
             m->part[k].at[a] = place[chosen].x[a];
             m->part[k].S[a][a] = spread[a] / 10;
@@ -598,7 +613,7 @@ static void start(struct mixture *m, int64_t n, const struct place *place,
 static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
                    struct mixture *best, struct sums *all)
 {
-    struct mixture m = {.d = d, .n = PARTS};
+    struct mixture m = {.d = d};
     double spread[AXES] = {0}, prior[AXES][AXES] = {{0}}, *room = NULL;
     struct pass pass = {.m = &m, .place = place, .n = n};
     spi_err err;
@@ -616,13 +631,12 @@ static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
         spread[a] = fmax(spread[a] - noise, 0.1 * spread[a]);
         prior[a][a] = prior_part * spread[a] + prior_noise * noise;
     }
-    best->fit = -INFINITY;
     for (uint64_t k = 0; k < STARTS; k++) {
         struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_KINDS, k);
 
         start(&m, n, place, spread, &rng, room);
         iterate(&pass, &m, FIRST_ROUNDS, (const double(*)[AXES])prior, all);
-        if (m.fit > best->fit)
+        if (k == 0 || m.fit > best->fit)
             *best = m;
     }
     pass.m = best;
