@@ -11,6 +11,7 @@
 #include "io/survey.h"
 #include "kernel/f16.h"
 #include "kernel/pixels.h"
+#include "match/kinds.h"
 #include "mtip/uneven.h"
 #include "ring/moments.h"
 
@@ -51,7 +52,8 @@ static void pack_record(int H, const float complex *h, char *record)
 struct ingest_args {
     const struct spi_data *d;
     const struct spi_hits *hits; /* NULL: nobody asks what the images show */
-    const uint8_t *counted;      /* [n_pixels] adds to an image's signal */
+    const struct spi_kind_shells *shells;
+    const uint8_t *counted; /* [n_pixels] adds to an image's signal */
     bool hashed;
     int64_t first, n;
 };
@@ -120,6 +122,8 @@ struct block {
     uint64_t *hash; /* [n]; NULL: nobody wants them */
     const struct spi_hits *hits;
     struct spi_hit *hit; /* [n]; NULL: nobody wants them */
+    const struct spi_kind_shells *shells;
+    float *numbers; /* [n][SPI_KIND_NUMBERS]; the same */
     struct spi_failure failure;
 };
 
@@ -147,6 +151,7 @@ static void one_image(struct block *b, int rank, int64_t k)
 
         SPI_TRY(err = work ? spi_hits_image(b->hits, image, work, &b->hit[k]) : SPI_ENOMEM,
                 out);
+        spi_kinds_image(b->shells, b->hits, image, work, b->numbers + k * SPI_KIND_NUMBERS);
     }
     spi_ring_resample(&d->map, g, image, sample);
     if (b->signal) {
@@ -204,7 +209,9 @@ static spi_err task_ingest(struct spi_view *v, const void *arg, const volatile i
                       .signal = v[2].data,
                       .hash = a->hashed ? v[3].data : NULL,
                       .hits = a->hits,
-                      .hit = a->hits ? v[4].data : NULL};
+                      .hit = a->hits ? v[4].data : NULL,
+                      .shells = a->shells,
+                      .numbers = a->hits ? v[5].data : NULL};
     spi_err err;
 
     SPI_TRY(err = scratch_init(&b.s, d, a->hits, a->n), out);
@@ -244,28 +251,27 @@ struct look {
     struct spi_array *rings, *pixels; /* sums, a part a partial */
     struct spi_array *signal, *hash; /* [n_images], a part a block; hash: NULL, or wanted */
     const struct spi_hits *hits;     /* NULL: nobody asks what the images show */
-    struct spi_array *hit;           /* [n_images], where it is asked */
+    const struct spi_kind_shells *shells; /* where it is asked */
+    struct spi_array *hit, *numbers;      /* [n_images], where it is asked */
 };
 
 static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d,
                          bool hashed)
 {
     int blocks = (int)((d->n_images + BLOCK - 1) / BLOCK);
-    const struct spi_array_shape rings = {SPI_ARRAY_OF(double, "ring sums"),
-                                          .rows = PARTIALS, .columns = 2 * d->rings.R,
-                                          .parts = PARTIALS},
-                                 pixels = {SPI_ARRAY_OF(double, "pixel sums"),
-                                           .rows = PARTIALS, .columns = d->det->n_pixels,
-                                           .parts = PARTIALS},
-                                 signal = {SPI_ARRAY_OF(double, "signals"),
-                                           .rows = d->n_images, .columns = 1,
-                                           .parts = blocks, .part_rows = BLOCK},
-                                 hit = {SPI_ARRAY_OF(struct spi_hit, "hits"),
-                                        .rows = d->n_images, .columns = 1, .parts = blocks,
-                                        .part_rows = BLOCK},
-                                 hash = {SPI_ARRAY_OF(uint64_t, "hashes"),
-                                         .rows = d->n_images, .columns = 1, .parts = blocks,
-                                         .part_rows = BLOCK};
+    const struct spi_array_shape
+        rings = {SPI_ARRAY_OF(double, "ring sums"), .rows = PARTIALS,
+                 .columns = 2 * d->rings.R, .parts = PARTIALS},
+        pixels = {SPI_ARRAY_OF(double, "pixel sums"), .rows = PARTIALS,
+                  .columns = d->det->n_pixels, .parts = PARTIALS},
+        signal = {SPI_ARRAY_OF(double, "signals"), .rows = d->n_images, .columns = 1,
+                  .parts = blocks, .part_rows = BLOCK},
+        hit = {SPI_ARRAY_OF(struct spi_hit, "hits"), .rows = d->n_images, .columns = 1,
+               .parts = blocks, .part_rows = BLOCK},
+        numbers = {SPI_ARRAY_OF(float, "numbers of images"), .rows = d->n_images,
+                   .columns = SPI_KIND_NUMBERS, .parts = blocks, .part_rows = BLOCK},
+        hash = {SPI_ARRAY_OF(uint64_t, "hashes"), .rows = d->n_images, .columns = 1,
+                .parts = blocks, .part_rows = BLOCK};
     spi_err err;
 
     SPI_TRY(err = spi_array_new(g, &rings, &l->rings), out);
@@ -273,8 +279,10 @@ static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_d
     SPI_TRY(err = spi_array_new(g, &signal, &l->signal), out);
     if (hashed)
         SPI_TRY(err = spi_array_new(g, &hash, &l->hash), out);
-    if (l->hits)
-        err = spi_array_new(g, &hit, &l->hit);
+    if (l->hits) {
+        SPI_TRY(err = spi_array_new(g, &hit, &l->hit), out);
+        err = spi_array_new(g, &numbers, &l->numbers);
+    }
 out:
     return err;
 }
@@ -286,6 +294,7 @@ static void look_clear(struct look *l, struct spi_graph *g)
     spi_array_free(g, l->signal);
     spi_array_free(g, l->hash);
     spi_array_free(g, l->hit);
+    spi_array_free(g, l->numbers);
 }
 
 /* Moments of all partials -> ring means, variances, mean image. */
@@ -428,6 +437,63 @@ static int64_t images_least(const struct spi_data_spec *spec)
     return spec->one_set ? 1 : SPI_IMAGES_LEAST;
 }
 
+/* (J23): of images that show a particle, as far as one image tells, those that are of
+ * another kind than most. */
+static spi_err find_others(const struct spi_data *d, const struct look *look,
+                           const double *signal, double least, uint64_t seed,
+                           uint8_t *shows)
+{
+    const float *all = spi_array_data(look->numbers, SPI_WHOLE, NULL);
+    float *numbers = NULL, *p = NULL;
+    struct spi_kinds kinds;
+    int64_t n = 0;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW_UNSET(numbers, d->n_images * SPI_KIND_NUMBERS, "kinds of images"),
+            out);
+    SPI_TRY(err = SPI_NEW(p, d->n_images, "kinds of images"), out);
+    for (int64_t k = 0; k < d->n_images; k++)
+        if (shows[k] == SPI_ASIDE_NO && signal[k] > 0 && signal[k] >= least)
+            memcpy(numbers + n++ * SPI_KIND_NUMBERS, all + k * SPI_KIND_NUMBERS,
+                   SPI_KIND_NUMBERS * sizeof *all);
+    SPI_TRY(err = spi_kinds_find(look->shells, n, numbers, seed, p, &kinds), out);
+    n = 0;
+    for (int64_t k = 0; k < d->n_images; k++)
+        if (shows[k] == SPI_ASIDE_NO && signal[k] > 0 && signal[k] >= least &&
+            p[n++] < 0.5F)
+            shows[k] = SPI_ASIDE_OTHER;
+out:
+    free(numbers);
+    free(p);
+    return err;
+}
+
+/* What each image shows by itself. */
+static spi_err look_at_each(struct spi_data *d, const struct look *look,
+                            const double *signal, double least, uint64_t seed,
+                            uint8_t *shows)
+{
+    const struct spi_hit *hit = spi_array_data(look->hit, SPI_WHOLE, NULL);
+    int64_t others = 0;
+    spi_err err;
+
+    SPI_TRY(err = spi_hits_judge(d->n_images, hit, shows, &d->structure), out);
+    d->along = spi_hits_add_up(d->n_images, hit);
+    for (int64_t k = 0; k < d->n_images; k++)
+        shows[k] = shows[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
+                   : shows[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET
+                                                 : SPI_ASIDE_NO;
+    SPI_TRY(err = find_others(d, look, signal, least, seed, shows), out);
+    for (int64_t k = 0; k < d->n_images; k++)
+        others += shows[k] == SPI_ASIDE_NO;
+    /* few images: there are not enough to set doubtful ones aside */
+    for (int64_t k = 0; k < d->n_images && others < 2 * SPI_IMAGES_LEAST; k++)
+        if (shows[k] == SPI_ASIDE_ROUND || shows[k] == SPI_ASIDE_OTHER)
+            shows[k] = SPI_ASIDE_NO;
+out:
+    return err;
+}
+
 /* Who takes part, in which half set. */
 static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
                      const struct look *look)
@@ -439,34 +505,21 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
     enum spi_deal deal = spec->one_set                        ? SPI_DEAL_ONE
                          : strcmp(set->halves, "blocks") == 0 ? SPI_DEAL_BLOCKS
                                                               : SPI_DEAL_RANDOM;
-    uint8_t *kind = NULL;
-    int64_t others = 0;
+    uint8_t *shows = NULL;
     spi_err err = SPI_OK;
 
-    if (look->hit) {
-        const struct spi_hit *hit = spi_array_data(look->hit, SPI_WHOLE, NULL);
-
-        SPI_TRY(err = SPI_NEW(kind, d->n_images, "hits"), out);
-        SPI_TRY(err = spi_hits_judge(d->n_images, hit, kind, &d->structure), out);
-        d->along = spi_hits_add_up(d->n_images, hit);
-        for (int64_t k = 0; k < d->n_images; k++) {
-            kind[k] = kind[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
-                      : kind[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET
-                                                   : SPI_ASIDE_NO;
-            others += kind[k] == SPI_ASIDE_NO;
-        }
-        /* few images: there are not enough to set doubtful ones aside */
-        for (int64_t k = 0; k < d->n_images && others < 2 * SPI_IMAGES_LEAST; k++)
-            if (kind[k] == SPI_ASIDE_ROUND)
-                kind[k] = SPI_ASIDE_NO;
-    }
     if (least < 0)
-        err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
-    if (!err)
-        err = spi_split_init(&d->split, d->n_images, signal, hash, kind, least, deal,
-                             (uint64_t)set->seed);
+        SPI_TRY(err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least),
+                out);
+    if (look->hit) {
+        SPI_TRY(err = SPI_NEW(shows, d->n_images, "hits"), out);
+        SPI_TRY(err = look_at_each(d, look, signal, least, (uint64_t)set->seed, shows),
+                out);
+    }
+    err = spi_split_init(&d->split, d->n_images, signal, hash, shows, least, deal,
+                         (uint64_t)set->seed);
 out:
-    free(kind);
+    free(shows);
     if (err || spi_split_count(&d->split) >= images_least(spec))
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
@@ -497,15 +550,17 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
         struct ingest_args a = {.d = d,
                                 .counted = look->counted,
                                 .hits = n > 4 ? look->hits : NULL,
+                                .shells = look->shells,
                                 .hashed = look->hash != NULL,
                                 .first = first,
                                 .n = d->n_images - first < BLOCK ? d->n_images - first
                                                                  : BLOCK};
-        struct spi_access access[5] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
+        struct spi_access access[6] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
                                        {look->pixels, block % PARTIALS, SPI_READ_WRITE},
                                        {look->signal, block, SPI_WRITE},
                                        {look->hash, block, SPI_WRITE},
-                                       {look->hit, block, SPI_WRITE}};
+                                       {look->hit, block, SPI_WRITE},
+                                       {look->numbers, block, SPI_WRITE}};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, n, access), out);
         /* memory: a partial is one block's at a time, so that PARTIALS of them are there */
@@ -538,6 +593,7 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
 {
     struct look look = {0};
     struct spi_hits hits = {0};
+    struct spi_kind_shells shells = {0};
     uint8_t *counted = NULL;
     spi_err err;
 
@@ -548,10 +604,13 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
         SPI_TRY(err = spi_hits_init(&hits, d->det, d->rings.diameter_A,
                                     d->rings.q[d->rings.R - 1]),
                 out);
+        SPI_TRY(err = spi_kind_shells_init(&shells, &hits, d->det, d->rings.diameter_A),
+                out);
         look.hits = &hits;
+        look.shells = &shells;
     }
     SPI_TRY(err = look_init(&look, g, d, !spec->one_set), out);
-    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 5 : 3, &look, spec->progress,
+    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 6 : 3, &look, spec->progress,
                              spec->user),
             out);
     SPI_TRY(err = split(d, spec, &look), out);
@@ -564,6 +623,7 @@ out:
         (void)!spi_graph_wait(g);
     look_clear(&look, g);
     spi_hits_clear(&hits);
+    spi_kind_shells_clear(&shells);
     free(counted);
     return err;
 }
