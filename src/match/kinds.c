@@ -20,7 +20,7 @@ static const double axis_least = 0.1,
 static const double prior_images = 10, prior_part = 0.05, prior_noise = 0.1;
 /* what kinds have in common, with many images; where half of that is needed: few images look
  * further apart than they are */
-static const double together = 0.0048, together_half = 850;
+static const double together = 0.007, together_half = 1250;
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
     SHELLS = SPI_KIND_SHELLS,
