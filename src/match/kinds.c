@@ -18,9 +18,9 @@ static const double blur = 0.1;                        /* differences that say l
 static const double axis_least = 0.1,
                     outlier_width = 3; /* of axes; of the outliers' sigma */
 static const double prior_images = 10, prior_part = 0.05, prior_noise = 0.1;
-/* what kinds have in common, with many images; where half of that is needed: few images look
- * further apart than they are */
-static const double together = 0.007, together_half = 1250;
+/* what kinds have in common: at most, and for each image; few images look further apart than
+ * they are */
+static const double together = 0.005, together_each = 4.5e-6;
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
     SHELLS = SPI_KIND_SHELLS,
@@ -728,7 +728,7 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
 
     if (err)
         return err;
-    join(&sums, together * (double)m / ((double)m + together_half), kind);
+    join(&sums, fmin(together, together_each * (double)m), kind);
     for (int k = 0; k < PARTS; k++)
         inside += sums.part[k].weight;
     for (int k = 0; k < PARTS; k++)
