@@ -18,9 +18,9 @@ static const double blur = 0.1;                        /* differences that say l
 static const double axis_least = 0.1,
                     outlier_width = 3; /* of axes; of the outliers' sigma */
 static const double prior_images = 10, prior_part = 0.05, prior_noise = 0.1;
-/* what kinds have in common, with many images; where half of that is needed: few images look
- * further apart than they are */
-static const double together = 0.0015, together_half = 600;
+/* what kinds have in common: at most, and for each image; few images look further apart than
+ * they are */
+static const double together = 0.005, together_each = 4.5e-6;
 static const double minority_least = 0.03, majority_least = 0.55; /* shares */
 enum {
     SHELLS = SPI_KIND_SHELLS,
@@ -115,7 +115,6 @@ struct space {
 /* An image: where it is, and the covariance that noise alone gives it. */
 struct place {
     double x[AXES], noise[AXES][AXES], counts;
-    bool bright; /* of the half with more counts */
 };
 
 static double root_of(double c)
@@ -473,7 +472,7 @@ static void add_image(const struct mixture *m, const struct place *p, struct sum
     int d = m->d;
 
     s->fit += density(m, p, r, L, z);
-    for (int j = 0; j < PARTS && p->bright; j++)
+    for (int j = 0; j < PARTS; j++)
         for (int k = 0; k < PARTS; k++)
             s->overlap[j][k] += r[j] * r[k];
     for (int k = 0; k <= PARTS; k++) {
@@ -650,7 +649,7 @@ out:
 /* ---- kinds --------------------------------------------------------------------------- */
 
 /* What two kinds have in common: images that may be of either, as a share of the smaller
- * kind; of bright images, which noise makes ambiguous least. */
+ * kind. */
 static double in_common(const struct sums *s, const int kind[PARTS], int a, int b)
 {
     double both = 0, of_a = 0, of_b = 0;
@@ -729,7 +728,7 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
 
     if (err)
         return err;
-    join(&sums, together * (double)m / ((double)m + together_half), kind);
+    join(&sums, fmin(together, together_each * (double)m), kind);
     for (int k = 0; k < PARTS; k++)
         inside += sums.part[k].weight;
     for (int k = 0; k < PARTS; k++)
@@ -758,7 +757,7 @@ spi_err spi_kinds_find(const struct spi_kind_shells *shells, int64_t n,
     struct space s = {.shells = shells};
     struct place *place = NULL;
     int64_t *row = NULL, lit = 0, m;
-    double *room = NULL, typical;
+    double *room = NULL;
     spi_err err;
 
     *kinds = (struct spi_kinds){.n = 1, .share = {1}};
@@ -781,13 +780,8 @@ spi_err spi_kinds_find(const struct spi_kind_shells *shells, int64_t n,
     if (s.n_light < 2)
         goto out;
     make_axes(&s, m, numbers, row, room);
-    for (int64_t k = 0; k < m; k++) {
-        place_of(&s, numbers + row[k] * NUMBERS, &place[k]);
-        room[k] = place[k].counts;
-    }
-    typical = median(m, room);
     for (int64_t k = 0; k < m; k++)
-        place[k].bright = place[k].counts >= typical;
+        place_of(&s, numbers + row[k] * NUMBERS, &place[k]);
     if (s.d > 0)
         err = judge_kinds(&s, m, place, n, numbers, seed, p, kinds);
 out:
