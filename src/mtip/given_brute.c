@@ -132,7 +132,8 @@ static spi_err pack_images(struct brute_job *j, int64_t first, int64_t n)
 
         SPI_TRY(err = spi_images_read(d->images, first + k, c, pixels), out);
         for (int64_t i = 0; i < c * n_pixels; i++)
-            pixels[i] *= (float)d->scale;
+            pixels[i] =
+                pixels[i] * (float)d->scale - (d->uneven ? d->uneven[i % n_pixels] : 0);
         SPI_TRY(err = spi_brute_images_init(&part, &j->list, c, n_pixels, pixels), out);
         memcpy(j->images.row + k * P, part.row, (size_t)(c * P) * sizeof *part.row);
         memcpy(j->images.count + k, part.count, (size_t)c * sizeof *part.count);

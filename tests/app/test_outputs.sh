@@ -41,6 +41,10 @@ refused 2 "$input" "merge onto its settings" merge a.h5 --orientations truth -o 
 refused 2 "$input" "an input has the temporary name" phase .result.mrc.spinifel-tmp -o result.mrc
 refused 2 "$input" "match onto its images" match a.h5 --model b.mrc -o a.h5
 refused 2 "$input" "match onto its model" match a.h5 --model b.mrc -o b.mrc
+refused 2 "$input" "match onto its background" match a.h5 --model b.mrc -o w.h5 --background w.h5
+refused 2 "$input" "match onto the file of its background" match a.h5 --model b.mrc -o w.h5 \
+	--background w.h5:/misses
+refused 2 "$input" "match onto its mask" match a.h5 --model b.mrc -o w.h5 --mask w.h5
 refused 2 "$input" "slice onto its geometry" slice b.mrc --orientations e.h5 --geometry a.h5 -o a.h5
 refused 2 "$input" "phase onto its autocorrelation" phase b.mrc -o hardlink.mrc
 refused 2 "$input" "phase: PRTF onto it" phase b.mrc -o p.mrc --prtf b.mrc
