@@ -109,11 +109,9 @@ def against_truth(images, run):
 
     row = {}
     with h5py.File(images) as f, h5py.File(f"{run}/orientations.h5") as o:
-        if "truth/class" in f:
-            left = numpy.isnan(o["orientations"][...].reshape(len(f["truth/class"]), -1)[:, 0])
-            if "class" in o:
-                left |= o["class"][...] != 0
-            row["junk_found"], row["junk_lost"] = shares(left, f["truth/class"][...] != 0)
+        left = numpy.isnan(o["orientations"][...].reshape(-1, 4)[:, 0])
+        junk = f["truth/class"][...] != 0 if "truth/class" in f else numpy.zeros(len(left), bool)
+        row["junk_found"], row["junk_lost"] = shares(left, junk)
         if "truth/pixels" in f and os.path.exists(f"{run}/mask.h5"):
             with h5py.File(f"{run}/mask.h5") as m:
                 mask = m["mask"][...].ravel() != 0
@@ -200,6 +198,8 @@ def misses(name, rows, clean):
         ("pixels-", "pixels_lost", None, 0.1, "% of the good pixels lost"),
         ("junk-", "junk_found", 95, None, "% of the junk found"),
         ("junk-", "junk_lost", None, 2, "% of the good images lost"),
+        ("clean", "junk_lost", None, 0.5, "% of the images lost"),
+        ("images-", "junk_lost", None, 0.5, "% of the images lost"),
         ("centre-", "centre_off_px", None, 0.1, "pixels off the centre"),
     ):
         values = [r[key] for r in rows if r.get(key) is not None]
@@ -226,13 +226,13 @@ def table(path):
         r, bad = rows[name], misses(name, rows[name], clean)
         failed |= bool(bad)
         want = "exit 3" if name.startswith("control-") else "" if needed is None else f"{clean - needed if needed < 0 else needed:.1f}"
-        pair = lambda what: ", ".join(c for c in (cell([x.get(what + k) for x in r], f) for k, f in (("_found", "%.1f"), ("_lost", "%.2f"))) if c)
+        pair = lambda what: ", ".join(cell([x.get(what + k) for x in r], f) or "-" for k, f in (("_found", "%.1f"), ("_lost", "%.2f")))
+        pairs = [p if any(c.isdigit() for c in p) else "" for p in (pair("junk"), pair("pixels"))]
         print(
             f"| {name} | {want}{f' ({aim:g})' if aim else ''} | {sum(x['exit'] == 0 for x in r)} of {len(r)} "
             f"| {cell([x.get('fsc05_A') for x in r], '%.1f')} | {cell([x['claimed_A'] for x in r], '%.1f')} | {limited(r)} "
             f"| {cell([x.get('orientation_error_deg_median') for x in r], '%.2f')} "
-            f"| {pair('junk')} | {pair('pixels')} "
-            f"| {cell([x.get('centre_off_px') for x in r], '%.2f')} | {'; '.join(bad)} |"
+            f"| {' | '.join(pairs)} | {cell([x.get('centre_off_px') for x in r], '%.2f')} | {'; '.join(bad)} |"
         )
     return 1 if failed else 0
 
