@@ -53,7 +53,7 @@ static spi_err measure_contrast(struct spi_reconstruct *j)
 
     if (!err)
         err = spi_contrast_check(&j->contrast, j->set.contrast_min);
-    return err ? err : spi_hits_check(&j->data.along);
+    return err ? err : spi_hits_check(&j->data.along, j->contrast.all);
 }
 
 /* All images that take part, and which pixels. */

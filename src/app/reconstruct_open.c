@@ -29,8 +29,12 @@ static void tell_aside(const struct spi_reconstruct *j)
                  (long long)s->n_blank, (long long)s->n, first);
     if (s->n_round > 0)
         spi_info("%lld of %lld images have no structure along their rings, as droplets and "
-                 "empty shots; they are left out",
+                 "empty shots; they make no model, and the map judges them in the end",
                  (long long)s->n_round, (long long)s->n);
+    if (s->n_other > 0)
+        spi_info("%lld of %lld images do not look like the others; they make no model, and "
+                 "the map judges them in the end",
+                 (long long)s->n_other, (long long)s->n);
     if (s->n_doublets > 0)
         spi_info("%lld of %lld images show something longer than the particle, as two "
                  "particles at once; they are left out",

@@ -123,8 +123,8 @@ void spi_reconstruct_find_conditions(struct spi_reconstruct *j)
         .images = s->n,
         .blank = s->n_blank,
         .repeated = s->n_copies,
-        .round = s->n_round,
-        .doublets = s->n_doublets,
+        .round = j->result.n_round,
+        .doublets = j->result.n_doublets,
         .unexplained = j->result.n_outliers,
         .background_ratio = j->result.background.ratio,
         .moved_px = moved->yes ? hypot(moved->shift_px[0], moved->shift_px[1]) : 0,
@@ -182,9 +182,8 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
     json_object_set_new(
         o, "limit", finished ? json_string(limit_name[v->resolution.limit]) : json_null());
     json_object_set_new(o, "limits", finished ? limits_json(v) : json_null());
-    json_object_set_new(
-        o, "images_left_out",
-        json_integer(j->data.split.n_round + j->data.split.n_doublets + r->n_outliers));
+    json_object_set_new(o, "images_left_out",
+                        json_integer(r->n_round + r->n_doublets + r->n_outliers));
     json_object_set_new(o, "phase_rounds",
                         finished ? json_integer(v->phase_rounds) : json_null());
     json_object_set_new(o, "symmetry",
@@ -228,8 +227,10 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
                                       (json_int_t)j->data.split.n_half[1]));
         json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
         json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
-        json_object_set_new(o, "images_round", json_integer(j->data.split.n_round));
-        json_object_set_new(o, "images_doublets", json_integer(j->data.split.n_doublets));
+        json_object_set_new(o, "images_doubtful",
+                            json_integer(j->data.split.n_round + j->data.split.n_other));
+        json_object_set_new(o, "images_round", json_integer(j->result.n_round));
+        json_object_set_new(o, "images_doublets", json_integer(j->result.n_doublets));
     }
     if (o) {
         json_object_set_new(o, "mask_sha256", json_string(j->mask_sha256));

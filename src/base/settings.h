@@ -83,7 +83,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, phase_consistency_min, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
     X(converge, phase_consistency_stop, double, 0.93, -1, 1, "", "the same at which no further rounds of phasing are made, if at least half of the random initialisations agree") \
     X(converge, unexplained_variance_max, double, 0.25, 0, 1e6, "", "largest fraction of the images' structure that the map may leave unexplained") \
-    X(converge, outlier_images_max, double, 0.5, 0, 1, "", "largest fraction of outlier images: those of whose structure the map leaves more than half unexplained") \
+    X(converge, outlier_images_max, double, 0.35, 0, 1, "", "largest fraction of outlier images: those of whose structure the map leaves more than half unexplained; as long as there are no more they are left out") \
     X(converge, contrast_min, double, 0.001, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
     X(converge, resolution_elements_min, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
     X(converge, fourier_coverage_min, double, 0.6, 0, 1, "", "least fraction of the directions at the claimed resolution that slices of the images cross") \

@@ -21,10 +21,10 @@ static const double inner_least =
 static const double dark = 0.1; /* of the mean count: what is added to the variance */
 /* (J19) */
 static const double particle_part = 0.75, round_level = 0.25, round_sigmas = 2.5,
-                    sure_sigmas = 4, round_least = 0.25, beyond_least = 0.15,
-                    beyond_times = 4, beyond_sigmas = 6;
+                    sure_sigmas = 4, beyond_least = 0.15, beyond_part = 0.3,
+                    beyond_times = 5, beyond_sigmas = 6;
 /* (J22) */
-static const double sum_least = 0.003, sum_sigmas = 4;
+static const double sum_share = 0.05, sum_sigmas = 4;
 enum { sum_images = 100 };
 
 static double length(const double q[3])
@@ -372,18 +372,22 @@ struct spi_hits_sum spi_hits_add_up(int64_t n, const struct spi_hit *hit)
     return all;
 }
 
-spi_err spi_hits_check(const struct spi_hits_sum *all)
+spi_err spi_hits_check(const struct spi_hits_sum *all, double contrast2)
 {
+    double least = sum_share * contrast2;
+
     if (all->n < sum_images || !(all->near_sigma > 0) ||
-        all->near + sum_sigmas * all->near_sigma > sum_least ||
-        (all->far_sigma > 0 && all->far > fmax(sum_least, sum_sigmas * all->far_sigma)))
+        all->near + sum_sigmas * all->near_sigma > least ||
+        (all->far_sigma > 0 && all->far > fmax(least, sum_sigmas * all->far_sigma)))
         return SPI_OK;
     return spi_fail(
         SPI_ENOCONV,
-        "no particle: the images have no structure along their rings (contrast^2 "
-        "%.4f +- %.4f near the beam, %.4f +- %.4f further out, in %lld images; a "
-        "particle alone has about 1, need %g): droplets, or empty shots",
-        all->near, all->near_sigma, all->far, all->far_sigma, (long long)all->n, sum_least);
+        "no particle: the images differ from each other (contrast^2 %.3f about "
+        "their mean), but have no structure along their rings (contrast^2 %.4f +- "
+        "%.4f near the beam, %.4f +- %.4f further out, in %lld images; need %.4f): "
+        "droplets, or empty shots of changing brightness",
+        contrast2, all->near, all->near_sigma, all->far, all->far_sigma, (long long)all->n,
+        least);
 }
 
 static int by_value(const void *a, const void *b)
@@ -411,7 +415,7 @@ bool spi_hits_round(const struct spi_hit *h, double typical)
 spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, double *typical)
 {
     double beyond;
-    int64_t m = 0, round = 0;
+    int64_t m = 0;
     float *x;
     spi_err err = SPI_NEW(x, n, "hits");
 
@@ -429,16 +433,11 @@ spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, doub
             continue;
         if (spi_hits_round(h, *typical)) {
             kind[k] = SPI_HIT_ROUND;
-            round++;
         } else {
             x[m++] = h->beyond;
         }
     }
-    /* a particle that is round from some sides has a few such views */
-    for (int64_t k = 0; k < n && (double)round < round_least * (double)(m + round); k++)
-        if (kind[k] == SPI_HIT_ROUND)
-            kind[k] = SPI_HIT_PARTICLE;
-    beyond = fmax(beyond_least, beyond_times * part_of(m, x, 0.5));
+    beyond = fmax(beyond_least, beyond_times * part_of(m, x, beyond_part));
     for (int64_t k = 0; k < n; k++)
         if (kind[k] == SPI_HIT_PARTICLE && (double)hit[k].beyond > beyond &&
             (double)hit[k].sigmas > beyond_sigmas)

@@ -71,8 +71,9 @@ struct spi_hits_sum {
 
 /** Of n images; those without counts do not take part. */
 struct spi_hits_sum spi_hits_add_up(int64_t n, const struct spi_hit *hit);
-/** SPI_ENOCONV: no image has structure along its rings (J22). */
-SPI_MUSTUSE spi_err spi_hits_check(const struct spi_hits_sum *all);
+/** SPI_ENOCONV: images differ, but not along their rings (J22).  contrast2: of the images
+ * about their mean. */
+SPI_MUSTUSE spi_err spi_hits_check(const struct spi_hits_sum *all, double contrast2);
 
 enum spi_hit_kind { SPI_HIT_PARTICLE, SPI_HIT_ROUND, SPI_HIT_DOUBLET };
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "fsc/isotropic.h"
 #include "io/mask.h"
 #include "mtip/orientations.h"
 #include "mtip/uneven.h"
@@ -25,17 +24,30 @@ spi_err spi_background_begin(const struct spi_run *r, struct spi_background *b)
     spi_err err;
 
     *b = (struct spi_background){.told = d->background != NULL};
+    if (d->even)
+        SPI_TRY(err = SPI_NEW(b->even, d->det->n_pixels, "background"), out);
     if (!known)
         return SPI_OK;
-    err = SPI_NEW(b->pixel, d->det->n_pixels, "background");
-    if (!err)
-        memcpy(b->pixel, known, (size_t)d->det->n_pixels * sizeof *known);
+    SPI_TRY(err = SPI_NEW(b->pixel, d->det->n_pixels, "background"), out);
+    memcpy(b->pixel, known, (size_t)d->det->n_pixels * sizeof *known);
+    if (b->told && d->even)
+        memcpy(b->even, d->even, (size_t)d->det->n_pixels * sizeof *d->even);
+out:
     return err;
+}
+
+struct spi_beside spi_background_beside(const struct spi_run *r,
+                                        const struct spi_background *b)
+{
+    if (!b->even)
+        return (struct spi_beside){.same = b->pixel};
+    return (struct spi_beside){r->data->uneven, b->even, r->data->glow};
 }
 
 void spi_background_clear(struct spi_background *b)
 {
     free(b->pixel);
+    free(b->even);
     *b = (struct spi_background){0};
 }
 
@@ -124,20 +136,19 @@ bool spi_background_shows(const struct spi_run *r, double q_max)
 
 /* ---- what is alike in all directions ------------------------------------------------ */
 
-static spi_err levels(const struct spi_run *r, const struct spi_volume half_A[2],
-                      const struct spi_agreement *a, struct spi_isotropic *level)
+spi_err spi_background_levels(const struct spi_run *r, const struct spi_volume *const A[2],
+                              const double R[9], double q_min, double q_max,
+                              struct spi_isotropic *level)
 {
     struct spi_pose rotation = {.inverted = 0};
     struct spi_volume two = {0}, W[2] = {{0}, {0}};
     spi_err err;
 
-    memcpy(rotation.R, a->R, sizeof rotation.R);
-    SPI_TRY(err = spi_pose_apply(&half_A[1], &rotation, half_A[0].n, half_A[0].step, &two),
-            out);
-    SPI_TRY(err = spi_volume_fourier_even(&half_A[0], &W[0]), out);
+    memcpy(rotation.R, R, sizeof rotation.R);
+    SPI_TRY(err = spi_pose_apply(A[1], &rotation, A[0]->n, A[0]->step, &two), out);
+    SPI_TRY(err = spi_volume_fourier_even(A[0], &W[0]), out);
     SPI_TRY(err = spi_volume_fourier_even(&two, &W[1]), out);
-    err = spi_isotropic_find(&W[0], &W[1], r->data->rings.diameter_A, a->q_min, a->q_max,
-                             level);
+    err = spi_isotropic_find(&W[0], &W[1], r->data->rings.diameter_A, q_min, q_max, level);
 out:
     spi_volume_clear(&two);
     for (int h = 0; h < 2; h++)
@@ -189,7 +200,10 @@ spi_err spi_background_look(const struct spi_run *r, const struct spi_volume hal
     struct spi_isotropic s = {0};
     spi_err err;
 
-    SPI_TRY(err = levels(r, half_A, a, &s), out);
+    SPI_TRY(err = spi_background_levels(
+                r, (const struct spi_volume *const[2]){&half_A[0], &half_A[1]}, a->R,
+                a->q_min, a->q_max, &s),
+            out);
     *found = strcmp(r->set->background, "none") != 0 &&
              (is_certain(&s, c, r->data->rings.diameter_A, b) || again);
     if (!*found)
@@ -197,9 +211,14 @@ spi_err spi_background_look(const struct spi_run *r, const struct spi_volume hal
     if (!b->pixel)
         SPI_TRY(err = SPI_NEW(b->pixel, det->n_pixels, "background"), out);
     for (int64_t p = 0; p < det->n_pixels; p++)
-        if (!det->bad[p])
-            b->pixel[p] += (float)((double)det->geometry[p] *
-                                   spi_isotropic_at(&s, s.level, length(det->q + 3 * p)));
+        if (!det->bad[p]) {
+            float add = (float)((double)det->geometry[p] *
+                                spi_isotropic_at(&s, s.level, length(det->q + 3 * p)));
+
+            b->pixel[p] += add;
+            if (b->even)
+                b->even[p] += add;
+        }
 out:
     spi_isotropic_clear(&s);
     return err;
@@ -225,6 +244,8 @@ void spi_background_fluences(const struct spi_data *d, double q_max,
         return;
     }
     b->ratio = light / (all - light);
+    if (b->even)
+        return;
     for (int64_t k = 0; k < o->n; k++) {
         double both, alone;
 

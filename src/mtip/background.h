@@ -10,13 +10,16 @@
 #ifndef SPI_MTIP_BACKGROUND_H
 #define SPI_MTIP_BACKGROUND_H
 
+#include "fsc/isotropic.h"
 #include "io/orient.h"
 #include "mtip/agreement.h"
 #include "mtip/contrast.h"
 #include "mtip/resolution.h"
 
 struct spi_background {
-    float *pixel; /* [n_pixels] counts of it in an image, owned; NULL: none */
+    float *pixel; /* [n_pixels] counts of it in a mean image, owned; NULL: none */
+    float *even;  /* [n_pixels] of these what is even on rings, where images differ in it
+                   * (data->glow), owned; NULL: they do not */
     bool told;    /* it was given */
     double ratio; /* counts of it over those of the particle, up to q_max */
     double
@@ -39,6 +42,15 @@ SPI_MUSTUSE spi_err spi_background_read(const char *name, const struct spi_image
  * phased without the level of their own (spi_isotropic_remove). */
 bool spi_background_shows(const struct spi_run *r, double q_max);
 
+/** What images hold beside a model of the particle alone. */
+struct spi_beside spi_background_beside(const struct spi_run *r,
+                                        const struct spi_background *b);
+/** (F19) of the models A of two half sets, the second rotated onto the first by R. */
+SPI_MUSTUSE spi_err spi_background_levels(const struct spi_run *r,
+                                          const struct spi_volume *const A[2],
+                                          const double R[9], double q_min, double q_max,
+                                          struct spi_isotropic *level);
+
 /** Release what the struct owns. */
 void spi_background_clear(struct spi_background *b);
 
@@ -51,7 +63,7 @@ SPI_MUSTUSE spi_err spi_background_look(const struct spi_run *r,
                                         const struct spi_contrast *c, bool again,
                                         struct spi_background *b, bool *found);
 /** (Q20): fluences of the particle alone, from those of particle and background, of pixels up
- * to q_max. */
+ * to q_max; they are that already where images differ in it. */
 void spi_background_fluences(const struct spi_data *d, double q_max,
                              struct spi_background *b, struct spi_orientations *o);
 

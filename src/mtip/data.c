@@ -293,7 +293,7 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
 {
     struct sums partial[PARTIALS];
     const struct spi_rings *g = &d->rings;
-    double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]), *sum, *sum2;
+    double total = 0, n = (double)spi_split_count(&d->split), *sum, *sum2;
 
     for (int s = 0; s < PARTIALS; s++) {
         double *of = spi_array_data(look->rings, s, NULL);
@@ -347,6 +347,22 @@ out:
 
 _Static_assert(PARTIALS % 2 == 0, "an even partial holds even blocks only");
 
+/* of_h [rings.h_at[R]], owned by the caller: harmonics of counts at the pixels. */
+static spi_err harmonics_of(const struct spi_data *d, const float *of, float complex **of_h)
+{
+    const struct spi_rings *g = &d->rings;
+    float *samples = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "background"), out);
+    SPI_TRY(err = SPI_NEW(*of_h, g->h_at[g->R], "background"), out);
+    spi_ring_resample(&d->map, g, of, samples);
+    err = spi_ring_analyse(g, g->R, samples, *of_h);
+out:
+    free(samples);
+    return err;
+}
+
 /* What is known of the background, and what the mean image shows beyond its rings. */
 static spi_err find_uneven(struct spi_data *d, const struct look *look,
                            const struct spi_data_spec *spec)
@@ -354,7 +370,7 @@ static spi_err find_uneven(struct spi_data *d, const struct look *look,
     static const double ball_qD = 2.5;
     enum { LEAST = 32 }; /* images of a part */
     const struct spi_rings *g = &d->rings;
-    float *mean[2] = {NULL, NULL}, *samples = NULL;
+    float *mean[2] = {NULL, NULL};
     double number[2];
     bool found = spec->background != NULL;
     spi_err err;
@@ -380,15 +396,29 @@ static spi_err find_uneven(struct spi_data *d, const struct look *look,
         d->uneven = NULL;
         goto out;
     }
-    SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "background"), out);
-    SPI_TRY(err = SPI_NEW(d->uneven_h, g->h_at[g->R], "background"), out);
-    spi_ring_resample(&d->map, g, d->uneven, samples);
-    err = spi_ring_analyse(g, g->R, samples, d->uneven_h);
+    err = harmonics_of(d, d->uneven, &d->uneven_h);
 out:
     free(mean[0]);
     free(mean[1]);
-    free(samples);
     return err;
+}
+
+spi_err spi_data_take_even(struct spi_data *d, float *even, float *glow, float *excess)
+{
+    free(d->even);
+    free(d->even_h);
+    free(d->glow);
+    free(d->excess);
+    d->even = even;
+    d->even_h = NULL;
+    d->glow = glow;
+    d->excess = excess;
+    return even ? harmonics_of(d, even, &d->even_h) : SPI_OK;
+}
+
+struct spi_beside spi_data_beside(const struct spi_data *d)
+{
+    return (struct spi_beside){d->uneven, d->even, d->excess};
 }
 
 /* ---- who takes part ----------------------------------------------------------------- */
@@ -410,6 +440,7 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
                          : strcmp(set->halves, "blocks") == 0 ? SPI_DEAL_BLOCKS
                                                               : SPI_DEAL_RANDOM;
     uint8_t *kind = NULL;
+    int64_t others = 0;
     spi_err err = SPI_OK;
 
     if (look->hit) {
@@ -418,10 +449,16 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
         SPI_TRY(err = SPI_NEW(kind, d->n_images, "hits"), out);
         SPI_TRY(err = spi_hits_judge(d->n_images, hit, kind, &d->structure), out);
         d->along = spi_hits_add_up(d->n_images, hit);
-        for (int64_t k = 0; k < d->n_images; k++)
+        for (int64_t k = 0; k < d->n_images; k++) {
             kind[k] = kind[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
                       : kind[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET
                                                    : SPI_ASIDE_NO;
+            others += kind[k] == SPI_ASIDE_NO;
+        }
+        /* few images: there are not enough to set doubtful ones aside */
+        for (int64_t k = 0; k < d->n_images && others < 2 * SPI_IMAGES_LEAST; k++)
+            if (kind[k] == SPI_ASIDE_ROUND)
+                kind[k] = SPI_ASIDE_NO;
     }
     if (least < 0)
         err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
@@ -430,7 +467,7 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
                              (uint64_t)set->seed);
 out:
     free(kind);
-    if (err || d->split.n_half[0] + d->split.n_half[1] >= images_least(spec))
+    if (err || spi_split_count(&d->split) >= images_least(spec))
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
         return spi_fail(SPI_EFORMAT, "the %lld images are all zero on the usable pixels",
@@ -444,7 +481,7 @@ out:
         SPI_EFORMAT,
         "%lld of %lld images are left: %lld hold no signal on the usable pixels, "
         "%lld repeat an earlier image; a reconstruction needs at least %d",
-        (long long)(d->split.n_half[0] + d->split.n_half[1]), (long long)d->n_images,
+        (long long)spi_split_count(&d->split), (long long)d->n_images,
         (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
@@ -518,7 +555,7 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                              spec->user),
             out);
     SPI_TRY(err = split(d, spec, &look), out);
-    if (d->split.n_blank + d->split.n_copies + d->split.n_round + d->split.n_doublets > 0)
+    if (spi_split_count(&d->split) < d->n_images)
         SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
     SPI_TRY(err = summarise(d, &look), out);
     err = find_uneven(d, &look, spec);
@@ -614,6 +651,10 @@ void spi_data_clear(struct spi_data *d)
     free(d->background);
     free(d->uneven);
     free(d->uneven_h);
+    free(d->even);
+    free(d->even_h);
+    free(d->glow);
+    free(d->excess);
     *d = (struct spi_data){0};
 }
 
@@ -639,6 +680,8 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
     for (int i = 0; i < d->rings.h_at[R] && d->uneven_h; i++)
         h[i] -= d->uneven_h[i];
+    for (int i = 0; i < d->rings.h_at[R] && d->even_h; i++)
+        h[i] -= d->excess[image] * d->even_h[i];
 }
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)

@@ -15,6 +15,7 @@
 #include "io/record_cache.h"
 #include "likelihood/likelihood.h"
 #include "match/hits.h"
+#include "mtip/beside.h"
 #include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
@@ -42,6 +43,12 @@ struct spi_data {
         *uneven; /* [n_pixels], owned: of the background what differs from its mean on each
                     * ring, taken out of all that the loop sees; NULL: nothing */
     float complex *uneven_h; /* [rings.h_at[R]], owned: its harmonics */
+    float *even;           /* [n_pixels], owned: of the background what is the same on each
+                              * ring, in a mean image; NULL: it goes with the model */
+    float complex *even_h; /* [rings.h_at[R]], owned: its harmonics */
+    bool even_settled;     /* `even` was given, and nothing changes it */
+    float *glow, *excess;  /* [n_images], owned: of (Q24), how many times `even` an image
+                              * has, and how much more that is than its fluence */
 };
 
 /** Counts to which the mean image is scaled where values are no photons. */
@@ -71,6 +78,13 @@ SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   const struct spi_data_spec *spec);
 /** Release what the struct owns. */
 void spi_data_clear(struct spi_data *d);
+
+/** (Q24): from now on image k has excess[k] times `even` beside its model; even [n_pixels],
+ * glow and excess [n_images] become the data's, also on failure.  NULL: nothing. */
+SPI_MUSTUSE spi_err spi_data_take_even(struct spi_data *d, float *even, float *glow,
+                                       float *excess);
+/** What images hold beside the models of the loop. */
+struct spi_beside spi_data_beside(const struct spi_data *d);
 
 /** Bytes of a record. */
 size_t spi_data_record_bytes(const struct spi_data *d);

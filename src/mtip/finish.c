@@ -9,21 +9,21 @@
 #include "base/mem.h"
 #include "fsc/symmetry_map.h"
 #include "math/symmetry.h"
+#include "mtip/doubtful.h"
 #include "mtip/orientations.h"
 
 static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
 static const double cut_width = 1.2; /* (C6): q_stop / q_pass */
 
-static const double outliers_most = 0.35; /* (Q22): more is no junk, but another particle */
-static const double outlier_named = 1.5;  /* e^-18 of the pixels, the tail of many images */
+static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of many images */
 
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* The half sets merged side by side, each image read once, and solved for the lambda that
  * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part.
- * background: counts taken from each image, or NULL. */
+ * beside: counts taken from each image. */
 static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
-                          const float *const fluence[2], const float *background,
+                          const float *const fluence[2], struct spi_beside beside,
                           struct spi_merging_lcurve curve[2], struct spi_volume A[2])
 {
     const struct spi_data *d = r->data;
@@ -33,7 +33,7 @@ static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
                                     .pixels = &pixels,
                                     .quat = quat,
                                     .scale = d->scale,
-                                    .background = background,
+                                    .beside = beside,
                                     .diameter_A = d->rings.diameter_A,
                                     .tol = r->set->nufft_tol,
                                     .corner_weight = r->set->flambda,
@@ -94,7 +94,7 @@ static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
 
 /* Every `every`-th image of each half set, merged; averages over the point group. */
 static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o, int every,
-                            const float *background, struct spi_merging_lcurve curve[2],
+                            struct spi_beside beside, struct spi_merging_lcurve curve[2],
                             struct spi_volume A[2])
 {
     float *fluence[2] = {NULL, NULL};
@@ -105,11 +105,13 @@ static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o,
 
         SPI_TRY(err = SPI_NEW(fluence[h], o->n, "merge"), out);
         for (int64_t k = 0; k < o->n; k++)
-            fluence[h][k] = o->half[k] == h + 1 && seen++ % every == 0 ? o->fluence[k] : 0;
+            fluence[h][k] = o->half[k] == h + 1 && !o->aside[k] && seen++ % every == 0
+                                ? o->fluence[k]
+                                : 0;
     }
     SPI_TRY(err = merge_sets(r, (const double(*)[4])o->quat,
-                             (const float *const[2]){fluence[0], fluence[1]}, background,
-                             curve, A),
+                             (const float *const[2]){fluence[0], fluence[1]}, beside, curve,
+                             A),
             out);
     for (int h = 0; h < 2 && !err; h++)
         err = average(r, h, &A[h]);
@@ -164,7 +166,7 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o, b
             progress(1, STEPS, "merging the half sets", user);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, r->data->uneven, curve, res->half_A);
+        err = merge_halves(r, o, 1, spi_data_beside(r->data), curve, res->half_A);
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve[0];
         spi_merging_lcurve_clear(&curve[1]);
@@ -181,45 +183,65 @@ out:
     return err;
 }
 
-/* (Q22): images that the map does not explain are left out, and what they spoilt is done
- * once more: in rounds, as long as it is a part of the images that may be left out. */
-static spi_err leave_outliers_out(struct spi_run *r, spi_on_finish *progress, void *user,
-                                  struct spi_result *res)
+/* What the inspection says of the images: outliers of the models, which join the doubtful
+ * ones unless they are too many; doubtful ones that show the particle, which are so no more.
+ * Returns how many changed. */
+static int64_t judge(const struct spi_run *r, struct spi_result *res)
+{
+    struct spi_orientations *o = &res->orientations;
+    const uint8_t *outlier = res->inspection.outlier;
+    int64_t out = 0, other = 0, back = 0, all = 0;
+    bool leave;
+
+    for (int64_t k = 0; k < o->n; k++) {
+        all += o->half[k] != 0 && o->aside[k] != SPI_ASIDE_ROUND;
+        out += o->half[k] && !o->aside[k] && outlier[k];
+        other += o->aside[k] == SPI_ASIDE_OTHER && outlier[k];
+    }
+    /* where the half sets differ the model may be what is wrong */
+    leave = r->halves_cc >= r->set->halves_cc_repeat &&
+            (double)(out + other) <= r->set->outlier_images_max * (double)all;
+    for (int64_t k = 0; k < o->n; k++)
+        if (o->half[k] && o->aside[k] && !outlier[k]) {
+            o->aside[k] = SPI_ASIDE_NO;
+            back++;
+        } else if (o->half[k] && !o->aside[k] && outlier[k] && leave) {
+            o->aside[k] = SPI_ASIDE_OTHER;
+        }
+    return back + (leave ? out : 0);
+}
+
+/* (Q22): what images outliers have spoilt, and what doubtful ones bring, is done once more. */
+static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *user,
+                            struct spi_result *res)
 {
     enum { ROUNDS = 2 };
     struct spi_orientations *o = &res->orientations;
-    double images = (double)res->inspection.images;
+    double outliers, images = 0;
+    int64_t of[SPI_ASIDE_KINDS] = {0};
     spi_err err = SPI_OK;
 
-    if (r->halves_cc < r->set->halves_cc_repeat) /* the model may be what is wrong */
-        return SPI_OK;
-
-    for (int i = 0; i < ROUNDS && !err; i++) {
-        const uint8_t *outlier = res->inspection.outlier;
-        int64_t n = 0;
-
-        for (int64_t k = 0; k < o->n; k++)
-            n += outlier[k];
-        if (n == 0 || (double)(res->n_outliers + n) > outliers_most * images)
-            break;
-        for (int64_t k = 0; k < o->n; k++)
-            if (outlier[k]) {
-                spi_orientations_none(o, k);
-                o->aside[k] = SPI_ASIDE_OTHER;
-            }
-        res->n_outliers += n;
+    for (int i = 0; i < ROUNDS && judge(r, res) > 0 && !err; i++) {
         spi_orientations_normalise(o);
         err = refine_and_merge(r, o, true, progress, user, res);
     }
-    if (!err && res->n_outliers > 0) {
-        double left = res->inspection.outlier_images * (double)res->inspection.images;
-
-        res->inspection.outlier_images = ((double)res->n_outliers + left) / images;
+    outliers = res->inspection.outlier_images * (double)res->inspection.images;
+    for (int64_t k = 0; k < o->n; k++) {
+        of[o->aside[k]]++;
+        images += o->half[k] != 0 && o->aside[k] != SPI_ASIDE_ROUND;
+        if (o->half[k] && o->aside[k])
+            spi_orientations_none(o, k);
+    }
+    res->n_round = of[SPI_ASIDE_ROUND];
+    res->n_doublets = of[SPI_ASIDE_DOUBLET];
+    res->n_outliers = of[SPI_ASIDE_OTHER];
+    res->inspection.outlier_images =
+        images > 0 ? ((double)res->n_outliers + outliers) / images : 0;
+    if (res->n_outliers > 0)
         spi_run_tell(r,
                      &(struct spi_event){SPI_EVENT_OUTLIER_IMAGES,
                                          .u.outlier_images = {.n = res->n_outliers,
                                                               .images = (int64_t)images}});
-    }
     return err;
 }
 
@@ -250,7 +272,7 @@ static spi_err take_background_out(struct spi_run *r, const struct spi_contrast 
         spi_background_fluences(r->data, r->q_max, b, o);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, b->pixel, curve, res->half_A);
+        err = merge_halves(r, o, 1, spi_background_beside(r, b), curve, res->half_A);
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve[0];
         spi_merging_lcurve_clear(&curve[1]);
@@ -325,7 +347,9 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     struct spi_merging_lcurve curve[2] = {{0}, {0}};
     spi_err err;
 
-    SPI_TRY(err = merge_halves(r, o, 2, res->background.pixel, curve, A), out);
+    SPI_TRY(err =
+                merge_halves(r, o, 2, spi_background_beside(r, &res->background), curve, A),
+            out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_fourier_even(&A[h], &W[h]), out);
     /* o is in the common frame: nothing is left to turn */
@@ -405,9 +429,10 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     spi_err err;
 
     *res = (struct spi_result){0};
+    SPI_TRY(err = spi_doubtful_match(r), out);
     SPI_TRY(err = spi_run_orientations(r, o), out);
     SPI_TRY(err = refine_and_merge(r, o, false, progress, user, res), out);
-    SPI_TRY(err = leave_outliers_out(r, progress, user, res), out);
+    SPI_TRY(err = judge_images(r, progress, user, res), out);
     warn_outliers(r, &res->inspection.outliers);
     if (progress)
         progress(3, STEPS, "comparing the halves", user);

@@ -353,6 +353,7 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     struct spi_reference reference = {0};
     struct spi_refine_set set = {0};
     const struct spi_refine *model[2] = {&set.r, NULL};
+    struct spi_beside beside;
     spi_err err;
 
     SPI_TRY(err =
@@ -361,7 +362,8 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
             out);
     spi_reference_drop_grid(&reference, set.model);
-    err = spi_refine_images(spec->graph, d->images, d->scale, d->uneven, model,
+    beside = spi_data_beside(d);
+    err = spi_refine_images(spec->graph, d->images, d->scale, &beside, model,
                             spec->progress, spec->user, o);
 out:
     spi_refine_set_clear(&set);

@@ -126,14 +126,15 @@ struct block {
  * have otherwise; (J21): an image that is round may be a view of the particle that is, but
  * then its rings are those of the particle. */
 static spi_err along_rings(struct block *b, int rank, const float *K, const float *T,
-                           bool *explained)
+                           float times, bool *explained)
 {
     const struct frame *f = b->f;
     const struct spi_pixel_list *l = &f->pixels;
     int64_t n_pixels = f->r->data->det->n_pixels;
     float *counts = spi_rooms_of(&b->hits, rank), *model;
+    const float *even = f->r->data->even;
     struct spi_hit hit;
-    double share, sigma;
+    double share, sigma, rings;
     spi_err err = SPI_OK;
 
     if (!counts)
@@ -149,9 +150,11 @@ static spi_err along_rings(struct block *b, int rank, const float *K, const floa
         *explained = false;
     if (!*explained)
         return SPI_OK;
+    rings = spi_hits_rings(&f->hits, counts, model, model + n_pixels);
+    for (int64_t p = 0; p < l->n && even; p++) /* as (J19) looks at images */
+        counts[l->pixel[p]] += times * even[l->pixel[p]];
     SPI_TRY(err = spi_hits_image(&f->hits, counts, model + n_pixels, &hit), out);
-    if (spi_hits_round(&hit, f->r->data->structure) &&
-        spi_hits_rings(&f->hits, counts, model, model + n_pixels) > rings_most)
+    if (spi_hits_round(&hit, f->r->data->structure) && rings > rings_most)
         *explained = false;
 out:
     return err;
@@ -162,8 +165,9 @@ static void look(void *ctx, int rank, int64_t i)
     struct block *b = ctx;
     const struct frame *f = b->f;
     const struct spi_pixel_list *l = &f->pixels;
-    const float *image = b->pixels + i * f->r->data->det->n_pixels,
-                *uneven = f->r->data->uneven;
+    const float *image = b->pixels + i * f->r->data->det->n_pixels;
+    const struct spi_beside beside = spi_data_beside(f->r->data);
+    float times = spi_beside_times(&beside, b->first + i);
     int64_t k = b->first + i;
     int h = f->o->half[k] - 1;
     float *K = spi_rooms_of(&b->work, rank), *T;
@@ -182,14 +186,17 @@ static void look(void *ctx, int rank, int64_t i)
             out);
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]) -
-               (uneven ? uneven[l->pixel[p]] : 0);
+               spi_beside_at(&beside, times, l->pixel[p]);
     spi_misfit_image(&f->pairs, l, f->like, K, T, f->mean, f->inv_var, k, T + l->n, one,
                      &b->outliers[i]);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
     b->misfit[i] = (float)spi_misfit_share(&sum);
     b->explained[i] =
         !(spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained);
-    err = along_rings(b, rank, K, T, &b->explained[i]);
+    if (f->o->aside[k] && !(spi_misfit_share(&sum) < half_explained &&
+                            spi_misfit_share(&sum) + 2 * spi_misfit_sigma(&sum) < 1))
+        b->explained[i] = false; /* doubtful: it is for the image to show the particle */
+    err = along_rings(b, rank, K, T, times, &b->explained[i]);
 out:
     spi_failure_note(&b->failure, err);
 }
@@ -197,7 +204,7 @@ out:
 static void add(const struct block *b, int64_t n, struct partial *s)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (b->f->o->half[b->first + i] == 0)
+        if (b->f->o->half[b->first + i] == 0 || b->f->o->aside[b->first + i])
             continue;
         spi_outliers_add(&b->outliers[i], s->outliers);
         ++*s->images;

@@ -18,8 +18,8 @@ struct spi_inspection {
     double *q;                /* [n_shells] 1/A, owned */
     struct spi_misfit *shell; /* [n_shells] sums over all images, owned */
     struct spi_outliers outliers;
-    uint8_t
-        *outlier; /* [n] 1: more than half of its structure is unexplained (Q10), owned */
+    uint8_t *outlier; /* [n] 1: more than half of its structure is unexplained (Q10); of a
+                   * doubtful image: it does not show the particle (Q22); owned */
 };
 
 /** o->misfit [n] (made by the caller) becomes the share (Q9) of each image beside A[half -

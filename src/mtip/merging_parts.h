@@ -27,6 +27,7 @@ struct spi_merging_chosen {
     int64_t n;
     double (*quat)[4]; /* [n], owned */
     float *phi;        /* [n], owned */
+    float *times;      /* [n] of spi_beside, owned */
 };
 
 /** The block of images from `first` on, and the partial that the block of this number adds

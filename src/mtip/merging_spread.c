@@ -36,9 +36,11 @@ spi_err spi_merging_choose(const struct spi_merging_block *a, int set,
     *c = (struct spi_merging_chosen){0};
     SPI_TRY(err = SPI_NEW(c->quat, a->n, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->phi, a->n, "merge"), out);
+    SPI_TRY(err = SPI_NEW(c->times, a->n, "merge"), out);
     for (int64_t k = a->first; k < a->first + a->n; k++)
         if (s->fluence[k] > 0) {
             memcpy(c->quat[c->n], s->quat[k], sizeof *c->quat);
+            c->times[c->n] = spi_beside_times(&s->beside, k);
             c->phi[c->n++] = s->fluence[k];
         }
 out:
@@ -49,13 +51,15 @@ void spi_merging_chosen_clear(struct spi_merging_chosen *c)
 {
     free(c->quat);
     free(c->phi);
+    free(c->times);
     *c = (struct spi_merging_chosen){0};
 }
 
 struct taking {
     int64_t n_pixels;
     float scale;
-    const float *background; /* or NULL */
+    const struct spi_beside *beside;
+    int64_t first; /* image of the file where `all` begins */
     const float *all;
     float *pixels;
     const int64_t *image; /* of each that takes part, in `all` */
@@ -65,11 +69,12 @@ static void take_one(void *ctx, int rank, int64_t item)
 {
     const struct taking *t = ctx;
     const float *from = t->all + t->image[item] * t->n_pixels;
-    float *to = t->pixels + item * t->n_pixels;
+    float *to = t->pixels + item * t->n_pixels,
+          times = spi_beside_times(t->beside, t->first + t->image[item]);
 
     (void)rank;
     for (int64_t p = 0; p < t->n_pixels; p++)
-        to[p] = t->scale * from[p] - (t->background ? t->background[p] : 0);
+        to[p] = t->scale * from[p] - spi_beside_at(t->beside, times, p);
 }
 
 void spi_merging_take(const struct spi_merging_block *a, int set, const float *all,
@@ -79,7 +84,8 @@ void spi_merging_take(const struct spi_merging_block *a, int set, const float *a
     int64_t image[SPI_MERGING_BLOCK_MAX], n = 0;
     struct taking t = {.n_pixels = spi_images_detector(s->images)->n_pixels,
                        .scale = (float)s->scale,
-                       .background = s->background,
+                       .beside = &s->beside,
+                       .first = a->first,
                        .all = all,
                        .pixels = pixels,
                        .image = image};
@@ -101,7 +107,7 @@ double spi_merging_expected_misfit(const struct spi_merging_spec *s,
     for (int64_t k = 0; k < c->n; k++)
         for (int64_t p = 0; p < l->n; p++) { /* what was taken out is noise all the same */
             float K = pixels[k * n_pixels + l->pixel[p]] +
-                      (s->background ? s->background[l->pixel[p]] : 0);
+                      spi_beside_at(&s->beside, c->times[k], l->pixel[p]);
 
             sum += (double)(l->kappa[p] * K / (c->phi[k] * l->geometry[p]));
         }

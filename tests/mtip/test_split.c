@@ -252,12 +252,52 @@ static void hashes(void)
        "two pixels in each other's place have another hash");
 }
 
+/* Doubtful images get a half set and make no model; doublets and blank ones get none. */
+static void doubtful(void)
+{
+    static uint8_t shows[N];
+    struct spi_split s = {0};
+    int64_t round = 0, other = 0, pairs = 0, bad = 0;
+    spi_err err;
+
+    different();
+    for (int k = 0; k < N; k++) {
+        signal[k] = k % 10 ? 100 : 0;
+        shows[k] = k % 7 == 1   ? SPI_ASIDE_ROUND
+                   : k % 7 == 2 ? SPI_ASIDE_DOUBLET
+                   : k % 7 == 3 ? SPI_ASIDE_OTHER
+                                : SPI_ASIDE_NO;
+        round += k % 10 && k % 7 == 1;
+        pairs += k % 10 && k % 7 == 2;
+        other += k % 10 && k % 7 == 3;
+    }
+    err = spi_split_init(&s, N, signal, hash, shows, 0, SPI_DEAL_RANDOM, 1);
+    for (int k = 0; k < N && !err; k++) {
+        bool takes = k % 10 && k % 7 != 2, doubt = takes && (k % 7 == 1 || k % 7 == 3);
+
+        bad += (s.half[k] != 0) != takes || spi_split_doubtful(&s, k) != doubt ||
+               spi_split_models(&s, k) != (takes && !doubt);
+    }
+    OK(!err && bad == 0 && s.n_round == round && s.n_other == other &&
+           s.n_doublets == pairs && s.n_blank == N / 10,
+       "round, other, double and blank images: %lld, %lld, %lld, %lld; %lld treated "
+       "wrongly",
+       (long long)s.n_round, (long long)s.n_other, (long long)s.n_doublets,
+       (long long)s.n_blank, (long long)bad);
+    OK(!err && spi_split_count(&s) == N - N / 10 - round - other - pairs &&
+           llabs(s.n_half[0] - s.n_half[1]) <= 1,
+       "%lld images make the models; half sets of %lld and %lld",
+       (long long)spi_split_count(&s), (long long)s.n_half[0], (long long)s.n_half[1]);
+    spi_split_clear(&s);
+}
+
 int main(void)
 {
     hashes();
     blank_images();
     other_units();
     copies();
+    doubtful();
     the_draw();
     return tap_done();
 }
