@@ -9,6 +9,7 @@
 #include "kernel/lanes.h"
 #include "math/sphere.h"
 #include "mtip/background.h"
+#include "mtip/brightness.h"
 #include "mtip/orientations.h"
 #include "mtip/plan.h"
 #include "mtip/reference.h"
@@ -161,6 +162,8 @@ spi_err spi_given_init(struct spi_given *m, const struct spi_given_spec *spec)
                         spec->q_max, reach);
     SPI_TRY(err = choose_views(m), fail);
     SPI_TRY(err = scale_model(m), fail);
+    if (spec->data->background)
+        SPI_TRY(err = spi_brightness_given(spec->data, spec->q_max), fail);
     return SPI_OK;
 fail:
     spi_given_clear(m);
@@ -346,6 +349,8 @@ out:
 
 /* ---- refinement --------------------------------------------------------------------- */
 
+enum { BRIGHTNESS_ROUNDS = 2 }; /* orientations and brightness in turn */
+
 spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
 {
     const struct spi_given_spec *spec = &m->spec;
@@ -362,9 +367,12 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
             out);
     spi_reference_drop_grid(&reference, set.model);
-    beside = spi_data_beside(d);
-    err = spi_refine_images(spec->graph, d->images, d->scale, &beside, model,
-                            spec->progress, spec->user, o);
+    for (int i = 0; i < (d->even ? BRIGHTNESS_ROUNDS : 1) && !err; i++) {
+        SPI_TRY(err = spi_given_brightness(m, o), out);
+        beside = spi_data_beside(d);
+        err = spi_refine_images(spec->graph, d->images, d->scale, &beside, model,
+                                spec->progress, spec->user, o);
+    }
 out:
     spi_refine_set_clear(&set);
     spi_reference_clear(&reference);
@@ -374,7 +382,7 @@ out:
 double spi_given_fluences(const struct spi_given *m, struct spi_orientations *o)
 {
     const struct spi_data *d = m->spec.data;
-    struct spi_background b = {.pixel = d->background, .told = true};
+    struct spi_background b = {.pixel = d->background, .even = d->even, .told = true};
 
     if (d->background)
         spi_background_fluences(d, m->spec.q_max, &b, o);
