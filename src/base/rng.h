@@ -27,6 +27,7 @@ enum spi_rng_purpose {
     SPI_RNG_BACKGROUND,
     SPI_RNG_FAULTS, /* of a simulated detector */
     SPI_RNG_READOUT,
+    SPI_RNG_KINDS, /* starts of what tells kinds of images apart */
 };
 
 struct spi_rng {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "match/hits.h"
 
-#include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "match/hits_split.h"
 #include "math/fft.h"
 #include "ring/pixel_rings.h"
 
@@ -164,21 +164,15 @@ out:
 
 /* ---- one image ----------------------------------------------------------------------- */
 
-struct work {
-    double *counts, *weight; /* [n_rings] */
-    float *even, *rest;      /* [n] E and K - E */
-    float complex *grid;
-};
-
 size_t spi_hits_work_bytes(const struct spi_hits *h)
 {
     return (size_t)h->side * (size_t)h->side * sizeof(float complex) +
            2 * (size_t)h->n_rings * sizeof(double) + 2 * (size_t)h->n * sizeof(float);
 }
 
-static struct work parts_of(const struct spi_hits *h, void *memory)
+struct spi_hits_work spi_hits_parts(const struct spi_hits *h, void *memory)
 {
-    struct work w = {.grid = memory};
+    struct spi_hits_work w = {.grid = memory};
 
     w.counts = (double *)(void *)(w.grid + (size_t)h->side * (size_t)h->side);
     w.weight = w.counts + h->n_rings;
@@ -187,8 +181,7 @@ static struct work parts_of(const struct spi_hits *h, void *memory)
     return w;
 }
 
-/* E: the image's own mean on each pixel's ring; false: the image is empty. */
-static bool split_rings(const struct spi_hits *h, const float *K, const struct work *w)
+bool spi_hits_split(const struct spi_hits *h, const float *K, const struct spi_hits_work *w)
 {
     double all = 0;
 
@@ -212,8 +205,8 @@ static bool split_rings(const struct spi_hits *h, const float *K, const struct w
 }
 
 /* (J17) of the pairs from the first to the end. */
-static void structure(const struct spi_hits *h, const struct work *w, int64_t first,
-                      int64_t end, float *ratio, float *sigma)
+static void structure(const struct spi_hits *h, const struct spi_hits_work *w,
+                      int64_t first, int64_t end, float *ratio, float *sigma)
 {
     double both = 0, even = 0;
 
@@ -230,8 +223,8 @@ static void structure(const struct spi_hits *h, const struct work *w, int64_t fi
 }
 
 /* (J18) */
-static spi_err lengths(const struct spi_hits *h, const float *K, const struct work *w,
-                       struct spi_hit *out)
+static spi_err lengths(const struct spi_hits *h, const float *K,
+                       const struct spi_hits_work *w, struct spi_hit *out)
 {
     int64_t cells = (int64_t)h->side * h->side, n = 0;
     double sum = 0, noise = 0, zone[3] = {0}, add, inner, beyond;
@@ -267,10 +260,10 @@ static spi_err lengths(const struct spi_hits *h, const float *K, const struct wo
 spi_err spi_hits_image(const struct spi_hits *h, const float *K, void *memory,
                        struct spi_hit *out)
 {
-    const struct work w = parts_of(h, memory);
+    const struct spi_hits_work w = spi_hits_parts(h, memory);
 
     *out = (struct spi_hit){0};
-    if (!split_rings(h, K, &w))
+    if (!spi_hits_split(h, K, &w))
         return SPI_OK;
     structure(h, &w, 0, h->n_near, &out->structure, &out->sigma);
     structure(h, &w, h->n_near, h->n_pairs, &out->far, &out->far_sigma);
@@ -280,12 +273,13 @@ spi_err spi_hits_image(const struct spi_hits *h, const float *K, void *memory,
 void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float *T,
                           void *memory, double *share, double *sigma)
 {
-    const struct work image = parts_of(h, memory),
-                      model = parts_of(h, (char *)memory + spi_hits_work_bytes(h));
+    const struct spi_hits_work image = spi_hits_parts(h, memory),
+                               model = spi_hits_parts(h, (char *)memory +
+                                                             spi_hits_work_bytes(h));
     double left = 0, noise2 = 0, all = 0, cross = 0, own = 0, scale;
 
     *share = *sigma = (double)NAN;
-    if (!split_rings(h, K, &image) || !split_rings(h, T, &model))
+    if (!spi_hits_split(h, K, &image) || !spi_hits_split(h, T, &model))
         return;
     for (int64_t k = 0; k < h->n_near; k++) { /* the scale at which the model fits best */
         int32_t a = h->pair[k][0], b = h->pair[k][1];
@@ -316,11 +310,12 @@ void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float 
 double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T,
                       void *memory)
 {
-    const struct work image = parts_of(h, memory),
-                      model = parts_of(h, (char *)memory + spi_hits_work_bytes(h));
+    const struct spi_hits_work image = spi_hits_parts(h, memory),
+                               model = spi_hits_parts(h, (char *)memory +
+                                                             spi_hits_work_bytes(h));
     double all = 0, light = 0, sum = 0;
 
-    if (!split_rings(h, K, &image) || !split_rings(h, T, &model))
+    if (!spi_hits_split(h, K, &image) || !spi_hits_split(h, T, &model))
         return (double)NAN;
     for (int r = 0; r < h->n_rings; r++) {
         all += image.weight[r] * image.counts[r];
