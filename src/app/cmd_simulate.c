@@ -82,13 +82,14 @@ static const struct spi_opt opts[] = {
      "off from the beam), streak (gas and a streak through the beam), panels (another "
      "level "
      "on each quadrant), or FILE[:/DATASET] of the detector's shape",
-     .absent = "none"},
+     .absent = "none", .names_file = true},
     {0, "background-spread", SPI_REAL(spi_simulate_args, background_spread), 0, 3, "",
      "standard deviation of the logarithm of the background from image to image"},
     {0, "junk", SPI_TEXTS(spi_simulate_args, junk), 0, 0, "KIND:SHARE",
      "a share of all images shows something else: blank, sphere (a water droplet of 60 to "
      "200 A), doublet (two particles that touch), or the structure of a FILE; may be "
-     "repeated"},
+     "repeated",
+     .names_file = true},
     {0, "centre-error", SPI_TEXT(spi_simulate_args, centre_error), 0, 0, "DX[:DY]",
      "the beam is so many columns and rows from where the file says", .absent = "none"},
     {0, "distance-error", SPI_REAL(spi_simulate_args, distance_error), -0.5, 0.5, "",

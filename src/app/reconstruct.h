@@ -71,6 +71,8 @@ SPI_MUSTUSE spi_err spi_reconstruct_read_images(struct spi_reconstruct *j);
 SPI_MUSTUSE spi_err spi_reconstruct_key(struct spi_reconstruct *j);
 /** What run.json and orientations.h5 say of the run, as far as it is known. */
 SPI_MUSTUSE spi_err spi_reconstruct_provenance(struct spi_reconstruct *j);
+/** What the images were like, for the words of the result's limit. */
+void spi_reconstruct_find_conditions(struct spi_reconstruct *j);
 /** What the result is worth; null where there is none. */
 void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
                                     bool finished);

@@ -225,6 +225,7 @@ spi_err spi_reconstruct_loop(struct spi_reconstruct *j)
     err = spi_finish(j->run, &j->contrast, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
+    spi_reconstruct_find_conditions(j);
     SPI_TRY(err = spi_reconstruct_provenance(j), out);
     SPI_TRY(err = spi_reconstruct_write_run_json(j), out);
     err = write_result(j);

@@ -93,6 +93,58 @@ static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
                                          [SPI_LIMIT_PHASES] = "phases",
                                          [SPI_LIMIT_BACKGROUND] = "background"};
 
+/* Shares of the pixels up to q_max that are masked, and that the program masked itself. */
+static void find_masked(const struct spi_reconstruct *j, struct spi_conditions *c)
+{
+    const struct spi_detector *det = spi_images_detector(j->images);
+    const uint8_t *reason = j->opening.survey.reason;
+    double all = 0, masked = 0, found = 0;
+
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        const double *q = det->q + 3 * p;
+
+        if (!(sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) <= j->q_max))
+            continue;
+        all += 1;
+        masked += det->bad[p] != 0;
+        found += det->bad[p] && reason && reason[p] > SPI_REASON_MASK;
+    }
+    c->masked = all > 0 ? masked / all : 0;
+    c->masked_found = all > 0 ? found / all : 0;
+}
+
+void spi_reconstruct_find_conditions(struct spi_reconstruct *j)
+{
+    const struct spi_split *s = &j->data.split;
+    const struct spi_moved_centre *moved = &j->preview.moved;
+    struct spi_conditions *c = &j->result.validation.conditions;
+
+    *c = (struct spi_conditions){
+        .images = s->n,
+        .blank = s->n_blank,
+        .repeated = s->n_copies,
+        .round = j->result.n_round,
+        .doublets = j->result.n_doublets,
+        .unexplained = j->result.n_outliers,
+        .background_ratio = j->result.background.ratio,
+        .moved_px = moved->yes ? hypot(moved->shift_px[0], moved->shift_px[1]) : 0,
+        .drift_px = j->preview.centre.known ? j->preview.centre.drift_px : 0};
+    find_masked(j, c);
+}
+
+/* What takes resolution away. */
+static json_t *limits_json(const struct spi_validation *v)
+{
+    struct spi_loss loss[SPI_LOSSES_MAX];
+    json_t *list = json_array();
+    int n = spi_validation_losses(v, loss);
+
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "what", loss[i].what, "value",
+                                              spi_json_number(loss[i].value)));
+    return list;
+}
+
 /* What the result is worth; null where there is none. */
 void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
                                     bool finished)
@@ -129,6 +181,7 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
                             spi_json_number(finished ? number[i].value : (double)NAN));
     json_object_set_new(
         o, "limit", finished ? json_string(limit_name[v->resolution.limit]) : json_null());
+    json_object_set_new(o, "limits", finished ? limits_json(v) : json_null());
     json_object_set_new(o, "images_left_out",
                         json_integer(r->n_round + r->n_doublets + r->n_outliers));
     json_object_set_new(o, "phase_rounds",

@@ -226,16 +226,15 @@ out:
 
 /* ---- fluences ----------------------------------------------------------------------- */
 
-void spi_background_fluences(const struct spi_run *r, struct spi_background *b,
-                             struct spi_orientations *o)
+void spi_background_fluences(const struct spi_data *d, double q_max,
+                             struct spi_background *b, struct spi_orientations *o)
 {
-    const struct spi_data *d = r->data;
     double all = 0, light = 0, was = 1 + b->removed;
 
     for (int64_t p = 0; p < d->det->n_pixels && b->pixel; p++) {
         double q = length(d->det->q + 3 * p);
 
-        if (d->det->bad[p] || q < d->rings.q[0] || q > r->q_max)
+        if (d->det->bad[p] || q < d->rings.q[0] || q > q_max)
             continue;
         all += (double)d->mean_image[p];
         light += (double)b->pixel[p];

@@ -62,9 +62,9 @@ SPI_MUSTUSE spi_err spi_background_look(const struct spi_run *r,
                                         const struct spi_agreement *a,
                                         const struct spi_contrast *c, bool again,
                                         struct spi_background *b, bool *found);
-/** (Q20): fluences of the particle alone, from those of particle and background; they are
- * that already where images differ in it. */
-void spi_background_fluences(const struct spi_run *r, struct spi_background *b,
-                             struct spi_orientations *o);
+/** (Q20): fluences of the particle alone, from those of particle and background, of pixels up
+ * to q_max; they are that already where images differ in it. */
+void spi_background_fluences(const struct spi_data *d, double q_max,
+                             struct spi_background *b, struct spi_orientations *o);
 
 #endif

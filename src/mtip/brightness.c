@@ -136,17 +136,17 @@ static void fit(void *ctx, int rank, int64_t item)
     }
 }
 
-/* (Q25): variance of the background's brightness beyond what counting makes. */
-static double variance_of_glow(const struct look *l)
+double spi_brightness_variance(const struct spi_data *d, const float *glow,
+                               const float *sigma)
 {
     double sum = 0, weight = 0;
 
-    for (int64_t k = 0; k < l->d->n_images; k++) {
-        double s2 = (double)l->sigma[k] * (double)l->sigma[k], w = 1 / (0.01 + s2);
+    for (int64_t k = 0; k < d->n_images; k++) {
+        double s2 = (double)sigma[k] * (double)sigma[k], w = 1 / (0.01 + s2);
 
-        if (!spi_split_models(&l->d->split, k) || !isfinite(s2))
+        if (!spi_split_models(&d->split, k) || !isfinite(s2))
             continue;
-        sum += w * w * (pow((double)l->glow[k] - 1, 2) - s2);
+        sum += w * w * (pow((double)glow[k] - 1, 2) - s2);
         weight += w * w;
     }
     return weight > 0 ? fmax(0, sum / weight) : 0;
@@ -198,7 +198,7 @@ static spi_err measure(struct spi_data *d, double q_max, struct look *l)
     }
     spi_parallel_for(SPI_THREADS_MAX, CHUNKS, fit, l);
     SPI_TRY(err = spi_failure_end(&l->failure), out);
-    l->tau2 = variance_of_glow(l);
+    l->tau2 = spi_brightness_variance(d, l->glow, l->sigma);
     spi_parallel_for(SPI_THREADS_MAX, CHUNKS, fit, l);
     err = spi_failure_end(&l->failure);
 out:
@@ -250,24 +250,14 @@ static spi_err even_of_given(const struct spi_data *d, float **even)
     return err;
 }
 
-spi_err spi_brightness_find(struct spi_run *r, const struct spi_volume *const A[2],
-                            double q_max)
+/* What each image has of a background `even` of a mean one, which becomes the data's. */
+static spi_err take(struct spi_data *d, double q_max, float *even)
 {
-    struct spi_data *d = r->data;
     struct look l = {.R = 0};
-    float *even = NULL, *glow = NULL, *nought = NULL;
+    float *glow = NULL, *nought = NULL;
     double sum = 0, images = 0;
     spi_err err;
 
-    if (d->even_settled)
-        return SPI_OK;
-    if (d->background)
-        SPI_TRY(err = even_of_given(d, &even), out);
-    else if (r->have_pose && spi_background_shows(r, q_max))
-        SPI_TRY(err = even_of_models(r, A, q_max, &even), out);
-    SPI_TRY(err = spi_data_take_even(d, NULL, NULL, NULL), out);
-    if (!even)
-        return SPI_OK;
     SPI_TRY(err = SPI_NEW(glow, d->n_images, "background"), out);
     SPI_TRY(err = SPI_NEW(nought, d->n_images, "background"), out);
     err = spi_data_take_even(d, even, glow, nought);
@@ -284,11 +274,45 @@ spi_err spi_brightness_find(struct spi_run *r, const struct spi_volume *const A[
     }
     if (!(sum > excess_least * excess_least * images))
         err = spi_data_take_even(d, NULL, NULL, NULL);
-    d->even_settled = d->background != NULL; /* given: it does not change */
 out:
     look_clear(&l);
     free(even);
     free(glow);
     free(nought);
     return err;
+}
+
+spi_err spi_brightness_given(struct spi_data *d, double q_max)
+{
+    float *even = NULL;
+    spi_err err = even_of_given(d, &even);
+
+    if (err) {
+        free(even);
+        return err;
+    }
+    d->even_settled = true; /* it does not change */
+    return take(d, q_max, even);
+}
+
+spi_err spi_brightness_find(struct spi_run *r, const struct spi_volume *const A[2],
+                            double q_max)
+{
+    struct spi_data *d = r->data;
+    float *even = NULL;
+    spi_err err;
+
+    if (d->even_settled)
+        return SPI_OK;
+    if (d->background)
+        return spi_brightness_given(d, q_max);
+    if (r->have_pose && spi_background_shows(r, q_max))
+        SPI_TRY(err = even_of_models(r, A, q_max, &even), out);
+    err = spi_data_take_even(d, NULL, NULL, NULL);
+out:
+    if (err || !even) {
+        free(even);
+        return err;
+    }
+    return take(d, q_max, even);
 }

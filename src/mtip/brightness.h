@@ -20,11 +20,20 @@
 SPI_MUSTUSE spi_err spi_brightness_find(struct spi_run *r,
                                         const struct spi_volume *const A[2], double q_max);
 
+/** The same where the background was given (data->background), of whatever models there will
+ * be; once.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_brightness_given(struct spi_data *d, double q_max);
+
 /** (Q24): counts of n rings of an image -> what multiplies the particle's rings W and the
  * background's b; qD: of each ring; tau2: variance of *glow about 1 from image to image, or
  * infinite.  *sigma: standard deviation of *glow (without tau2). */
 void spi_brightness_fit(int n, const double *counts, const double *W, const double *b,
                         const double *qD, double tau2, double *fluence, double *glow,
                         double *sigma);
+
+/** (Q25): variance of the background's brightness glow [n_images] beyond what counting
+ * makes, of the images that make the models; sigma: as of spi_brightness_fit. */
+double spi_brightness_variance(const struct spi_data *d, const float *glow,
+                               const float *sigma);
 
 #endif

@@ -269,7 +269,7 @@ static spi_err take_background_out(struct spi_run *r, const struct spi_contrast 
             break;
         if (progress)
             progress(3, STEPS, "taking the background out", user);
-        spi_background_fluences(r, b, o);
+        spi_background_fluences(r->data, r->q_max, b, o);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
         err = merge_halves(r, o, 1, spi_background_beside(r, b), curve, res->half_A);

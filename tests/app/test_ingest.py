@@ -130,6 +130,22 @@ ok(len(dealt) >= 0.65 * 400 and np.all(np.diff(dealt) >= 0) and set(dealt) == {1
 ok("seed4" in lists and np.array_equal(lists["seed4"], lists["seed4again"])
    and not np.array_equal(lists["seed4"], o["half"]), "the seed of the run deals the halves")
 
+
+# what took resolution away: named where the edge of the detector is not the limit
+def limits(directory):
+    with open(directory + "/run.json") as f:
+        about = json.load(f)
+    return about["limit"], [(x["what"], x["value"]) for x in about["limits"]]
+
+
+whole, poor = limits("blank"), limits("blocks")
+ok(whole == ("edge", []), "at the edge of the detector nothing was taken away: %s, %s" % whole)
+# of 800 images the 400 blank ones, and those that a poor model does not explain
+left = 400 + 400 - len(dealt)
+ok(poor[0] == "images" and poor[1] and poor[1][0][0] == "images"
+   and abs(poor[1][0][1] - left / 800) < 0.01,
+   "two generations: limited by the %s, of which %d of 800 are left out: %s" % (poor[0], left, poor[1]))
+
 # half of the data twice: each image counts once
 variant("twice.h5", lambda x, q: (np.concatenate([x[:400], x[:400]]),
                                   np.concatenate([q[:400], q[:400]])))
