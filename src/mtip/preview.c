@@ -6,13 +6,21 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "io/survey.h"
+#include "match/hits.h"
 #include "mtip/uneven.h"
 
 enum { CHUNK_PIXELS = 1 << 22 };
 enum { BLOCK = 50, BLOCKS = 20, PARTS = 5 };
 _Static_assert(SPI_FRIEDEL_BLOCKS == (int)BLOCKS, "the pairs have the same blocks");
 _Static_assert(SPI_PREVIEW_CENTRE_LEAST == PARTS * BLOCK, "a block at least for each part");
+
+/* (J24) */
+static const double short_most = 0.07, short_least = 0.3, long_least = 0.15,
+                    long_sigmas = 6, long_part = 0.03, same_diameter = 0.12;
+
+struct trial;
 
 struct look {
     struct spi_preview *s;
@@ -24,6 +32,7 @@ struct look {
     int64_t at_once;
     spi_diameter *diameter;
     spi_friedel *pairs;
+    struct trial *trial;
 };
 
 /* ---- the images --------------------------------------------------------------------- */
@@ -115,6 +124,137 @@ static spi_err look(struct look *l, bool diameter)
     if (diameter)
         err = spi_diameter_new(l->det, l->s->kind, &l->diameter);
     return err ? err : each_chunk(l, look_chunk);
+}
+
+/* ---- images that are not one particle ------------------------------------------------- */
+
+/* (J24): the images as they look if the particle is as wide as a trial says. */
+struct trial {
+    struct spi_hits hits;
+    struct spi_rooms rooms;
+    struct spi_hit *hit; /* [n] */
+    const float *pixels; /* of the chunk in hand */
+    int64_t n_pixels, n, at;
+    struct spi_failure failure;
+};
+
+static void hit_image(void *ctx, int rank, int64_t i)
+{
+    struct trial *t = ctx;
+    void *work = spi_rooms_of(&t->rooms, rank);
+
+    spi_failure_note(&t->failure,
+                     work ? spi_hits_image(&t->hits, t->pixels + i * t->n_pixels, work,
+                                           &t->hit[t->at + i])
+                          : SPI_ENOMEM);
+}
+
+static spi_err hit_chunk(struct look *l, int64_t block, int64_t n)
+{
+    struct trial *t = l->trial;
+
+    (void)block;
+    n = n < t->n - t->at ? n : t->n - t->at;
+    t->pixels = l->pixels;
+    spi_parallel_for(SPI_THREADS_MAX, n, hit_image, t);
+    t->at += n;
+    return spi_failure_end(&t->failure);
+}
+
+/* An image without lengths beyond those of one particle. */
+static bool is_short(const struct spi_hit *hit)
+{
+    return hit->sigma > 0 && hit->structure > 0 && hit->beyond != 0 &&
+           (double)hit->beyond < short_most;
+}
+
+/* One with such lengths, for certain (J19). */
+static bool is_long(const struct spi_hit *hit)
+{
+    return (double)hit->beyond > long_least && (double)hit->sigmas > long_sigmas;
+}
+
+static spi_err add_short_chunk(struct look *l, int64_t block, int64_t n)
+{
+    struct trial *t = l->trial;
+    spi_err err = SPI_OK;
+
+    (void)block;
+    for (int64_t i = 0; i < n && t->at < t->n && !err; i++, t->at++)
+        if (is_short(&t->hit[t->at]))
+            err =
+                spi_diameter_add(l->diameter, l->det, 1, l->pixels + i * l->det->n_pixels);
+    return err;
+}
+
+static void trial_clear(struct trial *t)
+{
+    spi_hits_clear(&t->hits);
+    spi_rooms_clear(&t->rooms);
+    free(t->hit);
+}
+
+/* The diameter of the images that are short if the particle is D wide, *share of all.  No
+ * estimate (0) where such images are few, or where few others are long. */
+static spi_err try_diameter(struct look *l, double D, struct spi_diameter_result *out,
+                            double *share)
+{
+    struct trial t = {.n = l->s->n, .n_pixels = l->det->n_pixels};
+    int64_t n = 0, n_long = 0;
+    spi_err err;
+
+    *out = (struct spi_diameter_result){0};
+    l->trial = &t;
+    SPI_TRY(err = spi_hits_init(&t.hits, l->det, D, spi_detector_q_edge(l->det)), out);
+    SPI_TRY(err = spi_rooms_init(&t.rooms, SPI_THREADS_MAX, spi_hits_work_bytes(&t.hits),
+                                 "hits"),
+            out);
+    SPI_TRY(err = SPI_NEW(t.hit, t.n, "hits"), out);
+    SPI_TRY(err = each_chunk(l, hit_chunk), out);
+    for (int64_t k = 0; k < t.n; k++) {
+        n += is_short(&t.hit[k]);
+        n_long += is_long(&t.hit[k]);
+    }
+    *share = (double)n / (double)t.n;
+    if (*share < short_least || n < SPI_DIAMETER_LEAST_IMAGES ||
+        (double)n_long < long_part * (double)t.n)
+        goto out;
+    SPI_TRY(err = look(l, true), out);
+    t.at = 0;
+    SPI_TRY(err = each_chunk(l, add_short_chunk), out);
+    if (spi_diameter_estimate(l->diameter, out) == SPI_ENOMEM)
+        err = SPI_ENOMEM;
+out:
+    trial_clear(&t);
+    l->trial = NULL;
+    return err;
+}
+
+/* (J24): lengths of two particles in one image make the estimate twice as large.  Half of it
+ * is tried: many images must be short then, and say that diameter themselves. */
+static spi_err look_for_half(struct look *l)
+{
+    static const double part[] = {0.5, 0.56};
+    struct spi_preview *s = l->s;
+    const double D = s->diameter.diameter_A;
+    spi_err err = SPI_OK;
+
+    for (size_t i = 0; i < sizeof part / sizeof *part && !err; i++) {
+        double trial = part[i] * D, share = 0;
+        struct spi_diameter_result found;
+
+        err = try_diameter(l, trial, &found, &share);
+        if (!err && fabs(found.diameter_A / trial - 1) < same_diameter) {
+            s->left_out.images = (int64_t)((1 - share) * (double)s->n);
+            spi_diameter_result_clear(&s->diameter);
+            s->diameter = found;
+            return SPI_OK;
+        }
+        spi_diameter_result_clear(&found);
+        if (share < short_least / 2)
+            break;
+    }
+    return err;
 }
 
 /* What the mean image and single images say about the centre. */
@@ -213,7 +353,8 @@ spi_err spi_preview_init(struct spi_preview *s, struct spi_images *images, doubl
     SPI_TRY(err = find_centre(&l, mean, correct, diameter), out);
     if (diameter) {
         SPI_TRY(err = find_uneven(&l, diameter), out);
-        err = estimate(&l);
+        SPI_TRY(err = estimate(&l), out);
+        err = look_for_half(&l);
     }
 out:
     spi_diameter_free(l.diameter);
