@@ -36,9 +36,10 @@ static void tell_aside(const struct spi_reconstruct *j)
                  "the map judges them in the end",
                  (long long)s->n_other, (long long)s->n);
     if (s->n_doublets > 0)
-        spi_info("%lld of %lld images show something longer than the particle, as two "
-                 "particles at once; they are left out",
-                 (long long)s->n_doublets, (long long)s->n);
+        spi_info(
+            "%lld of %lld images show something longer than the particle, as two "
+            "particles at once; they make no model, and the map judges them in the end",
+            (long long)s->n_doublets, (long long)s->n);
     for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)
         at += (size_t)snprintf(first + at, sizeof first - at, "%s%lld repeats %lld",
                                i ? ", " : "", (long long)s->pair[i][0],

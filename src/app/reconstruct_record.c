@@ -228,7 +228,8 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
         json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
         json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
         json_object_set_new(o, "images_doubtful",
-                            json_integer(j->data.split.n_round + j->data.split.n_other));
+                            json_integer(j->data.split.n_round + j->data.split.n_doublets +
+                                         j->data.split.n_other));
         json_object_set_new(o, "images_round", json_integer(j->result.n_round));
         json_object_set_new(o, "images_doublets", json_integer(j->result.n_doublets));
     }

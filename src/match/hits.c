@@ -428,7 +428,7 @@ spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, doub
             continue;
         if (spi_hits_round(h, *typical)) {
             kind[k] = SPI_HIT_ROUND;
-        } else {
+        } else if (h->beyond != 0) {
             x[m++] = h->beyond;
         }
     }

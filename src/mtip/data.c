@@ -488,8 +488,7 @@ static spi_err look_at_each(struct spi_data *d, const struct look *look,
         others += shows[k] == SPI_ASIDE_NO;
     /* few images: there are not enough to set doubtful ones aside */
     for (int64_t k = 0; k < d->n_images && others < 2 * SPI_IMAGES_LEAST; k++)
-        if (shows[k] == SPI_ASIDE_ROUND || shows[k] == SPI_ASIDE_OTHER)
-            shows[k] = SPI_ASIDE_NO;
+        shows[k] = SPI_ASIDE_NO;
 out:
     return err;
 }

@@ -26,7 +26,7 @@ spi_err spi_doubtful_match(struct spi_run *r)
     struct spi_step step;
     spi_err err = SPI_OK;
 
-    if (r->data->split.n_round + r->data->split.n_other == 0)
+    if (r->data->split.n_round + r->data->split.n_doublets + r->data->split.n_other == 0)
         return SPI_OK;
     for (int s = 0; s < 2; s++) /* refinement has any number of steps: one */
         for (int i = 0; !err && (s == 0 || i == 0) &&

@@ -194,7 +194,7 @@ static int64_t judge(const struct spi_run *r, struct spi_result *res)
     bool leave;
 
     for (int64_t k = 0; k < o->n; k++) {
-        all += o->half[k] != 0 && o->aside[k] != SPI_ASIDE_ROUND;
+        all += o->half[k] && (!o->aside[k] || o->aside[k] == SPI_ASIDE_OTHER);
         out += o->half[k] && !o->aside[k] && outlier[k];
         other += o->aside[k] == SPI_ASIDE_OTHER && outlier[k];
     }
@@ -228,7 +228,7 @@ static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *us
     outliers = res->inspection.outlier_images * (double)res->inspection.images;
     for (int64_t k = 0; k < o->n; k++) {
         of[o->aside[k]]++;
-        images += o->half[k] != 0 && o->aside[k] != SPI_ASIDE_ROUND;
+        images += o->half[k] && (!o->aside[k] || o->aside[k] == SPI_ASIDE_OTHER);
         if (o->half[k] && o->aside[k])
             spi_orientations_none(o, k);
     }

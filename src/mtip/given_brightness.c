@@ -91,18 +91,17 @@ static spi_err one_image(struct look *l, int rank, int64_t k)
     T = image + d->det->n_pixels;
     W = counts + l->R;
     SPI_TRY(err = spi_images_read(d->images, k, 1, image), out);
-    SPI_TRY(err = spi_pixel_list_values(&l->list, 1,
-                                        (const double(*)[4])(l->o->quat + 4 * k),
-                                        l->model.plan, l->model.grid, T),
+    SPI_TRY(err =
+                spi_pixel_list_values(&l->list, 1, (const double(*)[4])(l->o->quat + 4 * k),
+                                      l->model.plan, l->model.grid, T),
             out);
     memset(counts, 0, 2 * (size_t)l->R * sizeof *counts);
     for (int64_t p = 0; p < l->list.n; p++) {
         int32_t at = l->list.pixel[p];
 
-        counts[l->ring[p]] += d->scale * (double)image[at] -
-                              (d->uneven ? (double)d->uneven[at] : 0);
-        W[l->ring[p]] +=
-            (double)l->list.geometry[p] * (double)T[p] - (double)d->even[at];
+        counts[l->ring[p]] +=
+            d->scale * (double)image[at] - (d->uneven ? (double)d->uneven[at] : 0);
+        W[l->ring[p]] += (double)l->list.geometry[p] * (double)T[p] - (double)d->even[at];
     }
     for (int r = 0; r < l->R; r++)
         W[r] = fmax(W[r], 0);

@@ -12,7 +12,7 @@
 
 enum { BLOCK = 64, PARTIALS = 8 };
 enum { WORK = 5 }; /* floats for each pixel of an image that is looked at */
-static const double half_explained = 0.5;
+static const double half_explained = 0.5, doublet_explained = 0.25;
 static const double rings_most =
     0.1; /* (J21); good images of 5,000 photons have 0.03 and less */
 
@@ -172,7 +172,7 @@ static void look(void *ctx, int rank, int64_t i)
     int h = f->o->half[k] - 1;
     float *K = spi_rooms_of(&b->work, rank), *T;
     struct spi_misfit *one = b->one + i * f->pairs.n_shells, sum;
-    double M[1][9];
+    double M[1][9], most;
     spi_err err = K ? SPI_OK : SPI_ENOMEM;
 
     b->misfit[i] = NAN;
@@ -193,7 +193,8 @@ static void look(void *ctx, int rank, int64_t i)
     b->misfit[i] = (float)spi_misfit_share(&sum);
     b->explained[i] =
         !(spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained);
-    if (f->o->aside[k] && !(spi_misfit_share(&sum) < half_explained &&
+    most = f->o->aside[k] == SPI_ASIDE_DOUBLET ? doublet_explained : half_explained;
+    if (f->o->aside[k] && !(spi_misfit_share(&sum) < most &&
                             spi_misfit_share(&sum) + 2 * spi_misfit_sigma(&sum) < 1))
         b->explained[i] = false; /* doubtful: it is for the image to show the particle */
     err = along_rings(b, rank, K, T, times, &b->explained[i]);

@@ -169,14 +169,13 @@ static spi_err find_copies(struct spi_split *s, const uint64_t *hash)
 static void deal_images(struct spi_split *s, enum spi_deal deal, uint64_t seed)
 {
     struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_HALVES, 0);
-    int64_t left = s->n - s->n_blank - s->n_copies - s->n_doublets,
+    int64_t left = s->n - s->n_blank - s->n_copies,
             want = deal == SPI_DEAL_ONE ? left : (left + 1) / 2;
 
     for (int64_t k = 0; k < s->n; k++) {
         bool one;
 
-        if (s->aside[k] != SPI_ASIDE_NO && s->aside[k] != SPI_ASIDE_ROUND &&
-            s->aside[k] != SPI_ASIDE_OTHER)
+        if (s->aside[k] == SPI_ASIDE_BLANK || s->aside[k] == SPI_ASIDE_COPY)
             continue;
         one = deal == SPI_DEAL_RANDOM ? spi_rng_uniform(&rng) * (double)left < (double)want
                                       : want > 0;
@@ -217,7 +216,7 @@ fail:
 
 int64_t spi_split_count(const struct spi_split *s)
 {
-    return s->n_half[0] + s->n_half[1] - s->n_round - s->n_other;
+    return s->n_half[0] + s->n_half[1] - s->n_round - s->n_doublets - s->n_other;
 }
 
 void spi_split_clear(struct spi_split *s)

@@ -3,8 +3,8 @@
  * Which images take part, and in which half set.  Layer: mtip.  doc/math.md (E5), (E6);
  * doc/decisions/016.
  *
- * Images without signal, those whose pixels repeat an earlier image, and those of two
- * particles stay aside.  The others are dealt to two half sets by a seeded draw, or in two
+ * Images without signal and those whose pixels repeat an earlier image stay aside.  The
+ * others are dealt to two half sets by a seeded draw, or in two
  * blocks of time.  Some of them are doubtful: they do not look like the others, and make no
  * model; the map of the others judges them in the end (doc/math.md (Q22)). */
 #ifndef SPI_MTIP_SPLIT_H
@@ -20,8 +20,8 @@ enum spi_aside {
     SPI_ASIDE_NO,
     SPI_ASIDE_BLANK,
     SPI_ASIDE_COPY,
-    SPI_ASIDE_ROUND,   /* no structure along its rings: a droplet, or background alone;
-                        * doubtful until the end of a run */
+    /* doubtful until the end of a run: */
+    SPI_ASIDE_ROUND,   /* no structure along its rings: a droplet, or background alone */
     SPI_ASIDE_DOUBLET, /* structure of something longer than the particle */
     SPI_ASIDE_OTHER,   /* it does not look like the others, and is doubtful until the end
                         * of a run; then: the map does not explain it */
@@ -35,14 +35,14 @@ enum spi_deal { SPI_DEAL_RANDOM, SPI_DEAL_BLOCKS, SPI_DEAL_ONE };
 enum { SPI_SPLIT_PAIRS = 3 };
 
 struct spi_split {
-    int64_t n;         /* images of the file */
-    uint8_t *half;     /* [n] 1 or 2; 0: stays aside; owned */
-    uint8_t *aside;    /* [n] enum spi_aside, owned; with a half set: the
+    int64_t n;                            /* images of the file */
+    uint8_t *half;                        /* [n] 1 or 2; 0: stays aside; owned */
+    uint8_t *aside;                       /* [n] enum spi_aside, owned; with a half set: the
                                            * image is doubtful */
-    int64_t n_half[2]; /* images of each half set, doubtful ones too */
-    int64_t n_blank, n_copies, n_doublets; /* that stay aside */
-    int64_t n_round, n_other;              /* that are doubtful */
-    double signal_min;                     /* images with less signal are blank */
+    int64_t n_half[2];                    /* images of each half set, doubtful ones too */
+    int64_t n_blank, n_copies;            /* that stay aside */
+    int64_t n_round, n_doublets, n_other; /* that are doubtful */
+    double signal_min;                    /* images with less signal are blank */
     int64_t pair[SPI_SPLIT_PAIRS + 1][2]; /* the first copies: the image, what it repeats */
 };
 
