@@ -8,20 +8,21 @@
 #include "base/mem.h"
 #include "match/hits_split.h"
 #include "math/fft.h"
+#include "math/rot.h"
 #include "ring/pixel_rings.h"
 
 /* (J17): q D of the pairs of neighbours. */
 static const double pairs_from = 1.5, pairs_to = 5;
 /* (J18): q D of the pixels; lengths over D: of the particle, beyond it; half the grid must
  * reach so far. */
-static const double grid_to = 8, inner_from = 0.2, inner_to = 0.9, beyond_from = 1.3,
-                    beyond_to = 2.2, reach_least = 1.7;
+static const double grid_to = 8, inner_from = 0.2, inner_to = 0.9, beyond_from = 1.1,
+                    beyond_to = 1.8, reach_least = 1.6;
 static const double inner_least =
     0.5; /* (J18): signal over noise where the share means something */
 static const double dark = 0.1; /* of the mean count: what is added to the variance */
 /* (J19) */
 static const double particle_part = 0.75, round_level = 0.25, round_sigmas = 2.5,
-                    sure_sigmas = 4, beyond_least = 0.15, beyond_part = 0.3,
+                    sure_sigmas = 4, beyond_least = 0.04, beyond_part = 0.3,
                     beyond_times = 5, beyond_sigmas = 6;
 /* (J22) */
 static const double sum_share = 0.05, sum_sigmas = 4;
@@ -100,6 +101,51 @@ static void pairs_of(struct spi_hits *h, const struct spi_detector *det, double 
     add_pairs(h, det, D, pairs_to, INFINITY, place);
 }
 
+/* The pixels as the grid that they are on a flat detector: their distance in t, and the
+ * fraction of it at which they lie. */
+struct raster {
+    double step, at[2];
+};
+
+/* Where a pixel lies on a flat detector: (q_x, q_y) near the beam. */
+static void flat(const struct spi_detector *det, int64_t p, double t[2])
+{
+    const double *q = det->q + 3 * p;
+    double along = 1 + q[2] * det->wavelength_A;
+
+    along = along > 0.1 ? along : 0.1; /* far from the beam: beyond the grid of (J18) */
+    t[0] = q[0] / along;
+    t[1] = q[1] / along;
+}
+
+static struct raster raster_of(const struct spi_detector *det)
+{
+    struct raster g = {.step = INFINITY};
+    double turn[2][2] = {{0}};
+    double a[2], b[2];
+
+    for (int64_t p = 0; p + 1 < det->n_pixels; p++) {
+        if (p % det->nx == det->nx - 1 || det->bad[p] || det->bad[p + 1])
+            continue;
+        flat(det, p, a);
+        flat(det, p + 1, b);
+        if (hypot(b[0] - a[0], b[1] - a[1]) > 0)
+            g.step = fmin(g.step, hypot(b[0] - a[0], b[1] - a[1]));
+    }
+    if (!isfinite(g.step))
+        g.step = spi_detector_q_corner(det);
+    for (int64_t p = 0; p < det->n_pixels; p++)
+        if (!det->bad[p]) {
+            flat(det, p, a);
+            for (int i = 0; i < 2; i++)
+                turn[i][0] += cos(2 * SPI_PI * a[i] / g.step),
+                    turn[i][1] += sin(2 * SPI_PI * a[i] / g.step);
+        }
+    for (int i = 0; i < 2; i++)
+        g.at[i] = atan2(turn[i][1], turn[i][0]) / (2 * SPI_PI);
+    return g;
+}
+
 /* The ring below q and the share of the one above, of rings that hold pixels. */
 static void place_on_rings(const struct spi_pixel_rings *f, double q, int32_t *ring,
                            float *above)
@@ -121,6 +167,7 @@ spi_err spi_hits_init(struct spi_hits *h, const struct spi_detector *det, double
 {
     struct spi_pixel_rings f = {0};
     int32_t *place = NULL;
+    struct raster raster = raster_of(det);
     spi_err err;
 
     *h = (struct spi_hits){0};
@@ -135,11 +182,10 @@ spi_err spi_hits_init(struct spi_hits *h, const struct spi_detector *det, double
     SPI_TRY(err = SPI_NEW(h->geometry, det->n_pixels, "hits"), out);
     SPI_TRY(err = SPI_NEW(h->cell, det->n_pixels, "hits"), out);
     SPI_TRY(err = SPI_NEW(h->pair, 2 * det->n_pixels, "hits"), out);
-    SPI_TRY(err = grid_init(h, D, f.width, q_max), out);
+    SPI_TRY(err = grid_init(h, D, raster.step, q_max), out);
     for (int64_t p = 0; p < det->n_pixels; p++) {
-        const double *at = det->q + 3 * p;
-        double q = length(at);
-        int x = (int)lround(at[0] / f.width), y = (int)lround(at[1] / f.width);
+        double q = length(det->q + 3 * p), t[2];
+        int x, y;
 
         if (det->bad[p] || !(det->geometry[p] > 0) || q < 1 / D || q > q_max)
             continue;
@@ -147,6 +193,9 @@ spi_err spi_hits_init(struct spi_hits *h, const struct spi_detector *det, double
         h->geometry[h->n] = det->geometry[p];
         h->bin[h->n] = (int32_t)(q / f.width);
         place_on_rings(&f, q, &h->ring[h->n], &h->above[h->n]);
+        flat(det, p, t);
+        x = (int)lround(t[0] / raster.step - raster.at[0]);
+        y = (int)lround(t[1] / raster.step - raster.at[1]);
         h->cell[h->n] =
             h->side && q * D <= grid_to && 2 * abs(x) < h->side && 2 * abs(y) < h->side
                 ? (y + h->side) % h->side * h->side + (x + h->side) % h->side

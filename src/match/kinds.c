@@ -27,11 +27,12 @@ enum {
     NUMBERS = SPI_KIND_NUMBERS,
     AXES = 6,
     PARTS = 8,
-    SAMPLE = 2000,
+    SAMPLE = 4000,
     BLOCK = 128,
-    STARTS = 4,
+    STARTS = 8,
     FIRST_ROUNDS = 12,
-    ROUNDS = 100,
+    FIRST_IMAGES = 1500,
+    ROUNDS = 60,
     MINORITY_IMAGES = 30,
     AXIS_IMAGES = 75
 };
@@ -614,7 +615,8 @@ static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
 {
     struct mixture m = {.d = d};
     double spread[AXES] = {0}, prior[AXES][AXES] = {{0}}, *room = NULL;
-    struct pass pass = {.m = &m, .place = place, .n = n};
+    /* the first places are spread over the file, as all are */
+    struct pass pass = {.m = &m, .place = place, .n = n < FIRST_IMAGES ? n : FIRST_IMAGES};
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(room, n, "kinds"), out);
@@ -633,12 +635,13 @@ static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
     for (uint64_t k = 0; k < STARTS; k++) {
         struct spi_rng rng = spi_rng_stream(seed, SPI_RNG_KINDS, k);
 
-        start(&m, n, place, spread, &rng, room);
+        start(&m, pass.n, place, spread, &rng, room);
         iterate(&pass, &m, FIRST_ROUNDS, (const double(*)[AXES])prior, all);
         if (k == 0 || m.fit > best->fit)
             *best = m;
     }
     pass.m = best;
+    pass.n = n;
     iterate(&pass, best, ROUNDS, (const double(*)[AXES])prior, all);
 out:
     free(room);
@@ -750,6 +753,32 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
     return SPI_OK;
 }
 
+/* Another order of the same rows, of which the first ones are spread over all. */
+static spi_err spread_out(int64_t m, int64_t *row)
+{
+    static const double golden = 0.618;
+    int64_t *from, step = (int64_t)(golden * (double)m) + 1, a, b;
+    spi_err err = SPI_NEW(from, m, "kinds");
+
+    if (err)
+        return err;
+    for (;; step++) { /* that has no divisor in common with m: each row comes once */
+        for (a = m, b = step; b > 0;) {
+            int64_t rest = a % b;
+
+            a = b;
+            b = rest;
+        }
+        if (a == 1)
+            break;
+    }
+    memcpy(from, row, (size_t)m * sizeof *row);
+    for (int64_t k = 0; k < m; k++)
+        row[k] = from[k * step % m];
+    free(from);
+    return SPI_OK;
+}
+
 spi_err spi_kinds_find(const struct spi_kind_shells *shells, int64_t n,
                        const float *numbers, uint64_t seed, float *p,
                        struct spi_kinds *kinds)
@@ -772,6 +801,8 @@ spi_err spi_kinds_find(const struct spi_kind_shells *shells, int64_t n,
     m = lit < SAMPLE ? lit : SAMPLE;
     for (int64_t k = 0; k < m; k++)
         row[k] = row[k * lit / m];
+    if (m > 0)
+        SPI_TRY(err = spread_out(m, row), out);
     if (m < 2 * MINORITY_IMAGES)
         goto out;
     SPI_TRY(err = SPI_NEW(room, m, "kinds"), out);

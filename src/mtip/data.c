@@ -438,33 +438,44 @@ static int64_t images_least(const struct spi_data_spec *spec)
 }
 
 /* (J23): of images that show a particle, as far as one image tells, those that are of
- * another kind than most. */
+ * another kind than most; again of the rest, as long as some are. */
 static spi_err find_others(const struct spi_data *d, const struct look *look,
-                           const double *signal, double least, uint64_t seed,
-                           uint8_t *shows)
+                           const double *signal, double least, uint64_t seed, uint8_t *shows)
 {
+    enum { ROUNDS = 3 };
     const float *all = spi_array_data(look->numbers, SPI_WHOLE, NULL);
     float *numbers = NULL, *p = NULL;
-    struct spi_kinds kinds;
-    int64_t n = 0;
+    int64_t *image = NULL, n, kept = -1;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW_UNSET(numbers, d->n_images * SPI_KIND_NUMBERS, "kinds of images"),
             out);
     SPI_TRY(err = SPI_NEW(p, d->n_images, "kinds of images"), out);
-    for (int64_t k = 0; k < d->n_images; k++)
-        if (shows[k] == SPI_ASIDE_NO && signal[k] > 0 && signal[k] >= least)
-            memcpy(numbers + n++ * SPI_KIND_NUMBERS, all + k * SPI_KIND_NUMBERS,
+    SPI_TRY(err = SPI_NEW(image, d->n_images, "kinds of images"), out);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct spi_kinds kinds;
+
+        n = 0;
+        for (int64_t k = 0; k < d->n_images; k++)
+            if (shows[k] == SPI_ASIDE_NO && signal[k] > 0 && signal[k] >= least)
+                image[n++] = k;
+        if (n == kept)
+            break;
+        kept = n;
+        for (int64_t i = 0; i < n; i++)
+            memcpy(numbers + i * SPI_KIND_NUMBERS, all + image[i] * SPI_KIND_NUMBERS,
                    SPI_KIND_NUMBERS * sizeof *all);
-    SPI_TRY(err = spi_kinds_find(look->shells, n, numbers, seed, p, &kinds), out);
-    n = 0;
-    for (int64_t k = 0; k < d->n_images; k++)
-        if (shows[k] == SPI_ASIDE_NO && signal[k] > 0 && signal[k] >= least &&
-            p[n++] < 0.5F)
-            shows[k] = SPI_ASIDE_OTHER;
+        SPI_TRY(err = spi_kinds_find(look->shells, n, numbers, seed, p, &kinds), out);
+        if (kinds.n < 2)
+            break;
+        for (int64_t i = 0; i < n; i++)
+            if (p[i] < 0.5F)
+                shows[image[i]] = SPI_ASIDE_OTHER;
+    }
 out:
     free(numbers);
     free(p);
+    free(image);
     return err;
 }
 

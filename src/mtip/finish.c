@@ -228,6 +228,8 @@ static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *us
     outliers = res->inspection.outlier_images * (double)res->inspection.images;
     for (int64_t k = 0; k < o->n; k++) {
         of[o->aside[k]]++;
+        if (o->aside[k] == SPI_ASIDE_COPY)
+            o->particle[k] = NAN;
         images += o->half[k] && (!o->aside[k] || o->aside[k] == SPI_ASIDE_OTHER);
         if (o->half[k] && o->aside[k])
             spi_orientations_none(o, k);

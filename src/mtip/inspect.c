@@ -13,13 +13,14 @@
 enum { BLOCK = 64, PARTIALS = 8 };
 enum { WORK = 5 }; /* floats for each pixel of an image that is looked at */
 static const double half_explained = 0.5, doublet_explained = 0.25;
+static const double doubtful_before = 0.5, other_before = 0.95; /* (Q26) */
 static const double rings_most =
     0.1; /* (J21); good images of 5,000 photons have 0.03 and less */
 
 /* What the tasks read. */
 struct frame {
     struct spi_run *r;
-    const struct spi_orientations *o; /* all but the misfit */
+    const struct spi_orientations *o; /* all but misfit and particle */
     struct spi_pixel_list pixels;
     struct spi_misfit_pairs pairs;
     struct spi_hits hits;
@@ -118,15 +119,29 @@ struct block {
     struct spi_outliers *outliers; /* [images] */
     bool *explained;               /* [images] */
     float *misfit;                 /* [images] NAN: none, the image takes no part */
+    float *particle;               /* [images] the same: it stays */
     uint8_t *outlier;              /* [images] */
     struct spi_failure failure;
 };
+
+/* (Q26) of one share: 0 but for the noise of image and map where the image shows the
+ * particle, 1 and more or less where it shows something else. */
+static double probability(double share, double sigma, double before)
+{
+    static const double of_map = 0.1, of_others = 0.35;
+    double s = hypot(sigma, of_map), t = hypot(sigma, of_others),
+           own = log(before / s) - share * share / (2 * s * s),
+           other = log((1 - before) / t) - (share - 1) * (share - 1) / (2 * t * t);
+
+    /* less structure is left than noise leaves: nothing else does so better */
+    return isnan(share) ? before : share <= 0 ? before : 1 / (1 + exp(other - own));
+}
 
 /* (J20): structure along the rings alone, which a droplet does not have and two particles
  * have otherwise; (J21): an image that is round may be a view of the particle that is, but
  * then its rings are those of the particle. */
 static spi_err along_rings(struct block *b, int rank, const float *K, const float *T,
-                           float times, bool *explained)
+                           float times, double before, double *particle, bool *explained)
 {
     const struct frame *f = b->f;
     const struct spi_pixel_list *l = &f->pixels;
@@ -146,6 +161,7 @@ static spi_err along_rings(struct block *b, int rank, const float *K, const floa
         model[l->pixel[p]] = l->geometry[p] * T[p];
     }
     spi_hits_unexplained(&f->hits, counts, model, model + n_pixels, &share, &sigma);
+    *particle = fmin(*particle, probability(share, sigma, before));
     if (share - 2 * sigma > half_explained)
         *explained = false;
     if (!*explained)
@@ -154,8 +170,10 @@ static spi_err along_rings(struct block *b, int rank, const float *K, const floa
     for (int64_t p = 0; p < l->n && even; p++) /* as (J19) looks at images */
         counts[l->pixel[p]] += times * even[l->pixel[p]];
     SPI_TRY(err = spi_hits_image(&f->hits, counts, model + n_pixels, &hit), out);
-    if (spi_hits_round(&hit, f->r->data->structure) && rings > rings_most)
+    if (spi_hits_round(&hit, f->r->data->structure) && rings > rings_most) {
         *explained = false;
+        *particle = 0;
+    }
 out:
     return err;
 }
@@ -172,7 +190,7 @@ static void look(void *ctx, int rank, int64_t i)
     int h = f->o->half[k] - 1;
     float *K = spi_rooms_of(&b->work, rank), *T;
     struct spi_misfit *one = b->one + i * f->pairs.n_shells, sum;
-    double M[1][9], most;
+    double M[1][9], most, before, particle;
     spi_err err = K ? SPI_OK : SPI_ENOMEM;
 
     b->misfit[i] = NAN;
@@ -191,13 +209,17 @@ static void look(void *ctx, int rank, int64_t i)
                      &b->outliers[i]);
     sum = spi_misfit_sum(f->pairs.n_shells, one);
     b->misfit[i] = (float)spi_misfit_share(&sum);
+    before = f->o->aside[k] ? doubtful_before : other_before;
+    particle = probability(spi_misfit_share(&sum), spi_misfit_sigma(&sum), before);
     b->explained[i] =
         !(spi_misfit_share(&sum) - 2 * spi_misfit_sigma(&sum) > half_explained);
     most = f->o->aside[k] == SPI_ASIDE_DOUBLET ? doublet_explained : half_explained;
     if (f->o->aside[k] && !(spi_misfit_share(&sum) < most &&
                             spi_misfit_share(&sum) + 2 * spi_misfit_sigma(&sum) < 1))
         b->explained[i] = false; /* doubtful: it is for the image to show the particle */
-    err = along_rings(b, rank, K, T, times, &b->explained[i]);
+    SPI_TRY(err = along_rings(b, rank, K, T, times, before, &particle, &b->explained[i]),
+            out);
+    b->particle[i] = (float)particle;
 out:
     spi_failure_note(&b->failure, err);
 }
@@ -223,8 +245,12 @@ static spi_err task_look(struct spi_view *v, const void *arg, const volatile int
     const struct frame *f = a->f;
     int64_t *images = v[3].data;
     struct partial s = {v[1].data, v[2].data, images, images + 1};
-    struct block b = {
-        .f = f, .stop = stop, .first = a->first, .misfit = v[0].data, .outlier = v[4].data};
+    struct block b = {.f = f,
+                      .stop = stop,
+                      .first = a->first,
+                      .misfit = v[0].data,
+                      .outlier = v[4].data,
+                      .particle = v[5].data};
     float *pixels = NULL;
     spi_err err;
 
@@ -261,7 +287,7 @@ out:
 }
 
 struct arrays {
-    struct spi_array *misfit, *shells, *outliers, *images, *which;
+    struct spi_array *misfit, *particle, *shells, *outliers, *images, *which;
 };
 
 /* Partials in their order. */
@@ -290,6 +316,8 @@ static spi_err arrays_init(struct arrays *a, struct spi_graph *g,
     const struct spi_array_shape
         misfit = {SPI_ARRAY_OF(float, "misfit"), .rows = o->n, .columns = 1,
                   .parts = (int)((o->n + BLOCK - 1) / BLOCK), .part_rows = BLOCK},
+        particle = {SPI_ARRAY_OF(float, "probabilities"), .rows = o->n, .columns = 1,
+                    .parts = (int)((o->n + BLOCK - 1) / BLOCK), .part_rows = BLOCK},
         which = {SPI_ARRAY_OF(uint8_t, "outlier images"), .rows = o->n, .columns = 1,
                  .parts = (int)((o->n + BLOCK - 1) / BLOCK), .part_rows = BLOCK},
         shells = {SPI_ARRAY_OF(struct spi_misfit, "misfit shells"), .rows = PARTIALS,
@@ -301,6 +329,7 @@ static spi_err arrays_init(struct arrays *a, struct spi_graph *g,
     spi_err err;
 
     SPI_TRY(err = spi_array_wrap(g, &misfit, o->misfit, &a->misfit), out);
+    SPI_TRY(err = spi_array_wrap(g, &particle, o->particle, &a->particle), out);
     SPI_TRY(err = spi_array_wrap(g, &which, outlier, &a->which), out);
     SPI_TRY(err = spi_array_new(g, &shells, &a->shells), out);
     SPI_TRY(err = spi_array_new(g, &outliers, &a->outliers), out);
@@ -328,14 +357,15 @@ spi_err spi_inspect_images(struct spi_run *r, const struct spi_volume *const A[2
     SPI_TRY(err = arrays_init(&arrays, r->graph, o, in->n_shells, in->outlier), out);
     for (int64_t first = 0; first < o->n; first += BLOCK, block++) {
         struct block_args a = {&f, first, o->n - first < BLOCK ? o->n - first : BLOCK};
-        struct spi_access access[5] = {{arrays.misfit, block, SPI_WRITE},
+        struct spi_access access[6] = {{arrays.misfit, block, SPI_WRITE},
                                        {arrays.shells, block % PARTIALS, SPI_READ_WRITE},
                                        {arrays.outliers, block % PARTIALS, SPI_READ_WRITE},
                                        {arrays.images, block % PARTIALS, SPI_READ_WRITE},
-                                       {arrays.which, block, SPI_WRITE}};
+                                       {arrays.which, block, SPI_WRITE},
+                                       {arrays.particle, block, SPI_READ_WRITE}};
 
         SPI_TRY(
-            err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 5, access),
+            err = spi_graph_submit(r->graph, "inspect", task_look, &a, sizeof a, 6, access),
             out);
     }
 out:
@@ -344,6 +374,7 @@ out:
     if (!err)
         sum_up(&arrays, in->n_shells, in);
     spi_array_free(r->graph, arrays.misfit);
+    spi_array_free(r->graph, arrays.particle);
     spi_array_free(r->graph, arrays.shells);
     spi_array_free(r->graph, arrays.outliers);
     spi_array_free(r->graph, arrays.images);

@@ -23,7 +23,8 @@ struct spi_inspection {
 };
 
 /** o->misfit [n] (made by the caller) becomes the share (Q9) of each image beside A[half -
- * 1], NAN where there is no image.  Runs as tasks; does not depend on the number of
+ * 1], NAN where there is no image; o->particle [n] the probability (Q26), which stays where
+ * an image is not looked at.  Runs as tasks; does not depend on the number of
  * workers. */
 SPI_MUSTUSE spi_err spi_inspect_images(struct spi_run *r,
                                        const struct spi_volume *const A[2],

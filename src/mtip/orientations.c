@@ -52,6 +52,7 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
     SPI_TRY(err = SPI_NEW(o->fluence, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->entropy, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->misfit, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->particle, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->aside, o->n, "orientations"), out);
     memcpy(o->aside, r->data->split.aside, (size_t)o->n * sizeof *o->aside);

@@ -17,7 +17,7 @@ _Static_assert(SPI_FRIEDEL_BLOCKS == (int)BLOCKS, "the pairs have the same block
 _Static_assert(SPI_PREVIEW_CENTRE_LEAST == PARTS * BLOCK, "a block at least for each part");
 
 /* (J24) */
-static const double short_most = 0.07, short_least = 0.3, long_least = 0.15,
+static const double short_most = 0.03, short_least = 0.3, long_least = 0.15,
                     long_sigmas = 6, long_part = 0.03, same_diameter = 0.12;
 
 struct trial;
