@@ -440,7 +440,8 @@ static int64_t images_least(const struct spi_data_spec *spec)
 /* (J23): of images that show a particle, as far as one image tells, those that are of
  * another kind than most; again of the rest, as long as some are. */
 static spi_err find_others(const struct spi_data *d, const struct look *look,
-                           const double *signal, double least, uint64_t seed, uint8_t *shows)
+                           const double *signal, double least, uint64_t seed,
+                           uint8_t *shows)
 {
     enum { ROUNDS = 3 };
     const float *all = spi_array_data(look->numbers, SPI_WHOLE, NULL);

@@ -199,7 +199,7 @@ static int64_t judge(const struct spi_run *r, struct spi_result *res)
         other += o->aside[k] == SPI_ASIDE_OTHER && outlier[k];
     }
     /* where the half sets differ the model may be what is wrong */
-    leave = r->halves_cc >= r->set->halves_cc_repeat &&
+    leave = r->last_cc >= r->set->halves_cc_repeat &&
             (double)(out + other) <= r->set->outlier_images_max * (double)all;
     for (int64_t k = 0; k < o->n; k++)
         if (o->half[k] && o->aside[k] && !outlier[k]) {
@@ -215,7 +215,7 @@ static int64_t judge(const struct spi_run *r, struct spi_result *res)
 static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *user,
                             struct spi_result *res)
 {
-    enum { ROUNDS = 2 };
+    enum { ROUNDS = 3 };
     struct spi_orientations *o = &res->orientations;
     double outliers, images = 0;
     int64_t of[SPI_ASIDE_KINDS] = {0};

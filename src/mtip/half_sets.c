@@ -195,6 +195,7 @@ spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
                 search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
             out);
     SPI_TRY(err = compare_maps(r, rotation, report), out);
+    r->last_cc = report->halves_cc;
     r->have_pose = 1;
     /* where the next search begins must not depend on the luck of a phasing start */
     memcpy(r->pose.R, rotation, sizeof rotation);
