@@ -128,7 +128,10 @@ struct spi_opt {
     /** The i-th file that is written, moved or removed in a SPI_OPT_OUT_DIR; false: no
      * more. */
     bool (*writes)(int i, char name[SPI_OPT_NAME_MAX]);
-    bool alone; /* a flag as --help: nothing else is asked for, no operand, no option */
+    bool
+        names_file; /* SPI_OPT_TEXT, _TEXTS: what is before the last colon may be a file that
+                      * is read ("FILE:0.2") */
+    bool alone;     /* a flag as --help: nothing else is asked for, no operand, no option */
 };
 
 /** A line "-- Title:" between options in help. */

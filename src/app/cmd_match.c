@@ -17,13 +17,15 @@
 #include "base/mem.h"
 #include "fsc/orient_order.h"
 #include "io/file.h"
+#include "io/hash.h"
 #include "math/rot.h"
+#include "mtip/background.h"
 #include "mtip/given.h"
 
 static const double image_bytes = 1e9; /* of pixels in memory at once, of brute force */
 
 struct args {
-    const char *out, *model, *method, *score, *truth;
+    const char *out, *model, *method, *score, *truth, *background;
     double diameter_A, q_max, q_min, finer, voxel_A;
     int workers;
     bool json, refine;
@@ -66,6 +68,11 @@ static const struct spi_opt opts[] = {
     SPI_VOXEL_OPT(args, voxel_A),
     {0, "q-min", SPI_REAL(args, q_min), 0, 10, "1/A", "lowest |q| compared",
      .absent = "1/diameter or the beam stop"},
+    {0, "background", SPI_PATH(args, background), 0, 0, "FILE[:/DATASET]",
+     "light that is not the particle's, as in reconstruct: images without a particle, "
+     "whose "
+     "mean counts, or an array of the detector's shape",
+     .absent = "none"},
     SPI_OPENING_OPTS(args, opening),
     SPI_SETTINGS_OPTS(args, settings),
     {0},
@@ -89,7 +96,9 @@ struct job {
     struct spi_orientations o, truth; /* truth.n = 0: not asked for */
     double *error;                    /* [n_errors] rad, ascending */
     int64_t n_errors;                 /* images with both orientations */
-    struct spi_input input[3];        /* images, model, mask */
+    float *background;                /* [n_pixels] of an image, owned; NULL: none given */
+    double background_ratio;          /* (Q20) */
+    struct spi_input input[4];        /* images, model, mask, background */
 };
 
 /* ---- choices ------------------------------------------------------------------------ */
@@ -156,6 +165,7 @@ static spi_err read_images(struct job *j)
                                  .q_min = j->q_min,
                                  .q_max = j->q_max,
                                  .set = &j->set,
+                                 .background = j->background,
                                  .one_set = true,
                                  .scratch = scratch,
                                  .progress = on_progress};
@@ -170,6 +180,22 @@ out:
     return err;
 }
 
+static spi_err read_background(struct job *j)
+{
+    const char *path = j->args->background;
+    spi_err err;
+
+    if (!path)
+        return SPI_OK;
+    err = spi_background_read(path, j->images, &j->background);
+    j->input[3] = (struct spi_input){.role = "background", .path = path};
+    if (!err)
+        spi_bytes_sha256((size_t)spi_images_detector(j->images)->n_pixels *
+                             sizeof *j->background,
+                         j->background, j->input[3].sha256);
+    return err;
+}
+
 static spi_err prepare(struct job *j)
 {
     double reach;
@@ -178,7 +204,9 @@ static spi_err prepare(struct job *j)
     SPI_TRY(err = spi_settings_from_args(&j->args->settings, &j->set), out);
     SPI_TRY(err = spi_stage_check_settings(&j->set), out);
     SPI_TRY(err = spi_stage_model(j->args->model, j->args->voxel_A, &j->A, &reach), out);
-    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    SPI_TRY(err =
+                spi_opening_init(j->call, j->path, &j->args->opening, &j->set, &j->opening),
+            out);
     j->images = j->opening.images;
     SPI_TRY(err = choose_score(j), out);
     SPI_TRY(err = spi_opening_find_centre(j->path, &j->opening, &j->set, &j->moved), out);
@@ -187,6 +215,7 @@ static spi_err prepare(struct job *j)
                                              spi_images_count(j->images), &j->truth),
                 out);
     SPI_TRY(err = choose_ranges(j, reach), out);
+    SPI_TRY(err = read_background(j), out);
     j->input[0] =
         (struct spi_input){.role = "images", .path = j->path, .images = j->images};
     j->input[1] = (struct spi_input){.role = "model", .path = j->args->model};
@@ -232,6 +261,8 @@ static spi_err match(struct job *j)
         err = spi_given_refine(m, &j->o);
         spi_progress_end();
     }
+    if (!err)
+        j->background_ratio = spi_given_fluences(m, &j->o);
     return err;
 }
 
@@ -292,11 +323,15 @@ static double error_deg(const struct job *j, double part)
 
 static json_t *numbers_of(const struct job *j)
 {
-    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:I, s:i, s:f}", "method", j->method,
-                     "score", j->like->name, "diameter_A", j->diameter_A, "q_min_invA",
-                     j->q_min, "q_max_invA", j->q_max, "directions",
-                     (json_int_t)j->given.views.nd, "angles", j->given.views.Na, "cell_deg",
-                     j->given.views.cell * 180 / SPI_PI);
+    json_t *o = json_pack("{s:s, s:s, s:f, s:f, s:f, s:I, s:i, s:f}", "method", j->method,
+                          "score", j->like->name, "diameter_A", j->diameter_A, "q_min_invA",
+                          j->q_min, "q_max_invA", j->q_max, "directions",
+                          (json_int_t)j->given.views.nd, "angles", j->given.views.Na,
+                          "cell_deg", j->given.views.cell * 180 / SPI_PI);
+
+    if (o && j->background)
+        json_object_set_new(o, "background_ratio", spi_json_number(j->background_ratio));
+    return o;
 }
 
 static spi_err write_result(struct job *j)
@@ -307,7 +342,8 @@ static spi_err write_result(struct job *j)
 
     json_object_set_new(numbers, "survey",
                         spi_survey_json(j->images, &j->opening.survey, SPI_SURVEY_LISTED));
-    err = spi_provenance(j->call, 3, j->input, &j->set, numbers, &provenance);
+    err = spi_provenance(j->call, j->background ? 4 : 3, j->input, &j->set, numbers,
+                         &provenance);
     j->o.moved = j->moved;
     if (!err)
         err = spi_orientations_write(j->args->out, &j->o, provenance);
@@ -356,6 +392,9 @@ static spi_err report(const struct job *j, double seconds)
            j->given.views.cell * 180 / SPI_PI);
     printf("score         %s, mean %.6g, %.4g above the next direction\n", j->like->name,
            score, margin);
+    if (j->background)
+        printf("background    %.3g times the counts of the particle, as given\n",
+               j->background_ratio);
     if (j->truth.n > 0)
         printf("error         median %.3f, 90 %% below %.3f degrees\n", error_deg(j, 0.5),
                error_deg(j, 0.9));
@@ -380,6 +419,7 @@ out:
     spi_orientations_clear(&j.o);
     spi_orientations_clear(&j.truth);
     free(j.error);
+    free(j.background);
     spi_given_clear(&j.given);
     spi_data_clear(&j.data);
     spi_graph_free(j.graph);
@@ -412,9 +452,13 @@ const struct spi_cmd spi_cmd_match = {
         "one number are photons, and images without signal (algorithm.signal_min) get no "
         "orientation. Images that repeat another image get one. Where the images take more "
         "than a third of the free memory, a scratch file beside the output holds them.\n\n"
-        "Images and model need no common scale: their means are made equal first. Where "
+        "Images and model need no common scale: their means are made equal first. The "
+        "model "
+        "is of the particle alone. Where the images hold other light, give it "
+        "(--background): they are then compared with the model and that light together, "
+        "and the fluences are those of the particle. Where "
         "the file is clearly wrong about the beam's centre, the command uses the centre "
-        "that the mean image shows, as reconstruct does (particle.centre), and writes it "
+        "that the images show, as reconstruct does (particle.centre), and writes it "
         "to the orientations, from where merge and slice take it.",
     .examples = {{"spinifel match images.h5 --model run1/autocorrelation.mrc -o "
                   "orientations.h5",

@@ -26,6 +26,11 @@ static const struct spi_opt opts[] = {
     {0, "symmetry", SPI_TEXT(spi_reconstruct_args, symmetry), 0, 0, "GROUP",
      "point group of the particle: C2, C17, D7, T, O, I ...",
      .absent = "algorithm.symmetry"},
+    {0, "background", SPI_PATH(spi_reconstruct_args, background), 0, 0, "FILE[:/DATASET]",
+     "light that is not the particle's: images without a particle, whose mean counts, or "
+     "an "
+     "array of the detector's shape",
+     .absent = "found in the images"},
     {0, "resume", SPI_FLAG(spi_reconstruct_args, resume), 0, 0, "",
      "continue an interrupted run of the same images and settings"},
     {0, "force", SPI_FLAG(spi_reconstruct_args, force), 0, 0, "",
@@ -55,6 +60,7 @@ static void job_clear(struct spi_reconstruct *j)
     spi_graph_free(j->graph);
     spi_opening_clear(&j->opening);
     spi_dir_unlock(j->lock);
+    free(j->background);
     free(j->key);
     free(j->provenance);
 }
@@ -126,10 +132,17 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "random initialisations show another diameter, the run begins anew with that "
         "diameter (algorithm.N_diameters); a diameter that --diameter gives is kept. "
         "Where the file is clearly wrong about the beam's centre, the run uses the "
-        "centre that the mean image shows (particle.centre) and writes it to "
+        "centre that the images show (particle.centre) and writes it to "
         "orientations.h5, from where merge and slice take it. A centre is measured from "
-        "250 images or more; a centre that is wrong by more than 10 pixels is not "
-        "found.\n\n"
+        "250 images or more, by the mean image and by the two sides of single images; a "
+        "centre that is wrong by more than 10 pixels is named and not corrected. A centre "
+        "that moves over the images of the file is named as well.\n\n"
+        "Light that is not the particle's is taken out of the intensities before phases "
+        "are sought: as --background gives it, or as the images show it "
+        "(particle.background). Give a file of images without a particle (misses) where "
+        "there is one; without, the run tells the background from the particle by what "
+        "stays while the particles turn, and by how the intensities are "
+        "distributed.\n\n"
         "Writes into DIR: density.mrc (mean of the aligned half maps), half1.mrc, "
         "half2.mrc, intensity.mrc, autocorrelation.mrc, orientations.h5, metrics.jsonl "
         "(one line a generation), fsc.csv, lcurve.csv, settings.toml, run.json and "
@@ -137,6 +150,9 @@ const struct spi_cmd spi_cmd_reconstruct = {
         "A result is valid up to a resolution. The command prints this resolution and "
         "what limits it: the edge of the detector, the images (and what more images are "
         "expected to bring), the phases, or a background that the images still contain. "
+        "Where the edge is not the limit, the command names what took resolution away, "
+        "with numbers: images that are left out, masked pixels, a background, a beam "
+        "centre that the file has wrong or that moves. "
         "density.mrc is cut at this resolution.\n\n"
         "Where a result fails its validation, the command exits with code 3, names each "
         "failure with its figure, and writes the result into DIR/failed_validation: the "

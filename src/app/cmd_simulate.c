@@ -12,6 +12,7 @@
 #include "app/print.h"
 #include "app/progress.h"
 #include "app/provenance.h"
+#include "app/simulate.h"
 #include "app/structure.h"
 #include "base/cores.h"
 #include "base/log.h"
@@ -20,24 +21,8 @@
 #include "io/hash.h"
 #include "io/mask.h"
 #include "math/rot.h"
-#include "sim/detector.h"
-#include "sim/simulate.h"
 
-enum { STRUCTURES_MAX = 64 };
-
-struct args {
-    const char *out, *mask, *proportions, *models;
-    int64_t images, seed;
-    int detector[2], assembly, workers;
-    double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
-    double photons, fluence, spread, views_deg;
-    struct spi_texts rectangles;
-    bool corner, polarisation, solid_angle, waters, hydrogens, use_b, noise_free,
-        pure_noise;
-    bool json;
-};
-
-static const struct args defaults = {
+static const struct spi_simulate_args defaults = {
     .images = 1000,
     .seed = 1,
     .detector = {128, 128},
@@ -46,97 +31,130 @@ static const struct args defaults = {
     .polarisation = true,
     .solid_angle = true,
     .hydrogens = true,
+    .response = {.hot_counts = 1000},
 };
 
 static const struct spi_opt opts[] = {
-    {'o', "output", SPI_OUT(args, out), 0, 0, "FILE", "file of the images (HDF5)",
-     .required = true},
-    {'n', "images", SPI_COUNT(args, images), 1, 1e9, "", "number of images"},
-    {'s', "seed", SPI_COUNT(args, seed), 0, 9e15, "", "of all random numbers"},
-    {0, "workers", SPI_INT(args, workers), 0, 1024, "",
+    {'o', "output", SPI_OUT(spi_simulate_args, out), 0, 0, "FILE",
+     "file of the images (HDF5)", .required = true},
+    {'n', "images", SPI_COUNT(spi_simulate_args, images), 1, 1e9, "", "number of images"},
+    {'s', "seed", SPI_COUNT(spi_simulate_args, seed), 0, 9e15, "", "of all random numbers"},
+    {0, "workers", SPI_INT(spi_simulate_args, workers), 0, 1024, "",
      "threads; 0: one for each core that the process may use"},
-    {0, "json", SPI_FLAG(args, json), 0, 0, "", "print what was made as JSON"},
+    {0, "json", SPI_FLAG(spi_simulate_args, json), 0, 0, "", "print what was made as JSON"},
     SPI_HEADING("Particles"),
-    {0, "assembly", SPI_INT(args, assembly), 0, 1000000, "",
+    {0, "assembly", SPI_INT(spi_simulate_args, assembly), 0, 1000000, "",
      "biological assembly of that number; 0: the atoms as in the file"},
-    SPI_MODELS_OPT(args, models),
-    {0, "proportions", SPI_TEXT(args, proportions), 0, 0, "A:B:...",
+    SPI_MODELS_OPT(spi_simulate_args, models),
+    {0, "proportions", SPI_TEXT(spi_simulate_args, proportions), 0, 0, "A:B:...",
      "shares of several structures among the images", .absent = "equal"},
-    {0, "waters", SPI_FLAG(args, waters), 0, 0, "", "keep the waters of the file"},
-    {0, "hydrogens", SPI_FLAG(args, hydrogens), 0, 0, "", "keep the hydrogens of the file"},
-    {0, "b-factors", SPI_FLAG(args, use_b), 0, 0, "",
+    {0, "waters", SPI_FLAG(spi_simulate_args, waters), 0, 0, "",
+     "keep the waters of the file"},
+    {0, "hydrogens", SPI_FLAG(spi_simulate_args, hydrogens), 0, 0, "",
+     "keep the hydrogens of the file"},
+    {0, "b-factors", SPI_FLAG(spi_simulate_args, use_b), 0, 0, "",
      "blur atoms by the B factors of the file, which describe a crystal"},
-    {0, "views", SPI_REAL(args, views_deg), 1e-6, 180, "degrees",
+    {0, "views", SPI_REAL(spi_simulate_args, views_deg), 1e-6, 180, "degrees",
      "view directions lie within this angle of one random direction, as for particles on a "
      "film",
      .absent = "all directions"},
     SPI_HEADING("Beam"),
-    {0, "energy", SPI_REAL(args, energy_eV), 10, 1e6, "eV", "energy of a photon"},
-    {0, "photons", SPI_REAL(args, photons), 1e-6, 1e12, "",
+    {0, "energy", SPI_REAL(spi_simulate_args, energy_eV), 10, 1e6, "eV",
+     "energy of a photon"},
+    {0, "photons", SPI_REAL(spi_simulate_args, photons), 1e-6, 1e12, "",
      "mean number of photons in the usable pixels of an image; Poisson noise",
      .absent = "noise-free |F|^2"},
-    {0, "fluence", SPI_REAL(args, fluence), 1e-6, 1e30, "photons/um^2",
+    {0, "fluence", SPI_REAL(spi_simulate_args, fluence), 1e-6, 1e30, "photons/um^2",
      "incident fluence, instead of --photons; Poisson noise", .absent = "none"},
-    {0, "fluence-spread", SPI_REAL(args, spread), 0, 3, "",
+    {0, "fluence-spread", SPI_REAL(spi_simulate_args, spread), 0, 3, "",
      "standard deviation of the logarithm of the fluence from image to image"},
-    {0, "noise-free", SPI_FLAG(args, noise_free), 0, 0, "",
+    {0, "focus", SPI_CHOICE(spi_simulate_args, focus), 0, 0, "gaussian",
+     "particles lie anywhere in a Gaussian focus, up to three widths from its middle: most "
+     "images are weak",
+     .absent = "every particle sees the same light"},
+    {0, "noise-free", SPI_FLAG(spi_simulate_args, noise_free), 0, 0, "",
      "with --photons or --fluence: expected counts instead of Poisson counts"},
-    {0, "pure-noise", SPI_FLAG(args, pure_noise), 0, 0, "",
+    {0, "pure-noise", SPI_FLAG(spi_simulate_args, pure_noise), 0, 0, "",
      "a negative control: Poisson noise around the particle's mean ring profile"},
+    SPI_HEADING("What experiments add"),
+    {0, "background", SPI_TEXT(spi_simulate_args, background), 0, 0, "SHAPE:RATIO",
+     "light of another source, RATIO times the photons of the particles: flat, gas (falls "
+     "off from the beam), streak (gas and a streak through the beam), panels (another "
+     "level "
+     "on each quadrant), or FILE[:/DATASET] of the detector's shape",
+     .absent = "none", .names_file = true},
+    {0, "background-spread", SPI_REAL(spi_simulate_args, background_spread), 0, 3, "",
+     "standard deviation of the logarithm of the background from image to image"},
+    {0, "junk", SPI_TEXTS(spi_simulate_args, junk), 0, 0, "KIND:SHARE",
+     "a share of all images shows something else: blank, sphere (a water droplet of 60 to "
+     "200 A), doublet (two particles that touch), or the structure of a FILE; may be "
+     "repeated",
+     .names_file = true},
+    {0, "centre-error", SPI_TEXT(spi_simulate_args, centre_error), 0, 0, "DX[:DY]",
+     "the beam is so many columns and rows from where the file says", .absent = "none"},
+    {0, "distance-error", SPI_REAL(spi_simulate_args, distance_error), -0.5, 0.5, "",
+     "the detector is so much farther than the file says, as a share of the distance"},
+    {0, "dead-pixels", SPI_REAL(spi_simulate_args, response.dead), 0, 1, "SHARE",
+     "pixels that count nothing"},
+    {0, "hot-pixels", SPI_REAL(spi_simulate_args, response.hot), 0, 1, "SHARE",
+     "pixels that count --hot-counts more in every image"},
+    {0, "flickering-pixels", SPI_REAL(spi_simulate_args, response.flickering), 0, 1,
+     "SHARE", "pixels that are hot in a tenth of the images"},
+    {0, "hot-counts", SPI_REAL(spi_simulate_args, response.hot_counts), 0, 1e6, "photons",
+     "mean of what hot and flickering pixels add"},
+    {0, "gap", SPI_TEXTS(spi_simulate_args, gaps), 0, 0, "R0:R1,C0:C1[=VALUE]",
+     "rows R0 to R1-1 of columns C0 to C1-1 hold VALUE (0, nan, -1 ...; without: 0) in "
+     "every image, and no mask says so; may be repeated"},
+    {0, "missing-panels", SPI_TEXT(spi_simulate_args, missing), 0, 0, "Q[,Q...]",
+     "quadrants of the detector, 1 to 4 in reading order, that hold 0, and no mask says so",
+     .absent = "none"},
+    {0, "saturation", SPI_REAL(spi_simulate_args, response.saturation), 0, 1e9, "photons",
+     "a pixel counts no more than this", .absent = "none"},
+    {0, "gain", SPI_REAL(spi_simulate_args, response.gain), 0, 1e6, "ADU",
+     "what the detector reads of a photon: the file holds ADU", .absent = "photons"},
+    {0, "read-noise", SPI_REAL(spi_simulate_args, response.noise), 0, 100, "photons",
+     "with --gain: standard deviation of the readout"},
+    {0, "pedestal", SPI_REAL(spi_simulate_args, response.pedestal), -1e6, 1e6, "ADU",
+     "with --gain: what the detector reads of no photon"},
     SPI_HEADING("Detector"),
-    {'d', "detector", SPI_SIZE(args, detector), 2, 16384, "", "pixels, rows x columns"},
-    {'r', "resolution", SPI_REAL(args, resolution_A), 0.1, 1e4, "A",
+    {'d', "detector", SPI_SIZE(spi_simulate_args, detector), 2, 16384, "",
+     "pixels, rows x columns"},
+    {'r', "resolution", SPI_REAL(spi_simulate_args, resolution_A), 0.1, 1e4, "A",
      "1/|q| at the outer edge of the pixels in the middle of the (shorter) side",
      .absent = "from the distance"},
-    {0, "corner", SPI_FLAG(args, corner), 0, 0, "",
+    {0, "corner", SPI_FLAG(spi_simulate_args, corner), 0, 0, "",
      "--resolution is that of the corner of the detector"},
-    {0, "pixel-size-um", SPI_REAL(args, pixel_um), 1e-3, 1e6, "um", "side of a pixel"},
-    {0, "distance-m", SPI_REAL(args, distance_m), 1e-6, 1e4, "m",
+    {0, "pixel-size-um", SPI_REAL(spi_simulate_args, pixel_um), 1e-3, 1e6, "um",
+     "side of a pixel"},
+    {0, "distance-m", SPI_REAL(spi_simulate_args, distance_m), 1e-6, 1e4, "m",
      "particle to detector, instead of --resolution", .absent = "from the resolution"},
-    {0, "beam-stop", SPI_REAL(args, beam_stop_px), 0, 16384, "pixels",
+    {0, "beam-stop", SPI_REAL(spi_simulate_args, beam_stop_px), 0, 16384, "pixels",
      "radius of the beam stop", .absent = "none"},
-    {0, "beam-stop-q", SPI_REAL(args, beam_stop_invA), 0, 12, "1/A",
+    {0, "beam-stop-q", SPI_REAL(spi_simulate_args, beam_stop_invA), 0, 12, "1/A",
      "pixels below this |q| are masked", .absent = "none"},
-    {0, "mask", SPI_PATH(args, mask), 0, 0, "FILE[:/DATASET]",
+    {0, "mask", SPI_PATH(spi_simulate_args, mask), 0, 0, "FILE[:/DATASET]",
      "HDF5 mask of the detector's shape; not 0: masked"},
-    {0, "mask-rect", SPI_TEXTS(args, rectangles), 0, 0, "R0:R1,C0:C1",
+    {0, "mask-rect", SPI_TEXTS(spi_simulate_args, rectangles), 0, 0, "R0:R1,C0:C1",
      "mask rows R0 to R1-1 of columns C0 to C1-1; may be repeated"},
-    {0, "polarisation", SPI_FLAG(args, polarisation), 0, 0, "",
+    {0, "polarisation", SPI_FLAG(spi_simulate_args, polarisation), 0, 0, "",
      "apply the polarisation factor, horizontal"},
-    {0, "solid-angle", SPI_FLAG(args, solid_angle), 0, 0, "",
+    {0, "solid-angle", SPI_FLAG(spi_simulate_args, solid_angle), 0, 0, "",
      "apply the solid angle of each pixel"},
     {0},
-};
-
-/* What a run owns. */
-struct job {
-    const struct spi_call *call;
-    const struct args *args;
-    int n; /* structures */
-    struct spi_model *model[STRUCTURES_MAX];
-    json_t *inputs; /* one object per file */
-    struct spi_detector_options geometry;
-    struct spi_detector detector;
-    uint8_t *mask;
-    double proportion[STRUCTURES_MAX];
-    struct spi_simulator *simulator;
-    const volatile int *stop;
-    char *provenance;
-    double t0;
 };
 
 /* ---- checks that the table cannot make ---------------------------------------------- */
 
 static spi_err check(const struct spi_call *call)
 {
-    const struct args *a = call->args;
+    const struct spi_simulate_args *a = call->args;
     bool photons = spi_call_given(call, "photons"),
          fluence = spi_call_given(call, "fluence");
     bool distance = spi_call_given(call, "distance-m");
 
-    if (call->n_operands > STRUCTURES_MAX)
+    if (call->n_operands > SPI_STRUCTURES_MAX)
         return spi_fail(SPI_EUSAGE, "simulate: %d structures; at most %d", call->n_operands,
-                        STRUCTURES_MAX);
+                        SPI_STRUCTURES_MAX);
     if (photons && fluence)
         return spi_call_fail(call, "fluence", "either this or --photons");
     if (a->noise_free && !photons && !fluence)
@@ -153,7 +171,7 @@ static spi_err check(const struct spi_call *call)
 }
 
 /* "2:1" (or "2,1"): one number per structure. */
-static spi_err read_proportions(struct job *j)
+static spi_err read_proportions(struct spi_simulate_job *j)
 {
     const char *text = j->args->proportions;
     double sum = 0;
@@ -186,9 +204,9 @@ static spi_err of_options(spi_err err)
 
 /* ---- detector ----------------------------------------------------------------------- */
 
-static spi_err make_detector(struct job *j)
+static spi_err make_detector(struct spi_simulate_job *j)
 {
-    const struct args *a = j->args;
+    const struct spi_simulate_args *a = j->args;
     int ny = a->detector[0], nx = a->detector[1];
     spi_err err = SPI_NEW(j->mask, (size_t)ny * (size_t)nx, "mask");
 
@@ -220,12 +238,21 @@ static spi_err make_detector(struct job *j)
                                                 .beam_stop_px = a->beam_stop_px,
                                                 .beam_stop_invA = a->beam_stop_invA,
                                                 .mask = j->mask};
-    return of_options(spi_detector_make(&j->geometry, &j->detector));
+    SPI_TRY(err = of_options(spi_detector_make(&j->geometry, &j->told)), out);
+    SPI_TRY(err = spi_experiment_centre(j->call, a, j->geometry.centre_px), out);
+    j->geometry.stretch = 1 + a->distance_error;
+    err = of_options(spi_detector_make(&j->geometry, &j->detector));
+    /* the mask of the file is that of the detector */
+    if (!err)
+        memcpy(j->told.bad, j->detector.bad, (size_t)j->told.n_pixels);
+out:
+    return err;
 }
 
 /* ---- structures --------------------------------------------------------------------- */
 
-static spi_err describe(struct job *j, const char *path, const struct spi_structure *s)
+static spi_err describe(struct spi_simulate_job *j, const char *path,
+                        const struct spi_structure *s)
 {
     char sha256[65];
     double diameter = 0;
@@ -245,10 +272,9 @@ static spi_err describe(struct job *j, const char *path, const struct spi_struct
     return SPI_OK;
 }
 
-static spi_err add_structure(struct job *j, int i)
+static spi_err add_structure(struct spi_simulate_job *j, int i, const char *path)
 {
-    const char *path = j->call->operand[i];
-    const struct args *a = j->args;
+    const struct spi_simulate_args *a = j->args;
     struct spi_structure_options opt = {
         .assembly = a->assembly, .waters = a->waters, .hydrogens = a->hydrogens};
     struct spi_model_options model = {spi_detector_q_corner(&j->detector), a->use_b};
@@ -270,9 +296,9 @@ out:
     return err;
 }
 
-static spi_err make_simulator(struct job *j)
+static spi_err make_simulator(struct spi_simulate_job *j)
 {
-    const struct args *a = j->args;
+    const struct spi_simulate_args *a = j->args;
     struct spi_simulate_options opt = {.n_images = a->images,
                                        .seed = (uint64_t)a->seed,
                                        .workers = a->workers > 0 ? a->workers : spi_cores(),
@@ -284,38 +310,40 @@ static spi_err make_simulator(struct job *j)
                                        .view_cone_rad = a->views_deg * SPI_PI / 180,
                                        .proportion = j->proportion};
 
-    return of_options(spi_simulator_new(&j->detector, j->n, j->model, &opt, &j->simulator));
+    spi_experiment_options(j, &opt);
+    return of_options(
+        spi_simulator_new(&j->detector, j->n + j->n_others, j->model, &opt, &j->simulator));
 }
 
 /* ---- provenance and result ---------------------------------------------------------- */
 
-static json_t *settings(const struct job *j)
+static json_t *settings(const struct spi_simulate_job *j)
 {
-    const struct args *a = j->args;
+    const struct spi_simulate_args *a = j->args;
     json_t *proportion = json_array(), *rectangles = json_array();
 
     for (int i = 0; i < j->n; i++)
         json_array_append_new(proportion, json_real(j->proportion[i]));
     for (int i = 0; i < a->rectangles.n; i++)
         json_array_append_new(rectangles, spi_json_name(a->rectangles.item[i]));
-    return json_pack("{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
-                     "s:b, s:b, s:i, s:s, s:b, s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, "
-                     "s:f}",
-                     "images", (json_int_t)a->images, "seed", (json_int_t)a->seed,
-                     "detector", a->detector[0], a->detector[1], "energy_eV", a->energy_eV,
-                     "resolution_A", a->resolution_A, "corner", a->corner, "pixel_size_um",
-                     a->pixel_um, "distance_m", j->detector.distance_m, "beam_stop_px",
-                     a->beam_stop_px, "beam_stop_invA", a->beam_stop_invA, "mask",
-                     a->mask ? spi_json_name(a->mask) : NULL, "mask_rect", rectangles,
-                     "polarisation", a->polarisation, "solid_angle", a->solid_angle,
-                     "assembly", a->assembly, "models", a->models ? a->models : "first",
-                     "waters", a->waters, "hydrogens", a->hydrogens, "b_factors", a->use_b,
-                     "proportions", proportion, "photons", a->photons, "fluence_ph_um2",
-                     a->fluence, "fluence_spread", a->spread, "noise_free", a->noise_free,
-                     "pure_noise", a->pure_noise, "views_deg", a->views_deg);
+    return json_pack(
+        "{s:I, s:I, s:[i,i], s:f, s:f, s:b, s:f, s:f, s:f, s:f, s:o?, s:o, "
+        "s:b, s:b, s:i, s:s, s:b, s:b, s:b, s:o, s:f, s:f, s:f, s:b, s:b, "
+        "s:f, s:o}",
+        "images", (json_int_t)a->images, "seed", (json_int_t)a->seed, "detector",
+        a->detector[0], a->detector[1], "energy_eV", a->energy_eV, "resolution_A",
+        a->resolution_A, "corner", a->corner, "pixel_size_um", a->pixel_um, "distance_m",
+        j->detector.distance_m, "beam_stop_px", a->beam_stop_px, "beam_stop_invA",
+        a->beam_stop_invA, "mask", a->mask ? spi_json_name(a->mask) : NULL, "mask_rect",
+        rectangles, "polarisation", a->polarisation, "solid_angle", a->solid_angle,
+        "assembly", a->assembly, "models", a->models ? a->models : "first", "waters",
+        a->waters, "hydrogens", a->hydrogens, "b_factors", a->use_b, "proportions",
+        proportion, "photons", a->photons, "fluence_ph_um2", a->fluence, "fluence_spread",
+        a->spread, "noise_free", a->noise_free, "pure_noise", a->pure_noise, "views_deg",
+        a->views_deg, "experiment", spi_experiment_json(j));
 }
 
-static spi_err make_provenance(struct job *j)
+static spi_err make_provenance(struct spi_simulate_job *j)
 {
     char host[256] = "";
 
@@ -335,7 +363,7 @@ static spi_err make_provenance(struct job *j)
 
 static spi_err progress(void *ctx, int64_t done)
 {
-    const struct job *j = ctx;
+    const struct spi_simulate_job *j = ctx;
 
     spi_progress_update(done, NULL);
     if (*j->stop)
@@ -346,9 +374,9 @@ static spi_err progress(void *ctx, int64_t done)
     return SPI_OK;
 }
 
-static spi_err report(const struct job *j)
+static spi_err report(const struct spi_simulate_job *j)
 {
-    const struct args *a = j->args;
+    const struct spi_simulate_args *a = j->args;
     bool photons = spi_simulator_kind(j->simulator) == SPI_PHOTONS;
     double edge, corner, seconds = spi_now_s() - j->t0, rate = (double)a->images / seconds;
     double sum = spi_simulator_mean_sum(j->simulator);
@@ -371,8 +399,11 @@ static spi_err report(const struct job *j)
     }
     printf("detector    %d x %d, %.2f A at the edge, %.2f A in the corner\n",
            a->detector[0], a->detector[1], edge, corner);
-    printf("images      %lld, %s, mean sum %.6g\n", (long long)a->images,
-           photons ? "photons" : "noise-free", sum);
+    printf("images      %lld, %s, mean sum %.6g%s\n", (long long)a->images,
+           photons                ? "photons"
+           : a->response.gain > 0 ? "ADU"
+                                  : "noise-free",
+           sum, !photons && a->response.gain > 0 ? " photons" : "");
     printf("time        %.1f s, %.0f images/s\n", seconds, rate);
     printf("file        %s\n", a->out);
     return SPI_OK;
@@ -380,16 +411,20 @@ static spi_err report(const struct job *j)
 
 static spi_err run(const struct spi_call *call)
 {
-    struct job j = {.call = call, .args = call->args, .n = call->n_operands};
+    struct spi_simulate_job j = {.call = call, .args = call->args, .n = call->n_operands};
     spi_err err;
 
     j.t0 = spi_now_s();
     SPI_TRY(err = check(call), out);
     SPI_TRY(err = read_proportions(&j), out);
+    SPI_TRY(err = spi_experiment_check(&j), out);
     SPI_TRY(err = make_detector(&j), out);
     j.inputs = json_array();
     for (int i = 0; i < j.n; i++)
-        SPI_TRY(err = add_structure(&j, i), out);
+        SPI_TRY(err = add_structure(&j, i, call->operand[i]), out);
+    for (int i = 0; i < j.n_others; i++)
+        SPI_TRY(err = add_structure(&j, j.n + i, j.other[i]), out);
+    SPI_TRY(err = spi_experiment_make(&j), out);
     SPI_TRY(err = make_simulator(&j), out);
     SPI_TRY(err = make_provenance(&j), out);
     j.stop = spi_interrupt_catch();
@@ -400,9 +435,11 @@ static spi_err run(const struct spi_call *call)
         err = report(&j);
 out:
     spi_simulator_free(j.simulator);
-    for (int i = 0; i < j.n && i < STRUCTURES_MAX; i++)
+    for (int i = 0; i < SPI_STRUCTURES_MAX; i++)
         spi_model_free(j.model[i]);
+    spi_experiment_clear(&j);
     spi_detector_clear(&j.detector);
+    spi_detector_clear(&j.told);
     json_decref(j.inputs);
     free(j.mask);
     free(j.provenance);
@@ -434,6 +471,6 @@ const struct spi_cmd spi_cmd_simulate = {
           "two structures"}},
     .opts = opts,
     .defaults = &defaults,
-    .size = sizeof(struct args),
+    .size = sizeof(struct spi_simulate_args),
     .run = run,
 };

@@ -53,7 +53,8 @@ spi_err spi_merge_job_open(struct spi_merge_job *j)
 
     SPI_TRY(err = spi_settings_from_args(&a->settings, &j->set), out);
     SPI_TRY(err = spi_stage_check_settings(&j->set), out);
-    SPI_TRY(err = spi_opening_init(j->path, &a->opening, &j->opening), out);
+    SPI_TRY(err = spi_opening_init(j->call, j->path, &a->opening, &j->set, &j->opening),
+            out);
     j->images = j->opening.images;
     j->det = spi_images_detector(j->images);
     SPI_TRY(err = spi_stage_orientations(a->orientations, j->path, j->images,

@@ -17,7 +17,9 @@
 /** What these options set; a member of a command's struct of arguments. */
 struct spi_opening_args {
     const char *mask;
-    bool invert_mask, follow_external;
+    bool invert_mask, follow_external, trust_mask;
+    struct spi_texts bad_values;
+    double gain, pedestal, read_noise;
 };
 
 /** Rows of a command's table of options. */
@@ -37,6 +39,42 @@ struct spi_opening_args {
          0,                                                                                \
          "",                                                                               \
          "the mask of --mask, or without it that of the images' file, marks good pixels"}, \
+        {0,                                                                                \
+         "trust-mask",                                                                     \
+         SPI_FLAG(T, m.trust_mask),                                                        \
+         0,                                                                                \
+         0,                                                                                \
+         "",                                                                               \
+         "look for no faults of the detector: the masks say all"},                         \
+        {0,                                                                                \
+         "bad-value",                                                                      \
+         SPI_TEXTS(T, m.bad_values),                                                       \
+         0,                                                                                \
+         0,                                                                                \
+         "VALUE",                                                                          \
+         "a value that is no measurement, besides those found; may be repeated"},          \
+        {0,                                                                                \
+         "gain",                                                                           \
+         SPI_REAL(T, m.gain),                                                              \
+         1e-9,                                                                             \
+         1e9,                                                                              \
+         "",                                                                               \
+         "units of the file (ADU) that one photon reads",                                  \
+         .absent = "found where the photon peaks are visible"},                            \
+        {0,                                                                                \
+         "pedestal",                                                                       \
+         SPI_REAL(T, m.pedestal),                                                          \
+         -1e9,                                                                             \
+         1e9,                                                                              \
+         "",                                                                               \
+         "with --gain: units that no photon reads"},                                       \
+        {0,                                                                                \
+         "read-noise",                                                                     \
+         SPI_REAL(T, m.read_noise),                                                        \
+         0,                                                                                \
+         100,                                                                              \
+         "photons",                                                                        \
+         "with --gain: standard deviation of a reading"},                                  \
     {                                                                                      \
         0, "follow-external", SPI_FLAG(T, m.follow_external), 0, 0, "",                    \
             "read datasets whose values are raw bytes of other files"                      \
@@ -48,9 +86,12 @@ struct spi_opening {
     struct spi_survey survey;
 };
 
-/** Open, mask, survey, and say what is masked and why.  SPI_EIO, SPI_EFORMAT. */
-SPI_MUSTUSE spi_err spi_opening_init(const char *path, const struct spi_opening_args *args,
-                                     struct spi_opening *o);
+/** Open, mask, survey, and say what is masked and why.  What the options say of the detector
+ * goes to the settings `set` first.  SPI_EIO, SPI_EFORMAT; SPI_EUSAGE: options that
+ * contradict each other. */
+SPI_MUSTUSE spi_err spi_opening_init(const struct spi_call *call, const char *path,
+                                     const struct spi_opening_args *args,
+                                     struct spi_settings *set, struct spi_opening *o);
 
 /** Say that the measured centre of the beam is not that of the file, if it is not. */
 void spi_opening_tell_centre(const char *path, const struct spi_opening *o,

@@ -15,6 +15,7 @@
 /* A file that is there, and how the user or the input that leads to it calls it. */
 struct known {
     const char *name;
+    int length;  /* of the name, characters */
     bool led_to; /* values of a dataset of an input lie in it */
     dev_t device;
     ino_t inode;
@@ -41,23 +42,38 @@ static bool same(const struct known *a, const struct known *b)
     return a->device == b->device && a->inode == b->inode;
 }
 
-/* Add an input; "FILE:/DATASET" is the file.  Words that name no file ("truth") are none.
- */
-static void add_input(struct files *f, const char *name)
+/* The first `length` characters of a name are that of a file that is there. */
+static bool look_at_part(const char *name, size_t length, struct known *k)
 {
     char path[SPI_PATH_MAX];
+
+    if (length >= SPI_PATH_MAX)
+        return false;
+    snprintf(path, sizeof path, "%.*s", (int)length, name);
+    return look(path, k);
+}
+
+/* Add an input, the first `length` characters of `name`; "FILE:/DATASET" is the file.  Words
+ * that name no file ("truth", "gas") are none. */
+static void add_input(struct files *f, const char *name, size_t length)
+{
     const char *colon = strstr(name, ":/");
     struct known *k = &f->item[f->n];
 
     k->name = name;
-    if (!look(name, k)) {
-        if (!colon || colon - name >= SPI_PATH_MAX)
-            return;
-        snprintf(path, sizeof path, "%.*s", (int)(colon - name), name);
-        if (!look(path, k))
-            return;
-    }
-    f->n++;
+    k->length = (int)length;
+    f->n +=
+        look_at_part(name, length, k) ||
+        (colon && colon < name + length && look_at_part(name, (size_t)(colon - name), k));
+}
+
+/* "FILE:NUMBER": what is before the last colon. */
+static void add_text(struct files *f, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (colon)
+        add_input(f, text, (size_t)(colon - text));
 }
 
 static const char *value_of(const struct spi_call *call, const struct spi_opt *o)
@@ -81,13 +97,13 @@ static spi_err refuse_input(const struct spi_call *call, const struct spi_opt *o
     for (int i = 0; i < inputs->n; i++)
         if (same(&k, &inputs->item[i]))
             return spi_call_fail(call, o->name,
-                                 "%s would be overwritten, and %s %s; give the result "
+                                 "%s would be overwritten, and %s %.*s; give the result "
                                  "another name",
                                  path,
                                  inputs->item[i].led_to
                                      ? "an input takes values from this file, as"
                                      : "it is the input",
-                                 inputs->item[i].name);
+                                 inputs->item[i].length, inputs->item[i].name);
     return SPI_OK;
 }
 
@@ -188,7 +204,7 @@ static spi_err check_pairs(const struct spi_call *call)
 static spi_err refuse_source(const char *path, const void *user)
 {
     const struct spi_call *call = user;
-    struct known source = {.name = path, .led_to = true};
+    struct known source = {.name = path, .length = (int)strlen(path), .led_to = true};
     const struct files one = {1, &source};
     spi_err err = SPI_OK;
 
@@ -202,23 +218,45 @@ static spi_err refuse_source(const char *path, const void *user)
     return err;
 }
 
+/* The values of an option that may name files that are read. */
+static const struct spi_texts *texts_of(const struct spi_call *call,
+                                        const struct spi_opt *o)
+{
+    return (const void *)((const char *)call->args + o->at);
+}
+
+static spi_err find_inputs(const struct spi_call *call, struct files *inputs)
+{
+    const struct spi_opt *opts = call->cmd->opts;
+    int n = call->n_operands + 1;
+    spi_err err;
+
+    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++)
+        n += o->kind == SPI_OPT_TEXTS ? texts_of(call, o)->n : 1;
+    err = SPI_NEW(inputs->item, n, "inputs");
+    for (int i = 0; i < call->n_operands && !err; i++)
+        add_input(inputs, call->operand[i], strlen(call->operand[i]));
+    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END && !err; o++) {
+        if (is_kind(call, o, SPI_OPT_PATH))
+            add_input(inputs, value_of(call, o), strlen(value_of(call, o)));
+        if (o->names_file && is_kind(call, o, SPI_OPT_TEXT))
+            add_text(inputs, value_of(call, o));
+        if (o->names_file && o->kind == SPI_OPT_TEXTS)
+            for (int i = 0; i < texts_of(call, o)->n; i++)
+                add_text(inputs, texts_of(call, o)->item[i]);
+    }
+    return err;
+}
+
 spi_err spi_outputs_check(const struct spi_call *call)
 {
     const struct spi_opt *opts = call->cmd->opts;
     struct files inputs = {0};
-    int n = call->n_operands;
-    spi_err err = SPI_OK;
+    spi_err err;
 
     if (!opts)
         return SPI_OK;
-    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++)
-        n += o->kind == SPI_OPT_PATH;
-    SPI_TRY(err = SPI_NEW(inputs.item, n + 1, "inputs"), out);
-    for (int i = 0; i < call->n_operands; i++)
-        add_input(&inputs, call->operand[i]);
-    for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++)
-        if (is_kind(call, o, SPI_OPT_PATH))
-            add_input(&inputs, value_of(call, o));
+    SPI_TRY(err = find_inputs(call, &inputs), out);
     for (const struct spi_opt *o = opts; o->kind != SPI_OPT_END; o++) {
         if (is_kind(call, o, SPI_OPT_OUT))
             SPI_TRY(err = check_file(call, o, value_of(call, o), &inputs), out);

@@ -7,8 +7,8 @@
 #include "app/cmd.h"
 
 /** Before any work: every output of a call (SPI_OUT, SPI_OUT_DIR) can be made, is none of
- *  its inputs (operands and SPI_PATH, compared by device and inode, so that links are seen
- *  through), and is none of its other outputs.  From then on, opening a dataset of an input
+ *  its inputs (operands, SPI_PATH and texts that name a file, compared by device and inode,
+ *  so that links are seen through), and is none of its other outputs.  From then on, opening a dataset of an input
  *  fails where its values lie in a file that is an output; `call` is borrowed until the
  * end. SPI_EUSAGE: an input, an output twice, a directory, a device, a pipe or a link;
  *  SPI_EIO: the file cannot be created there. */

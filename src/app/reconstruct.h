@@ -15,7 +15,7 @@
 #include "mtip/preview.h"
 
 struct spi_reconstruct_args {
-    const char *out, *symmetry, *trace;
+    const char *out, *symmetry, *trace, *background;
     int64_t seed;
     int workers;
     double diameter_A;
@@ -47,7 +47,8 @@ struct spi_reconstruct {
     /* that the run has had: the first, then those that the initialisations showed */
     int32_t n_diameters;
     double had_A[SPI_DIAMETERS_MAX];
-    char sha256[65], mask_sha256[65], *key, *provenance;
+    float *background; /* [n_pixels] of an image, owned; NULL: none was given */
+    char sha256[65], mask_sha256[65], background_sha256[65], *key, *provenance;
     double t0;
 };
 
@@ -70,6 +71,8 @@ SPI_MUSTUSE spi_err spi_reconstruct_read_images(struct spi_reconstruct *j);
 SPI_MUSTUSE spi_err spi_reconstruct_key(struct spi_reconstruct *j);
 /** What run.json and orientations.h5 say of the run, as far as it is known. */
 SPI_MUSTUSE spi_err spi_reconstruct_provenance(struct spi_reconstruct *j);
+/** What the images were like, for the words of the result's limit. */
+void spi_reconstruct_find_conditions(struct spi_reconstruct *j);
 /** What the result is worth; null where there is none. */
 void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
                                     bool finished);

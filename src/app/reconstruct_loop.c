@@ -38,6 +38,7 @@ static spi_err new_run(struct spi_reconstruct *j)
                            (uint64_t)j->set.seed);
     if (err)
         return err;
+    j->run->contrast = &j->contrast;
     j->run->on_event = on_event;
     j->run->look_at_diameter = true;
     j->run->diameters_most = j->diameter_given ? 0 : j->set.N_diameters;
@@ -50,10 +51,12 @@ static spi_err measure_contrast(struct spi_reconstruct *j)
 {
     spi_err err = spi_contrast_measure(&j->data, j->q_max, &j->contrast);
 
-    return err ? err : spi_contrast_check(&j->contrast, j->set.contrast_min);
+    if (!err)
+        err = spi_contrast_check(&j->contrast, j->set.contrast_min);
+    return err ? err : spi_hits_check(&j->data.along, j->contrast.all);
 }
 
-/* All images that take part. */
+/* All images that take part, and which pixels. */
 static spi_err picture_images(const struct spi_reconstruct *j)
 {
     char path[SPI_PATH_MAX];
@@ -64,7 +67,11 @@ static spi_err picture_images(const struct spi_reconstruct *j)
                 spi_picture_mean_image(j->data.det, j->data.kind, j->data.mean_image, path),
             out);
     spi_reconstruct_path(j, "radial.png", path);
-    err = spi_picture_radial(&j->data, path);
+    SPI_TRY(err = spi_picture_radial(&j->data, path), out);
+    spi_reconstruct_path(j, "mask.h5", path);
+    SPI_TRY(err = spi_survey_write(j->images, &j->opening.survey, path), out);
+    spi_reconstruct_path(j, "mask.png", path);
+    err = spi_picture_mask(j->data.det, j->opening.survey.reason, path);
 out:
     return err;
 }
@@ -218,6 +225,7 @@ spi_err spi_reconstruct_loop(struct spi_reconstruct *j)
     err = spi_finish(j->run, &j->contrast, on_finish, j, &j->result);
     spi_progress_end();
     SPI_TRY(err, out);
+    spi_reconstruct_find_conditions(j);
     SPI_TRY(err = spi_reconstruct_provenance(j), out);
     SPI_TRY(err = spi_reconstruct_write_run_json(j), out);
     err = write_result(j);

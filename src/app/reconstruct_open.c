@@ -10,6 +10,7 @@
 #include "app/rundir.h"
 #include "app/stage.h"
 #include "base/log.h"
+#include "io/hash.h"
 #include "io/state.h"
 
 /* Images that take no part. */
@@ -26,6 +27,19 @@ static void tell_aside(const struct spi_reconstruct *j)
         spi_warn("%lld of %lld images hold no signal%s; they are left out and get no "
                  "orientation",
                  (long long)s->n_blank, (long long)s->n, first);
+    if (s->n_round > 0)
+        spi_info("%lld of %lld images have no structure along their rings, as droplets and "
+                 "empty shots; they make no model, and the map judges them in the end",
+                 (long long)s->n_round, (long long)s->n);
+    if (s->n_other > 0)
+        spi_info("%lld of %lld images do not look like the others; they make no model, and "
+                 "the map judges them in the end",
+                 (long long)s->n_other, (long long)s->n);
+    if (s->n_doublets > 0)
+        spi_info(
+            "%lld of %lld images show something longer than the particle, as two "
+            "particles at once; they make no model, and the map judges them in the end",
+            (long long)s->n_doublets, (long long)s->n);
     for (int i = 0; i < SPI_SPLIT_PAIRS && i < s->n_copies; i++)
         at += (size_t)snprintf(first + at, sizeof first - at, "%s%lld repeats %lld",
                                i ? ", " : "", (long long)s->pair[i][0],
@@ -114,6 +128,7 @@ spi_err spi_reconstruct_read_images(struct spi_reconstruct *j)
                                  .q_min = j->q_min,
                                  .q_max = j->q_max,
                                  .set = &j->set,
+                                 .background = j->background,
                                  .scratch = scratch,
                                  .progress = on_ingest};
     spi_err err;
@@ -133,13 +148,22 @@ spi_err spi_reconstruct_prepare(struct spi_reconstruct *j)
 {
     spi_err err;
 
-    SPI_TRY(err = spi_opening_init(j->path, &j->args->opening, &j->opening), out);
+    SPI_TRY(err =
+                spi_opening_init(j->call, j->path, &j->args->opening, &j->set, &j->opening),
+            out);
     j->images = j->opening.images;
     SPI_TRY(err = spi_rundir_open(j->call, j->args->out, j->args->resume, j->args->force,
                                   &j->lock, &j->going_on, &j->made_dir),
             out);
     SPI_TRY(err = spi_images_sha256(j->images, j->sha256), out);
     spi_images_mask_sha256(j->images, j->mask_sha256);
+    if (j->args->background) {
+        SPI_TRY(err = spi_background_read(j->args->background, j->images, &j->background),
+                out);
+        spi_bytes_sha256((size_t)spi_images_detector(j->images)->n_pixels *
+                             sizeof *j->background,
+                         j->background, j->background_sha256);
+    }
     SPI_TRY(err = spi_reconstruct_find_ranges(j), out);
     SPI_TRY(err = spi_reconstruct_key(j), out);
     if (j->going_on)

@@ -55,6 +55,14 @@ spi_err spi_reconstruct_print(const struct spi_reconstruct *j, bool valid)
     printf("images    the map leaves %.1f %% of their structure unexplained; their "
            "slices cross %.0f %% of the directions\n",
            fmax(100 * v->unexplained_variance, 0), 100 * v->coverage);
+    if (r->n_round + r->n_doublets + r->n_outliers > 0)
+        printf("left out  %lld images without structure along their rings, %lld doublets, "
+               "%lld that the map does not explain\n",
+               (long long)r->n_round, (long long)r->n_doublets, (long long)r->n_outliers);
+    if (r->background.ratio > 0)
+        printf("backgr.   %.3g times the photons of the particle%s; taken out of the "
+               "intensities\n",
+               r->background.ratio, r->background.told ? ", as given" : "");
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(

@@ -38,7 +38,7 @@ static void tell_preview(const struct spi_reconstruct *j)
     int64_t p = s->left_out.first_zero, panel = (int64_t)det->ny * det->nx;
 
     spi_opening_tell_centre(j->path, &j->opening, s);
-    if (s->left_out.zero > 0 && j->opening.survey.n_dead == 0) /* else they are named */
+    if (s->left_out.zero > 0)
         spi_warn("%s: %lld pixels are zero in all of %lld images though others at the same "
                  "|q| are not (first: panel %lld, row %lld, column %lld): a gap or dead "
                  "pixels; mark them in 'mask'",
@@ -67,11 +67,10 @@ static const char *unmeasured(const struct spi_preview *s)
                  "the file right?",
                  SPI_PREVIEW_CENTRE_LEAST);
     else
-        snprintf(
-            text, sizeof text,
-            "; the mean image shows no centre within %d pixels of that of the file: is "
-            "that right?",
-            SPI_CENTRE_MOST_PX);
+        snprintf(text, sizeof text,
+                 "; the images show no centre within %d pixels of that of the file: is "
+                 "that right?",
+                 SPI_CENTRE_MOST_PX);
     return s->centre.known ? "" : text;
 }
 

@@ -67,10 +67,10 @@ spi_err spi_reconstruct_key(struct spi_reconstruct *j)
     text = settings_text(&same);
     if (f) {
         fprintf(f,
-                "images = %s\nmask = %s\ncentre_moved_invA = %.17g %.17g\n"
+                "images = %s\nmask = %s\nbackground = %s\ncentre_moved_invA = %.17g %.17g\n"
                 "diameter_A = %.17g\nq_min_invA = %.17g\nq_max_invA = %.17g\n%s",
-                j->sha256, j->mask_sha256, moved[0], moved[1], j->diameter_A, j->q_min,
-                j->q_max, text ? text : "");
+                j->sha256, j->mask_sha256, j->background_sha256, moved[0], moved[1],
+                j->diameter_A, j->q_min, j->q_max, text ? text : "");
         fclose(f);
     }
     free(text);
@@ -92,6 +92,58 @@ static const char *const limit_name[] = {[SPI_LIMIT_EDGE] = "edge",
                                          [SPI_LIMIT_IMAGES] = "images",
                                          [SPI_LIMIT_PHASES] = "phases",
                                          [SPI_LIMIT_BACKGROUND] = "background"};
+
+/* Shares of the pixels up to q_max that are masked, and that the program masked itself. */
+static void find_masked(const struct spi_reconstruct *j, struct spi_conditions *c)
+{
+    const struct spi_detector *det = spi_images_detector(j->images);
+    const uint8_t *reason = j->opening.survey.reason;
+    double all = 0, masked = 0, found = 0;
+
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        const double *q = det->q + 3 * p;
+
+        if (!(sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) <= j->q_max))
+            continue;
+        all += 1;
+        masked += det->bad[p] != 0;
+        found += det->bad[p] && reason && reason[p] > SPI_REASON_MASK;
+    }
+    c->masked = all > 0 ? masked / all : 0;
+    c->masked_found = all > 0 ? found / all : 0;
+}
+
+void spi_reconstruct_find_conditions(struct spi_reconstruct *j)
+{
+    const struct spi_split *s = &j->data.split;
+    const struct spi_moved_centre *moved = &j->preview.moved;
+    struct spi_conditions *c = &j->result.validation.conditions;
+
+    *c = (struct spi_conditions){
+        .images = s->n,
+        .blank = s->n_blank,
+        .repeated = s->n_copies,
+        .round = j->result.n_round,
+        .doublets = j->result.n_doublets,
+        .unexplained = j->result.n_outliers,
+        .background_ratio = j->result.background.ratio,
+        .moved_px = moved->yes ? hypot(moved->shift_px[0], moved->shift_px[1]) : 0,
+        .drift_px = j->preview.centre.known ? j->preview.centre.drift_px : 0};
+    find_masked(j, c);
+}
+
+/* What takes resolution away. */
+static json_t *limits_json(const struct spi_validation *v)
+{
+    struct spi_loss loss[SPI_LOSSES_MAX];
+    json_t *list = json_array();
+    int n = spi_validation_losses(v, loss);
+
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "what", loss[i].what, "value",
+                                              spi_json_number(loss[i].value)));
+    return list;
+}
 
 /* What the result is worth; null where there is none. */
 void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
@@ -120,6 +172,8 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
         {"outlier_images", v->outlier_images},
         {"contrast2", j->contrast.all},
         {"isotropic", v->isotropic},
+        {"background_ratio", r->background.ratio},
+        {"background_share", r->background.share},
         {"phase_consistency", v->phase_consistency}};
 
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
@@ -127,6 +181,9 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
                             spi_json_number(finished ? number[i].value : (double)NAN));
     json_object_set_new(
         o, "limit", finished ? json_string(limit_name[v->resolution.limit]) : json_null());
+    json_object_set_new(o, "limits", finished ? limits_json(v) : json_null());
+    json_object_set_new(o, "images_left_out",
+                        json_integer(r->n_round + r->n_doublets + r->n_outliers));
     json_object_set_new(o, "phase_rounds",
                         finished ? json_integer(v->phase_rounds) : json_null());
     json_object_set_new(o, "symmetry",
@@ -135,6 +192,22 @@ void spi_reconstruct_add_validation(json_t *o, const struct spi_reconstruct *j,
 }
 
 /* ---- files ------------------------------------------------------------------------------ */
+
+/* Where the images show the beam's centre, from where the file says. */
+static json_t *centre_json(const struct spi_centre *c)
+{
+    static const char *const by[] = {[SPI_CENTRE_BY_MEAN] = "mean image",
+                                     [SPI_CENTRE_BY_PAIRS] = "single images",
+                                     [SPI_CENTRE_BY_BOTH] = "mean image and single images"};
+    json_t *blocks = json_array();
+
+    for (int b = 0; b < c->n_blocks; b++)
+        json_array_append_new(blocks,
+                              json_pack("[f, f]", c->block_px[b][0], c->block_px[b][1]));
+    return json_pack("{s:[f, f], s:[f, f], s:s, s:f, s:o}", "shift_px", c->shift_px[0],
+                     c->shift_px[1], "sigma_px", c->sigma_px[0], c->sigma_px[1], "by",
+                     by[c->by], "drift_px", c->drift_px, "blocks_px", blocks);
+}
 
 spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
 {
@@ -154,6 +227,11 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
                                       (json_int_t)j->data.split.n_half[1]));
         json_object_set_new(o, "images_blank", json_integer(j->data.split.n_blank));
         json_object_set_new(o, "images_repeated", json_integer(j->data.split.n_copies));
+        json_object_set_new(o, "images_doubtful",
+                            json_integer(j->data.split.n_round + j->data.split.n_doublets +
+                                         j->data.split.n_other));
+        json_object_set_new(o, "images_round", json_integer(j->result.n_round));
+        json_object_set_new(o, "images_doublets", json_integer(j->result.n_doublets));
     }
     if (o) {
         json_object_set_new(o, "mask_sha256", json_string(j->mask_sha256));
@@ -167,10 +245,16 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
             json_array_append_new(had, json_real(j->had_A[i]));
         json_object_set_new(o, "diameters_A", had);
     }
+    if (o && j->preview.centre.known)
+        json_object_set_new(o, "centre", centre_json(&j->preview.centre));
     if (o && j->preview.moved.yes)
         json_object_set_new(o, "centre_shift_px",
                             json_pack("[f, f]", j->preview.moved.shift_px[0],
                                       j->preview.moved.shift_px[1]));
+    if (o && j->background) {
+        json_object_set_new(o, "background", spi_json_name(j->args->background));
+        json_object_set_new(o, "background_sha256", json_string(j->background_sha256));
+    }
     if (o && j->args->opening.mask)
         json_object_set_new(o, "mask", spi_json_name(j->args->opening.mask));
     if (o && *j->result.symmetry.group) {

@@ -22,6 +22,12 @@ enum spi_rng_purpose {
     SPI_RNG_TEST,
     SPI_RNG_HALVES,
     SPI_RNG_SAMPLE, /* images that are looked at first */
+    SPI_RNG_CLASS,  /* what a simulated image shows */
+    SPI_RNG_JUNK,   /* ... and how, where it is no particle */
+    SPI_RNG_BACKGROUND,
+    SPI_RNG_FAULTS, /* of a simulated detector */
+    SPI_RNG_READOUT,
+    SPI_RNG_KINDS, /* starts of what tells kinds of images apart */
 };
 
 struct spi_rng {

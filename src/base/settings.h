@@ -22,7 +22,13 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, diameter_A, double, 0, 0, 1e5, "A", "largest diameter of the particle; 0: estimated from the images") \
     X(particle, q_max_invA, double, 0, 0, 10, "1/A", "highest |q| used; 0: the middle of the detector's edge") \
     X(particle, q_min_invA, double, 0, 0, 10, "1/A", "lowest |q| used; 0: 1/diameter or the beam stop, whichever is larger") \
-    X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the mean image shows it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
+    X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the images show it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
+    X(particle, background, text, "images", 0, 0, "images|none", "light that is not the particle's: taken out as the images show it; left in, unless --background gives it") \
+    X(detector, trust_mask, bool, false, 0, 1, "", "masks say all: no pixel is masked because of its values, and no value is replaced (--trust-mask)") \
+    X(detector, bad_values, text, "", 0, 0, "", "values that are no measurement, besides those found: -1,65535 (--bad-value)") \
+    X(detector, gain, double, 0, 0, 1e9, "", "units of the file that one photon reads, of a detector with electronics (--gain); 0: estimated where the photon peaks are visible") \
+    X(detector, pedestal, double, 0, -1e9, 1e9, "", "with a gain: units of the file that no photon reads (--pedestal)") \
+    X(detector, read_noise, double, 0, 0, 100, "photons", "with a gain: standard deviation of a reading (--read-noise)") \
     X(algorithm, halves, text, "random", 0, 0, "random|blocks", "half sets of the images: drawn at random with the run's seed; the earlier and the later images") \
     X(algorithm, signal_min, double, -1, -1, 1e30, "", "images whose usable pixels up to q_max add to less, in the file's unit, are blank and stay aside; 0: those without any signal; -1: also a group far below the others") \
     X(algorithm, N_generations, int, 200, 1, 10000, "", "generations at most, random initialisations and frequency marching together; a run that begins anew with another diameter has as many again") \
@@ -77,8 +83,8 @@ enum { SPI_TEXT_MAX = 256 };
     X(converge, phase_consistency_min, double, 0.8, -1, 1, "", "least agreement of the half maps, as a share of what the agreement of their intensities allows") \
     X(converge, phase_consistency_stop, double, 0.93, -1, 1, "", "the same at which no further rounds of phasing are made, if at least half of the random initialisations agree") \
     X(converge, unexplained_variance_max, double, 0.25, 0, 1e6, "", "largest fraction of the images' structure that the map may leave unexplained") \
-    X(converge, outlier_images_max, double, 0.5, 0, 1, "", "largest fraction of outlier images: those of whose structure the map leaves more than half unexplained") \
-    X(converge, contrast_min, double, 0.01, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
+    X(converge, outlier_images_max, double, 0.35, 0, 1, "", "largest fraction of outlier images: those of whose structure the map leaves more than half unexplained; as long as there are no more they are left out") \
+    X(converge, contrast_min, double, 0.001, -1, 1e6, "", "least contrast^2 of the images about their mean image: about 1 for a particle alone") \
     X(converge, resolution_elements_min, double, 4, 0, 100, "", "least resolution of the result, as the particle's diameter over it; at most three quarters of what the detector reaches") \
     X(converge, fourier_coverage_min, double, 0.6, 0, 1, "", "least fraction of the directions at the claimed resolution that slices of the images cross") \
     X(runtime, workers, int, 0, 0, 1024, "", "workers; 0: one for each core that the process may use (affinity, CPU limit of its control group)") \

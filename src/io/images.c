@@ -495,6 +495,7 @@ void spi_images_close(struct spi_images *im)
     if (im->self)
         im->format->close(im->self);
     spi_source_clear(&im->s);
+    spi_repair_free(im->repair);
     free(im->path);
     free(im);
 }
@@ -562,6 +563,7 @@ spi_err spi_images_read_raw(const struct spi_images *im, int64_t first, int64_t 
 
 struct cleaning {
     const struct spi_detector *d;
+    const struct spi_repair *repair;
     float *images;
     int64_t *wrong; /* [images] the first wrong pixel of each, or -1; owned */
 };
@@ -571,7 +573,12 @@ static void clean_one(void *ctx, int rank, int64_t i)
     const struct cleaning *c = ctx;
 
     (void)rank;
-    c->wrong[i] = clean(c->d, c->images + i * c->d->n_pixels);
+    if (c->repair) {
+        spi_repair_image(c->repair, c->d->bad, c->images + i * c->d->n_pixels);
+        c->wrong[i] = -1;
+    } else {
+        c->wrong[i] = clean(c->d, c->images + i * c->d->n_pixels);
+    }
 }
 
 spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *out)
@@ -588,7 +595,7 @@ spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n, float *
     if (n == 0)
         return SPI_OK;
     SPI_TRY(err = spi_images_read_raw(im, first, n, out), done);
-    c = (struct cleaning){.d = d, .images = out};
+    c = (struct cleaning){.d = d, .repair = im->repair, .images = out};
     SPI_TRY(err = SPI_NEW(c.wrong, n, im->path), done);
     spi_parallel_for(SPI_THREADS_MAX, n, clean_one, &c);
     for (int64_t i = 0; !err && i < n; i++) {
@@ -626,5 +633,7 @@ void spi_truth_clear(struct spi_image_truth *t)
     free(t->quat);
     free(t->label);
     free(t->fluence);
+    free(t->class);
+    free(t->background);
     *t = (struct spi_image_truth){0};
 }

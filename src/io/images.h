@@ -30,11 +30,40 @@ struct spi_detector {
     double distance_m;   /* 0: not in the file */
 };
 
+/** What an image shows. */
+enum spi_image_class {
+    SPI_IS_PARTICLE,
+    SPI_IS_BLANK,   /* background alone */
+    SPI_IS_SPHERE,  /* a droplet */
+    SPI_IS_DOUBLET, /* two particles at once */
+    SPI_IS_OTHER    /* another structure */
+};
+/** What is wrong with a pixel. */
+enum spi_pixel_fault {
+    SPI_PIXEL_GOOD,
+    SPI_PIXEL_DEAD,       /* always 0 */
+    SPI_PIXEL_HOT,        /* always too much */
+    SPI_PIXEL_FLICKERING, /* too much in some images */
+    SPI_PIXEL_GAP,        /* no pixel at all, and no mask says so */
+    SPI_PIXEL_MISSING     /* of a part of the detector that is missing */
+};
+
 /** Truth that a simulation knows; any pointer may be NULL. */
 struct spi_image_truth {
-    double *quat;    /* [n][4] w x y z, molecule -> laboratory */
-    int32_t *label;  /* [n] which structure */
-    double *fluence; /* [n] relative to the mean */
+    double *quat; /* [n][4] w x y z, molecule -> laboratory; NaN: no particle, or not one */
+    int32_t *label;     /* [n] which structure; -1: none of them */
+    double *fluence;    /* [n] relative to the mean */
+    uint8_t *class;     /* [n] enum spi_image_class */
+    double *background; /* [n] its scale, relative to the mean */
+};
+
+/** Truth of the detector and of what all images share. */
+struct spi_detector_truth {
+    const float *background; /* [n_pixels] expected counts of scale 1, or NULL; borrowed */
+    const uint8_t *fault;    /* [n_pixels] enum spi_pixel_fault, or NULL; borrowed */
+    double centre_px[2];     /* where the beam is, seen from where the file says: columns,
+                               * rows */
+    double distance_m;       /* 0: not known */
 };
 
 struct spi_images; /* an open file */
@@ -109,8 +138,9 @@ const char *spi_images_attribute(const struct spi_images *im, const char *name);
 const char *spi_images_type(const struct spi_images *im);
 
 /** Images first .. first+n-1 as floats, out[n][n_pixels].  Values of bad pixels are
- *  set to 0.  SPI_EFORMAT if a usable pixel is negative, NaN or infinite: the message names
- *  image and pixel.  Calls on one file from several threads are serialised inside. */
+ *  set to 0.  After a survey (io/survey.h) values that are no measurement are replaced, and
+ *  what electronics read becomes photons; before it, SPI_EFORMAT if a usable pixel is
+ *  negative, NaN or infinite: the message names image and pixel.  Calls on one file from several threads are serialised inside. */
 SPI_MUSTUSE spi_err spi_images_read(struct spi_images *im, int64_t first, int64_t n,
                                     float *out);
 
@@ -131,13 +161,16 @@ struct spi_images_spec {
                           * between uint8, uint16 and uint32 */
     const struct spi_detector *detector; /* borrowed */
     const char *provenance_json; /* one JSON object: version, settings, seed, hashes */
+    bool raw; /* any value may come, negative and NaN too: written as float32 */
+    const struct spi_detector_truth *truth; /* borrowed until _create returns; or NULL */
 };
 
 /** Begin a file; spi_images_finish_take or spi_images_abandon ends it.  SPI_EINVAL,
  *  SPI_EIO, SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
                                       struct spi_images_writer **out);
-/** Append n images with their truth (quat needed, label and fluence may be NULL: 0 and 1).
+/** Append n images with their truth (quat needed; label and fluence may be NULL: 0 and 1;
+ * class and background are written with spec.truth only).
  *  SPI_EINVAL if a count exceeds spec.max_photons; SPI_EIO (disk full ...). */
 SPI_MUSTUSE spi_err spi_images_append(struct spi_images_writer *w, int64_t n,
                                       const float *pixels,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * An open set of images, and what those who read images share.  Layer: io; only images*.c,
- * survey.c, orient.c and layout_*.c. */
+ * survey*.c, orient.c and layout_*.c. */
 #ifndef SPI_IO_IMAGES_PRIV_H
 #define SPI_IO_IMAGES_PRIV_H
 
+#include "io/repair.h"
 #include "io/source.h"
 
 struct spi_images {
@@ -12,6 +13,7 @@ struct spi_images {
     const struct spi_source_format *format; /* borrowed */
     void *self;                             /* of the format; NULL: not open */
     struct spi_source s;
+    struct spi_repair *repair; /* owned; NULL: a value that is no measurement is an error */
 };
 
 /** What the file holds, not yet checked: all pixels, also bad ones. */

@@ -56,6 +56,14 @@ static bool pack_float(int64_t n, const float *from, double most, void *to)
     return !wrong;
 }
 
+/* As they are: a detector may say anything. */
+static bool pack_raw(int64_t n, const float *from, double most, void *to)
+{
+    (void)most;
+    memcpy(to, from, (size_t)n * sizeof *from);
+    return true;
+}
+
 struct packing {
     size_t bytes;
     double most;
@@ -67,13 +75,14 @@ static const struct packing packings[] = {
     {2, UINT16_MAX, pack_uint16},
     {4, UINT32_MAX, pack_uint32},
 };
-static const struct packing float_packing = {4, FLT_MAX, pack_float};
+static const struct packing float_packing = {4, FLT_MAX, pack_float},
+                            raw_packing = {4, FLT_MAX, pack_raw};
 
 /* ---- the writer --------------------------------------------------------------------- */
 
 struct spi_images_writer {
     char path[SPI_PATH_MAX], tmp[SPI_PATH_MAX];
-    hid_t file, data, quat, label, fluence;
+    hid_t file, data, quat, label, fluence, class, background;
     hid_t memory; /* type of the scratch, borrowed from HDF5 */
     struct packing packing;
     struct spi_images_spec spec;
@@ -87,8 +96,8 @@ static spi_err choose_packing(struct spi_images_writer *w)
 {
     const struct packing *p = packings;
 
-    if (w->spec.kind == SPI_INTENSITIES) {
-        w->packing = float_packing;
+    if (w->spec.kind == SPI_INTENSITIES || w->spec.raw) {
+        w->packing = w->spec.raw ? raw_packing : float_packing;
         w->memory = H5T_NATIVE_FLOAT;
         return SPI_OK;
     }
@@ -107,7 +116,7 @@ static spi_err choose_packing(struct spi_images_writer *w)
 
 static hid_t disk_type(const struct spi_images_writer *w)
 {
-    if (w->spec.kind == SPI_INTENSITIES)
+    if (w->spec.kind == SPI_INTENSITIES || w->spec.raw)
         return H5T_IEEE_F32LE;
     return w->packing.bytes == 1   ? H5T_STD_U8LE
            : w->packing.bytes == 2 ? H5T_STD_U16LE
@@ -167,6 +176,14 @@ static spi_err make_datasets(struct spi_images_writer *w)
     SPI_TRY(err = make_dataset(w, "truth/fluence", H5T_IEEE_F64LE, 1, &n, NULL, false,
                                &w->fluence),
             out);
+    if (w->spec.truth) {
+        SPI_TRY(err = make_dataset(w, "truth/class", H5T_STD_U8LE, 1, &n, NULL, false,
+                                   &w->class),
+                out);
+        SPI_TRY(err = make_dataset(w, "truth/background_scale", H5T_IEEE_F64LE, 1, &n, NULL,
+                                   false, &w->background),
+                out);
+    }
     /* SpiniFEL's readers look for these names. */
     if ((photons && H5Lcreate_soft("/photons", w->file, "intensities", H5P_DEFAULT,
                                    H5P_DEFAULT) < 0) ||
@@ -226,6 +243,53 @@ out:
     return err;
 }
 
+/* What a simulation knows of the detector, beside what the file says. */
+static spi_err write_detector_truth(struct spi_images_writer *w)
+{
+    const struct spi_detector_truth *t = w->spec.truth;
+    const struct spi_detector *d = w->spec.detector;
+    const hsize_t dim[3] = {(hsize_t)d->panels, (hsize_t)d->ny, (hsize_t)d->nx};
+    const hsize_t two = 2, one = 1;
+    spi_err err = SPI_OK;
+
+    if (!t)
+        return SPI_OK;
+    if (t->background) {
+        SPI_TRY(err = spi_h5_write(w->file, w->path, "truth/background", H5T_IEEE_F32LE,
+                                   H5T_NATIVE_FLOAT, 3, dim, t->background),
+                out);
+        SPI_TRY(err = label_dataset(w, "truth/background", "meaning",
+                                    "expected counts where truth/background_scale is 1"),
+                out);
+    }
+    if (t->fault) {
+        SPI_TRY(err = spi_h5_write(w->file, w->path, "truth/pixels", H5T_STD_U8LE,
+                                   H5T_NATIVE_UINT8, 3, dim, t->fault),
+                out);
+        SPI_TRY(err =
+                    label_dataset(w, "truth/pixels", "meaning",
+                                  "0 good, 1 dead, 2 hot, 3 flickering, 4 gap, 5 missing"),
+                out);
+    }
+    SPI_TRY(err = label_dataset(w, "truth/class", "meaning",
+                                "0 particle, 1 blank, 2 sphere, 3 doublet, 4 another "
+                                "structure"),
+            out);
+    SPI_TRY(err = spi_h5_write(w->file, w->path, "truth/centre_px", H5T_IEEE_F64LE,
+                               H5T_NATIVE_DOUBLE, 1, &two, t->centre_px),
+            out);
+    SPI_TRY(err =
+                label_dataset(w, "truth/centre_px", "meaning",
+                              "columns and rows from where the file says that the beam is "
+                              "to where it is"),
+            out);
+    if (t->distance_m > 0)
+        err = spi_h5_write(w->file, w->path, "truth/distance_m", H5T_IEEE_F64LE,
+                           H5T_NATIVE_DOUBLE, 1, &one, &t->distance_m);
+out:
+    return err;
+}
+
 static spi_err write_attributes(struct spi_images_writer *w)
 {
     spi_err err;
@@ -276,7 +340,7 @@ spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
         return spi_fail(SPI_EINVAL, "%s: %lld images; need one at least", path,
                         (long long)spec->n_images);
     SPI_TRY(err = SPI_NEW(w, 1, "images"), fail);
-    w->file = w->data = w->quat = w->label = w->fluence = -1;
+    w->file = w->data = w->quat = w->label = w->fluence = w->class = w->background = -1;
     w->spec = *spec;
     SPI_TRY(err = spi_tmp_path(path, w->tmp), fail);
     snprintf(w->path, sizeof w->path, "%s", path);
@@ -289,6 +353,8 @@ spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
         err = make_datasets(w);
     if (!err)
         err = write_detector(w);
+    if (!err)
+        err = write_detector_truth(w);
     if (!err)
         err = write_attributes(w);
     spi_h5_unlock();
@@ -303,7 +369,8 @@ spi_err spi_images_create(const char *path, const struct spi_images_spec *spec,
         err = SPI_ENOMEM;
         goto fail;
     }
-    w->spec.provenance_json = NULL; /* the caller may free it now */
+    w->spec.provenance_json = NULL; /* the caller may free it now, as the truth */
+    w->spec.truth = NULL;
     *out = w;
     return SPI_OK;
 fail:
@@ -368,19 +435,24 @@ static spi_err write_rows(struct spi_images_writer *w, hid_t data, hid_t memory,
     return err;
 }
 
-/* Label 0 and fluence 1 where the caller has none. */
+/* Label 0, fluence 1, class 0 and a background of 1 where the caller has none. */
 static spi_err write_truth(struct spi_images_writer *w, int64_t n, int64_t at,
                            const struct spi_image_truth *t)
 {
     spi_err err;
     int32_t *label = NULL;
-    double *fluence = NULL;
+    double *fluence = NULL, *background = NULL;
+    uint8_t *class = NULL;
 
     SPI_TRY(err = SPI_NEW(label, n, "labels"), out);
     SPI_TRY(err = SPI_NEW(fluence, n, "fluences"), out);
+    SPI_TRY(err = SPI_NEW(class, n, "classes"), out);
+    SPI_TRY(err = SPI_NEW(background, n, "backgrounds"), out);
     for (int64_t i = 0; i < n; i++) {
         label[i] = t->label ? t->label[at + i] : 0;
         fluence[i] = t->fluence ? t->fluence[at + i] : 1;
+        class[i] = t->class ? t->class[at + i] : 0;
+        background[i] = t->background ? t->background[at + i] : 1;
     }
     spi_h5_lock();
     err = write_rows(w, w->quat, H5T_NATIVE_DOUBLE, n, t->quat + 4 * at);
@@ -388,10 +460,16 @@ static spi_err write_truth(struct spi_images_writer *w, int64_t n, int64_t at,
         err = write_rows(w, w->label, H5T_NATIVE_INT32, n, label);
     if (!err)
         err = write_rows(w, w->fluence, H5T_NATIVE_DOUBLE, n, fluence);
+    if (!err && w->class >= 0)
+        err = write_rows(w, w->class, H5T_NATIVE_UINT8, n, class);
+    if (!err && w->background >= 0)
+        err = write_rows(w, w->background, H5T_NATIVE_DOUBLE, n, background);
     spi_h5_unlock();
 out:
     free(label);
     free(fluence);
+    free(class);
+    free(background);
     return err;
 }
 
@@ -452,10 +530,10 @@ static void release(struct spi_images_writer *w)
 /* Everything that is open; the file itself is flushed before. */
 static spi_err close_all(struct spi_images_writer *w)
 {
-    const hid_t set[4] = {w->data, w->quat, w->label, w->fluence};
+    const hid_t set[] = {w->data, w->quat, w->label, w->fluence, w->class, w->background};
     spi_err err = spi_h5_flush(w->path, w->file);
 
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         if (set[i] >= 0)
             H5Dclose(set[i]);
     if (H5Fclose(w->file) < 0 && !err)

@@ -190,13 +190,15 @@ static spi_err tell_truth(struct spi_images *im, json_t *to)
         json_array_append_new(list, json_string("label"));
     if (t.fluence)
         json_array_append_new(list, json_string("fluence"));
+    if (t.class)
+        json_array_append_new(list, json_string("class"));
     set(to, "truth", list);
     if (t.label) {
         int64_t n = spi_images_count(im);
 
         qsort(t.label, (size_t)n, sizeof *t.label, by_label);
-        for (int64_t i = 0; i < n; i++)
-            structures += i == 0 || t.label[i] != t.label[i - 1];
+        for (int64_t i = 0; i < n; i++) /* -1: none */
+            structures += t.label[i] >= 0 && (i == 0 || t.label[i] != t.label[i - 1]);
         set(to, "structures", json_integer(structures));
     }
     spi_truth_clear(&t);
@@ -206,7 +208,7 @@ static spi_err tell_truth(struct spi_images *im, json_t *to)
 static spi_err tell_images(const char *path, json_t *to)
 {
     struct spi_images *im;
-    struct spi_survey survey;
+    struct spi_survey survey = {0};
     spi_err err = spi_images_open(path, &im);
 
     if (err)
@@ -221,7 +223,7 @@ static spi_err tell_images(const char *path, json_t *to)
     set(to, "values", json_string(photons ? "photons" : "intensities"));
     set(to, "type", json_string(spi_images_type(im)));
     tell_detector(d, to);
-    SPI_TRY(err = spi_survey(im, &survey), out);
+    SPI_TRY(err = spi_survey(im, NULL, &survey), out);
     set(to, "survey", spi_survey_json(im, &survey, PIXELS_LISTED));
     if (spi_survey_mostly_hidden(&survey))
         set(to, "mask",
@@ -234,6 +236,7 @@ static spi_err tell_images(const char *path, json_t *to)
     set(to, "provenance", provenance(spi_images_attribute(im, "provenance")));
 out:
     spi_images_close(im);
+    spi_survey_clear(&survey);
     return err;
 }
 

@@ -241,7 +241,7 @@ out:
 static spi_err check_truth(const struct spi_h5_source *h)
 {
     static const char *const names[] = {"truth/orientations", "orientations", "truth/label",
-                                        "truth/fluence"};
+                                        "truth/fluence", "truth/class"};
     struct spi_h5_shape s;
     spi_err err = SPI_OK;
 
@@ -414,10 +414,22 @@ static spi_err read_truth(const struct spi_h5_source *h, struct spi_image_truth 
                                   out->label),
                 out);
         for (hsize_t i = 0; i < n; i++)
-            if (out->label[i] < 0)
+            if (out->label[i] < -1)
                 return spi_fail(SPI_EFORMAT,
-                                "%s: the label of image %llu is %d; need 0 or more",
+                                "%s: the label of image %llu is %d; need 0 or more, or -1 "
+                                "for none",
                                 h->path, (unsigned long long)i, out->label[i]);
+    }
+    if (spi_h5_has(h->file, "truth/class")) {
+        SPI_TRY(err = SPI_NEW(out->class, n, h->path), out);
+        SPI_TRY(err = spi_h5_read(h->file, h->path, "truth/class", H5T_NATIVE_UINT8, 1, &n,
+                                  out->class),
+                out);
+        for (hsize_t i = 0; i < n; i++)
+            if (out->class[i] > SPI_IS_OTHER)
+                return spi_fail(
+                    SPI_EFORMAT, "%s: truth/class of image %llu is %d; need 0 to %d",
+                    h->path, (unsigned long long)i, out->class[i], SPI_IS_OTHER);
     }
     if (spi_h5_has(h->file, "truth/fluence")) {
         SPI_TRY(err = SPI_NEW(out->fluence, n, h->path), out);

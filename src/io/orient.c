@@ -98,11 +98,8 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
     const struct {
         const char *name;
         const float *value;
-    } part[] = {{"score", o->score},
-                {"margin", o->margin},
-                {"fluence", o->fluence},
-                {"entropy", o->entropy},
-                {"misfit", o->misfit}};
+    } part[] = {{"score", o->score},     {"margin", o->margin}, {"fluence", o->fluence},
+                {"entropy", o->entropy}, {"misfit", o->misfit}, {"particle", o->particle}};
 
     SPI_TRY(err = spi_h5_write(file, path, "orientations", H5T_IEEE_F64LE,
                                H5T_NATIVE_DOUBLE, 2, dim, o->quat),
@@ -252,8 +249,9 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_floats(file, path, "fluence", o->n, &o->fluence), out);
     SPI_TRY(err = read_floats(file, path, "entropy", o->n, &o->entropy), out);
     SPI_TRY(err = read_floats(file, path, "misfit", o->n, &o->misfit), out);
+    SPI_TRY(err = read_floats(file, path, "particle", o->n, &o->particle), out);
     SPI_TRY(err = read_bytes(file, path, "half", o->n, 2, &o->half), out);
-    SPI_TRY(err = read_bytes(file, path, "aside", o->n, 2, &o->aside), out);
+    SPI_TRY(err = read_bytes(file, path, "aside", o->n, 5, &o->aside), out);
     SPI_TRY(err = check_fluence(path, o), out);
     SPI_TRY(err = read_centre(file, path, &o->moved), out);
     err = check_halves(path, o);
@@ -288,6 +286,7 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->entropy);
     free(o->aside);
     free(o->misfit);
+    free(o->particle);
     free(o->half);
     *o = (struct spi_orientations){0};
 }

@@ -13,15 +13,19 @@
  *  quaternion of four NaN, half 0, score, margin, entropy and misfit NaN and fluence 0. */
 struct spi_orientations {
     int64_t n;
-    double *quat;   /* [n][4] w x y z, molecule -> laboratory, frame of the density map */
-    float *score;   /* [n] log-likelihood of the best orientation (optional) */
-    float *margin;  /* [n] score minus that of the next distinct direction (optional) */
-    float *fluence; /* [n] relative to the mean (optional) */
-    uint8_t *half;  /* [n] 1 or 2; 0: no orientation (optional) */
-    float *entropy; /* [n] of the weights of its orientations, nats (optional) */
-    float *misfit;  /* [n] share of its structure that the model does not explain
+    double *quat;    /* [n][4] w x y z, molecule -> laboratory, frame of the density map */
+    float *score;    /* [n] log-likelihood of the best orientation (optional) */
+    float *margin;   /* [n] score minus that of the next distinct direction (optional) */
+    float *fluence;  /* [n] relative to the mean (optional) */
+    uint8_t *half;   /* [n] 1 or 2; 0: no orientation (optional) */
+    float *entropy;  /* [n] of the weights of its orientations, nats (optional) */
+    float *misfit;   /* [n] share of its structure that the model does not explain
                      * (optional) */
-    uint8_t *aside; /* [n] why it has none: 1 no signal, 2 a copy; 0: it has (optional) */
+    float *particle; /* [n] how probable it is that the image shows the particle, as far as
+                      * the map says (optional) */
+    uint8_t *aside;  /* [n] why it has none: 1 no signal, 2 a copy, 3 no structure along its
+                     * rings, 4 longer than the particle, 5 not explained by the map; 0: it
+                     * has (optional) */
     struct spi_moved_centre moved; /* the images were matched about this centre */
 };
 
@@ -33,7 +37,7 @@ int64_t spi_orientations_count(const struct spi_orientations *o);
 void spi_orientations_none(struct spi_orientations *o, int64_t k);
 
 /** Datasets /orientations (n,4) float64, /score, /margin, /fluence, /entropy,
- *  /misfit, /half, /aside; root attributes
+ *  /misfit, /particle, /half, /aside; root attributes
  *  `convention` (text), `provenance` (JSON) and, where the centre of the images was moved,
  * `centre_shift_x_invA`, `centre_shift_y_invA`, `centre_shift_x_px`, `centre_shift_y_px`
  * and `centre_positions_sha256`.  Atomic. */

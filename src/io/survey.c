@@ -3,57 +3,30 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
 #include "io/hash.h"
-#include "io/images_priv.h"
+#include "io/survey_priv.h"
 
 enum {
-    STRATA = 32, /* parts of the file, of each so many neighbouring images at most: */
-    BLOCK = 4,
-    SEED = 1,       /* of the places of the blocks */
-    RING_LEAST = 8, /* pixels of a ring that can be compared */
-    NEIGHBOURS = 8,
-    NEIGHBOURS_LEAST = 3, /* in a corner */
-    BRIGHT_LEAST = 4      /* a speckle is so wide that some neighbours share its light */
+    IMAGES_LEAST = 128, /* of the sample, where the file has so many; */
+    IMAGES_MOST = 4096, /* more than the least where images are small: */
+    SAMPLE_VALUES = 1 << 26,
+    BLOCK = 4, /* neighbouring images */
+    SEED = 1   /* of the places of the blocks */
 };
 
-/* A hot pixel's mean is more than so many times that of its ring and of its neighbours.  Of
- * speckles (negative exponential) one in exp(20) is so bright, and its neighbours are too.
- */
-static const double over_ring = 20, over_neighbours = 10;
-static const double over_ring_always = 3; /* in every image */
-static const double dead_counts = 50;     /* exp(-50): never by chance */
-/* Where all images show one orientation, rings have dark speckles: deviation = mean. */
-static const double even_most = 0.5;
-
-enum { VALUES = 100000, VALUES_LEAST = 100 }; /* above 0 that tell the unit */
-static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
-static const double singles_least = 0.02; /* of the values above 0 are one gain */
-
-/* Sums over the sample, one of each pixel. */
-struct look {
-    struct spi_images *im;
-    struct spi_survey *s;
-    double top;      /* largest number of the type; 0: none */
-    double *sum;     /* of the valid values */
-    float *least;    /* the smallest valid value */
-    int32_t *wrong;  /* images in which it is negative or no number */
-    int32_t *full;   /* ... in which it is the largest number */
-    uint8_t *is_nan; /* some value is no number */
-    float *even;     /* [rings] deviation of its pixels that are not 0, over their mean */
-    float *ring; /* [rings] mean of the ring without its brightest tenth; NAN: too small */
-    int rings;
-    double corner;
-    int64_t first_wrong_image, first_wrong_pixel, negative, values, broken;
-    double first_wrong_value;
-    float *value;      /* [n_value] of VALUES, above 0 */
-    int32_t *value_of; /* [n_value] their pixels */
-    int64_t n_value;
-};
+enum { VALUES = 100000 };             /* above 0 that tell the unit */
+enum { ANY = 400000 };                /* that tell the electronics */
+static const double wrong_most = 0.2; /* of the images: such a pixel is masked */
+enum { SIGNS = 2 };                   /* so many values below 0 are signs, no noise */
+enum { SATURATED_LEAST = 8 };         /* pixels, whose largest values are all at the top */
+static const double saturated_counts = 10; /* photons: fewer are equal by chance */
+static const double saturated_most = 0.01; /* of the images: such a pixel is masked */
 
 static double largest_of(const char *type)
 {
@@ -67,76 +40,158 @@ static double largest_of(const char *type)
 }
 
 /* As floats: 2^31 - 1 and 2^32 - 1 are rounded to powers of two. */
-static bool is_full(const struct look *l, float v)
+static const float full_value[SPI_SURVEY_FULL] = {32767.0F, 65535.0F, 2147483648.0F,
+                                                  4294967296.0F};
+
+static bool is_full(const struct spi_look *l, float v)
 {
-    return v == 32767.0F || v == 65535.0F || v == 2147483648.0F || v == 4294967296.0F ||
-           (l->top > 0 && v == (float)l->top);
+    for (int k = 0; k < SPI_SURVEY_FULL; k++)
+        if (v == full_value[k])
+            return true;
+    return l->full > 0 && v == (float)l->full;
 }
 
-static spi_err look_new(struct look *l)
+static spi_err look_new(struct spi_look *l, const struct spi_survey_options *opt)
 {
     const int64_t n = l->im->s.det.n_pixels;
     spi_err err;
 
-    l->top = largest_of(l->im->s.type_on_disk);
-    l->first_wrong_image = -1;
+    l->full = largest_of(l->im->s.type_on_disk);
     l->rings = (int)fmin(fmax(sqrt((double)n) / 2, 8), 4096);
     l->corner = spi_detector_q_corner(&l->im->s.det);
     SPI_TRY(err = SPI_NEW(l->sum, n, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->sum2, n, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->top, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->least, n, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->at_least, n, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->wrong, n, "survey"), out);
-    SPI_TRY(err = SPI_NEW(l->full, n, "survey"), out);
-    SPI_TRY(err = SPI_NEW(l->is_nan, n, "survey"), out);
-    SPI_TRY(err = SPI_NEW(l->ring, l->rings, "survey"), out);
-    SPI_TRY(err = SPI_NEW(l->even, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->at_full, n, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->zero, n, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->mean, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->fano, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->uneven, l->rings, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->evidence, l->rings, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->value, VALUES, "survey"), out);
     SPI_TRY(err = SPI_NEW(l->value_of, VALUES, "survey"), out);
-    for (int64_t p = 0; p < n; p++)
+    SPI_TRY(err = SPI_NEW(l->any, ANY, "survey"), out);
+    SPI_TRY(err = SPI_NEW(l->any_of, ANY, "survey"), out);
+    SPI_TRY(err = spi_repair_new(n, &l->repair), out);
+    l->repair->n_bad = opt->n_bad;
+    for (int i = 0; i < opt->n_bad; i++)
+        l->repair->bad[i] = (float)opt->bad[i];
+    for (int64_t p = 0; p < n; p++) {
         l->least[p] = INFINITY;
+        for (int k = 0; k < SPI_SURVEY_TOP; k++)
+            l->top[p][k] = -INFINITY;
+    }
 out:
     return err;
 }
 
-static void look_clear(struct look *l)
+static void look_clear(struct spi_look *l)
 {
     free(l->sum);
+    free(l->sum2);
+    free(l->top);
     free(l->least);
     free(l->wrong);
-    free(l->full);
-    free(l->is_nan);
-    free(l->ring);
-    free(l->even);
+    free(l->at_full);
+    free(l->at_least);
+    free(l->zero);
+    free(l->mean);
+    free(l->fano);
+    free(l->uneven);
+    free(l->evidence);
     free(l->value);
     free(l->value_of);
+    free(l->any);
+    free(l->any_of);
+    spi_repair_free(l->repair);
 }
 
 /* ---- the sample --------------------------------------------------------------------- */
 
-static void add_image(struct look *l, int64_t image, const float *v)
+/* Values below 0 are added here: whether they are measurements shows at the end. */
+static void add_negative(struct spi_look *l, float v)
+{
+    int k = 0;
+
+    l->negative++;
+    while (k < l->n_distinct && l->distinct[k] != v)
+        k++;
+    if (k == l->n_distinct && k < SPI_SURVEY_TOP)
+        l->distinct[l->n_distinct++] = v;
+}
+
+static void add_value(struct spi_look *l, int64_t p, float v)
+{
+    float *top = l->top[p];
+
+    l->sum[p] += (double)v;
+    l->sum2[p] += (double)v * (double)v;
+    l->zero[p] += v == 0;
+    if (v < l->least[p]) {
+        l->least[p] = v;
+        l->at_least[p] = 0;
+    }
+    l->at_least[p] += v == l->least[p];
+    for (int k = 0; k < SPI_SURVEY_TOP && v > top[SPI_SURVEY_TOP - 1]; k++)
+        if (v > top[k]) {
+            float t = top[k];
+
+            top[k] = v;
+            v = t;
+        }
+}
+
+static bool is_wrong(struct spi_look *l, int64_t p, float v)
+{
+    if (v < 0 && fabsf(v) <= FLT_MAX)
+        add_negative(l, v);
+    if (is_full(l, v)) {
+        for (int k = 0; k < SPI_SURVEY_FULL; k++)
+            l->seen_full[k] |= v == full_value[k];
+        l->at_full[p]++;
+        l->wrong[p]++;
+        return true;
+    }
+    if (spi_repair_is_wrong(l->repair, v)) {
+        l->wrong[p]++;
+        return true;
+    }
+    return false;
+}
+
+static void add_image(struct spi_look *l, int64_t image, const float *v)
 {
     const struct spi_detector *d = &l->im->s.det;
     const bool photons = l->im->s.kind == SPI_PHOTONS;
     struct spi_survey *s = l->s;
     const int64_t each = VALUES / 32, /* of 32 images at least, where pixels are many */
         room = l->n_value + each < VALUES ? l->n_value + each : VALUES;
+    const float usual = l->repair->n_bad > 0 ? 0
+                        : l->full > 0        ? fminf(full_value[0], (float)l->full)
+                                             : full_value[0];
+    int64_t next = image * 7919 % l->any_step; /* other pixels of each image */
 
     for (int64_t p = 0; p < d->n_pixels; p++) {
         if (d->bad[p])
             continue;
         l->values++;
-        if (!(v[p] >= 0 && v[p] <= FLT_MAX)) {
-            l->wrong[p]++;
-            l->negative += v[p] < 0;
-            l->is_nan[p] |= isnan(v[p]) != 0;
+        if (!(v[p] >= 0 && v[p] < usual) && is_wrong(l, p, v[p]))
             continue;
-        }
-        l->full[p] += is_full(l, v[p]);
         if (v[p] > 0 && l->n_value < room) {
             l->value_of[l->n_value] = (int32_t)p;
             l->value[l->n_value++] = v[p];
         }
-        l->sum[p] += (double)v[p];
-        l->least[p] = fminf(l->least[p], v[p]);
+        if (p >= next) {
+            next = p + l->any_step;
+            if (l->n_any < ANY) {
+                l->any_of[l->n_any] = (int32_t)p;
+                l->any[l->n_any++] = v[p];
+            }
+        }
+        add_value(l, p, v[p]);
         if (photons && v[p] != floorf(v[p])) {
             if (l->broken++ == 0) {
                 s->not_whole_image = image;
@@ -148,295 +203,319 @@ static void add_image(struct look *l, int64_t image, const float *v)
     s->n_images++;
 }
 
-static spi_err read_block(struct look *l, int64_t first, int64_t n, float *pixels)
+/* What is done with n images from `first` on. */
+typedef void images_fn(struct spi_look *l, int64_t first, int64_t n, float *pixels);
+
+static void add_images(struct spi_look *l, int64_t first, int64_t n, float *pixels)
 {
-    spi_err err = spi_images_read_raw(l->im, first, n, pixels);
-    for (int64_t i = 0; i < n && !err; i++)
+    for (int64_t i = 0; i < n; i++)
         add_image(l, first + i, pixels + i * l->im->s.det.n_pixels);
-    return err;
 }
 
-static spi_err look_at_sample(struct look *l)
+static spi_err each_image(struct spi_look *l, images_fn *fn)
 {
-    const int64_t n = l->im->s.n;
-    int64_t strata = n <= (int64_t)STRATA * BLOCK ? (n + BLOCK - 1) / BLOCK : STRATA;
+    const int64_t n = l->im->s.n, room_for = SAMPLE_VALUES / l->im->s.det.n_pixels,
+                  wanted = room_for < IMAGES_LEAST  ? IMAGES_LEAST
+                           : room_for > IMAGES_MOST ? IMAGES_MOST
+                                                    : room_for / BLOCK * BLOCK,
+                  strata = ((n < wanted ? n : wanted) + BLOCK - 1) / BLOCK;
     float *pixels = NULL;
     spi_err err;
 
+    l->any_step = (n < wanted ? n : wanted) * l->im->s.det.n_pixels / ANY + 1;
     SPI_TRY(err = SPI_NEW_UNSET(pixels, BLOCK * l->im->s.det.n_pixels, "survey"), out);
     for (int64_t k = 0; k < strata && !err; k++) {
         struct spi_rng rng = spi_rng_stream(SEED, SPI_RNG_BATCH, (uint64_t)k);
-        int64_t from = n * k / strata, to = n * (k + 1) / strata, room = to - from - BLOCK;
+        int64_t from = n * k / strata, to = n * (k + 1) / strata, room = to - from - BLOCK,
+                count;
 
-        if (n <= (int64_t)STRATA * BLOCK) { /* all of them */
+        if (n <= wanted) { /* all of them */
             from = k * BLOCK;
             to = from + BLOCK < n ? from + BLOCK : n;
         } else if (room > 0) {
             from += (int64_t)(spi_rng_uniform(&rng) * (double)(room + 1));
             to = from + BLOCK;
         }
-        err = read_block(l, from, to - from < BLOCK ? to - from : BLOCK, pixels);
+        count = to - from < BLOCK ? to - from : BLOCK;
+        err = spi_images_read_raw(l->im, from, count, pixels);
+        if (!err)
+            fn(l, from, count, pixels);
     }
 out:
     free(pixels);
     return err;
 }
 
-/* ---- the unit ----------------------------------------------------------------------- */
-
-/* Are all values whole multiples of the smallest, which is common and not all there is? */
-static double common_unit(int64_t n, const float *value)
+/* One or two whole numbers below 0 are signs of no measurement; noise has more values. */
+static bool are_signs(const struct spi_look *l)
 {
-    double least = INFINITY, most = 0, singles = 0;
+    bool signs = l->n_distinct <= SIGNS;
 
-    for (int64_t i = 0; i < n; i++) {
-        least = fmin(least, (double)value[i]);
-        most = fmax(most, (double)value[i]);
-    }
-    if (n < VALUES_LEAST || !(most > 1.5 * least))
-        return 0;
-    for (int64_t i = 0; i < n; i++) {
-        double times = (double)value[i] / least;
-
-        if (times < 1 / whole / 10 && fabs(times - round(times)) > whole)
-            return 0;
-        singles += times < 1.5;
-    }
-    return singles >= singles_least * (double)n ? least : 0;
+    for (int k = 0; k < l->n_distinct; k++)
+        signs = signs && l->distinct[k] == floorf(l->distinct[k]);
+    return signs;
 }
 
-/* Of the pixels that are not masked. */
-static void find_gain(struct look *l)
+/* Once more from the beginning, where values below 0 turned out to be measurements. */
+static spi_err look_at_sample(struct spi_look *l, bool analogue)
 {
-    int64_t n = 0;
-    double unit;
+    const int64_t n = l->im->s.det.n_pixels;
+    spi_err err = each_image(l, add_images);
 
-    for (int64_t i = 0; i < l->n_value; i++)
-        if (!l->im->s.det.bad[l->value_of[i]])
-            l->value[n++] = l->value[i];
-    unit = common_unit(n, l->value);
-    l->s->gain = l->im->s.kind == SPI_PHOTONS && !(unit > 1) ? 0 : unit;
+    if (err || !analogue || are_signs(l))
+        return err;
+    l->s->analogue = l->repair->analogue = true;
+    l->s->n_images = l->values = l->broken = l->negative = l->n_value = l->n_any = 0;
+    memset(l->sum, 0, (size_t)n * sizeof *l->sum);
+    memset(l->sum2, 0, (size_t)n * sizeof *l->sum2);
+    memset(l->wrong, 0, (size_t)n * sizeof *l->wrong);
+    memset(l->at_full, 0, (size_t)n * sizeof *l->at_full);
+    memset(l->zero, 0, (size_t)n * sizeof *l->zero);
+    for (int64_t p = 0; p < n; p++) {
+        l->least[p] = INFINITY;
+        for (int k = 0; k < SPI_SURVEY_TOP; k++)
+            l->top[p][k] = -INFINITY;
+    }
+    return each_image(l, add_images);
 }
 
 /* ---- what is wrong ------------------------------------------------------------------ */
 
-static void mask_pixel(struct look *l, int64_t p, enum spi_survey_kind kind)
+void spi_survey_mask(struct spi_look *l, int64_t p, enum spi_pixel_reason reason)
 {
-    struct spi_survey *s = l->s;
-    int64_t valid = s->n_images - l->wrong[p];
-
     l->im->s.det.bad[p] = 1;
-    s->n[kind]++;
-    if (s->n_listed < SPI_SURVEY_LISTED)
-        s->listed[s->n_listed++] = (struct spi_surveyed){
-            p, kind, l->is_nan[p] || valid == 0 ? (double)NAN : l->sum[p] / (double)valid};
+    l->s->reason[p] = (uint8_t)reason;
+    l->s->n[reason]++;
 }
 
-static void find_constant(struct look *l)
+/* What is no measurement in many images. */
+static void find_invalid(struct spi_look *l)
 {
     for (int64_t p = 0; p < l->im->s.det.n_pixels; p++)
-        if (!l->im->s.det.bad[p] && l->wrong[p] + l->full[p] == l->s->n_images)
-            mask_pixel(l, p, l->wrong[p] > 0 ? SPI_SURVEY_INVALID : SPI_SURVEY_FULL);
+        if (!l->im->s.det.bad[p] &&
+            (double)l->wrong[p] > wrong_most * (double)l->s->n_images)
+            spi_survey_mask(l, p,
+                            2 * l->at_full[p] >= l->wrong[p] ? SPI_REASON_FULL
+                                                             : SPI_REASON_INVALID);
 }
 
-static int ring_of(const struct look *l, int64_t p)
-{
-    const double *q = l->im->s.det.q + 3 * p;
-    double at = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) / l->corner;
-
-    return (int)fmin(at * l->rings, l->rings - 1);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double mean_of(const struct look *l, int64_t p)
-{
-    return l->sum[p] / (double)l->s->n_images;
-}
-
-/* Means of rings without the brightest tenth of their pixels, one at least, and how even
- * the pixels are that see light. */
-static spi_err find_rings(struct look *l)
+/* (X10): the detector counts no further. */
+static double find_top(const struct spi_look *l)
 {
     const struct spi_detector *d = &l->im->s.det;
-    int64_t *start = NULL;
-    float *value = NULL;
-    spi_err err;
+    const double noise = l->s->electronics.gain > 0 ? 6 * l->s->electronics.noise : 0;
+    double top = 0, counts = saturated_counts * (l->s->gain > 0 ? l->s->gain : 1), level;
+    int64_t n = 0;
 
-    SPI_TRY(err = SPI_NEW(start, l->rings + 2, "survey"), out);
-    SPI_TRY(err = SPI_NEW_UNSET(value, d->n_pixels, "survey"), out);
     for (int64_t p = 0; p < d->n_pixels; p++)
         if (!d->bad[p])
-            start[ring_of(l, p) + 2]++;
-    for (int r = 0; r < l->rings; r++)
-        start[r + 2] += start[r + 1];
+            top = fmax(top, (double)l->top[p][0]);
+    level = top - 2 * noise;
     for (int64_t p = 0; p < d->n_pixels; p++)
-        if (!d->bad[p])
-            value[start[ring_of(l, p) + 1]++] = (float)mean_of(l, p);
-    for (int r = 0; r < l->rings; r++) {
-        int64_t n = start[r + 1] - start[r], kept = n - (n + 9) / 10;
-        double sum = 0, n_lit = 0, lit = 0, lit2 = 0;
-
-        l->ring[r] = NAN;
-        l->even[r] = INFINITY;
-        if (n < RING_LEAST)
-            continue;
-        qsort(value + start[r], (size_t)n, sizeof *value, by_value);
-        for (int64_t i = 0; i < kept; i++)
-            sum += (double)value[start[r] + i];
-        l->ring[r] = (float)(sum / (double)kept);
-        for (int64_t i = 0; i < n; i++) {
-            double v = (double)value[start[r] + i];
-
-            n_lit += v > 0;
-            lit += v;
-            lit2 += v * v;
-        }
-        if (lit > 0)
-            l->even[r] = (float)sqrt(fmax(0, lit2 * n_lit / (lit * lit) - 1));
-    }
-out:
-    free(start);
-    free(value);
-    return err;
+        n += !d->bad[p] && (double)l->top[p][SPI_SURVEY_TOP - 1] >= level;
+    return n >= SATURATED_LEAST && top >= counts ? level : 0;
 }
 
-/* The mean that BRIGHT_LEAST of the neighbours reach (all three in a corner); INFINITY: too
- * few can be used. */
-static double neighbours(const struct look *l, int64_t p)
+/* Counts again, now of what is seen where. */
+static void count_saturated(struct spi_look *l, int64_t first, int64_t n, float *pixels)
 {
     const struct spi_detector *d = &l->im->s.det;
-    const int64_t row = p / d->nx % d->ny, column = p % d->nx;
-    float value[NEIGHBOURS];
-    int n = 0;
 
-    for (int64_t y = row - 1; y <= row + 1; y++)
-        for (int64_t x = column - 1; x <= column + 1; x++) {
-            int64_t at = p + (y - row) * d->nx + (x - column);
-
-            if (y < 0 || y >= d->ny || x < 0 || x >= d->nx || at == p || d->bad[at])
-                continue;
-            value[n++] = (float)mean_of(l, at);
-        }
-    if (n < NEIGHBOURS_LEAST)
-        return INFINITY;
-    qsort(value, (size_t)n, sizeof *value, by_value);
-    return (double)value[n < BRIGHT_LEAST ? 0 : n - BRIGHT_LEAST];
+    (void)first;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t p = 0; p < d->n_pixels; p++)
+            l->zero[p] += (double)pixels[i * d->n_pixels + p] >= l->s->saturation;
 }
 
-static bool is_hot(const struct look *l, int64_t p)
+static spi_err find_saturated(struct spi_look *l)
 {
-    double ring = (double)l->ring[ring_of(l, p)], near = neighbours(l, p),
-           mean = mean_of(l, p);
-
-    if (!(l->least[p] > 0) || l->wrong[p] > 0 || isinf(near))
-        return false;
-    if (isnan(ring))
-        ring = near;
-    return mean > over_ring * ring && (double)l->least[p] > over_ring_always * ring &&
-           mean > over_neighbours * near;
-}
-
-static spi_err find_hot(struct look *l)
-{
+    const struct spi_electronics *e = &l->s->electronics;
     const int64_t n = l->im->s.det.n_pixels;
-    uint8_t *hot = NULL;
+    double level = find_top(l);
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(hot, n, "survey"), out);
-    SPI_TRY(err = find_rings(l), out);
-    for (int64_t p = 0; p < n; p++)
-        hot[p] = !l->im->s.det.bad[p] && is_hot(l, p);
-    for (int64_t p = 0; p < n; p++)
-        if (hot[p])
-            mask_pixel(l, p, SPI_SURVEY_HOT);
-out:
-    free(hot);
+    if (!(level > 0))
+        return SPI_OK;
+    l->s->saturation = e->gain > 0 ? e->pedestal + e->gain * level : level;
+    memset(l->zero, 0, (size_t)n * sizeof *l->zero);
+    err = each_image(l, count_saturated);
+    for (int64_t p = 0; p < n && !err; p++)
+        if (!l->im->s.det.bad[p] &&
+            (double)l->zero[p] > saturated_most * (double)l->s->n_images)
+            spi_survey_mask(l, p, SPI_REASON_SATURATED);
     return err;
 }
 
-static void find_dead(struct look *l)
+/* Values that will be replaced. */
+static void count_replaced(struct spi_look *l, int64_t first, int64_t n, float *pixels)
 {
-    const double least =
-        l->im->s.kind == SPI_PHOTONS ? dead_counts / (double)l->s->n_images : 0;
+    const struct spi_detector *d = &l->im->s.det;
 
-    for (int64_t p = 0; p < l->im->s.det.n_pixels; p++)
-        if (!l->im->s.det.bad[p] && l->wrong[p] == 0 && !(l->sum[p] > 0) &&
-            (double)l->ring[ring_of(l, p)] > least &&
-            (double)l->even[ring_of(l, p)] < even_most && l->s->n_dead++ == 0)
-            l->s->dead = p;
+    (void)first;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t r = spi_repair_image(l->repair, d->bad, pixels + i * d->n_pixels);
+
+        l->s->lacking_images += r > d->n_pixels;
+        l->s->replaced_images += r > 0 && r <= d->n_pixels;
+        l->s->replaced += r <= d->n_pixels ? r : 0;
+    }
 }
 
-/* Some images have it, some not: no mask of the detector. */
-static spi_err check_others(const struct look *l)
-{
-    const struct spi_images *im = l->im;
-    int64_t pixels = 0, first = -1, times = 0;
-    double share = (double)l->negative / fmax((double)l->values, 1);
-    char at[96];
-
-    for (int64_t p = 0; p < im->s.det.n_pixels; p++)
-        if (!im->s.det.bad[p] && l->wrong[p] > 0) {
-            first = first < 0 ? p : first;
-            times += l->wrong[p];
-            pixels++;
-        }
-    if (pixels == 0)
-        return SPI_OK;
-    if (share > 0.01)
-        return spi_fail(SPI_EFORMAT,
-                        "%s: %.0f %% of the values are negative: a pedestal seems to be "
-                        "subtracted from them; turn them into photons first (round value / "
-                        "gain, nothing below 0)",
-                        im->path, 100 * share);
-    spi_pixel_text(&im->s.det, first, at);
-    return spi_fail(SPI_EFORMAT,
-                    "%s: %lld pixel%s (%s%s) %s negative or no number in some images, %lld "
-                    "times in the %lld looked at; set such values to 0, or hide the pixels "
-                    "with --mask",
-                    im->path, (long long)pixels, pixels == 1 ? "" : "s", at,
-                    pixels == 1 ? "" : ", the first", pixels == 1 ? "is" : "are",
-                    (long long)times, (long long)l->s->n_images);
-}
-
-static spi_err check_left(const struct look *l)
+static spi_err check_left(const struct spi_look *l)
 {
     for (int64_t p = 0; p < l->im->s.det.n_pixels; p++)
         if (!l->im->s.det.bad[p])
             return SPI_OK;
     return spi_fail(SPI_EFORMAT,
-                    "%s: all pixels that the mask leaves are negative, no numbers, or the "
-                    "largest of their type in every image: nothing can be used",
+                    "%s: all pixels that the mask leaves are negative, no numbers, the "
+                    "largest of their type, or one value in every image: nothing can be "
+                    "used",
                     l->im->path);
 }
 
-spi_err spi_survey(struct spi_images *im, struct spi_survey *out)
+static spi_err find_faults(struct spi_look *l, const struct spi_survey_options *opt)
 {
-    struct look l = {.im = im, .s = out};
     spi_err err;
 
-    *out = (struct spi_survey){.n_pixels = im->s.det.n_pixels};
-    for (int64_t p = 0; p < im->s.det.n_pixels; p++)
-        out->hidden += im->s.det.bad[p] != 0;
-    SPI_TRY(err = look_new(&l), out);
-    SPI_TRY(err = look_at_sample(&l), out);
-    out->not_whole = (double)l.broken / fmax((double)l.values, 1);
-    if (out->n_images >= SPI_SURVEY_LEAST_IMAGES) {
-        find_constant(&l);
-        SPI_TRY(err = check_left(&l), out);
-        SPI_TRY(err = find_hot(&l), out);
-        find_dead(&l);
+    if (l->s->n_images < SPI_SURVEY_LEAST_IMAGES) {
+        spi_survey_find_gain(l);
+        return spi_survey_find_electronics(l, opt);
     }
-    find_gain(&l);
-    err = check_others(&l);
+    find_invalid(l);
+    SPI_TRY(err = check_left(l), out);
+    SPI_TRY(err = spi_survey_constant(l), out);
+    SPI_TRY(err = check_left(l), out);
+    spi_survey_find_gain(l);
+    SPI_TRY(err = spi_survey_find_electronics(l, opt), out);
+    SPI_TRY(err = spi_survey_dead(l), out);
+    SPI_TRY(err = spi_survey_neighbours(l), out);
+    SPI_TRY(err = spi_survey_borders(l), out);
+    SPI_TRY(err = find_saturated(l), out);
+    err = check_left(l);
 out:
-    look_clear(&l);
     return err;
+}
+
+/* Images are read with it from here on. */
+static spi_err begin_repairs(struct spi_look *l)
+{
+    struct spi_repair *r = l->repair;
+    const struct spi_detector *d = &l->im->s.det;
+    bool wrong = false;
+    spi_err err = SPI_OK;
+
+    for (int64_t p = 0; p < d->n_pixels; p++) {
+        r->mean[p] = (float)fmax(0, spi_survey_mean(l, p) + l->base);
+        wrong |= !d->bad[p] && l->wrong[p] > 0;
+    }
+    if (l->full > 0)
+        r->limit = (float)l->full;
+    for (int k = 0; k < SPI_SURVEY_FULL; k++)
+        if (r->n_bad < SPI_BAD_VALUES && l->seen_full[k])
+            r->bad[r->n_bad++] = full_value[k];
+    if (wrong)
+        err = each_image(l, count_replaced);
+    spi_repair_free(l->im->repair);
+    l->im->repair = r;
+    l->repair = NULL;
+    return err;
+}
+
+/* With masks that say all, other pixels hold measurements. */
+static spi_err check_trusted(const struct spi_look *l)
+{
+    const struct spi_images *im = l->im;
+    int64_t pixels = 0, first = -1, times = 0;
+    char at[96];
+
+    for (int64_t p = 0; p < im->s.det.n_pixels; p++)
+        if (l->wrong[p] > l->at_full[p]) {
+            first = first < 0 ? p : first;
+            times += l->wrong[p] - l->at_full[p];
+            pixels++;
+        }
+    if (pixels == 0)
+        return SPI_OK;
+    spi_pixel_text(&im->s.det, first, at);
+    return spi_fail(SPI_EFORMAT,
+                    "%s: %lld pixel%s (%s%s) %s negative or no number in some images, %lld "
+                    "times in the %lld looked at; leave out --trust-mask, or hide the "
+                    "pixels with --mask",
+                    im->path, (long long)pixels, pixels == 1 ? "" : "s", at,
+                    pixels == 1 ? "" : ", the first", pixels == 1 ? "is" : "are",
+                    (long long)times, (long long)l->s->n_images);
+}
+
+static bool is_listed(const struct spi_survey *s, int64_t p)
+{
+    for (int i = 0; i < s->n_listed && i < SPI_REASONS; i++)
+        if (s->listed[i].pixel == p)
+            return true;
+    return false;
+}
+
+/* The first pixel of each reason, then others. */
+static void list(struct spi_look *l, const double *mean)
+{
+    struct spi_survey *s = l->s;
+    bool had[SPI_REASONS] = {false};
+
+    for (int again = 0; again < 2; again++)
+        for (int64_t p = 0; p < s->n_pixels; p++) {
+            enum spi_pixel_reason r = (enum spi_pixel_reason)s->reason[p];
+
+            if (r <= SPI_REASON_MASK || s->n_listed == SPI_SURVEY_LISTED)
+                continue;
+            bool first = !had[r];
+
+            had[r] = true;
+            if (again ? !is_listed(s, p) : first)
+                s->listed[s->n_listed++] = (struct spi_surveyed){p, r, mean[p]};
+        }
+}
+
+spi_err spi_survey(struct spi_images *im, const struct spi_survey_options *opt,
+                   struct spi_survey *out)
+{
+    static const struct spi_survey_options nothing = {0};
+    struct spi_look l = {.im = im, .s = out};
+    double *mean = NULL;
+    spi_err err;
+
+    opt = opt ? opt : &nothing;
+    *out = (struct spi_survey){.n_pixels = im->s.det.n_pixels};
+    SPI_TRY(err = SPI_NEW(out->reason, out->n_pixels, "survey"), out);
+    SPI_TRY(err = SPI_NEW(mean, out->n_pixels, "survey"), out);
+    for (int64_t p = 0; p < out->n_pixels; p++)
+        if (im->s.det.bad[p]) {
+            out->reason[p] = SPI_REASON_MASK;
+            out->n[SPI_REASON_MASK]++;
+        }
+    SPI_TRY(err = look_new(&l, opt), out);
+    SPI_TRY(err = look_at_sample(&l, !opt->trust), out);
+    out->not_whole = (double)l.broken / fmax((double)l.values, 1);
+    for (int64_t p = 0; p < out->n_pixels; p++)
+        mean[p] = spi_survey_valid(&l, p) > 0 ? spi_survey_mean(&l, p) : (double)NAN;
+    if (opt->trust) {
+        spi_survey_find_gain(&l);
+        SPI_TRY(err = check_trusted(&l), out);
+    } else {
+        SPI_TRY(err = find_faults(&l, opt), out);
+        SPI_TRY(err = begin_repairs(&l), out);
+        list(&l, mean);
+    }
+out:
+    free(mean);
+    look_clear(&l);
+    if (err)
+        spi_survey_clear(out);
+    return err;
+}
+
+void spi_survey_clear(struct spi_survey *s)
+{
+    free(s->reason);
+    *s = (struct spi_survey){0};
 }
 
 enum spi_image_kind spi_survey_images_kind(const struct spi_images *im, double gain)
@@ -446,53 +525,16 @@ enum spi_image_kind spi_survey_images_kind(const struct spi_images *im, double g
 
 bool spi_survey_mostly_hidden(const struct spi_survey *s)
 {
-    return (double)s->hidden > 0.8 * (double)s->n_pixels;
+    return (double)s->n[SPI_REASON_MASK] > 0.8 * (double)s->n_pixels;
 }
 
-/* ---- words -------------------------------------------------------------------------- */
-
-const char *spi_survey_words(enum spi_survey_kind kind, int64_t n)
+int64_t spi_survey_masked(const struct spi_survey *s)
 {
-    static const char *const words[SPI_SURVEY_KINDS][2] = {
-        {"is negative or no number", "are negative or no numbers"},
-        {"holds the largest number of its type", "hold the largest number of their type"},
-        {"outshines its ring and its neighbours by far",
-         "outshine their rings and neighbours by far"}};
+    int64_t n = 0;
 
-    return words[kind][n != 1];
-}
-
-void spi_survey_where(const struct spi_images *im, int64_t pixel, char text[96])
-{
-    spi_pixel_text(&im->s.det, pixel, text);
-}
-
-json_t *spi_survey_json(const struct spi_images *im, const struct spi_survey *s, int most)
-{
-    static const char *const names[SPI_SURVEY_KINDS] = {"invalid", "full", "hot"};
-    const struct spi_detector *d = &im->s.det;
-    json_t *pixels = json_array();
-    json_t *o = json_pack("{s:I, s:I}", "of_images", (json_int_t)s->n_images,
-                          "hidden_by_masks", (json_int_t)s->hidden);
-
-    for (int i = 0; i < s->n_listed && i < most; i++) {
-        const struct spi_surveyed *p = s->listed + i;
-
-        json_array_append_new(
-            pixels, json_pack("{s:s, s:I, s:I, s:I, s:o}", "is", names[p->kind], "panel",
-                              (json_int_t)(p->pixel / ((int64_t)d->ny * d->nx)), "row",
-                              (json_int_t)(p->pixel / d->nx % d->ny), "column",
-                              (json_int_t)(p->pixel % d->nx), "mean",
-                              isfinite(p->mean) ? json_real(p->mean) : json_null()));
-    }
-    for (int k = 0; k < SPI_SURVEY_KINDS; k++)
-        json_object_set_new(o, names[k], json_integer((json_int_t)s->n[k]));
-    json_object_set_new(o, "dead_not_masked", json_integer((json_int_t)s->n_dead));
-    json_object_set_new(o, "not_whole", json_real(s->not_whole));
-    json_object_set_new(o, "whole_multiples_of",
-                        s->gain > 0 ? json_real(s->gain) : json_null());
-    json_object_set_new(o, "masked_pixels", pixels);
-    return o;
+    for (int r = SPI_REASON_MASK + 1; r < SPI_REASONS; r++)
+        n += s->n[r];
+    return n;
 }
 
 void spi_images_mask_sha256(const struct spi_images *im, char hex[65])

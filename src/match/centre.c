@@ -7,12 +7,19 @@
 
 #include "base/mem.h"
 
-enum { ROUNDS = 5, FIRST_RING = 2, RINGS_LEAST = 4 };
-static const double complete = 0.8; /* share of a circle that has pixels */
-static const double uneven = 0.01;  /* relative, of the profile's interpolation */
-static const double sigmas = 6, least_px = 0.25, most_px = SPI_CENTRE_MOST_PX;
+enum { ROUNDS = 20, FIRST_RING = 2, RINGS_LEAST = 4 };
+static const double complete = 0.8, partial = 0.3; /* share of a circle that has pixels */
+static const double converged_px = 1e-3;
+static const double uneven = 0.01; /* relative, of the profile's interpolation */
+static const double most_px = SPI_CENTRE_MOST_PX;
+/* what is off: by the mean image alone, and by single images */
+static const double sigmas[2] = {6, 4}, least_px[2] = {0.15, 0.08};
 static const double unlike_px = 0.3, unlike_part = 0.2; /* of the shift */
 static const double left_most = 0.03; /* of the power of the shift, (J12) */
+static const double pairs_floor_px = 0.015,
+                    poor_floor_px = 0.1; /* (J15) errors of method */
+static const double both_enough = 0.7;   /* share of the weight that has its mate */
+static const double drift_ratio = 0.8, drift_least_px = 0.15; /* (J16) */
 
 struct ring {
     double n, y, radius, c, s, slope;
@@ -26,8 +33,9 @@ struct normal {
 
 struct fit {
     const struct spi_detector *det;
-    double (*t)[2]; /* [n_pixels] (J10) */
-    double dq, images;
+    double (*t)[2];           /* [n_pixels] (J10) */
+    double bow[2];            /* of the geometry factor's logarithm along x^2 and y^2 */
+    double dq, images, cover; /* cover: share of a circle that a ring needs */
     enum spi_image_kind kind;
     const double *mean; /* [n_pixels] over geometry; < 0: not used */
     int n_rings;
@@ -35,33 +43,6 @@ struct fit {
     struct normal *normal; /* [n_rings] */
     int used;
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Median distance of neighbours in a row; 0: there are none. */
-static spi_err pixel_width(const struct fit *f, double *dq)
-{
-    const struct spi_detector *det = f->det;
-    int64_t n = 0;
-    double *step;
-    spi_err err = SPI_NEW(step, det->n_pixels, "centre");
-
-    for (int64_t p = 1; p < det->n_pixels && !err; p++)
-        if (p % det->nx)
-            step[n++] = hypot(f->t[p][0] - f->t[p - 1][0], f->t[p][1] - f->t[p - 1][1]);
-    *dq = 0;
-    if (!err && n > 0) {
-        qsort(step, (size_t)n, sizeof *step, by_value);
-        *dq = step[n / 2];
-    }
-    free(step);
-    return err;
-}
 
 /* Place of a pixel about an origin: its ring, radius and direction. */
 static int place(const struct fit *f, int64_t p, const double at[2], double *radius,
@@ -99,7 +80,7 @@ static void make_rings(struct fit *f, const double at[2])
 
         if (!(g->n > 0))
             continue;
-        g->used = r >= FIRST_RING && g->n > complete * 2 * 3.14159265 * (r + 0.5);
+        g->used = r >= FIRST_RING && g->n > f->cover * 2 * 3.14159265 * (r + 0.5);
         g->y /= g->n, g->radius /= g->n, g->c /= g->n, g->s /= g->n;
     }
     f->used = 0;
@@ -138,6 +119,8 @@ static double beyond_ring(const struct fit *f, int64_t p, const struct ring *g,
                           double radius, double *variance)
 {
     *variance = pow(uneven * g->y, 2);
+    if (f->cover < complete) /* few orientations are uneven where a pixel has no mate */
+        *variance += g->y * g->y / f->images;
     if (f->kind == SPI_PHOTONS)
         *variance += g->y / f->images / (double)f->det->geometry[p];
     return f->mean[p] - g->y - g->slope * (radius - g->radius);
@@ -232,16 +215,50 @@ static bool only_a_shift(struct fit *f, const double at[2])
            left[2] <= left_most * moved + 3 * fmax(left[4], 0) + 3 * sigma;
 }
 
-/* Mean over the geometry of some parts of the images. */
-static void mean_of(const struct spi_detector *det, int parts, const float *sum, double n,
-                    double *mean)
+/* log g = constant + bow_x x^2 + bow_y y^2, least squares: solid angle and polarisation are
+ * those of the beam, so that they move with its place. */
+static void find_bow(struct fit *f)
 {
+    double n = 0, m[2] = {0}, A[3] = {0}, b[2] = {0}, mean = 0;
+    struct normal normal = {{0}, {0}};
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t p = 0; p < f->det->n_pixels; p++) {
+            double g = (double)f->det->geometry[p], x = f->t[p][0] * f->t[p][0],
+                   y = f->t[p][1] * f->t[p][1];
+
+            if (f->det->bad[p] || !(g > 0))
+                continue;
+            if (pass == 0) {
+                n += 1, m[0] += x, m[1] += y, mean += log(g);
+                continue;
+            }
+            x -= m[0] / n, y -= m[1] / n, g = log(g) - mean / n;
+            A[0] += x * x, A[1] += x * y, A[2] += y * y;
+            b[0] += x * g, b[1] += y * g;
+        }
+    memcpy(normal.A, A, sizeof A);
+    memcpy(normal.b, b, sizeof b);
+    if (!solve(&normal, f->bow))
+        f->bow[0] = f->bow[1] = 0;
+}
+
+/* Mean of some parts of the images over the geometry about an origin. */
+static void mean_of(const struct fit *f, int parts, const float *sum, double n,
+                    const double at[2], double *mean)
+{
+    const struct spi_detector *det = f->det;
+
     for (int64_t p = 0; p < det->n_pixels; p++) {
-        double all = 0;
+        double all = 0, moved = 0;
 
         for (int k = 0; k < parts; k++)
             all += (double)sum[k * det->n_pixels + p];
-        mean[p] = det->bad[p] || !(all > 0) ? -1 : all / n / (double)det->geometry[p];
+        for (int c = 0; c < 2; c++)
+            moved += f->bow[c] * at[c] * (at[c] - 2 * f->t[p][c]);
+        mean[p] = det->bad[p] || !(all > 0)
+                      ? -1
+                      : all / n / ((double)det->geometry[p] * exp(moved));
     }
 }
 
@@ -252,18 +269,21 @@ static spi_err estimate(struct fit *f, int64_t n, int parts, const float *sum, d
 
     f->mean = mean;
     f->images = (double)n;
-    mean_of(f->det, parts, sum, (double)n, mean);
+    out->partial = f->cover < complete;
     for (int i = 0; i < ROUNDS; i++) {
+        mean_of(f, parts, sum, (double)n, at, mean);
         if (!step_of(f, at, step))
             return SPI_OK;
         at[0] += step[0], at[1] += step[1];
         if (hypot(at[0], at[1]) > most_px * f->dq)
             return SPI_OK;
+        if (hypot(step[0], step[1]) < converged_px * f->dq)
+            break;
     }
-    out->agree = rings_agree(f, at) && only_a_shift(f, at);
+    out->agree = rings_agree(f, at) && (out->partial || only_a_shift(f, at));
     f->images = (double)n / parts;
     for (int k = 0; k < parts; k++) {
-        mean_of(f->det, 1, sum + k * f->det->n_pixels, f->images, mean);
+        mean_of(f, 1, sum + k * f->det->n_pixels, f->images, at, mean);
         if (!step_of(f, at, step))
             return SPI_OK;
         for (int c = 0; c < 2; c++)
@@ -294,14 +314,27 @@ spi_err spi_centre_estimate(const struct spi_detector *det, enum spi_image_kind 
             goto out; /* such a detector is not flat */
         far = fmax(far, det->bad[p] ? 0 : hypot(f.t[p][0], f.t[p][1]));
     }
-    SPI_TRY(err = pixel_width(&f, &f.dq), out);
+    SPI_TRY(err = spi_friedel_pixel(det, f.t, &f.dq), out);
     if (!(f.dq > 0) || n < parts)
         goto out;
     f.n_rings = (int)fmin(far / f.dq, 1e5) + 1;
     SPI_TRY(err = SPI_NEW(mean, det->n_pixels, "centre"), out);
     SPI_TRY(err = SPI_NEW(f.ring, f.n_rings, "centre"), out);
     SPI_TRY(err = SPI_NEW(f.normal, f.n_rings, "centre"), out);
-    err = estimate(&f, n, parts, sum, mean, out);
+    find_bow(&f);
+    f.cover = complete;
+    SPI_TRY(err = estimate(&f, n, parts, sum, mean, out), out);
+    if (!(out->known && out->agree)) {
+        struct spi_centre more = {0};
+        bool few = f.used < RINGS_LEAST;
+
+        f.cover = partial;
+        SPI_TRY(err = estimate(&f, n, parts, sum, mean, &more), out);
+        if (more.known && more.agree) {
+            more.agree = few; /* else complete rings say that more is wrong */
+            *out = more;
+        }
+    }
 out:
     free(f.t);
     free(mean);
@@ -310,10 +343,90 @@ out:
     return err;
 }
 
+/* ---- single images ------------------------------------------------------------------ */
+
+/* (J16): blocks that follow each other differ less than all of them do. */
+static double drift(int n, const double (*at)[2])
+{
+    enum { NEAR = 3 };
+    double mean[2] = {0}, all = 0, steps = 0, most = 0;
+
+    for (int b = 0; b < n; b++)
+        for (int c = 0; c < 2; c++)
+            mean[c] += at[b][c] / n;
+    for (int b = 0; b < n; b++)
+        for (int c = 0; c < 2; c++) {
+            all += pow(at[b][c] - mean[c], 2);
+            steps += b > 0 ? pow(at[b][c] - at[b - 1][c], 2) : 0;
+        }
+    if (n < 3 * NEAR || steps >= drift_ratio * all)
+        return 0;
+    for (int a = 0; a + NEAR <= n; a++)
+        for (int b = 0; b < a; b++) {
+            double far[2] = {0};
+
+            for (int k = 0; k < NEAR; k++)
+                for (int c = 0; c < 2; c++)
+                    far[c] += (at[a + k][c] - at[b + k][c]) / NEAR;
+            most = fmax(most, hypot(far[0], far[1]));
+        }
+    return most >= drift_least_px ? most : 0;
+}
+
+/* The place of two measurements, each with the weight of its variance. */
+static void weighted(struct spi_centre *c, const double at_px[2], const double sigma_px[2],
+                     double dq)
+{
+    for (int k = 0; k < 2; k++) {
+        double a = 1 / (pow(c->sigma_px[k], 2) + pow(pairs_floor_px, 2)),
+               b = 1 / pow(sigma_px[k], 2);
+
+        c->shift_px[k] = (a * c->shift_px[k] + b * at_px[k]) / (a + b);
+        c->sigma_px[k] = sqrt(1 / (a + b));
+        c->shift_invA[k] = c->shift_px[k] * dq;
+    }
+    c->agree = true;
+    c->by = SPI_CENTRE_BY_BOTH;
+}
+
+void spi_centre_combine(struct spi_centre *c, const struct spi_friedel_result *pairs)
+{
+    bool good = pairs->both >= both_enough;
+    double at_px[2], sigma_px[2], apart, error;
+
+    if (!pairs->known)
+        return;
+    for (int k = 0; k < 2; k++) {
+        at_px[k] = pairs->at[k] / pairs->pixel;
+        sigma_px[k] =
+            hypot(pairs->sigma[k] / pairs->pixel, good ? pairs_floor_px : poor_floor_px);
+    }
+    c->n_blocks = pairs->n_blocks;
+    for (int b = 0; b < c->n_blocks; b++)
+        for (int k = 0; k < 2; k++)
+            c->block_px[b][k] = pairs->block[b][k] / pairs->pixel;
+    c->drift_px = drift(c->n_blocks, c->block_px);
+    apart = hypot(at_px[0] - c->shift_px[0], at_px[1] - c->shift_px[1]);
+    error = hypot(hypot(sigma_px[0], sigma_px[1]), hypot(c->sigma_px[0], c->sigma_px[1]));
+    if (c->known && (good ? c->agree && !c->partial : c->agree || c->partial) &&
+        apart <= 3 * error + (good ? 0.03 : 0.3)) {
+        weighted(c, at_px, sigma_px, pairs->pixel);
+        return;
+    }
+    c->known = c->agree = true;
+    c->by = SPI_CENTRE_BY_PAIRS;
+    c->partial = false;
+    memcpy(c->shift_px, at_px, sizeof at_px);
+    memcpy(c->sigma_px, sigma_px, sizeof sigma_px);
+    memcpy(c->shift_invA, pairs->at, sizeof pairs->at);
+    c->far = hypot(at_px[0], at_px[1]) > most_px;
+}
+
 bool spi_centre_is_off(const struct spi_centre *c)
 {
     double far = hypot(c->shift_px[0], c->shift_px[1]);
+    int single = c->by != SPI_CENTRE_BY_MEAN;
 
-    return c->known && far > least_px &&
-           far > sigmas * hypot(c->sigma_px[0], c->sigma_px[1]);
+    return c->known && far > least_px[single] &&
+           far > sigmas[single] * hypot(c->sigma_px[0], c->sigma_px[1]);
 }

@@ -409,6 +409,7 @@ static spi_err drop_outliers(spi_diameter *d)
     }
     for (int64_t k = 0; k < n; k++)
         out_n += z[k] > outlier;
+    d->left_out.odd = out_n;
     if ((double)out_n > outliers_most * (double)n)
         out_n = 0; /* so many are no exception */
     for (int64_t k = 0; k < n && out_n > 0; k++) {

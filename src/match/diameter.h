@@ -41,6 +41,7 @@ struct spi_diameter_pixels {
     int64_t saturated;        /* pixels */
     double limit;             /* the value at which pixels are full; 0: none is */
     int64_t images;           /* that hold more than one particle, it seems (J8) */
+    int64_t odd; /* that look so, whether they are left out or too many for that */
 };
 /** The pixels and images that took no part so far. */
 struct spi_diameter_pixels spi_diameter_left_out(const spi_diameter *d);

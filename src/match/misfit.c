@@ -248,6 +248,23 @@ double spi_misfit_share(const struct spi_misfit *m)
     return m->model2 > 0 ? (m->image2 - 2 * m->cross + m->model2) / m->model2 : (double)NAN;
 }
 
+double spi_misfit_share_of_shells(int n, const struct spi_misfit *shell)
+{
+    static const double clear = 5; /* standard deviations */
+    double sum = 0;
+    int m = 0;
+
+    for (int s = 0; s < n; s++) {
+        double share = spi_misfit_share(&shell[s]);
+
+        if (!(shell[s].image2 > clear * sqrt(shell[s].variance)) || isnan(share))
+            continue;
+        sum += fmin(fmax(share, 0), 1);
+        m++;
+    }
+    return m > 0 ? sum / m : (double)NAN;
+}
+
 double spi_misfit_sigma(const struct spi_misfit *m)
 {
     return m->model2 > 0 ? sqrt(m->variance) / m->model2 : (double)NAN;

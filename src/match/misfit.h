@@ -77,6 +77,9 @@ struct spi_misfit spi_misfit_sum(int n, const struct spi_misfit *shells);
  * structure is not there, 2 for an image of something else; NAN where the model has no
  * structure. */
 double spi_misfit_share(const struct spi_misfit *m);
+/** (Q23): the mean of the shares of those shells in which the images show structure clearly,
+ * each from 0 to 1 and each counting alike; NAN: there is no such shell. */
+double spi_misfit_share_of_shells(int n, const struct spi_misfit *shells);
 /** Standard deviation of spi_misfit_share by noise. */
 double spi_misfit_sigma(const struct spi_misfit *m);
 /** The worst of both, worst first; counts add up. */

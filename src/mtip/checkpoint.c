@@ -278,9 +278,10 @@ static spi_err check_run(const struct spi_run *r, const char *path,
     if (h->diameter_A[h->n_diameters - 1] != r->data->rings.diameter_A)
         return damaged(path, "a diameter of %g A; the rings are for %g A",
                        h->diameter_A[h->n_diameters - 1], r->data->rings.diameter_A);
-    if (!is_correlation(h->best_cc) || !is_correlation(h->halves_cc))
-        return damaged(path, "correlations %g and %g; need -1..1", h->best_cc,
-                       h->halves_cc);
+    if (!is_correlation(h->best_cc) || !is_correlation(h->halves_cc) ||
+        !is_correlation(h->last_cc))
+        return damaged(path, "correlations %g, %g and %g; need -1..1", h->best_cc,
+                       h->halves_cc, h->last_cc);
     if ((h->pose.inverted & ~1) || (h->have_pose && !is_rotation(h->pose.R)))
         return damaged(path, "the pose of the half sets is no rotation");
     for (int i = 0; i < 3; i++)

@@ -81,7 +81,7 @@ static void look(void *ctx, int rank, int64_t k)
 
     if (!K)
         spi_failure_note(&s->failure, SPI_ENOMEM);
-    if (!K || !s->d->split.half[s->first + k])
+    if (!K || !spi_split_models(&s->d->split, s->first + k))
         return;
     for (int64_t p = 0; p < s->pixels.n; p++)
         K[p] = (float)(s->d->scale * (double)image[s->pixels.pixel[p]]);
@@ -123,7 +123,7 @@ spi_err spi_contrast_measure(const struct spi_data *d, double q_max, struct spi_
         spi_parallel_for(SPI_THREADS_MAX, m, look, &s);
         SPI_TRY(err = spi_failure_end(&s.failure), out);
         for (int64_t k = 0; k < m; k++)
-            if (d->split.half[first + k]) {
+            if (spi_split_models(&d->split, first + k)) {
                 c->n_images++;
                 spi_misfit_add(c->n, s.one + k * c->n, s.all);
             }

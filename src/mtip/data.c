@@ -11,6 +11,8 @@
 #include "io/survey.h"
 #include "kernel/f16.h"
 #include "kernel/pixels.h"
+#include "match/kinds.h"
+#include "mtip/uneven.h"
 #include "ring/moments.h"
 
 enum { BLOCK = 256, PARTIALS = 4, TURNS = 4 }; /* TURNS of all partials between two waits */
@@ -27,6 +29,7 @@ struct scratch {
     float *samples;     /* [images][samples] */
     char *records;      /* [images], as they are stored */
     struct spi_rooms h; /* harmonics */
+    struct spi_rooms hits;
 };
 
 /* A record of H harmonics: the scale in as many bytes as keep vectors in cache lines, then
@@ -48,6 +51,8 @@ static void pack_record(int H, const float complex *h, char *record)
 
 struct ingest_args {
     const struct spi_data *d;
+    const struct spi_hits *hits; /* NULL: nobody asks what the images show */
+    const struct spi_kind_shells *shells;
     const uint8_t *counted; /* [n_pixels] adds to an image's signal */
     bool hashed;
     int64_t first, n;
@@ -67,15 +72,21 @@ static void scratch_clear(struct scratch *s)
     free(s->pixels);
     free(s->samples);
     spi_rooms_clear(&s->h);
+    spi_rooms_clear(&s->hits);
     free(s->records);
 }
 
-static spi_err scratch_init(struct scratch *s, const struct spi_data *d, int64_t images)
+static spi_err scratch_init(struct scratch *s, const struct spi_data *d,
+                            const struct spi_hits *hits, int64_t images)
 {
     const struct spi_rings *r = &d->rings;
     spi_err err;
 
     *s = (struct scratch){0};
+    if (hits)
+        SPI_TRY(err = spi_rooms_init(&s->hits, SPI_THREADS_MAX, spi_hits_work_bytes(hits),
+                                     "ingest"),
+                out);
     SPI_TRY(err = SPI_NEW_UNSET(s->pixels, images * d->det->n_pixels, "ingest"), out);
     SPI_TRY(err = SPI_NEW_UNSET(s->samples, images * r->at[r->R], "ingest"), out);
     SPI_TRY(err = spi_rooms_init(&s->h, SPI_THREADS_MAX,
@@ -109,6 +120,10 @@ struct block {
     struct sums sums;
     double *signal; /* [n]; NULL: only the sums are wanted */
     uint64_t *hash; /* [n]; NULL: nobody wants them */
+    const struct spi_hits *hits;
+    struct spi_hit *hit; /* [n]; NULL: nobody wants them */
+    const struct spi_kind_shells *shells;
+    float *numbers; /* [n][SPI_KIND_NUMBERS]; the same */
     struct spi_failure failure;
 };
 
@@ -131,6 +146,13 @@ static void one_image(struct block *b, int rank, int64_t k)
         b->signal[k] = signal_of(d, b->counted, image);
     for (int64_t p = 0; p < d->det->n_pixels; p++)
         image[p] *= (float)d->scale;
+    if (b->hit) {
+        void *work = spi_rooms_of(&b->s.hits, rank);
+
+        SPI_TRY(err = work ? spi_hits_image(b->hits, image, work, &b->hit[k]) : SPI_ENOMEM,
+                out);
+        spi_kinds_image(b->shells, b->hits, image, work, b->numbers + k * SPI_KIND_NUMBERS);
+    }
     spi_ring_resample(&d->map, g, image, sample);
     if (b->signal) {
         SPI_TRY(err = spi_ring_analyse(g, g->R, sample, h), out);
@@ -185,10 +207,14 @@ static spi_err task_ingest(struct spi_view *v, const void *arg, const volatile i
                       .sign = 1,
                       .sums = sums_of(d, &v[0], &v[1]),
                       .signal = v[2].data,
-                      .hash = a->hashed ? v[3].data : NULL};
+                      .hash = a->hashed ? v[3].data : NULL,
+                      .hits = a->hits,
+                      .hit = a->hits ? v[4].data : NULL,
+                      .shells = a->shells,
+                      .numbers = a->hits ? v[5].data : NULL};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&b.s, d, a->n), out);
+    SPI_TRY(err = scratch_init(&b.s, d, a->hits, a->n), out);
     SPI_TRY(err = spi_images_read(d->images, a->first, a->n, b.s.pixels), out);
     SPI_TRY(err = do_block(&b), out);
     err = spi_record_cache_write(d->records, a->first, a->n, b.s.records);
@@ -207,7 +233,7 @@ static spi_err task_take_out(struct spi_view *v, const void *arg, const volatile
         .d = d, .stop = stop, .n = 1, .sign = -1, .sums = sums_of(d, &v[0], &v[1])};
     spi_err err;
 
-    SPI_TRY(err = scratch_init(&b.s, d, 1), out);
+    SPI_TRY(err = scratch_init(&b.s, d, NULL, 1), out);
     for (int64_t k = a->first; k < a->first + a->n; k++) {
         if (d->split.aside[k] == SPI_ASIDE_NO)
             continue;
@@ -224,31 +250,39 @@ struct look {
     const uint8_t *counted;           /* [n_pixels] */
     struct spi_array *rings, *pixels; /* sums, a part a partial */
     struct spi_array *signal, *hash; /* [n_images], a part a block; hash: NULL, or wanted */
+    const struct spi_hits *hits;     /* NULL: nobody asks what the images show */
+    const struct spi_kind_shells *shells; /* where it is asked */
+    struct spi_array *hit, *numbers;      /* [n_images], where it is asked */
 };
 
 static spi_err look_init(struct look *l, struct spi_graph *g, const struct spi_data *d,
                          bool hashed)
 {
     int blocks = (int)((d->n_images + BLOCK - 1) / BLOCK);
-    const struct spi_array_shape rings = {SPI_ARRAY_OF(double, "ring sums"),
-                                          .rows = PARTIALS, .columns = 2 * d->rings.R,
-                                          .parts = PARTIALS},
-                                 pixels = {SPI_ARRAY_OF(double, "pixel sums"),
-                                           .rows = PARTIALS, .columns = d->det->n_pixels,
-                                           .parts = PARTIALS},
-                                 signal = {SPI_ARRAY_OF(double, "signals"),
-                                           .rows = d->n_images, .columns = 1,
-                                           .parts = blocks, .part_rows = BLOCK},
-                                 hash = {SPI_ARRAY_OF(uint64_t, "hashes"),
-                                         .rows = d->n_images, .columns = 1, .parts = blocks,
-                                         .part_rows = BLOCK};
+    const struct spi_array_shape
+        rings = {SPI_ARRAY_OF(double, "ring sums"), .rows = PARTIALS,
+                 .columns = 2 * d->rings.R, .parts = PARTIALS},
+        pixels = {SPI_ARRAY_OF(double, "pixel sums"), .rows = PARTIALS,
+                  .columns = d->det->n_pixels, .parts = PARTIALS},
+        signal = {SPI_ARRAY_OF(double, "signals"), .rows = d->n_images, .columns = 1,
+                  .parts = blocks, .part_rows = BLOCK},
+        hit = {SPI_ARRAY_OF(struct spi_hit, "hits"), .rows = d->n_images, .columns = 1,
+               .parts = blocks, .part_rows = BLOCK},
+        numbers = {SPI_ARRAY_OF(float, "numbers of images"), .rows = d->n_images,
+                   .columns = SPI_KIND_NUMBERS, .parts = blocks, .part_rows = BLOCK},
+        hash = {SPI_ARRAY_OF(uint64_t, "hashes"), .rows = d->n_images, .columns = 1,
+                .parts = blocks, .part_rows = BLOCK};
     spi_err err;
 
     SPI_TRY(err = spi_array_new(g, &rings, &l->rings), out);
     SPI_TRY(err = spi_array_new(g, &pixels, &l->pixels), out);
     SPI_TRY(err = spi_array_new(g, &signal, &l->signal), out);
     if (hashed)
-        err = spi_array_new(g, &hash, &l->hash);
+        SPI_TRY(err = spi_array_new(g, &hash, &l->hash), out);
+    if (l->hits) {
+        SPI_TRY(err = spi_array_new(g, &hit, &l->hit), out);
+        err = spi_array_new(g, &numbers, &l->numbers);
+    }
 out:
     return err;
 }
@@ -259,6 +293,8 @@ static void look_clear(struct look *l, struct spi_graph *g)
     spi_array_free(g, l->pixels);
     spi_array_free(g, l->signal);
     spi_array_free(g, l->hash);
+    spi_array_free(g, l->hit);
+    spi_array_free(g, l->numbers);
 }
 
 /* Moments of all partials -> ring means, variances, mean image. */
@@ -266,7 +302,7 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
 {
     struct sums partial[PARTIALS];
     const struct spi_rings *g = &d->rings;
-    double total = 0, n = (double)(d->split.n_half[0] + d->split.n_half[1]), *sum, *sum2;
+    double total = 0, n = (double)spi_split_count(&d->split), *sum, *sum2;
 
     for (int s = 0; s < PARTIALS; s++) {
         double *of = spi_array_data(look->rings, s, NULL);
@@ -293,9 +329,180 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
     return SPI_OK;
 }
 
+/* ---- background --------------------------------------------------------------------- */
+
+/* Mean images of two parts of the images: partials in turn. */
+static spi_err means_of_parts(const struct spi_data *d, const struct look *look,
+                              float *mean[2], double number[2])
+{
+    int64_t n_pixels = d->det->n_pixels;
+    spi_err err = SPI_OK;
+
+    number[0] = number[1] = 0;
+    for (int64_t k = 0; k < d->n_images; k++)
+        number[k / BLOCK % 2] += d->split.aside[k] == SPI_ASIDE_NO;
+    for (int h = 0; h < 2; h++) {
+        SPI_TRY(err = SPI_NEW(mean[h], n_pixels, "background"), out);
+        for (int s = h; s < PARTIALS; s += 2) {
+            const double *sum = spi_array_data(look->pixels, s, NULL);
+
+            for (int64_t p = 0; p < n_pixels; p++)
+                mean[h][p] += (float)(sum[p] / fmax(1, number[h]));
+        }
+    }
+out:
+    return err;
+}
+
+_Static_assert(PARTIALS % 2 == 0, "an even partial holds even blocks only");
+
+/* of_h [rings.h_at[R]], owned by the caller: harmonics of counts at the pixels. */
+static spi_err harmonics_of(const struct spi_data *d, const float *of, float complex **of_h)
+{
+    const struct spi_rings *g = &d->rings;
+    float *samples = NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(samples, g->at[g->R], "background"), out);
+    SPI_TRY(err = SPI_NEW(*of_h, g->h_at[g->R], "background"), out);
+    spi_ring_resample(&d->map, g, of, samples);
+    err = spi_ring_analyse(g, g->R, samples, *of_h);
+out:
+    free(samples);
+    return err;
+}
+
+/* What is known of the background, and what the mean image shows beyond its rings. */
+static spi_err find_uneven(struct spi_data *d, const struct look *look,
+                           const struct spi_data_spec *spec)
+{
+    static const double ball_qD = 2.5;
+    enum { LEAST = 32 }; /* images of a part */
+    const struct spi_rings *g = &d->rings;
+    float *mean[2] = {NULL, NULL};
+    double number[2];
+    bool found = spec->background != NULL;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(d->uneven, d->det->n_pixels, "background"), out);
+    if (spec->background) {
+        SPI_TRY(err = SPI_NEW(d->background, d->det->n_pixels, "background"), out);
+        for (int64_t p = 0; p < d->det->n_pixels; p++)
+            d->background[p] =
+                d->det->bad[p] ? 0 : (float)(d->scale * (double)spec->background[p]);
+        SPI_TRY(err = spi_uneven_of(d->det, d->background, d->uneven), out);
+    } else if (strcmp(spec->set->background, "none") != 0) {
+        SPI_TRY(err = means_of_parts(d, look, mean, number), out);
+        if (number[0] >= LEAST && number[1] >= LEAST)
+            SPI_TRY(err = spi_uneven_find(d->det, (const float *const[2]){mean[0], mean[1]},
+                                          number,
+                                          fmin(ball_qD / g->diameter_A, g->q[g->R - 1] / 2),
+                                          g->q[g->R - 1], d->uneven, &found),
+                    out);
+    }
+    if (!found) {
+        free(d->uneven);
+        d->uneven = NULL;
+        goto out;
+    }
+    err = harmonics_of(d, d->uneven, &d->uneven_h);
+out:
+    free(mean[0]);
+    free(mean[1]);
+    return err;
+}
+
+spi_err spi_data_take_even(struct spi_data *d, float *even, float *glow, float *excess)
+{
+    free(d->even);
+    free(d->even_h);
+    free(d->glow);
+    free(d->excess);
+    d->even = even;
+    d->even_h = NULL;
+    d->glow = glow;
+    d->excess = excess;
+    return even ? harmonics_of(d, even, &d->even_h) : SPI_OK;
+}
+
+struct spi_beside spi_data_beside(const struct spi_data *d)
+{
+    return (struct spi_beside){d->uneven, d->even, d->excess};
+}
+
+/* ---- who takes part ----------------------------------------------------------------- */
+
 static int64_t images_least(const struct spi_data_spec *spec)
 {
     return spec->one_set ? 1 : SPI_IMAGES_LEAST;
+}
+
+/* (J23): of images that show a particle, as far as one image tells, those that are of
+ * another kind than most; again of the rest, as long as some are. */
+static spi_err find_others(const struct spi_data *d, const struct look *look,
+                           const double *signal, double least, uint64_t seed,
+                           uint8_t *shows)
+{
+    enum { ROUNDS = 3 };
+    const float *all = spi_array_data(look->numbers, SPI_WHOLE, NULL);
+    float *numbers = NULL, *p = NULL;
+    int64_t *image = NULL, n, kept = -1;
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW_UNSET(numbers, d->n_images * SPI_KIND_NUMBERS, "kinds of images"),
+            out);
+    SPI_TRY(err = SPI_NEW(p, d->n_images, "kinds of images"), out);
+    SPI_TRY(err = SPI_NEW(image, d->n_images, "kinds of images"), out);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct spi_kinds kinds;
+
+        n = 0;
+        for (int64_t k = 0; k < d->n_images; k++)
+            if (shows[k] == SPI_ASIDE_NO && signal[k] > 0 && signal[k] >= least)
+                image[n++] = k;
+        if (n == kept)
+            break;
+        kept = n;
+        for (int64_t i = 0; i < n; i++)
+            memcpy(numbers + i * SPI_KIND_NUMBERS, all + image[i] * SPI_KIND_NUMBERS,
+                   SPI_KIND_NUMBERS * sizeof *all);
+        SPI_TRY(err = spi_kinds_find(look->shells, n, numbers, seed, p, &kinds), out);
+        if (kinds.n < 2)
+            break;
+        for (int64_t i = 0; i < n; i++)
+            if (p[i] < 0.5F)
+                shows[image[i]] = SPI_ASIDE_OTHER;
+    }
+out:
+    free(numbers);
+    free(p);
+    free(image);
+    return err;
+}
+
+/* What each image shows by itself. */
+static spi_err look_at_each(struct spi_data *d, const struct look *look,
+                            const double *signal, double least, uint64_t seed,
+                            uint8_t *shows)
+{
+    const struct spi_hit *hit = spi_array_data(look->hit, SPI_WHOLE, NULL);
+    int64_t others = 0;
+    spi_err err;
+
+    SPI_TRY(err = spi_hits_judge(d->n_images, hit, shows, &d->structure), out);
+    d->along = spi_hits_add_up(d->n_images, hit);
+    for (int64_t k = 0; k < d->n_images; k++)
+        shows[k] = shows[k] == SPI_HIT_ROUND     ? SPI_ASIDE_ROUND
+                   : shows[k] == SPI_HIT_DOUBLET ? SPI_ASIDE_DOUBLET
+                                                 : SPI_ASIDE_NO;
+    SPI_TRY(err = find_others(d, look, signal, least, seed, shows), out);
+    for (int64_t k = 0; k < d->n_images; k++)
+        others += shows[k] == SPI_ASIDE_NO;
+    /* few images: there are not enough to set doubtful ones aside */
+    for (int64_t k = 0; k < d->n_images && others < 2 * SPI_IMAGES_LEAST; k++)
+        shows[k] = SPI_ASIDE_NO;
+out:
+    return err;
 }
 
 /* Who takes part, in which half set. */
@@ -309,14 +516,22 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
     enum spi_deal deal = spec->one_set                        ? SPI_DEAL_ONE
                          : strcmp(set->halves, "blocks") == 0 ? SPI_DEAL_BLOCKS
                                                               : SPI_DEAL_RANDOM;
+    uint8_t *shows = NULL;
     spi_err err = SPI_OK;
 
     if (least < 0)
-        err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least);
-    if (!err)
-        err = spi_split_init(&d->split, d->n_images, signal, hash, least, deal,
-                             (uint64_t)set->seed);
-    if (err || d->split.n_half[0] + d->split.n_half[1] >= images_least(spec))
+        SPI_TRY(err = spi_split_least(d->n_images, signal, d->kind == SPI_PHOTONS, &least),
+                out);
+    if (look->hit) {
+        SPI_TRY(err = SPI_NEW(shows, d->n_images, "hits"), out);
+        SPI_TRY(err = look_at_each(d, look, signal, least, (uint64_t)set->seed, shows),
+                out);
+    }
+    err = spi_split_init(&d->split, d->n_images, signal, hash, shows, least, deal,
+                         (uint64_t)set->seed);
+out:
+    free(shows);
+    if (err || spi_split_count(&d->split) >= images_least(spec))
         return err;
     if (d->split.n_blank == d->n_images && !(least > 0))
         return spi_fail(SPI_EFORMAT, "the %lld images are all zero on the usable pixels",
@@ -330,7 +545,7 @@ static spi_err split(struct spi_data *d, const struct spi_data_spec *spec,
         SPI_EFORMAT,
         "%lld of %lld images are left: %lld hold no signal on the usable pixels, "
         "%lld repeat an earlier image; a reconstruction needs at least %d",
-        (long long)(d->split.n_half[0] + d->split.n_half[1]), (long long)d->n_images,
+        (long long)spi_split_count(&d->split), (long long)d->n_images,
         (long long)d->split.n_blank, (long long)d->split.n_copies, SPI_IMAGES_LEAST);
 }
 
@@ -345,14 +560,18 @@ static spi_err each_block(const struct spi_data *d, struct spi_graph *g, spi_tas
     for (int64_t first = 0; first < d->n_images; first += BLOCK, block++) {
         struct ingest_args a = {.d = d,
                                 .counted = look->counted,
+                                .hits = n > 4 ? look->hits : NULL,
+                                .shells = look->shells,
                                 .hashed = look->hash != NULL,
                                 .first = first,
                                 .n = d->n_images - first < BLOCK ? d->n_images - first
                                                                  : BLOCK};
-        struct spi_access access[4] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
+        struct spi_access access[6] = {{look->rings, block % PARTIALS, SPI_READ_WRITE},
                                        {look->pixels, block % PARTIALS, SPI_READ_WRITE},
                                        {look->signal, block, SPI_WRITE},
-                                       {look->hash, block, SPI_WRITE}};
+                                       {look->hash, block, SPI_WRITE},
+                                       {look->hit, block, SPI_WRITE},
+                                       {look->numbers, block, SPI_WRITE}};
 
         SPI_TRY(err = spi_graph_submit(g, "ingest", fn, &a, sizeof a, n, access), out);
         /* memory: a partial is one block's at a time, so that PARTIALS of them are there */
@@ -384,24 +603,38 @@ static spi_err ingest(struct spi_data *d, struct spi_graph *g,
                       const struct spi_data_spec *spec)
 {
     struct look look = {0};
+    struct spi_hits hits = {0};
+    struct spi_kind_shells shells = {0};
     uint8_t *counted = NULL;
     spi_err err;
 
     SPI_TRY(err = SPI_NEW(counted, d->det->n_pixels, "ingest"), out);
     choose_counted(d, counted);
     look.counted = counted;
+    if (!spec->one_set) {
+        SPI_TRY(err = spi_hits_init(&hits, d->det, d->rings.diameter_A,
+                                    d->rings.q[d->rings.R - 1]),
+                out);
+        SPI_TRY(err = spi_kind_shells_init(&shells, &hits, d->det, d->rings.diameter_A),
+                out);
+        look.hits = &hits;
+        look.shells = &shells;
+    }
     SPI_TRY(err = look_init(&look, g, d, !spec->one_set), out);
-    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 4 : 3, &look, spec->progress,
+    SPI_TRY(err = each_block(d, g, task_ingest, look.hash ? 6 : 3, &look, spec->progress,
                              spec->user),
             out);
     SPI_TRY(err = split(d, spec, &look), out);
-    if (d->split.n_blank + d->split.n_copies > 0)
+    if (spi_split_count(&d->split) < d->n_images)
         SPI_TRY(err = each_block(d, g, task_take_out, 2, &look, NULL, NULL), out);
     SPI_TRY(err = summarise(d, &look), out);
+    err = find_uneven(d, &look, spec);
 out:
     if (err)
         (void)!spi_graph_wait(g);
     look_clear(&look, g);
+    spi_hits_clear(&hits);
+    spi_kind_shells_clear(&shells);
     free(counted);
     return err;
 }
@@ -486,6 +719,13 @@ void spi_data_clear(struct spi_data *d)
     free(d->ring_mean);
     free(d->ring_var);
     free(d->mean_image);
+    free(d->background);
+    free(d->uneven);
+    free(d->uneven_h);
+    free(d->even);
+    free(d->even_h);
+    free(d->glow);
+    free(d->excess);
     *d = (struct spi_data){0};
 }
 
@@ -509,6 +749,10 @@ void spi_data_record(const struct spi_data *d, int64_t image, int R, float compl
     memcpy(&scale, record, sizeof scale);
     spi_f16_unpack(2 * (int64_t)d->rings.h_at[R],
                    (const uint16_t *)(const void *)(record + HEAD), scale, (float *)h);
+    for (int i = 0; i < d->rings.h_at[R] && d->uneven_h; i++)
+        h[i] -= d->uneven_h[i];
+    for (int i = 0; i < d->rings.h_at[R] && d->even_h; i++)
+        h[i] -= d->excess[image] * d->even_h[i];
 }
 
 void spi_data_ahead(const struct spi_data *d, int64_t image)

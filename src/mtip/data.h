@@ -14,6 +14,8 @@
 #include "io/images.h"
 #include "io/record_cache.h"
 #include "likelihood/likelihood.h"
+#include "match/hits.h"
+#include "mtip/beside.h"
 #include "mtip/split.h"
 #include "ring/ring.h"
 #include "task/graph.h"
@@ -26,13 +28,27 @@ struct spi_data {
     struct spi_rings rings;
     struct spi_ring_map map;
     struct spi_record_cache
-        *records;           /* records: a scale, rings.h_at[R] complex numbers in f16 */
-    struct spi_split split; /* who takes part; means and variances below are of these */
-    double scale;           /* image value -> counts */
-    double *ring_mean;      /* [R], owned: mean counts per live weight */
-    double *ring_var;       /* [R], owned: variance of a ring sample's intensity
+        *records;              /* records: a scale, rings.h_at[R] complex numbers in f16 */
+    struct spi_split split;    /* who takes part; means and variances below are of these */
+    double structure;          /* of images of the particle, (J19) */
+    struct spi_hits_sum along; /* structure along rings of all images, (J22) */
+    double scale;              /* image value -> counts */
+    double *ring_mean;         /* [R], owned: mean counts per live weight */
+    double *ring_var;          /* [R], owned: variance of a ring sample's intensity
                               * about the ring mean, over angles and images */
-    float *mean_image;      /* [n_pixels], owned: mean of the images, counts */
+    float *mean_image;         /* [n_pixels], owned: mean of the images, counts */
+    float *background; /* [n_pixels], owned: counts of an image that are not the particle's,
+                        * as they were given; NULL: nothing is known */
+    float
+        *uneven; /* [n_pixels], owned: of the background what differs from its mean on each
+                    * ring, taken out of all that the loop sees; NULL: nothing */
+    float complex *uneven_h; /* [rings.h_at[R]], owned: its harmonics */
+    float *even;           /* [n_pixels], owned: of the background what is the same on each
+                              * ring, in a mean image; NULL: it goes with the model */
+    float complex *even_h; /* [rings.h_at[R]], owned: its harmonics */
+    bool even_settled;     /* `even` was given, and nothing changes it */
+    float *glow, *excess;  /* [n_images], owned: of (Q24), how many times `even` an image
+                              * has, and how much more that is than its fluence */
 };
 
 /** Counts to which the mean image is scaled where values are no photons. */
@@ -48,6 +64,8 @@ struct spi_data_spec {
         gain; /* values are whole multiples of it, each a photon; 0: what the file says */
     double diameter_A, q_min, q_max; /* fix the rings */
     const struct spi_settings *set;  /* ring_oversampling, halves, signal_min, seed */
+    const float
+        *background;     /* [n_pixels] of an image, in the file's unit; NULL: not known */
     bool one_set;        /* no half sets: all images with signal, copies too, are half 1 */
     const char *scratch; /* path of the scratch file, which loses its name at once */
     spi_on_ingest *progress; /* may be NULL */
@@ -60,6 +78,13 @@ SPI_MUSTUSE spi_err spi_data_init(struct spi_data *d, struct spi_graph *g,
                                   const struct spi_data_spec *spec);
 /** Release what the struct owns. */
 void spi_data_clear(struct spi_data *d);
+
+/** (Q24): from now on image k has excess[k] times `even` beside its model; even [n_pixels],
+ * glow and excess [n_images] become the data's, also on failure.  NULL: nothing. */
+SPI_MUSTUSE spi_err spi_data_take_even(struct spi_data *d, float *even, float *glow,
+                                       float *excess);
+/** What images hold beside the models of the loop. */
+struct spi_beside spi_data_beside(const struct spi_data *d);
 
 /** Bytes of a record. */
 size_t spi_data_record_bytes(const struct spi_data *d);

@@ -20,7 +20,9 @@ enum spi_event_kind {
     SPI_EVENT_DIAMETER_KEPT,        /* u.extent: another diameter, which is not taken */
     SPI_EVENT_SYMMETRY,             /* u.symmetry */
     SPI_EVENT_PHASING,              /* u.phasing: a round of starts */
-    SPI_EVENT_OUTLIERS              /* u.outliers: pixel values that nothing explains */
+    SPI_EVENT_OUTLIERS,             /* u.outliers: pixel values that nothing explains */
+    SPI_EVENT_BACKGROUND,           /* u.background: what was taken out */
+    SPI_EVENT_OUTLIER_IMAGES /* u.outlier_images: left out, for nothing explains them */
 };
 
 struct spi_event {
@@ -54,6 +56,14 @@ struct spi_event {
             double value, expected; /* of the worst, in the unit of the file ... */
             int64_t panel, row, column, image; /* ... and where it is */
         } outliers;
+        struct {
+            bool told, found; /* it was given; the intensities show some (more) */
+            double ratio;     /* counts of the background over those of the particle */
+            double share, q;  /* largest share of a shell's intensity, found; 1/A */
+        } background;
+        struct {
+            int64_t n, images; /* left out, of so many */
+        } outlier_images;
     } u;
 };
 

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "fsc/isotropic.h"
 #include "math/sphere.h"
+#include "mtip/background.h"
 #include "phase/phase.h"
 
 /* (J11) */
@@ -95,6 +97,7 @@ struct extent_args {
     const struct spi_phase_options *opt;
     int n;
     double step;
+    bool background; /* the model is phased without the level of its own */
 };
 
 /* v: model, extent. */
@@ -103,10 +106,18 @@ static spi_err task_extent(struct spi_view *v, const void *arg, const volatile i
     const struct extent_args *a = arg;
     const struct spi_volume A = {a->n, a->step, v[0].data};
     struct spi_phase_result result = {0};
-    spi_err err = spi_phase(&A, a->opt, stop, &result);
+    struct spi_volume alone = {0};
+    spi_err err = SPI_OK;
 
+    if (a->background)
+        SPI_TRY(err = spi_isotropic_remove(&A, a->opt->diameter_A, a->opt->q_min,
+                                           a->opt->q_max, &alone),
+                out);
+    err = spi_phase(alone.data ? &alone : &A, a->opt, stop, &result);
     if (!err)
         err = spi_density_extent(&result.density, v[1].data);
+out:
+    spi_volume_clear(&alone);
     spi_phase_result_clear(&result);
     return err;
 }
@@ -114,7 +125,7 @@ static spi_err task_extent(struct spi_view *v, const void *arg, const volatile i
 static spi_err submit_extent(struct spi_run *r, int h, double *extent, struct measured *m)
 {
     struct spi_volume *A = &r->replica[h][r->leading[h]].A;
-    struct extent_args a = {&m->opt, A->n, A->step};
+    struct extent_args a = {&m->opt, A->n, A->step, false};
     struct spi_array_shape model = {SPI_ARRAY_OF(float, "model"),
                                     .rows = (int64_t)spi_volume_count(A), .columns = 1},
                            one = {SPI_ARRAY_OF(double, "extent"), .rows = 1, .columns = 1};
@@ -122,6 +133,7 @@ static spi_err submit_extent(struct spi_run *r, int h, double *extent, struct me
 
     spi_run_phase_options(r, 1 / (2.08 * A->step), PHASE_STARTS, r->seed * 2 + (uint64_t)h,
                           m->recipe, &m->opt);
+    a.background = spi_background_shows(r, m->opt.q_max);
     SPI_TRY(err = spi_array_wrap(r->graph, &model, A->data, &m->model), out);
     SPI_TRY(err = spi_array_wrap(r->graph, &one, extent, &m->extent), out);
 

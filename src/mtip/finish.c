@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "fsc/symmetry_map.h"
 #include "math/symmetry.h"
+#include "mtip/doubtful.h"
 #include "mtip/orientations.h"
 
 static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
@@ -19,10 +20,11 @@ static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of man
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* The half sets merged side by side, each image read once, and solved for the lambda that
- * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part. */
+ * the L-curve of each chooses.  fluence[h][images of the file]: 0 takes no part.
+ * beside: counts taken from each image. */
 static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
-                          const float *const fluence[2], struct spi_merging_lcurve curve[2],
-                          struct spi_volume A[2])
+                          const float *const fluence[2], struct spi_beside beside,
+                          struct spi_merging_lcurve curve[2], struct spi_volume A[2])
 {
     const struct spi_data *d = r->data;
     struct spi_pixel_list pixels = {0};
@@ -31,6 +33,7 @@ static spi_err merge_sets(struct spi_run *r, const double (*quat)[4],
                                     .pixels = &pixels,
                                     .quat = quat,
                                     .scale = d->scale,
+                                    .beside = beside,
                                     .diameter_A = d->rings.diameter_A,
                                     .tol = r->set->nufft_tol,
                                     .corner_weight = r->set->flambda,
@@ -91,7 +94,8 @@ static spi_err average(const struct spi_run *r, int h, struct spi_volume *A)
 
 /* Every `every`-th image of each half set, merged; averages over the point group. */
 static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o, int every,
-                            struct spi_merging_lcurve curve[2], struct spi_volume A[2])
+                            struct spi_beside beside, struct spi_merging_lcurve curve[2],
+                            struct spi_volume A[2])
 {
     float *fluence[2] = {NULL, NULL};
     spi_err err;
@@ -101,10 +105,13 @@ static spi_err merge_halves(struct spi_run *r, const struct spi_orientations *o,
 
         SPI_TRY(err = SPI_NEW(fluence[h], o->n, "merge"), out);
         for (int64_t k = 0; k < o->n; k++)
-            fluence[h][k] = o->half[k] == h + 1 && seen++ % every == 0 ? o->fluence[k] : 0;
+            fluence[h][k] = o->half[k] == h + 1 && !o->aside[k] && seen++ % every == 0
+                                ? o->fluence[k]
+                                : 0;
     }
     SPI_TRY(err = merge_sets(r, (const double(*)[4])o->quat,
-                             (const float *const[2]){fluence[0], fluence[1]}, curve, A),
+                             (const float *const[2]){fluence[0], fluence[1]}, beside, curve,
+                             A),
             out);
     for (int h = 0; h < 2 && !err; h++)
         err = average(r, h, &A[h]);
@@ -137,13 +144,15 @@ static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
 }
 
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
- * the models of the loop, then against what was merged. */
-static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
+ * the models of the loop (again: against what is merged already), then against what was
+ * merged. */
+static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o, bool again,
                                 spi_on_finish *progress, void *user, struct spi_result *res)
 {
     int rounds = r->set->N_refine;
-    const struct spi_volume *model[2] = {&r->replica[0][r->leading[0]].A,
-                                         &r->replica[1][r->leading[1]].A};
+    const struct spi_volume *model[2] = {
+        again ? &res->half_A[0] : &r->replica[0][r->leading[0]].A,
+        again ? &res->half_A[1] : &r->replica[1][r->leading[1]].A};
     spi_err err = SPI_OK;
 
     for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
@@ -157,7 +166,7 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
             progress(1, STEPS, "merging the half sets", user);
         for (int h = 0; h < 2; h++)
             spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, curve, res->half_A);
+        err = merge_halves(r, o, 1, spi_data_beside(r->data), curve, res->half_A);
         spi_merging_lcurve_clear(&res->lcurve);
         res->lcurve = curve[0];
         spi_merging_lcurve_clear(&curve[1]);
@@ -168,9 +177,118 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o,
         return err;
     if (progress)
         progress(2, STEPS, "looking at the images again", user);
+    spi_inspection_clear(&res->inspection);
     err = spi_inspect_images(r, model, o, &res->inspection);
-    if (!err)
-        warn_outliers(r, &res->inspection.outliers);
+out:
+    return err;
+}
+
+/* What the inspection says of the images: outliers of the models, which join the doubtful
+ * ones unless they are too many; doubtful ones that show the particle, which are so no more.
+ * Returns how many changed. */
+static int64_t judge(const struct spi_run *r, struct spi_result *res)
+{
+    struct spi_orientations *o = &res->orientations;
+    const uint8_t *outlier = res->inspection.outlier;
+    int64_t out = 0, other = 0, back = 0, all = 0;
+    bool leave;
+
+    for (int64_t k = 0; k < o->n; k++) {
+        all += o->half[k] && (!o->aside[k] || o->aside[k] == SPI_ASIDE_OTHER);
+        out += o->half[k] && !o->aside[k] && outlier[k];
+        other += o->aside[k] == SPI_ASIDE_OTHER && outlier[k];
+    }
+    /* where the half sets differ the model may be what is wrong */
+    leave = r->last_cc >= r->set->halves_cc_repeat &&
+            (double)(out + other) <= r->set->outlier_images_max * (double)all;
+    for (int64_t k = 0; k < o->n; k++)
+        if (o->half[k] && o->aside[k] && !outlier[k]) {
+            o->aside[k] = SPI_ASIDE_NO;
+            back++;
+        } else if (o->half[k] && !o->aside[k] && outlier[k] && leave) {
+            o->aside[k] = SPI_ASIDE_OTHER;
+        }
+    return back + (leave ? out : 0);
+}
+
+/* (Q22): what images outliers have spoilt, and what doubtful ones bring, is done once more. */
+static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *user,
+                            struct spi_result *res)
+{
+    enum { ROUNDS = 3 };
+    struct spi_orientations *o = &res->orientations;
+    double outliers, images = 0;
+    int64_t of[SPI_ASIDE_KINDS] = {0};
+    spi_err err = SPI_OK;
+
+    for (int i = 0; i < ROUNDS && judge(r, res) > 0 && !err; i++) {
+        spi_orientations_normalise(o);
+        err = refine_and_merge(r, o, true, progress, user, res);
+    }
+    outliers = res->inspection.outlier_images * (double)res->inspection.images;
+    for (int64_t k = 0; k < o->n; k++) {
+        of[o->aside[k]]++;
+        if (o->aside[k] == SPI_ASIDE_COPY)
+            o->particle[k] = NAN;
+        images += o->half[k] && (!o->aside[k] || o->aside[k] == SPI_ASIDE_OTHER);
+        if (o->half[k] && o->aside[k])
+            spi_orientations_none(o, k);
+    }
+    res->n_round = of[SPI_ASIDE_ROUND];
+    res->n_doublets = of[SPI_ASIDE_DOUBLET];
+    res->n_outliers = of[SPI_ASIDE_OTHER];
+    res->inspection.outlier_images =
+        images > 0 ? ((double)res->n_outliers + outliers) / images : 0;
+    if (res->n_outliers > 0)
+        spi_run_tell(r,
+                     &(struct spi_event){SPI_EVENT_OUTLIER_IMAGES,
+                                         .u.outlier_images = {.n = res->n_outliers,
+                                                              .images = (int64_t)images}});
+    return err;
+}
+
+/* The half sets merged without the background, as it was given or as their intensities show
+ * it: twice, for what a merge is regularised by takes a part of a large background along. */
+static spi_err take_background_out(struct spi_run *r, const struct spi_contrast *contrast,
+                                   spi_on_finish *progress, void *user,
+                                   struct spi_result *res)
+{
+    enum { ROUNDS = 2 };
+    struct spi_background *b = &res->background;
+    struct spi_orientations *o = &res->orientations;
+    bool found = false;
+    spi_err err;
+
+    SPI_TRY(err = spi_background_begin(r, b), out);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct spi_merging_lcurve curve[2] = {{0}, {0}};
+
+        if (!b->told || i > 0)
+            SPI_TRY(err = spi_background_look(r, res->half_A, &res->agreement, contrast,
+                                              found, b, &found),
+                    out);
+        if (!found && !(b->told && i == 0))
+            break;
+        if (progress)
+            progress(3, STEPS, "taking the background out", user);
+        spi_background_fluences(r->data, r->q_max, b, o);
+        for (int h = 0; h < 2; h++)
+            spi_volume_clear(&res->half_A[h]);
+        err = merge_halves(r, o, 1, spi_background_beside(r, b), curve, res->half_A);
+        spi_merging_lcurve_clear(&res->lcurve);
+        res->lcurve = curve[0];
+        spi_merging_lcurve_clear(&curve[1]);
+        SPI_TRY(err, out);
+        spi_agreement_clear(&res->agreement);
+        SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
+    }
+    if (found || b->told)
+        spi_run_tell(r, &(struct spi_event){SPI_EVENT_BACKGROUND,
+                                            .u.background = {.told = b->told,
+                                                             .found = found,
+                                                             .ratio = b->ratio,
+                                                             .share = b->share,
+                                                             .q = b->share_q}});
 out:
     return err;
 }
@@ -231,7 +349,9 @@ static spi_err look_ahead(struct spi_run *r, struct spi_result *res)
     struct spi_merging_lcurve curve[2] = {{0}, {0}};
     spi_err err;
 
-    SPI_TRY(err = merge_halves(r, o, 2, curve, A), out);
+    SPI_TRY(err =
+                merge_halves(r, o, 2, spi_background_beside(r, &res->background), curve, A),
+            out);
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = spi_volume_fourier_even(&A[h], &W[h]), out);
     /* o is in the common frame: nothing is left to turn */
@@ -287,7 +407,9 @@ static spi_err validate(const struct spi_run *r, const struct spi_contrast *cont
             &res->agreement, &res->fsc, (const double *const *)res->own,
             1 / v->resolution.background_A);
     v->unexplained_variance = in->unexplained_variance;
+    v->unexplained_shells = in->unexplained_shells;
     v->outlier_images = in->outlier_images;
+    v->left_out = res->n_outliers;
     v->isotropic =
         spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);
@@ -309,11 +431,15 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     spi_err err;
 
     *res = (struct spi_result){0};
+    SPI_TRY(err = spi_doubtful_match(r), out);
     SPI_TRY(err = spi_run_orientations(r, o), out);
-    SPI_TRY(err = refine_and_merge(r, o, progress, user, res), out);
+    SPI_TRY(err = refine_and_merge(r, o, false, progress, user, res), out);
+    SPI_TRY(err = judge_images(r, progress, user, res), out);
+    warn_outliers(r, &res->inspection.outliers);
     if (progress)
         progress(3, STEPS, "comparing the halves", user);
     SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
+    SPI_TRY(err = take_background_out(r, contrast, progress, user, res), out);
     spi_orientations_common_frame(res->agreement.R, o);
     if (progress)
         progress(4, STEPS, "phasing", user);
@@ -349,6 +475,7 @@ void spi_result_clear(struct spi_result *r)
     spi_fsc_clear(&r->fsc);
     spi_agreement_clear(&r->agreement);
     spi_inspection_clear(&r->inspection);
+    spi_background_clear(&r->background);
     spi_orientations_clear(&r->orientations);
     spi_coverage_clear(&r->coverage);
     spi_merging_lcurve_clear(&r->lcurve);

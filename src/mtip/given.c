@@ -8,10 +8,13 @@
 #include "base/mem.h"
 #include "kernel/lanes.h"
 #include "math/sphere.h"
+#include "mtip/background.h"
+#include "mtip/brightness.h"
 #include "mtip/orientations.h"
 #include "mtip/plan.h"
 #include "mtip/reference.h"
 #include "mtip/replica.h"
+#include "ring/pixel_rings.h"
 
 /* Images of a task: as many as a tile of directions takes several times.  Nothing is kept
  * of a block, so that it may be larger than one of the loop. */
@@ -40,16 +43,74 @@ static void multiply(struct spi_volume *A, double factor)
         A->data[i] = (float)((double)A->data[i] * factor);
 }
 
-/* The model whose mean image has as many counts as that of the data. */
+/* A += the autocorrelation of an intensity that is f in all directions, as it is at q_max
+ * beyond. */
+static spi_err add_level(struct spi_volume *A, const struct spi_pixel_rings *f,
+                         double q_max)
+{
+    struct spi_volume W = {0}, level = {0};
+    int n = A->n;
+    size_t i = 0, all = spi_volume_count(A);
+    spi_err err;
+
+    SPI_TRY(err = spi_volume_init(&W, n, 1 / (n * A->step)), out);
+    for (int z = 0; z < n; z++)
+        for (int y = 0; y < n; y++)
+            for (int x = 0; x < n; x++, i++) {
+                double a = z - n / 2, b = y - n / 2, c = x - n / 2;
+                double q = W.step * sqrt(a * a + b * b + c * c);
+
+                W.data[i] = (float)spi_pixel_rings_at(f, fmin(q, q_max));
+            }
+    SPI_TRY(err = spi_volume_fourier_even_inverse(&W, &level), out);
+    for (i = 0; i < all; i++)
+        A->data[i] += level.data[i];
+out:
+    spi_volume_clear(&W);
+    spi_volume_clear(&level);
+    return err;
+}
+
+/* What of the background is the same in all directions, in counts of a model, and how many
+ * counts of an image it is on the rings. */
+static spi_err find_level(const struct spi_data *d, int R, struct spi_pixel_rings *f,
+                          double *counts)
+{
+    double *mean = NULL;
+    spi_err err;
+
+    SPI_TRY(err = spi_pixel_rings_init(d->det, f), out);
+    SPI_TRY(err = SPI_NEW(mean, R, "background"), out);
+    spi_pixel_rings_of(d->det, d->background, f);
+    for (int r = 0; r < R; r++)
+        mean[r] = spi_pixel_rings_at(f, d->rings.q[r]);
+    *counts = counts_of(d, R, mean);
+out:
+    free(mean);
+    return err;
+}
+
+/* The model whose mean image has as many counts as that of the data; where a background is
+ * known, as much of it as is the same in all directions. */
 static spi_err scale_model(struct spi_given *m)
 {
     const struct spi_data *d = m->spec.data;
     int R = spi_rings_upto(&d->rings, m->spec.q_max);
     struct spi_reference reference = {0};
+    struct spi_pixel_rings f = {.n = 0};
     size_t n = spi_volume_count(m->spec.A);
-    double largest = 0, total;
+    double largest = 0, total, all = counts_of(d, R, d->ring_mean), light = 0;
     spi_err err;
 
+    if (d->background)
+        SPI_TRY(err = find_level(d, R, &f, &light), out);
+    if (!(light < all)) {
+        err = spi_fail(SPI_EFORMAT,
+                       "the background that is given has %.4g counts on the rings, more "
+                       "than the images have on average, %.4g; is it in the same unit?",
+                       light / d->scale, all / d->scale);
+        goto out;
+    }
     SPI_TRY(err = spi_volume_copy(m->spec.A, &m->A), out);
     for (size_t i = 0; i < n; i++)
         largest = fmax(largest, fabs((double)m->A.data[i]));
@@ -65,8 +126,11 @@ static spi_err scale_model(struct spi_given *m)
                        d->rings.q[0], d->rings.q[R - 1]);
         goto out;
     }
-    multiply(&m->A, counts_of(d, R, d->ring_mean) / total);
+    multiply(&m->A, (all - light) / total);
+    if (d->background)
+        err = add_level(&m->A, &f, d->rings.q[R - 1]);
 out:
+    spi_pixel_rings_clear(&f);
     spi_reference_clear(&reference);
     return err;
 }
@@ -98,6 +162,8 @@ spi_err spi_given_init(struct spi_given *m, const struct spi_given_spec *spec)
                         spec->q_max, reach);
     SPI_TRY(err = choose_views(m), fail);
     SPI_TRY(err = scale_model(m), fail);
+    if (spec->data->background)
+        SPI_TRY(err = spi_brightness_given(spec->data, spec->q_max), fail);
     return SPI_OK;
 fail:
     spi_given_clear(m);
@@ -283,6 +349,8 @@ out:
 
 /* ---- refinement --------------------------------------------------------------------- */
 
+enum { BRIGHTNESS_ROUNDS = 2 }; /* orientations and brightness in turn */
+
 spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
 {
     const struct spi_given_spec *spec = &m->spec;
@@ -290,6 +358,7 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     struct spi_reference reference = {0};
     struct spi_refine_set set = {0};
     const struct spi_refine *model[2] = {&set.r, NULL};
+    struct spi_beside beside;
     spi_err err;
 
     SPI_TRY(err =
@@ -298,10 +367,24 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
             out);
     spi_reference_drop_grid(&reference, set.model);
-    err = spi_refine_images(spec->graph, d->images, d->scale, model, spec->progress,
-                            spec->user, o);
+    for (int i = 0; i < (d->even ? BRIGHTNESS_ROUNDS : 1) && !err; i++) {
+        SPI_TRY(err = spi_given_brightness(m, o), out);
+        beside = spi_data_beside(d);
+        err = spi_refine_images(spec->graph, d->images, d->scale, &beside, model,
+                                spec->progress, spec->user, o);
+    }
 out:
     spi_refine_set_clear(&set);
     spi_reference_clear(&reference);
     return err;
+}
+
+double spi_given_fluences(const struct spi_given *m, struct spi_orientations *o)
+{
+    const struct spi_data *d = m->spec.data;
+    struct spi_background b = {.pixel = d->background, .even = d->even, .told = true};
+
+    if (d->background)
+        spi_background_fluences(d, m->spec.q_max, &b, o);
+    return b.ratio;
 }

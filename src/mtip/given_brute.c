@@ -117,6 +117,7 @@ static spi_err pack_images(struct brute_job *j, int64_t first, int64_t n)
 {
     const struct spi_data *d = j->m->spec.data;
     int64_t n_pixels = d->det->n_pixels, P = j->list.n, block = READ_PIXELS / n_pixels;
+    struct spi_beside beside = spi_data_beside(d);
     struct spi_brute_images part = {0};
     float *pixels = NULL;
     spi_err err;
@@ -131,8 +132,13 @@ static spi_err pack_images(struct brute_job *j, int64_t first, int64_t n)
         int64_t c = n - k < block ? n - k : block;
 
         SPI_TRY(err = spi_images_read(d->images, first + k, c, pixels), out);
-        for (int64_t i = 0; i < c * n_pixels; i++)
-            pixels[i] *= (float)d->scale;
+        for (int64_t i = 0; i < c; i++) {
+            float times = spi_beside_times(&beside, first + k + i);
+
+            for (int64_t p = 0; p < n_pixels; p++)
+                pixels[i * n_pixels + p] = pixels[i * n_pixels + p] * (float)d->scale -
+                                           spi_beside_at(&beside, times, p);
+        }
         SPI_TRY(err = spi_brute_images_init(&part, &j->list, c, n_pixels, pixels), out);
         memcpy(j->images.row + k * P, part.row, (size_t)(c * P) * sizeof *part.row);
         memcpy(j->images.count + k, part.count, (size_t)c * sizeof *part.count);

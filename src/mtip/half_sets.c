@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsc/isotropic.h"
+#include "mtip/background.h"
 #include "mtip/run.h"
 #include "phase/phase.h"
 
@@ -46,7 +48,8 @@ struct phase_args {
     const struct spi_phase_options *opt;
     int n; /* voxels per axis of the model and of its density, step apart */
     double step;
-    bool phased; /* the model becomes that of the density */
+    bool phased;     /* the model becomes that of the density */
+    bool background; /* the model is phased without the level of its own */
 };
 
 /* The published loop: the next slices are those of the phased density. */
@@ -67,13 +70,21 @@ static spi_err task_phase(struct spi_view *v, const void *arg, const volatile in
     const struct phase_args *a = arg;
     const struct spi_volume A = {a->n, a->step, v[0].data};
     struct spi_phase_result result = {0};
-    spi_err err = spi_phase(&A, a->opt, stop, &result);
+    struct spi_volume alone = {0};
+    spi_err err = SPI_OK;
 
+    if (a->background)
+        SPI_TRY(err = spi_isotropic_remove(&A, a->opt->diameter_A, a->opt->q_min,
+                                           a->opt->q_max, &alone),
+                out);
+    err = spi_phase(alone.data ? &alone : &A, a->opt, stop, &result);
     if (!err) {
         memcpy(v[1].data, result.density.data, (size_t)v[1].n * sizeof(float));
         if (a->phased)
             err = phased_model(&result.density, v[0].data);
     }
+out:
+    spi_volume_clear(&alone);
     spi_phase_result_clear(&result);
     return err;
 }
@@ -89,7 +100,7 @@ static spi_err submit_phase(struct spi_run *r, int h, struct phased_half *p)
 {
     struct spi_volume *A = &r->replica[h][r->leading[h]].A, *rho = &r->density[h];
     bool phased = r->set->match_phased && r->stage != SPI_STAGE_INIT;
-    struct phase_args a = {&p->opt, A->n, A->step, phased};
+    struct phase_args a = {&p->opt, A->n, A->step, phased, false};
     struct spi_array_shape shape = {SPI_ARRAY_OF(float, "model"),
                                     .rows = (int64_t)spi_volume_count(A), .columns = 1};
     spi_err err;
@@ -97,6 +108,7 @@ static spi_err submit_phase(struct spi_run *r, int h, struct phased_half *p)
     spi_run_phase_options(r, 1 / (2.08 * A->step), LOOP_STARTS,
                           r->seed * 2 + (uint64_t)h + 1000003 * (uint64_t)r->generation,
                           p->recipe, &p->opt);
+    a.background = !phased && spi_background_shows(r, p->opt.q_max);
     SPI_TRY(err = spi_volume_init(rho, A->n, A->step), out);
     SPI_TRY(err = spi_array_wrap(r->graph, &shape, A->data, &p->model), out);
     shape.name = "density";
@@ -183,6 +195,7 @@ spi_err spi_half_sets_compare(struct spi_run *r, const struct spi_step *step,
                 search ? NULL : r->pose.R, rotation, &report->halves_cc, &report->mean_cc),
             out);
     SPI_TRY(err = compare_maps(r, rotation, report), out);
+    r->last_cc = report->halves_cc;
     r->have_pose = 1;
     /* where the next search begins must not depend on the luck of a phasing start */
     memcpy(r->pose.R, rotation, sizeof rotation);

@@ -24,7 +24,7 @@ static spi_err score_heldout(struct spi_run *r, const struct spi_step *step)
     struct spi_pass p;
     spi_err err;
 
-    SPI_TRY(err = spi_pass_begin(&p, r, step, true), out);
+    SPI_TRY(err = spi_pass_begin(&p, r, step, SPI_PASS_HELDOUT), out);
     SPI_TRY(err = spi_pass_slice(&p), out);
     err = spi_pass_match(&p);
 out:

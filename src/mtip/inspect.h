@@ -12,15 +12,19 @@
 struct spi_inspection {
     int64_t images;              /* that were looked at */
     double unexplained_variance; /* (Q9) of all of them but the outliers */
+    double unexplained_shells;   /* (Q23) of these */
     double outlier_images; /* fraction of images with more than half unexplained (Q10) */
     int n_shells;
     double *q;                /* [n_shells] 1/A, owned */
     struct spi_misfit *shell; /* [n_shells] sums over all images, owned */
     struct spi_outliers outliers;
+    uint8_t *outlier; /* [n] 1: more than half of its structure is unexplained (Q10); of a
+                   * doubtful image: it does not show the particle (Q22); owned */
 };
 
 /** o->misfit [n] (made by the caller) becomes the share (Q9) of each image beside A[half -
- * 1], NAN where there is no image.  Runs as tasks; does not depend on the number of
+ * 1], NAN where there is no image; o->particle [n] the probability (Q26), which stays where
+ * an image is not looked at.  Runs as tasks; does not depend on the number of
  * workers. */
 SPI_MUSTUSE spi_err spi_inspect_images(struct spi_run *r,
                                        const struct spi_volume *const A[2],

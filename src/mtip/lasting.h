@@ -33,7 +33,8 @@ enum { SPI_DIAMETERS_MAX = 3, SPI_GROUP_NAME = 16 };
     ONE(int32_t, waiting) /* generations of the final refinement without improvement */    \
     ONE(int32_t, have_pose)                                                                \
     ONE(struct spi_pose, pose) /* superposes half 2 on half 1; R: of the intensities */    \
-    ONE(double, halves_cc)                                                                 \
+    ONE(double, halves_cc)     /* of the random initialisations that lead */               \
+    ONE(double, last_cc)       /* the same of the last generation's models */              \
     ONE(int32_t, converged)                                                                \
     ONE(struct spi_symmetry_found, found) /* point group, if none was given */             \
     ONE(int32_t, n_diameters)             /* that the run has had, the last one now */     \

@@ -17,20 +17,22 @@
 #include "merge/direct.h"
 #include "merge/normal.h"
 #include "merge/view_sums.h"
+#include "mtip/beside.h"
 #include "task/graph.h"
 
 struct spi_merging_spec {
     struct spi_graph *graph; /* borrowed, like all that follows */
     struct spi_images *images;
     const struct spi_pixel_list *pixels;
-    const double (*quat)[4]; /* [images of the file] molecule -> laboratory */
-    const float *fluence;    /* [images of the file]; 0: takes no part */
-    double scale;            /* image value -> counts */
-    double diameter_A, tol;  /* of a transform */
-    bool f64;                /* double precision from points to solution */
-    bool direct;             /* H* w H point by point in every step, not Toeplitz */
-    double corner_weight;    /* (V10); 0: none */
-    const float *prior;      /* A0 [n^3] or NULL */
+    const double (*quat)[4];  /* [images of the file] molecule -> laboratory */
+    const float *fluence;     /* [images of the file]; 0: takes no part */
+    double scale;             /* image value -> counts */
+    struct spi_beside beside; /* counts to be taken from each image */
+    double diameter_A, tol;   /* of a transform */
+    bool f64;                 /* double precision from points to solution */
+    bool direct;              /* H* w H point by point in every step, not Toeplitz */
+    double corner_weight;     /* (V10); 0: none */
+    const float *prior;       /* A0 [n^3] or NULL */
     double average; /* > 0: sum images by view direction first, this many Shannon cells
                        apart (V14); 0: pixel by pixel */
     const volatile int *stop;

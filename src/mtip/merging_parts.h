@@ -27,6 +27,7 @@ struct spi_merging_chosen {
     int64_t n;
     double (*quat)[4]; /* [n], owned */
     float *phi;        /* [n], owned */
+    float *times;      /* [n] of spi_beside, owned */
 };
 
 /** The block of images from `first` on, and the partial that the block of this number adds
@@ -43,7 +44,7 @@ void spi_merging_chosen_clear(struct spi_merging_chosen *c);
 void spi_merging_take(const struct spi_merging_block *a, int set, const float *all,
                       float *pixels);
 /** (V12): var b = K / (phi g)^2 for photons, so w var b = kappa K / (phi g). */
-double spi_merging_expected_misfit(const struct spi_pixel_list *l,
+double spi_merging_expected_misfit(const struct spi_merging_spec *s,
                                    const struct spi_merging_chosen *c, int64_t n_pixels,
                                    const float *pixels);
 /** Progress: the images of a block are done. */

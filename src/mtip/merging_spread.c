@@ -36,9 +36,11 @@ spi_err spi_merging_choose(const struct spi_merging_block *a, int set,
     *c = (struct spi_merging_chosen){0};
     SPI_TRY(err = SPI_NEW(c->quat, a->n, "merge"), out);
     SPI_TRY(err = SPI_NEW(c->phi, a->n, "merge"), out);
+    SPI_TRY(err = SPI_NEW(c->times, a->n, "merge"), out);
     for (int64_t k = a->first; k < a->first + a->n; k++)
         if (s->fluence[k] > 0) {
             memcpy(c->quat[c->n], s->quat[k], sizeof *c->quat);
+            c->times[c->n] = spi_beside_times(&s->beside, k);
             c->phi[c->n++] = s->fluence[k];
         }
 out:
@@ -49,12 +51,15 @@ void spi_merging_chosen_clear(struct spi_merging_chosen *c)
 {
     free(c->quat);
     free(c->phi);
+    free(c->times);
     *c = (struct spi_merging_chosen){0};
 }
 
 struct taking {
     int64_t n_pixels;
     float scale;
+    const struct spi_beside *beside;
+    int64_t first; /* image of the file where `all` begins */
     const float *all;
     float *pixels;
     const int64_t *image; /* of each that takes part, in `all` */
@@ -64,11 +69,12 @@ static void take_one(void *ctx, int rank, int64_t item)
 {
     const struct taking *t = ctx;
     const float *from = t->all + t->image[item] * t->n_pixels;
-    float *to = t->pixels + item * t->n_pixels;
+    float *to = t->pixels + item * t->n_pixels,
+          times = spi_beside_times(t->beside, t->first + t->image[item]);
 
     (void)rank;
     for (int64_t p = 0; p < t->n_pixels; p++)
-        to[p] = t->scale * from[p];
+        to[p] = t->scale * from[p] - spi_beside_at(t->beside, times, p);
 }
 
 void spi_merging_take(const struct spi_merging_block *a, int set, const float *all,
@@ -78,6 +84,8 @@ void spi_merging_take(const struct spi_merging_block *a, int set, const float *a
     int64_t image[SPI_MERGING_BLOCK_MAX], n = 0;
     struct taking t = {.n_pixels = spi_images_detector(s->images)->n_pixels,
                        .scale = (float)s->scale,
+                       .beside = &s->beside,
+                       .first = a->first,
                        .all = all,
                        .pixels = pixels,
                        .image = image};
@@ -89,16 +97,20 @@ void spi_merging_take(const struct spi_merging_block *a, int set, const float *a
     spi_parallel_for(all == pixels ? 1 : SPI_THREADS_MAX, n, take_one, &t);
 }
 
-double spi_merging_expected_misfit(const struct spi_pixel_list *l,
+double spi_merging_expected_misfit(const struct spi_merging_spec *s,
                                    const struct spi_merging_chosen *c, int64_t n_pixels,
                                    const float *pixels)
 {
+    const struct spi_pixel_list *l = s->pixels;
     double sum = 0;
 
     for (int64_t k = 0; k < c->n; k++)
-        for (int64_t p = 0; p < l->n; p++)
-            sum += (double)(l->kappa[p] * pixels[k * n_pixels + l->pixel[p]] /
-                            (c->phi[k] * l->geometry[p]));
+        for (int64_t p = 0; p < l->n; p++) { /* what was taken out is noise all the same */
+            float K = pixels[k * n_pixels + l->pixel[p]] +
+                      spi_beside_at(&s->beside, c->times[k], l->pixel[p]);
+
+            sum += (double)(l->kappa[p] * K / (c->phi[k] * l->geometry[p]));
+        }
     return sum;
 }
 
@@ -122,7 +134,7 @@ static spi_err spread_set(const struct spi_merging *m, const struct spi_merging_
     double t0 = spi_now_s();
     spi_err err;
 
-    sums->noise2 += spi_merging_expected_misfit(s->pixels, c, n_pixels, pixels);
+    sums->noise2 += spi_merging_expected_misfit(s, c, n_pixels, pixels);
     if (s->f64)
         err = spi_direct_merge_f64(s->pixels, c->n, n_pixels, pixels,
                                    (const double(*)[4])c->quat, c->phi, &m->modes, partial,

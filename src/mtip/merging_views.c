@@ -44,7 +44,7 @@ static spi_err task_rings(struct spi_view *v, const void *arg, const volatile in
     SPI_TRY(err = spi_images_read(s->images, a->first, a->n, pixels), out);
     spi_merging_take(a, 0, pixels, pixels);
     t1 = spi_now_s();
-    sums->noise2 += spi_merging_expected_misfit(s->pixels, &c, n_pixels, pixels);
+    sums->noise2 += spi_merging_expected_misfit(s, &c, n_pixels, pixels);
     for (int64_t i = 0; i < c.n; i++) {
         spi_merge_pixels_weigh(s->pixels, pixels + i * n_pixels, c.phi[i], value,
                                &sums->weight, &sums->norm2);

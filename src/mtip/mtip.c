@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "mtip/brightness.h"
 #include "mtip/extent.h"
 #include "mtip/inits.h"
 #include "mtip/pass.h"
@@ -20,7 +21,7 @@ static spi_err one_generation(struct spi_run *r, const struct spi_step *step,
     struct spi_pass p;
     spi_err err;
 
-    SPI_TRY(err = spi_pass_begin(&p, r, step, false), out);
+    SPI_TRY(err = spi_pass_begin(&p, r, step, SPI_PASS_MODELS), out);
     SPI_TRY(err = spi_pass_slice(&p), out); /* A -> templates of all view directions */
     SPI_TRY(err = spi_pass_match(&p), out); /* images x templates -> posterior */
     err = spi_pass_merge(&p);               /* posterior, images -> A */
@@ -30,6 +31,26 @@ out:
     if (step->stage == SPI_STAGE_INIT)
         spi_inits_lead(r);
     return spi_half_sets_phase(r, step); /* A -> density */
+}
+
+/* Brightness of particle and background, from the models that the last generation left. */
+static spi_err look_at_brightness(struct spi_run *r, const struct spi_step *step)
+{
+    double D = r->data->rings.diameter_A, q = spi_plan_init_q(r->set, D, r->q_max);
+    struct spi_step last;
+
+    if (step->stage == SPI_STAGE_INIT && !r->data->background)
+        return SPI_OK;
+    if (step->stage == SPI_STAGE_REFINEMENT || r->data->background)
+        q = r->q_max;
+    else if (r->step > 0 &&
+             spi_plan_step(r->set, D, r->q_max, step->stage, r->step - 1, &last))
+        q = last.q_merge;
+    return spi_brightness_find(
+        r,
+        (const struct spi_volume *const[2]){&r->replica[0][r->leading[0]].A,
+                                            &r->replica[1][r->leading[1]].A},
+        q);
 }
 
 /* ---- from stage to stage ------------------------------------------------------------ */
@@ -136,6 +157,7 @@ spi_err spi_mtip_run(struct spi_run *r, spi_on_generation *on_generation, void *
         (void)spi_plan_step(r->set, D, r->q_max, (enum spi_stage)r->stage, r->step, &step);
         if (step.impose_group)
             SPI_TRY(err = spi_run_impose(r, &step), out);
+        SPI_TRY(err = look_at_brightness(r, &step), out);
         SPI_TRY(err = one_generation(r, &step, &report), out);
         SPI_TRY(err = spi_half_sets_compare(r, &step, &report), out);
         r->generation++;

@@ -52,6 +52,7 @@ spi_err spi_run_orientations(const struct spi_run *r, struct spi_orientations *o
     SPI_TRY(err = SPI_NEW(o->fluence, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->entropy, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->misfit, o->n, "orientations"), out);
+    SPI_TRY(err = SPI_NEW(o->particle, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->half, o->n, "orientations"), out);
     SPI_TRY(err = SPI_NEW(o->aside, o->n, "orientations"), out);
     memcpy(o->aside, r->data->split.aside, (size_t)o->n * sizeof *o->aside);
@@ -84,6 +85,7 @@ void spi_orientations_common_frame(const double G[9], struct spi_orientations *o
 struct block_args {
     struct spi_images *images;
     double scale;
+    struct spi_beside beside;
     const struct spi_refine *model[2];
     const uint8_t *half; /* [n], or NULL: all are of one */
     int64_t first, n;
@@ -100,10 +102,13 @@ static spi_err task_refine(struct spi_view *v, const void *arg, const volatile i
 
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
     SPI_TRY(err = spi_images_read(a->images, a->first, a->n, pixels), out);
-    for (int64_t i = 0; i < a->n * n_pixels; i++)
-        pixels[i] *= (float)a->scale;
     for (int64_t i = 0; i < a->n; i++) {
+        float times = spi_beside_times(&a->beside, a->first + i);
         struct spi_refined best;
+
+        for (int64_t p = 0; p < n_pixels; p++)
+            pixels[i * n_pixels + p] = pixels[i * n_pixels + p] * (float)a->scale -
+                                       spi_beside_at(&a->beside, times, p);
 
         SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
         if (isnan(quat[4 * i])) /* none: spi_orientations_none */
@@ -128,7 +133,7 @@ void spi_orientations_normalise(struct spi_orientations *o)
     for (int64_t k = 0; k < o->n; k++) {
         int h = o->half ? o->half[k] - 1 : 0;
 
-        if (!spi_orientations_has(o, k))
+        if (!spi_orientations_has(o, k) || (o->aside && o->aside[k])) /* doubtful */
             continue;
         sum[h] += (double)o->fluence[k];
         n[h] += 1;
@@ -164,6 +169,7 @@ out:
 }
 
 spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double scale,
+                          const struct spi_beside *beside,
                           const struct spi_refine *const model[2],
                           void (*progress)(int64_t done, int64_t total, void *user),
                           void *user, struct spi_orientations *o)
@@ -176,6 +182,7 @@ spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images, double
     for (int64_t first = 0; first < o->n; first += BLOCK, b++) {
         struct block_args a = {.images = images,
                                .scale = scale,
+                               .beside = *beside,
                                .model = {model[0], model[1]},
                                .half = o->half,
                                .first = first,
@@ -235,12 +242,14 @@ spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
 {
     struct model model[2] = {{.reference = {0}}};
     const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
+    struct spi_beside beside;
     spi_err err;
 
     for (int h = 0; h < 2; h++)
         SPI_TRY(err = model_init(r, A[h], &model[h]), out);
-    err =
-        spi_refine_images(r->graph, r->data->images, r->data->scale, refine, NULL, NULL, o);
+    beside = spi_data_beside(r->data);
+    err = spi_refine_images(r->graph, r->data->images, r->data->scale, &beside, refine,
+                            NULL, NULL, o);
 out:
     for (int h = 0; h < 2; h++)
         model_clear(&model[h]);

@@ -23,10 +23,11 @@ void spi_orientations_normalise(struct spi_orientations *o);
 
 /** Refine images as tasks, pixel by pixel, against model[half - 1] (o->half NULL:
  * model[0]); rotation, score and fluence are replaced, fluences of each half divided by
- * their mean. scale: image value -> counts.  progress (may be NULL) is told how many images
+ * their mean. scale: image value -> counts; beside: counts taken from each image.  progress (may be NULL) is told how many images
  * are done. The result does not depend on the number of workers. */
 SPI_MUSTUSE spi_err spi_refine_images(struct spi_graph *g, struct spi_images *images,
-                                      double scale, const struct spi_refine *const model[2],
+                                      double scale, const struct spi_beside *beside,
+                                      const struct spi_refine *const model[2],
                                       void (*progress)(int64_t done, int64_t total,
                                                        void *user),
                                       void *user, struct spi_orientations *o);

@@ -43,7 +43,8 @@ static spi_err draw_batch(const struct spi_run *r, int which, int start,
     if (err)
         return err;
     for (int64_t i = 0; i < h->n_images; i++)
-        if (all || step->stage != SPI_STAGE_INIT || i % stride != 0)
+        if (spi_split_models(&r->data->split, h->image[i]) &&
+            (all || step->stage != SPI_STAGE_INIT || i % stride != 0))
             (*batch)[count++] = i;
     *n = all ? count : step->batch < count ? step->batch : count;
     for (int64_t i = 0; i < *n && *n < count; i++) {
@@ -64,7 +65,21 @@ static spi_err draw_heldout(const struct spi_run *r, int which, int64_t **batch,
 
     *n = 0;
     for (int64_t i = 0; !err && i < h->n_images; i += stride)
-        (*batch)[(*n)++] = i;
+        if (spi_split_models(&r->data->split, h->image[i]))
+            (*batch)[(*n)++] = i;
+    return err;
+}
+
+static spi_err take_doubtful(const struct spi_run *r, int which, int64_t **batch,
+                             int64_t *n)
+{
+    const struct spi_half_set *h = &r->half[which];
+    spi_err err = SPI_NEW(*batch, h->n_images, "batch");
+
+    *n = 0;
+    for (int64_t i = 0; !err && i < h->n_images; i++)
+        if (spi_split_doubtful(&r->data->split, h->image[i]))
+            (*batch)[(*n)++] = i;
     return err;
 }
 
@@ -92,24 +107,26 @@ static spi_err begin_replica(struct spi_pass *p, int h, int s)
         .best_of = step->best_of,
         .keep_candidates = step->keep,
         .store_best = step->keep,
-        .merge = !p->heldout};
-    spi_err err = p->heldout ? draw_heldout(r, h, &batch, &gen.n_batch)
-                             : draw_batch(r, h, s, step, &batch, &gen.n_batch);
+        .merge = p->sees == SPI_PASS_MODELS};
+    spi_err err = p->sees == SPI_PASS_HELDOUT ? draw_heldout(r, h, &batch, &gen.n_batch)
+                  : p->sees == SPI_PASS_DOUBTFUL
+                      ? take_doubtful(r, h, &batch, &gen.n_batch)
+                      : draw_batch(r, h, s, step, &batch, &gen.n_batch);
 
     gen.batch = batch;
     p->images += gen.n_batch;
-    if (!err)
+    if (!err && gen.n_batch > 0)
         err = spi_replica_begin(c, r->graph, &gen, r->set->block_images);
     free(batch);
     return err;
 }
 
 spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r, const struct spi_step *step,
-                       bool heldout)
+                       enum spi_pass_sees sees)
 {
     spi_err err;
 
-    *p = (struct spi_pass){.run = r, .step = step, .heldout = heldout, .t0 = spi_now_s()};
+    *p = (struct spi_pass){.run = r, .step = step, .sees = sees, .t0 = spi_now_s()};
     err = spi_resolution_level_init(&p->level, &r->data->rings, r->set, r->like,
                                     step->q_match, step->q_merge, step->oversampling,
                                     step->stage == SPI_STAGE_INIT);
@@ -129,7 +146,7 @@ static spi_err each_replica(struct spi_pass *p, spi_err (*submit)(struct spi_rep
 
     for (int s = 0; s < r->n_replicas && !err; s++)
         for (int h = 0; h < 2 && !err; h++)
-            if (spi_run_replica_runs(r, h, s, p->step->stage))
+            if (spi_run_replica_runs(r, h, s, p->step->stage) && r->replica[h][s].work)
                 err = submit(&r->replica[h][s]);
     return err;
 }

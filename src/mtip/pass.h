@@ -10,19 +10,22 @@
 
 #include "mtip/run.h"
 
+/** Which images a pass sees: those that make the models; those of them that were held out of
+ * the random initialisations; the doubtful ones.  Only the first are merged. */
+enum spi_pass_sees { SPI_PASS_MODELS, SPI_PASS_HELDOUT, SPI_PASS_DOUBTFUL };
+
 struct spi_pass {
     struct spi_run *run; /* borrowed */
     struct spi_resolution_level level;
     const struct spi_step *step; /* borrowed */
-    bool heldout;
+    enum spi_pass_sees sees;
     int64_t images; /* that are matched, by all replicas together */
     double t0;
 };
 
-/** heldout: the images that were held out of the random initialisations are matched, and
- * not merged.  Call _end in any case.  SPI_ENOMEM. */
+/** Call _end in any case.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r,
-                                   const struct spi_step *step, bool heldout);
+                                   const struct spi_step *step, enum spi_pass_sees sees);
 /** A -> templates of all view directions. */
 SPI_MUSTUSE spi_err spi_pass_slice(struct spi_pass *p);
 /** Images x templates -> posterior. */

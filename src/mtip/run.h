@@ -12,6 +12,7 @@
 #include "mtip/replica.h"
 
 enum { SPI_REPLICAS_MAX = 64 };
+struct spi_contrast; /* mtip/contrast.h */
 
 /** What one generation came to: a line of metrics.jsonl. */
 struct spi_generation_report {
@@ -39,7 +40,8 @@ struct spi_run {
     struct spi_graph *graph;        /* borrowed */
     const volatile int *stop;       /* borrowed, or NULL */
     const struct spi_likelihood *like;
-    double q_max; /* 1/A */
+    const struct spi_contrast *contrast; /* of the images, borrowed; NULL: not measured */
+    double q_max;                        /* 1/A */
     uint64_t seed;
 
     SPI_RUN_LASTING(SPI_MEMBER, SPI_MEMBER_MANY)

@@ -175,7 +175,7 @@ static void deal_images(struct spi_split *s, enum spi_deal deal, uint64_t seed)
     for (int64_t k = 0; k < s->n; k++) {
         bool one;
 
-        if (s->aside[k] != SPI_ASIDE_NO)
+        if (s->aside[k] == SPI_ASIDE_BLANK || s->aside[k] == SPI_ASIDE_COPY)
             continue;
         one = deal == SPI_DEAL_RANDOM ? spi_rng_uniform(&rng) * (double)left < (double)want
                                       : want > 0;
@@ -187,8 +187,8 @@ static void deal_images(struct spi_split *s, enum spi_deal deal, uint64_t seed)
 }
 
 spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
-                       const uint64_t *hash, double least, enum spi_deal deal,
-                       uint64_t seed)
+                       const uint64_t *hash, const uint8_t *shows, double least,
+                       enum spi_deal deal, uint64_t seed)
 {
     spi_err err;
 
@@ -199,6 +199,11 @@ spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
         if (!(signal[k] > 0 && signal[k] >= least)) {
             s->aside[k] = SPI_ASIDE_BLANK;
             s->n_blank++;
+        } else if (shows && shows[k] != SPI_ASIDE_NO) {
+            s->aside[k] = shows[k];
+            s->n_round += shows[k] == SPI_ASIDE_ROUND;
+            s->n_other += shows[k] == SPI_ASIDE_OTHER;
+            s->n_doublets += shows[k] == SPI_ASIDE_DOUBLET;
         }
     if (hash)
         SPI_TRY(err = find_copies(s, hash), fail);
@@ -207,6 +212,11 @@ spi_err spi_split_init(struct spi_split *s, int64_t n, const double *signal,
 fail:
     spi_split_clear(s);
     return err;
+}
+
+int64_t spi_split_count(const struct spi_split *s)
+{
+    return s->n_half[0] + s->n_half[1] - s->n_round - s->n_doublets - s->n_other;
 }
 
 void spi_split_clear(struct spi_split *s)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Of what the detector reaches, where that is little. */
 static const double edge_share = 0.75;
@@ -72,6 +73,15 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
             "some images show another particle or none, or their orientations are wrong",
             100 * v->unexplained_variance, 100 * set->unexplained_variance_max,
             100 * v->outlier_images, 100 * set->outlier_images_max);
+    else if (v->left_out > 0 && v->unexplained_shells > set->unexplained_variance_max)
+        say(&why,
+            "; %lld images are left out because the map does not explain them, and of the "
+            "others it leaves %.0f %% unexplained, each shell of |q| counted alike (at "
+            "most "
+            "%.0f %%): the images show more than one particle, or the orientations are "
+            "wrong",
+            (long long)v->left_out, 100 * v->unexplained_shells,
+            100 * set->unexplained_variance_max);
     if (!(v->diameter_A / fmax(r->intensities_A, r->maps_A) >= need))
         say(&why,
             "; the intensities of the half sets agree %s and their maps %s%s; a ball of "
@@ -93,36 +103,134 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
                : SPI_OK;
 }
 
+/* ---- what limits the resolution ------------------------------------------------------ */
+
+static int64_t left_out(const struct spi_conditions *c)
+{
+    return c->blank + c->repeated + c->round + c->doublets + c->unexplained;
+}
+
+int spi_validation_losses(const struct spi_validation *v,
+                          struct spi_loss loss[SPI_LOSSES_MAX])
+{
+    const struct spi_conditions *c = &v->conditions;
+    const struct {
+        const char *what;
+        double value, trifle;
+    } all[SPI_LOSSES_MAX] = {
+        {"images", c->images > 0 ? (double)left_out(c) / (double)c->images : 0, 0.2},
+        {"pixels", c->masked, 0.2},
+        {"background", c->background_ratio, 0.3},
+        {"centre", c->moved_px, 1},
+        {"drift", c->drift_px, 0.5}};
+    double size[SPI_LOSSES_MAX];
+    int n = 0;
+
+    for (int i = 0; i < SPI_LOSSES_MAX && v->resolution.limit != SPI_LIMIT_EDGE; i++) {
+        double times = all[i].value / all[i].trifle;
+        int at = n;
+
+        if (!(times > 1))
+            continue;
+        for (; at > 0 && size[at - 1] < times; at--) {
+            size[at] = size[at - 1];
+            loss[at] = loss[at - 1];
+        }
+        size[at] = times;
+        loss[at] = (struct spi_loss){all[i].what, all[i].value};
+        n++;
+    }
+    return n;
+}
+
+/* "(20 % without signal, 5 % doublets)" */
+static void say_left_out(struct words *w, const struct spi_conditions *c)
+{
+    const struct {
+        int64_t n;
+        const char *words;
+    } kind[] = {{c->blank, "without signal"},
+                {c->repeated, "that repeat others"},
+                {c->round, "without structure along their rings"},
+                {c->doublets, "doublets"},
+                {c->unexplained, "that the map does not explain"}};
+    const char *before = " (";
+
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        double percent = 100 * (double)kind[i].n / (double)c->images;
+
+        if (percent < 0.5)
+            continue;
+        say(w, "%s%.0f %% %s", before, percent, kind[i].words);
+        before = ", ";
+    }
+    say(w, "%s", *before == ',' ? ")" : "");
+}
+
+static void say_loss(struct words *w, const struct spi_loss *l,
+                     const struct spi_conditions *c)
+{
+    if (strcmp(l->what, "images") == 0) {
+        say(w, "%.0f %% of the images left out", 100 * l->value);
+        say_left_out(w, c);
+    } else if (strcmp(l->what, "pixels") == 0) {
+        say(w, "%.0f %% of the pixels masked", 100 * l->value);
+        if (c->masked_found >= 0.005)
+            say(w, " (%.0f %% found by the program)", 100 * c->masked_found);
+    } else if (strcmp(l->what, "background") == 0) {
+        say(w, "a background of %.2g times the counts of the particle", l->value);
+    } else if (strcmp(l->what, "centre") == 0) {
+        say(w, "a beam centre %.1f pixels from that of the file, which was corrected",
+            l->value);
+    } else {
+        say(w, "a beam centre that moves by %.1f pixels over the file", l->value);
+    }
+}
+
+static void say_outlook(struct words *w, const struct spi_outlook *o)
+{
+    if (o->known)
+        say(w,
+            " (half of the images: %.1f A; expected with twice as many: %.1f A, four "
+            "times: %.1f A)",
+            o->half_A, o->twice_A, o->four_times_A);
+}
+
 void spi_validation_limit(const struct spi_validation *v, char *text, size_t size)
 {
     const struct spi_resolution *r = &v->resolution;
-    const struct spi_outlook *o = &v->outlook;
-    int n;
+    struct spi_loss loss[SPI_LOSSES_MAX];
+    struct words w = {.n = 0};
+    int n = spi_validation_losses(v, loss);
 
-    if (r->limit == SPI_LIMIT_EDGE) {
-        snprintf(text, size, "the edge of the detector (%.1f A)", r->edge_A);
-        return;
+    switch (r->limit) {
+    case SPI_LIMIT_EDGE:
+        say(&w, "the edge of the detector (%.1f A)", r->edge_A);
+        break;
+    case SPI_LIMIT_BACKGROUND:
+        say(&w,
+            "a background that the images still contain: beyond %.1f A more than %.0f "
+            "%% of the intensity is the same in all directions",
+            r->background_A, 100 * (1 - SPI_CONTRAST_LEVEL));
+        break;
+    case SPI_LIMIT_PHASES:
+        say(&w,
+            "the phases: the intensities of the half sets agree to %.1f A, their "
+            "maps to %.1f A",
+            r->intensities_A, r->maps_A);
+        say_outlook(&w, &v->outlook);
+        break;
+    case SPI_LIMIT_IMAGES:
+        say(&w,
+            "the images: the intensities of the half sets agree to %.1f A, the "
+            "detector reaches %.1f A",
+            r->intensities_A, r->edge_A);
+        say_outlook(&w, &v->outlook);
+        break;
     }
-    if (r->limit == SPI_LIMIT_BACKGROUND) {
-        snprintf(text, size,
-                 "a background that the images still contain: beyond %.1f A more than %.0f "
-                 "%% of the intensity is the same in all directions",
-                 r->background_A, 100 * (1 - SPI_CONTRAST_LEVEL));
-        return;
+    for (int i = 0; i < n; i++) {
+        say(&w, "%s", i == 0 ? "; what takes resolution away: " : ", ");
+        say_loss(&w, &loss[i], &v->conditions);
     }
-    if (r->limit == SPI_LIMIT_PHASES)
-        n = snprintf(text, size,
-                     "the phases: the intensities of the half sets agree to %.1f A, their "
-                     "maps to %.1f A",
-                     r->intensities_A, r->maps_A);
-    else
-        n = snprintf(text, size,
-                     "the images: the intensities of the half sets agree to %.1f A, the "
-                     "detector reaches %.1f A",
-                     r->intensities_A, r->edge_A);
-    if (o->known && n > 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n,
-                 " (half of the images: %.1f A; expected with twice as many: %.1f A, four "
-                 "times: %.1f A)",
-                 o->half_A, o->twice_A, o->four_times_A);
+    snprintf(text, size, "%s", w.text);
 }

@@ -17,6 +17,23 @@ static void words_symmetry(const struct spi_event *e, char *text, size_t size)
              f->between, then);
 }
 
+static void words_background(const struct spi_event *e, char *text, size_t size)
+{
+    char found[96] = "";
+
+    if (e->u.background.found)
+        snprintf(found, sizeof found, ": %.0f %% of the intensity at %.3g A",
+                 100 * e->u.background.share, 1 / e->u.background.q);
+    snprintf(text, size,
+             "background: %.3g times the photons of the particle, %s%s; it is taken out of "
+             "the intensities",
+             e->u.background.ratio,
+             !e->u.background.told   ? "found in the images"
+             : e->u.background.found ? "as given, and more found in the images"
+                                     : "as given",
+             found);
+}
+
 bool spi_event_words(const struct spi_event *e, char *text, size_t size)
 {
     switch (e->kind) {
@@ -63,6 +80,16 @@ bool spi_event_words(const struct spi_event *e, char *text, size_t size)
                  e->u.phasing.round, e->u.phasing.cutoff, e->u.phasing.n_kept[0],
                  e->u.phasing.n_kept[1], e->u.phasing.n_starts, e->u.phasing.consistency,
                  e->u.phasing.need, e->u.phasing.stop);
+        return false;
+    case SPI_EVENT_BACKGROUND:
+        words_background(e, text, size);
+        return false;
+    case SPI_EVENT_OUTLIER_IMAGES:
+        snprintf(
+            text, size,
+            "%lld of %lld images are left out: the map explains less than half of their "
+            "structure; they show something else",
+            (long long)e->u.outlier_images.n, (long long)e->u.outlier_images.images);
         return false;
     case SPI_EVENT_OUTLIERS:
         snprintf(text, size,

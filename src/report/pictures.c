@@ -4,8 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
+#include "io/survey.h"
 #include "plot/plot.h"
 
 /* ---- of images ---------------------------------------------------------------------- */
@@ -27,6 +29,34 @@ spi_err spi_picture_mean_image(const struct spi_detector *det, enum spi_image_ki
     err = spi_plot_image(path, det->rows, det->columns, picture, 5,
                          kind == SPI_PHOTONS ? "Mean of all images (photons)"
                                              : "Mean of all images (scaled)");
+out:
+    free(picture);
+    return err;
+}
+
+spi_err spi_picture_mask(const struct spi_detector *det, const uint8_t *reason,
+                         const char *path)
+{
+    float *picture = NULL;
+    char title[200] = "Used (0) and not used:";
+    size_t at = strlen(title);
+    int64_t n = (int64_t)det->rows * det->columns;
+    bool there[SPI_REASONS] = {false};
+    spi_err err;
+
+    SPI_TRY(err = SPI_NEW(picture, n, "mask"), out);
+    for (int64_t i = 0; i < n; i++)
+        picture[i] = NAN;
+    for (int64_t p = 0; p < det->n_pixels; p++) {
+        there[reason[p]] = true;
+        picture[(int64_t)det->index_map[2 * p] * det->columns + det->index_map[2 * p + 1]] =
+            (float)reason[p];
+    }
+    for (int r = SPI_REASON_MASK; r < SPI_REASONS; r++)
+        if (there[r])
+            at += (size_t)snprintf(title + at, sizeof title - at, " %s (%d)",
+                                   spi_reason_name((enum spi_pixel_reason)r), r);
+    err = spi_plot_image(path, det->rows, det->columns, picture, 0, title);
 out:
     free(picture);
     return err;

@@ -10,6 +10,9 @@
 SPI_MUSTUSE spi_err spi_picture_mean_image(const struct spi_detector *det,
                                            enum spi_image_kind kind, const float *mean,
                                            const char *path);
+/** Why pixels are not used: reason[n_pixels], enum spi_pixel_reason (io/survey.h). */
+SPI_MUSTUSE spi_err spi_picture_mask(const struct spi_detector *det, const uint8_t *reason,
+                                     const char *path);
 /** Mean intensity and its standard deviation on each ring of the images. */
 SPI_MUSTUSE spi_err spi_picture_radial(const struct spi_data *d, const char *path);
 /** The L-curve, its chosen point marked. */

@@ -34,6 +34,8 @@ const struct spi_run_file spi_run_files[] = {
     {"metrics.jsonl",       SPI_FILE_PROGRESS, NULL, TEXT_CUT("{\"generation\":")},
     {"mean_image.png",      SPI_FILE_PROGRESS, NULL, PICTURE},
     {"radial.png",          SPI_FILE_PROGRESS, NULL, PICTURE},
+    {"mask.h5",             SPI_FILE_PROGRESS, NULL, NONE},
+    {"mask.png",            SPI_FILE_PROGRESS, NULL, PICTURE},
     {"settings.toml",       SPI_FILE_ORIGIN,   NULL, TEXT(SPI_SETTINGS_HEAD)},
     {"run.json",            SPI_FILE_ORIGIN,   NULL, TEXT("{\n \"program\": \"spinifel\",")},
     {"rings.bin",           SPI_FILE_PRIVATE,  NULL, NONE},

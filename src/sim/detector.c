@@ -87,6 +87,10 @@ spi_err spi_detector_make(const struct spi_detector_options *opt, struct spi_det
         t = opt->pixel_size_m / opt->distance_m;
         out->distance_m = opt->distance_m;
     }
+    if (opt->stretch > 0) {
+        t /= opt->stretch;
+        out->distance_m *= opt->stretch;
+    }
     out->panels = 1;
     out->ny = out->rows = opt->ny;
     out->nx = out->columns = opt->nx;
@@ -99,7 +103,8 @@ spi_err spi_detector_make(const struct spi_detector_options *opt, struct spi_det
     for (int i = 0; i < opt->ny; i++)
         for (int j = 0; j < opt->nx; j++) {
             size_t at = (size_t)i * (size_t)opt->nx + (size_t)j;
-            double x = j - (opt->nx - 1) / 2.0, y = i - (opt->ny - 1) / 2.0;
+            double x = j - (opt->nx - 1) / 2.0 - opt->centre_px[0],
+                   y = i - (opt->ny - 1) / 2.0 - opt->centre_px[1];
 
             pixel(opt, lambda, t, x, y, out->q + 3 * at, out->geometry + at);
             out->bad[at] = hypot(x, y) < opt->beam_stop_px ||
@@ -114,14 +119,16 @@ fail:
     return err;
 }
 
-/* Pixel size over distance of a detector made here: from its first pixel. */
+/* Pixel size over distance of a detector made here: from its first and last pixel. */
 static double pixel_over_distance(const struct spi_detector *det)
 {
-    const double *q = det->q;
-    double c = 1 + det->wavelength_A * q[2]; /* cos(2 theta) */
+    const double *first = det->q, *last = det->q + 3 * (det->n_pixels - 1);
+    double d[2];
 
-    return det->wavelength_A * hypot(q[0], q[1]) / c /
-           hypot((det->nx - 1) / 2.0, (det->ny - 1) / 2.0);
+    for (int i = 0; i < 2; i++) /* 1 + lambda q_z = cos(2 theta) */
+        d[i] = det->wavelength_A * (last[i] / (1 + det->wavelength_A * last[2]) -
+                                    first[i] / (1 + det->wavelength_A * first[2]));
+    return hypot(d[0], d[1]) / hypot(det->nx - 1, det->ny - 1);
 }
 
 double spi_detector_solid_angle(const struct spi_detector *det)

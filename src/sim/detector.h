@@ -3,8 +3,9 @@
  * A flat detector behind the particle.  Layer: sim.  doc/math.md (S2)-(S5).
  *
  * ny x nx square pixels, perpendicular to the beam, which hits the point between the middle
- * pixels: pixel (row i, column j) has its centre at x = (j - (nx-1)/2) p, y = (i -
- * (ny-1)/2) p (p: pixel size; x along a row), z = distance.  q = (r/|r| - z) / lambda lies
+ * pixels: pixel (row i, column j) has its centre at x = (j - (nx-1)/2 - cx) p, y = (i -
+ * (ny-1)/2 - cy) p (p: pixel size; x along a row; (cx, cy) = centre_px: where the beam is,
+ * seen from the middle), z = distance.  q = (r/|r| - z) / lambda lies
  * on the Ewald sphere exactly: q_z = -lambda |q|^2 / 2. */
 #ifndef SPI_SIM_DETECTOR_H
 #define SPI_SIM_DETECTOR_H
@@ -22,6 +23,8 @@ struct spi_detector_options {
     bool corner;
     /* or pixel size and distance. */
     double pixel_size_m, distance_m;
+    double centre_px[2]; /* columns, rows; the resolution is that of a beam in the middle */
+    double stretch;      /* the distance becomes so many times as large; 0: 1 */
     bool no_polarisation, no_solid_angle;
     double beam_stop_px;   /* pixels with their centre inside this radius are bad */
     double beam_stop_invA; /* and those below this |q| */

@@ -14,6 +14,8 @@
 
 enum { WORKERS_MAX = 1024, BLOCK_MAX = 256, BLOCK_FLOATS = 1 << 22 };
 static const double electron_radius_A = 2.8179403e-5;
+/* (S12): r^2 / (2 s^2) of a particle in a focus, at most: three widths from its middle. */
+static const double focus_most = 4.5;
 
 /* What one structure needs on this detector. */
 struct source {
@@ -25,16 +27,16 @@ struct source {
 };
 
 struct scratch {
-    float (*F)[2], *W;
+    float (*F)[2], (*G)[2], *W;
 };
 
 struct spi_simulator {
     const struct spi_detector *det; /* borrowed */
     struct spi_simulate_options opt;
-    int n_sources;
-    struct source *source;   /* [n_sources], owned */
-    struct scratch *scratch; /* [workers], owned */
-    double scale, mean_sum;
+    int n_sources;                      /* structures; opt.n_others more follow them */
+    struct source *source;              /* [n_sources], owned */
+    struct scratch *scratch;            /* [workers], owned */
+    double scale, mean_sum, background; /* its counts where beta is 1 */
     int64_t max_photons;
 };
 
@@ -45,12 +47,27 @@ static bool counts_photons(const struct spi_simulator *s)
     return (s->opt.photons > 0 || s->opt.fluence_ph_um2 > 0) && !s->opt.noise_free;
 }
 
+/* (S12) */
 static double fluence_of(const struct spi_simulator *s, int64_t k)
 {
-    double sigma = s->opt.fluence_spread;
+    double sigma = s->opt.fluence_spread, fluence = 1;
     struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_FLUENCE, (uint64_t)k);
 
-    return sigma > 0 ? exp(sigma * spi_rng_normal(&r) - sigma * sigma / 2) : 1; /* (S12) */
+    if (sigma > 0)
+        fluence = exp(sigma * spi_rng_normal(&r) - sigma * sigma / 2);
+    if (s->opt.focus)
+        fluence *=
+            exp(-focus_most * spi_rng_uniform(&r)) * focus_most / (1 - exp(-focus_most));
+    return fluence;
+}
+
+/* (S15) */
+static double background_of(const struct spi_simulator *s, int64_t k)
+{
+    double sigma = s->opt.background_spread;
+    struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_BACKGROUND, (uint64_t)k);
+
+    return sigma > 0 ? exp(sigma * spi_rng_normal(&r) - sigma * sigma / 2) : 1;
 }
 
 static spi_err prepare_source(struct spi_simulator *s, struct source *src)
@@ -113,17 +130,21 @@ static spi_err set_scale(struct spi_simulator *s)
         s->scale = s->opt.fluence_ph_um2 * 1e-8 * electron_radius_A * electron_radius_A *
                    spi_detector_solid_angle(s->det);
     s->mean_sum *= s->scale;
+    if (s->opt.background)
+        s->background = s->opt.background_ratio * s->mean_sum;
     return SPI_OK;
 }
 
-/* (S13): brightest pixel at the largest fluence, ten standard deviations up. */
-static spi_err set_max_photons(struct spi_simulator *s)
+/* The largest W of what images may show. */
+static spi_err largest_intensity(const struct spi_simulator *s, double *most)
 {
-    double q_min, q_max, most = 0, fluence = 0;
+    const struct spi_junk_shares *junk = &s->opt.junk;
+    double q_min, q_max;
     spi_err err = SPI_OK;
 
+    *most = 0;
     spi_detector_q_range(s->det, &q_min, &q_max);
-    for (int i = 0; !err && i < s->n_sources; i++) {
+    for (int i = 0; !err && i < s->n_sources + s->opt.n_others; i++) {
         double W = 0;
 
         if (s->opt.pure_noise)
@@ -131,12 +152,30 @@ static spi_err set_max_photons(struct spi_simulator *s)
                 W = fmax(W, s->det->bad[p] ? 0 : (double)s->source[i].mean[p]);
         else
             err = spi_model_largest(s->source[i].model, q_min, q_max, &W);
-        most = fmax(most, W);
+        *most = fmax(*most, junk->doublet > 0 ? 4 * W : W);
     }
-    for (int64_t k = 0; k < (s->opt.fluence_spread > 0 ? s->opt.n_images : 1); k++)
+    if (junk->sphere > 0)
+        *most = fmax(*most, spi_sphere_largest(SPI_SPHERE_MOST_A, q_min));
+    return err;
+}
+
+/* (S13): brightest pixel at the largest fluence and background, ten standard deviations up;
+ * and what the detector makes of it. */
+static spi_err set_max_photons(struct spi_simulator *s)
+{
+    double most, fluence = 0, beta = 0, light = 0;
+    spi_err err = largest_intensity(s, &most);
+
+    for (int64_t k = 0; k < s->opt.n_images; k++) {
         fluence = fmax(fluence, fluence_of(s, k));
-    most *= s->scale * fluence;
+        beta = fmax(beta, background_of(s, k));
+    }
+    for (int64_t p = 0; s->opt.background && p < s->det->n_pixels; p++)
+        light = fmax(light, s->det->bad[p] ? 0 : (double)s->opt.background[p]);
+    most = most * s->scale * fluence + light * s->background * beta;
     most += 10 * sqrt(most) + 10;
+    if (s->opt.response)
+        most = spi_response_most(s->opt.response, most);
     if (!err && !(most < UINT32_MAX))
         err = spi_fail(
             SPI_EINVAL,
@@ -163,6 +202,15 @@ static spi_err check(const struct spi_detector *det, const struct spi_simulate_o
             (long long)opt->n_images, opt->workers, WORKERS_MAX);
     if (opt->photons > 0 && opt->fluence_ph_um2 > 0)
         return spi_fail(SPI_EINVAL, "simulation: photons and fluence both given; need one");
+    const struct spi_junk_shares *junk = &opt->junk;
+    double junk_all = junk->blank + junk->sphere + junk->doublet + junk->other;
+
+    if (!(junk->blank >= 0 && junk->sphere >= 0 && junk->doublet >= 0 && junk->other >= 0 &&
+          junk_all <= 1))
+        return spi_fail(SPI_EINVAL, "simulation: junk is %g of all images; need 0..1",
+                        junk_all);
+    if (junk->other > 0 && opt->n_others < 1)
+        return spi_fail(SPI_EINVAL, "simulation: another structure without its model");
     if (!(opt->fluence_spread >= 0 && opt->fluence_spread <= 3))
         return spi_fail(SPI_EINVAL, "simulation: fluence spread %g; need 0..3",
                         opt->fluence_spread);
@@ -184,13 +232,14 @@ spi_err spi_simulator_new(const struct spi_detector *det, int n_models,
     s->opt = *opt;
     SPI_TRY(err = SPI_NEW(s->source, n_models, "simulation"), fail);
     SPI_TRY(err = SPI_NEW(s->scratch, opt->workers, "simulation"), fail);
-    s->n_sources = n_models;
+    s->n_sources = n_models - opt->n_others;
     for (int i = 0; i < n_models; i++) {
         s->source[i].model = models[i];
         SPI_TRY(err = prepare_source(s, &s->source[i]), fail);
     }
     for (int i = 0; i < opt->workers; i++) {
         SPI_TRY(err = SPI_NEW(s->scratch[i].F, det->n_pixels, "simulation"), fail);
+        SPI_TRY(err = SPI_NEW(s->scratch[i].G, det->n_pixels, "simulation"), fail);
         SPI_TRY(err = SPI_NEW(s->scratch[i].W, det->n_pixels, "simulation"), fail);
     }
     SPI_TRY(err = set_proportions(s), fail);
@@ -208,12 +257,13 @@ void spi_simulator_free(struct spi_simulator *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < s->n_sources; i++) {
+    for (int i = 0; s->source && i < s->n_sources + s->opt.n_others; i++) {
         spi_model_points_clear(&s->source[i].points);
         free(s->source[i].mean);
     }
     for (int i = 0; s->scratch && i < s->opt.workers; i++) {
         free(s->scratch[i].F);
+        free(s->scratch[i].G);
         free(s->scratch[i].W);
     }
     free(s->source);
@@ -223,7 +273,9 @@ void spi_simulator_free(struct spi_simulator *s)
 
 enum spi_image_kind spi_simulator_kind(const struct spi_simulator *s)
 {
-    return counts_photons(s) ? SPI_PHOTONS : SPI_INTENSITIES;
+    bool analogue = s->opt.response && spi_response_is_analogue(s->opt.response);
+
+    return counts_photons(s) && !analogue ? SPI_PHOTONS : SPI_INTENSITIES;
 }
 
 double spi_simulator_scale(const struct spi_simulator *s)
@@ -280,34 +332,98 @@ static void orientation_of(const struct spi_simulator *s, int64_t k, double quat
     spi_rot_quat(V, quat);
 }
 
+/* Two particles of one structure, each turned as it likes, that touch (S18). */
+static void doublet(const struct spi_simulator *s, const struct source *src,
+                    struct scratch *scratch, int64_t k, const double quat[4])
+{
+    struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_JUNK, (uint64_t)k);
+    double second[4], frame[4], R[9], d[3];
+
+    spi_rot_random(&r, second);
+    spi_rot_random(&r, frame);
+    spi_rot_matrix(frame, R);
+    for (int i = 0; i < 3; i++)
+        d[i] = 2 * spi_model_half_extent_A(src->model) * R[3 * i];
+    spi_model_slice(src->model, &src->points, second, scratch->G, scratch->W);
+    spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
+    spi_doublet_add(s->det, d, (const float(*)[2])scratch->G, scratch->F);
+    for (int64_t p = 0; p < s->det->n_pixels; p++)
+        scratch->W[p] =
+            scratch->F[p][0] * scratch->F[p][0] + scratch->F[p][1] * scratch->F[p][1];
+}
+
+/* W of image k, electrons^2; the label becomes that of what is shown. */
+static const float *scattering(const struct spi_simulator *s, struct scratch *scratch,
+                               int64_t k, enum spi_image_class class, const double quat[4],
+                               int32_t *label)
+{
+    struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_JUNK, (uint64_t)k);
+    const struct source *src = &s->source[*label];
+
+    switch (class) {
+    case SPI_IS_BLANK:
+        memset(scratch->W, 0, (size_t)s->det->n_pixels * sizeof *scratch->W);
+        *label = -1;
+        break;
+    case SPI_IS_SPHERE:
+        spi_sphere_intensity(s->det, spi_sphere_diameter_A(&r), scratch->W);
+        *label = -1;
+        break;
+    case SPI_IS_DOUBLET:
+        doublet(s, src, scratch, k, quat);
+        *label = -1;
+        break;
+    case SPI_IS_OTHER:
+        *label = s->n_sources + (int32_t)spi_rng_below(&r, (uint32_t)s->opt.n_others);
+        src = &s->source[*label];
+        spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
+        break;
+    case SPI_IS_PARTICLE:
+        if (s->opt.pure_noise)
+            return src->mean;
+        spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
+        break;
+    }
+    return scratch->W;
+}
+
+/* What is known of image k. */
+struct told {
+    double *quat, *fluence, *background;
+    int32_t *label;
+    uint8_t *class;
+};
+
 static void one_image(const struct spi_simulator *s, struct scratch *scratch, int64_t k,
-                      float *pixels, double quat[4], int32_t *label, double *fluence)
+                      float *pixels, const struct told *t)
 {
     const struct spi_detector *d = s->det;
     struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_PHOTONS, (uint64_t)k);
-    const float *W = scratch->W;
+    enum spi_image_class class = spi_junk_class(&s->opt.junk, s->opt.seed, k);
 
-    orientation_of(s, k, quat);
-    *label = label_of(s, k);
-    *fluence = fluence_of(s, k);
+    orientation_of(s, k, t->quat);
+    *t->class = (uint8_t) class;
+    *t->label = label_of(s, k);
+    *t->fluence = fluence_of(s, k);
+    *t->background = background_of(s, k);
 
-    const struct source *src = &s->source[*label];
-    double scale = s->scale * *fluence;
+    const float *W = scattering(s, scratch, k, class, t->quat, t->label);
+    double scale = s->scale * *t->fluence, light = s->background * *t->background;
 
-    if (s->opt.pure_noise)
-        W = src->mean;
-    else
-        spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
-    if (!counts_photons(s)) {
-        for (int64_t p = 0; p < d->n_pixels; p++)
-            pixels[p] = (float)(scale * (double)d->geometry[p] * (double)W[p]);
-        return;
+    if (class != SPI_IS_PARTICLE && class != SPI_IS_OTHER)
+        for (int i = 0; i < 4; i++)
+            t->quat[i] = (double)NAN;
+    for (int64_t p = 0; p < d->n_pixels; p++) {
+        double I = scale * (double)d->geometry[p] * (double)W[p]; /* (S15) */
+
+        if (s->opt.background)
+            I += light * (double)s->opt.background[p];
+        pixels[p] = !counts_photons(s) ? (float)I
+                    : d->bad[p]        ? 0
+                                       : (float)spi_rng_poisson(&r, I);
     }
-    for (int64_t p = 0; p < d->n_pixels; p++)
-        pixels[p] =
-            d->bad[p]
-                ? 0
-                : (float)spi_rng_poisson(&r, scale * (double)d->geometry[p] * (double)W[p]);
+    if (s->opt.response)
+        spi_response_apply(s->opt.response, k, pixels);
 }
 
 /* ---- a block of images on all workers ----------------------------------------------- */
@@ -337,7 +453,11 @@ static void *work(void *arg)
         if (i >= b->n)
             return NULL;
         one_image(b->s, w->scratch, b->first + i, b->pixels + i * b->s->det->n_pixels,
-                  b->truth->quat + 4 * i, &b->truth->label[i], &b->truth->fluence[i]);
+                  &(struct told){.quat = b->truth->quat + 4 * i,
+                                 .fluence = b->truth->fluence + i,
+                                 .background = b->truth->background + i,
+                                 .label = b->truth->label + i,
+                                 .class = b->truth->class + i});
     }
 }
 
@@ -402,6 +522,8 @@ static spi_err pair_init(struct pair *p, int64_t n, int64_t n_pixels)
         SPI_TRY(err = SPI_NEW(p->truth[i].quat, 4 * n, "block of images"), out);
         SPI_TRY(err = SPI_NEW(p->truth[i].label, n, "block of images"), out);
         SPI_TRY(err = SPI_NEW(p->truth[i].fluence, n, "block of images"), out);
+        SPI_TRY(err = SPI_NEW(p->truth[i].class, n, "block of images"), out);
+        SPI_TRY(err = SPI_NEW(p->truth[i].background, n, "block of images"), out);
     }
 out:
     return err;
@@ -457,15 +579,31 @@ spi_err spi_simulator_write(struct spi_simulator *s, const char *path,
                             const char *provenance_json,
                             spi_err (*report)(void *ctx, int64_t done), void *ctx)
 {
-    struct spi_images_spec spec = {.n_images = s->opt.n_images,
+    const struct spi_simulate_options *o = &s->opt;
+    struct spi_detector_truth truth = {
+        .fault = o->response ? o->response->fault : NULL,
+        .centre_px = {o->told_centre_px[0], o->told_centre_px[1]},
+        .distance_m = s->det->distance_m};
+    struct spi_images_spec spec = {.n_images = o->n_images,
                                    .kind = spi_simulator_kind(s),
                                    .max_photons = s->max_photons,
-                                   .detector = s->det,
-                                   .provenance_json = provenance_json};
+                                   .detector = o->told ? o->told : s->det,
+                                   .provenance_json = provenance_json,
+                                   .raw = o->response && spi_response_is_raw(o->response)};
     struct spi_images_writer *w = NULL;
     struct pair p = {0};
+    float *background = NULL;
     spi_err err;
 
+    if (o->background) {
+        SPI_TRY(err = SPI_NEW(background, s->det->n_pixels, "background"), out);
+        for (int64_t i = 0; i < s->det->n_pixels; i++)
+            background[i] = (float)(s->background * (double)o->background[i]);
+        truth.background = background;
+    }
+    if (background || o->response || o->told ||
+        o->junk.blank + o->junk.sphere + o->junk.doublet + o->junk.other > 0)
+        spec.truth = &truth;
     SPI_TRY(err = pair_init(&p, block_size(s), s->det->n_pixels), out);
     SPI_TRY(err = spi_images_create(path, &spec, &w), out);
     err = all_blocks(s, &p, w, report, ctx);
@@ -475,5 +613,6 @@ spi_err spi_simulator_write(struct spi_simulator *s, const char *path,
         err = spi_images_finish_take(w);
 out:
     pair_clear(&p);
+    free(background);
     return err;
 }

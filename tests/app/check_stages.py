@@ -98,6 +98,11 @@ def inputs(path, *files):
         and all(sha256(f) in have for f in files)
 
 
+def role(path, role, file):
+    """The provenance names an input of this role."""
+    return any(i["role"] == role and i["file"] == file and len(i["sha256"]) == 64 for i in provenance(path)["inputs"])
+
+
 def labels(path, *files):
     with mrcfile.open(path) as m:
         text = "\n".join(l.decode("ascii") for l in m.header.label)

@@ -3,6 +3,7 @@
 copies, photons in a detector's unit, a wrong centre, a gap that no mask marks."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,12 +84,14 @@ ok(r.returncode in (0, 3) and "400 of 800 images hold no signal" in r.stderr,
        x for x in r.stderr.splitlines() if "signal" in x]))
 where = "blank" if os.path.exists("blank/orientations.h5") else "blank/failed_validation"
 o = found(where + "/orientations.h5")
-ok(np.all(np.isnan(o["orientations"][::2])) and np.all(np.isfinite(o["orientations"][1::2]))
-   and np.all(o["half"][::2] == 0) and np.all(o["aside"] == (np.arange(800) % 2 == 0))
+used = o["aside"][1::2] == 0
+ok(np.all(np.isnan(o["orientations"][::2])) and np.all(np.isfinite(o["orientations"][1::2][used]))
+   and np.all(o["half"][::2] == 0) and np.all(o["aside"][::2] == 1)
    and np.all(np.isnan(o["score"][::2])) and np.all(o["fluence"][::2] == 0),
    "blank images have no orientation, no score and no half set")
 halves = np.bincount(o["half"][1::2], minlength=3)
-ok(halves[1] == 200 and halves[2] == 200,
+# good images that are taken for something else: half a percent at most
+ok(halves[0] <= 2 and abs(halves[1] - halves[2]) <= 2,
    "the others are dealt to both halves: %d and %d" % (halves[1], halves[2]))
 error = median_error(where, "blank.h5")
 # one Shannon angle is 4.7 degrees (test_reconstruct.sh)
@@ -120,10 +123,28 @@ for name, args in (("seed4", ["--seed", "4"]), ("seed4again", ["--seed", "4"]),
     for place in (name, name + "/failed_validation"):
         if os.path.exists(place + "/orientations.h5"):
             lists[name] = found(place + "/orientations.h5")["half"]
-ok("blocks" in lists and np.all(lists["blocks"][1:400:2] == 1)
-   and np.all(lists["blocks"][401::2] == 2), "halves = blocks: the earlier, the later images")
+# 0: left out, (Q22): two generations make a model that does not explain all images
+dealt = lists["blocks"][1::2][lists["blocks"][1::2] > 0].astype(int) if "blocks" in lists else []
+ok(len(dealt) >= 0.65 * 400 and np.all(np.diff(dealt) >= 0) and set(dealt) == {1, 2},
+   "halves = blocks: the earlier, the later images")
 ok("seed4" in lists and np.array_equal(lists["seed4"], lists["seed4again"])
    and not np.array_equal(lists["seed4"], o["half"]), "the seed of the run deals the halves")
+
+
+# what took resolution away: named where the edge of the detector is not the limit
+def limits(directory):
+    with open(directory + "/run.json") as f:
+        about = json.load(f)
+    return about["limit"], [(x["what"], x["value"]) for x in about["limits"]]
+
+
+whole, poor = limits("blank"), limits("blocks")
+ok(whole == ("edge", []), "at the edge of the detector nothing was taken away: %s, %s" % whole)
+# of 800 images the 400 blank ones, and those that a poor model does not explain
+left = 400 + 400 - len(dealt)
+ok(poor[0] == "images" and poor[1] and poor[1][0][0] == "images"
+   and abs(poor[1][0][1] - left / 800) < 0.01,
+   "two generations: limited by the %s, of which %d of 800 are left out: %s" % (poor[0], left, poor[1]))
 
 # half of the data twice: each image counts once
 variant("twice.h5", lambda x, q: (np.concatenate([x[:400], x[:400]]),
@@ -161,18 +182,23 @@ ok(one[1]["score"] == two[1]["score"] == "poisson" and alike > 0.99
    and abs(one[1]["mean_score"] / two[1]["mean_score"] - 1) < 1e-5,
    "match takes ADU for photons: %s, %.4f of the orientations are the same" % (
        two[1]["score"], alike))
-variant("float.h5", lambda x, q: ((x * 0.37 + 0.01 * rng.random(x.shape)).astype(np.float32),
+variant("float.h5", lambda x, q: ((0.37 * (x + 0.7 * rng.normal(size=x.shape))).astype(np.float32),
                                   q), "intensities")
 r = run("reconstruct", "float.h5", "-o", "float", *FAST, *LOOK)
 ok("multiples" not in r.stderr, "control: numbers that are no multiples are not taken as such")
 r = run("match", "float.h5", "--model", "merged.mrc", "-o", "float_o.h5", "-d", "50", "--json", "-q")
 ok(r.returncode == 0 and json.loads(r.stdout)["score"] == "gaussian",
    "match takes numbers that are no multiples for analogue values " + last(r))
+variant("noise.h5", lambda x, q: ((x * 0.37 + 0.01 * rng.random(x.shape)).astype(np.float32),
+                                  q), "intensities")
+r = run("match", "noise.h5", "--model", "merged.mrc", "-o", "noise_o.h5", "-d", "50", "--json", "-q")
+ok(r.returncode == 0 and json.loads(r.stdout)["score"] == "poisson",
+   "match takes readings of little noise for photons " + last(r))
 
 # a wrong centre, a gap
 variant("off.h5", lambda x, q: (np.roll(x, 2, axis=-1), q))
 r = run("reconstruct", "off.h5", "-o", "off", *FAST, *LOOK, "-q")
-ok("centre is off by 2." in r.stderr and "+2." in r.stderr,
+ok(re.search(r"centre is off by (1\.9|2\.0)\d* pixels \(\+(1\.9|2\.0)", r.stderr),
    "a centre off by two pixels: " + (r.stderr.splitlines() or [""])[0][:150])
 r = run("reconstruct", "images.h5", "-o", "right", *FAST, *LOOK)
 ok("centre" not in r.stderr, "control: a right centre is not complained about")
@@ -186,8 +212,8 @@ def gap(x, q):
 
 variant("gap.h5", gap)
 r = run("reconstruct", "gap.h5", "-o", "gap", "--seed", "3", *LOOK)
-lines = [x for x in r.stderr.splitlines() if " a gap" in x]
-ok(len(lines) == 1 and "column 24" in lines[0],
+lines = [x for x in r.stderr.splitlines() if "masked after a look" in x]
+ok(len(lines) == 1 and " dead; the first: " in lines[0] and "column 24" in lines[0],
    "an unmarked gap is named, once: " + (lines or [""])[0][:150])
 
 # no particle at all: exit code 1, and the mean image is there to look at

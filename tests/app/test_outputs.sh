@@ -41,11 +41,22 @@ refused 2 "$input" "merge onto its settings" merge a.h5 --orientations truth -o 
 refused 2 "$input" "an input has the temporary name" phase .result.mrc.spinifel-tmp -o result.mrc
 refused 2 "$input" "match onto its images" match a.h5 --model b.mrc -o a.h5
 refused 2 "$input" "match onto its model" match a.h5 --model b.mrc -o b.mrc
+refused 2 "$input" "match onto its background" match a.h5 --model b.mrc -o w.h5 --background w.h5
+refused 2 "$input" "match onto the file of its background" match a.h5 --model b.mrc -o w.h5 \
+	--background w.h5:/misses
+refused 2 "$input" "match onto its mask" match a.h5 --model b.mrc -o w.h5 --mask w.h5
 refused 2 "$input" "slice onto its geometry" slice b.mrc --orientations e.h5 --geometry a.h5 -o a.h5
 refused 2 "$input" "phase onto its autocorrelation" phase b.mrc -o hardlink.mrc
 refused 2 "$input" "phase: PRTF onto it" phase b.mrc -o p.mrc --prtf b.mrc
 refused 2 "$input" "simulate onto its structure" simulate c.pdb -o c.pdb
 refused 2 "$input" "simulate onto its mask" simulate c.pdb -o w.h5 --mask w.h5:/mask
+refused 2 "$input w.h5; give" "simulate onto its background" simulate c.pdb -o w.h5 --background w.h5:0.3
+refused 2 "$input w.h5:/light; give" "simulate onto the file of its background" simulate c.pdb -o ./w.h5 \
+	--background w.h5:/light:0.3
+refused 2 "$input b.mrc; give" "simulate onto its junk" simulate c.pdb -o b.mrc --junk blank:0.1 --junk b.mrc:0.2
+refused 2 "$input" "simulate onto a hard link of its junk" simulate c.pdb -o hardlink.mrc --junk b.mrc:0.2
+refused 2 "$input" "the temporary name is that of junk" simulate c.pdb -o result.mrc \
+	--junk .result.mrc.spinifel-tmp:0.2
 refused 2 "$input" "compare: table onto the map" compare b.mrc --truth c.pdb --fsc b.mrc
 refused 2 "$input" "compare: picture onto the truth" compare b.mrc --truth c.pdb --plot c.pdb
 refused 2 "$input" "compare: aligned map onto the map" compare b.mrc --truth c.pdb --aligned hardlink.mrc
@@ -54,6 +65,11 @@ refused 2 "is the file of" "two outputs in one file" merge a.h5 --orientations t
 	--intensity ./m.mrc
 mkdir run && cp a.h5 run/orientations.h5
 refused 2 "$input" "reconstruct: the images have the name of a result" reconstruct run/orientations.h5 -o run
+for o in "--background run/mask.h5" "--background run/mask.h5:/misses" "--mask run/mask.h5" \
+	"--mask run/mask.h5:/mask"; do
+	cp w.h5 run/mask.h5
+	refused 2 "$input" "reconstruct: $o has the name of a result" reconstruct a.h5 -o run $o
+done
 mkdir byhand && printf '# written by hand\n[runtime]\nseed = 3\n' > byhand/settings.toml
 refused 2 "another name" "reconstruct: settings that the run would write over" \
 	reconstruct a.h5 -o byhand --settings byhand/settings.toml
@@ -179,6 +195,10 @@ refused 2 "$to" "merge onto the target of a link in a source" merge far.h5 $merg
 refused 2 "$to" "merge onto raw pixels" merge raw.h5 --follow-external $merge -o pixels.raw
 refused 2 "$to" "merge onto what its orientations lead to" merge set.h5 --diameter 50 \
 	--orientations rotated.h5 -o target.h5
+refused 2 "$to" "match onto what its background leads to" match set.h5 --model merged.mrc -o target.h5 \
+	--background linked.h5
+refused 2 "$to" "simulate onto what its background leads to" simulate "$pdb" -o target.h5 --detector 16x16 \
+	--resolution 20 --photons 1000 --background hide.h5:/mask:0.3
 refused 2 "$to" "merge onto what its mask leads to" merge set.h5 $merge --mask hide.h5 -o target.h5
 refused 2 "$to" "match onto a source of a virtual dataset" match virtual.h5 --model merged.mrc -o vp2.h5
 refused 2 "$to" "slice onto the target of a link" slice merged.mrc --geometry linked.h5 \

@@ -108,7 +108,7 @@ with h5py.File("clean.h5") as f, h5py.File("cropped.cxi", "w") as g:
     g["entry_1/instrument_1/detector_1/x_pixel_size"] = 1e-4 # of simulate --resolution
 END
 match cropped.cxi cropped.h5
-says match.err "off by 1.0 pixels (-1.0" "the centre of a CXI file is measured"
+says match.err "off by 1.00 pixels (-1.00" "the centre of a CXI file is measured"
 lacks match.err "pixel_position_reciprocal" "which has no such dataset"
 within 0 "$(errors cropped.h5)" "$(awk "BEGIN {print 1.2 * ${right:-0}}")" # 4 % of the pixels are lost
 ok $? "and corrected: $(errors cropped.h5) ($right) degrees"

@@ -112,6 +112,116 @@ ok("--energy is 12 eV" in r.stderr and "is it in keV?" in r.stderr, "an energy i
 if os.path.exists(out):
     os.unlink(out)
 
+# ---- what experiments add ------------------------------------------------------------------
+
+base = ["-n", "400", "-d", "40", "-r", "5", "--energy", "4000", "--photons", "800", "--seed", "3"]
+
+
+def experiment(*args, of=base):
+    """Images, truth and attributes of a run."""
+    r = simulate(*of, *args)
+    ok(r.returncode == 0, " ".join(args) + r.stderr.strip())
+    with h5py.File(out, "r") as f:
+        truth = {k: v[()] for k, v in f["truth"].items()}
+        name = "photons" if "photons" in f else "intensities"
+        return f[name][()].astype(float), truth, f["pixel_position_reciprocal"][()] * 1e-10, f["geometry_factor"][()]
+
+
+def near(value, want, sigma, text):
+    ok(abs(value - want) <= 5 * sigma, f"{text}: {value:.4g}, {want:.4g} +- {sigma:.2g}")
+
+
+plain, truth, q, g = experiment()
+ok("class" not in truth and plain.sum(), "a plain set has no truth of experiments")
+for shape in "flat", "gas", "streak", "panels":
+    x, truth, _, _ = experiment("--background", shape + ":0.5", "--junk", "blank:1")
+    b = truth["background"]
+    near(b.sum(), 400, 1e-3, shape + ": half of the photons are background")
+    near(x.sum(), 400 * 400, 400, shape + ": blank images hold nothing else")
+    chi2 = ((x.sum(0) - 400 * b) ** 2 / (400 * b)).sum()
+    near(chi2, b.size, np.sqrt(2 * b.size), shape + ": each pixel has what the file says")
+    ok(np.isnan(truth["orientations"]).all() and (truth["label"] == -1).all() and (truth["class"] == 1).all(),
+       "a blank image has no orientation and no label")
+x, truth, _, _ = experiment("--background", "gas:1")
+b = truth["background"][0] / g[0]
+r = np.hypot(q[0, ..., 0], q[0, ..., 1]) / q[0, 20, -1, 0]
+flat = b * (1 + 16 * r ** 2)
+ok(np.ptp(flat) < 0.1 * flat.mean(), "gas falls off as (S16)")  # the edge is half a pixel beyond the last: 5 %
+x, truth, _, _ = experiment("--background", "flat:1", "--background-spread", "0.5")
+z = np.log(truth["background_scale"])
+near(z.std(), 0.5, 0.5 / np.sqrt(800), "spread of the background")
+
+x, truth, _, _ = experiment("--junk", "blank:0.1", "--junk", "sphere:0.2", "--junk", "doublet:0.1",
+                            "--junk", pdb + ":0.2")
+for k, share in enumerate([0.4, 0.1, 0.2, 0.1, 0.2]):
+    near((truth["class"] == k).mean(), share, np.sqrt(share * (1 - share) / 400), f"share of class {k}")
+ok((np.isnan(truth["orientations"][:, 0, 0]) == np.isin(truth["class"], [1, 2, 3])).all(),
+   "one whole particle has an orientation, nothing else")
+ok((truth["label"][truth["class"] == 4] == 1).all(), "the other structure has a label of its own")
+s = x.sum((1, 2, 3))
+near(s[truth["class"] == 3].mean(), 1600, 1600 / np.sqrt(20), "a doublet scatters as two")
+
+few = base[:1] + ["4"] + base[2:] + ["--noise-free"]
+x, truth, _, _ = experiment("--junk", "sphere:1", of=few)
+scale = json.loads(h5py.File(out, "r").attrs["provenance"])["photons_per_electron2"]
+length = np.sqrt((q[0] ** 2).sum(-1))
+
+
+def droplet(diameter):
+    R = diameter / 2
+    a = 2 * np.pi * length * R
+    return (0.334 * 4 / 3 * np.pi * R ** 3 * 3 * (np.sin(a) - a * np.cos(a)) / a ** 3) ** 2
+
+
+for k in range(2):
+    seen = x[k, 0] / g[0] / scale
+    fit = min(np.geomspace(60, 200, 4001), key=lambda d: np.linalg.norm(seen - droplet(d)))
+    error = np.linalg.norm(seen - droplet(fit)) / np.linalg.norm(seen)
+    ok(error < 0.02, f"a droplet of {fit:.1f} A, (S17): {error:.1e}")  # the grid is 3e-4 fine
+
+x, truth, moved, _ = experiment("--centre-error", "2:-1", "--distance-error", "0.05", of=few)
+ok(np.abs(moved - q).max() < 1e-12, "the file says where the beam should be")
+lam = 12398.419843320026 / 4000
+at = lam * q[0] / (1 + lam * q[0][..., 2:])  # places on the detector over the distance
+step = at[0, 1, 0] - at[0, 0, 0]
+at = (at[..., :2] - step * truth["centre_px"]) / 1.05
+r1 = np.sqrt(1 + (at ** 2).sum(-1))
+true = np.dstack([at / r1[..., None], 1 / r1 - 1]) / lam
+geometry = 1 / r1 ** 3 * (1 - (at[..., 0] / r1) ** 2)
+quat = truth["orientations"][3, 0]
+want = scale * geometry.ravel() * direct_sum(true.reshape(-1, 3) @ matrix(*quat))
+want *= x[3].sum() / want.sum()  # the scale is that of the detector as it is
+error = np.linalg.norm(x[3].ravel() - want) / np.linalg.norm(want)
+ok(error < 1e-4, f"the images are those of the beam as it is: {error:.1e}")
+
+x, truth, _, _ = experiment("--dead-pixels", "0.02", "--hot-pixels", "0.01", "--flickering-pixels", "0.02",
+                            "--hot-counts", "300", "--gap", "10:12,:=nan", "--gap", "0:1,:=-1", "--missing-panels", "4")
+fault = truth["pixels"]
+ok((x[:, fault == 1] == 0).all() and (fault == 1).sum() > 5, "dead pixels")
+hot = x[:, fault == 2]
+near(hot.mean(), 300, np.sqrt(300 / hot.size) + 3, "hot pixels")
+flicker = x[:, fault == 3] > 150
+near(flicker.mean(), 0.1, np.sqrt(0.09 / flicker.size), "flickering pixels")
+ok(np.isnan(x[:, 0, 10:12]).all() and (x[:, 0, 0] == -1).all() and (x[:, 0, 20:, 20:] == 0).all(),
+   "gaps and a missing quadrant")
+ok((fault[0, 20:, 20:] == 5).all() and (fault[0, 10:12] == 4).all(), "... of which the truth says so")
+with h5py.File(out, "r") as f:
+    ok((f["mask"][()] == 0).all(), "... and the mask does not")
+
+n, _, _, _ = experiment("--saturation", "3")
+ok(n.max() == 3 and (n == np.minimum(plain, 3)).all(), "saturation")
+x, _, _, _ = experiment("--gain", "37.5", "--read-noise", "0.3", "--pedestal", "10", "--saturation", "3")
+with h5py.File(out, "r") as f:
+    ok("photons" not in f and f["intensities"].dtype == np.float32, "ADU are no photons")
+z = (x - 10) / 37.5 - n
+near(z.mean(), 0, 0.3 / np.sqrt(z.size), "the readout has no offset but the pedestal")
+near(z.std(), 0.3, 0.3 / np.sqrt(2 * z.size), "noise of the readout")
+_, truth, _, _ = experiment("--focus", "gaussian")
+t = 4.5
+ok(truth["fluence"].max() <= t / (1 - np.exp(-t)) and truth["fluence"].min() < 0.1, "weak images of a focus")
+near(truth["fluence"].mean(), 1, truth["fluence"].std() / 20, "whose mean fluence is 1")
+os.unlink(out)
+
 for args, code, says in [
         (["-r", "5", "--photons", "1", "--fluence", "1"], 2, "--fluence"),
         (["-r", "5", "--pure-noise"], 2, "--pure-noise"),
@@ -124,7 +234,21 @@ for args, code, says in [
         (["-r", "5", "--assembly", "9"], 2, "no biological assembly 9"),
         (["-r", "5", "--mask", os.path.join(tmp, "none.h5")], 1, "none.h5"),
         (["-r", "2"], 2, "need at least"),
-        (["-r", "5", "--photons", "1e12"], 2, "photons in a pixel")]:
+        (["-r", "5", "--photons", "1e12"], 2, "photons in a pixel"),
+        (["-r", "5", "--junk", "blob:0.1"], 2, "'blob' is no kind of junk"),
+        (["-r", "5", "--junk", "sphere"], 2, "need KIND:SHARE"),
+        (["-r", "5", "--junk", "sphere:0.6", "--junk", "blank:0.6"], 2, "add up to 1.2"),
+        (["-r", "5", "--background", "gas"], 2, "need SHAPE:RATIO"),
+        (["-r", "5", "--background", "fog:1"], 2, "no shape of a background"),
+        (["-r", "5", "--background", os.path.join(tmp, "none.h5") + ":1"], 1, "none.h5"),
+        (["-r", "5", "--background-spread", "1"], 2, "needs --background"),
+        (["-r", "5", "--centre-error", "1:2:3"], 2, "need pixels along a row"),
+        (["-r", "5", "--hot-pixels", "0.1"], 2, "need photons"),
+        (["-r", "5", "--photons", "9", "--read-noise", "1"], 2, "needs --gain"),
+        (["-r", "5", "--photons", "9", "--gap", "1:2,:=x"], 2, "no value of a pixel"),
+        (["-r", "5", "--photons", "9", "--gap", "1:2"], 2, "not a rectangle"),
+        (["-r", "5", "--photons", "9", "--missing-panels", "1,5"], 2, "need quadrants from 1 to 4"),
+        (["-r", "5", "--photons", "9", "--dead-pixels", "0.6", "--hot-pixels", "0.6"], 2, "more than all")]:
     if "-r" in args and args[1] == "5":
         args = args + ["--energy", "4000"]
     r = simulate(*args)

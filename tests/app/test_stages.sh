@@ -191,6 +191,47 @@ holds "merged at what was found" maps_alike back.mrc a.mrc 0.99
 run 0 merge im.h5 --orientations shuffled.h5 -d 70 -o wrong.mrc
 fails "a merge at wrong orientations is another map" maps_alike wrong.mrc a.mrc 0.99
 
+# ---- images that hold more than the particle: the given model is of the particle alone, and the other light
+# does not follow its fluence
+light() { # name, options of simulate
+	name=$1
+	shift
+	run 0 simulate "$structure" -o "$name.h5" --images 150 --detector 48x48 --resolution 12 \
+		--energy 1600 --photons 20000 "$@"
+}
+run 0 simulate "$structure" -o small.h5 --images 3 --detector 16x16 --resolution 20 --photons 100
+light clean --seed 5 --fluence-spread 0.4
+run 0 match clean.h5 --model a.mrc -o cl.h5 -d 70 --refine
+holds "without a background" near cl.h5 clean.h5 0.7 0.95
+for b in flat gas; do
+	light $b --seed 5 --fluence-spread 0.4 --background $b:1
+	light misses_$b --seed 6 --background $b:1 --junk blank:1
+	run 0 match $b.h5 --model a.mrc -o bg.h5 -d 70 --refine --background misses_$b.h5 --json
+	json "$b: more than the particle's counts, from 1/D on" "1.2 < v['background_ratio'] < 2"
+	# as many counts again, of which half is noise, and most where the details are
+	holds "$b, told by misses" near bg.h5 $b.h5 1.6 0.9
+	holds "$b, fluences of the particle" fluence bg.h5 $b.h5 0.99
+	holds "$b, the file names the misses" role bg.h5 background misses_$b.h5
+	run 0 match $b.h5 --model a.mrc -o un.h5 -d 70 --refine
+	fails "$b, not told: orientations are lost" near un.h5 $b.h5 30 0.5
+	fails "$b, not told: so are fluences" fluence un.h5 $b.h5 0.9
+done
+"$python" -c "
+import h5py
+with h5py.File('gas.h5') as f, h5py.File('gas_truth.h5', 'w') as g:
+    g['light'] = f['truth/background'][()]
+    g['dark'] = 1000 * f['truth/background'][()]"
+run 0 match gas.h5 --model a.mrc -o ba.h5 -d 70 --refine --background gas_truth.h5:/light
+holds "told by an array: nearly the same" near ba.h5 bg.h5 0.3 0.9
+run 0 match gas.h5 --model a.mrc -o bb.h5 -d 70 --q-max 0.045 --method brute --background misses_gas.h5
+holds "told, pixel by pixel" near bb.h5 gas.h5 8 0.85
+run 0 match gas.h5 --model a.mrc -o bu.h5 -d 70 --q-max 0.045 --method brute
+fails "not told, pixel by pixel" near bu.h5 gas.h5 30 0.5
+refuse 1 "more than the images have on average" match gas.h5 --model a.mrc -o x.h5 -d 70 \
+	--background gas_truth.h5:/dark
+refuse 1 "the background needs those of the images, 1 x 48 x 48" match gas.h5 --model a.mrc -o x.h5 \
+	-d 70 --background small.h5
+
 # ---- what is refused
 refuse 2 "merge: --diameter: is needed" merge im.h5 --orientations truth -o x.mrc
 refuse 2 "merge: --lambda: either this or --lcurve" merge im.h5 --orientations truth -d 70 \

@@ -33,7 +33,11 @@ static inline spi_err flat_detector(struct spi_detector *d, int panels, int ny, 
 /* n photon images: pixel p of image k holds (7 k + p) % 50. */
 static inline spi_err good_images(const char *path, int64_t n, const struct spi_detector *d)
 {
-    struct spi_images_spec spec = {n, SPI_PHOTONS, 50, d, "{\"seed\": 1}"};
+    struct spi_images_spec spec = {.n_images = n,
+                                   .kind = SPI_PHOTONS,
+                                   .max_photons = 50,
+                                   .detector = d,
+                                   .provenance_json = "{\"seed\": 1}"};
     struct spi_images_writer *w = NULL;
     float *pixel = calloc((size_t)d->n_pixels, sizeof *pixel);
     spi_err err = spi_images_create(path, &spec, &w);
@@ -41,7 +45,7 @@ static inline spi_err good_images(const char *path, int64_t n, const struct spi_
     for (int64_t k = 0; !err && k < n; k++) {
         double quat[4] = {cos(0.1 * (double)k), 0, 0, sin(0.1 * (double)k)}, fluence = 1;
         int32_t label = (int32_t)k;
-        struct spi_image_truth truth = {quat, &label, &fluence};
+        struct spi_image_truth truth = {.quat = quat, .label = &label, .fluence = &fluence};
 
         for (int64_t p = 0; p < d->n_pixels; p++)
             pixel[p] = (float)((7 * k + p) % 50);

@@ -44,12 +44,17 @@ static void make_content(enum spi_image_kind kind, double most)
 static spi_err write_content(const char *path, enum spi_image_kind kind, int64_t most,
                              int block)
 {
-    struct spi_images_spec spec = {N, kind, most, &det, "{\"seed\": 7}"};
+    struct spi_images_spec spec = {.n_images = N,
+                                   .kind = kind,
+                                   .max_photons = most,
+                                   .detector = &det,
+                                   .provenance_json = "{\"seed\": 7}"};
     struct spi_images_writer *w;
     spi_err err = spi_images_create(path, &spec, &w);
 
     for (int k = 0; !err && k < N; k += block) {
-        struct spi_image_truth t = {quat[k], label + k, fluence + k};
+        struct spi_image_truth t = {
+            .quat = quat[k], .label = label + k, .fluence = fluence + k};
 
         err = spi_images_append(w, k + block < N ? block : N - k, pixels[k], &t);
         if (err)
@@ -330,10 +335,14 @@ static void variants(void)
 
 static spi_err append_one(int64_t max, float value, double norm)
 {
-    struct spi_images_spec spec = {2, SPI_PHOTONS, max, &det, NULL};
+    struct spi_images_spec spec = {.n_images = 2,
+                                   .kind = SPI_PHOTONS,
+                                   .max_photons = max,
+                                   .detector = &det,
+                                   .provenance_json = NULL};
     struct spi_images_writer *w;
     double unit[4] = {norm, 0, 0, 0};
-    struct spi_image_truth t = {unit, NULL, NULL};
+    struct spi_image_truth t = {.quat = unit};
     static float image[NP];
     spi_err err = spi_images_create(in_tmp("refused.h5"), &spec, &w);
 
@@ -368,9 +377,17 @@ static void refusals(void)
        "%s", spi_err_message());
     OK(access(path, F_OK) && access(in_tmp(".refused.h5.spinifel-tmp"), F_OK),
        "nothing is left");
-    struct spi_images_spec none = {0, SPI_PHOTONS, 9, &det, NULL};
+    struct spi_images_spec none = {.n_images = 0,
+                                   .kind = SPI_PHOTONS,
+                                   .max_photons = 9,
+                                   .detector = &det,
+                                   .provenance_json = NULL};
     OK(spi_images_create(path, &none, &w) == SPI_EINVAL && !w, "%s", spi_err_message());
-    struct spi_images_spec one = {1, SPI_PHOTONS, 9, &det, NULL};
+    struct spi_images_spec one = {.n_images = 1,
+                                  .kind = SPI_PHOTONS,
+                                  .max_photons = 9,
+                                  .detector = &det,
+                                  .provenance_json = NULL};
     OK(spi_images_create(in_tmp("no/dir.h5"), &one, &w) == SPI_EIO &&
            says("does not exist"),
        "%s", spi_err_message());

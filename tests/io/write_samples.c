@@ -91,7 +91,7 @@ static void print_images(struct spi_images *im, const double *quat)
 static spi_err read_images(const char *path, const char *raw)
 {
     struct spi_images *im;
-    struct spi_image_truth t = {NULL, NULL, NULL};
+    struct spi_image_truth t = {0};
     spi_err err = spi_images_open(path, &im);
     FILE *fp = NULL;
 

@@ -147,19 +147,128 @@ static void faults(enum fault fault)
     spi_detector_clear(&d);
 }
 
-/* Half of the detector alone has no complete ring, so nothing is said. */
-static void half(void)
+/* Half of the detector alone: its rings are half circles, which know less across the edge.
+ */
+static void half(double x, double y)
+{
+    struct spi_detector d;
+    struct spi_centre c = {0};
+    spi_err err = detector(&d, false, 20);
+    double far;
+
+    for (int p = 0; p < PIXELS && !err; p++)
+        d.bad[p] = p % SIDE < SIDE / 2;
+    make_sums(&d, 1000, x, y);
+    err = err ? err : spi_centre_estimate(&d, SPI_PHOTONS, IMAGES, PARTS, sum, &c);
+    far = hypot(c.shift_px[0] - x, c.shift_px[1] - y);
+    /* 0.1: the profile between rings is a straight line; and 4 standard errors */
+    OK(!err && c.known && c.agree && c.partial &&
+           far < 0.1 + 4 * hypot(c.sigma_px[0], c.sigma_px[1]) &&
+           spi_centre_is_off(&c) == (hypot(x, y) > 0),
+       "half of a detector: %.2f %.2f px (+- %.2f %.2f), in truth %.1f %.1f", c.shift_px[0],
+       c.shift_px[1], c.sigma_px[0], c.sigma_px[1], x, y);
+    spi_detector_clear(&d);
+}
+
+/* A quarter of each ring says nothing. */
+static void quarter(void)
 {
     struct spi_detector d;
     struct spi_centre c = {.known = true};
     spi_err err = detector(&d, false, 0);
 
     for (int p = 0; p < PIXELS && !err; p++)
-        d.bad[p] = p % SIDE < SIDE / 2;
+        d.bad[p] = p % SIDE < SIDE / 2 || p / SIDE < SIDE / 2;
     make_sums(&d, 1000, 0, 0);
     err = err ? err : spi_centre_estimate(&d, SPI_PHOTONS, IMAGES, PARTS, sum, &c);
-    OK(!err && !c.known && !spi_centre_is_off(&c), "half of a detector: not known");
+    OK(!err && !c.known && !spi_centre_is_off(&c), "a quarter of a detector: not known");
     spi_detector_clear(&d);
+}
+
+/* ---- with single images (J15), (J16) ------------------------------------------------ */
+
+static struct spi_centre by_mean(bool known, bool agree, double x, double sigma)
+{
+    return (struct spi_centre){.known = known,
+                               .agree = agree,
+                               .shift_px = {x, 0},
+                               .sigma_px = {sigma, sigma},
+                               .shift_invA = {x * pixel, 0}};
+}
+
+static struct spi_friedel_result by_pairs(double x, double sigma, double both)
+{
+    return (struct spi_friedel_result){.known = true,
+                                       .at = {x * pixel, 0},
+                                       .sigma = {sigma * pixel, sigma * pixel},
+                                       .pixel = pixel,
+                                       .both = both,
+                                       .stands_out = 100};
+}
+
+static void combine(void)
+{
+    struct spi_centre c = by_mean(true, true, 1.00, 0.02), was = c;
+    struct spi_friedel_result pairs = by_pairs(1.04, 0.02, 1);
+    double a = 1 / (0.02 * 0.02 + 0.015 * 0.015);
+
+    spi_centre_combine(&c, &pairs);
+    OK(c.by == SPI_CENTRE_BY_BOTH && fabs(c.shift_px[0] - 1.02) < 1e-12 &&
+           fabs(c.shift_invA[0] - 1.02 * pixel) < 1e-12 &&
+           fabs(c.sigma_px[0] - sqrt(1 / (2 * a))) < 1e-12,
+       "both, of one variance: the middle of them, %.3f px", c.shift_px[0]);
+    pairs = by_pairs(0.02, 0.01, 1);
+    c = was;
+    spi_centre_combine(&c, &pairs);
+    OK(c.by == SPI_CENTRE_BY_PAIRS && fabs(c.shift_px[0] - 0.02) < 1e-12 && c.agree &&
+           !spi_centre_is_off(&c),
+       "a mean image that is spoilt: single images count");
+    pairs = by_pairs(0.12, 0.01, 1);
+    spi_centre_combine(&c, &pairs);
+    OK(spi_centre_is_off(&c), "0.12 +- 0.02 pixels are off");
+    c = by_mean(true, true, 0.12, 0.01);
+    OK(!spi_centre_is_off(&c), "of the mean image alone they are not");
+    c = by_mean(true, false, 0.9, 0.02);
+    pairs = by_pairs(1.1, 0.01, 0.5);
+    spi_centre_combine(&c, &pairs);
+    OK(c.by == SPI_CENTRE_BY_PAIRS && fabs(c.shift_px[0] - 1.1) < 1e-12 &&
+           c.sigma_px[0] >= 0.1,
+       "pairs of half of the weight: their error is 0.1 px at least (%.2f)", c.sigma_px[0]);
+    c = by_mean(false, false, 0, 0);
+    pairs = by_pairs(14.5, 0.01, 0.9);
+    spi_centre_combine(&c, &pairs);
+    OK(c.known && c.far && spi_centre_is_off(&c), "14.5 pixels are far");
+    pairs.known = false;
+    c = was;
+    spi_centre_combine(&c, &pairs);
+    OK(memcmp(&c, &was, sizeof c) == 0, "no pairs: the mean image alone");
+}
+
+/* Noise of 0.05 px around a place that moves by `slope` over the file, and jumps by `jump`. */
+static double drift_of(double slope, double jump)
+{
+    struct spi_friedel_result pairs = by_pairs(0, 0.01, 1);
+    struct spi_centre c = by_mean(false, false, 0, 0);
+    struct spi_rng r = spi_rng_stream(5, SPI_RNG_TEST, 0);
+
+    pairs.n_blocks = SPI_FRIEDEL_BLOCKS;
+    for (int b = 0; b < pairs.n_blocks; b++)
+        for (int k = 0; k < 2; k++)
+            pairs.block[b][k] =
+                pixel * (0.05 * spi_rng_normal(&r) +
+                         (k == 0) * (slope * b / (pairs.n_blocks - 1) + jump * (b >= 10)));
+    spi_centre_combine(&c, &pairs);
+    return c.drift_px;
+}
+
+static void drifts(void)
+{
+    double none = drift_of(0, 0), slow = drift_of(1, 0), jump = drift_of(0, -0.5);
+
+    OK(!(none > 0), "noise is no drift: %.2f px", none);
+    /* ends are means of 3 blocks: 1 - 2/19, and 3 standard errors 0.05 sqrt(2 / 3) */
+    OK(fabs(slow - 17.0 / 19) < 0.13, "a drift of 1 px: %.2f px", slow);
+    OK(fabs(jump - 0.5) < 0.13, "a jump of 0.5 px: %.2f px", jump);
 }
 
 int main(void)
@@ -175,6 +284,11 @@ int main(void)
     finds(200, false, 0, 0, 0); /* few photons are no shift */
     for (int i = 0; i < FAULTS; i++)
         faults((enum fault)i);
-    half();
+    half(0, 0);
+    half(1, -1);
+    half(-3, 2);
+    quarter();
+    combine();
+    drifts();
     return tap_done();
 }

@@ -65,7 +65,7 @@ int main(void)
     char mask[4200];
     struct spi_images_options opt = {.mask = mask};
     struct spi_images *images = NULL;
-    struct spi_data gap = {0};
+    struct spi_data whole = {0}, gap = {0};
     struct bench b;
     spi_err err;
 
@@ -76,13 +76,16 @@ int main(void)
     SPI_TRY(err = write_mask(b.data.det, mask), out);
     SPI_TRY(err = spi_images_open_with(path, &opt, &images), out);
 
-    struct spi_data_spec spec = bench_spec(&b, images);
+    struct spi_data_spec spec = bench_spec(&b, images), all = bench_spec(&b, b.images);
 
+    spec.one_set = all.one_set = true; /* the same images take part in both */
     SPI_TRY(err = spi_data_init(&gap, b.graph, &spec), out);
-    check_rings(&b.data, &gap);
+    SPI_TRY(err = spi_data_init(&whole, b.graph, &all), out);
+    check_rings(&whole, &gap);
 out:
     OK(!err, "images behind a gap are read: %s", err ? spi_err_message() : "done");
     spi_data_clear(&gap);
+    spi_data_clear(&whole);
     spi_images_close(images);
     bench_clear(&b);
     unlink(mask);

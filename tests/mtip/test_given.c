@@ -28,7 +28,24 @@ struct kind {
     double gain;         /* > 0: photons times it, in a file of intensities */
     double factor;       /* of intensities */
     int blank, copy, of; /* > 0: an image without signal; an image that repeats another */
+    double light;        /* of another source, times light_of */
+    double spread;       /* of the fluences, which the light does not follow */
 };
+
+/* As bright as the particle near the edge of the detector: a smooth part, and a stripe. */
+static float light_of(const struct spi_detector *det, int p)
+{
+    const double *q = det->q + 3 * p;
+    double x = q[0] / 0.06, y = q[1] / 0.06;
+    double level = 0.1 / (1 + x * x + y * y) + (p / SCENE_SIDE == 8 ? 0.02 : 0);
+
+    return det->bad[p] ? 0 : (float)(100 * level * (double)det->geometry[p]);
+}
+
+static double fluence_of(int k, double spread)
+{
+    return 1 + spread * (k % 5 - 2); /* mean 1 */
+}
 
 static float pixel_of(const struct kind *kind, struct spi_rng *rng, float counts)
 {
@@ -64,6 +81,9 @@ static spi_err make_images(const struct kind *kind)
         for (int c = 0; c < 9; c++)
             M[c] = R[c % 3 * 3 + c / 3];
         scene_image(&det, M, 100, image);
+        for (int p = 0; p < SCENE_PIXELS && kind->light > 0; p++)
+            image[p] = (float)fluence_of(k, kind->spread) * image[p] +
+                       (float)kind->light * light_of(&det, p);
         for (int p = 0; p < SCENE_PIXELS; p++)
             image[p] =
                 kind->blank > 0 && k == kind->blank ? 0 : pixel_of(kind, &rng, image[p]);
@@ -81,6 +101,7 @@ struct how {
     double finer, gain, signal_min;
     double q_max; /* 0: scene_q_max */
     double model; /* factor of the model */
+    double light; /* times light_of is told; 0: nothing */
 };
 
 static const struct how plain = {.engine = "serial",
@@ -101,6 +122,7 @@ static spi_err match(const struct how *how, struct spi_orientations *o, double *
     struct spi_volume model = {0};
     struct spi_data data = {0};
     struct spi_given given = {.spec = {.data = NULL}};
+    float background[SCENE_PIXELS];
     spi_err err;
 
     *o = (struct spi_orientations){0};
@@ -114,7 +136,11 @@ static spi_err match(const struct how *how, struct spi_orientations *o, double *
     for (size_t i = 0; i < spi_volume_count(&A); i++)
         model.data[i] *= (float)how->model;
 
+    for (int p = 0; p < SCENE_PIXELS; p++)
+        background[p] = (float)how->light * light_of(spi_images_detector(images), p);
+
     struct spi_data_spec spec = {.images = images,
+                                 .background = how->light > 0 ? background : NULL,
                                  .gain = how->gain,
                                  .diameter_A = scene_D,
                                  .q_min = 0.02,
@@ -139,6 +165,7 @@ static spi_err match(const struct how *how, struct spi_orientations *o, double *
             out);
     if (how->refine)
         SPI_TRY(err = spi_given_refine(&given, o), out);
+    (void)spi_given_fluences(&given, o);
     if (cell)
         *cell = given.views.cell;
 out:
@@ -230,6 +257,76 @@ static void check_search(void)
     spi_orientations_clear(&fine);
     spi_orientations_clear(&coarse);
     spi_orientations_clear(&brute);
+}
+
+/* ---- a background ------------------------------------------------------------------- */
+
+static double worst_fluence(const struct spi_orientations *o, double spread)
+{
+    double worst = 0;
+
+    for (int k = 0; k < IMAGES; k++)
+        worst = fmax(worst, fabs((double)o->fluence[k] - fluence_of(k, spread)));
+    return worst;
+}
+
+/* Images without noise, of the particle and another source.  The light's profile is linear
+ * from pixel to pixel, good to 1 %; fluences that differ by 4 % pass
+ * for one. */
+static void check_background(void)
+{
+    static const struct {
+        double spread, error, fluence; /* rad */
+    } with[] = {{0.02, 0.005, 0.005}, {0.2, 0.005, 0.01}};
+    struct spi_orientations told, found, coarse, brute;
+    struct how how;
+    double cell;
+
+    for (int i = 0; i < 2; i++) {
+        double spread = with[i].spread, error;
+        int alike = 0;
+
+        how = plain;
+        NEED(!make_images(
+            &(struct kind){.n = IMAGES, .factor = 1, .light = 1, .spread = spread}));
+        how.light = 1;
+        how.refine = true;
+        NEED(!match(&how, &told, NULL));
+        error = worst_error(&told);
+        OK(error < with[i].error, "fluences to %.0f %%: errors below %.3f degrees",
+           200 * spread, error * 180 / SPI_PI);
+        OK(worst_fluence(&told, spread) < with[i].fluence,
+           "fluences of the particle: off by less than %.4f", worst_fluence(&told, spread));
+        how.engine = "threads";
+        how.workers = 3;
+        NEED(!match(&how, &found, NULL));
+        OK(same(&told, &found), "3 workers: the same bits");
+        spi_orientations_clear(&found);
+        how.light = 0;
+        NEED(!match(&how, &found, NULL));
+        OK(worst_error(&found) > 4 * error, "not told: errors up to %.3f degrees",
+           worst_error(&found) * 180 / SPI_PI);
+        OK(worst_fluence(&found, spread) > 2 * with[i].fluence,
+           "and fluences off by up to %.4f", worst_fluence(&found, spread));
+        how = plain;
+        how.light = 1;
+        how.q_max = 0.08;
+        NEED(!match(&how, &coarse, &cell));
+        how.brute = true;
+        NEED(!match(&how, &brute, NULL));
+        for (int k = 0; k < IMAGES; k++)
+            alike += angle(coarse.quat + 4 * k, brute.quat + 4 * k) < 1.5 * cell;
+        OK(alike == IMAGES, "pixel by pixel: %d of %d are within 1.5 cells", alike, IMAGES);
+        spi_orientations_clear(&told);
+        spi_orientations_clear(&found);
+        spi_orientations_clear(&coarse);
+        spi_orientations_clear(&brute);
+    }
+    how.brute = false;
+    how.light = 1e3;
+    OK(match(&how, &told, NULL) == SPI_EFORMAT &&
+           strstr(spi_err_message(), "more than the images have"),
+       "%s", spi_err_message());
 }
 
 /* ---- what may not matter ------------------------------------------------------------ */
@@ -399,6 +496,7 @@ int main(void)
         return tap_done();
     }
     check_search();
+    check_background();
     check_engines();
     check_units();
     check_few();

@@ -66,7 +66,7 @@ static void blanks(double photons, enum spread spread, int period, double dark, 
     different();
     make_signals(photons, spread, period, dark);
     err = spi_split_least(N, signal, true, &least);
-    err = err ? err : spi_split_init(&s, N, signal, hash, least, SPI_DEAL_RANDOM, 1);
+    err = err ? err : spi_split_init(&s, N, signal, hash, NULL, least, SPI_DEAL_RANDOM, 1);
     OK(!err && wrong(&s, period) <= allowed,
        "%g photons (spread %d), every %d. image blank with %g photons: limit %.1f, %lld "
        "blank, %d wrong (%d allowed) %s",
@@ -131,7 +131,7 @@ static void copies(void)
         hash[k] = hash[k - N / 2];
     hash[7] = hash[3];
     signal[5] = 0;
-    err = spi_split_init(&s, N, signal, hash, 0, SPI_DEAL_RANDOM, 1);
+    err = spi_split_init(&s, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 1);
     if (err) {
         OK(0, "%s", spi_err_message());
         return;
@@ -175,10 +175,10 @@ static void the_draw(void)
     different();
     for (int k = 0; k < N; k++)
         signal[k] = 100;
-    err = spi_split_init(&a, N, signal, hash, 0, SPI_DEAL_RANDOM, 1);
-    err = err ? err : spi_split_init(&b, N, signal, hash, 0, SPI_DEAL_RANDOM, 1);
-    err = err ? err : spi_split_init(&c, N, signal, hash, 0, SPI_DEAL_RANDOM, 2);
-    err = err ? err : spi_split_init(&t, N, signal, hash, 0, SPI_DEAL_BLOCKS, 1);
+    err = spi_split_init(&a, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 1);
+    err = err ? err : spi_split_init(&b, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 1);
+    err = err ? err : spi_split_init(&c, N, signal, hash, NULL, 0, SPI_DEAL_RANDOM, 2);
+    err = err ? err : spi_split_init(&t, N, signal, hash, NULL, 0, SPI_DEAL_BLOCKS, 1);
     if (err) {
         OK(0, "%s", spi_err_message());
         return;
@@ -201,7 +201,7 @@ static void the_draw(void)
     for (int k = 0; k < N; k += 2)
         hash[k] = hash[0];
     signal[1] = 0;
-    err = spi_split_init(&t, N, signal, NULL, 0, SPI_DEAL_ONE, 1);
+    err = spi_split_init(&t, N, signal, NULL, NULL, 0, SPI_DEAL_ONE, 1);
     OK(!err && t.n_half[0] == N - 1 && t.n_half[1] == 0 && t.n_copies == 0 &&
            t.half[0] == 1 && t.half[1] == 0 && t.half[2] == 1 && t.half[N - 1] == 1,
        "one set: all with signal, copies too");
@@ -252,12 +252,52 @@ static void hashes(void)
        "two pixels in each other's place have another hash");
 }
 
+/* Doubtful images get a half set and make no model; blank ones get none. */
+static void doubtful(void)
+{
+    static uint8_t shows[N];
+    struct spi_split s = {0};
+    int64_t round = 0, other = 0, pairs = 0, bad = 0;
+    spi_err err;
+
+    different();
+    for (int k = 0; k < N; k++) {
+        signal[k] = k % 10 ? 100 : 0;
+        shows[k] = k % 7 == 1   ? SPI_ASIDE_ROUND
+                   : k % 7 == 2 ? SPI_ASIDE_DOUBLET
+                   : k % 7 == 3 ? SPI_ASIDE_OTHER
+                                : SPI_ASIDE_NO;
+        round += k % 10 && k % 7 == 1;
+        pairs += k % 10 && k % 7 == 2;
+        other += k % 10 && k % 7 == 3;
+    }
+    err = spi_split_init(&s, N, signal, hash, shows, 0, SPI_DEAL_RANDOM, 1);
+    for (int k = 0; k < N && !err; k++) {
+        bool takes = k % 10 != 0, doubt = takes && k % 7 >= 1 && k % 7 <= 3;
+
+        bad += (s.half[k] != 0) != takes || spi_split_doubtful(&s, k) != doubt ||
+               spi_split_models(&s, k) != (takes && !doubt);
+    }
+    OK(!err && bad == 0 && s.n_round == round && s.n_other == other &&
+           s.n_doublets == pairs && s.n_blank == N / 10,
+       "round, other, double and blank images: %lld, %lld, %lld, %lld; %lld treated "
+       "wrongly",
+       (long long)s.n_round, (long long)s.n_other, (long long)s.n_doublets,
+       (long long)s.n_blank, (long long)bad);
+    OK(!err && spi_split_count(&s) == N - N / 10 - round - other - pairs &&
+           llabs(s.n_half[0] - s.n_half[1]) <= 1,
+       "%lld images make the models; half sets of %lld and %lld",
+       (long long)spi_split_count(&s), (long long)s.n_half[0], (long long)s.n_half[1]);
+    spi_split_clear(&s);
+}
+
 int main(void)
 {
     hashes();
     blank_images();
     other_units();
     copies();
+    doubtful();
     the_draw();
     return tap_done();
 }

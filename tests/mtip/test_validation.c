@@ -268,6 +268,76 @@ static void limits(void)
     OK(strlen(text) == 29, "cut where there is no room: %s", text);
 }
 
+/* What takes resolution away: more than a trifle, largest first. */
+static void losses(void)
+{
+    struct spi_validation v = good();
+    struct spi_loss loss[SPI_LOSSES_MAX];
+    char text[1024];
+    int n;
+
+    v.resolution.limit = SPI_LIMIT_IMAGES;
+    v.conditions = (struct spi_conditions){.images = 1000,
+                                           .blank = 100,
+                                           .repeated = 20,
+                                           .round = 30,
+                                           .doublets = 40,
+                                           .unexplained = 10,
+                                           .masked = 0.2,
+                                           .background_ratio = 0.3,
+                                           .moved_px = 1,
+                                           .drift_px = 0.5};
+    spi_validation_limit(&v, text, sizeof text);
+    OK(spi_validation_losses(&v, loss) == 0 && !strstr(text, "takes resolution away"),
+       "at every level nothing is named: %s", text);
+    v.conditions = (struct spi_conditions){.images = 1000,
+                                           .blank = 200,
+                                           .round = 99,
+                                           .doublets = 4,
+                                           .unexplained = 1,
+                                           .masked = 0.25,
+                                           .masked_found = 0.125,
+                                           .background_ratio = 1.2,
+                                           .moved_px = 1.5,
+                                           .drift_px = 0.7};
+    n = spi_validation_losses(&v, loss);
+    /* in multiples of 0.3, 0.2, 1, 0.5, 0.2: 4, 1.52, 1.5, 1.4, 1.25 */
+    OK(n == 5 && strcmp(loss[0].what, "background") == 0 &&
+           strcmp(loss[1].what, "images") == 0 && strcmp(loss[2].what, "centre") == 0 &&
+           strcmp(loss[3].what, "drift") == 0 && strcmp(loss[4].what, "pixels") == 0,
+       "largest first");
+    OK(fabs(loss[0].value - 1.2) < eps && fabs(loss[1].value - 0.304) < eps &&
+           fabs(loss[4].value - 0.25) < eps,
+       "with their values");
+    spi_validation_limit(&v, text, sizeof text);
+    OK(strncmp(text, "the images: ", 12) == 0 &&
+           strstr(text, "; what takes resolution away: a background of 1.2 times the "
+                        "counts of the particle, 30 % of the images left out (20 % without "
+                        "signal, 10 % without structure along their rings), a beam centre "
+                        "1.5 pixels from that of the file, which was corrected, a beam "
+                        "centre that moves by 0.7 pixels over the file, 25 % of the pixels "
+                        "masked (12 % found by the program)"),
+       "%s", text);
+    v.conditions = (struct spi_conditions){
+        .images = 10, .repeated = 3, .doublets = 2, .unexplained = 1};
+    v.resolution.limit = SPI_LIMIT_PHASES;
+    spi_validation_limit(&v, text, sizeof text);
+    OK(strstr(text, "60 % of the images left out (30 % that repeat others, 20 % doublets, "
+                    "10 % that the map does not explain)"),
+       "%s", text);
+    v.conditions.masked = 0.5;
+    v.resolution.limit = SPI_LIMIT_BACKGROUND;
+    spi_validation_limit(&v, text, sizeof text);
+    OK(strstr(text, "still contain") && strstr(text, "50 % of the pixels masked") &&
+           !strstr(text, "found by the program"),
+       "%s", text);
+    v.resolution.limit = SPI_LIMIT_EDGE;
+    spi_validation_limit(&v, text, sizeof text);
+    OK(spi_validation_losses(&v, loss) == 0 &&
+           strcmp(text, "the edge of the detector (10.0 A)") == 0,
+       "at the edge nothing was taken away");
+}
+
 int main(void)
 {
     curves();
@@ -276,5 +346,6 @@ int main(void)
     outlook();
     verdicts();
     limits();
+    losses();
     return tap_done();
 }

@@ -46,6 +46,10 @@ static spi_err set_up(void)
     SPI_TRY(err = SPI_NEW(truth2.quat, 4 * N, "truth"), out);
     SPI_TRY(err = SPI_NEW(truth2.label, N, "truth"), out);
     SPI_TRY(err = SPI_NEW(truth2.fluence, N, "truth"), out);
+    SPI_TRY(err = SPI_NEW(truth.class, N, "truth"), out);
+    SPI_TRY(err = SPI_NEW(truth.background, N, "truth"), out);
+    SPI_TRY(err = SPI_NEW(truth2.class, N, "truth"), out);
+    SPI_TRY(err = SPI_NEW(truth2.background, N, "truth"), out);
 out:
     return err;
 }

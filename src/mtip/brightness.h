@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/** \file
+ * How bright particle and background are in each image.  Layer: mtip.  doc/math.md (Q24),
+ * (Q25).
+ *
+ * Where all images are equally bright the even part of a background can stay in the model:
+ * counts are fluence times the model, whoever scattered them.  Where the particle meets more
+ * or less of the beam from shot to shot and the background does not follow, an image has
+ * more of the background, or less, than its fluence times the model's; that much of it is
+ * then taken out of the image. */
+#ifndef SPI_MTIP_BRIGHTNESS_H
+#define SPI_MTIP_BRIGHTNESS_H
+
+#include "mtip/run.h"
+
+/** r->data gets `even`, `glow` and `excess` (spi_data_take_even), from the background that
+ * was given, or from what the models A of the two half sets, superposed by r->pose, show up
+ * to q_max (1/A); nothing where there is no background, or where the images have the same of
+ * it.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_brightness_find(struct spi_run *r,
+                                        const struct spi_volume *const A[2], double q_max);
+
+/** The same where the background was given (data->background), of whatever models there will
+ * be; once.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_brightness_given(struct spi_data *d, double q_max);
+
+/** (Q24): counts of n rings of an image -> what multiplies the particle's rings W and the
+ * background's b; qD: of each ring; tau2: variance of *glow about 1 from image to image, or
+ * infinite.  *sigma: standard deviation of *glow (without tau2). */
+void spi_brightness_fit(int n, const double *counts, const double *W, const double *b,
+                        const double *qD, double tau2, double *fluence, double *glow,
+                        double *sigma);
+
+/** (Q25): variance of the background's brightness glow [n_images] beyond what counting
+ * makes, of the images that make the models; sigma: as of spi_brightness_fit. */
+double spi_brightness_variance(const struct spi_data *d, const float *glow,
+                               const float *sigma);
+
+#endif
