@@ -18,7 +18,8 @@ struct item {
     char name[32];
     size_t at, bytes;
 };
-static struct item items[64];
+enum { ITEMS_MAX = 256 };
+static struct item items[ITEMS_MAX];
 static int n_items;
 
 /* ---- the file ----------------------------------------------------------------------- */
@@ -38,7 +39,7 @@ static void find_items(void)
 
     for (int i = 0; i < 2; i++) /* version, key */
         at += 8 + number_at(at);
-    for (n_items = 0; at < (size_t)n_bytes - 8; n_items++) {
+    for (n_items = 0; n_items < ITEMS_MAX && at < (size_t)n_bytes - 8; n_items++) {
         struct item *it = &items[n_items];
         uint64_t n = number_at(at);
 
@@ -116,7 +117,7 @@ static int make_state(struct bench *b, const struct spi_settings *set, int gener
     n_bytes = (long)fread(good, 1, sizeof good, f);
     fclose(f);
     find_items();
-    return n_bytes < STATE_MAX ? 0 : -1;
+    return n_bytes < STATE_MAX && n_items < ITEMS_MAX ? 0 : -1;
 }
 
 /* ---- what cannot be ----------------------------------------------------------------- */
