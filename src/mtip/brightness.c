@@ -251,8 +251,9 @@ static spi_err even_of_given(const struct spi_data *d, float **even)
     return err;
 }
 
-/* What each image has of a background `even` of a mean one, which becomes the data's. */
-static spi_err take(struct spi_data *d, double q_max, float *even)
+/* What each image has of a background `even` of a mean one, which becomes the data's, where
+ * the excess is `least` (rms) or more. */
+static spi_err take(struct spi_data *d, double q_max, double least, float *even)
 {
     struct look l = {.R = 0};
     float *glow = NULL, *nought = NULL;
@@ -273,7 +274,7 @@ static spi_err take(struct spi_data *d, double q_max, float *even)
             images++;
         }
     }
-    if (!(sum > excess_least * excess_least * images))
+    if (!(sum > least * least * images))
         err = spi_data_take_even(d, NULL, NULL, NULL);
 out:
     look_clear(&l);
@@ -283,7 +284,7 @@ out:
     return err;
 }
 
-spi_err spi_brightness_given(struct spi_data *d, double q_max)
+spi_err spi_brightness_given(struct spi_data *d, double q_max, double least)
 {
     float *even = NULL;
     spi_err err = even_of_given(d, &even);
@@ -293,7 +294,7 @@ spi_err spi_brightness_given(struct spi_data *d, double q_max)
         return err;
     }
     d->even_settled = true; /* it does not change */
-    return take(d, q_max, even);
+    return take(d, q_max, least, even);
 }
 
 spi_err spi_brightness_find(struct spi_run *r, const struct spi_volume *const A[2],
@@ -306,7 +307,7 @@ spi_err spi_brightness_find(struct spi_run *r, const struct spi_volume *const A[
     if (d->even_settled)
         return SPI_OK;
     if (d->background)
-        return spi_brightness_given(d, q_max);
+        return spi_brightness_given(d, q_max, excess_least);
     if (r->have_pose && spi_background_shows(r, q_max))
         SPI_TRY(err = even_of_models(r, A, q_max, &even), out);
     err = spi_data_take_even(d, NULL, NULL, NULL);
@@ -315,5 +316,5 @@ out:
         free(even);
         return err;
     }
-    return take(d, q_max, even);
+    return take(d, q_max, excess_least, even);
 }

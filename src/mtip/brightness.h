@@ -21,8 +21,8 @@ SPI_MUSTUSE spi_err spi_brightness_find(struct spi_run *r,
                                         const struct spi_volume *const A[2], double q_max);
 
 /** The same where the background was given (data->background), of whatever models there will
- * be; once.  SPI_ENOMEM. */
-SPI_MUSTUSE spi_err spi_brightness_given(struct spi_data *d, double q_max);
+ * be; once; nothing where the excess is below `least` (rms).  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_brightness_given(struct spi_data *d, double q_max, double least);
 
 /** (Q24): counts of n rings of an image -> what multiplies the particle's rings W and the
  * background's b; qD: of each ring; tau2: variance of *glow about 1 from image to image, or

@@ -22,6 +22,9 @@ enum { BLOCK = 8 * SPI_GROUP };
 /* Images are put in order within windows of so many bytes of records: the records of a
  * window stay in memory, also where all of them do not fit. */
 static const double window_bytes = 256e6;
+/* rms of the excess of a background; less stays in the model.  Refinement finds the
+ * brightness again beside the model, so that a rough one does no harm (mtip/brightness.h). */
+static const double excess_least = 0.1;
 
 /* ---- preparation -------------------------------------------------------------------- */
 
@@ -163,7 +166,7 @@ spi_err spi_given_init(struct spi_given *m, const struct spi_given_spec *spec)
     SPI_TRY(err = choose_views(m), fail);
     SPI_TRY(err = scale_model(m), fail);
     if (spec->data->background)
-        SPI_TRY(err = spi_brightness_given(spec->data, spec->q_max), fail);
+        SPI_TRY(err = spi_brightness_given(spec->data, spec->q_max, excess_least), fail);
     return SPI_OK;
 fail:
     spi_given_clear(m);
