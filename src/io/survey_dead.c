@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/sort.h"
 #include "io/survey_priv.h"
 
 enum { CONSTANT_LEAST = 20 }; /* images; exp(-1) is the likeliest number of all counts */
@@ -27,22 +28,15 @@ int spi_survey_ring(const struct spi_look *l, int64_t p)
     return (int)fmin(at * l->rings, l->rings - 1);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double median(int64_t n, double *x)
 {
-    qsort(x, (size_t)n, sizeof *x, by_value);
+    spi_sort(n, x);
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
 static double quantile(int64_t n, double *x, double part)
 {
-    qsort(x, (size_t)n, sizeof *x, by_value);
+    spi_sort(n, x);
     return x[(int64_t)(part * (double)(n - 1))];
 }
 
@@ -94,7 +88,7 @@ static void look_at_ring(struct spi_look *l, int r, int64_t n, double *sum, doub
     shot = l->fano[r] / (N * mean);
     if (mean * N > counts_least * l->fano[r] && sqrt(2 / (double)n) * shot < measured)
         *uneven = var / (mean * mean) - shot;
-    qsort(lit, (size_t)n, sizeof *lit, by_value);
+    spi_sort(n, lit);
     l->evidence[r] = evidence_of(n, lit, l->s->n_images);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/sort.h"
 #include "io/survey_priv.h"
 
 enum { DIRECTIONS = 4, DIRECTIONS_LEAST = 2, AROUND = 2, ROUNDS = 12, RING_LEAST = 8 };
@@ -22,16 +23,9 @@ static const double border_over = 1.25, border_under = 0.8;
 
 /* ---- small things ------------------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double median(int n, double *x)
 {
-    qsort(x, (size_t)n, sizeof *x, by_value);
+    spi_sort(n, x);
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
@@ -39,7 +33,7 @@ static double median(int n, double *x)
  * spoil does not count. */
 static double lower(int n, double *x)
 {
-    qsort(x, (size_t)n, sizeof *x, by_value);
+    spi_sort(n, x);
     return n == 2 ? 0.5 * (x[0] + x[1]) : x[1];
 }
 

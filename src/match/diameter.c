@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "match/speckle.h"
 #include "math/rot.h"
 
@@ -78,13 +79,6 @@ static double modulus(const double q[3])
     return sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Median distance of neighbours in a row of pixels. */
 static spi_err pixel_width(const struct spi_detector *det, double *dq)
 {
@@ -101,7 +95,7 @@ static spi_err pixel_width(const struct spi_detector *det, double *dq)
             step[n++] = hypot(b[0] - a[0], b[1] - a[1]);
     }
     if (n)
-        qsort(step, (size_t)n, sizeof *step, by_value);
+        spi_sort(n, step);
     *dq = n ? step[n / 2] : 0;
     free(step);
     return *dq > 0
@@ -356,12 +350,6 @@ spi_err spi_diameter_add(spi_diameter *d, const struct spi_detector *det, int64_
 
 /* ---- images that are left out (J8) -------------------------------------------------- */
 
-static double median(int64_t n, double *x)
-{
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return n > 0 ? x[n / 2] : 0;
-}
-
 /* Of each image the share of its counts up to a ring above the median, in units of the
  * spread above it; z[k] becomes the largest of all rings. */
 static void raise_z(const spi_diameter *d, const double *share, double *work, double *z)
@@ -370,11 +358,11 @@ static void raise_z(const spi_diameter *d, const double *share, double *work, do
     int64_t n = d->n_images, m = 0;
 
     memcpy(work, share, (size_t)n * sizeof *work);
-    middle = median(n, work);
+    middle = spi_median(n, work);
     for (int64_t k = 0; k < n; k++)
         if (share[k] > middle)
             work[m++] = share[k] - middle;
-    spread = 1.4826 * median(m, work); /* of a normal distribution: sigma */
+    spread = 1.4826 * spi_median(m, work); /* of a normal distribution: sigma */
     for (int64_t k = 0; k < n && spread > 0; k++)
         z[k] = fmax(z[k], (share[k] - middle) / spread);
 }

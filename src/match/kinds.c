@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/sort.h"
 #include "match/hits_split.h"
 
 /* (J23) */
@@ -207,19 +208,6 @@ static void place_of(const struct space *s, const float *numbers, struct place *
         }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(int64_t n, double *x)
-{
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return n > 0 ? x[n / 2] : 0;
-}
-
 /* Shells next to each other until the typical image has `least`; the value is how many. */
 static int group(int n, const double *typical, double least, int *of)
 {
@@ -284,10 +272,10 @@ static void make_groups(struct space *s, int64_t m, const float *numbers,
     for (int b = 0; b < s->shells->n; b++) {
         for (int64_t k = 0; k < m; k++)
             room[k] = (double)numbers[row[k] * NUMBERS + b];
-        light[b] = median(m, room);
+        light[b] = spi_median(m, room);
         for (int64_t k = 0; k < m; k++)
             room[k] = even_of(s->shells, numbers + row[k] * NUMBERS, b);
-        even[b] = median(m, room);
+        even[b] = spi_median(m, room);
     }
     s->n_light = group(s->shells->n, light, light_least, s->light);
     s->n_along = group(s->shells->n, even, along_least, s->along);
@@ -307,7 +295,7 @@ static void make_groups(struct space *s, int64_t m, const float *numbers,
             groups_of(s, numbers + row[k] * NUMBERS, l, b, e);
             room[k] = e[g] > 0 ? b[g] / e[g] : 0;
         }
-        s->typical[g] = fmax(0, median(m, room));
+        s->typical[g] = fmax(0, spi_median(m, room));
     }
 }
 
@@ -346,7 +334,7 @@ static void make_axes(struct space *s, int64_t m, const float *numbers, const in
 
     for (int64_t k = 0; k < m; k++)
         room[k] = values_of(s, numbers + row[k] * NUMBERS, y, v);
-    typical = median(m, room);
+    typical = spi_median(m, room);
     weight = means_of(s, m, numbers, row, typical, noise);
     for (int i = 0; i < M; i++) {
         scale[i] = sqrt(noise[i] + blur * blur);
@@ -628,7 +616,7 @@ static spi_err fit(int d, int64_t n, const struct place *place, uint64_t seed,
             spread[a] += place[k].x[a] * place[k].x[a] / (double)n;
         for (int64_t k = 0; k < n; k++)
             room[k] = place[k].noise[a][a];
-        noise = median(n, room);
+        noise = spi_median(n, room);
         spread[a] = fmax(spread[a] - noise, 0.1 * spread[a]);
         prior[a][a] = prior_part * spread[a] + prior_noise * noise;
     }
@@ -757,8 +745,8 @@ static spi_err judge_kinds(const struct space *s, int64_t m, const struct place 
 static spi_err spread_out(int64_t m, int64_t *row)
 {
     static const double golden = 0.618;
-    int64_t *from, step = (int64_t)(golden * (double)m) + 1, a, b;
-    spi_err err = SPI_NEW(from, m, "kinds");
+    int64_t *was, step = (int64_t)(golden * (double)m) + 1, a, b;
+    spi_err err = SPI_NEW(was, m, "kinds");
 
     if (err)
         return err;
@@ -772,10 +760,10 @@ static spi_err spread_out(int64_t m, int64_t *row)
         if (a == 1)
             break;
     }
-    memcpy(from, row, (size_t)m * sizeof *row);
+    memcpy(was, row, (size_t)m * sizeof *row);
     for (int64_t k = 0; k < m; k++)
-        row[k] = from[k * step % m];
-    free(from);
+        row[k] = was[k * step % m];
+    free(was);
     return SPI_OK;
 }
 

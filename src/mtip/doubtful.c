@@ -3,18 +3,6 @@
 
 #include "mtip/pass.h"
 
-static spi_err one_pass(struct spi_run *r, const struct spi_step *step)
-{
-    struct spi_pass p;
-    spi_err err;
-
-    SPI_TRY(err = spi_pass_begin(&p, r, step, SPI_PASS_DOUBTFUL), out);
-    SPI_TRY(err = spi_pass_slice(&p), out);
-    err = spi_pass_match(&p);
-out:
-    return spi_pass_end(&p, err, NULL);
-}
-
 spi_err spi_doubtful_match(struct spi_run *r)
 {
     static const enum spi_stage stages[] = {SPI_STAGE_MARCHING, SPI_STAGE_REFINEMENT};
@@ -32,7 +20,7 @@ spi_err spi_doubtful_match(struct spi_run *r)
         for (int i = 0; !err && (s == 0 || i == 0) &&
                         spi_plan_step(r->set, D, r->q_max, stages[s], i, &step);
              i++)
-            err = one_pass(r, &step);
+            err = spi_pass_only_match(r, &step, SPI_PASS_DOUBTFUL);
     for (int h = 0; h < 2; h++) {
         lead[h]->beta = beta[h];
         lead[h]->score = score[h];

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "fsc/symmetry_map.h"
 #include "math/symmetry.h"
+#include "mtip/brightness.h"
 #include "mtip/doubtful.h"
 #include "mtip/orientations.h"
 
@@ -431,6 +432,13 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
     spi_err err;
 
     *res = (struct spi_result){0};
+    /* of the models as they are now, which a run that was resumed has, too */
+    SPI_TRY(err = spi_brightness_find(
+                r,
+                (const struct spi_volume *const[2]){&r->replica[0][r->leading[0]].A,
+                                                    &r->replica[1][r->leading[1]].A},
+                r->q_max),
+            out);
     SPI_TRY(err = spi_doubtful_match(r), out);
     SPI_TRY(err = spi_run_orientations(r, o), out);
     SPI_TRY(err = refine_and_merge(r, o, false, progress, user, res), out);

@@ -18,25 +18,12 @@ void spi_inits_lead(struct spi_run *r)
                 r->leading[h] = s;
 }
 
-/* The replicas of this round on the images that were held out. */
-static spi_err score_heldout(struct spi_run *r, const struct spi_step *step)
-{
-    struct spi_pass p;
-    spi_err err;
-
-    SPI_TRY(err = spi_pass_begin(&p, r, step, SPI_PASS_HELDOUT), out);
-    SPI_TRY(err = spi_pass_slice(&p), out);
-    err = spi_pass_match(&p);
-out:
-    return spi_pass_end(&p, err, NULL);
-}
-
 spi_err spi_inits_select(struct spi_run *r, const struct spi_step *step)
 {
     double q0 = spi_plan_init_q(r->set, r->data->rings.diameter_A, r->q_max), R[9], mean_cc;
     spi_err err;
 
-    SPI_TRY(err = score_heldout(r, step), out);
+    SPI_TRY(err = spi_pass_only_match(r, step, SPI_PASS_HELDOUT), out);
     spi_inits_lead(r);
     SPI_TRY(err = spi_half_sets_agree(&r->replica[0][r->leading[0]],
                                       &r->replica[1][r->leading[1]],

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "match/hits.h"
 #include "mtip/reference.h"
 
@@ -312,19 +313,6 @@ out:
 
 /* ---- what is said of each image -------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(int64_t n, double *x)
-{
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return n > 0 ? x[n / 2] : 0;
-}
-
 /* (Q26): how far the shares of images of the particle lie apart, beyond 0 and noise. */
 static spi_err spread_of(const struct seen *seen, const struct spi_orientations *o,
                          int which, double *spread)
@@ -338,10 +326,10 @@ static spi_err spread_of(const struct seen *seen, const struct spi_orientations 
     for (int64_t k = 0; k < o->n; k++)
         if (o->half[k] && !o->aside[k] && !isnan(seen[k].share[which]))
             x[n++] = (double)seen[k].share[which];
-    middle = fmax(0, median(n, x));
+    middle = fmax(0, spi_median(n, x));
     for (int64_t i = 0; i < n; i++)
         x[i] = fabs(x[i] - middle);
-    *spread = fmax(of_map, middle + 1.4826 * median(n, x));
+    *spread = fmax(of_map, middle + 1.4826 * spi_median(n, x));
     free(x);
     return SPI_OK;
 }

@@ -194,3 +194,16 @@ spi_err spi_pass_end(struct spi_pass *p, spi_err err, struct spi_generation_repo
     spi_resolution_level_clear(&p->level);
     return err;
 }
+
+spi_err spi_pass_only_match(struct spi_run *r, const struct spi_step *step,
+                            enum spi_pass_sees sees)
+{
+    struct spi_pass p;
+    spi_err err;
+
+    SPI_TRY(err = spi_pass_begin(&p, r, step, sees), out);
+    SPI_TRY(err = spi_pass_slice(&p), out);
+    err = spi_pass_match(&p);
+out:
+    return spi_pass_end(&p, err, NULL);
+}

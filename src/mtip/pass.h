@@ -37,5 +37,8 @@ SPI_MUSTUSE spi_err spi_pass_merge(struct spi_pass *p);
  * returned. */
 SPI_MUSTUSE spi_err spi_pass_end(struct spi_pass *p, spi_err err,
                                  struct spi_generation_report *report);
+/** A whole pass without merging: images `sees` are matched with the models. */
+SPI_MUSTUSE spi_err spi_pass_only_match(struct spi_run *r, const struct spi_step *step,
+                                        enum spi_pass_sees sees);
 
 #endif
