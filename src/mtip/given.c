@@ -367,7 +367,7 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     SPI_TRY(err =
                 spi_reference_init(&reference, d, spec->q_max, spec->set->nufft_tol, &m->A),
             out);
-    SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
+    SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, NULL, spec->like, &set),
             out);
     spi_reference_drop_grid(&reference, set.model);
     for (int i = 0; i < (d->even ? BRIGHTNESS_ROUNDS : 1) && !err; i++) {

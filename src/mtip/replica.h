@@ -86,6 +86,8 @@ struct spi_generation {
     bool keep_candidates; /* write the new candidates to the half */
     bool store_best;      /* write best orientation and fluence to the half */
     bool only_candidates; /* nothing but candidates is wanted: no weights, no score */
+    const float *ring_signal; /* [R matched] (Q27): how much of the model's structure is
+                               * signal; NULL: all */
     bool merge;           /* also merge (false: only match: held-out scores, a model that is
                            * given) */
     /* may be NULL: told how many images of the batch are matched, after a wait now and then;

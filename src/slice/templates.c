@@ -95,11 +95,12 @@ static double condition(const struct spi_template_spec *sp, float *T)
     double sbar = 0;
 
     for (int r = 0; r < sp->band->R; r++) {
-        float *t = T + g->at[r], scale = sp->ring_scale ? sp->ring_scale[r] : 1;
+        float *t = T + g->at[r], scale = sp->ring_scale ? sp->ring_scale[r] : 1,
+              add = sp->ring_add ? sp->ring_add[r] : 0;
         double sum = 0;
 
         for (int j = 0; j < g->n[r]; j++)
-            sum += (double)(t[j] *= scale);
+            sum += (double)(t[j] = t[j] * scale + add);
 
         float mean = (float)(sum / g->n[r]);
         float least = mean > 0 ? floor_of_mean * mean : 1e-30F;

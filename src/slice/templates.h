@@ -28,7 +28,8 @@ struct spi_template_spec {
     const struct spi_ring_map *map; /* for d */
     struct spi_views views;
     const struct spi_likelihood *like;
-    const float *ring_scale;  /* [R] or NULL: T is multiplied by it */
+    const float *ring_scale;  /* [R] or NULL: T is multiplied by it, */
+    const float *ring_add;    /* [R] or NULL: and this is added */
     const float *inv_var;     /* [R] 1 / sigma_r^2; NULL where `like` is not weighted */
     const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };

@@ -67,7 +67,7 @@ static void scene_clear(struct scene *s)
 static spi_err set_init(const struct scene *s, const struct spi_likelihood *like,
                         struct spi_refine_set *set)
 {
-    return spi_refine_set_init(set, &s->det, &s->rings, s->rings.R, s->mean, like,
+    return spi_refine_set_init(set, &s->det, &s->rings, s->rings.R, s->mean, NULL, like,
                                s->inv_var, s->plan, s->grid);
 }
 
