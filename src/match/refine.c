@@ -23,8 +23,8 @@ static const double floor_of_mean = 0.1;
 spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector *det,
                             const struct spi_rings *g, int R, const double *ring_mean,
                             const float *ring_signal, const struct spi_likelihood *like,
-                            const float *ring_inv_var,
-                            const spi_nufft *plan, const float *grid)
+                            const float *ring_inv_var, const spi_nufft *plan,
+                            const float *grid)
 {
     float *ring = NULL;
     spi_err err;

@@ -40,10 +40,13 @@ struct spi_refine_set {
     struct spi_refine r;          /* points into this: do not copy */
 };
 /** Fill the set.  SPI_EINVAL: the rings go beyond the model, or hold no usable pixel. */
-SPI_MUSTUSE spi_err spi_refine_set_init(
-    struct spi_refine_set *s, const struct spi_detector *det, const struct spi_rings *g,
-    int R, const double *ring_mean, const float *ring_signal,
-    const struct spi_likelihood *like, const float *ring_inv_var, const spi_nufft *plan, const float *grid);
+SPI_MUSTUSE spi_err spi_refine_set_init(struct spi_refine_set *s,
+                                        const struct spi_detector *det,
+                                        const struct spi_rings *g, int R,
+                                        const double *ring_mean, const float *ring_signal,
+                                        const struct spi_likelihood *like,
+                                        const float *ring_inv_var, const spi_nufft *plan,
+                                        const float *grid);
 /** Release what the struct owns. */
 void spi_refine_set_clear(struct spi_refine_set *s);
 

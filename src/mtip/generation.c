@@ -686,30 +686,11 @@ static double mean_score(struct spi_generation_work *w)
 
 static void work_free(struct spi_generation_work *w)
 {
-    struct spi_array *const all[] = {w->model,
-                                     w->solved,
-                                     w->beta,
-                                     w->residual,
-                                     w->candidate,
-                                     w->half_fluence,
-                                     w->half_best,
-                                     w->fine,
-                                     w->rings,
-                                     w->templates,
-                                     w->table,
-                                     w->S,
-                                     w->counts,
-                                     w->fluence,
-                                     w->best,
-                                     w->kept,
-                                     w->pair,
-                                     w->angle,
-                                     w->weight,
-                                     w->scale,
-                                     w->sorted,
-                                     w->sorted_at,
-                                     w->place,
-                                     w->partial_weight};
+    struct spi_array *const all[] = {
+        w->model,     w->solved,  w->beta,   w->residual,  w->candidate, w->half_fluence,
+        w->half_best, w->fine,    w->rings,  w->templates, w->table,     w->S,
+        w->counts,    w->fluence, w->best,   w->kept,      w->pair,      w->angle,
+        w->weight,    w->scale,   w->sorted, w->sorted_at, w->place,     w->partial_weight};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         spi_array_free(w->g, all[i]);

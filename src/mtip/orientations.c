@@ -224,10 +224,9 @@ static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
     SPI_TRY(err =
                 spi_reference_init(&m->reference, r->data, r->q_max, r->set->nufft_tol, A),
             out);
-    SPI_TRY(
-        err = spi_reference_refine_set(&m->reference, r->data, r->q_max, ring_signal,
-                                       r->like, &m->set),
-        out);
+    SPI_TRY(err = spi_reference_refine_set(&m->reference, r->data, r->q_max, ring_signal,
+                                           r->like, &m->set),
+            out);
     spi_reference_drop_grid(&m->reference, m->set.model);
 out:
     return err;

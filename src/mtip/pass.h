@@ -20,7 +20,7 @@ struct spi_pass {
     const struct spi_step *step; /* borrowed */
     enum spi_pass_sees sees;
     float *ring_signal; /* [rings matched], owned: (Q27); NULL: all is signal */
-    int64_t images; /* that are matched, by all replicas together */
+    int64_t images;     /* that are matched, by all replicas together */
     double t0;
 };
 

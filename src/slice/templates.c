@@ -235,6 +235,33 @@ out:
     return err;
 }
 
+spi_err spi_ring_means_of_views(const struct spi_rings *g, int R, const spi_points *points,
+                                const float *grid, int n, const double (*dir)[3],
+                                double *mean)
+{
+    struct slices s;
+    spi_err err = slices_new(g, R, NULL, points, &s);
+
+    for (int i0 = 0; i0 < n && !err; i0 += GROUP) {
+        int m = n - i0 < GROUP ? n - i0 : GROUP;
+
+        for (int i = 0; i < m; i++)
+            spi_rot_to_direction(dir[i0 + i], s.rotation[i]);
+        err = spi_nufft_slice(s.points, grid, m, (const double(*)[9])s.rotation, s.T);
+        for (int i = 0; i < m && !err; i++)
+            for (int r = 0; r < R; r++) {
+                const float *t = s.T + (ptrdiff_t)i * g->at[R];
+                double sum = 0;
+
+                for (int j = g->at[r]; j < g->at[r + 1]; j++)
+                    sum += (double)t[j];
+                mean[(ptrdiff_t)(i0 + i) * R + r] = sum / g->n[r];
+            }
+    }
+    slices_free(&s);
+    return err;
+}
+
 spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nufft *plan,
                                 const float *grid, int n_dir, double *mean)
 {
