@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * How much of the half sets' models is signal, and how much noise.  Layer: mtip.
- * doc/math.md (Q27), (B8).
+ * doc/math.md (Q27).
  *
  * Images are compared with a model whose structure is as large as its signal (a Wiener
  * filter): the noise of a model says nothing of an image, and where it is larger than the

@@ -265,21 +265,25 @@ spi_err spi_ring_means_of_views(const struct spi_rings *g, int R, const spi_poin
 spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nufft *plan,
                                 const float *grid, int n_dir, double *mean)
 {
-    struct slices s;
-    spi_err err = slices_new(g, R, plan, NULL, &s);
+    spi_points *points = NULL;
+    double(*dir)[3] = NULL, *of_view = NULL;
+    spi_err err;
 
     memset(mean, 0, (size_t)R * sizeof *mean);
-    for (int i = 0; i < n_dir && !err; i++) {
-        double dir[3];
-
-        spi_sphere_point(n_dir, i, dir);
-        spi_rot_to_direction(dir, s.rotation[0]);
-        if ((err = spi_nufft_slice(s.points, grid, 1, (const double(*)[9])s.rotation, s.T)))
-            break;
+    SPI_TRY(err = SPI_NEW(dir, n_dir, "templates"), out);
+    SPI_TRY(err = SPI_NEW(of_view, (int64_t)n_dir * R, "templates"), out);
+    for (int i = 0; i < n_dir; i++)
+        spi_sphere_point(n_dir, i, dir[i]);
+    SPI_TRY(err = spi_ring_points(g, R, plan, &points), out);
+    SPI_TRY(err = spi_ring_means_of_views(g, R, points, grid, n_dir,
+                                          (const double(*)[3])dir, of_view),
+            out);
+    for (int i = 0; i < n_dir; i++)
         for (int r = 0; r < R; r++)
-            for (int j = g->at[r]; j < g->at[r + 1]; j++)
-                mean[r] += (double)s.T[j] / g->n[r] / n_dir;
-    }
-    slices_free(&s);
+            mean[r] += of_view[i * R + r] / n_dir;
+out:
+    spi_points_free(points);
+    free(dir);
+    free(of_view);
     return err;
 }
