@@ -8,11 +8,12 @@
 
 enum { VALUES_LEAST = 100 };      /* above 0 that tell the unit */
 static const double whole = 1e-3; /* from a whole multiple of the gain, of the gain */
-static const double singles_least = 0.02; /* of the values above 0 are one gain */
-static const double rounding = 1e-10;     /* of sums of squares */
-static const double broken_most = 0.01;   /* of photons are no whole numbers */
-static const double varies_least = 0.5;   /* of the variance of photons */
-enum { DARKEST = 10 };                    /* one in so many pixels */
+static const double singles_least = 0.02;         /* of the values above 0 are one gain */
+static const double rounding = 1e-10;             /* of sums of squares */
+static const double broken_most = 0.01;           /* of photons are no whole numbers */
+static const double varies_least = 0.5;           /* of the variance of photons */
+static const double own_most = 2, own_sigmas = 5; /* peaks of one pixel, of those of all */
+enum { DARKEST = 10 };                            /* one in so many pixels */
 
 /* ---- sums --------------------------------------------------------------------------- */
 
@@ -164,6 +165,46 @@ static bool varies(const struct spi_look *l, const struct spi_electronics *e)
     return variance > varies_least * photons;
 }
 
+/* Photon peaks of electronics lie at the same places in all pixels (X3).  Where a background
+ * was subtracted from photons each pixel has its own: the values of one pixel then agree
+ * far better than those of all. */
+static spi_err peaks_are_common(const struct spi_look *l, const struct spi_electronics *e,
+                                bool *common)
+{
+    struct of_pixel {
+        double re, im;
+        int n;
+    } *sum = NULL, all = {0};
+    double own = 0, pairs = 0, together;
+    spi_err err = SPI_NEW(sum, l->im->s.det.n_pixels, "survey");
+
+    if (err)
+        return err;
+    for (int64_t i = 0; i < l->n_any; i++) {
+        struct of_pixel *s = &sum[l->any_of[i]];
+        double turn = 2 * M_PI * ((double)l->any[i] - e->pedestal) / e->gain;
+
+        s->re += cos(turn);
+        s->im += sin(turn);
+        s->n++;
+    }
+    for (int64_t p = 0; p < l->im->s.det.n_pixels; p++) {
+        const struct of_pixel *s = &sum[p];
+
+        if (l->im->s.det.bad[p])
+            continue;
+        all.re += s->re;
+        all.im += s->im;
+        all.n += s->n;
+        own += s->re * s->re + s->im * s->im - s->n;
+        pairs += (double)s->n * (s->n - 1);
+    }
+    free(sum);
+    together = (all.re * all.re + all.im * all.im) / fmax((double)all.n * all.n, 1);
+    *common = own <= own_most * together * pairs + own_sigmas * sqrt(pairs);
+    return SPI_OK;
+}
+
 static spi_err estimate(struct spi_look *l)
 {
     struct spi_survey *s = l->s;
@@ -171,6 +212,7 @@ static spi_err estimate(struct spi_look *l)
     bool odd = s->analogue || !photons || s->not_whole > broken_most;
     double pedestal;
     int64_t n = 0;
+    bool common = false;
     spi_err err = SPI_OK;
 
     if (s->gain > 0) {
@@ -183,7 +225,9 @@ static spi_err estimate(struct spi_look *l)
             if (!l->im->s.det.bad[l->any_of[i]])
                 l->any[n++] = l->any[i];
         err = spi_electronics_find(n, l->any, &s->electronics);
-        if (!err && !varies(l, &s->electronics))
+        if (!err && s->electronics.gain > 0)
+            err = peaks_are_common(l, &s->electronics, &common);
+        if (!err && !(common && varies(l, &s->electronics)))
             s->electronics = (struct spi_electronics){0};
     }
     s->found_electronics = s->electronics.gain > 0;

@@ -22,8 +22,9 @@ static const double floor_of_mean = 0.1;
 
 spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector *det,
                             const struct spi_rings *g, int R, const double *ring_mean,
-                            const struct spi_likelihood *like, const float *ring_inv_var,
-                            const spi_nufft *plan, const float *grid)
+                            const float *ring_signal, const struct spi_likelihood *like,
+                            const float *ring_inv_var, const spi_nufft *plan,
+                            const float *grid)
 {
     float *ring = NULL;
     spi_err err;
@@ -39,6 +40,14 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     for (int r = 0; r < R; r++)
         ring[r] = ring_mean[r] > 0 ? (float)(floor_of_mean * ring_mean[r]) : 1e-30F;
     spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->least);
+    if (ring_signal) {
+        SPI_TRY(err = SPI_NEW(s->signal, s->pixels.n, "refinement"), fail);
+        SPI_TRY(err = SPI_NEW(s->rest, s->pixels.n, "refinement"), fail);
+        spi_pixel_list_from_rings(&s->pixels, g, R, ring_signal, s->signal);
+        for (int r = 0; r < R; r++)
+            ring[r] = (float)((1 - (double)ring_signal[r]) * ring_mean[r]);
+        spi_pixel_list_from_rings(&s->pixels, g, R, ring, s->rest);
+    }
     if (like->weighted) {
         SPI_TRY(err = SPI_NEW(s->inv_var, s->pixels.n, "refinement"), fail);
         spi_pixel_list_from_rings(&s->pixels, g, R, ring_inv_var, s->inv_var);
@@ -47,6 +56,8 @@ spi_err spi_refine_set_init(struct spi_refine_set *s, const struct spi_detector 
     s->r = (struct spi_refine){.pixels = &s->pixels,
                                .plan = plan,
                                .model = s->model,
+                               .signal = s->signal,
+                               .rest = s->rest,
                                .least = s->least,
                                .like = like,
                                .inv_var = s->inv_var,
@@ -63,6 +74,8 @@ void spi_refine_set_clear(struct spi_refine_set *s)
 {
     spi_pixel_list_clear(&s->pixels);
     spi_packed_free(s->model);
+    free(s->signal);
+    free(s->rest);
     free(s->least);
     free(s->inv_var);
     *s = (struct spi_refine_set){0};
@@ -81,6 +94,18 @@ SPI_CLONES static void rotate(const float (*restrict q)[3], int n, const float m
         u[0][j] = m[0] * x + m[1] * y + m[2] * z;
         u[1][j] = m[3] * x + m[4] * y + m[5] * z;
         u[2][j] = m[6] * x + m[7] * y + m[8] * z;
+    }
+}
+
+SPI_CLONES static void filter(int n, const float *restrict signal,
+                              const float *restrict rest, float (*restrict W)[SPI_POINTS])
+{
+#pragma omp simd
+    for (int j = 0; j < n; j++) {
+        W[0][j] = signal[j] * W[0][j] + rest[j];
+        W[1][j] *= signal[j];
+        W[2][j] *= signal[j];
+        W[3][j] *= signal[j];
     }
 }
 
@@ -125,6 +150,8 @@ void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9]
 
         rotate((const float(*)[3])l->q + p, n, m, u);
         spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
+        if (r->signal)
+            filter(n, r->signal + p, r->rest + p, W);
         r->like->sums(n, K + p, l->geometry + p, r->least + p,
                       r->inv_var ? r->inv_var + p : NULL, (const float(*)[SPI_POINTS])u,
                       (const float(*)[SPI_POINTS])W, &sums);

@@ -20,27 +20,33 @@ struct spi_refine {
     const struct spi_pixel_list *pixels;
     const spi_nufft *plan;
     const spi_packed *model;
-    const float *least; /* [pixels->n] T is not less than this */
+    const float *signal, *rest; /* [pixels->n] T = signal W + rest; NULL: T = W */
+    const float *least;         /* [pixels->n] T is not less than this */
     const struct spi_likelihood *like;
     const float *inv_var; /* [pixels->n] v; NULL: not weighted */
     double cell;          /* rad, Shannon cell 1 / (2 D q_max): the scale of the steps */
 };
 
 /** Everything for a model: pixels between the first and the last of R rings, T floored at
- *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_inv_var:
- *  [R], read where the likelihood is weighted; grid: the prepared fine grid, borrowed
- *  while spi_packed_reads_grid(set->model). */
+ *  10 % of its mean on the ring; ring_mean [R]: of the model; ring_signal [R]: how much of
+ *  the model about that mean is signal (Q27), NULL: all; ring_inv_var: [R], read where the
+ *  likelihood is weighted; grid: the prepared fine grid, borrowed while
+ *  spi_packed_reads_grid(set->model). */
 struct spi_refine_set {
     struct spi_pixel_list pixels; /* owned */
+    float *signal, *rest;         /* owned */
     float *least, *inv_var;       /* owned */
     spi_packed *model;            /* owned */
     struct spi_refine r;          /* points into this: do not copy */
 };
 /** Fill the set.  SPI_EINVAL: the rings go beyond the model, or hold no usable pixel. */
-SPI_MUSTUSE spi_err spi_refine_set_init(
-    struct spi_refine_set *s, const struct spi_detector *det, const struct spi_rings *g,
-    int R, const double *ring_mean, const struct spi_likelihood *like,
-    const float *ring_inv_var, const spi_nufft *plan, const float *grid);
+SPI_MUSTUSE spi_err spi_refine_set_init(struct spi_refine_set *s,
+                                        const struct spi_detector *det,
+                                        const struct spi_rings *g, int R,
+                                        const double *ring_mean, const float *ring_signal,
+                                        const struct spi_likelihood *like,
+                                        const float *ring_inv_var, const spi_nufft *plan,
+                                        const float *grid);
 /** Release what the struct owns. */
 void spi_refine_set_clear(struct spi_refine_set *s);
 

@@ -18,6 +18,8 @@ void spi_refine_ref(const struct spi_refine *r, int n, double dx, const float *A
 
         spi_rot_apply(M, q, at);
         spi_nufft_slice_ref(n, dx, A, 1, (const double(*)[3])at, &T);
+        if (r->signal)
+            T = (double)r->signal[p] * T + (double)r->rest[p];
         spi_likelihood_add(r->like, (double)K[p], fmax(T, (double)r->least[p]),
                            (double)l->geometry[p], r->inv_var ? (double)r->inv_var[p] : 1,
                            &sums);

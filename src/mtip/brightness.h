@@ -24,16 +24,28 @@ SPI_MUSTUSE spi_err spi_brightness_find(struct spi_run *r,
  * be; once; nothing where the excess is below `least` (rms).  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_brightness_given(struct spi_data *d, double q_max, double least);
 
-/** (Q24): counts of n rings of an image -> what multiplies the particle's rings W and the
- * background's b; qD: of each ring; tau2: variance of *glow about 1 from image to image, or
- * infinite.  *sigma: standard deviation of *glow (without tau2). */
-void spi_brightness_fit(int n, const double *counts, const double *W, const double *b,
-                        const double *qD, double tau2, double *fluence, double *glow,
-                        double *sigma);
+/** Variances about 1 from image to image; INFINITY: not known. */
+struct spi_brightness_spread {
+    double fluence, glow;
+};
 
-/** (Q25): variance of the background's brightness glow [n_images] beyond what counting
- * makes, of the images that make the models; sigma: as of spi_brightness_fit. */
-double spi_brightness_variance(const struct spi_data *d, const float *glow,
-                               const float *sigma);
+struct spi_brightness {
+    double fluence, glow;             /* of the particle; of the background */
+    double sigma_fluence, sigma_glow; /* their standard deviations, nothing else known */
+};
+
+/** (Q24): counts of n rings of an image -> what multiplies the particle's rings W and the
+ * background's b.  varies [n]: variance of a ring of the particle from image to image, over
+ * its mean squared; variance: of fluence and glow about 1 from image to image, or
+ * infinite. */
+void spi_brightness_fit(int n, const double *counts, const double *W, const double *b,
+                        const double *varies, const struct spi_brightness_spread *variance,
+                        struct spi_brightness *out);
+
+/** (Q25): variance about 1 of x [n_images] beyond what counting makes, of the images that
+ * make the models; sigma [n_images]: of each x.  alike: all images count alike, for sigma
+ * goes with x. */
+double spi_brightness_variance(const struct spi_data *d, const float *x, const float *sigma,
+                               bool alike);
 
 #endif

@@ -46,7 +46,7 @@ struct spi_data {
     float *even;           /* [n_pixels], owned: of the background what is the same on each
                               * ring, in a mean image; NULL: it goes with the model */
     float complex *even_h; /* [rings.h_at[R]], owned: its harmonics */
-    bool even_settled;     /* `even` was given, and nothing changes it */
+    bool even_settled;     /* `even` was given: nothing changes it until views are known */
     float *glow, *excess;  /* [n_images], owned: of (Q24), how many times `even` an image
                               * has, and how much more that is than its fluence */
 };

@@ -254,6 +254,7 @@ static void context_clear(struct spi_generation_context *x)
     spi_points_free(x->points);
     spi_nufft_free(x->plan);
     spi_average_clear(&x->average);
+    free(x->ring_signal);
     free(x->batch);
     free(x->first);
     free(x->dir);
@@ -290,6 +291,11 @@ static spi_err context_init(struct spi_generation_context *x, const struct spi_r
     x->n_merges = 2 * x->n_partials;
     if (all_have_weight(c, gen))
         x->n_soft = x->n_blocks < SPI_PARTIALS_MAX ? x->n_blocks : SPI_PARTIALS_MAX;
+    if (gen->ring_signal) {
+        SPI_TRY(err = SPI_NEW(x->ring_signal, l->band.R, "slice"), out);
+        memcpy(x->ring_signal, gen->ring_signal,
+               (size_t)l->band.R * sizeof *x->ring_signal);
+    }
     SPI_TRY(err = SPI_NEW(x->batch, x->n_batch, "batch"), out);
     memcpy(x->batch, gen->batch, (size_t)x->n_batch * sizeof *x->batch);
     SPI_TRY(err = gen->local ? find_pairs(x, c->half, gen) : all_rows(x, c), out);
@@ -365,6 +371,9 @@ static spi_err template_arrays(struct spi_generation_work *w)
     SPI_TRY(err = ARRAY(w->fine, float, "fine grid",
                         .rows = (int64_t)spi_nufft_grid_floats(x->plan, 1), .columns = 1,
                         .unset = true),
+            out);
+    SPI_TRY(err = ARRAY(w->rings, float, "rings of the model", .rows = 2 * l->band.R,
+                        .columns = 1),
             out);
     SPI_TRY(err = ARRAY(w->templates, float, "templates", .rows = x->n_rows,
                         .columns = l->band.floats, .parts = SPI_TEMPLATE_PARTS,
@@ -464,19 +473,21 @@ static spi_err submit(struct spi_generation_work *w, const char *stage, spi_task
     return spi_graph_submit(w->g, stage, fn, &a, sizeof a, n, access);
 }
 
-/* slice: fine grid <- A; templates of each part of the directions <- fine grid */
+/* slice: fine grid, rings <- A; templates of each part of the directions <- both */
 static spi_err submit_slice(struct spi_generation_work *w)
 {
-    struct spi_access access[4];
+    struct spi_access access[5];
     int n = name(access, 0, w->model, 0, SPI_READ);
     spi_err err;
 
     n = name(access, n, w->fine, 0, SPI_WRITE);
+    n = name(access, n, w->rings, 0, SPI_WRITE);
     err = submit(w, "slice", spi_task_prepare, 0, 0, 0, n, access);
     for (int b = 0; b < SPI_TEMPLATE_PARTS && !err; b++) {
         int64_t first, count = spi_array_part_rows(w->templates, b, &first);
 
         n = name(access, 0, w->fine, 0, SPI_READ);
+        n = name(access, n, w->rings, 0, SPI_READ);
         n = name(access, n, w->templates, b, SPI_WRITE);
         n = name(access, n, w->table, b, SPI_WRITE);
         n = name(access, n, w->S, b, SPI_WRITE);
@@ -675,29 +686,11 @@ static double mean_score(struct spi_generation_work *w)
 
 static void work_free(struct spi_generation_work *w)
 {
-    struct spi_array *const all[] = {w->model,
-                                     w->solved,
-                                     w->beta,
-                                     w->residual,
-                                     w->candidate,
-                                     w->half_fluence,
-                                     w->half_best,
-                                     w->fine,
-                                     w->templates,
-                                     w->table,
-                                     w->S,
-                                     w->counts,
-                                     w->fluence,
-                                     w->best,
-                                     w->kept,
-                                     w->pair,
-                                     w->angle,
-                                     w->weight,
-                                     w->scale,
-                                     w->sorted,
-                                     w->sorted_at,
-                                     w->place,
-                                     w->partial_weight};
+    struct spi_array *const all[] = {
+        w->model,     w->solved,  w->beta,   w->residual,  w->candidate, w->half_fluence,
+        w->half_best, w->fine,    w->rings,  w->templates, w->table,     w->S,
+        w->counts,    w->fluence, w->best,   w->kept,      w->pair,      w->angle,
+        w->weight,    w->scale,   w->sorted, w->sorted_at, w->place,     w->partial_weight};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         spi_array_free(w->g, all[i]);

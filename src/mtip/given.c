@@ -206,7 +206,7 @@ struct search {
     struct spi_half_set half;
     struct spi_replica replica;
     int64_t *batch; /* [half.n_images] */
-    int step, steps;
+    int step, steps, rounds;
 };
 
 /* An image, and where its best candidate lies among its neighbours on the sphere. */
@@ -262,7 +262,10 @@ static void on_progress(int64_t done, int64_t total, void *user)
 {
     const struct search *s = user;
 
-    s->m->spec.progress((s->step * total + done) / s->steps, total, s->m->spec.user);
+    int step = s->rounds * s->steps + s->step,
+        steps = s->m->spec.data->even ? 2 * s->steps : s->steps;
+
+    s->m->spec.progress((step * total + done) / steps, total, s->m->spec.user);
 }
 
 static spi_err one_generation(struct search *s, const struct spi_step *step)
@@ -335,13 +338,17 @@ spi_err spi_given_match(const struct spi_given *m, bool exhaustive,
     while (
         spi_plan_given(spec->set, D, spec->q_max, spec->finer, exhaustive, s.steps, &step))
         s.steps++;
-    for (; s.step < s.steps; s.step++) {
-        (void)spi_plan_given(spec->set, D, spec->q_max, spec->finer, exhaustive, s.step,
-                             &step);
-        SPI_TRY(err = one_generation(&s, &step), out);
-    }
     SPI_TRY(err = spi_given_none(m, true, o), out);
-    spi_replica_orientations(&s.replica, 0, o);
+    for (; s.rounds < (spec->data->even ? 2 : 1); s.rounds++) {
+        if (s.rounds > 0) /* brightness beside the model, and with it once more */
+            SPI_TRY(err = spi_given_brightness(m, o), out);
+        for (s.step = 0; s.step < s.steps; s.step++) {
+            (void)spi_plan_given(spec->set, D, spec->q_max, spec->finer, exhaustive, s.step,
+                                 &step);
+            SPI_TRY(err = one_generation(&s, &step), out);
+        }
+        spi_replica_orientations(&s.replica, 0, o);
+    }
     spi_orientations_normalise(o);
 out:
     spi_replica_clear(&s.replica);
@@ -367,8 +374,9 @@ spi_err spi_given_refine(const struct spi_given *m, struct spi_orientations *o)
     SPI_TRY(err =
                 spi_reference_init(&reference, d, spec->q_max, spec->set->nufft_tol, &m->A),
             out);
-    SPI_TRY(err = spi_reference_refine_set(&reference, d, spec->q_max, spec->like, &set),
-            out);
+    SPI_TRY(
+        err = spi_reference_refine_set(&reference, d, spec->q_max, NULL, spec->like, &set),
+        out);
     spi_reference_drop_grid(&reference, set.model);
     for (int i = 0; i < (d->even ? BRIGHTNESS_ROUNDS : 1) && !err; i++) {
         SPI_TRY(err = spi_given_brightness(m, o), out);

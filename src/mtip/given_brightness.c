@@ -19,11 +19,11 @@ struct look {
     struct spi_reference model;
     struct spi_pixel_list list;
     int R;
-    int32_t *ring;   /* [list.n] the nearest */
-    double *b, *off; /* [R] counts of the background; q D, so large that (Q24) knows the
-                      * speckles */
-    float *sigma;    /* [n_images] */
-    double tau2;
+    int32_t *ring;     /* [list.n] the nearest */
+    double *b, *known; /* [R] counts of the background; no variance, for the speckles are
+                        * those of the model */
+    float *sigma_fluence, *sigma_glow, *fluence; /* [n_images] */
+    struct spi_brightness_spread spread;
     struct spi_rooms pixels, sums; /* an image and its model; counts and model of rings */
     struct spi_failure failure;
 };
@@ -36,8 +36,10 @@ static void look_clear(struct look *l)
     spi_rooms_clear(&l->sums);
     free(l->ring);
     free(l->b);
-    free(l->off);
-    free(l->sigma);
+    free(l->known);
+    free(l->fluence);
+    free(l->sigma_fluence);
+    free(l->sigma_glow);
 }
 
 static spi_err look_init(struct look *l, const struct spi_given *m,
@@ -54,8 +56,10 @@ static spi_err look_init(struct look *l, const struct spi_given *m,
     SPI_TRY(err = spi_pixel_list_init(&l->list, d->det, g->q[0], g->q[l->R - 1]), out);
     SPI_TRY(err = SPI_NEW(l->ring, l->list.n, "background"), out);
     SPI_TRY(err = SPI_NEW(l->b, l->R, "background"), out);
-    SPI_TRY(err = SPI_NEW(l->off, l->R, "background"), out);
-    SPI_TRY(err = SPI_NEW(l->sigma, d->n_images, "background"), out);
+    SPI_TRY(err = SPI_NEW(l->known, l->R, "background"), out);
+    SPI_TRY(err = SPI_NEW(l->fluence, d->n_images, "background"), out);
+    SPI_TRY(err = SPI_NEW(l->sigma_fluence, d->n_images, "background"), out);
+    SPI_TRY(err = SPI_NEW(l->sigma_glow, d->n_images, "background"), out);
     SPI_TRY(err = spi_rooms_init(&l->pixels, SPI_THREADS_MAX,
                                  (size_t)(d->det->n_pixels + l->list.n) * sizeof(float),
                                  "background"),
@@ -73,8 +77,6 @@ static spi_err look_init(struct look *l, const struct spi_given *m,
         l->ring[p] = (int32_t)fmin(fmax(at + 0.5, 0), l->R - 1);
         l->b[l->ring[p]] += (double)d->even[l->list.pixel[p]];
     }
-    for (int r = 0; r < l->R; r++)
-        l->off[r] = INFINITY;
 out:
     return err;
 }
@@ -83,7 +85,8 @@ static spi_err one_image(struct look *l, int rank, int64_t k)
 {
     struct spi_data *d = l->d;
     float *image = spi_rooms_of(&l->pixels, rank), *T;
-    double *counts = spi_rooms_of(&l->sums, rank), *W, fluence, glow, sigma;
+    double *counts = spi_rooms_of(&l->sums, rank), *W;
+    struct spi_brightness x;
     spi_err err;
 
     if (!image || !counts)
@@ -105,10 +108,12 @@ static spi_err one_image(struct look *l, int rank, int64_t k)
     }
     for (int r = 0; r < l->R; r++)
         W[r] = fmax(W[r], 0);
-    spi_brightness_fit(l->R, counts, W, l->b, l->off, l->tau2, &fluence, &glow, &sigma);
-    d->glow[k] = (float)glow;
-    d->excess[k] = (float)(glow - fluence);
-    l->sigma[k] = (float)sigma;
+    spi_brightness_fit(l->R, counts, W, l->b, l->known, &l->spread, &x);
+    d->glow[k] = (float)x.glow;
+    d->excess[k] = (float)(x.glow - x.fluence);
+    l->fluence[k] = (float)x.fluence;
+    l->sigma_fluence[k] = (float)x.sigma_fluence;
+    l->sigma_glow[k] = (float)x.sigma_glow;
 out:
     return err;
 }
@@ -123,8 +128,15 @@ static void chunk(void *ctx, int rank, int64_t item)
         if (spi_orientations_has(l->o, k))
             err = one_image(l, rank, k);
         else
-            l->sigma[k] = INFINITY;
+            l->sigma_fluence[k] = l->sigma_glow[k] = INFINITY;
     spi_failure_note(&l->failure, err);
+}
+
+static spi_err all_images(struct look *l, double fluence, double glow)
+{
+    l->spread = (struct spi_brightness_spread){fluence, glow};
+    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, chunk, l);
+    return spi_failure_end(&l->failure);
 }
 
 spi_err spi_given_brightness(const struct spi_given *m, const struct spi_orientations *o)
@@ -135,12 +147,9 @@ spi_err spi_given_brightness(const struct spi_given *m, const struct spi_orienta
     if (!m->spec.data->even)
         return SPI_OK;
     SPI_TRY(err = look_init(&l, m, o), out);
-    l.tau2 = INFINITY;
-    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, chunk, &l);
-    SPI_TRY(err = spi_failure_end(&l.failure), out);
-    l.tau2 = spi_brightness_variance(l.d, l.d->glow, l.sigma);
-    spi_parallel_for(SPI_THREADS_MAX, CHUNKS, chunk, &l);
-    err = spi_failure_end(&l.failure);
+    SPI_TRY(err = all_images(&l, INFINITY, INFINITY), out);
+    err = all_images(&l, spi_brightness_variance(l.d, l.fluence, l.sigma_fluence, true),
+                     spi_brightness_variance(l.d, l.d->glow, l.sigma_glow, false));
 out:
     look_clear(&l);
     return err;

@@ -9,6 +9,7 @@
 #include "math/rot.h"
 #include "math/sphere.h"
 #include "mtip/reference.h"
+#include "mtip/wiener.h"
 
 enum { BLOCK = 64, AT_ONCE = 64 }; /* images of a task; tasks between two waits */
 
@@ -216,16 +217,16 @@ struct model {
 };
 
 static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
-                          struct model *m)
+                          const float *ring_signal, struct model *m)
 {
     spi_err err;
 
     SPI_TRY(err =
                 spi_reference_init(&m->reference, r->data, r->q_max, r->set->nufft_tol, A),
             out);
-    SPI_TRY(
-        err = spi_reference_refine_set(&m->reference, r->data, r->q_max, r->like, &m->set),
-        out);
+    SPI_TRY(err = spi_reference_refine_set(&m->reference, r->data, r->q_max, ring_signal,
+                                           r->like, &m->set),
+            out);
     spi_reference_drop_grid(&m->reference, m->set.model);
 out:
     return err;
@@ -243,14 +244,19 @@ spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
     struct model model[2] = {{.reference = {0}}};
     const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
     struct spi_beside beside;
+    int R = spi_rings_upto(&r->data->rings, r->q_max);
+    float *signal = NULL;
     spi_err err;
 
+    SPI_TRY(err = SPI_NEW(signal, R, "refinement"), out);
+    SPI_TRY(err = spi_wiener_find(r, A, R, signal), out);
     for (int h = 0; h < 2; h++)
-        SPI_TRY(err = model_init(r, A[h], &model[h]), out);
+        SPI_TRY(err = model_init(r, A[h], signal, &model[h]), out);
     beside = spi_data_beside(r->data);
     err = spi_refine_images(r->graph, r->data->images, r->data->scale, &beside, refine,
                             NULL, NULL, o);
 out:
+    free(signal);
     for (int h = 0; h < 2; h++)
         model_clear(&model[h]);
     return err;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "mtip/wiener.h"
 
 /* ---- which images a replica sees ---------------------------------------------------- */
 
@@ -107,6 +108,7 @@ static spi_err begin_replica(struct spi_pass *p, int h, int s)
         .best_of = step->best_of,
         .keep_candidates = step->keep,
         .store_best = step->keep,
+        .ring_signal = p->ring_signal,
         .merge = p->sees == SPI_PASS_MODELS};
     spi_err err = p->sees == SPI_PASS_HELDOUT ? draw_heldout(r, h, &batch, &gen.n_batch)
                   : p->sees == SPI_PASS_DOUBTFUL
@@ -121,6 +123,17 @@ static spi_err begin_replica(struct spi_pass *p, int h, int s)
     return err;
 }
 
+/* Of the leading models, as the generation before left them. */
+static spi_err find_signal(struct spi_pass *p)
+{
+    struct spi_run *r = p->run;
+    const struct spi_volume *const A[2] = {&r->replica[0][r->leading[0]].A,
+                                           &r->replica[1][r->leading[1]].A};
+    spi_err err = SPI_NEW(p->ring_signal, p->level.band.R, "slice");
+
+    return err ? err : spi_wiener_find(r, A, p->level.band.R, p->ring_signal);
+}
+
 spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r, const struct spi_step *step,
                        enum spi_pass_sees sees)
 {
@@ -130,6 +143,8 @@ spi_err spi_pass_begin(struct spi_pass *p, struct spi_run *r, const struct spi_s
     err = spi_resolution_level_init(&p->level, &r->data->rings, r->set, r->like,
                                     step->q_match, step->q_merge, step->oversampling,
                                     step->stage == SPI_STAGE_INIT);
+    if (!err && step->stage != SPI_STAGE_INIT && r->have_pose)
+        err = find_signal(p);
     if (err)
         return err;
     for (int s = 0; s < r->n_replicas && !err; s++)
@@ -192,6 +207,7 @@ spi_err spi_pass_end(struct spi_pass *p, spi_err err, struct spi_generation_repo
         for (int h = 0; h < 2; h++)
             spi_replica_settle(&r->replica[h][s], !err);
     spi_resolution_level_clear(&p->level);
+    free(p->ring_signal);
     return err;
 }
 

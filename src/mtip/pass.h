@@ -19,7 +19,8 @@ struct spi_pass {
     struct spi_resolution_level level;
     const struct spi_step *step; /* borrowed */
     enum spi_pass_sees sees;
-    int64_t images; /* that are matched, by all replicas together */
+    float *ring_signal; /* [rings matched], owned: (Q27); NULL: all is signal */
+    int64_t images;     /* that are matched, by all replicas together */
     double t0;
 };
 

@@ -26,7 +26,8 @@ out:
 }
 
 spi_err spi_reference_refine_set(const struct spi_reference *m, const struct spi_data *d,
-                                 double q_max, const struct spi_likelihood *like,
+                                 double q_max, const float *ring_signal,
+                                 const struct spi_likelihood *like,
                                  struct spi_refine_set *set)
 {
     int R = spi_rings_upto(&d->rings, q_max);
@@ -36,8 +37,8 @@ spi_err spi_reference_refine_set(const struct spi_reference *m, const struct spi
     if (err)
         return err;
     spi_data_inv_var(d, like, R, inv_var);
-    err = spi_refine_set_init(set, d->det, &d->rings, R, m->ring_mean, like, inv_var,
-                              m->plan, m->grid);
+    err = spi_refine_set_init(set, d->det, &d->rings, R, m->ring_mean, ring_signal, like,
+                              inv_var, m->plan, m->grid);
     free(inv_var);
     return err;
 }

@@ -25,6 +25,7 @@ void spi_reference_clear(struct spi_reference *m);
  * spi_reference_drop_grid may free that. */
 SPI_MUSTUSE spi_err spi_reference_refine_set(const struct spi_reference *m,
                                              const struct spi_data *d, double q_max,
+                                             const float *ring_signal,
                                              const struct spi_likelihood *like,
                                              struct spi_refine_set *set);
 /** Free the grid unless `kept`, made from it, reads it. */

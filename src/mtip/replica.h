@@ -79,14 +79,16 @@ struct spi_generation {
     double perplexity; /* target; a fraction of all orientations has been multiplied out */
     bool beta_stays;   /* beta is that of the replica, and not found from the perplexity */
     int64_t n_batch;
-    const int64_t *batch; /* [n_batch] places in the half */
-    bool local;           /* only directions near the candidates of each image */
-    double radius;        /* local: rad around each candidate */
-    int best_of;          /* local: use this many candidates of each image */
-    bool keep_candidates; /* write the new candidates to the half */
-    bool store_best;      /* write best orientation and fluence to the half */
-    bool only_candidates; /* nothing but candidates is wanted: no weights, no score */
-    bool merge;           /* also merge (false: only match: held-out scores, a model that is
+    const int64_t *batch;     /* [n_batch] places in the half */
+    bool local;               /* only directions near the candidates of each image */
+    double radius;            /* local: rad around each candidate */
+    int best_of;              /* local: use this many candidates of each image */
+    bool keep_candidates;     /* write the new candidates to the half */
+    bool store_best;          /* write best orientation and fluence to the half */
+    bool only_candidates;     /* nothing but candidates is wanted: no weights, no score */
+    const float *ring_signal; /* [R matched] (Q27): how much of the model's structure is
+                               * signal; NULL: all */
+    bool merge; /* also merge (false: only match: held-out scores, a model that is
                            * given) */
     /* may be NULL: told how many images of the batch are matched, after a wait now and then;
      * for one replica by itself */

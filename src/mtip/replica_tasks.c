@@ -13,11 +13,29 @@
 
 spi_err spi_task_prepare(struct spi_view *v, const void *arg, const volatile int *stop)
 {
-    const struct spi_range *a = arg;
+    const struct spi_generation_context *c = ((const struct spi_range *)arg)->c;
+    int R = c->level->band.R;
+    float *scale = v[2].data, *add = scale + R;
+    double *mean = NULL;
+    spi_err err;
 
     (void)stop;
     memset(v[1].data, 0, (size_t)v[1].n * sizeof(float));
-    return spi_nufft_prepare(a->c->plan, v[0].data, v[1].data);
+    SPI_TRY(err = spi_nufft_prepare(c->plan, v[0].data, v[1].data), out);
+    SPI_TRY(err = SPI_NEW(mean, R, "slice"), out);
+    if (c->ring_signal)
+        SPI_TRY(err = spi_ring_means_of_model(&c->data->rings, R, c->plan, v[1].data,
+                                              SPI_MEAN_DIRECTIONS, mean),
+                out);
+    for (int r = 0; r < R; r++) {
+        float signal = c->ring_signal ? c->ring_signal[r] : 1;
+
+        scale[r] = c->ring_scale ? c->ring_scale[r] : signal;
+        add[r] = (1 - signal) * (float)mean[r];
+    }
+out:
+    free(mean);
+    return err;
 }
 
 spi_err spi_task_slice(struct spi_view *v, const void *arg, const volatile int *stop)
@@ -31,14 +49,15 @@ spi_err spi_task_slice(struct spi_view *v, const void *arg, const volatile int *
                                      .map = &c->data->map,
                                      .views = l->views,
                                      .like = l->like,
-                                     .ring_scale = c->ring_scale,
+                                     .ring_scale = v[1].data,
+                                     .ring_add = (const float *)v[1].data + l->band.R,
                                      .inv_var = l->like->weighted ? inv_var : NULL,
                                      .points = c->points};
 
     (void)stop;
     spi_data_inv_var(c->data, l->like, l->band.R, inv_var);
-    return spi_templates_make(&spec, c->plan, v[0].data, c->used, a->first, a->n, v[1].data,
-                              v[2].data, v[3].data);
+    return spi_templates_make(&spec, c->plan, v[0].data, c->used, a->first, a->n, v[2].data,
+                              v[3].data, v[4].data);
 }
 
 /* ---- match -------------------------------------------------------------------------- */

@@ -3,8 +3,8 @@
  * What the tasks of a generation do, on blocks of one replica (mtip/generation.c submits
  * them): the arrays that each names, in the order of its views.  Layer: mtip.
  *
- *     prepare   model -> fine
- *     slice     fine -> templates, table, S               (a part of the rows)
+ *     prepare   model -> fine, rings
+ *     slice     fine, rings -> templates, table, S        (a part of the rows)
  *     match     templates, table, S, beta, images -> counts, and fluence, best, kept,
  *               (pair, angle, weight) or averages         (a block of the batch)
  *     index     fluence, pair -> scale, sorted, place, sorted_at
@@ -29,6 +29,7 @@ struct spi_generation_context {
     const struct spi_resolution_level *level;
     const int64_t *image;    /* [images of the half set] index in the file */
     const float *ring_scale; /* of the random initialisation; NULL: none */
+    float *ring_signal;      /* [R matched], owned: (Q27); NULL: all is signal */
     int n_group;             /* of the replica's point group */
     const double (*group)[9];
     int keep;           /* candidates per image */
@@ -59,7 +60,10 @@ struct spi_generation_work {
     struct spi_array *model, *solved, *beta, *residual, *candidate, *half_fluence,
         *half_best;
     /* of this generation; parts: of the rows, of the batch, of the partials */
-    struct spi_array *fine, *templates, *table, *S;
+    struct spi_array *fine,
+        *rings; /* rings: [2][R matched] what scales a ring of the model,
+                                     * and what is added to it */
+    struct spi_array *templates, *table, *S;
     struct spi_array *counts, *fluence, *best, *kept;
     struct spi_array *pair, *angle, *weight; /* ragged: of spi_posterior */
     struct spi_array *soft[SPI_PARTIALS_MAX];

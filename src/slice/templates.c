@@ -95,11 +95,12 @@ static double condition(const struct spi_template_spec *sp, float *T)
     double sbar = 0;
 
     for (int r = 0; r < sp->band->R; r++) {
-        float *t = T + g->at[r], scale = sp->ring_scale ? sp->ring_scale[r] : 1;
+        float *t = T + g->at[r], scale = sp->ring_scale ? sp->ring_scale[r] : 1,
+              add = sp->ring_add ? sp->ring_add[r] : 0;
         double sum = 0;
 
         for (int j = 0; j < g->n[r]; j++)
-            sum += (double)(t[j] *= scale);
+            sum += (double)(t[j] = t[j] * scale + add);
 
         float mean = (float)(sum / g->n[r]);
         float least = mean > 0 ? floor_of_mean * mean : 1e-30F;
@@ -234,24 +235,55 @@ out:
     return err;
 }
 
+spi_err spi_ring_means_of_views(const struct spi_rings *g, int R, const spi_points *points,
+                                const float *grid, int n, const double (*dir)[3],
+                                double *mean)
+{
+    struct slices s;
+    spi_err err = slices_new(g, R, NULL, points, &s);
+
+    for (int i0 = 0; i0 < n && !err; i0 += GROUP) {
+        int m = n - i0 < GROUP ? n - i0 : GROUP;
+
+        for (int i = 0; i < m; i++)
+            spi_rot_to_direction(dir[i0 + i], s.rotation[i]);
+        err = spi_nufft_slice(s.points, grid, m, (const double(*)[9])s.rotation, s.T);
+        for (int i = 0; i < m && !err; i++)
+            for (int r = 0; r < R; r++) {
+                const float *t = s.T + (ptrdiff_t)i * g->at[R];
+                double sum = 0;
+
+                for (int j = g->at[r]; j < g->at[r + 1]; j++)
+                    sum += (double)t[j];
+                mean[(ptrdiff_t)(i0 + i) * R + r] = sum / g->n[r];
+            }
+    }
+    slices_free(&s);
+    return err;
+}
+
 spi_err spi_ring_means_of_model(const struct spi_rings *g, int R, const spi_nufft *plan,
                                 const float *grid, int n_dir, double *mean)
 {
-    struct slices s;
-    spi_err err = slices_new(g, R, plan, NULL, &s);
+    spi_points *points = NULL;
+    double(*dir)[3] = NULL, *of_view = NULL;
+    spi_err err;
 
     memset(mean, 0, (size_t)R * sizeof *mean);
-    for (int i = 0; i < n_dir && !err; i++) {
-        double dir[3];
-
-        spi_sphere_point(n_dir, i, dir);
-        spi_rot_to_direction(dir, s.rotation[0]);
-        if ((err = spi_nufft_slice(s.points, grid, 1, (const double(*)[9])s.rotation, s.T)))
-            break;
+    SPI_TRY(err = SPI_NEW(dir, n_dir, "templates"), out);
+    SPI_TRY(err = SPI_NEW(of_view, (int64_t)n_dir * R, "templates"), out);
+    for (int i = 0; i < n_dir; i++)
+        spi_sphere_point(n_dir, i, dir[i]);
+    SPI_TRY(err = spi_ring_points(g, R, plan, &points), out);
+    SPI_TRY(err = spi_ring_means_of_views(g, R, points, grid, n_dir,
+                                          (const double(*)[3])dir, of_view),
+            out);
+    for (int i = 0; i < n_dir; i++)
         for (int r = 0; r < R; r++)
-            for (int j = g->at[r]; j < g->at[r + 1]; j++)
-                mean[r] += (double)s.T[j] / g->n[r] / n_dir;
-    }
-    slices_free(&s);
+            mean[r] += of_view[i * R + r] / n_dir;
+out:
+    spi_points_free(points);
+    free(dir);
+    free(of_view);
     return err;
 }

@@ -28,7 +28,8 @@ struct spi_template_spec {
     const struct spi_ring_map *map; /* for d */
     struct spi_views views;
     const struct spi_likelihood *like;
-    const float *ring_scale;  /* [R] or NULL: T is multiplied by it */
+    const float *ring_scale;  /* [R] or NULL: T is multiplied by it, */
+    const float *ring_add;    /* [R] or NULL: and this is added */
     const float *inv_var;     /* [R] 1 / sigma_r^2; NULL where `like` is not weighted */
     const spi_points *points; /* spi_ring_points of R rings for the plan; NULL: made here */
 };
@@ -41,6 +42,12 @@ SPI_MUSTUSE spi_err spi_templates_make(const struct spi_template_spec *spec,
                                        const spi_nufft *plan, const float *grid,
                                        const int32_t *dir_list, int64_t first, int64_t n,
                                        float *record, float *table, float *S);
+
+/** mean [n][R]: of W over each of the first R rings, seen from each direction.  points:
+ * spi_ring_points of R rings for the plan. */
+SPI_MUSTUSE spi_err spi_ring_means_of_views(const struct spi_rings *g, int R,
+                                            const spi_points *points, const float *grid,
+                                            int n, const double (*dir)[3], double *mean);
 
 enum { SPI_MEAN_DIRECTIONS = 100 }; /* enough for the mean of a ring */
 /** Mean of W over each of the first R rings, over n_dir directions spread over the sphere.

@@ -389,6 +389,35 @@ static void electronics(void)
     }
 }
 
+/* Photons from which a background was subtracted, pixel by pixel: noise below 0, but no
+ * electronics.  (Less than half a photon leaves peaks that all pixels have in common.) */
+static void subtracted(void)
+{
+    const int n = 300;
+    static const double strength[] = {1.2, 2.7, 30};
+
+    for (int i = 0; i < 3; i++) {
+        struct spi_rng rng = spi_rng_stream(12, SPI_RNG_TEST, (uint64_t)i);
+        struct spi_survey s;
+        struct spi_images *im;
+        spi_err err;
+
+        fill(n, 1e4, true, false);
+        for (int p = 0; p < NP; p++) {
+            double b = strength[i] * (1 + 0.5 * sin(0.01 * p));
+
+            for (int k = 0; k < n; k++)
+                image[k][p] += (float)((double)spi_rng_poisson(&rng, b) - b);
+        }
+        err = survey(n, "intensities", H5T_IEEE_F32LE, &s, &im);
+        OK(!err && found(&s) == 0 && s.analogue && s.electronics.gain == 0,
+           "a background of %g subtracted: gain %g, noise %g, %lld masked", strength[i],
+           s.electronics.gain, s.electronics.noise, (long long)found(&s));
+        spi_survey_clear(&s);
+        spi_images_close(im);
+    }
+}
+
 static void saturated(void)
 {
     const int n = 300;
@@ -543,6 +572,7 @@ int main(void)
     border();
     replaced();
     electronics();
+    subtracted();
     saturated();
     doubtful();
     fingerprints();

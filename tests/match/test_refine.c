@@ -17,6 +17,8 @@ struct scene {
     spi_nufft *plan;
     float *grid, A[N * N * N], images[IMAGES][NP], inv_var[64];
     double quat[IMAGES][4], mean[64];
+    float share[64];
+    const float *signal; /* NULL, or share: the model is filtered (Q27) */
 };
 
 static spi_err scene_init(struct scene *s)
@@ -49,6 +51,7 @@ static spi_err scene_init(struct scene *s)
          r++) { /* floors: 1e-7 of what is at q = 0, hardly any */
         s->mean[r] = 1e-6 * centre;
         s->inv_var[r] = (float)(s->rings.q[r] * s->rings.q[r] / q_max / q_max);
+        s->share[r] = 1 - 0.8F * (float)r / (float)s->rings.R;
     }
 out:
     spi_packed_free(kept);
@@ -67,8 +70,8 @@ static void scene_clear(struct scene *s)
 static spi_err set_init(const struct scene *s, const struct spi_likelihood *like,
                         struct spi_refine_set *set)
 {
-    return spi_refine_set_init(set, &s->det, &s->rings, s->rings.R, s->mean, like,
-                               s->inv_var, s->plan, s->grid);
+    return spi_refine_set_init(set, &s->det, &s->rings, s->rings.R, s->mean, s->signal,
+                               like, s->inv_var, s->plan, s->grid);
 }
 
 static void pack(const struct spi_refine_set *set, const float *image, float *K)
@@ -262,6 +265,10 @@ int main(void)
         against_twin(&s, like);
         gradient(&s, like);
         climbs(&s, like);
+        s.signal = s.share;
+        against_twin(&s, like);
+        gradient(&s, like);
+        s.signal = NULL;
     }
     dark(&s);
     scene_clear(&s);

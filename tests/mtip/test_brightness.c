@@ -11,48 +11,77 @@ enum { RINGS = 24, IMAGES = 2000 };
 
 /* A particle of D = 100 A to 12 A: rings that fall off, with speckles of their own in each
  * image; a background that falls off less. */
-static void rings(double W[RINGS], double b[RINGS], double qD[RINGS])
+static void rings(double W[RINGS], double b[RINGS], double varies[RINGS])
 {
     for (int r = 0; r < RINGS; r++) {
-        qD[r] = 1 + 0.3 * r;
+        double qD = 1 + 0.3 * r;
+
         W[r] = 1500 * exp(-0.6 * r);
-        b[r] = 120 * exp(-0.05 * r) * qD[r] / 4;
+        b[r] = 120 * exp(-0.05 * r) * qD / 4;
+        varies[r] = 1 / (1 + SPI_PI * qD / 2);
     }
 }
 
 struct seen {
-    double slope, bias, scatter,
-        claimed; /* of glow: scatter, and the one that sigma says */
+    double slope, bias, truth, scatter,
+        claimed; /* of glow: scatter, and the one that sigma says; truth: variation
+                            * of the fluences */
+    double spread, fluctuation; /* (Q25) of fluence and glow */
 };
 
+/* (Q25), of all images; x about `mean`. */
+static double of_all(float x[IMAGES], float sigma[IMAGES], double mean, bool alike)
+{
+    static uint8_t half[IMAGES], aside[IMAGES];
+    struct spi_data d = {.n_images = IMAGES, .split = {.half = half, .aside = aside}};
+
+    for (int i = 0; i < IMAGES; i++) {
+        half[i] = 1;
+        x[i] /= (float)mean;
+        sigma[i] /= (float)mean;
+    }
+    return sqrt(spi_brightness_variance(&d, x, sigma, alike));
+}
+
 /* Fluences lognormal of `spread`, glow 1 +- `fluctuation`. */
-static struct seen look(double spread, double fluctuation, double tau2)
+static struct seen look(double spread, double fluctuation, double glow2)
 {
     struct spi_rng rng = spi_rng_stream(5, SPI_RNG_TEST, (uint64_t)(1000 * spread));
-    double W[RINGS], b[RINGS], qD[RINGS], xx = 0, xy = 0;
+    double W[RINGS], b[RINGS], varies[RINGS], xx = 0, xy = 0, mean = 0;
+    const struct spi_brightness_spread known = {INFINITY, glow2};
+    static float fluence[IMAGES], glow[IMAGES], sigma[2][IMAGES];
     struct seen s = {0};
 
-    rings(W, b, qD);
+    rings(W, b, varies);
     for (int i = 0; i < IMAGES; i++) {
         double phi = exp(spread * spi_rng_normal(&rng)),
-               beta = 1 + fluctuation * spi_rng_normal(&rng), counts[RINGS], fluence, glow,
-               sigma;
+               beta = 1 + fluctuation * spi_rng_normal(&rng), counts[RINGS];
+        struct spi_brightness x;
 
         for (int r = 0; r < RINGS; r++) {
             double speckle = 0; /* gamma: so many exponential ones */
-            int n = 1 + (int)(SPI_PI * qD[r] / 2);
+            int n = (int)(1 / varies[r]);
 
             for (int k = 0; k < n; k++)
                 speckle -= log(spi_rng_uniform(&rng)) / n;
             counts[r] = (double)spi_rng_poisson(&rng, phi * W[r] * speckle + beta * b[r]);
         }
-        spi_brightness_fit(RINGS, counts, W, b, qD, tau2, &fluence, &glow, &sigma);
+        spi_brightness_fit(RINGS, counts, W, b, varies, &known, &x);
         xx += phi * phi / (phi * phi + 0.01);
-        xy += phi * fluence / (phi * phi + 0.01);
-        s.bias += (glow - beta) / IMAGES;
-        s.scatter += pow(glow - beta, 2) / IMAGES;
-        s.claimed += sigma * sigma / IMAGES;
+        xy += phi * x.fluence / (phi * phi + 0.01);
+        s.bias += (x.glow - beta) / IMAGES;
+        s.scatter += pow(x.glow - beta, 2) / IMAGES;
+        s.claimed += x.sigma_glow * x.sigma_glow / IMAGES;
+        mean += phi / IMAGES;
+        s.truth += phi * phi / IMAGES;
+        fluence[i] = (float)x.fluence;
+        glow[i] = (float)x.glow;
+        sigma[0][i] = (float)x.sigma_fluence;
+        sigma[1][i] = (float)x.sigma_glow;
     }
+    s.truth = sqrt(fmax(0, s.truth / (mean * mean) - 1));
+    s.spread = of_all(fluence, sigma[0], mean, true);
+    s.fluctuation = of_all(glow, sigma[1], 1, false);
     s.slope = xy / xx;
     s.scatter = sqrt(s.scatter);
     s.claimed = sqrt(s.claimed);
@@ -62,7 +91,9 @@ static struct seen look(double spread, double fluctuation, double tau2)
 int main(void)
 {
     static const double spreads[] = {0, 0.5, 1};
-    double W[RINGS], b[RINGS], qD[RINGS], fluence, glow, sigma;
+    double W[RINGS], b[RINGS], varies[RINGS];
+    const struct spi_brightness_spread none = {INFINITY, INFINITY}, sure = {0, 0};
+    struct spi_brightness x;
 
     for (int i = 0; i < 3; i++) {
         struct seen s = look(spreads[i], 0.2, INFINITY), told = look(spreads[i], 0, 0);
@@ -78,20 +109,31 @@ int main(void)
         OK(told.scatter < 1e-3,
            "spread %g: glow of images that are known to have the same: %.5f", spreads[i],
            told.scatter);
+        /* the fluence of one image is known to a fourth at worst, its square to a half: of
+         * 2,000 images a hundredth, 0.1 squared */
+        OK(fabs(told.spread - told.truth) < 0.1,
+           "spread %g: fluences vary by %.3f, as it seems by %.3f", spreads[i], told.truth,
+           told.spread);
+        OK(fabs(s.fluctuation - 0.2) < 0.05,
+           "spread %g: glow varies by %.3f of 0.2, as it seems", spreads[i], s.fluctuation);
     }
     /* exact counts: exact answers */
-    rings(W, b, qD);
+    rings(W, b, varies);
     double counts[RINGS], empty[RINGS] = {0};
 
     for (int r = 0; r < RINGS; r++)
         counts[r] = 0.3 * W[r] + 1.7 * b[r];
-    spi_brightness_fit(RINGS, counts, W, b, qD, INFINITY, &fluence, &glow, &sigma);
-    OK(fabs(fluence - 0.3) < 1e-9 && fabs(glow - 1.7) < 1e-9,
-       "counts without noise: fluence %.12g, glow %.12g", fluence, glow);
-    spi_brightness_fit(RINGS, empty, W, b, qD, INFINITY, &fluence, &glow, &sigma);
-    OK(fluence == 0 && glow == 0, "an image without counts: %g, %g", fluence, glow);
-    spi_brightness_fit(RINGS, counts, W, empty, qD, INFINITY, &fluence, &glow, &sigma);
-    OK(isfinite(fluence) && isfinite(glow) && !isfinite(sigma),
-       "no background to tell: fluence %g, glow %g, sigma %g", fluence, glow, sigma);
+    spi_brightness_fit(RINGS, counts, W, b, varies, &none, &x);
+    OK(fabs(x.fluence - 0.3) < 1e-9 && fabs(x.glow - 1.7) < 1e-9,
+       "counts without noise: fluence %.12g, glow %.12g", x.fluence, x.glow);
+    spi_brightness_fit(RINGS, counts, W, b, varies, &sure, &x);
+    OK(fabs(x.fluence - 1) < 1e-3 && fabs(x.glow - 1) < 1e-3,
+       "where all images are the same: fluence %.6g, glow %.6g", x.fluence, x.glow);
+    spi_brightness_fit(RINGS, empty, W, b, varies, &none, &x);
+    OK(x.fluence == 0 && x.glow == 0, "an image without counts: %g, %g", x.fluence, x.glow);
+    spi_brightness_fit(RINGS, counts, W, empty, varies, &none, &x);
+    OK(isfinite(x.fluence) && isfinite(x.glow) && !isfinite(x.sigma_glow),
+       "no background to tell: fluence %g, glow %g, sigma %g", x.fluence, x.glow,
+       x.sigma_glow);
     return tap_done();
 }

@@ -272,12 +272,13 @@ static double worst_fluence(const struct spi_orientations *o, double spread)
 
 /* Images without noise, of the particle and another source.  The light's profile is linear
  * from pixel to pixel, good to 1 %; fluences that differ by 4 % pass
- * for one. */
+ * for one.  (Q24) allows for a counting noise that these images do not have: fluences that
+ * differ by 40 % come out closer to each other by a sixth, which turns images by 0.01. */
 static void check_background(void)
 {
     static const struct {
         double spread, error, fluence; /* rad */
-    } with[] = {{0.02, 0.005, 0.005}, {0.2, 0.005, 0.01}};
+    } with[] = {{0.02, 0.005, 0.005}, {0.2, 0.0125, 0.01}};
     struct spi_orientations told, found, coarse, brute;
     struct how how;
     double cell;

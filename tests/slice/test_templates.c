@@ -24,12 +24,16 @@ static struct spi_band band;
  * dlogT/du < 1e-5. */
 static const double tol = 30 * (2 * 1e-6 + 2e-6) + 1e-5;
 
+/* What a ring of the model is multiplied by, and what is added to it. */
+static const float *ring_scale, *ring_add;
+
 static double model(const double Rn[9], int r, double phi)
 {
     double p[3] = {g.qp[r] * cos(phi), g.qp[r] * sin(phi), g.qz[r]}, q[3];
 
     spi_rot_apply(Rn, p, q);
-    return scene_W(q);
+    return scene_W(q) * (ring_scale ? (double)ring_scale[r] : 1) +
+           (ring_add ? (double)ring_add[r] : 0);
 }
 
 static double itself(double W, double unused, double v)
@@ -111,6 +115,8 @@ static void check_row(const struct spi_likelihood *like, const spi_nufft *plan,
                                      .map = &map,
                                      .views = views,
                                      .like = like,
+                                     .ring_scale = ring_scale,
+                                     .ring_add = ring_add,
                                      .inv_var = inv_var};
     double worst = 0, worst_S = 0, worst_table = 0, wrong = 0, wrong_S = 0;
 
@@ -220,6 +226,34 @@ static void check_means(const spi_nufft *plan, const float *grid)
     OK(worst <= 1, "ring means of a model: error / bound = %.3f", worst);
 }
 
+static void check_views(const spi_nufft *plan, const float *grid)
+{
+    enum { DIRS = 40 };
+    double dir[DIRS][3], mean[DIRS][64], worst = 0, other = 0;
+    spi_points *points = NULL;
+
+    for (int d = 0; d < DIRS; d++)
+        spi_sphere_point(DIRS, d, dir[d]);
+    OK(spi_ring_points(&g, band.R, plan, &points) == SPI_OK &&
+           spi_ring_means_of_views(&g, band.R, points, grid, DIRS, (const double(*)[3])dir,
+                                   mean[0]) == SPI_OK,
+       "ring means of views");
+    for (int d = 0; d < DIRS; d++)
+        for (int r = 0; r < band.R; r++) {
+            double want = 0, Rn[9], got = mean[0][d * band.R + r];
+
+            spi_rot_to_direction(dir[d], Rn);
+            for (int j = 0; j < g.n[r]; j++)
+                want += model(Rn, r, 2 * SPI_PI * j / g.n[r]) / g.n[r];
+            worst = fmax(worst, fabs(got / want - 1) / tol);
+            other =
+                fmax(other, fabs(mean[0][(d + 1) % DIRS * band.R + r] / want - 1) / tol);
+        }
+    OK(worst <= 1, "ring means of views: error / bound = %.3f", worst);
+    OK(other > 1, "another view is noticed");
+    spi_points_free(points);
+}
+
 /* A model that is negative somewhere is floored; nothing is infinite. */
 static void check_floor(const spi_nufft *plan, const float *A)
 {
@@ -252,6 +286,7 @@ static void check_floor(const spi_nufft *plan, const float *A)
 
 int main(void)
 {
+    static float scale[64], add[64];
     spi_nufft *plan;
     float *A = scene_A(SCENE_N, scene_dx), *grid;
 
@@ -265,8 +300,16 @@ int main(void)
     for (int i = 0; spi_likelihoods[i]; i++)
         if (spi_likelihoods[i]->rings)
             check_row(spi_likelihoods[i], plan, grid);
+    for (int r = 0; r < 64; r++) {
+        scale[r] = 1 - 0.01F * (float)r;
+        add[r] = 0.001F * (float)r;
+    }
+    ring_scale = scale, ring_add = add;
+    check_row(spi_likelihood_of(SPI_PHOTONS), plan, grid);
+    ring_scale = ring_add = NULL;
     check_friedel(plan, grid);
     check_means(plan, grid);
+    check_views(plan, grid);
     check_floor(plan, A);
     free(A);
     free(grid);
