@@ -146,6 +146,7 @@ static spi_err write_result(struct spi_reconstruct *j)
     char apart[SPI_PATH_MAX], why[SPI_MESSAGE_MAX];
     spi_err refused = spi_validation_check(&j->result.validation, &j->set), err;
     const struct spi_report report = {.result = &j->result,
+                                      .images = j->data.images,
                                       .seed = j->run->seed,
                                       .n_images = j->run->half[0].n_images +
                                                   j->run->half[1].n_images,

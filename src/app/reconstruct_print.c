@@ -60,16 +60,18 @@ spi_err spi_reconstruct_print(const struct spi_reconstruct *j, bool valid)
                "%lld that the map does not explain\n",
                (long long)r->n_round, (long long)r->n_doublets, (long long)r->n_outliers);
     if (r->background.ratio > 0)
-        printf("backgr.   %.3g times the photons of the particle%s; taken out of the "
-               "intensities\n",
-               r->background.ratio, r->background.told ? ", as given" : "");
+        printf(
+            "backgr.   %.3g times the photons of the particle between %.3g and %.3g A%s; "
+            "taken out of the intensities\n",
+            r->background.ratio, 1 / j->data.rings.q[0], 1 / j->run->q_max,
+            r->background.told ? ", as given" : "");
     if (strcmp(j->result.symmetry.group, "C1") != 0)
         printf("symmetry  %s\n", j->result.symmetry.group);
     printf(
         "maps      %s/density.mrc half1.mrc half2.mrc intensity.mrc autocorrelation.mrc\n",
         j->args->out);
-    printf("pictures  %s/density.png fsc.png lcurve.png coverage.png mean_image.png "
-           "radial.png\n",
+    printf("pictures  %s/density.png fsc.png images.png lcurve.png coverage.png "
+           "mean_image.png radial.png\n",
            j->args->out);
     return SPI_OK;
 }

@@ -58,8 +58,9 @@ struct spi_event {
         } outliers;
         struct {
             bool told, found; /* it was given; the intensities show some (more) */
-            double ratio;     /* counts of the background over those of the particle */
-            double share, q;  /* largest share of a shell's intensity, found; 1/A */
+            double ratio;     /* counts of the background over those of the particle, ... */
+            double q_min, q_max; /* ... in this range, 1/A */
+            double share, q;     /* largest share of a shell's intensity, found; 1/A */
         } background;
         struct {
             int64_t n, images; /* left out, of so many */

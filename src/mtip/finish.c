@@ -18,6 +18,8 @@ static const double cut_width = 1.2; /* (C6): q_stop / q_pass */
 
 static const double outlier_named = 1.5; /* e^-18 of the pixels, the tail of many images */
 
+static const double few_left_out = 0.01; /* of the images: that proves nothing */
+
 enum { CG_STEPS = 100, STEPS = SPI_FINISH_STEPS };
 
 /* The half sets merged side by side, each image read once, and solved for the lambda that
@@ -288,6 +290,8 @@ static spi_err take_background_out(struct spi_run *r, const struct spi_contrast 
                                             .u.background = {.told = b->told,
                                                              .found = found,
                                                              .ratio = b->ratio,
+                                                             .q_min = r->data->rings.q[0],
+                                                             .q_max = r->q_max,
                                                              .share = b->share,
                                                              .q = b->share_q}});
 out:
@@ -411,6 +415,8 @@ static spi_err validate(const struct spi_run *r, const struct spi_contrast *cont
     v->unexplained_shells = in->unexplained_shells;
     v->outlier_images = in->outlier_images;
     v->left_out = res->n_outliers;
+    if (r->data->uneven) /* what is left of it is structure of all images */
+        v->left_out_least = few_left_out * (double)spi_split_count(&r->data->split);
     v->isotropic =
         spi_isotropic_share(&res->agreement, contrast, D, r->q_max, &v->isotropic_q);
     SPI_TRY(err = spi_symmetry_parse(res->symmetry.group, &group, &n), out);

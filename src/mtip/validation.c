@@ -73,7 +73,8 @@ spi_err spi_validation_check(const struct spi_validation *v, const struct spi_se
             "some images show another particle or none, or their orientations are wrong",
             100 * v->unexplained_variance, 100 * set->unexplained_variance_max,
             100 * v->outlier_images, 100 * set->outlier_images_max);
-    else if (v->left_out > 0 && v->unexplained_shells > set->unexplained_variance_max)
+    else if ((double)v->left_out > v->left_out_least &&
+             v->unexplained_shells > set->unexplained_variance_max)
         say(&why,
             "; %lld images are left out because the map does not explain them, and of the "
             "others it leaves %.0f %% unexplained, each shell of |q| counted alike (at "

@@ -37,7 +37,8 @@ struct spi_validation {
     int phase_rounds;         /* of starts that were made for it */
     double coverage; /* directions at the claimed resolution that images cross (Q11) */
     double unexplained_variance; /* (Q9) */
-    double unexplained_shells;   /* (Q23), asked where images were left out */
+    double unexplained_shells;   /* (Q23), asked where more images were left out than ... */
+    double left_out_least;       /* ... so many */
     double outlier_images;       /* share of the images (Q10) */
     int64_t left_out;            /* of them, because the map does not explain them (Q22) */
     double isotropic;            /* (Q16) */

@@ -25,9 +25,9 @@ static void words_background(const struct spi_event *e, char *text, size_t size)
         snprintf(found, sizeof found, ": %.0f %% of the intensity at %.3g A",
                  100 * e->u.background.share, 1 / e->u.background.q);
     snprintf(text, size,
-             "background: %.3g times the photons of the particle, %s%s; it is taken out of "
-             "the intensities",
-             e->u.background.ratio,
+             "background: %.3g times the photons of the particle between %.3g and %.3g A, "
+             "%s%s; it is taken out of the intensities",
+             e->u.background.ratio, 1 / e->u.background.q_min, 1 / e->u.background.q_max,
              !e->u.background.told   ? "found in the images"
              : e->u.background.found ? "as given, and more found in the images"
                                      : "as given",

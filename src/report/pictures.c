@@ -194,6 +194,112 @@ spi_err spi_report_lcurve_picture(const struct spi_report *r, const char *path)
                               "L-curve of the last merge (half 1)");
 }
 
+/* Rows of examples: an image is shown as means over blocks of its pixels. */
+enum { EXAMPLES = 6, TILE = 150, GAP = 4 };
+
+struct examples {
+    const struct spi_detector *det;
+    int block, th, tw, rows, columns; /* detector pixels a side; of a tile; of all */
+    float *picture;                   /* [rows][columns] */
+};
+
+/* Mean of the usable pixels of each block, as log(1 + mean) over the largest of these: few
+ * photons are seen beside many. */
+static void place(const struct examples *x, const float *image, int row, int column)
+{
+    const struct spi_detector *d = x->det;
+    float *to = x->picture + (int64_t)row * (x->th + GAP) * x->columns +
+                (int64_t)column * (x->tw + GAP);
+    int n[TILE * TILE] = {0};
+    float sum[TILE * TILE] = {0}, most = 1e-30F;
+
+    for (int64_t p = 0; p < d->n_pixels; p++) {
+        int y = (int)d->index_map[2 * p] / x->block,
+            at = y * x->tw + (int)d->index_map[2 * p + 1] / x->block;
+
+        if (d->bad[p])
+            continue;
+        sum[at] += image[p];
+        n[at]++;
+    }
+    for (int i = 0; i < x->th * x->tw; i++) {
+        sum[i] = n[i] > 0 ? log1pf(fmaxf(0, sum[i] / (float)n[i])) : NAN;
+        most = fmaxf(most, sum[i]);
+    }
+    for (int i = 0; i < x->th * x->tw; i++)
+        to[(int64_t)(i / x->tw) * x->columns + i % x->tw] = sum[i] / most;
+}
+
+/* Images with this reason, evenly over the file. */
+static spi_err row_of(const struct spi_report *r, enum spi_aside reason, int64_t count,
+                      int row, float *image, const struct examples *x)
+{
+    const struct spi_orientations *o = &r->result->orientations;
+    int64_t wanted = count < EXAMPLES ? count : EXAMPLES, seen = 0, shown = 0;
+    spi_err err = SPI_OK;
+
+    for (int64_t k = 0; k < o->n && shown < wanted && !err; k++) {
+        if (o->aside[k] != reason)
+            continue;
+        if (seen++ < shown * count / wanted)
+            continue;
+        err = spi_images_read(r->images, k, 1, image);
+        if (!err)
+            place(x, image, row, (int)shown++);
+    }
+    return err;
+}
+
+spi_err spi_report_images_picture(const struct spi_report *r, const char *path)
+{
+    static const struct {
+        enum spi_aside reason;
+        const char *name;
+    } kinds[] = {{SPI_ASIDE_NO, "map"},
+                 {SPI_ASIDE_BLANK, "blank"},
+                 {SPI_ASIDE_ROUND, "round"},
+                 {SPI_ASIDE_DOUBLET, "doublet"},
+                 {SPI_ASIDE_OTHER, "other"}};
+    enum { KINDS = sizeof kinds / sizeof *kinds };
+    const struct spi_orientations *o = &r->result->orientations;
+    struct examples x = {.det = spi_images_detector(r->images)};
+    int64_t count[SPI_ASIDE_KINDS] = {0};
+    char title[256] = "Images, from above:";
+    size_t at = strlen(title);
+    float *image = NULL;
+    int row = 0;
+    spi_err err;
+
+    for (int64_t k = 0; k < o->n; k++)
+        count[o->aside[k]]++;
+    for (int i = 0; i < KINDS; i++)
+        row += count[kinds[i].reason] > 0;
+    x.block = (x.det->rows > x.det->columns ? x.det->rows : x.det->columns) / TILE + 1;
+    x.th = (x.det->rows + x.block - 1) / x.block;
+    x.tw = (x.det->columns + x.block - 1) / x.block;
+    x.rows = row * (x.th + GAP) - GAP;
+    x.columns = EXAMPLES * (x.tw + GAP) - GAP;
+    SPI_TRY(err = SPI_NEW(image, x.det->n_pixels, "pictures"), out);
+    SPI_TRY(err = SPI_NEW_UNSET(x.picture, (int64_t)x.rows * x.columns, "pictures"), out);
+    for (int64_t i = 0; i < (int64_t)x.rows * x.columns; i++)
+        x.picture[i] = NAN;
+    row = 0;
+    for (int i = 0; i < KINDS; i++) {
+        int64_t n = count[kinds[i].reason];
+
+        if (n == 0)
+            continue;
+        at += (size_t)snprintf(title + at, sizeof title - at, "%s %s %lld", row ? "," : "",
+                               kinds[i].name, (long long)n);
+        SPI_TRY(err = row_of(r, kinds[i].reason, n, row++, image, &x), out);
+    }
+    err = spi_plot_image(path, x.rows, x.columns, x.picture, 0, title);
+out:
+    free(image);
+    free(x.picture);
+    return err;
+}
+
 spi_err spi_report_density_picture(const struct spi_report *r, const char *path)
 {
     return spi_plot_slices(path, &r->result->density, "Electron density, central slices",

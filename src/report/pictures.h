@@ -24,6 +24,8 @@ SPI_MUSTUSE spi_err spi_picture_coverage(const struct spi_coverage *c, int64_t n
 
 SPI_MUSTUSE spi_report_fn spi_report_coverage_picture;
 SPI_MUSTUSE spi_report_fn spi_report_fsc_picture;
+/** Examples of the images that made the map, and of each reason why others did not. */
+SPI_MUSTUSE spi_report_fn spi_report_images_picture;
 SPI_MUSTUSE spi_report_fn spi_report_lcurve_picture;
 SPI_MUSTUSE spi_report_fn spi_report_density_picture;
 

@@ -7,7 +7,8 @@
 #include "mtip/finish.h"
 
 struct spi_report {
-    const struct spi_result *result; /* borrowed, like `provenance` */
+    const struct spi_result *result; /* borrowed, as the next and `provenance` */
+    struct spi_images *images;
     uint64_t seed;
     int64_t n_images; /* of both half sets */
     double diameter_A;

@@ -25,6 +25,7 @@ const struct spi_run_file spi_run_files[] = {
     {"coverage.png",        SPI_FILE_RESULT,   spi_report_coverage_picture, NONE},
     {"fsc.csv",             SPI_FILE_RESULT,   spi_report_fsc_table,        NONE},
     {"images.csv",          SPI_FILE_RESULT,   spi_report_images_table,     NONE},
+    {"images.png",          SPI_FILE_RESULT,   spi_report_images_picture,   NONE},
     {"fsc.png",             SPI_FILE_RESULT,   spi_report_fsc_picture,      NONE},
     {"lcurve.png",          SPI_FILE_RESULT,   spi_report_lcurve_picture,   NONE},
     {"lcurve.csv",          SPI_FILE_RESULT,   spi_report_lcurve_table,     NONE},

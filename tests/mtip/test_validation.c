@@ -235,6 +235,16 @@ static void verdicts(void)
     v.unexplained_variance = 0.5;
     OK(refused(v, "the map leaves 50 %", "another particle"), "unexplained");
     v = good();
+    v.unexplained_shells = 0.5;
+    OK(spi_validation_check(&v, &set) == SPI_OK,
+       "shells are asked where images are left out");
+    v.left_out = 4;
+    OK(refused(v, "4 images are left out", "leaves 50 % unexplained"), "which they are");
+    v.left_out_least = 30;
+    OK(spi_validation_check(&v, &set) == SPI_OK, "but so few may be, with an uneven light");
+    v.left_out = 31;
+    OK(refused(v, "31 images are left out", "more than one particle"), "not so many");
+    v = good();
     v.outlier_images = 0.7;
     OK(refused(v, "the map leaves", "70 % of the images"), "outliers");
     v = good();

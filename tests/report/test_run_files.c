@@ -4,11 +4,13 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "../io/h5_test.h"
 #include "../io/io_test.h"
 #include "../plot/picture.h"
 #include "base/rng.h"
 #include "io/mrc.h"
 #include "math/rot.h"
+#include "report/pictures.h"
 #include "report/run_files.h"
 #include "tap.h"
 
@@ -56,6 +58,7 @@ static double q[SHELLS] = {0.01, 0.02, 0.03}, cc[SHELLS] = {0.9, 0.8, 0.7},
 static struct spi_lcurve_point point[LAMBDAS] = {
     {0.1, 1, 3, NAN}, {0.2, 1.1, 2, 0.5}, {0.4, 2, 1.5, NAN}};
 static double quat[IMAGES][4];
+static uint8_t aside[IMAGES]; /* the last four: a droplet, and three of something else */
 static struct spi_misfit shell[2] = {{.even2 = 4, .image2 = 2, .cross = 2, .model2 = 2},
                                      {.even2 = 4, .image2 = 4, .cross = 0, .model2 = 4}};
 
@@ -81,9 +84,14 @@ static spi_err make(struct spi_result *r)
     *r = (struct spi_result){0};
     for (int i = 0; i < 5 && !err; i++)
         err = blob(map[i], 7 + 0.2 * i);
-    for (int k = 0; k < IMAGES; k++)
+    for (int k = 0; k < IMAGES; k++) {
         spi_rot_random(&rng, quat[k]);
-    r->orientations = (struct spi_orientations){.n = IMAGES, .quat = quat[0]};
+        aside[k] = k < IMAGES - 4    ? SPI_ASIDE_NO
+                   : k == IMAGES - 4 ? SPI_ASIDE_ROUND
+                                     : SPI_ASIDE_OTHER;
+    }
+    r->orientations =
+        (struct spi_orientations){.n = IMAGES, .quat = quat[0], .aside = aside};
     r->agreement.q_min = q[0];
     r->agreement.q_max = q[SHELLS - 1];
     r->agreement.shells = (struct spi_intensity_shells){SHELLS, q, cc, contrast};
@@ -171,13 +179,18 @@ static void written(void)
                            .n_images = IMAGES,
                            .diameter_A = 30,
                            .provenance = "{\"seed\": 7}"};
+    const char *images = "run_files_images.h5";
+    struct spi_detector det = {0};
     struct spi_mrc_map map;
     struct spi_orientations o;
     struct picture p;
     char line[400];
-    int n = 0, other;
+    int n = 0, other, high = 0;
 
     NEED(make(&result) == SPI_OK);
+    NEED(flat_detector(&det, 1, 30, 20) == SPI_OK);
+    NEED(good_images(images, IMAGES, &det) == SPI_OK);
+    NEED(spi_images_open(images, &r.images) == SPI_OK);
     for (const struct spi_run_file *f = spi_run_file_next(SPI_FILE_RESULT, NULL); f;
          f = spi_run_file_next(SPI_FILE_RESULT, f))
         n++;
@@ -213,11 +226,24 @@ static void written(void)
         OK(read && p.w > 100 && p.h > 100, "%s is a picture", *name);
         picture_clear(&p);
     }
+    /* rows of examples: the particle, a droplet, something else; fewer without the latter */
+    for (int i = 0; i < 2; i++) {
+        bool read = picture_read(in_tmp("images.png"), &p);
+
+        OK(read && (i == 0 ? p.h > 100 : p.h < high), "images.png: %d pixels high", p.h);
+        high = p.h;
+        picture_clear(&p);
+        memset(aside, SPI_ASIDE_NO, sizeof aside);
+        NEED(spi_report_images_picture(&r, in_tmp("images.png")) == SPI_OK);
+    }
 
     remove_all(test_dir);
     OK(spi_run_files_write(&r, test_dir) == SPI_EIO && says("half1.mrc"),
        "a directory that is missing: %s", spi_err_message());
     clear(&result);
+    spi_images_close(r.images);
+    spi_detector_clear(&det);
+    unlink(images);
 }
 
 int main(void)
