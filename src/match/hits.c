@@ -376,8 +376,8 @@ double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T,
     for (int r = 0; r < h->n_rings; r++) {
         double k = image.counts[r], t = fmax(0, model.counts[r]) * all / light;
 
-        if (k + t > 0)
-            sum += image.weight[r] * (k + t) / 2 * pow(2 * (k - t) / (k + t), 2);
+        if (k + t > 0) /* counting alone makes 1 */
+            sum += image.weight[r] * (k + t) / 2 * pow(2 * (k - t) / (k + t), 2) - 1;
     }
     return sum / all;
 }
