@@ -21,6 +21,7 @@ static const double inner_least =
     0.5; /* (J18): signal over noise where the share means something */
 static const double dark = 0.1; /* of the mean count: what is added to the variance */
 /* (J19) */
+static const double more_times = 2; /* as many without as with a little */
 static const double particle_part = 0.75, round_level = 0.25, round_sigmas = 2.5,
                     sure_sigmas = 4, beyond_least = 0.04, beyond_part = 0.3,
                     beyond_times = 5, beyond_sigmas = 6;
@@ -375,8 +376,8 @@ double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T,
     for (int r = 0; r < h->n_rings; r++) {
         double k = image.counts[r], t = fmax(0, model.counts[r]) * all / light;
 
-        if (k + t > 0)
-            sum += image.weight[r] * (k + t) / 2 * pow(2 * (k - t) / (k + t), 2);
+        if (k + t > 0) /* counting alone makes 1 */
+            sum += image.weight[r] * (k + t) / 2 * pow(2 * (k - t) / (k + t), 2) - 1;
     }
     return sum / all;
 }
@@ -456,10 +457,29 @@ bool spi_hits_round(const struct spi_hit *h, double typical)
            typical / 2 - c > sure_sigmas * s;
 }
 
+/* A particle's views have all kinds of structure, and those with little of it are rarer the
+ * less they have; droplets have none.  So droplets there are where more images have none
+ * than have a little. */
+static bool some_are_round(int64_t n, const struct spi_hit *hit, double typical)
+{
+    int64_t none = 0, little = 0;
+
+    for (int64_t k = 0; k < n; k++) {
+        double c = (double)hit[k].structure, s = (double)hit[k].sigma;
+
+        if (!(s > 0 && typical / 2 > sure_sigmas * s)) /* nobody can tell */
+            continue;
+        none += spi_hits_round(&hit[k], typical);
+        little += c >= round_sigmas * s && c < 2 * round_sigmas * s;
+    }
+    return none > more_times * (double)little;
+}
+
 spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, double *typical)
 {
     double beyond;
     int64_t m = 0;
+    bool round;
     float *x;
     spi_err err = SPI_NEW(x, n, "hits");
 
@@ -469,13 +489,14 @@ spi_err spi_hits_judge(int64_t n, const struct spi_hit *hit, uint8_t *kind, doub
         if (hit[k].sigma > 0)
             x[m++] = hit[k].structure;
     *typical = part_of(m, x, particle_part);
+    round = some_are_round(n, hit, *typical);
     m = 0;
     for (int64_t k = 0; k < n; k++) {
         const struct spi_hit *h = &hit[k];
 
         if (!(h->sigma > 0))
             continue;
-        if (spi_hits_round(h, *typical)) {
+        if (round && spi_hits_round(h, *typical)) {
             kind[k] = SPI_HIT_ROUND;
         } else if (h->beyond != 0) {
             x[m++] = h->beyond;

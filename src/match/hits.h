@@ -55,7 +55,8 @@ void spi_hits_unexplained(const struct spi_hits *h, const float *K, const float 
                           void *work, double *share, double *sigma);
 
 /** (J21): how far the rings of an image are from those of the model, as a share: the squares
- * of relative differences, each ring weighted by its counts; arguments as above. */
+ * of relative differences, each ring weighted by its counts, less what counting makes;
+ * arguments as above. */
 double spi_hits_rings(const struct spi_hits *h, const float *K, const float *T, void *work);
 
 /** Whether an image is round for certain where `typical` is the structure of images of the

@@ -189,6 +189,33 @@ static void structure_of_all(void)
     spi_detector_clear(&det);
 }
 
+/* Particles whose structure is the square of a normal number: some have little, as views of a
+ * round particle; `droplets` more images have none. */
+static void tail(int droplets, bool wanted)
+{
+    enum { VIEWS = 2000 };
+    static struct spi_hit hit[2 * VIEWS];
+    static uint8_t kind[2 * VIEWS];
+    struct spi_rng rng = spi_rng_stream(8, SPI_RNG_TEST, 0);
+    const double sigma = 0.05;
+    double typical;
+    int round[2] = {0};
+
+    memset(kind, 0, sizeof kind);
+    for (int i = 0; i < VIEWS + droplets; i++) {
+        double c = i < VIEWS ? fabs(spi_rng_normal(&rng)) : 0;
+
+        hit[i] = (struct spi_hit){.structure = (float)(c + sigma * spi_rng_normal(&rng)),
+                                  .sigma = (float)sigma};
+    }
+    NEED(!spi_hits_judge(VIEWS + droplets, hit, kind, &typical));
+    for (int i = 0; i < VIEWS + droplets; i++)
+        round[i >= VIEWS] += kind[i] == SPI_HIT_ROUND;
+    OK(wanted ? round[1] > 0.95 * droplets : round[0] + round[1] == 0,
+       "%d droplets beside %d views of any structure: %d and %d are round", droplets, VIEWS,
+       round[1], round[0]);
+}
+
 int main(void)
 {
     judge("particles alone", (const int[4]){EACH, 0, 0, 0},
@@ -201,5 +228,7 @@ int main(void)
           (const double[4][3]){{0.98, 0, 0}, {0, 0, 0.3}});
     models();
     structure_of_all();
+    tail(0, false);
+    tail(1000, true);
     return tap_done();
 }

@@ -88,7 +88,7 @@ int main(void)
     OK(spi_wiener_find(&run, both, R, signal) == SPI_OK, "found");
     for (int r = 0; r < R; r++) {
         double noisy = of_noise[r] * of_signal[STRONG] / of_noise[STRONG],
-               want = of_signal[r] / (of_signal[r] + noisy);
+               want = fmin(1, of_signal[r] / (of_signal[r] + noisy) / 0.95);
 
         worst = fmax(worst, fabs((double)signal[r] - want));
         least = fmin(least, (double)signal[r]);
