@@ -154,7 +154,7 @@ def one(name, seed):
         row.update(against_truth(images, where))
     with open(f"{out}/log") as log:
         said = [line.strip() for line in log if line.startswith("spinifel: ")]
-    row["said"] = said[-1] if code and said else None
+    row["said"] = said[-1].split("; see ")[0] if code and said else None
     row["version"] = output_of([spinifel, "version", "--json"])[0].get("revision")
     if not os.environ.get("KEEP"):
         shutil.rmtree(out)
