@@ -191,8 +191,6 @@ static spi_err peaks_are_common(const struct spi_look *l, const struct spi_elect
     for (int64_t p = 0; p < l->im->s.det.n_pixels; p++) {
         const struct of_pixel *s = &sum[p];
 
-        if (l->im->s.det.bad[p])
-            continue;
         all.re += s->re;
         all.im += s->im;
         all.n += s->n;
@@ -222,8 +220,11 @@ static spi_err estimate(struct spi_look *l)
                 (struct spi_electronics){.pedestal = pedestal, .gain = s->gain};
     } else if (odd) {
         for (int64_t i = 0; i < l->n_any; i++)
-            if (!l->im->s.det.bad[l->any_of[i]])
+            if (!l->im->s.det.bad[l->any_of[i]]) {
+                l->any_of[n] = l->any_of[i];
                 l->any[n++] = l->any[i];
+            }
+        l->n_any = n;
         err = spi_electronics_find(n, l->any, &s->electronics);
         if (!err && s->electronics.gain > 0)
             err = peaks_are_common(l, &s->electronics, &common);

@@ -60,9 +60,9 @@ struct spi_generation_work {
     struct spi_array *model, *solved, *beta, *residual, *candidate, *half_fluence,
         *half_best;
     /* of this generation; parts: of the rows, of the batch, of the partials */
-    struct spi_array *fine,
-        *rings; /* rings: [2][R matched] what scales a ring of the model,
-                                     * and what is added to it */
+    struct spi_array *fine;
+    struct spi_array *rings; /* [2][R matched] what scales a ring of the model, and what is
+                              * added to it */
     struct spi_array *templates, *table, *S;
     struct spi_array *counts, *fluence, *best, *kept;
     struct spi_array *pair, *angle, *weight; /* ragged: of spi_posterior */
