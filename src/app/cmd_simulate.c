@@ -26,6 +26,7 @@ static const struct spi_simulate_args defaults = {
     .images = 1000,
     .seed = 1,
     .detector = {128, 128},
+    .panels = {1, 1},
     .energy_eV = 1600,
     .pixel_um = 100,
     .polarisation = true,
@@ -94,6 +95,9 @@ static const struct spi_opt opts[] = {
      "the beam is so many columns and rows from where the file says", .absent = "none"},
     {0, "distance-error", SPI_REAL(spi_simulate_args, distance_error), -0.5, 0.5, "",
      "the detector is so much farther than the file says, as a share of the distance"},
+    {0, "panel-error", SPI_REAL(spi_simulate_args, panel_error), 0, 100, "pixels",
+     "each of the --panels is somewhere else than the file says: standard deviation along "
+     "rows and along columns"},
     {0, "dead-pixels", SPI_REAL(spi_simulate_args, response.dead), 0, 1, "SHARE",
      "pixels that count nothing"},
     {0, "hot-pixels", SPI_REAL(spi_simulate_args, response.hot), 0, 1, "SHARE",
@@ -119,6 +123,9 @@ static const struct spi_opt opts[] = {
     SPI_HEADING("Detector"),
     {'d', "detector", SPI_SIZE(spi_simulate_args, detector), 2, 16384, "",
      "pixels, rows x columns"},
+    {0, "panels", SPI_SIZE(spi_simulate_args, panels), 1, 1024, "",
+     "cut into so many panels, rows x columns, which the file holds one after another; "
+     "masks, gaps and quadrants are those of the whole detector"},
     {'r', "resolution", SPI_REAL(spi_simulate_args, resolution_A), 0.1, 1e4, "A",
      "1/|q| at the outer edge of the pixels in the middle of the (shorter) side",
      .absent = "from the distance"},
@@ -237,9 +244,12 @@ static spi_err make_detector(struct spi_simulate_job *j)
                                                 .no_solid_angle = !a->solid_angle,
                                                 .beam_stop_px = a->beam_stop_px,
                                                 .beam_stop_invA = a->beam_stop_invA,
+                                                .panels = {a->panels[0], a->panels[1]},
                                                 .mask = j->mask};
     SPI_TRY(err = of_options(spi_detector_make(&j->geometry, &j->told)), out);
     SPI_TRY(err = spi_experiment_centre(j->call, a, j->geometry.centre_px), out);
+    SPI_TRY(err = spi_experiment_panels(j), out);
+    j->geometry.panel_px = (const double(*)[2])j->panel_px;
     j->geometry.stretch = 1 + a->distance_error;
     err = of_options(spi_detector_make(&j->geometry, &j->detector));
     /* the mask of the file is that of the detector */

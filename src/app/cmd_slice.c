@@ -108,7 +108,9 @@ static spi_err prepare(struct job *j)
                 strcmp(a->orientations, "truth") == 0 ? spi_images_count(j->images) : 0,
                 &j->o),
             out);
-    spi_opening_take_centre(a->geometry, j->images, &j->set, a->orientations, &j->o);
+    SPI_TRY(err = spi_opening_take_geometry(a->geometry, j->images, &j->set,
+                                            a->orientations, &j->o),
+            out);
     SPI_TRY(err = make_detector(j), out);
     SPI_TRY(err = spi_stage_prepare(&j->A, j->set.nufft_tol, &j->plan, &j->grid), out);
     SPI_TRY(err = spi_packed_new(j->plan, j->grid, &j->kept), out);

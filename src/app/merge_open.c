@@ -60,7 +60,9 @@ spi_err spi_merge_job_open(struct spi_merge_job *j)
     SPI_TRY(err = spi_stage_orientations(a->orientations, j->path, j->images,
                                          spi_images_count(j->images), &j->o),
             out);
-    spi_opening_take_centre(j->path, j->images, &j->set, a->orientations, &j->o);
+    SPI_TRY(err = spi_opening_take_geometry(j->path, j->images, &j->set, a->orientations,
+                                            &j->o),
+            out);
     SPI_TRY(err = find_ranges(j), out);
     SPI_TRY(err = spi_pixel_list_init(&j->list, j->det, j->q_min, j->q_max), out);
     j->input[0] =

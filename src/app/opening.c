@@ -266,15 +266,13 @@ spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,
     return err;
 }
 
-void spi_opening_take_centre(const char *path, struct spi_images *images,
-                             const struct spi_settings *set, const char *orientations_path,
-                             const struct spi_orientations *orientations)
+/* The centre that the images had when they were matched. */
+static void take_centre(const char *path, struct spi_images *images,
+                        const struct spi_settings *set, const char *orientations_path,
+                        const struct spi_moved_centre *m)
 {
-    const struct spi_moved_centre *m = &orientations->moved;
     char now[65];
 
-    if (!m->yes)
-        return;
     spi_images_positions_sha256(images, now);
     if (of_file(set)) {
         spi_warn("%s: the centre of %s was off by (%+.2f, %+.2f) pixels when the images "
@@ -291,4 +289,43 @@ void spi_opening_take_centre(const char *path, struct spi_images *images,
                  "when %s was made (--set particle.centre=file: that of the file)",
                  path, m->shift_px[0], m->shift_px[1], orientations_path);
     }
+}
+
+/* The places that the panels had. */
+static spi_err take_places(const char *path, struct spi_images *images,
+                           const struct spi_settings *set, const char *orientations_path,
+                           const struct spi_places *p)
+{
+    char now[65];
+
+    spi_images_positions_sha256(images, now);
+    if (strcmp(set->geometry, "file") == 0) {
+        spi_warn("%s: the detector of %s was not where the file says when the orientations "
+                 "were found; detector.geometry=file keeps what the file says",
+                 orientations_path, path);
+        return SPI_OK;
+    }
+    if (strcmp(now, p->positions_sha256) != 0 ||
+        p->panels != spi_images_detector(images)->panels) {
+        spi_warn(
+            "%s: the detector's panels had been placed anew when the orientations were "
+            "found, but %s has other pixel positions: it is taken as it is",
+            orientations_path, path);
+        return SPI_OK;
+    }
+    spi_info("%s: the detector's panels are placed as when %s was made (--set "
+             "detector.geometry=file: where the file says)",
+             path, orientations_path);
+    return spi_images_place_panels(images, p);
+}
+
+spi_err spi_opening_take_geometry(const char *path, struct spi_images *images,
+                                  const struct spi_settings *set,
+                                  const char *orientations_path,
+                                  const struct spi_orientations *o)
+{
+    if (o->moved.yes)
+        take_centre(path, images, set, orientations_path, &o->moved);
+    return o->places.panels ? take_places(path, images, set, orientations_path, &o->places)
+                            : SPI_OK;
 }

@@ -101,11 +101,13 @@ void spi_opening_tell_centre(const char *path, const struct spi_opening *o,
 SPI_MUSTUSE spi_err spi_opening_find_centre(const char *path, struct spi_opening *o,
                                             const struct spi_settings *set,
                                             struct spi_moved_centre *moved);
-/** Move the centre of the images to where it was when these orientations were found, unless
- *  the settings say that of the file, or the pixels have other positions than then. */
-void spi_opening_take_centre(const char *path, struct spi_images *images,
-                             const struct spi_settings *set, const char *orientations_path,
-                             const struct spi_orientations *orientations);
+/** Move the centre and the panels of the images to where they were when these orientations
+ * were found, unless the settings say those of the file, or the pixels have other positions
+ * than then.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_opening_take_geometry(const char *path, struct spi_images *images,
+                                              const struct spi_settings *set,
+                                              const char *orientations_path,
+                                              const struct spi_orientations *orientations);
 /** Release what the struct owns. */
 void spi_opening_clear(struct spi_opening *o);
 

@@ -128,6 +128,7 @@ void spi_reconstruct_find_conditions(struct spi_reconstruct *j)
         .unexplained = j->result.n_outliers,
         .background_ratio = j->result.background.ratio,
         .moved_px = moved->yes ? hypot(moved->shift_px[0], moved->shift_px[1]) : 0,
+        .panels_px = spi_geometry_far_px(&j->result.geometry),
         .drift_px = j->preview.centre.known ? j->preview.centre.drift_px : 0};
     find_masked(j, c);
 }
@@ -209,6 +210,23 @@ static json_t *centre_json(const struct spi_centre *c)
                      by[c->by], "drift_px", c->drift_px, "blocks_px", blocks);
 }
 
+/* Where the detector is beside the model of the run, from where the file says. */
+static json_t *geometry_json(const struct spi_geometry *g)
+{
+    json_t *panels = json_array();
+
+    for (int p = 0; p < g->places.panels; p++)
+        json_array_append_new(
+            panels, json_pack("[f, f]", g->places.shift_invA[p][0] / g->places.pixel_invA,
+                              g->places.shift_invA[p][1] / g->places.pixel_invA));
+    return json_pack("{s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "images",
+                     (json_int_t)g->images, "rounds", g->rounds, "distance_found",
+                     g->first.stretch, "distance_sigma", g->first.stretch_sigma,
+                     "panels_found_px", g->first.far_px, "panels_sigma_px",
+                     g->first.sigma_px, "gain", g->first.gain, "distance_used",
+                     g->places.stretch, "panels_used_px", panels);
+}
+
 spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
 {
     char *settings = settings_text(&j->set);
@@ -251,6 +269,8 @@ spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)
         json_object_set_new(o, "centre_shift_px",
                             json_pack("[f, f]", j->preview.moved.shift_px[0],
                                       j->preview.moved.shift_px[1]));
+    if (o && j->result.geometry.images > 0)
+        json_object_set_new(o, "geometry", geometry_json(&j->result.geometry));
     if (o && j->background) {
         json_object_set_new(o, "background", spi_json_name(j->args->background));
         json_object_set_new(o, "background_sha256", json_string(j->background_sha256));

@@ -16,9 +16,10 @@ enum { SPI_STRUCTURES_MAX = 64 };
 struct spi_simulate_args {
     const char *out, *mask, *proportions, *models;
     int64_t images, seed;
-    int detector[2], assembly, workers;
+    int detector[2], panels[2], assembly, workers;
     double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
-    double photons, fluence, spread, views_deg, background_spread, distance_error;
+    double photons, fluence, spread, views_deg, background_spread, distance_error,
+        panel_error;
     const char *background, *centre_error, *missing, *focus;
     struct spi_texts rectangles, junk, gaps;
     struct spi_response_options response;
@@ -37,6 +38,7 @@ struct spi_simulate_job {
     struct spi_detector_options geometry;
     struct spi_detector detector, told; /* where it is; where the file says that it is */
     bool displaced;                     /* these differ */
+    double (*panel_px)[2];              /* owned; NULL: every panel is in its place */
     uint8_t *mask;
     struct spi_junk_shares junk;
     int n_others;                          /* the last models: structures that are junk */
@@ -60,6 +62,9 @@ SPI_MUSTUSE spi_err spi_experiment_check(struct spi_simulate_job *j);
 SPI_MUSTUSE spi_err spi_experiment_centre(const struct spi_call *call,
                                           const struct spi_simulate_args *a,
                                           double centre_px[2]);
+/** Where the panels really are, for the same; j->geometry has their number.  SPI_EUSAGE,
+ * SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_experiment_panels(struct spi_simulate_job *j);
 /** The background and the faults of j->detector.  SPI_EUSAGE, SPI_EFORMAT, SPI_EIO. */
 SPI_MUSTUSE spi_err spi_experiment_make(struct spi_simulate_job *j);
 /** Release what the two make. */

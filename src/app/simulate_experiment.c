@@ -9,6 +9,7 @@
 #include "app/provenance.h"
 #include "app/simulate.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "sim/background.h"
 
 /* "WHAT:NUMBER" -> what (its end cut off), number.  false: no such text. */
@@ -113,6 +114,29 @@ spi_err spi_experiment_centre(const struct spi_call *call,
     return SPI_OK;
 }
 
+spi_err spi_experiment_panels(struct spi_simulate_job *j)
+{
+    const struct spi_simulate_args *a = j->args;
+    int n = a->panels[0] * a->panels[1];
+    spi_err err;
+
+    if (!(a->panel_error > 0))
+        return SPI_OK;
+    if (n < 2)
+        return spi_call_fail(
+            j->call, "panel-error",
+            "needs --panels: one panel alone is at a wrong place where the "
+            "beam is (--centre-error)");
+    err = SPI_NEW(j->panel_px, n, "panels");
+    for (int p = 0; p < n && !err; p++) {
+        struct spi_rng rng = spi_rng_stream((uint64_t)a->seed, SPI_RNG_PANELS, (uint64_t)p);
+
+        for (int c = 0; c < 2; c++)
+            j->panel_px[p][c] = a->panel_error * spi_rng_normal(&rng);
+    }
+    return err;
+}
+
 static spi_err make_background(struct spi_simulate_job *j)
 {
     const char *text = j->args->background;
@@ -177,13 +201,14 @@ spi_err spi_experiment_make(struct spi_simulate_job *j)
     spi_err err = make_background(j);
 
     j->displaced = j->geometry.centre_px[0] != 0 || j->geometry.centre_px[1] != 0 ||
-                   j->args->distance_error != 0;
+                   j->args->distance_error != 0 || j->panel_px;
     return err ? err : make_response(j);
 }
 
 void spi_experiment_clear(struct spi_simulate_job *j)
 {
     free(j->background);
+    free(j->panel_px);
     spi_response_clear(&j->response);
 }
 
@@ -200,6 +225,7 @@ void spi_experiment_options(const struct spi_simulate_job *j,
     opt->told = j->displaced ? &j->told : NULL;
     opt->told_centre_px[0] = j->geometry.centre_px[0];
     opt->told_centre_px[1] = j->geometry.centre_px[1];
+    opt->told_panel_px = (const double(*)[2])j->panel_px;
 }
 
 static json_t *names(const struct spi_texts *t)
@@ -217,13 +243,14 @@ json_t *spi_experiment_json(const struct spi_simulate_job *j)
     const struct spi_response_options *r = &a->response;
 
     return json_pack(
-        "{s:o?, s:f, s:o, s:b, s:[f,f], s:f, s:f, s:f, s:f, s:f, s:o, s:s?, s:f, s:f, s:f, "
-        "s:f}",
+        "{s:o?, s:f, s:o, s:b, s:[f,f], s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:s?, s:f, s:f, "
+        "s:f, s:f}",
         "background", a->background ? spi_json_name(a->background) : NULL,
         "background_spread", a->background_spread, "junk", names(&a->junk), "focus",
         a->focus != NULL, "centre_error_px", j->geometry.centre_px[0],
-        j->geometry.centre_px[1], "distance_error", a->distance_error, "dead_pixels",
-        r->dead, "hot_pixels", r->hot, "flickering_pixels", r->flickering, "hot_counts",
-        r->hot_counts, "gaps", names(&a->gaps), "missing_panels", a->missing, "saturation",
-        r->saturation, "gain", r->gain, "read_noise", r->noise, "pedestal", r->pedestal);
+        j->geometry.centre_px[1], "distance_error", a->distance_error, "panel_error_px",
+        a->panel_error, "dead_pixels", r->dead, "hot_pixels", r->hot, "flickering_pixels",
+        r->flickering, "hot_counts", r->hot_counts, "gaps", names(&a->gaps),
+        "missing_panels", a->missing, "saturation", r->saturation, "gain", r->gain,
+        "read_noise", r->noise, "pedestal", r->pedestal);
 }

@@ -27,7 +27,8 @@ enum spi_rng_purpose {
     SPI_RNG_BACKGROUND,
     SPI_RNG_FAULTS, /* of a simulated detector */
     SPI_RNG_READOUT,
-    SPI_RNG_KINDS, /* starts of what tells kinds of images apart */
+    SPI_RNG_KINDS,  /* starts of what tells kinds of images apart */
+    SPI_RNG_PANELS, /* places of a simulated detector's panels */
 };
 
 struct spi_rng {

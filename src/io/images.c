@@ -118,7 +118,7 @@ bool spi_detector_flat(const struct spi_detector *d, int64_t pixel, double at[2]
 }
 
 /* q on the Ewald sphere of a place on a flat detector. */
-static void q_of_flat(double wavelength, const double at[2], double q[3])
+void spi_flat_q(double wavelength, const double at[2], double q[3])
 {
     double t2 = at[0] * at[0] + at[1] * at[1], r = sqrt(1 + wavelength * wavelength * t2);
 
@@ -142,14 +142,60 @@ void spi_images_move_centre(struct spi_images *im, const double at[2])
 
         if (!spi_detector_flat(d, i, t))
             continue;
-        q_of_flat(d->wavelength_A, t, was);
+        spi_flat_q(d->wavelength_A, t, was);
         t[0] -= at[0];
         t[1] -= at[1];
-        q_of_flat(d->wavelength_A, t, is);
+        spi_flat_q(d->wavelength_A, t, is);
         for (int k = 0; k < 3;
              k++) /* what is not quite on the sphere stays so far from it */
             d->q[3 * i + k] += is[k] - was[k];
     }
+}
+
+void spi_places_clear(struct spi_places *p)
+{
+    free(p->shift_invA);
+    *p = (struct spi_places){0};
+}
+
+spi_err spi_places_copy(const struct spi_places *from, struct spi_places *to)
+{
+    spi_err err = SPI_OK;
+
+    *to = *from;
+    to->shift_invA = NULL;
+    if (from->panels && (err = SPI_NEW(to->shift_invA, from->panels, "panels")) == SPI_OK)
+        memcpy(to->shift_invA, from->shift_invA,
+               (size_t)from->panels * sizeof *to->shift_invA);
+    return err;
+}
+
+spi_err spi_images_place_panels(struct spi_images *im, const struct spi_places *places)
+{
+    struct spi_detector *d = &im->s.det;
+    int64_t of_panel = (int64_t)d->ny * d->nx;
+
+    if (!im->told) {
+        spi_err err = SPI_NEW(im->told, 3 * d->n_pixels, im->path);
+
+        if (err)
+            return err;
+        memcpy(im->told, d->q, 3 * (size_t)d->n_pixels * sizeof *d->q);
+    }
+    memcpy(d->q, im->told, 3 * (size_t)d->n_pixels * sizeof *d->q);
+    for (int64_t i = 0; i < d->n_pixels && places->panels; i++) {
+        double t[2], was[3], is[3];
+
+        if (!spi_detector_flat(d, i, t))
+            continue;
+        spi_flat_q(d->wavelength_A, t, was);
+        for (int c = 0; c < 2; c++)
+            t[c] = (t[c] + places->shift_invA[i / of_panel][c]) / (1 + places->stretch);
+        spi_flat_q(d->wavelength_A, t, is);
+        for (int k = 0; k < 3; k++)
+            d->q[3 * i + k] += is[k] - was[k];
+    }
+    return SPI_OK;
 }
 
 double spi_detector_q_corner(const struct spi_detector *d)
@@ -496,6 +542,7 @@ void spi_images_close(struct spi_images *im)
         im->format->close(im->self);
     spi_source_clear(&im->s);
     spi_repair_free(im->repair);
+    free(im->told);
     free(im->path);
     free(im);
 }

@@ -64,7 +64,23 @@ struct spi_detector_truth {
     double centre_px[2];     /* where the beam is, seen from where the file says: columns,
                                * rows */
     double distance_m;       /* 0: not known */
+    const double (*panel_px)[2]; /* [panels] how far each is from where the file says,
+                                  * columns and rows; borrowed; NULL: nowhere */
 };
+
+/** Where the panels of a detector are, beside what the file says. */
+struct spi_places {
+    int panels;              /* 0: all are where the file says */
+    double stretch;          /* the distance is larger by this share of itself */
+    double (*shift_invA)[2]; /* [panels], owned: the places of spi_detector_flat are larger
+                              * by this, at the distance of the file */
+    double pixel_invA;       /* between neighbours there */
+    char positions_sha256[65]; /* of all q before, so that no detector is placed twice */
+};
+/** A copy.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_places_copy(const struct spi_places *from, struct spi_places *to);
+/** Release what the struct owns. */
+void spi_places_clear(struct spi_places *p);
 
 struct spi_images; /* an open file */
 
@@ -82,6 +98,8 @@ double spi_detector_q_corner(const struct spi_detector *d);
  * distance and the wavelength, 1/A; near the beam that is (q_x, q_y).  false: the pixel
  * looks along the detector or backwards, more than 84 degrees from the beam. */
 bool spi_detector_flat(const struct spi_detector *d, int64_t pixel, double at[2]);
+/** q, 1/A, of such a place: on the Ewald sphere. */
+void spi_flat_q(double wavelength_A, const double at[2], double q[3]);
 /** Least-squares wavelength of q_z = -wavelength |q|^2 / 2 over n points q[n][3], and the
  *  largest distance of a point from that sphere along z, in the units of q. */
 double spi_ewald_fit(int64_t n, const double *q, double *worst);
@@ -127,6 +145,11 @@ void spi_images_positions_sha256(const struct spi_images *im, char hex[65]);
  * positions): all q are those of a flat detector that is moved so far.  Only for detectors
  * all of whose pixels spi_detector_flat can place. */
 void spi_images_move_centre(struct spi_images *im, const double at[2]);
+/** From now on the panels are at `places` (of as many panels as the detector has); what was
+ * placed before is forgotten.  Pixels that spi_detector_flat cannot place stay.
+ * SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_images_place_panels(struct spi_images *im,
+                                            const struct spi_places *places);
 /** Name of its row: "spinifel", "cmtip", "cxi". */
 const char *spi_images_layout(const struct spi_images *im);
 /** "; correct X": what corrects a wrong centre in such a file; "": nothing can. */

@@ -13,6 +13,7 @@ struct spi_images {
     const struct spi_source_format *format; /* borrowed */
     void *self;                             /* of the format; NULL: not open */
     struct spi_source s;
+    double *told; /* owned: q of all pixels before panels were placed; NULL: none was */
     struct spi_repair *repair; /* owned; NULL: a value that is no measurement is an error */
 };
 

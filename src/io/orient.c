@@ -90,6 +90,25 @@ static spi_err write_centre(const char *path, hid_t file, const struct spi_moved
     return err;
 }
 
+static const char panels_name[] = "panel_shift", pixel_name[] = "panel_pixel_invA",
+                  stretch_name[] = "distance_stretch",
+                  placed_name[] = "panel_positions_sha256";
+
+static spi_err write_places(const char *path, hid_t file, const struct spi_places *p)
+{
+    const hsize_t dim[2] = {(hsize_t)p->panels, 2};
+    spi_err err;
+
+    SPI_TRY(err = spi_h5_write(file, path, panels_name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE,
+                               2, dim, p->shift_invA),
+            out);
+    SPI_TRY(err = spi_h5_put_number(file, path, pixel_name, p->pixel_invA), out);
+    SPI_TRY(err = spi_h5_put_number(file, path, stretch_name, p->stretch), out);
+    err = spi_h5_put_text(file, path, placed_name, p->positions_sha256);
+out:
+    return err;
+}
+
 static spi_err write_all(const char *path, hid_t file, const struct spi_orientations *o,
                          const char *provenance_json)
 {
@@ -121,6 +140,8 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
     SPI_TRY(err = spi_h5_put_text(file, path, "convention", CONVENTION), out);
     if (o->moved.yes)
         SPI_TRY(err = write_centre(path, file, &o->moved), out);
+    if (o->places.panels)
+        SPI_TRY(err = write_places(path, file, &o->places), out);
     err =
         spi_h5_put_text(file, path, "provenance", provenance_json ? provenance_json : "{}");
 out:
@@ -234,6 +255,42 @@ static spi_err read_centre(hid_t file, const char *path, struct spi_moved_centre
     return SPI_OK;
 }
 
+/* Where its panels were placed. */
+static spi_err read_places(hid_t file, const char *path, struct spi_places *p)
+{
+    struct spi_h5_shape shape;
+    char *text = NULL;
+    spi_err err;
+
+    if (!spi_h5_has(file, panels_name))
+        return SPI_OK;
+    SPI_TRY(err = spi_h5_shape(file, path, panels_name, &shape), out);
+    if (shape.rank != 2 || shape.dim[1] != 2 || shape.dim[0] < 1 || shape.dim[0] > 1 << 20)
+        return spi_h5_fail(SPI_EFORMAT, "%s: %s is not of the shape (panels, 2)", path,
+                           panels_name);
+    if (!spi_h5_number(file, pixel_name, &p->pixel_invA) || !(p->pixel_invA > 0) ||
+        !isfinite(p->pixel_invA) || !spi_h5_number(file, stretch_name, &p->stretch) ||
+        !(fabs(p->stretch) < 1))
+        return spi_fail(SPI_EFORMAT,
+                        "%s: the attributes %s and %s are no pixel size and no share of a "
+                        "distance",
+                        path, pixel_name, stretch_name);
+    SPI_TRY(err = SPI_NEW(p->shift_invA, shape.dim[0], path), out);
+    SPI_TRY(err = spi_h5_read(file, path, panels_name, H5T_NATIVE_DOUBLE, 2, shape.dim,
+                              p->shift_invA),
+            out);
+    for (hsize_t i = 0; i < 2 * shape.dim[0]; i++)
+        if (!isfinite(p->shift_invA[i / 2][i % 2]))
+            return spi_fail(SPI_EFORMAT, "%s: %s of panel %d is no finite number", path,
+                            panels_name, (int)(i / 2));
+    SPI_TRY(err = spi_h5_text(file, placed_name, &text), out);
+    snprintf(p->positions_sha256, sizeof p->positions_sha256, "%s", text ? text : "");
+    p->panels = (int)shape.dim[0];
+out:
+    free(text);
+    return err;
+}
+
 /* An image file keeps its quaternions under truth/, and has no scores. */
 static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o)
 {
@@ -254,6 +311,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_bytes(file, path, "aside", o->n, 5, &o->aside), out);
     SPI_TRY(err = check_fluence(path, o), out);
     SPI_TRY(err = read_centre(file, path, &o->moved), out);
+    SPI_TRY(err = read_places(file, path, &o->places), out);
     err = check_halves(path, o);
 out:
     return err;
@@ -288,5 +346,6 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->misfit);
     free(o->particle);
     free(o->half);
+    spi_places_clear(&o->places);
     *o = (struct spi_orientations){0};
 }

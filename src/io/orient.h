@@ -27,6 +27,7 @@ struct spi_orientations {
                      * rings, 4 longer than the particle, 5 not explained by the map; 0: it
                      * has (optional) */
     struct spi_moved_centre moved; /* the images were matched about this centre */
+    struct spi_places places;      /* then its panels were placed here, owned */
 };
 
 /** Whether image k has an orientation. */
@@ -40,7 +41,9 @@ void spi_orientations_none(struct spi_orientations *o, int64_t k);
  *  /misfit, /particle, /half, /aside; root attributes
  *  `convention` (text), `provenance` (JSON) and, where the centre of the images was moved,
  * `centre_shift_x_invA`, `centre_shift_y_invA`, `centre_shift_x_px`, `centre_shift_y_px`
- * and `centre_positions_sha256`.  Atomic. */
+ * and `centre_positions_sha256`; where panels were placed, /panel_shift (panels,2) float64
+ * and the attributes `panel_pixel_invA`, `distance_stretch` and `panel_positions_sha256`.
+ * Atomic. */
 SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const struct spi_orientations *o,
                                            const char *provenance_json);

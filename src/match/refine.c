@@ -135,23 +135,45 @@ static void combine(const struct spi_likelihood *like, double N,
     }
 }
 
+/* m: M in cells of the fine grid. */
+static void model_at(const struct spi_refine *r, int64_t p, int n, const float m[9],
+                     float u[3][SPI_POINTS], float W[4][SPI_POINTS])
+{
+    rotate((const float(*)[3])r->pixels->q + p, n, m, u);
+    spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
+    if (r->signal)
+        filter(n, r->signal + p, r->rest + p, W);
+}
+
+static void in_cells(const struct spi_refine *r, const double M[9], float m[9])
+{
+    double scale = spi_nufft_scale(r->plan);
+
+    for (int i = 0; i < 9; i++)
+        m[i] = (float)(scale * M[i]);
+}
+
+void spi_refine_model(const struct spi_refine *r, int64_t p, int n, const double M[9],
+                      float u[3][SPI_POINTS], float W[4][SPI_POINTS])
+{
+    float m[9];
+
+    in_cells(r, M, m);
+    model_at(r, p, n, m, u, W);
+}
+
 void spi_refine_at(const struct spi_refine *r, const float *K, const double M[9],
                    struct spi_refine_point *at)
 {
     const struct spi_pixel_list *l = r->pixels;
     struct spi_likelihood_sums sums = {0};
-    double scale = spi_nufft_scale(r->plan);
     float m[9], u[3][SPI_POINTS], W[4][SPI_POINTS];
 
-    for (int i = 0; i < 9; i++)
-        m[i] = (float)(scale * M[i]);
+    in_cells(r, M, m);
     for (int64_t p = 0; p < l->n; p += SPI_POINTS) {
         int n = l->n - p < SPI_POINTS ? (int)(l->n - p) : SPI_POINTS;
 
-        rotate((const float(*)[3])l->q + p, n, m, u);
-        spi_packed_gradient(r->model, n, (const float(*)[SPI_POINTS])u, W);
-        if (r->signal)
-            filter(n, r->signal + p, r->rest + p, W);
+        model_at(r, p, n, m, u, W);
         r->like->sums(n, K + p, l->geometry + p, r->least + p,
                       r->inv_var ? r->inv_var + p : NULL, (const float(*)[SPI_POINTS])u,
                       (const float(*)[SPI_POINTS])W, &sums);

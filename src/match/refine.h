@@ -63,6 +63,12 @@ struct spi_refined {
 SPI_MUSTUSE spi_err spi_refine_image(const struct spi_refine *r, const float *image,
                                      const double start[4], struct spi_refined *out);
 
+/** The model at pixels p ... p + n - 1 (n <= SPI_POINTS) of the list of an image at M
+ * (detector -> object): W[0], and W[1..3] its slope along u, their places on the fine grid;
+ * filtered, not floored. */
+void spi_refine_model(const struct spi_refine *r, int64_t p, int n, const double M[9],
+                      float u[3][SPI_POINTS], float W[4][SPI_POINTS]);
+
 /** The log-likelihood at M (detector -> object), its gradient to w and the Fisher matrix
  *  (xx, xy, xz, yy, yz, zz).  K: [pixels->n] the pixels of the list. */
 struct spi_refine_point {

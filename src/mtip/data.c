@@ -332,22 +332,21 @@ static spi_err summarise(struct spi_data *d, const struct look *look)
 /* ---- background --------------------------------------------------------------------- */
 
 /* Mean images of two parts of the images: partials in turn. */
-static spi_err means_of_parts(const struct spi_data *d, const struct look *look,
-                              float *mean[2], double number[2])
+static spi_err means_of_parts(struct spi_data *d, const struct look *look)
 {
     int64_t n_pixels = d->det->n_pixels;
     spi_err err = SPI_OK;
 
-    number[0] = number[1] = 0;
+    d->part_images[0] = d->part_images[1] = 0;
     for (int64_t k = 0; k < d->n_images; k++)
-        number[k / BLOCK % 2] += d->split.aside[k] == SPI_ASIDE_NO;
+        d->part_images[k / BLOCK % 2] += d->split.aside[k] == SPI_ASIDE_NO;
     for (int h = 0; h < 2; h++) {
-        SPI_TRY(err = SPI_NEW(mean[h], n_pixels, "background"), out);
+        SPI_TRY(err = SPI_NEW(d->part_mean[h], n_pixels, "background"), out);
         for (int s = h; s < PARTIALS; s += 2) {
             const double *sum = spi_array_data(look->pixels, s, NULL);
 
             for (int64_t p = 0; p < n_pixels; p++)
-                mean[h][p] += (float)(sum[p] / fmax(1, number[h]));
+                d->part_mean[h][p] += (float)(sum[p] / fmax(1, d->part_images[h]));
         }
     }
 out:
@@ -372,15 +371,31 @@ out:
     return err;
 }
 
+/* d->uneven from the means of the parts. */
+static spi_err find_in_parts(struct spi_data *d, bool *found)
+{
+    static const double ball_qD = 2.5;
+    const struct spi_rings *g = &d->rings;
+
+    return spi_uneven_find(
+        d->det, (const float *const[2]){d->part_mean[0], d->part_mean[1]}, d->part_images,
+        fmin(ball_qD / g->diameter_A, g->q[g->R - 1] / 2), g->q[g->R - 1], d->uneven,
+        found);
+}
+
+static void forget_parts(struct spi_data *d)
+{
+    for (int h = 0; h < 2; h++) {
+        free(d->part_mean[h]);
+        d->part_mean[h] = NULL;
+    }
+}
+
 /* What is known of the background, and what the mean image shows beyond its rings. */
 static spi_err find_uneven(struct spi_data *d, const struct look *look,
                            const struct spi_data_spec *spec)
 {
-    static const double ball_qD = 2.5;
     enum { LEAST = 32 }; /* images of a part */
-    const struct spi_rings *g = &d->rings;
-    float *mean[2] = {NULL, NULL};
-    double number[2];
     bool found = spec->background != NULL;
     spi_err err;
 
@@ -392,23 +407,34 @@ static spi_err find_uneven(struct spi_data *d, const struct look *look,
                 d->det->bad[p] ? 0 : (float)(d->scale * (double)spec->background[p]);
         SPI_TRY(err = spi_uneven_of(d->det, d->background, d->uneven), out);
     } else if (strcmp(spec->set->background, "none") != 0) {
-        SPI_TRY(err = means_of_parts(d, look, mean, number), out);
-        if (number[0] >= LEAST && number[1] >= LEAST)
-            SPI_TRY(err = spi_uneven_find(d->det, (const float *const[2]){mean[0], mean[1]},
-                                          number,
-                                          fmin(ball_qD / g->diameter_A, g->q[g->R - 1] / 2),
-                                          g->q[g->R - 1], d->uneven, &found),
-                    out);
+        SPI_TRY(err = means_of_parts(d, look), out);
+        if (d->part_images[0] >= LEAST && d->part_images[1] >= LEAST)
+            SPI_TRY(err = find_in_parts(d, &found), out);
     }
     if (!found) {
         free(d->uneven);
         d->uneven = NULL;
+        forget_parts(d);
         goto out;
     }
     err = harmonics_of(d, d->uneven, &d->uneven_h);
 out:
-    free(mean[0]);
-    free(mean[1]);
+    return err;
+}
+
+spi_err spi_data_uneven_again(struct spi_data *d)
+{
+    bool found = true;
+    spi_err err = SPI_OK;
+
+    if (!d->uneven)
+        return SPI_OK;
+    if (d->background)
+        err = spi_uneven_of(d->det, d->background, d->uneven);
+    else
+        err = find_in_parts(d, &found);
+    if (!err && !found)
+        memset(d->uneven, 0, (size_t)d->det->n_pixels * sizeof *d->uneven);
     return err;
 }
 
@@ -722,6 +748,7 @@ void spi_data_clear(struct spi_data *d)
     free(d->background);
     free(d->uneven);
     free(d->uneven_h);
+    forget_parts(d);
     free(d->even);
     free(d->even_h);
     free(d->glow);

@@ -43,6 +43,9 @@ struct spi_data {
         *uneven; /* [n_pixels], owned: of the background what differs from its mean on each
                     * ring, taken out of all that the loop sees; NULL: nothing */
     float complex *uneven_h; /* [rings.h_at[R]], owned: its harmonics */
+    float *part_mean[2];     /* [n_pixels], owned: mean images of two parts of the images,
+                              * which showed it; NULL: none did */
+    double part_images[2];   /* how many images these are */
     float *even;           /* [n_pixels], owned: of the background what is the same on each
                               * ring, in a mean image; NULL: it goes with the model */
     float complex *even_h; /* [rings.h_at[R]], owned: its harmonics */
@@ -83,6 +86,9 @@ void spi_data_clear(struct spi_data *d);
  * glow and excess [n_images] become the data's, also on failure.  NULL: nothing. */
 SPI_MUSTUSE spi_err spi_data_take_even(struct spi_data *d, float *even, float *glow,
                                        float *excess);
+/** The detector's pixels have been placed anew: what of the mean image is not the same
+ * around the beam is looked for again.  Harmonics stay as they are.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_data_uneven_again(struct spi_data *d);
 /** What images hold beside the models of the loop. */
 struct spi_beside spi_data_beside(const struct spi_data *d);
 

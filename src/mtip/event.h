@@ -22,6 +22,7 @@ enum spi_event_kind {
     SPI_EVENT_PHASING,              /* u.phasing: a round of starts */
     SPI_EVENT_OUTLIERS,             /* u.outliers: pixel values that nothing explains */
     SPI_EVENT_BACKGROUND,           /* u.background: what was taken out */
+    SPI_EVENT_GEOMETRY,      /* u.geometry: the detector is not where the file says */
     SPI_EVENT_OUTLIER_IMAGES /* u.outlier_images: left out, for nothing explains them */
 };
 
@@ -62,6 +63,13 @@ struct spi_event {
             double q_min, q_max; /* ... in this range, 1/A */
             double share, q;     /* largest share of a shell's intensity, found; 1/A */
         } background;
+        struct {
+            int64_t images; /* that showed it */
+            int panels;
+            double far_px, sigma_px; /* the farthest panel; 0: all are in their places */
+            double stretch, stretch_sigma; /* the detector is farther by this share of its
+                                            * distance; 0: it is not */
+        } geometry;
         struct {
             int64_t n, images; /* left out, of so many */
         } outlier_images;

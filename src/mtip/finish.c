@@ -146,12 +146,29 @@ static void warn_outliers(const struct spi_run *r, const struct spi_outliers *o)
                                        .image = w->image}});
 }
 
+/* The half sets merged at the orientations of now, in place of what was merged before. */
+static spi_err merge_anew(struct spi_run *r, struct spi_beside beside,
+                          struct spi_result *res)
+{
+    struct spi_merging_lcurve curve[2] = {{0}, {0}};
+    spi_err err;
+
+    for (int h = 0; h < 2; h++)
+        spi_volume_clear(&res->half_A[h]);
+    err = merge_halves(r, &res->orientations, 1, beside, curve, res->half_A);
+    spi_merging_lcurve_clear(&res->lcurve);
+    res->lcurve = curve[0];
+    spi_merging_lcurve_clear(&curve[1]);
+    return err;
+}
+
 /* Both halves merged at their orientations, after `rounds` of refining these: first against
  * the models of the loop (again: against what is merged already), then against what was
  * merged. */
-static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o, bool again,
-                                spi_on_finish *progress, void *user, struct spi_result *res)
+static spi_err refine_and_merge(struct spi_run *r, bool again, spi_on_finish *progress,
+                                void *user, struct spi_result *res)
 {
+    struct spi_orientations *o = &res->orientations;
     int rounds = r->set->N_refine;
     const struct spi_volume *model[2] = {
         again ? &res->half_A[0] : &r->replica[0][r->leading[0]].A,
@@ -159,20 +176,13 @@ static spi_err refine_and_merge(struct spi_run *r, struct spi_orientations *o, b
     spi_err err = SPI_OK;
 
     for (int i = 0; i < (rounds > 0 ? rounds : 1) && !err; i++) {
-        struct spi_merging_lcurve curve[2] = {{0}, {0}};
-
         if (progress)
             progress(0, STEPS, "refining the orientations", user);
         if (rounds > 0)
             SPI_TRY(err = spi_run_refine(r, model, o), out);
         if (progress)
             progress(1, STEPS, "merging the half sets", user);
-        for (int h = 0; h < 2; h++)
-            spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, spi_data_beside(r->data), curve, res->half_A);
-        spi_merging_lcurve_clear(&res->lcurve);
-        res->lcurve = curve[0];
-        spi_merging_lcurve_clear(&curve[1]);
+        err = merge_anew(r, spi_data_beside(r->data), res);
         for (int h = 0; h < 2; h++)
             model[h] = &res->half_A[h];
     }
@@ -226,7 +236,7 @@ static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *us
 
     for (int i = 0; i < ROUNDS && judge(r, res) > 0 && !err; i++) {
         spi_orientations_normalise(o);
-        err = refine_and_merge(r, o, true, progress, user, res);
+        err = refine_and_merge(r, true, progress, user, res);
     }
     outliers = res->inspection.outlier_images * (double)res->inspection.images;
     for (int64_t k = 0; k < o->n; k++) {
@@ -250,6 +260,45 @@ static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *us
     return err;
 }
 
+/* (Q30): where the images show that the detector is elsewhere than the file says, half sets
+ * and orientations once more, until it is where the images show it. */
+static spi_err place_detector(struct spi_run *r, spi_on_finish *progress, void *user,
+                              struct spi_result *res)
+{
+    enum { ROUNDS = 4 };
+    struct spi_geometry *g = &res->geometry;
+    bool better = strcmp(r->set->geometry, "file") != 0;
+    spi_err err = SPI_OK;
+
+    while (better && g->rounds < ROUNDS) {
+        SPI_TRY(err = spi_geometry_look(
+                    r,
+                    (const struct spi_volume *const[2]){&res->half_A[0], &res->half_A[1]},
+                    &res->orientations, g, &better),
+                out);
+        if (!better)
+            break;
+        if (g->rounds++ == 0)
+            spi_images_positions_sha256(r->data->images, g->places.positions_sha256);
+        SPI_TRY(err = spi_images_place_panels(r->data->images, &g->places), out);
+        SPI_TRY(err = spi_data_uneven_again(r->data), out);
+        SPI_TRY(err = merge_anew(r, spi_data_beside(r->data), res), out);
+        SPI_TRY(err = refine_and_merge(r, true, progress, user, res), out);
+    }
+    SPI_TRY(err = spi_places_copy(&g->places, &res->orientations.places), out);
+    if (g->rounds > 0)
+        spi_run_tell(r, &(struct spi_event){
+                            SPI_EVENT_GEOMETRY,
+                            .u.geometry = {.images = g->images,
+                                           .panels = g->panels,
+                                           .far_px = spi_geometry_far_px(g),
+                                           .sigma_px = g->first.sigma_px,
+                                           .stretch = g->places.stretch,
+                                           .stretch_sigma = g->first.stretch_sigma}});
+out:
+    return err;
+}
+
 /* The half sets merged without the background, as it was given or as their intensities show
  * it: twice, for what a merge is regularised by takes a part of a large background along. */
 static spi_err take_background_out(struct spi_run *r, const struct spi_contrast *contrast,
@@ -264,8 +313,6 @@ static spi_err take_background_out(struct spi_run *r, const struct spi_contrast 
 
     SPI_TRY(err = spi_background_begin(r, b), out);
     for (int i = 0; i < ROUNDS; i++) {
-        struct spi_merging_lcurve curve[2] = {{0}, {0}};
-
         if (!b->told || i > 0)
             SPI_TRY(err = spi_background_look(r, res->half_A, &res->agreement, contrast,
                                               found, b, &found),
@@ -275,13 +322,7 @@ static spi_err take_background_out(struct spi_run *r, const struct spi_contrast 
         if (progress)
             progress(3, STEPS, "taking the background out", user);
         spi_background_fluences(r->data, r->q_max, b, o);
-        for (int h = 0; h < 2; h++)
-            spi_volume_clear(&res->half_A[h]);
-        err = merge_halves(r, o, 1, spi_background_beside(r, b), curve, res->half_A);
-        spi_merging_lcurve_clear(&res->lcurve);
-        res->lcurve = curve[0];
-        spi_merging_lcurve_clear(&curve[1]);
-        SPI_TRY(err, out);
+        SPI_TRY(err = merge_anew(r, spi_background_beside(r, b), res), out);
         spi_agreement_clear(&res->agreement);
         SPI_TRY(err = spi_agreement_init(r, res->half_A, r->pose.R, &res->agreement), out);
     }
@@ -447,7 +488,8 @@ spi_err spi_finish(struct spi_run *r, const struct spi_contrast *contrast,
             out);
     SPI_TRY(err = spi_doubtful_match(r), out);
     SPI_TRY(err = spi_run_orientations(r, o), out);
-    SPI_TRY(err = refine_and_merge(r, o, false, progress, user, res), out);
+    SPI_TRY(err = refine_and_merge(r, false, progress, user, res), out);
+    SPI_TRY(err = place_detector(r, progress, user, res), out);
     SPI_TRY(err = judge_images(r, progress, user, res), out);
     warn_outliers(r, &res->inspection.outliers);
     if (progress)
@@ -490,6 +532,7 @@ void spi_result_clear(struct spi_result *r)
     spi_agreement_clear(&r->agreement);
     spi_inspection_clear(&r->inspection);
     spi_background_clear(&r->background);
+    spi_geometry_clear(&r->geometry);
     spi_orientations_clear(&r->orientations);
     spi_coverage_clear(&r->coverage);
     spi_merging_lcurve_clear(&r->lcurve);

@@ -8,6 +8,7 @@
 #include "io/orient.h"
 #include "mtip/background.h"
 #include "mtip/coverage.h"
+#include "mtip/geometry.h"
 #include "mtip/inspect.h"
 #include "mtip/merging.h"
 #include "mtip/phasing.h"
@@ -31,6 +32,7 @@ struct spi_result {
     struct spi_symmetry_found symmetry;   /* given, used, or seen in W at the end */
     struct spi_coverage coverage;         /* of the view directions, modulo that group */
     struct spi_inspection inspection;     /* of all images, owned */
+    struct spi_geometry geometry;         /* where the detector is, owned */
     int64_t n_round, n_doublets;          /* images that stay aside: (J19) */
     int64_t n_outliers;               /* and because the map does not explain them (Q22) */
     struct spi_background background; /* that was taken out, owned */

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "math/rot.h"
 #include "math/sphere.h"
-#include "mtip/reference.h"
 #include "mtip/wiener.h"
 
 enum { BLOCK = 64, AT_ONCE = 64 }; /* images of a task; tasks between two waits */
@@ -210,54 +209,51 @@ out:
     return err;
 }
 
-/* The model of a half set, ready to be compared with. */
-struct model {
-    struct spi_reference reference;
-    struct spi_refine_set set;
-};
-
-static spi_err model_init(const struct spi_run *r, const struct spi_volume *A,
-                          const float *ring_signal, struct model *m)
+spi_err spi_half_models_init(const struct spi_run *r, const struct spi_volume *const A[2],
+                             struct spi_half_models *m)
 {
+    int R = spi_rings_upto(&r->data->rings, r->q_max);
+    float *signal = NULL;
     spi_err err;
 
-    SPI_TRY(err =
-                spi_reference_init(&m->reference, r->data, r->q_max, r->set->nufft_tol, A),
-            out);
-    SPI_TRY(err = spi_reference_refine_set(&m->reference, r->data, r->q_max, ring_signal,
-                                           r->like, &m->set),
-            out);
-    spi_reference_drop_grid(&m->reference, m->set.model);
+    *m = (struct spi_half_models){.reference = {{0}}};
+    SPI_TRY(err = SPI_NEW(signal, R, "refinement"), out);
+    SPI_TRY(err = spi_wiener_find(r, A, R, signal), out);
+    for (int h = 0; h < 2; h++) {
+        SPI_TRY(err = spi_reference_init(&m->reference[h], r->data, r->q_max,
+                                         r->set->nufft_tol, A[h]),
+                out);
+        SPI_TRY(err = spi_reference_refine_set(&m->reference[h], r->data, r->q_max, signal,
+                                               r->like, &m->set[h]),
+                out);
+        spi_reference_drop_grid(&m->reference[h], m->set[h].model);
+    }
 out:
+    free(signal);
     return err;
 }
 
-static void model_clear(struct model *m)
+void spi_half_models_clear(struct spi_half_models *m)
 {
-    spi_refine_set_clear(&m->set);
-    spi_reference_clear(&m->reference);
+    for (int h = 0; h < 2; h++) {
+        spi_refine_set_clear(&m->set[h]);
+        spi_reference_clear(&m->reference[h]);
+    }
 }
 
 spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                        struct spi_orientations *o)
 {
-    struct model model[2] = {{.reference = {0}}};
-    const struct spi_refine *refine[2] = {&model[0].set.r, &model[1].set.r};
+    struct spi_half_models m;
+    const struct spi_refine *refine[2] = {&m.set[0].r, &m.set[1].r};
     struct spi_beside beside;
-    int R = spi_rings_upto(&r->data->rings, r->q_max);
-    float *signal = NULL;
     spi_err err;
 
-    SPI_TRY(err = SPI_NEW(signal, R, "refinement"), out);
-    SPI_TRY(err = spi_wiener_find(r, A, R, signal), out);
-    for (int h = 0; h < 2; h++)
-        SPI_TRY(err = model_init(r, A[h], signal, &model[h]), out);
+    SPI_TRY(err = spi_half_models_init(r, A, &m), out);
     beside = spi_data_beside(r->data);
     err = spi_refine_images(r->graph, r->data->images, r->data->scale, &beside, refine,
                             NULL, NULL, o);
 out:
-    free(signal);
-    for (int h = 0; h < 2; h++)
-        model_clear(&model[h]);
+    spi_half_models_clear(&m);
     return err;
 }

@@ -7,6 +7,7 @@
 
 #include "io/orient.h"
 #include "match/refine.h"
+#include "mtip/reference.h"
 #include "mtip/run.h"
 
 /** What the last generation stored, in the order of the file; each half in its own frame.
@@ -31,6 +32,18 @@ SPI_MUSTUSE spi_err spi_refine_images(struct spi_graph *g, struct spi_images *im
                                       void (*progress)(int64_t done, int64_t total,
                                                        void *user),
                                       void *user, struct spi_orientations *o);
+/** The models of the half sets, ready to be compared with. */
+struct spi_half_models {
+    struct spi_reference reference[2];
+    struct spi_refine_set set[2];
+};
+/** A[h] brought to what of it is signal (Q27); clear it also on failure.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_half_models_init(const struct spi_run *r,
+                                         const struct spi_volume *const A[2],
+                                         struct spi_half_models *m);
+/** Release what the struct owns. */
+void spi_half_models_clear(struct spi_half_models *m);
+
 /** All images of a run, each half against A[h], its own. */
 SPI_MUSTUSE spi_err spi_run_refine(struct spi_run *r, const struct spi_volume *const A[2],
                                    struct spi_orientations *o);

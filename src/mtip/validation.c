@@ -123,6 +123,7 @@ int spi_validation_losses(const struct spi_validation *v,
         {"pixels", c->masked, 0.2},
         {"background", c->background_ratio, 0.3},
         {"centre", c->moved_px, 1},
+        {"panels", c->panels_px, 1},
         {"drift", c->drift_px, 0.5}};
     double size[SPI_LOSSES_MAX];
     int n = 0;
@@ -182,6 +183,9 @@ static void say_loss(struct words *w, const struct spi_loss *l,
         say(w, "a background of %.2g times the counts of the particle", l->value);
     } else if (strcmp(l->what, "centre") == 0) {
         say(w, "a beam centre %.1f pixels from that of the file, which was corrected",
+            l->value);
+    } else if (strcmp(l->what, "panels") == 0) {
+        say(w, "panels up to %.1f pixels from where the file says, which was corrected",
             l->value);
     } else {
         say(w, "a beam centre that moves by %.1f pixels over the file", l->value);

@@ -17,16 +17,17 @@ struct spi_conditions {
     double masked;           /* share of the pixels up to q_max that are masked */
     double masked_found;     /* the same, those that the program found */
     double background_ratio; /* counts of the background over the particle's (Q20) */
-    double moved_px; /* how far the file's beam centre was off; 0: it was not moved */
-    double drift_px; /* (J16) */
+    double moved_px;  /* how far the file's beam centre was off; 0: it was not moved */
+    double panels_px; /* how far its farthest panel was, beside the model (Q30) */
+    double drift_px;  /* (J16) */
 };
 
 /** One thing that takes resolution away. */
 struct spi_loss {
-    const char *what; /* "images", "pixels", "background", "centre" or "drift" */
-    double value;     /* share left out, share masked, ratio, pixels, pixels */
+    const char *what; /* "images", "pixels", "background", "centre", "panels" or "drift" */
+    double value;     /* share left out, share masked, ratio, then pixels */
 };
-enum { SPI_LOSSES_MAX = 5 };
+enum { SPI_LOSSES_MAX = 6 };
 
 /** Everything that is asked. */
 struct spi_validation {

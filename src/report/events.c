@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/events.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static void words_symmetry(const struct spi_event *e, char *text, size_t size)
@@ -32,6 +33,29 @@ static void words_background(const struct spi_event *e, char *text, size_t size)
              : e->u.background.found ? "as given, and more found in the images"
                                      : "as given",
              found);
+}
+
+static void words_geometry(const struct spi_event *e, char *text, size_t size)
+{
+    double stretch = e->u.geometry.stretch;
+    char panels[128] = "", distance[160] = "";
+
+    if (e->u.geometry.far_px > 0)
+        snprintf(panels, sizeof panels, "%s %.2f pixels (+- %.2f) from where the file says",
+                 e->u.geometry.panels > 1 ? "the detector's panels are up to"
+                                          : "the beam's centre is",
+                 e->u.geometry.far_px, e->u.geometry.sigma_px);
+    if (stretch != 0)
+        snprintf(distance, sizeof distance,
+                 "%sthe detector is %.1f %% (+- %.1f) %s than the file says, so that the "
+                 "particle is that much %s",
+                 *panels ? ", and " : "", 100 * fabs(stretch),
+                 100 * e->u.geometry.stretch_sigma, stretch > 0 ? "farther" : "nearer",
+                 stretch > 0 ? "larger" : "smaller");
+    snprintf(text, size,
+             "%s%s, as %lld images beside the model show; the map is of where the images "
+             "show the detector (--set detector.geometry=file: where the file says)",
+             panels, distance, (long long)e->u.geometry.images);
 }
 
 bool spi_event_words(const struct spi_event *e, char *text, size_t size)
@@ -84,6 +108,9 @@ bool spi_event_words(const struct spi_event *e, char *text, size_t size)
     case SPI_EVENT_BACKGROUND:
         words_background(e, text, size);
         return false;
+    case SPI_EVENT_GEOMETRY:
+        words_geometry(e, text, size);
+        return true;
     case SPI_EVENT_OUTLIER_IMAGES:
         snprintf(
             text, size,

@@ -43,6 +43,16 @@ static spi_err check(const struct spi_detector_options *opt)
                         opt->ny, opt->nx, SIDE_MAX);
     if (!(opt->energy_eV >= 10 && opt->energy_eV <= 1e6))
         return spi_fail(SPI_EINVAL, "photon energy %g eV; need 10..1e6", opt->energy_eV);
+    for (int i = 0; i < 2; i++) {
+        int n = i ? opt->nx : opt->ny, of = opt->panels[i] ? opt->panels[i] : 1;
+
+        if (of < 1 || n % of != 0 || n / of < 2)
+            return spi_fail(
+                SPI_EINVAL,
+                "%d %s of pixels make no %d panels of equal size, of two pixels "
+                "at least",
+                n, i ? "columns" : "rows", of);
+    }
     if (opt->distance_m > 0 && opt->resolution_A > 0)
         return spi_fail(SPI_EINVAL, "resolution and distance both given; need one of them");
     if (opt->resolution_A <= 0 && !(opt->distance_m > 0 && opt->pixel_size_m > 0))
@@ -91,9 +101,11 @@ spi_err spi_detector_make(const struct spi_detector_options *opt, struct spi_det
         t /= opt->stretch;
         out->distance_m *= opt->stretch;
     }
-    out->panels = 1;
-    out->ny = out->rows = opt->ny;
-    out->nx = out->columns = opt->nx;
+    out->rows = opt->ny;
+    out->columns = opt->nx;
+    out->ny = opt->panels[0] ? opt->ny / opt->panels[0] : opt->ny;
+    out->nx = opt->panels[1] ? opt->nx / opt->panels[1] : opt->nx;
+    out->panels = (opt->ny / out->ny) * (opt->nx / out->nx);
     out->n_pixels = (int64_t)n;
     out->wavelength_A = lambda;
     SPI_TRY(err = SPI_NEW(out->q, 3 * n, "detector"), fail);
@@ -102,14 +114,20 @@ spi_err spi_detector_make(const struct spi_detector_options *opt, struct spi_det
     SPI_TRY(err = SPI_NEW(out->index_map, 2 * n, "detector"), fail);
     for (int i = 0; i < opt->ny; i++)
         for (int j = 0; j < opt->nx; j++) {
-            size_t at = (size_t)i * (size_t)opt->nx + (size_t)j;
-            double x = j - (opt->nx - 1) / 2.0 - opt->centre_px[0],
-                   y = i - (opt->ny - 1) / 2.0 - opt->centre_px[1];
+            int panel = i / out->ny * (opt->nx / out->nx) + j / out->nx;
+            size_t at = ((size_t)panel * (size_t)out->ny + (size_t)(i % out->ny)) *
+                            (size_t)out->nx +
+                        (size_t)(j % out->nx);
+            const double none[2] = {0, 0},
+                         *off = opt->panel_px ? opt->panel_px[panel] : none;
+            double x = j - (opt->nx - 1) / 2.0 - opt->centre_px[0] + off[0],
+                   y = i - (opt->ny - 1) / 2.0 - opt->centre_px[1] + off[1];
 
             pixel(opt, lambda, t, x, y, out->q + 3 * at, out->geometry + at);
-            out->bad[at] = hypot(x, y) < opt->beam_stop_px ||
-                           length(out->q + 3 * at) < opt->beam_stop_invA ||
-                           (opt->mask && opt->mask[at]);
+            out->bad[at] =
+                hypot(x, y) < opt->beam_stop_px ||
+                length(out->q + 3 * at) < opt->beam_stop_invA ||
+                (opt->mask && opt->mask[(size_t)i * (size_t)opt->nx + (size_t)j]);
             out->index_map[2 * at] = i;
             out->index_map[2 * at + 1] = j;
         }
@@ -128,7 +146,7 @@ static double pixel_over_distance(const struct spi_detector *det)
     for (int i = 0; i < 2; i++) /* 1 + lambda q_z = cos(2 theta) */
         d[i] = det->wavelength_A * (last[i] / (1 + det->wavelength_A * last[2]) -
                                     first[i] / (1 + det->wavelength_A * first[2]));
-    return hypot(d[0], d[1]) / hypot(det->nx - 1, det->ny - 1);
+    return hypot(d[0], d[1]) / hypot(det->columns - 1, det->rows - 1);
 }
 
 double spi_detector_solid_angle(const struct spi_detector *det)
@@ -142,10 +160,11 @@ void spi_detector_resolution(const struct spi_detector *det, double *edge_A,
                              double *corner_A)
 {
     double t = pixel_over_distance(det);
-    int least = det->ny < det->nx ? det->ny : det->nx;
+    int least = det->rows < det->columns ? det->rows : det->columns;
 
     *edge_A = det->wavelength_A / (2 * sin(atan(t * least / 2) / 2));
-    *corner_A = det->wavelength_A / (2 * sin(atan(t * hypot(det->ny, det->nx) / 2) / 2));
+    *corner_A =
+        det->wavelength_A / (2 * sin(atan(t * hypot(det->rows, det->columns) / 2) / 2));
 }
 
 void spi_detector_q_range(const struct spi_detector *det, double *q_min, double *q_max)

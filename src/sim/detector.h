@@ -6,7 +6,9 @@
  * pixels: pixel (row i, column j) has its centre at x = (j - (nx-1)/2 - cx) p, y = (i -
  * (ny-1)/2 - cy) p (p: pixel size; x along a row; (cx, cy) = centre_px: where the beam is,
  * seen from the middle), z = distance.  q = (r/|r| - z) / lambda lies
- * on the Ewald sphere exactly: q_z = -lambda |q|^2 / 2. */
+ * on the Ewald sphere exactly: q_z = -lambda |q|^2 / 2.
+ *
+ * It may be cut into panels of equal size, in reading order: the file holds one after another. */
 #ifndef SPI_SIM_DETECTOR_H
 #define SPI_SIM_DETECTOR_H
 
@@ -25,6 +27,9 @@ struct spi_detector_options {
     double pixel_size_m, distance_m;
     double centre_px[2]; /* columns, rows; the resolution is that of a beam in the middle */
     double stretch;      /* the distance becomes so many times as large; 0: 1 */
+    int panels[2];       /* rows and columns of panels; 0: 1 */
+    const double (*panel_px)[2]; /* [panels] how far each is from its place, columns and
+                                  * rows; borrowed; NULL: nowhere */
     bool no_polarisation, no_solid_angle;
     double beam_stop_px;   /* pixels with their centre inside this radius are bad */
     double beam_stop_invA; /* and those below this |q| */

@@ -63,7 +63,7 @@ spi_err spi_response_gap(struct spi_response *r, const struct spi_detector *det,
 {
     char place[128], *equals, *end;
     double value = 0;
-    uint8_t *in = NULL;
+    uint8_t *in = NULL, *picture = NULL;
     spi_err err;
 
     snprintf(place, sizeof place, "%s", text);
@@ -77,10 +77,15 @@ spi_err spi_response_gap(struct spi_response *r, const struct spi_detector *det,
                             equals);
     }
     SPI_TRY(err = SPI_NEW(in, r->n_pixels, "gap"), out);
-    SPI_TRY(err = spi_mask_rectangle(place, det->ny, det->nx, in), out);
+    SPI_TRY(err = SPI_NEW(picture, (int64_t)det->rows * det->columns, "gap"), out);
+    SPI_TRY(err = spi_mask_rectangle(place, det->rows, det->columns, picture), out);
+    for (int64_t p = 0; p < r->n_pixels; p++)
+        in[p] = picture[(int64_t)det->index_map[2 * p] * det->columns +
+                        det->index_map[2 * p + 1]];
     fill_gap(r, det, in, SPI_PIXEL_GAP, (float)value);
 out:
     free(in);
+    free(picture);
     return err;
 }
 
@@ -98,10 +103,11 @@ spi_err spi_response_missing(struct spi_response *r, const struct spi_detector *
             goto out;
         }
         for (int64_t p = 0; p < r->n_pixels; p++) {
-            int64_t row = p / det->nx % det->ny, column = p % det->nx;
+            int row = det->index_map[2 * p], column = det->index_map[2 * p + 1];
 
-            in[p] |= (uint8_t)(1 + 2 * (2 * row >= det->ny) + (2 * column >= det->nx) ==
-                               *c - '0');
+            in[p] |=
+                (uint8_t)(1 + 2 * (2 * row >= det->rows) + (2 * column >= det->columns) ==
+                          *c - '0');
         }
         if (!c[1])
             break;

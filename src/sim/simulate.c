@@ -583,7 +583,8 @@ spi_err spi_simulator_write(struct spi_simulator *s, const char *path,
     struct spi_detector_truth truth = {
         .fault = o->response ? o->response->fault : NULL,
         .centre_px = {o->told_centre_px[0], o->told_centre_px[1]},
-        .distance_m = s->det->distance_m};
+        .distance_m = s->det->distance_m,
+        .panel_px = o->told_panel_px};
     struct spi_images_spec spec = {.n_images = o->n_images,
                                    .kind = spi_simulator_kind(s),
                                    .max_photons = s->max_photons,

@@ -43,6 +43,7 @@ struct spi_simulate_options {
     const struct spi_detector *told;     /* what the file says of the detector; NULL: the
                                           * truth */
     double told_centre_px[2];            /* the beam is so far from where the file says */
+    const double (*told_panel_px)[2];    /* [panels] and each panel; NULL: no panel is */
 };
 
 struct spi_simulator;

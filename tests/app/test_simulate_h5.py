@@ -194,6 +194,26 @@ want *= x[3].sum() / want.sum()  # the scale is that of the detector as it is
 error = np.linalg.norm(x[3].ravel() - want) / np.linalg.norm(want)
 ok(error < 1e-4, f"the images are those of the beam as it is: {error:.1e}")
 
+x, truth, whole, _ = experiment(of=few)
+one_piece = x[:, 0]
+x, truth, cut, _ = experiment("--panels", "2x4", of=few)
+ny, nx = one_piece.shape[1:]
+joined = x.reshape(len(x), 2, 4, ny // 2, nx // 4).transpose(0, 1, 3, 2, 4).reshape(one_piece.shape)
+ok((joined == one_piece).all() and x.shape[1:] == (8, ny // 2, nx // 4), "panels, one after another, make the same detector")
+x, truth, told, _ = experiment("--panels", "2x4", "--panel-error", "0.5", of=few)
+at = lam * told / (1 + lam * told[..., 2:])
+step = at[0, 0, 1, 0] - at[0, 0, 0, 0]
+ok(np.abs(told - cut).max() < 1e-12 and truth["panel_px"].shape == (8, 2) and 0.2 < truth["panel_px"].std() < 0.8,
+   "the file says where the panels should be")
+at = at[..., :2] + step * truth["panel_px"][:, None, None]
+r1 = np.sqrt(1 + (at ** 2).sum(-1))
+true = np.concatenate([at / r1[..., None], (1 / r1 - 1)[..., None]], -1) / lam
+geometry = 1 / r1 ** 3 * (1 - (at[..., 0] / r1) ** 2)
+want = scale * geometry.ravel() * direct_sum(true.reshape(-1, 3) @ matrix(*truth["orientations"][3, 0]))
+want *= x[3].sum() / want.sum()
+error = np.linalg.norm(x[3].ravel() - want) / np.linalg.norm(want)
+ok(error < 1e-4, f"the images are those of the panels as they are: {error:.1e}")
+
 x, truth, _, _ = experiment("--dead-pixels", "0.02", "--hot-pixels", "0.01", "--flickering-pixels", "0.02",
                             "--hot-counts", "300", "--gap", "10:12,:=nan", "--gap", "0:1,:=-1", "--missing-panels", "4")
 fault = truth["pixels"]
@@ -243,6 +263,8 @@ for args, code, says in [
         (["-r", "5", "--background", os.path.join(tmp, "none.h5") + ":1"], 1, "none.h5"),
         (["-r", "5", "--background-spread", "1"], 2, "needs --background"),
         (["-r", "5", "--centre-error", "1:2:3"], 2, "need pixels along a row"),
+        (["-r", "5", "--panel-error", "1"], 2, "needs --panels"),
+        (["-r", "5", "--panels", "7x1"], 2, "make no 7 panels of equal size"),
         (["-r", "5", "--hot-pixels", "0.1"], 2, "need photons"),
         (["-r", "5", "--photons", "9", "--read-noise", "1"], 2, "needs --gain"),
         (["-r", "5", "--photons", "9", "--gap", "1:2,:=x"], 2, "no value of a pixel"),

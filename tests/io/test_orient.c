@@ -34,6 +34,7 @@ static void make_content(void)
 
 static void round_trip(void)
 {
+    double shift[2][2] = {{1, 0}, {-0.25, 2}};
     const struct spi_orientations o = {.n = N,
                                        .quat = quat[0],
                                        .score = score,
@@ -42,7 +43,8 @@ static void round_trip(void)
                                        .half = half,
                                        .entropy = entropy,
                                        .misfit = misfit,
-                                       .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"}};
+                                       .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"},
+                                       .places = {2, 0.125, shift, 0.5, "cd34"}};
     const struct spi_orientations few = {.n = N, .quat = quat[0]};
     struct spi_orientations back;
     const char *path = in_tmp("o.h5");
@@ -65,11 +67,17 @@ static void round_trip(void)
            back.moved.shift_invA[1] == -2e-3 && back.moved.shift_px[0] == 1.5 &&
            back.moved.shift_px[1] == -3 && strcmp(back.moved.positions_sha256, "ab12") == 0,
        "how far the centre was moved");
+    OK(back.places.panels == 2 && back.places.stretch == 0.125 &&
+           back.places.pixel_invA == 0.5 && back.places.shift_invA[1][0] == -0.25 &&
+           back.places.shift_invA[1][1] == 2 &&
+           strcmp(back.places.positions_sha256, "cd34") == 0,
+       "where the panels were placed");
     OK(back.quat[4] != quat[0][0], "images are not mixed up (the check can fail)");
     spi_orientations_clear(&back);
     OK(spi_orientations_write(path, &few, NULL) == SPI_OK &&
            spi_orientations_read(path, &back) == SPI_OK && !back.score && !back.margin &&
-           !back.fluence && !back.half && !back.entropy && !back.moved.yes,
+           !back.fluence && !back.half && !back.entropy && !back.moved.yes &&
+           !back.places.panels,
        "optional parts stay away");
     OK(access(in_tmp(".o.h5.spinifel-tmp"), F_OK) != 0, "no temporary file stays");
     spi_orientations_clear(&back);
@@ -101,7 +109,8 @@ static void image_files(void)
 static void bad_files(void)
 {
     static const hsize_t five[2] = {N, 5}, flat[1] = {4 * N}, short_dim[1] = {N - 1},
-                         full[1] = {N}, right[2] = {N, 4};
+                         full[1] = {N}, right[2] = {N, 4}, pairs[2] = {N, 2};
+    static double shift[N][2];
     const struct spi_orientations o = {.n = N,
                                        .quat = quat[0],
                                        .score = score,
@@ -110,7 +119,8 @@ static void bad_files(void)
                                        .half = half,
                                        .entropy = entropy,
                                        .misfit = misfit,
-                                       .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"}};
+                                       .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"},
+                                       .places = {N, 0.125, shift, 0.5, "cd34"}};
     const char *path = in_tmp("bad.h5");
     struct spi_orientations back;
     double value[5 * N];
@@ -128,6 +138,9 @@ static void bad_files(void)
 
         {"score", 1, short_dim, 1, "'score' has shape (36); need (37)"},
         {"half", 1, full, 3, "half of image 0 is 3; need 0 to 2"},
+        {"panel_shift", 2, five, 1, "panel_shift is not of the shape (panels, 2)"},
+        {"panel_shift", 2, pairs, (double)NAN,
+         "panel_shift of panel 0 is no finite number"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -146,7 +159,7 @@ static void bad_files(void)
     H5Fclose(file);
     OK(spi_orientations_read(path, &back) == SPI_EFORMAT &&
            says("no dataset 'orientations'; it has: entropy, fluence, half, margin, "
-                "misfit, score"),
+                "misfit, panel_shift, score"),
        "%s", spi_err_message());
     OK(spi_orientations_read(in_tmp("absent.h5"), &back) == SPI_EIO, "%s",
        spi_err_message());

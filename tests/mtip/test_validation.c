@@ -296,6 +296,7 @@ static void losses(void)
                                            .masked = 0.2,
                                            .background_ratio = 0.3,
                                            .moved_px = 1,
+                                           .panels_px = 1,
                                            .drift_px = 0.5};
     spi_validation_limit(&v, text, sizeof text);
     OK(spi_validation_losses(&v, loss) == 0 && !strstr(text, "takes resolution away"),
@@ -309,12 +310,14 @@ static void losses(void)
                                            .masked_found = 0.125,
                                            .background_ratio = 1.2,
                                            .moved_px = 1.5,
+                                           .panels_px = 1.2,
                                            .drift_px = 0.7};
     n = spi_validation_losses(&v, loss);
-    /* in multiples of 0.3, 0.2, 1, 0.5, 0.2: 4, 1.52, 1.5, 1.4, 1.25 */
-    OK(n == 5 && strcmp(loss[0].what, "background") == 0 &&
+    /* in multiples of 0.3, 0.2, 1, 0.5, 0.2, 1: 4, 1.52, 1.5, 1.4, 1.25, 1.2 */
+    OK(n == 6 && strcmp(loss[0].what, "background") == 0 &&
            strcmp(loss[1].what, "images") == 0 && strcmp(loss[2].what, "centre") == 0 &&
-           strcmp(loss[3].what, "drift") == 0 && strcmp(loss[4].what, "pixels") == 0,
+           strcmp(loss[3].what, "drift") == 0 && strcmp(loss[4].what, "pixels") == 0 &&
+           strcmp(loss[5].what, "panels") == 0,
        "largest first");
     OK(fabs(loss[0].value - 1.2) < eps && fabs(loss[1].value - 0.304) < eps &&
            fabs(loss[4].value - 0.25) < eps,
@@ -326,7 +329,8 @@ static void losses(void)
                         "signal, 10 % without structure along their rings), a beam centre "
                         "1.5 pixels from that of the file, which was corrected, a beam "
                         "centre that moves by 0.7 pixels over the file, 25 % of the pixels "
-                        "masked (12 % found by the program)"),
+                        "masked (12 % found by the program), panels up to 1.2 pixels from "
+                        "where the file says, which was corrected"),
        "%s", text);
     v.conditions = (struct spi_conditions){
         .images = 10, .repeated = 3, .doublets = 2, .unexplained = 1};
