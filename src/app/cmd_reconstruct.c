@@ -33,6 +33,10 @@ static const struct spi_opt opts[] = {
      .absent = "found in the images"},
     {0, "resume", SPI_FLAG(spi_reconstruct_args, resume), 0, 0, "",
      "continue an interrupted run of the same images and settings"},
+    {0, "correct-drift", SPI_FLAG(spi_reconstruct_args, correct_drift), 0, 0, "",
+     "where the beam's centre moves over the file, take each image about the place where "
+     "the "
+     "beam was"},
     {0, "force", SPI_FLAG(spi_reconstruct_args, force), 0, 0, "",
      "begin anew in a directory that holds a run; its results stay in DIR/previous until "
      "new ones stand"},
@@ -82,6 +86,8 @@ static spi_err run(const struct spi_call *call)
     }
     if (spi_call_given(call, "workers"))
         j.set.workers = a->workers;
+    if (a->correct_drift)
+        j.set.correct_drift = true;
     SPI_TRY(err = spi_stage_check_settings(&j.set), out);
     spi_symmetry_normalise(j.set.symmetry);
     SPI_TRY(err = spi_rundir_check_settings(call, a->out, a->settings.file), out);

@@ -93,6 +93,9 @@ static const struct spi_opt opts[] = {
      .names_file = true},
     {0, "centre-error", SPI_TEXT(spi_simulate_args, centre_error), 0, 0, "DX[:DY]",
      "the beam is so many columns and rows from where the file says", .absent = "none"},
+    {0, "centre-drift", SPI_TEXT(spi_simulate_args, centre_drift), 0, 0, "DX[:DY]",
+     "the beam moves by so many columns and rows over the file, evenly, about its place",
+     .absent = "none"},
     {0, "distance-error", SPI_REAL(spi_simulate_args, distance_error), -0.5, 0.5, "",
      "the detector is so much farther than the file says, as a share of the distance"},
     {0, "panel-error", SPI_REAL(spi_simulate_args, panel_error), 0, 100, "pixels",
@@ -255,6 +258,8 @@ static spi_err make_detector(struct spi_simulate_job *j)
     /* the mask of the file is that of the detector */
     if (!err)
         memcpy(j->told.bad, j->detector.bad, (size_t)j->told.n_pixels);
+    if (!err)
+        err = spi_experiment_drift(j);
 out:
     return err;
 }
@@ -292,6 +297,8 @@ static spi_err add_structure(struct spi_simulate_job *j, int i, const char *path
     double t = spi_now_s();
     spi_err err;
 
+    for (int p = 0; p < j->n_drift; p++)
+        model.q_max_invA = fmax(model.q_max_invA, spi_detector_q_corner(&j->drift[p]));
     SPI_TRY(err = spi_models_from_text(j->call, a->models, &opt.models), out);
     SPI_TRY(err = of_options(spi_structure_read(path, &opt, &s)), out);
     SPI_TRY(err = describe(j, path, &s), out);

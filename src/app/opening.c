@@ -187,9 +187,8 @@ static void tell_drift(const char *path, const struct spi_centre *c)
 {
     if (c->drift_px > 0)
         spi_warn("%s: the beam's centre moves by %.2f pixels over the images of the file; "
-                 "one centre is used for all of them: where that is more than the images "
-                 "bear, give the parts of the file as files of their own, each with its "
-                 "own centre",
+                 "one centre is used for all of them, unless `reconstruct --correct-drift` "
+                 "takes each image about the place where the beam was",
                  path, c->drift_px);
 }
 
@@ -324,8 +323,18 @@ spi_err spi_opening_take_geometry(const char *path, struct spi_images *images,
                                   const char *orientations_path,
                                   const struct spi_orientations *o)
 {
+    spi_err err = SPI_OK;
+
     if (o->moved.yes)
         take_centre(path, images, set, orientations_path, &o->moved);
-    return o->places.panels ? take_places(path, images, set, orientations_path, &o->places)
-                            : SPI_OK;
+    if (o->places.panels)
+        SPI_TRY(err = take_places(path, images, set, orientations_path, &o->places), out);
+    if (o->drift && o->n == spi_images_count(images)) {
+        spi_info("%s: each image is taken about the place where the beam was when it was "
+                 "matched",
+                 path);
+        err = spi_images_set_drift(images, (const double(*)[2])o->drift);
+    }
+out:
+    return err;
 }

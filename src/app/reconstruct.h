@@ -19,7 +19,7 @@ struct spi_reconstruct_args {
     int64_t seed;
     int workers;
     double diameter_A;
-    bool resume, force, json;
+    bool resume, force, json, correct_drift;
     struct spi_opening_args opening;
     struct spi_settings_args settings;
 };

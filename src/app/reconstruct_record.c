@@ -213,18 +213,29 @@ static json_t *centre_json(const struct spi_centre *c)
 /* Where the detector is beside the model of the run, from where the file says. */
 static json_t *geometry_json(const struct spi_geometry *g)
 {
-    json_t *panels = json_array();
+    json_t *panels = json_array(), *blocks = json_array();
 
+    for (int b = 0; b < g->drift.n; b++) {
+        double px[2] = {0, 0};
+        int64_t k = (int64_t)g->drift.image[b];
+
+        for (int c = 0; c < 2; c++)
+            px[c] = g->drift.px[b][c] + (g->drift_px_of ? g->drift_px_of[k][c] : 0);
+        json_array_append_new(blocks,
+                              json_pack("[f, f, f]", g->drift.image[b], px[0], px[1]));
+    }
     for (int p = 0; p < g->places.panels; p++)
         json_array_append_new(
             panels, json_pack("[f, f]", g->places.shift_invA[p][0] / g->places.pixel_invA,
                               g->places.shift_invA[p][1] / g->places.pixel_invA));
-    return json_pack("{s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "images",
-                     (json_int_t)g->images, "rounds", g->rounds, "distance_found",
-                     g->first.stretch, "distance_sigma", g->first.stretch_sigma,
-                     "panels_found_px", g->first.far_px, "panels_sigma_px",
-                     g->first.sigma_px, "gain", g->first.gain, "distance_used",
-                     g->places.stretch, "panels_used_px", panels);
+    return json_pack(
+        "{s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:f, s:f, s:f, s:b, s:o}", "images",
+        (json_int_t)g->images, "rounds", g->rounds, "distance_found", g->first.stretch,
+        "distance_sigma", g->first.stretch_sigma, "panels_found_px", g->first.far_px,
+        "panels_sigma_px", g->first.sigma_px, "gain", g->first.gain, "distance_used",
+        g->places.stretch, "panels_used_px", panels, "drift_found_px", g->drift_px,
+        "drift_left_px", g->drift_left_px, "drift_sigma_px", g->drift.sigma_px,
+        "drift_corrected", g->drift_px_of != NULL, "drift_blocks", blocks);
 }
 
 spi_err spi_reconstruct_provenance(struct spi_reconstruct *j)

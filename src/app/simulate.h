@@ -20,7 +20,7 @@ struct spi_simulate_args {
     double energy_eV, resolution_A, pixel_um, distance_m, beam_stop_px, beam_stop_invA;
     double photons, fluence, spread, views_deg, background_spread, distance_error,
         panel_error;
-    const char *background, *centre_error, *missing, *focus;
+    const char *background, *centre_error, *centre_drift, *missing, *focus;
     struct spi_texts rectangles, junk, gaps;
     struct spi_response_options response;
     bool corner, polarisation, solid_angle, waters, hydrogens, use_b, noise_free,
@@ -38,7 +38,10 @@ struct spi_simulate_job {
     struct spi_detector_options geometry;
     struct spi_detector detector, told; /* where it is; where the file says that it is */
     bool displaced;                     /* these differ */
-    double (*panel_px)[2];              /* owned; NULL: every panel is in its place */
+    struct spi_detector *drift;         /* [n_drift], owned; NULL: the beam stays */
+    double (*drift_px)[2];              /* [n_drift], owned */
+    int n_drift;
+    double (*panel_px)[2]; /* owned; NULL: every panel is in its place */
     uint8_t *mask;
     struct spi_junk_shares junk;
     int n_others;                          /* the last models: structures that are junk */
@@ -65,6 +68,9 @@ SPI_MUSTUSE spi_err spi_experiment_centre(const struct spi_call *call,
 /** Where the panels really are, for the same; j->geometry has their number.  SPI_EUSAGE,
  * SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_experiment_panels(struct spi_simulate_job *j);
+/** The detectors of a beam that drifts; j->geometry is that of the middle.  SPI_EUSAGE,
+ * SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_experiment_drift(struct spi_simulate_job *j);
 /** The background and the faults of j->detector.  SPI_EUSAGE, SPI_EFORMAT, SPI_EIO. */
 SPI_MUSTUSE spi_err spi_experiment_make(struct spi_simulate_job *j);
 /** Release what the two make. */

@@ -92,26 +92,65 @@ spi_err spi_experiment_check(struct spi_simulate_job *j)
     return read_junk(j);
 }
 
-spi_err spi_experiment_centre(const struct spi_call *call,
-                              const struct spi_simulate_args *a, double centre_px[2])
+/* "DX[:DY]" of an option -> pixels; NULL: 0. */
+static spi_err read_pixels(const struct spi_call *call, const char *option,
+                           const char *given, double px[2])
 {
-    const char *text = a->centre_error;
+    const char *text = given;
     char *end;
 
-    centre_px[0] = centre_px[1] = 0;
+    px[0] = px[1] = 0;
     if (!text)
         return SPI_OK;
     for (int i = 0; i < 2; i++) {
-        centre_px[i] = strtod(text, &end);
-        if (end == text || !(fabs(centre_px[i]) < 16384) || (*end && (*end != ':' || i)))
-            return spi_call_fail(call, "centre-error",
-                                 "'%s': need pixels along a row, or DX:DY",
-                                 a->centre_error);
+        px[i] = strtod(text, &end);
+        if (end == text || !(fabs(px[i]) < 16384) || (*end && (*end != ':' || i)))
+            return spi_call_fail(call, option, "'%s': need pixels along a row, or DX:DY",
+                                 given);
         if (!*end)
             return SPI_OK;
         text = end + 1;
     }
     return SPI_OK;
+}
+
+spi_err spi_experiment_centre(const struct spi_call *call,
+                              const struct spi_simulate_args *a, double centre_px[2])
+{
+    return read_pixels(call, "centre-error", a->centre_error, centre_px);
+}
+
+/* Steps of a twentieth of a pixel, as long as there is memory for what each needs. */
+static int drift_steps(const struct spi_simulate_job *j, double far_px)
+{
+    const double most =
+        fmin((1 << 25) / (double)j->detector.n_pixels, (double)j->args->images);
+
+    return (int)fmin(fmax(ceil(far_px / 0.05), 2), fmax(most, 2));
+}
+
+spi_err spi_experiment_drift(struct spi_simulate_job *j)
+{
+    struct spi_detector_options there = j->geometry;
+    double px[2];
+    spi_err err;
+
+    SPI_TRY(err = read_pixels(j->call, "centre-drift", j->args->centre_drift, px), out);
+    if (px[0] == 0 && px[1] == 0)
+        return SPI_OK;
+    j->n_drift = drift_steps(j, hypot(px[0], px[1]));
+    SPI_TRY(err = SPI_NEW(j->drift, j->n_drift, "drift"), out);
+    SPI_TRY(err = SPI_NEW(j->drift_px, j->n_drift, "drift"), out);
+    for (int i = 0; i < j->n_drift; i++) {
+        for (int c = 0; c < 2; c++) {
+            j->drift_px[i][c] = px[c] * ((i + 0.5) / j->n_drift - 0.5);
+            there.centre_px[c] = j->geometry.centre_px[c] + j->drift_px[i][c];
+        }
+        SPI_TRY(err = spi_detector_make(&there, &j->drift[i]), out);
+        memcpy(j->drift[i].bad, j->detector.bad, (size_t)j->detector.n_pixels);
+    }
+out:
+    return err == SPI_EINVAL ? SPI_EUSAGE : err;
 }
 
 spi_err spi_experiment_panels(struct spi_simulate_job *j)
@@ -209,6 +248,10 @@ void spi_experiment_clear(struct spi_simulate_job *j)
 {
     free(j->background);
     free(j->panel_px);
+    for (int i = 0; j->drift && i < j->n_drift; i++)
+        spi_detector_clear(&j->drift[i]);
+    free(j->drift);
+    free(j->drift_px);
     spi_response_clear(&j->response);
 }
 
@@ -225,6 +268,9 @@ void spi_experiment_options(const struct spi_simulate_job *j,
     opt->told = j->displaced ? &j->told : NULL;
     opt->told_centre_px[0] = j->geometry.centre_px[0];
     opt->told_centre_px[1] = j->geometry.centre_px[1];
+    opt->drift = j->drift;
+    opt->n_drift = j->n_drift;
+    opt->told_drift_px = (const double(*)[2])j->drift_px;
     opt->told_panel_px = (const double(*)[2])j->panel_px;
 }
 
@@ -242,15 +288,16 @@ json_t *spi_experiment_json(const struct spi_simulate_job *j)
     const struct spi_simulate_args *a = j->args;
     const struct spi_response_options *r = &a->response;
 
-    return json_pack(
-        "{s:o?, s:f, s:o, s:b, s:[f,f], s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:s?, s:f, s:f, "
-        "s:f, s:f}",
-        "background", a->background ? spi_json_name(a->background) : NULL,
-        "background_spread", a->background_spread, "junk", names(&a->junk), "focus",
-        a->focus != NULL, "centre_error_px", j->geometry.centre_px[0],
-        j->geometry.centre_px[1], "distance_error", a->distance_error, "panel_error_px",
-        a->panel_error, "dead_pixels", r->dead, "hot_pixels", r->hot, "flickering_pixels",
-        r->flickering, "hot_counts", r->hot_counts, "gaps", names(&a->gaps),
-        "missing_panels", a->missing, "saturation", r->saturation, "gain", r->gain,
-        "read_noise", r->noise, "pedestal", r->pedestal);
+    return json_pack("{s:o?, s:f, s:o, s:b, s:[f,f], s:s?, s:f, s:f, s:f, s:f, s:f, s:f, "
+                     "s:o, s:s?, s:f, s:f, "
+                     "s:f, s:f}",
+                     "background", a->background ? spi_json_name(a->background) : NULL,
+                     "background_spread", a->background_spread, "junk", names(&a->junk),
+                     "focus", a->focus != NULL, "centre_error_px", j->geometry.centre_px[0],
+                     j->geometry.centre_px[1], "centre_drift_px", a->centre_drift,
+                     "distance_error", a->distance_error, "panel_error_px", a->panel_error,
+                     "dead_pixels", r->dead, "hot_pixels", r->hot, "flickering_pixels",
+                     r->flickering, "hot_counts", r->hot_counts, "gaps", names(&a->gaps),
+                     "missing_panels", a->missing, "saturation", r->saturation, "gain",
+                     r->gain, "read_noise", r->noise, "pedestal", r->pedestal);
 }

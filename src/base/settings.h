@@ -25,6 +25,7 @@ enum { SPI_TEXT_MAX = 256 };
     X(particle, centre, text, "images", 0, 0, "images|file", "where the beam meets the detector: as the images show it, where the file is clearly wrong (250 images or more, at most 10 pixels); always as the file says") \
     X(particle, background, text, "images", 0, 0, "images|none", "light that is not the particle's: taken out as the images show it; left in, unless --background gives it") \
     X(detector, geometry, text, "images", 0, 0, "images|file", "where the detector's panels are, and how far the detector: as the images show it beside the models of the half sets, where the file is clearly wrong; always as the file says") \
+    X(detector, correct_drift, bool, false, 0, 1, "", "where the beam's centre moves over the file, each image is taken about the place where the beam was (--correct-drift)") \
     X(detector, trust_mask, bool, false, 0, 1, "", "masks say all: no pixel is masked because of its values, and no value is replaced (--trust-mask)") \
     X(detector, bad_values, text, "", 0, 0, "", "values that are no measurement, besides those found: -1,65535 (--bad-value)") \
     X(detector, gain, double, 0, 0, 1e9, "", "units of the file that one photon reads, of a detector with electronics (--gain); 0: estimated where the photon peaks are visible") \

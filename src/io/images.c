@@ -198,6 +198,30 @@ spi_err spi_images_place_panels(struct spi_images *im, const struct spi_places *
     return SPI_OK;
 }
 
+spi_err spi_images_set_drift(struct spi_images *im, const double (*at)[2])
+{
+    spi_err err;
+
+    if (!at) {
+        free(im->drift);
+        im->drift = NULL;
+        return SPI_OK;
+    }
+    if (!im->drift && (err = SPI_NEW(im->drift, im->s.n, im->path)) != SPI_OK)
+        return err;
+    memcpy(im->drift, at, (size_t)im->s.n * sizeof *im->drift);
+    return SPI_OK;
+}
+
+bool spi_images_drift(const struct spi_images *im, int64_t first, int64_t n, double at[2])
+{
+    at[0] = at[1] = 0;
+    for (int64_t k = first; k < first + n && im->drift; k++)
+        for (int c = 0; c < 2; c++)
+            at[c] += im->drift[k][c] / (double)n;
+    return im->drift != NULL;
+}
+
 double spi_detector_q_corner(const struct spi_detector *d)
 {
     double most = 0;
@@ -543,6 +567,7 @@ void spi_images_close(struct spi_images *im)
     spi_source_clear(&im->s);
     spi_repair_free(im->repair);
     free(im->told);
+    free(im->drift);
     free(im->path);
     free(im);
 }

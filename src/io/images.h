@@ -66,6 +66,8 @@ struct spi_detector_truth {
     double distance_m;       /* 0: not known */
     const double (*panel_px)[2]; /* [panels] how far each is from where the file says,
                                   * columns and rows; borrowed; NULL: nowhere */
+    const double (*drift_px)[2]; /* [n_images] where the beam is, from centre_px; borrowed;
+                                  * NULL: there */
 };
 
 /** Where the panels of a detector are, beside what the file says. */
@@ -150,6 +152,11 @@ void spi_images_move_centre(struct spi_images *im, const double at[2]);
  * SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_images_place_panels(struct spi_images *im,
                                             const struct spi_places *places);
+/** From now on the beam of image k is at[k] [images][2] away from where it meets the detector
+ * (spi_images_move_centre); copied; NULL: of none.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_images_set_drift(struct spi_images *im, const double (*at)[2]);
+/** The mean of that over n images; false: none was set, and it is 0. */
+bool spi_images_drift(const struct spi_images *im, int64_t first, int64_t n, double at[2]);
 /** Name of its row: "spinifel", "cmtip", "cxi". */
 const char *spi_images_layout(const struct spi_images *im);
 /** "; correct X": what corrects a wrong centre in such a file; "": nothing can. */

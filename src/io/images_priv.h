@@ -14,6 +14,7 @@ struct spi_images {
     void *self;                             /* of the format; NULL: not open */
     struct spi_source s;
     double *told; /* owned: q of all pixels before panels were placed; NULL: none was */
+    double (*drift)[2];        /* [images], owned: of the beam; NULL: it stays */
     struct spi_repair *repair; /* owned; NULL: a value that is no measurement is an error */
 };
 

@@ -249,7 +249,8 @@ static spi_err write_detector_truth(struct spi_images_writer *w)
     const struct spi_detector_truth *t = w->spec.truth;
     const struct spi_detector *d = w->spec.detector;
     const hsize_t dim[3] = {(hsize_t)d->panels, (hsize_t)d->ny, (hsize_t)d->nx};
-    const hsize_t two = 2, one = 1, panel_dim[2] = {(hsize_t)d->panels, 2};
+    const hsize_t two = 2, one = 1, panel_dim[2] = {(hsize_t)d->panels, 2},
+                  drift_dim[2] = {(hsize_t)w->spec.n_images, 2};
     spi_err err = SPI_OK;
 
     if (!t)
@@ -283,6 +284,16 @@ static spi_err write_detector_truth(struct spi_images_writer *w)
                               "columns and rows from where the file says that the beam is "
                               "to where it is"),
             out);
+    if (t->drift_px) {
+        SPI_TRY(err =
+                    spi_h5_write(w->file, w->path, "truth/centre_drift_px", H5T_IEEE_F64LE,
+                                 H5T_NATIVE_DOUBLE, 2, drift_dim, t->drift_px),
+                out);
+        SPI_TRY(err = label_dataset(w, "truth/centre_drift_px", "meaning",
+                                    "columns and rows from centre_px to where the beam is "
+                                    "in each image"),
+                out);
+    }
     if (t->panel_px) {
         SPI_TRY(err = spi_h5_write(w->file, w->path, "truth/panel_px", H5T_IEEE_F64LE,
                                    H5T_NATIVE_DOUBLE, 2, panel_dim, t->panel_px),

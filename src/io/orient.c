@@ -94,6 +94,8 @@ static const char panels_name[] = "panel_shift", pixel_name[] = "panel_pixel_inv
                   stretch_name[] = "distance_stretch",
                   placed_name[] = "panel_positions_sha256";
 
+static const char drift_name[] = "centre_drift";
+
 static spi_err write_places(const char *path, hid_t file, const struct spi_places *p)
 {
     const hsize_t dim[2] = {(hsize_t)p->panels, 2};
@@ -142,6 +144,11 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
         SPI_TRY(err = write_centre(path, file, &o->moved), out);
     if (o->places.panels)
         SPI_TRY(err = write_places(path, file, &o->places), out);
+    if (o->drift)
+        SPI_TRY(err =
+                    spi_h5_write(file, path, drift_name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE,
+                                 2, (hsize_t[2]){(hsize_t)o->n, 2}, o->drift),
+                out);
     err =
         spi_h5_put_text(file, path, "provenance", provenance_json ? provenance_json : "{}");
 out:
@@ -291,6 +298,25 @@ out:
     return err;
 }
 
+/* Where its beam was in each image. */
+static spi_err read_drift(hid_t file, const char *path, struct spi_orientations *o)
+{
+    const hsize_t dim[2] = {(hsize_t)o->n, 2};
+    spi_err err;
+
+    if (!spi_h5_has(file, drift_name))
+        return SPI_OK;
+    SPI_TRY(err = SPI_NEW(o->drift, o->n, path), out);
+    SPI_TRY(err = spi_h5_read(file, path, drift_name, H5T_NATIVE_DOUBLE, 2, dim, o->drift),
+            out);
+    for (int64_t i = 0; i < 2 * o->n; i++)
+        if (!isfinite(o->drift[i / 2][i % 2]))
+            return spi_fail(SPI_EFORMAT, "%s: %s of image %lld is no finite number", path,
+                            drift_name, (long long)(i / 2));
+out:
+    return err;
+}
+
 /* An image file keeps its quaternions under truth/, and has no scores. */
 static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o)
 {
@@ -312,6 +338,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = check_fluence(path, o), out);
     SPI_TRY(err = read_centre(file, path, &o->moved), out);
     SPI_TRY(err = read_places(file, path, &o->places), out);
+    SPI_TRY(err = read_drift(file, path, o), out);
     err = check_halves(path, o);
 out:
     return err;
@@ -347,5 +374,6 @@ void spi_orientations_clear(struct spi_orientations *o)
     free(o->particle);
     free(o->half);
     spi_places_clear(&o->places);
+    free(o->drift);
     *o = (struct spi_orientations){0};
 }

@@ -28,6 +28,8 @@ struct spi_orientations {
                      * has (optional) */
     struct spi_moved_centre moved; /* the images were matched about this centre */
     struct spi_places places;      /* then its panels were placed here, owned */
+    double (
+        *drift)[2]; /* [n] then its beam was followed: spi_images_set_drift (optional) */
 };
 
 /** Whether image k has an orientation. */
@@ -43,7 +45,7 @@ void spi_orientations_none(struct spi_orientations *o, int64_t k);
  * `centre_shift_x_invA`, `centre_shift_y_invA`, `centre_shift_x_px`, `centre_shift_y_px`
  * and `centre_positions_sha256`; where panels were placed, /panel_shift (panels,2) float64
  * and the attributes `panel_pixel_invA`, `distance_stretch` and `panel_positions_sha256`.
- * Atomic. */
+ * Where a beam that drifts was followed, /centre_drift (n,2) float64.  Atomic. */
 SPI_MUSTUSE spi_err spi_orientations_write(const char *path,
                                            const struct spi_orientations *o,
                                            const char *provenance_json);

@@ -57,7 +57,8 @@ spi_err spi_geometry_moves_init(struct spi_geometry_moves *m,
     float least = 1;
     spi_err err;
 
-    *m = (struct spi_geometry_moves){.panels = det->panels,
+    *m = (struct spi_geometry_moves){.n = list->n,
+                                     .panels = det->panels,
                                      .unknowns = SPI_GEOMETRY_PANELS + 2 * det->panels};
     SPI_TRY(err = pixel_pitch(det, &m->pixel_invA), fail);
     SPI_TRY(err = SPI_NEW(m->panel, list->n, "geometry"), fail);
@@ -87,24 +88,61 @@ fail:
     return err;
 }
 
-void spi_geometry_slopes(const struct spi_pixel_list *list, const struct spi_rings *g,
-                         int R, const double *ring_mean, float *slope)
-{
-    for (int64_t p = 0; p < list->n; p++) {
-        double q = (double)list->kappa[p] * list->q_max;
-        double rho = fmin(fmax((q - g->q[0]) / g->dq, 0), R - 1);
-        int r = rho < R - 1 ? (int)rho : R - 2;
-
-        slope[p] = (float)((ring_mean[r + 1] - ring_mean[r]) / g->dq);
-    }
-}
-
 void spi_geometry_moves_clear(struct spi_geometry_moves *m)
 {
     free(m->panel);
     free(m->by);
     free(m->shell);
     *m = (struct spi_geometry_moves){0};
+}
+
+/* ---- the slope of the mean --------------------------------------------------------------- */
+
+static int bin_of(const struct spi_geometry_moves *m, int64_t p)
+{
+    return (int)fminf(m->shell[p] * SPI_GEOMETRY_BINS / (SPI_GEOMETRY_SHELLS - 1),
+                      SPI_GEOMETRY_BINS - 1);
+}
+
+/* 1 / T, or the inverse variance. */
+static double weight_of(const struct spi_refine *r, int64_t p, double T)
+{
+    return r->like->weighted ? (double)r->inv_var[p] : 1 / T;
+}
+
+void spi_geometry_slopes_add(const struct spi_refine *r, const struct spi_geometry_moves *m,
+                             const double M[9], struct spi_geometry_slopes *sums)
+{
+    const struct spi_pixel_list *l = r->pixels;
+    float u[3][SPI_POINTS], W[4][SPI_POINTS];
+
+    for (int64_t p = 0; p < l->n; p += SPI_POINTS) {
+        int n = l->n - p < SPI_POINTS ? (int)(l->n - p) : SPI_POINTS;
+
+        spi_refine_model(r, p, n, M, u, W);
+        for (int j = 0; j < n; j++) {
+            int bin = bin_of(m, p + j);
+            double T = fmax((double)W[0][j], (double)r->least[p + j]);
+            double w = (double)l->geometry[p + j] * weight_of(r, p + j, T);
+            double along = 0, q = (double)l->kappa[p + j] * l->q_max;
+
+            for (int c = 0; c < 3 && W[0][j] > r->least[p + j]; c++) /* dT / d |q| */
+                along += (double)u[c][j] * (double)W[1 + c][j] / q;
+            sums->weight[bin] += w;
+            sums->slope[bin] += w * along;
+        }
+    }
+}
+
+void spi_geometry_slopes_at(const struct spi_geometry_slopes *sums,
+                            const struct spi_geometry_moves *m, float *slope)
+{
+    for (int64_t p = 0; p < m->n; p++) {
+        int bin = bin_of(m, p);
+
+        slope[p] =
+            sums->weight[bin] > 0 ? (float)(sums->slope[bin] / sums->weight[bin]) : 0;
+    }
 }
 
 /* ---- one image ------------------------------------------------------------------------ */

@@ -22,8 +22,10 @@ enum {
     SPI_GEOMETRY_PANELS
 };
 
+enum { SPI_GEOMETRY_BINS = 48 };
 /** How the pixels of a list move with the unknowns. */
 struct spi_geometry_moves {
+    int64_t n;            /* pixels of the list */
     int panels, unknowns; /* unknowns = SPI_GEOMETRY_PANELS + 2 panels */
     double pixel_invA;    /* of a flat detector (spi_detector_flat), between neighbours */
     int32_t *panel;       /* [list's n], owned */
@@ -38,18 +40,26 @@ SPI_MUSTUSE spi_err spi_geometry_moves_init(struct spi_geometry_moves *m,
 /** Release what the struct owns. */
 void spi_geometry_moves_clear(struct spi_geometry_moves *m);
 
-/** slope [list->n]: how the mean of the first R rings changes with |q| at each pixel. */
-void spi_geometry_slopes(const struct spi_pixel_list *list, const struct spi_rings *g,
-                         int R, const double *ring_mean, float *slope);
+/** How steep the model is along |q| on average, weighted as the likelihood weighs it: sums
+ * over orientations (Q29). */
+struct spi_geometry_slopes {
+    double weight[SPI_GEOMETRY_BINS], slope[SPI_GEOMETRY_BINS]; /* in m->shell */
+};
+/** Add an orientation M (detector -> object). */
+void spi_geometry_slopes_add(const struct spi_refine *r, const struct spi_geometry_moves *m,
+                             const double M[9], struct spi_geometry_slopes *sums);
+/** slope [m's list]: at each pixel. */
+void spi_geometry_slopes_at(const struct spi_geometry_slopes *sums,
+                            const struct spi_geometry_moves *m, float *slope);
 
 /** What images say of the beam's centre alone (all panels together). */
 struct spi_geometry_centre {
-    double gradient[2], fisher[3]; /* xx, xy, yy */
+    double gradient[2], fisher[3]; /* per pixel of the beam's place; xx, xy, yy */
 };
 
 /** Add an image that lies at M (detector -> object): gradient [unknowns], fisher
  * [unknowns][unknowns], in the likelihood of r; K: [r->pixels->n] the pixels of the list;
- * mean_slope: of spi_geometry_slopes, which tells nothing (Q28).
+ * mean_slope: of spi_geometry_slopes_at, which tells nothing (Q29).
  * centre: of this image alone.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_geometry_add(const struct spi_refine *r,
                                      const struct spi_geometry_moves *m, const float *K,

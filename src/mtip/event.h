@@ -23,6 +23,7 @@ enum spi_event_kind {
     SPI_EVENT_OUTLIERS,             /* u.outliers: pixel values that nothing explains */
     SPI_EVENT_BACKGROUND,           /* u.background: what was taken out */
     SPI_EVENT_GEOMETRY,      /* u.geometry: the detector is not where the file says */
+    SPI_EVENT_DRIFT,         /* u.drift: the beam's centre moves over the file */
     SPI_EVENT_OUTLIER_IMAGES /* u.outlier_images: left out, for nothing explains them */
 };
 
@@ -70,6 +71,11 @@ struct spi_event {
             double stretch, stretch_sigma; /* the detector is farther by this share of its
                                             * distance; 0: it is not */
         } geometry;
+        struct {
+            int64_t images; /* that showed it */
+            double range_px, left_px, sigma_px;
+            bool corrected;
+        } drift;
         struct {
             int64_t n, images; /* left out, of so many */
         } outlier_images;

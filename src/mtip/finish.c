@@ -260,12 +260,15 @@ static spi_err judge_images(struct spi_run *r, spi_on_finish *progress, void *us
     return err;
 }
 
+/* (Q30): of a distance so much is not found, as measured. */
+static const double short_by = 0.15;
+
 /* (Q30): where the images show that the detector is elsewhere than the file says, half sets
  * and orientations once more, until it is where the images show it. */
 static spi_err place_detector(struct spi_run *r, spi_on_finish *progress, void *user,
                               struct spi_result *res)
 {
-    enum { ROUNDS = 4 };
+    enum { ROUNDS = 5 };
     struct spi_geometry *g = &res->geometry;
     bool better = strcmp(r->set->geometry, "file") != 0;
     spi_err err = SPI_OK;
@@ -274,27 +277,40 @@ static spi_err place_detector(struct spi_run *r, spi_on_finish *progress, void *
         SPI_TRY(err = spi_geometry_look(
                     r,
                     (const struct spi_volume *const[2]){&res->half_A[0], &res->half_A[1]},
-                    &res->orientations, g, &better),
+                    &res->orientations, res->inspection.outlier, g, &better),
                 out);
         if (!better)
             break;
         if (g->rounds++ == 0)
             spi_images_positions_sha256(r->data->images, g->places.positions_sha256);
-        SPI_TRY(err = spi_images_place_panels(r->data->images, &g->places), out);
+        if (g->places.panels)
+            SPI_TRY(err = spi_images_place_panels(r->data->images, &g->places), out);
         SPI_TRY(err = spi_data_uneven_again(r->data), out);
         SPI_TRY(err = merge_anew(r, spi_data_beside(r->data), res), out);
         SPI_TRY(err = refine_and_merge(r, true, progress, user, res), out);
     }
-    SPI_TRY(err = spi_places_copy(&g->places, &res->orientations.places), out);
-    if (g->rounds > 0)
-        spi_run_tell(r, &(struct spi_event){
-                            SPI_EVENT_GEOMETRY,
-                            .u.geometry = {.images = g->images,
-                                           .panels = g->panels,
-                                           .far_px = spi_geometry_far_px(g),
-                                           .sigma_px = g->first.sigma_px,
-                                           .stretch = g->places.stretch,
-                                           .stretch_sigma = g->first.stretch_sigma}});
+    SPI_TRY(err = spi_geometry_tell(g, &res->orientations), out);
+    if (g->places.panels > 0)
+        spi_run_tell(r,
+                     &(struct spi_event){
+                         SPI_EVENT_GEOMETRY,
+                         .u.geometry = {
+                             .images = g->images,
+                             .panels = g->panels,
+                             .far_px = spi_geometry_far_px(g),
+                             .sigma_px = hypot(g->first.sigma_px, g->last.far_px),
+                             .stretch = g->places.stretch,
+                             .stretch_sigma = hypot(g->first.stretch_sigma +
+                                                        short_by * fabs(g->places.stretch),
+                                                    g->last.stretch)}});
+    if (g->drift_px > 0)
+        spi_run_tell(r,
+                     &(struct spi_event){SPI_EVENT_DRIFT,
+                                         .u.drift = {.images = g->images,
+                                                     .range_px = g->drift_px,
+                                                     .left_px = g->drift_left_px,
+                                                     .sigma_px = g->drift.sigma_px,
+                                                     .corrected = g->drift_px_of != NULL}});
 out:
     return err;
 }

@@ -6,6 +6,7 @@
 #define SPI_MTIP_GEOMETRY_H
 
 #include "io/orient.h"
+#include "match/drift.h"
 #include "match/geometry.h"
 #include "mtip/run.h"
 
@@ -17,16 +18,27 @@ struct spi_geometry {
     struct spi_geometry_fit first; /* of the places of the file, owned */
     struct spi_geometry_fit last;  /* of those that are used, owned */
     struct spi_places places;      /* that are used, owned */
+    struct spi_drift drift;   /* of the beam that the file has, or that is left of it */
+    double drift_px;          /* its range before anything was corrected */
+    double drift_left_px;     /* that which the result has */
+    double (*drift_px_of)[2]; /* [images of the file] that is corrected, owned; NULL:
+                                    * nothing is */
+    double drift_pixel_invA;
 };
 
-/** Look at images beside A[half - 1] of their half set, 300 to 2,000 of them: g->last (and
- * g->first, where nothing has been found before).  better: whether `places` has been changed,
+/** Look at images beside A[half - 1] of their half set, 300 to 2,000 of them, none that the
+ * models do not explain (outlier [n], of spi_inspection): g->last (and
+ * g->first, where nothing has been found before).  better: whether `places` (or, where it is to be corrected, the drift) has been changed,
  * because every half set is more likely with what the other one says, and it matters.
  * Runs as tasks; does not depend on the number of workers. */
 SPI_MUSTUSE spi_err spi_geometry_look(const struct spi_run *r,
                                       const struct spi_volume *const A[2],
                                       const struct spi_orientations *o,
-                                      struct spi_geometry *g, bool *better);
+                                      const uint8_t *outlier, struct spi_geometry *g,
+                                      bool *better);
+/** o->places and o->drift become those that are used.  SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_geometry_tell(const struct spi_geometry *g,
+                                      struct spi_orientations *o);
 /** How far the farthest panel is from where the file says, pixels; 0: all are there. */
 double spi_geometry_far_px(const struct spi_geometry *g);
 /** Release what the struct owns. */

@@ -121,6 +121,7 @@ struct block {
     const volatile int *stop;
     int64_t first;
     const float *pixels;           /* [images][n_pixels] */
+    spi_points *const *points;     /* [2] of these images */
     struct spi_rooms work;         /* WORK floats for each pixel of the list */
     struct spi_rooms hits;         /* two images, and twice what spi_hits asks for */
     struct spi_misfit *one;        /* [images][n_shells] */
@@ -193,7 +194,7 @@ static void look(void *ctx, int rank, int64_t i)
     if (h < 0)
         return;
     spi_pixel_rotations(1, (const double(*)[4])(f->o->quat + 4 * k), M);
-    SPI_TRY(err = spi_packed_slice(f->points[h], f->kept[h], 1, (const double(*)[9])M, T),
+    SPI_TRY(err = spi_packed_slice(b->points[h], f->kept[h], 1, (const double(*)[9])M, T),
             out);
     for (int64_t p = 0; p < l->n; p++)
         K[p] = (float)(f->r->data->scale * (double)image[l->pixel[p]]) -
@@ -232,8 +233,19 @@ static spi_err task_look(struct spi_view *v, const void *arg, const volatile int
     struct block b = {
         .f = f, .stop = stop, .first = a->first, .misfit = v[0].data, .seen = v[4].data};
     float *pixels = NULL;
+    struct spi_pixel_list own = {0};
+    const struct spi_pixel_list *l;
+    spi_points *moved[2] = {NULL, NULL};
     spi_err err;
 
+    SPI_TRY(err =
+                spi_pixel_list_of(&f->pixels, f->r->data->images, a->first, a->n, &own, &l),
+            out);
+    for (int h = 0; h < 2 && l == &own; h++)
+        SPI_TRY(err = spi_points_new(f->model[h].plan, l->n, (const float(*)[3])l->q,
+                                     &moved[h]),
+                out);
+    b.points = l == &own ? moved : f->points;
     SPI_TRY(err = SPI_NEW_UNSET(pixels, a->n * f->r->data->det->n_pixels, "inspection"),
             out);
     SPI_TRY(err =
@@ -255,6 +267,9 @@ static spi_err task_look(struct spi_view *v, const void *arg, const volatile int
     SPI_TRY(err = spi_failure_end(&b.failure), out);
     add(&b, a->n, &s);
 out:
+    spi_pixel_list_of_clear(&own);
+    spi_points_free(moved[0]);
+    spi_points_free(moved[1]);
     free(pixels);
     spi_rooms_clear(&b.work);
     spi_rooms_clear(&b.hits);

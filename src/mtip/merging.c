@@ -117,7 +117,10 @@ static spi_err collect_sums(struct spi_merging *m, double wall)
 spi_err spi_merging_init_sets(struct spi_merging *m, const struct spi_merging_spec *spec,
                               int n_sets, const float *const *fluence)
 {
+    enum { DRIFT_BLOCK = 32 }; /* images of one place of the beam */
     int64_t per_image = spi_images_detector(spec->images)->n_pixels;
+    double at[2];
+    bool drifts = spi_images_drift(spec->images, 0, 1, at);
     double t0 = spi_now_s(), wall;
     spi_err err;
 
@@ -129,6 +132,8 @@ spi_err spi_merging_init_sets(struct spi_merging *m, const struct spi_merging_sp
         m[i].block = m[i].block < 1                       ? 1
                      : m[i].block > SPI_MERGING_BLOCK_MAX ? SPI_MERGING_BLOCK_MAX
                                                           : m[i].block;
+        if (drifts && m[i].block > DRIFT_BLOCK)
+            m[i].block = DRIFT_BLOCK;
     }
     if (n_sets < 1 || n_sets > SPI_MERGING_SETS_MAX || (spec->average > 0 && n_sets > 1))
         return spi_fail(SPI_EINVAL, "merge: %d sets at once; needed 1 to %d, summed: 1",

@@ -125,26 +125,32 @@ void spi_merging_tell(const struct spi_merging_block *a, spi_err err)
 
 /* ---- spreading ---------------------------------------------------------------------- */
 
-/* The images c of one set, of a block that has been read, to its partial. */
-static spi_err spread_set(const struct spi_merging *m, const struct spi_merging_chosen *c,
-                          const float *pixels, void *partial, struct spi_merging_sums *sums)
+/* The images c of one set, of a block that has been read, to its partial; l: the pixels of
+ * the block. */
+static spi_err spread_set(const struct spi_merging *m, const struct spi_pixel_list *l,
+                          const struct spi_merging_chosen *c, const float *pixels,
+                          void *partial, struct spi_merging_sums *sums)
 {
     const struct spi_merging_spec *s = &m->spec;
     int64_t n_pixels = spi_images_detector(s->images)->n_pixels;
     double t0 = spi_now_s();
+    spi_points *own = NULL;
     spi_err err;
 
     sums->noise2 += spi_merging_expected_misfit(s, c, n_pixels, pixels);
+    if (l != s->pixels && !s->f64)
+        SPI_TRY(err = spi_points_new(m->plan, l->n, (const float(*)[3])l->q, &own), out);
     if (s->f64)
-        err = spi_direct_merge_f64(s->pixels, c->n, n_pixels, pixels,
-                                   (const double(*)[4])c->quat, c->phi, &m->modes, partial,
-                                   &sums->weight, &sums->norm2);
+        err = spi_direct_merge_f64(l, c->n, n_pixels, pixels, (const double(*)[4])c->quat,
+                                   c->phi, &m->modes, partial, &sums->weight, &sums->norm2);
     else
-        err = spi_merge_pixels(s->pixels, m->points, c->n, n_pixels, pixels,
+        err = spi_merge_pixels(l, own ? own : m->points, c->n, n_pixels, pixels,
                                (const double(*)[4])c->quat, c->phi, SPI_THREADS_MAX,
                                partial, &sums->weight, &sums->norm2);
     sums->merged += c->n;
     sums->spread_s += spi_now_s() - t0;
+out:
+    spi_points_free(own);
     return err;
 }
 
@@ -157,9 +163,14 @@ static spi_err task_spread(struct spi_view *v, const void *arg, const volatile i
     struct spi_merging_chosen c[SPI_MERGING_SETS_MAX] = {{0}};
     struct spi_merging_sums *first = v[1].data;
     float *all = NULL, *pixels = NULL;
-    spi_err err = SPI_OK;
+    struct spi_pixel_list moved;
+    const struct spi_pixel_list *l;
+    spi_err err;
 
     (void)stop;
+    SPI_TRY(err = spi_pixel_list_of(a->m->spec.pixels, a->m->spec.images, a->first, a->n,
+                                    &moved, &l),
+            out);
     for (int i = 0; i < a->n_sets; i++) {
         SPI_TRY(err = spi_merging_choose(a, i, &c[i]), out);
         n += c[i].n;
@@ -176,9 +187,10 @@ static spi_err task_spread(struct spi_view *v, const void *arg, const volatile i
             float *own = pixels ? pixels : all;
 
             spi_merging_take(a, i, all, own);
-            err = spread_set(&a->m[i], &c[i], own, v[2 * i].data, v[2 * i + 1].data);
+            err = spread_set(&a->m[i], l, &c[i], own, v[2 * i].data, v[2 * i + 1].data);
         }
 out:
+    spi_pixel_list_of_clear(&moved);
     for (int i = 0; i < a->n_sets; i++)
         spi_merging_chosen_clear(&c[i]);
     free(all);

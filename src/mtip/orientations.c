@@ -98,8 +98,14 @@ static spi_err task_refine(struct spi_view *v, const void *arg, const volatile i
     int64_t n_pixels = spi_images_detector(a->images)->n_pixels;
     double *quat = v[0].data;
     float *score = v[1].data, *fluence = v[2].data, *pixels = NULL;
+    struct spi_pixel_list own = {0};
+    struct spi_refine model[2] = {*a->model[0], *a->model[a->half ? 1 : 0]};
     spi_err err;
 
+    SPI_TRY(err = spi_pixel_list_of(a->model[0]->pixels, a->images, a->first, a->n, &own,
+                                    &model[0].pixels),
+            out);
+    model[1].pixels = model[0].pixels; /* of one detector */
     SPI_TRY(err = SPI_NEW(pixels, a->n * n_pixels, "refinement"), out);
     SPI_TRY(err = spi_images_read(a->images, a->first, a->n, pixels), out);
     for (int64_t i = 0; i < a->n; i++) {
@@ -113,7 +119,7 @@ static spi_err task_refine(struct spi_view *v, const void *arg, const volatile i
         SPI_TRY(err = *stop ? spi_fail(SPI_ECANCEL, "stopped on request") : SPI_OK, out);
         if (isnan(quat[4 * i])) /* none: spi_orientations_none */
             continue;
-        SPI_TRY(err = spi_refine_image(a->model[a->half ? a->half[a->first + i] - 1 : 0],
+        SPI_TRY(err = spi_refine_image(&model[a->half ? a->half[a->first + i] - 1 : 0],
                                        pixels + i * n_pixels, quat + 4 * i, &best),
                 out);
         memcpy(quat + 4 * i, best.quat, sizeof best.quat);
@@ -121,6 +127,7 @@ static spi_err task_refine(struct spi_view *v, const void *arg, const volatile i
         fluence[i] = (float)best.fluence;
     }
 out:
+    spi_pixel_list_of_clear(&own);
     free(pixels);
     return err;
 }

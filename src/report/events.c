@@ -111,6 +111,23 @@ bool spi_event_words(const struct spi_event *e, char *text, size_t size)
     case SPI_EVENT_GEOMETRY:
         words_geometry(e, text, size);
         return true;
+    case SPI_EVENT_DRIFT:
+        if (e->u.drift.corrected)
+            snprintf(text, size,
+                     "the beam's centre moves by %.2f pixels over the file, as %lld images "
+                     "beside the model show; each image is taken about the place where the "
+                     "beam was (%.2f pixels (+- %.2f) are left)",
+                     e->u.drift.range_px, (long long)e->u.drift.images, e->u.drift.left_px,
+                     e->u.drift.sigma_px);
+        else
+            snprintf(text, size,
+                     "the beam's centre moves by %.2f pixels (+- %.2f) over the file, as "
+                     "%lld images beside the model show; one centre is used for all of "
+                     "them: --correct-drift takes each image about the place where the "
+                     "beam was",
+                     e->u.drift.range_px, e->u.drift.sigma_px,
+                     (long long)e->u.drift.images);
+        return true;
     case SPI_EVENT_OUTLIER_IMAGES:
         snprintf(
             text, size,

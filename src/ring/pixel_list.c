@@ -76,6 +76,43 @@ void spi_pixel_list_clear(struct spi_pixel_list *l)
     *l = (struct spi_pixel_list){0};
 }
 
+spi_err spi_pixel_list_of(const struct spi_pixel_list *l, const struct spi_images *images,
+                          int64_t first, int64_t n, struct spi_pixel_list *own,
+                          const struct spi_pixel_list **out)
+{
+    const struct spi_detector *det = spi_images_detector(images);
+    double at[2];
+    spi_err err;
+
+    *own = *l;
+    own->q = NULL;
+    *out = l;
+    if (!spi_images_drift(images, first, n, at))
+        return SPI_OK;
+    if ((err = SPI_NEW(own->q, l->n, "pixels")) != SPI_OK)
+        return err;
+    for (int64_t i = 0; i < l->n; i++) {
+        double t[2], was[3], is[3];
+        bool flat = spi_detector_flat(det, l->pixel[i], t);
+
+        spi_flat_q(det->wavelength_A, t, was);
+        t[0] -= at[0];
+        t[1] -= at[1];
+        spi_flat_q(det->wavelength_A, t, is);
+        for (int c = 0; c < 3; c++)
+            own->q[i][c] =
+                (float)(det->q[3 * (int64_t)l->pixel[i] + c] + (flat ? is[c] - was[c] : 0));
+    }
+    *out = own;
+    return SPI_OK;
+}
+
+void spi_pixel_list_of_clear(struct spi_pixel_list *own)
+{
+    free(own->q);
+    own->q = NULL;
+}
+
 void spi_pixel_rotations(int64_t n, const double (*quat)[4], double (*M)[9])
 {
     for (int64_t k = 0; k < n; k++) {

@@ -31,6 +31,16 @@ SPI_MUSTUSE spi_err spi_pixel_list_init(struct spi_pixel_list *l,
 /** Release what the struct owns. */
 void spi_pixel_list_clear(struct spi_pixel_list *l);
 
+/** The list for n images from `first` on, where their beam drifts (spi_images_drift): q alone
+ * is new and owned by *own, the rest borrowed; *out: own, or l itself where no beam does.
+ * SPI_ENOMEM. */
+SPI_MUSTUSE spi_err spi_pixel_list_of(const struct spi_pixel_list *l,
+                                      const struct spi_images *images, int64_t first,
+                                      int64_t n, struct spi_pixel_list *own,
+                                      const struct spi_pixel_list **out);
+/** Release what `own` owns. */
+void spi_pixel_list_of_clear(struct spi_pixel_list *own);
+
 /** M[n] = R(quat)^T, detector -> object. */
 void spi_pixel_rotations(int64_t n, const double (*quat)[4], double (*M)[9]);
 

@@ -19,11 +19,11 @@ static const double focus_most = 4.5;
 
 /* What one structure needs on this detector. */
 struct source {
-    const struct spi_model *model; /* borrowed */
-    struct spi_model_points points;
-    float *mean;       /* [n_pixels] W averaged over directions, owned */
-    double mean_sum;   /* sum of geometry x mean over the usable pixels */
-    double cumulative; /* proportion of this and all before, 0..1 */
+    const struct spi_model *model;   /* borrowed */
+    struct spi_model_points *points; /* [parts], owned */
+    float *mean;                     /* [n_pixels] W averaged over directions, owned */
+    double mean_sum;                 /* sum of geometry x mean over the usable pixels */
+    double cumulative;               /* proportion of this and all before, 0..1 */
 };
 
 struct scratch {
@@ -70,6 +70,22 @@ static double background_of(const struct spi_simulator *s, int64_t k)
     return sigma > 0 ? exp(sigma * spi_rng_normal(&r) - sigma * sigma / 2) : 1;
 }
 
+/* The detector is the same for all images of a part. */
+static int parts_of(const struct spi_simulator *s)
+{
+    return s->opt.drift ? s->opt.n_drift : 1;
+}
+
+static int part_of(const struct spi_simulator *s, int64_t k)
+{
+    return (int)(k * parts_of(s) / s->opt.n_images);
+}
+
+static const struct spi_detector *of_part(const struct spi_simulator *s, int part)
+{
+    return s->opt.drift ? &s->opt.drift[part] : s->det;
+}
+
 static spi_err prepare_source(struct spi_simulator *s, struct source *src)
 {
     const struct spi_detector *d = s->det;
@@ -77,9 +93,12 @@ static spi_err prepare_source(struct spi_simulator *s, struct source *src)
     double q_max = spi_detector_q_corner(d);
     spi_err err;
 
-    SPI_TRY(err = spi_model_points_init(src->model, d->n_pixels, (const double(*)[3])d->q,
-                                        &src->points),
-            out);
+    SPI_TRY(err = SPI_NEW(src->points, parts_of(s), "simulation"), out);
+    for (int i = 0; i < parts_of(s); i++)
+        SPI_TRY(err = spi_model_points_init(src->model, d->n_pixels,
+                                            (const double(*)[3])of_part(s, i)->q,
+                                            &src->points[i]),
+                out);
     SPI_TRY(err = SPI_NEW(src->mean, d->n_pixels, "simulation"), out);
     SPI_TRY(err = spi_profile_init(src->model, q_max, &profile), out);
     for (int64_t p = 0; p < d->n_pixels; p++) {
@@ -144,6 +163,13 @@ static spi_err largest_intensity(const struct spi_simulator *s, double *most)
 
     *most = 0;
     spi_detector_q_range(s->det, &q_min, &q_max);
+    for (int i = 0; i < s->opt.n_drift; i++) {
+        double low, high;
+
+        spi_detector_q_range(&s->opt.drift[i], &low, &high);
+        q_min = fmin(q_min, low);
+        q_max = fmax(q_max, high);
+    }
     for (int i = 0; !err && i < s->n_sources + s->opt.n_others; i++) {
         double W = 0;
 
@@ -258,7 +284,9 @@ void spi_simulator_free(struct spi_simulator *s)
     if (!s)
         return;
     for (int i = 0; s->source && i < s->n_sources + s->opt.n_others; i++) {
-        spi_model_points_clear(&s->source[i].points);
+        for (int p = 0; s->source[i].points && p < parts_of(s); p++)
+            spi_model_points_clear(&s->source[i].points[p]);
+        free(s->source[i].points);
         free(s->source[i].mean);
     }
     for (int i = 0; s->scratch && i < s->opt.workers; i++) {
@@ -337,6 +365,7 @@ static void doublet(const struct spi_simulator *s, const struct source *src,
                     struct scratch *scratch, int64_t k, const double quat[4])
 {
     struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_JUNK, (uint64_t)k);
+    const struct spi_model_points *points = &src->points[part_of(s, k)];
     double second[4], frame[4], R[9], d[3];
 
     spi_rot_random(&r, second);
@@ -344,9 +373,10 @@ static void doublet(const struct spi_simulator *s, const struct source *src,
     spi_rot_matrix(frame, R);
     for (int i = 0; i < 3; i++)
         d[i] = 2 * spi_model_half_extent_A(src->model) * R[3 * i];
-    spi_model_slice(src->model, &src->points, second, scratch->G, scratch->W);
-    spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
-    spi_doublet_add(s->det, d, (const float(*)[2])scratch->G, scratch->F);
+    spi_model_slice(src->model, points, second, scratch->G, scratch->W);
+    spi_model_slice(src->model, points, quat, scratch->F, scratch->W);
+    spi_doublet_add(of_part(s, part_of(s, k)), d, (const float(*)[2])scratch->G,
+                    scratch->F);
     for (int64_t p = 0; p < s->det->n_pixels; p++)
         scratch->W[p] =
             scratch->F[p][0] * scratch->F[p][0] + scratch->F[p][1] * scratch->F[p][1];
@@ -366,7 +396,8 @@ static const float *scattering(const struct spi_simulator *s, struct scratch *sc
         *label = -1;
         break;
     case SPI_IS_SPHERE:
-        spi_sphere_intensity(s->det, spi_sphere_diameter_A(&r), scratch->W);
+        spi_sphere_intensity(of_part(s, part_of(s, k)), spi_sphere_diameter_A(&r),
+                             scratch->W);
         *label = -1;
         break;
     case SPI_IS_DOUBLET:
@@ -376,12 +407,14 @@ static const float *scattering(const struct spi_simulator *s, struct scratch *sc
     case SPI_IS_OTHER:
         *label = s->n_sources + (int32_t)spi_rng_below(&r, (uint32_t)s->opt.n_others);
         src = &s->source[*label];
-        spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
+        spi_model_slice(src->model, &src->points[part_of(s, k)], quat, scratch->F,
+                        scratch->W);
         break;
     case SPI_IS_PARTICLE:
         if (s->opt.pure_noise)
             return src->mean;
-        spi_model_slice(src->model, &src->points, quat, scratch->F, scratch->W);
+        spi_model_slice(src->model, &src->points[part_of(s, k)], quat, scratch->F,
+                        scratch->W);
         break;
     }
     return scratch->W;
@@ -397,7 +430,7 @@ struct told {
 static void one_image(const struct spi_simulator *s, struct scratch *scratch, int64_t k,
                       float *pixels, const struct told *t)
 {
-    const struct spi_detector *d = s->det;
+    const struct spi_detector *d = of_part(s, part_of(s, k));
     struct spi_rng r = spi_rng_stream(s->opt.seed, SPI_RNG_PHOTONS, (uint64_t)k);
     enum spi_image_class class = spi_junk_class(&s->opt.junk, s->opt.seed, k);
 
@@ -594,15 +627,22 @@ spi_err spi_simulator_write(struct spi_simulator *s, const char *path,
     struct spi_images_writer *w = NULL;
     struct pair p = {0};
     float *background = NULL;
+    double(*drift_px)[2] = NULL;
     spi_err err;
 
+    if (o->drift) {
+        SPI_TRY(err = SPI_NEW(drift_px, o->n_images, "simulation"), out);
+        for (int64_t k = 0; k < o->n_images; k++)
+            memcpy(drift_px[k], o->told_drift_px[part_of(s, k)], sizeof *drift_px);
+        truth.drift_px = (const double(*)[2])drift_px;
+    }
     if (o->background) {
         SPI_TRY(err = SPI_NEW(background, s->det->n_pixels, "background"), out);
         for (int64_t i = 0; i < s->det->n_pixels; i++)
             background[i] = (float)(s->background * (double)o->background[i]);
         truth.background = background;
     }
-    if (background || o->response || o->told ||
+    if (background || o->response || o->told || o->drift ||
         o->junk.blank + o->junk.sphere + o->junk.doublet + o->junk.other > 0)
         spec.truth = &truth;
     SPI_TRY(err = pair_init(&p, block_size(s), s->det->n_pixels), out);
@@ -615,5 +655,6 @@ spi_err spi_simulator_write(struct spi_simulator *s, const char *path,
 out:
     pair_clear(&p);
     free(background);
+    free(drift_px);
     return err;
 }

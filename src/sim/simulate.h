@@ -43,7 +43,13 @@ struct spi_simulate_options {
     const struct spi_detector *told;     /* what the file says of the detector; NULL: the
                                           * truth */
     double told_centre_px[2];            /* the beam is so far from where the file says */
-    const double (*told_panel_px)[2];    /* [panels] and each panel; NULL: no panel is */
+    const struct spi_detector *drift; /* [n_drift] the detector of each part of the images,
+                                          * in their order; as `det`, but for the beam's
+                                          * centre; NULL: all are of `det` */
+    int n_drift;
+    const double (*told_drift_px)[2]; /* [n_drift] where the beam is in each, from its
+                                          * place in `det` */
+    const double (*told_panel_px)[2]; /* [panels] and each panel; NULL: no panel is */
 };
 
 struct spi_simulator;

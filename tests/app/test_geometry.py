@@ -78,5 +78,23 @@ log, record, _ = reconstruct("right.h5", "right")
 ok("panels" not in log and record["geometry"]["panels_used_px"] == [] and record["geometry"]["rounds"] == 0,
    "a detector that is right is left alone: %.3f pixels, distance %+.4f"
    % (record["geometry"]["panels_found_px"], record["geometry"]["distance_found"]))
+simulate("drift.h5", "--centre-drift", "1.6:-0.6")
+log, record, plain = reconstruct("drift.h5", "plain")
+ok("--correct-drift takes each image" in log and record["geometry"]["drift_found_px"] > 1.2
+   and not record["geometry"]["drift_corrected"], "a beam that moves is named: %.2f of %.2f pixels"
+   % (record["geometry"]["drift_found_px"], np.hypot(1.6, 0.6)))
+log, record, corrected = reconstruct("drift.h5", "corrected", "--correct-drift")
+blocks = np.array(record["geometry"]["drift_blocks"])
+with h5py.File("drift.h5") as f:
+    off = blocks[:, 1:] - f["truth/centre_drift_px"][()][blocks[:, 0].astype(int)]
+off = np.hypot(*(off - off.mean(0)).T)
+ok(record["geometry"]["drift_corrected"] and off.max() < 0.2 and np.sqrt((off ** 2).mean()) < 0.1,
+   "and followed to %.3f pixels (rms), %.3f at most" % (np.sqrt((off ** 2).mean()), off.max()))
+a, b = (error(w, "drift.h5") for w in (corrected, plain))
+ok(a["cc"] > b["cc"] and a["orientation_error_deg_median"] < b["orientation_error_deg_median"],
+   "map %.4f, orientations %.2f degrees; one centre for all: %.4f, %.2f degrees"
+   % (a["cc"], a["orientation_error_deg_median"], b["cc"], b["orientation_error_deg_median"]))
+merged = run("merge", "drift.h5", "--orientations", f"{corrected}/orientations.h5", "-o", "m.h5", "--diameter", "68")
+ok("about the place where the beam was" in merged.stderr, "merge follows it, too")
 print("1..%d" % count)
 raise SystemExit(failed > 0)

@@ -214,6 +214,21 @@ want *= x[3].sum() / want.sum()
 error = np.linalg.norm(x[3].ravel() - want) / np.linalg.norm(want)
 ok(error < 1e-4, f"the images are those of the panels as they are: {error:.1e}")
 
+x, truth, _, _ = experiment("--centre-drift", "2:-1", "--centre-error", "0.5", of=few)
+drift = truth["centre_drift_px"]
+ok(drift.shape == (len(x), 2) and np.abs(drift.mean(0)).max() < 1e-9 and (np.diff(drift[:, 0]) > 0).all()
+   and np.allclose(drift[:, 1], -drift[:, 0] / 2), "a beam that moves evenly: %.2f to %.2f" % (drift[0, 0], drift[-1, 0]))
+at = lam * q[0] / (1 + lam * q[0][..., 2:])
+step = at[0, 1, 0] - at[0, 0, 0]
+at = at[..., :2] - step * (truth["centre_px"] + drift[3])
+r1 = np.sqrt(1 + (at ** 2).sum(-1))
+true = np.dstack([at / r1[..., None], 1 / r1 - 1]) / lam
+geometry = 1 / r1 ** 3 * (1 - (at[..., 0] / r1) ** 2)
+want = scale * geometry.ravel() * direct_sum(true.reshape(-1, 3) @ matrix(*truth["orientations"][3, 0]))
+want *= x[3].sum() / want.sum()
+error = np.linalg.norm(x[3].ravel() - want) / np.linalg.norm(want)
+ok(error < 1e-4, f"each image is that of the beam as it is: {error:.1e}")
+
 x, truth, _, _ = experiment("--dead-pixels", "0.02", "--hot-pixels", "0.01", "--flickering-pixels", "0.02",
                             "--hot-counts", "300", "--gap", "10:12,:=nan", "--gap", "0:1,:=-1", "--missing-panels", "4")
 fault = truth["pixels"]
@@ -264,6 +279,7 @@ for args, code, says in [
         (["-r", "5", "--background-spread", "1"], 2, "needs --background"),
         (["-r", "5", "--centre-error", "1:2:3"], 2, "need pixels along a row"),
         (["-r", "5", "--panel-error", "1"], 2, "needs --panels"),
+        (["-r", "5", "--centre-drift", "far"], 2, "need pixels along a row"),
         (["-r", "5", "--panels", "7x1"], 2, "make no 7 panels of equal size"),
         (["-r", "5", "--hot-pixels", "0.1"], 2, "need photons"),
         (["-r", "5", "--photons", "9", "--read-noise", "1"], 2, "needs --gain"),

@@ -35,6 +35,7 @@ static void make_content(void)
 static void round_trip(void)
 {
     double shift[2][2] = {{1, 0}, {-0.25, 2}};
+    static double drift[N][2] = {{0, 0}, {0.5, -1}};
     const struct spi_orientations o = {.n = N,
                                        .quat = quat[0],
                                        .score = score,
@@ -44,7 +45,8 @@ static void round_trip(void)
                                        .entropy = entropy,
                                        .misfit = misfit,
                                        .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"},
-                                       .places = {2, 0.125, shift, 0.5, "cd34"}};
+                                       .places = {2, 0.125, shift, 0.5, "cd34"},
+                                       .drift = drift};
     const struct spi_orientations few = {.n = N, .quat = quat[0]};
     struct spi_orientations back;
     const char *path = in_tmp("o.h5");
@@ -72,12 +74,13 @@ static void round_trip(void)
            back.places.shift_invA[1][1] == 2 &&
            strcmp(back.places.positions_sha256, "cd34") == 0,
        "where the panels were placed");
+    OK(back.drift && !memcmp(back.drift, drift, sizeof drift), "where the beam was");
     OK(back.quat[4] != quat[0][0], "images are not mixed up (the check can fail)");
     spi_orientations_clear(&back);
     OK(spi_orientations_write(path, &few, NULL) == SPI_OK &&
            spi_orientations_read(path, &back) == SPI_OK && !back.score && !back.margin &&
            !back.fluence && !back.half && !back.entropy && !back.moved.yes &&
-           !back.places.panels,
+           !back.places.panels && !back.drift,
        "optional parts stay away");
     OK(access(in_tmp(".o.h5.spinifel-tmp"), F_OK) != 0, "no temporary file stays");
     spi_orientations_clear(&back);
@@ -120,7 +123,8 @@ static void bad_files(void)
                                        .entropy = entropy,
                                        .misfit = misfit,
                                        .moved = {true, {1e-3, -2e-3}, {1.5, -3}, "ab12"},
-                                       .places = {N, 0.125, shift, 0.5, "cd34"}};
+                                       .places = {N, 0.125, shift, 0.5, "cd34"},
+                                       .drift = shift};
     const char *path = in_tmp("bad.h5");
     struct spi_orientations back;
     double value[5 * N];
@@ -139,6 +143,9 @@ static void bad_files(void)
         {"score", 1, short_dim, 1, "'score' has shape (36); need (37)"},
         {"half", 1, full, 3, "half of image 0 is 3; need 0 to 2"},
         {"panel_shift", 2, five, 1, "panel_shift is not of the shape (panels, 2)"},
+        {"centre_drift", 2, pairs, (double)NAN,
+         "centre_drift of image 0 is no finite number"},
+        {"centre_drift", 2, five, 1, "'centre_drift' has shape (37, 5); need (37, 2)"},
         {"panel_shift", 2, pairs, (double)NAN,
          "panel_shift of panel 0 is no finite number"},
     };
@@ -158,7 +165,8 @@ static void bad_files(void)
     H5Ldelete(file, "orientations", H5P_DEFAULT);
     H5Fclose(file);
     OK(spi_orientations_read(path, &back) == SPI_EFORMAT &&
-           says("no dataset 'orientations'; it has: entropy, fluence, half, margin, "
+           says("no dataset 'orientations'; it has: centre_drift, entropy, fluence, half, "
+                "margin, "
                 "misfit, panel_shift, score"),
        "%s", spi_err_message());
     OK(spi_orientations_read(in_tmp("absent.h5"), &back) == SPI_EIO, "%s",
