@@ -58,6 +58,9 @@ def cases():
         c[f"pixels-{name}"] = (options, -0.3, None, 0, False)
     for px in (0.5, 1, 2, 5):
         c[f"centre-{px}"] = (["--centre-error", f"{0.8 * px:g}:{0.6 * px:g}"], -0.3, None, 0, False)
+    c["detector-panels"] = (["--panels", "2x2", "--panel-error", "1"], -0.3, None, 0, False)
+    c["detector-distance"] = (["--distance-error", "0.02"], -0.3, None, 0, False)
+    c["detector-drift"] = (["--centre-drift", "2:1"], -0.3, None, 0, False) # --correct-drift
     for kind in ("blank", "sphere", "doublet"):
         for share in (0.05, 0.2, 0.5):
             c[f"junk-{kind}-{share}"] = (junk(**{kind: share}), -0.5, None, share, False)
@@ -116,7 +119,7 @@ def against_truth(images, run):
             with h5py.File(f"{run}/mask.h5") as m:
                 mask = m["mask"][...].ravel() != 0
             row["pixels_found"], row["pixels_lost"] = shares(mask, f["truth/pixels"][...].ravel() != 0)
-        if "truth/centre_px" in f:
+        if "truth/centre_px" in f and "truth/panel_px" not in f:
             with open(f"{run}/run.json" if os.path.exists(f"{run}/run.json") else f"{os.path.dirname(run)}/run.json") as j:
                 shift = json.load(j).get("centre_shift_px", [0, 0])
             row["centre_off_px"] = float(numpy.hypot(*(numpy.array(shift) - f["truth/centre_px"][...])))
@@ -140,6 +143,8 @@ def one(name, seed):
     else:
         simulate(images, options, round(GOOD / (1 - share)), seed)
     command = [spinifel, "reconstruct", images, "-o", run, "--seed", str(100 + seed), "--json", *os.environ.get("EXTRA", "").split()]
+    if name == "detector-drift":
+        command.append("--correct-drift")
     if told:
         simulate(f"{out}/misses.h5", options + ["--junk", "blank:1"], 1000, 1000 + seed)
         command += ["--background", f"{out}/misses.h5"]

@@ -117,6 +117,8 @@ void spi_reconstruct_find_conditions(struct spi_reconstruct *j)
 {
     const struct spi_split *s = &j->data.split;
     const struct spi_moved_centre *moved = &j->preview.moved;
+    const struct spi_geometry *g = &j->result.geometry;
+    double seen_px = j->preview.centre.known ? j->preview.centre.drift_px : 0;
     struct spi_conditions *c = &j->result.validation.conditions;
 
     *c = (struct spi_conditions){
@@ -128,8 +130,8 @@ void spi_reconstruct_find_conditions(struct spi_reconstruct *j)
         .unexplained = j->result.n_outliers,
         .background_ratio = j->result.background.ratio,
         .moved_px = moved->yes ? hypot(moved->shift_px[0], moved->shift_px[1]) : 0,
-        .panels_px = spi_geometry_far_px(&j->result.geometry),
-        .drift_px = j->preview.centre.known ? j->preview.centre.drift_px : 0};
+        .panels_px = spi_geometry_far_px(g),
+        .drift_px = g->drift_px_of ? g->drift_left_px : fmax(seen_px, g->drift_px)};
     find_masked(j, c);
 }
 

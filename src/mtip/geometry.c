@@ -27,7 +27,7 @@ struct frame {
     const uint8_t *outlier;
     struct spi_half_models models;
     struct spi_geometry_moves moves;
-    float *slope[2];              /* [pixels] of the models' ring means, owned */
+    float *slope[2];              /* [pixels] of the models' means (Q29), owned */
     int64_t n, *image;            /* [n] that are looked at, owned */
     struct spi_drift_image *seen; /* [n], owned */
 };
@@ -50,7 +50,6 @@ static int64_t enough(const struct spi_run *r)
 
     if (r->set->correct_drift)
         return IMAGES_MOST;
-
     for (int64_t p = 0; p < d->det->n_pixels; p++)
         of_image += d->det->bad[p] ? 0 : (double)d->mean_image[p];
     return (int64_t)fmin(

@@ -19,7 +19,7 @@ struct spi_conditions {
     double background_ratio; /* counts of the background over the particle's (Q20) */
     double moved_px;  /* how far the file's beam centre was off; 0: it was not moved */
     double panels_px; /* how far its farthest panel was, beside the model (Q30) */
-    double drift_px;  /* (J16) */
+    double drift_px;  /* (J16), (Q31): of the beam; where it was followed, what is left */
 };
 
 /** One thing that takes resolution away. */
