@@ -290,12 +290,14 @@ static void take_centre(const char *path, struct spi_images *images,
     }
 }
 
-/* The places that the panels had. */
+/* The places that the panels had, and where the beam was. */
 static spi_err take_places(const char *path, struct spi_images *images,
                            const struct spi_settings *set, const char *orientations_path,
-                           const struct spi_places *p)
+                           const struct spi_orientations *o)
 {
+    const struct spi_places *p = &o->places;
     char now[65];
+    spi_err err = SPI_OK;
 
     spi_images_positions_sha256(images, now);
     if (strcmp(set->geometry, "file") == 0) {
@@ -305,30 +307,18 @@ static spi_err take_places(const char *path, struct spi_images *images,
         return SPI_OK;
     }
     if (strcmp(now, p->positions_sha256) != 0 ||
-        p->panels != spi_images_detector(images)->panels) {
-        spi_warn(
-            "%s: the detector's panels had been placed anew when the orientations were "
-            "found, but %s has other pixel positions: it is taken as it is",
-            orientations_path, path);
+        (p->panels && p->panels != spi_images_detector(images)->panels)) {
+        spi_warn("%s: the detector had been placed anew when the orientations were found, "
+                 "but %s has other pixel positions: it is taken as it is",
+                 orientations_path, path);
         return SPI_OK;
     }
-    spi_info("%s: the detector's panels are placed as when %s was made (--set "
-             "detector.geometry=file: where the file says)",
-             path, orientations_path);
-    return spi_images_place_panels(images, p);
-}
-
-spi_err spi_opening_take_geometry(const char *path, struct spi_images *images,
-                                  const struct spi_settings *set,
-                                  const char *orientations_path,
-                                  const struct spi_orientations *o)
-{
-    spi_err err = SPI_OK;
-
-    if (o->moved.yes)
-        take_centre(path, images, set, orientations_path, &o->moved);
-    if (o->places.panels)
-        SPI_TRY(err = take_places(path, images, set, orientations_path, &o->places), out);
+    if (p->panels) {
+        spi_info("%s: the detector's panels are placed as when %s was made (--set "
+                 "detector.geometry=file: where the file says)",
+                 path, orientations_path);
+        SPI_TRY(err = spi_images_place_panels(images, p), out);
+    }
     if (o->drift && o->n == spi_images_count(images)) {
         spi_info("%s: each image is taken about the place where the beam was when it was "
                  "matched",
@@ -337,4 +327,16 @@ spi_err spi_opening_take_geometry(const char *path, struct spi_images *images,
     }
 out:
     return err;
+}
+
+spi_err spi_opening_take_geometry(const char *path, struct spi_images *images,
+                                  const struct spi_settings *set,
+                                  const char *orientations_path,
+                                  const struct spi_orientations *o)
+{
+    if (o->moved.yes)
+        take_centre(path, images, set, orientations_path, &o->moved);
+    return o->places.panels || o->drift
+               ? take_places(path, images, set, orientations_path, o)
+               : SPI_OK;
 }

@@ -202,11 +202,6 @@ spi_err spi_images_set_drift(struct spi_images *im, const double (*at)[2])
 {
     spi_err err;
 
-    if (!at) {
-        free(im->drift);
-        im->drift = NULL;
-        return SPI_OK;
-    }
     if (!im->drift && (err = SPI_NEW(im->drift, im->s.n, im->path)) != SPI_OK)
         return err;
     memcpy(im->drift, at, (size_t)im->s.n * sizeof *im->drift);

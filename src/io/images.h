@@ -153,7 +153,7 @@ void spi_images_move_centre(struct spi_images *im, const double at[2]);
 SPI_MUSTUSE spi_err spi_images_place_panels(struct spi_images *im,
                                             const struct spi_places *places);
 /** From now on the beam of image k is at[k] [images][2] away from where it meets the detector
- * (spi_images_move_centre); copied; NULL: of none.  SPI_ENOMEM. */
+ * (spi_images_move_centre); copied.  SPI_ENOMEM. */
 SPI_MUSTUSE spi_err spi_images_set_drift(struct spi_images *im, const double (*at)[2]);
 /** The mean of that over n images; false: none was set, and it is 0. */
 bool spi_images_drift(const struct spi_images *im, int64_t first, int64_t n, double at[2]);

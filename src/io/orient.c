@@ -105,8 +105,7 @@ static spi_err write_places(const char *path, hid_t file, const struct spi_place
                                2, dim, p->shift_invA),
             out);
     SPI_TRY(err = spi_h5_put_number(file, path, pixel_name, p->pixel_invA), out);
-    SPI_TRY(err = spi_h5_put_number(file, path, stretch_name, p->stretch), out);
-    err = spi_h5_put_text(file, path, placed_name, p->positions_sha256);
+    err = spi_h5_put_number(file, path, stretch_name, p->stretch);
 out:
     return err;
 }
@@ -144,6 +143,9 @@ static spi_err write_all(const char *path, hid_t file, const struct spi_orientat
         SPI_TRY(err = write_centre(path, file, &o->moved), out);
     if (o->places.panels)
         SPI_TRY(err = write_places(path, file, &o->places), out);
+    if (o->places.panels || o->drift)
+        SPI_TRY(err = spi_h5_put_text(file, path, placed_name, o->places.positions_sha256),
+                out);
     if (o->drift)
         SPI_TRY(err =
                     spi_h5_write(file, path, drift_name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE,
@@ -266,7 +268,6 @@ static spi_err read_centre(hid_t file, const char *path, struct spi_moved_centre
 static spi_err read_places(hid_t file, const char *path, struct spi_places *p)
 {
     struct spi_h5_shape shape;
-    char *text = NULL;
     spi_err err;
 
     if (!spi_h5_has(file, panels_name))
@@ -290,11 +291,8 @@ static spi_err read_places(hid_t file, const char *path, struct spi_places *p)
         if (!isfinite(p->shift_invA[i / 2][i % 2]))
             return spi_fail(SPI_EFORMAT, "%s: %s of panel %d is no finite number", path,
                             panels_name, (int)(i / 2));
-    SPI_TRY(err = spi_h5_text(file, placed_name, &text), out);
-    snprintf(p->positions_sha256, sizeof p->positions_sha256, "%s", text ? text : "");
     p->panels = (int)shape.dim[0];
 out:
-    free(text);
     return err;
 }
 
@@ -314,6 +312,20 @@ static spi_err read_drift(hid_t file, const char *path, struct spi_orientations 
             return spi_fail(SPI_EFORMAT, "%s: %s of image %lld is no finite number", path,
                             drift_name, (long long)(i / 2));
 out:
+    return err;
+}
+
+/* The positions that both are beside. */
+static spi_err read_placed(hid_t file, struct spi_places *p)
+{
+    char *text = NULL;
+    spi_err err;
+
+    if (!spi_h5_has_attribute(file, placed_name))
+        return SPI_OK;
+    if ((err = spi_h5_text(file, placed_name, &text)) == SPI_OK)
+        snprintf(p->positions_sha256, sizeof p->positions_sha256, "%s", text ? text : "");
+    free(text);
     return err;
 }
 
@@ -339,6 +351,7 @@ static spi_err read_all(hid_t file, const char *path, struct spi_orientations *o
     SPI_TRY(err = read_centre(file, path, &o->moved), out);
     SPI_TRY(err = read_places(file, path, &o->places), out);
     SPI_TRY(err = read_drift(file, path, o), out);
+    SPI_TRY(err = read_placed(file, &o->places), out);
     err = check_halves(path, o);
 out:
     return err;

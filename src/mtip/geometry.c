@@ -118,6 +118,8 @@ static spi_err frame_init(struct frame *f, const struct spi_run *r,
 
     *f = (struct frame){.r = r, .o = o, .outlier = outlier};
     SPI_TRY(err = choose(f), out);
+    if (f->n == 0)
+        goto out;
     SPI_TRY(err = spi_half_models_init(r, A, &f->models), out);
     SPI_TRY(err =
                 spi_geometry_moves_init(&f->moves, r->data->det, &f->models.set[0].pixels),
@@ -365,6 +367,8 @@ spi_err spi_geometry_look(const struct spi_run *r, const struct spi_volume *cons
     *better = false;
     spi_geometry_fit_clear(&g->last);
     SPI_TRY(err = frame_init(&f, r, A, o, outlier), out);
+    if (f.n == 0) /* the models explain none */
+        goto out;
     SPI_TRY(err = SPI_NEW(total, values_of(&f, 2), "geometry"), out);
     SPI_TRY(err = sum_images(&f, total), out);
     sums = (struct spi_geometry_sums){

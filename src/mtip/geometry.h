@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /** \file
  * Where the detector's panels are, and how far the detector, as the images say beside the
- * models of the half sets.  Layer: mtip.  doc/math.md (Q28) to (Q30). */
+ * models of the half sets.  Layer: mtip.  doc/math.md (Q28) to (Q31). */
 #ifndef SPI_MTIP_GEOMETRY_H
 #define SPI_MTIP_GEOMETRY_H
 
@@ -23,14 +23,14 @@ struct spi_geometry {
     double drift_left_px;     /* that which the result has */
     double (*drift_px_of)[2]; /* [images of the file] that is corrected, owned; NULL:
                                     * nothing is */
-    double drift_pixel_invA;
+    double drift_pixel_invA;  /* its unit */
 };
 
 /** Look at images beside A[half - 1] of their half set, 300 to 2,000 of them, none that the
- * models do not explain (outlier [n], of spi_inspection): g->last (and
- * g->first, where nothing has been found before).  better: whether `places` (or, where it is to be corrected, the drift) has been changed,
- * because every half set is more likely with what the other one says, and it matters.
- * Runs as tasks; does not depend on the number of workers. */
+ * models do not explain (outlier [n], of spi_inspection): g->last, and g->first, where nothing
+ * has been found before.  better: whether `places` (or, where it is to be corrected, the drift)
+ * has been changed, because every half set is more likely with what the other one says, and
+ * it matters.  Runs as tasks; does not depend on the number of workers. */
 SPI_MUSTUSE spi_err spi_geometry_look(const struct spi_run *r,
                                       const struct spi_volume *const A[2],
                                       const struct spi_orientations *o,
